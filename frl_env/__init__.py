@@ -1,0 +1,22 @@
+"""The problem: weekly care management of Medicaid members as an offline reinforcement learning benchmark.
+
+Importing this package registers the environments with gymnasium, so `gymnasium.make("frl_env:frl/MedicaidCare-v0")`
+works without an import.
+"""
+
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
+from frl_env.datasets import build_dataset, generate_synthetic_data
+from frl_env.env import MedicaidCareEnv, register
+from frl_env.errors import UserError
+
+__all__ = [
+    "MEDICAID_ACTIONS",
+    "ActionSpace",
+    "Factor",
+    "MedicaidCareEnv",
+    "UserError",
+    "build_dataset",
+    "generate_synthetic_data",
+]
+
+register()

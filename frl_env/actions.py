@@ -1,0 +1,361 @@
+"""Factored actions as data: factor names, vocabularies, aliases and the rule for which joint actions are valid.
+
+A factored action is a tuple of levels, one a factor. Three forms are used, and this module turns each into the others:
+
+    names    ("PHONE_CALL", "CHW", "FOOD_INSECURITY", "ROUTINE")     what people read and tables hold
+    levels   array([1, 1, 7, 0])                                     what `MultiDiscrete` environments take
+    joint    232                                                     the C-order index, `np.ravel_multi_index`
+
+Nothing here is tied to Medicaid except the constant `MEDICAID_ACTIONS`: a program with other vocabularies describes
+its own factors with `ActionSpace` and uses everything else in the project.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from frl_env.errors import UserError, unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Factor:
+    """One dimension of an action.
+
+    Args:
+        name: Lower-case name, for instance "modality".
+        levels: Names of the levels, in the order of their codes.
+        aliases: Other spellings that mean an existing level.
+        null: The level that means "nothing"; the first one unless said otherwise.
+
+    Raises:
+        UserError: If a level occurs twice, an alias points nowhere, or the null level does not exist.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    null: str | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the vocabulary."""
+        if not self.levels:
+            raise UserError(f"factor {self.name!r} has no levels; give at least one")
+        if len(set(self.levels)) != len(self.levels):
+            raise UserError(f"factor {self.name!r} names a level twice; every level needs a name of its own")
+        for alias, level in self.aliases.items():
+            if level not in self.levels:
+                raise UserError(f"factor {self.name!r}: alias {alias!r} points to {level!r}, which is not a level")
+            if alias in self.levels:
+                raise UserError(f"factor {self.name!r}: {alias!r} is a level already and can't be an alias too")
+        if self.null is not None and self.null not in self.levels:
+            raise UserError(f"factor {self.name!r}: null level {self.null!r} is not one of its levels")
+
+    def __len__(self) -> int:
+        """Number of levels."""
+        return len(self.levels)
+
+    @property
+    def null_level(self) -> int:
+        """Code of the null level."""
+        return 0 if self.null is None else self.levels.index(self.null)
+
+    @cached_property
+    def _index(self) -> tuple[pd.Index, np.ndarray]:
+        names = pd.Index([*self.levels, *self.aliases])
+        codes = [*range(len(self.levels)), *(self.levels.index(level) for level in self.aliases.values())]
+        return names, np.asarray(codes, dtype=np.int64)
+
+    def encode(self, names: Sequence[str] | np.ndarray | pd.Series) -> Int[np.ndarray, "n"]:
+        """Codes of many level names.
+
+        Args:
+            names: Level names or aliases.
+
+        Returns:
+            One code a name.
+
+        Raises:
+            UserError: If a name is unknown; says how many and the nearest known one.
+        """
+        values = pd.Series(names, dtype=object)
+        index, codes = self._index
+        positions = index.get_indexer(pd.Index(values))
+        unknown = positions < 0
+        if unknown.any():
+            missing = values.isna() & unknown
+            if missing.any():
+                raise UserError(f"factor {self.name!r}: {int(missing.sum())} missing values; every action needs a level")
+            problem = unknown_name(f"level of factor {self.name!r}:", values[unknown].iloc[0], index)
+            raise UserError(f"{problem} ({int(unknown.sum())} rows)")
+        return codes[positions]
+
+    def decode(self, codes: Int[np.ndarray, "n"]) -> np.ndarray:
+        """Names of many codes, as an object array."""
+        return np.asarray(self.levels, dtype=object)[codes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSpace:
+    """A set of factors and the rule that says which joint actions make sense.
+
+    A joint action is *valid* when every factor is at its null level ("do nothing"), or when none of the
+    `contact_factors` is at its null level. Without contact factors every joint action is valid.
+
+    Args:
+        factors: At least one.
+        contact_factors: Names of the factors that are all null or all not null.
+
+    Raises:
+        UserError: If two factors share a name or a contact factor does not exist.
+
+    Examples:
+        >>> MEDICAID_ACTIONS
+        ActionSpace(modality[6] x provider[5] x goal[18] x urgency[2]: 1080 joint actions, 681 valid)
+        >>> MEDICAID_ACTIONS.encode(("PHONE_CALL", "CHW", "FOOD_INSECURITY", "ROUTINE"))
+        array([1, 1, 8, 0])
+    """
+
+    factors: tuple[Factor, ...]
+    contact_factors: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks the factor names."""
+        names = [factor.name for factor in self.factors]
+        if not names:
+            raise UserError("an action space needs at least one factor")
+        if len(set(names)) != len(names):
+            raise UserError(f"two factors share a name: {', '.join(names)}")
+        for name in self.contact_factors:
+            if name not in names:
+                raise unknown_name("contact factor", name, names)
+
+    def __repr__(self) -> str:
+        """One readable line."""
+        shape = " x ".join(f"{factor.name}[{len(factor)}]" for factor in self.factors)
+        return f"ActionSpace({shape}: {self.n_joint} joint actions, {int(self.valid.sum())} valid)"
+
+    def __iter__(self) -> Iterator[Factor]:
+        """Iterates over the factors."""
+        return iter(self.factors)
+
+    def __getitem__(self, name: str) -> Factor:
+        """The factor of that name."""
+        for factor in self.factors:
+            if factor.name == name:
+                return factor
+        raise unknown_name("factor", name, (factor.name for factor in self.factors))
+
+    @property
+    def nvec(self) -> tuple[int, ...]:
+        """Number of levels of each factor."""
+        return tuple(len(factor) for factor in self.factors)
+
+    @property
+    def n_joint(self) -> int:
+        """Number of joint actions, valid or not."""
+        return int(np.prod(self.nvec))
+
+    @cached_property
+    def null_action(self) -> Int[np.ndarray, "factor"]:
+        """Levels of "do nothing"."""
+        return np.asarray([factor.null_level for factor in self.factors], dtype=np.int64)
+
+    @cached_property
+    def joint_levels(self) -> Int[np.ndarray, "joint factor"]:
+        """Levels of every joint action, in joint order."""
+        return np.stack(np.unravel_index(np.arange(self.n_joint), self.nvec), axis=-1).astype(np.int64)
+
+    @cached_property
+    def valid(self) -> Bool[np.ndarray, "joint"]:
+        """Which joint actions are valid."""
+        return self._valid_rule(self.joint_levels)
+
+    @cached_property
+    def valid_joints(self) -> Int[np.ndarray, "valid"]:
+        """Joint indices of the valid actions, ascending."""
+        return np.flatnonzero(self.valid)
+
+    def gym_space(self) -> gymnasium.spaces.MultiDiscrete:
+        """The matching gymnasium space."""
+        return gymnasium.spaces.MultiDiscrete(self.nvec, dtype=np.int64)
+
+    def is_valid(self, levels: Int[np.ndarray, "*batch factor"]) -> Bool[np.ndarray, "*batch"]:
+        """Whether each action is valid.
+
+        Raises:
+            UserError: If the shape or a level is out of range.
+        """
+        return self._valid_rule(self.check(levels))
+
+    def ravel(self, levels: Int[np.ndarray, "*batch factor"]) -> Int[np.ndarray, "*batch"]:
+        """Joint indices of actions given by levels.
+
+        Raises:
+            UserError: If the shape or a level is out of range.
+        """
+        checked = self.check(levels)
+        return np.ravel_multi_index(tuple(np.moveaxis(checked, -1, 0)), self.nvec).astype(np.int64)
+
+    def unravel(self, joints: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch factor"]:
+        """Levels of actions given by joint indices.
+
+        Raises:
+            UserError: If an index is out of range.
+        """
+        indices = np.asarray(joints)
+        if not np.issubdtype(indices.dtype, np.integer):
+            raise UserError(f"joint actions must be integers, not {indices.dtype}")
+        outside = (indices < 0) | (indices >= self.n_joint)
+        if outside.any():
+            raise UserError(f"{int(outside.sum())} joint actions lie outside 0..{self.n_joint - 1}")
+        return self.joint_levels[indices]
+
+    def encode(self, names: Sequence[Any] | np.ndarray | pd.DataFrame) -> Int[np.ndarray, "*batch factor"]:
+        """Levels of actions given by names: one tuple of names, or a table of them.
+
+        Args:
+            names: `(factor,)` for one action or `(n, factor)` for many.
+
+        Raises:
+            UserError: If the number of columns is wrong or a name is unknown.
+        """
+        table = np.asarray(names, dtype=object)
+        single = table.ndim == 1
+        table = np.atleast_2d(table)
+        if table.ndim != 2 or table.shape[1] != len(self.factors):
+            raise UserError(f"actions by name need {len(self.factors)} columns {self._names()}, not shape {table.shape}")
+        levels = np.stack([factor.encode(table[:, i]) for i, factor in enumerate(self.factors)], axis=-1)
+        return levels[0] if single else levels
+
+    def decode(self, levels: Int[np.ndarray, "*batch factor"]) -> Any:
+        """Names of actions given by levels: a tuple for one action, an `(n, factor)` object array for many.
+
+        Raises:
+            UserError: If the shape or a level is out of range.
+        """
+        checked = self.check(levels)
+        columns = [factor.decode(checked[..., i]) for i, factor in enumerate(self.factors)]
+        return tuple(str(name) for name in columns) if checked.ndim == 1 else np.stack(columns, axis=-1)
+
+    def check(self, levels: Any) -> Int[np.ndarray, "*batch factor"]:
+        """The same levels as an int64 array.
+
+        Raises:
+            UserError: If the last axis is not one level a factor, a value is not whole, or a level does not exist.
+        """
+        array = np.asarray(levels)
+        if array.ndim < 1 or array.shape[-1] != len(self.factors):
+            raise UserError(
+                f"an action needs {len(self.factors)} levels {self._names()} on its last axis, not shape {array.shape}"
+            )
+        if not np.issubdtype(array.dtype, np.integer):
+            if not np.issubdtype(array.dtype, np.floating) or not np.array_equal(array, np.floor(array)):
+                raise UserError(f"action levels must be whole numbers, not {array.dtype} values; encode names first")
+        array = array.astype(np.int64, copy=False)
+        outside = (array < 0) | (array >= np.asarray(self.nvec))
+        if outside.any():
+            worst = int(np.argmax(outside.reshape(-1, len(self.factors)).sum(axis=0)))
+            factor = self.factors[worst]
+            raise UserError(
+                f"{int(outside.any(axis=-1).sum())} actions out of range: factor {factor.name!r} "
+                f"takes 0..{len(factor) - 1}"
+            )
+        return array
+
+    def to_json(self) -> str:
+        """The action space as JSON text, for dataset metadata and schema files."""
+        factors = [
+            {"name": f.name, "levels": list(f.levels), "aliases": dict(f.aliases), "null": f.levels[f.null_level]}
+            for f in self.factors
+        ]
+        return json.dumps({"factors": factors, "contact_factors": list(self.contact_factors)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "ActionSpace":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            UserError: If the text is not such JSON.
+        """
+        try:
+            data = json.loads(text)
+            factors = tuple(
+                Factor(
+                    name=item["name"],
+                    levels=tuple(item["levels"]),
+                    aliases=dict(item.get("aliases", {})),
+                    null=item.get("null"),
+                )
+                for item in data["factors"]
+            )
+            return cls(factors=factors, contact_factors=tuple(data.get("contact_factors", ())))
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as problem:
+            raise UserError(
+                "not an action schema: JSON with 'factors' (name, levels) and 'contact_factors' is needed"
+            ) from problem
+
+    @classmethod
+    def from_nvec(cls, nvec: Sequence[int]) -> "ActionSpace":
+        """Nameless factors for any `MultiDiscrete`; every joint action is valid."""
+        return cls(
+            factors=tuple(
+                Factor(name=f"factor_{i}", levels=tuple(f"L{level}" for level in range(int(n))))
+                for i, n in enumerate(nvec)
+            )
+        )
+
+    def _valid_rule(self, levels: Int[np.ndarray, "*batch factor"]) -> Bool[np.ndarray, "*batch"]:
+        if not self.contact_factors:
+            return np.ones(levels.shape[:-1], dtype=bool)
+        null = levels == self.null_action
+        contact = [i for i, factor in enumerate(self.factors) if factor.name in self.contact_factors]
+        return null.all(axis=-1) | ~null[..., contact].any(axis=-1)
+
+    def _names(self) -> str:
+        return "(" + ", ".join(factor.name for factor in self.factors) + ")"
+
+
+MEDICAID_ACTIONS = ActionSpace(
+    factors=(
+        Factor(
+            name="modality",
+            levels=("NONE", "PHONE_CALL", "SMS_TEXT", "VIDEO_VISIT", "HOME_VISIT", "EHR_COMMUNICATION"),
+        ),
+        Factor(name="provider", levels=("NONE", "CHW", "CARE_COORDINATOR", "PHARMACIST", "THERAPIST")),
+        Factor(
+            name="goal",
+            levels=(
+                "NONE",
+                "MEDICATION_ADHERENCE",
+                "MEDICATION_OPTIMIZATION",
+                "HYPERTENSION",
+                "DIABETES",
+                "ASTHMA_COPD",
+                "DEPRESSION",
+                "MENTAL_HEALTH",
+                "FOOD_INSECURITY",
+                "HOUSING_INSECURITY",
+                "TRANSPORTATION",
+                "FINANCIAL",
+                "EMPLOYMENT",
+                "PCP_APPOINTMENT",
+                "INSURANCE_COVERAGE",
+                "DENTAL",
+                "CARE",
+                "OTHER",
+            ),
+            # The published reference code lists this nineteenth goal; its data imports without loss of rows.
+            aliases={"OTHER_MENTAL_BEHAVIORAL": "MENTAL_HEALTH"},
+        ),
+        Factor(name="urgency", levels=("ROUTINE", "URGENT")),
+    ),
+    contact_factors=("modality", "provider", "goal"),
+)
+"""The care-management action space: `MultiDiscrete([6, 5, 18, 2])`, 1,080 joint actions of which 681 are valid."""

@@ -1,0 +1,17 @@
+"""Dataset family: recipes (how each is made), collection, and the Minari store."""
+
+from frl_env.datasets.collect import Episodes, collect, generate_synthetic_data
+from frl_env.datasets.recipes import RECIPES, Recipe, recipe
+from frl_env.datasets.store import build_dataset, dataset_state, ensure_dataset
+
+__all__ = [
+    "RECIPES",
+    "Episodes",
+    "Recipe",
+    "build_dataset",
+    "collect",
+    "dataset_state",
+    "ensure_dataset",
+    "generate_synthetic_data",
+    "recipe",
+]

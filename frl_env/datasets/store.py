@@ -1,0 +1,245 @@
+"""Build datasets into Minari's local store, whole or not at all.
+
+A dataset is written into a hidden folder beside its place and renamed when it is complete, under a file lock: two
+builds of one id end well, and an interrupted one leaves nothing behind that Minari would list.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import minari
+import numpy as np
+from filelock import FileLock
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
+from minari.storage import get_dataset_path
+
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.behaviour import BehaviourPolicy
+from frl_env.datasets.collect import Episodes, collect
+from frl_env.datasets.recipes import RECIPES, Recipe, recipe
+from frl_env.dynamics import OBSERVATION_NAMES
+from frl_env.env import observation_space
+from frl_env.errors import UserError
+from frl_env.references import NoProgram, Oracle, Policy, UniformRandom
+from frl_env.rollout import rollout
+
+REFERENCE_MEMBERS = 20_000
+REFERENCE_SEED = 977
+"""Members and seed behind the reference scores in a dataset's metadata."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
+
+
+def build_dataset(
+    dataset: str | Recipe, *, force: bool = False, progress: Progress | None = None
+) -> minari.MinariDataset:
+    """Builds a dataset from its recipe into Minari's local store.
+
+    Args:
+        dataset: An id of `RECIPES`, or a recipe of one's own.
+        force: Replace a dataset of that id; the old one stays until the new one is whole.
+        progress: Called as the work goes on.
+
+    Returns:
+        The dataset, loaded.
+
+    Raises:
+        UserError: If the id is unknown, the dataset exists already, or the store can't be written.
+    """
+    made = recipe(dataset) if isinstance(dataset, str) else dataset
+    try:
+        with _lock(made.dataset_id):
+            if dataset_state(made) != "missing" and not force:
+                raise UserError(f"dataset {made.dataset_id!r} exists already; add --force to build it anew")
+            _write(made, progress or _silent)
+    except OSError as problem:
+        raise UserError(f"can't write dataset {made.dataset_id!r}: {problem.strerror or problem}") from problem
+    return minari.load_dataset(made.dataset_id)
+
+
+def ensure_dataset(dataset_id: str, *, progress: Progress | None = None) -> minari.MinariDataset:
+    """Loads a dataset from the local store, and builds it first when it is one of ours and missing.
+
+    Raises:
+        UserError: If it is neither there nor ours, is broken, or was made by another recipe or parameter version.
+    """
+    made = RECIPES.get(dataset_id)
+    if made is None:
+        if not (get_dataset_path(dataset_id) / "data").exists():
+            raise _unknown(dataset_id)
+    else:
+        state = dataset_state(made)
+        if state == "stale":
+            raise UserError(
+                f"dataset {dataset_id!r} was built by another version of its recipe; "
+                f"run 'frl build {dataset_id} --force' to replace it"
+            )
+        if state == "missing":
+            try:
+                return build_dataset(made, progress=progress)
+            except UserError:
+                if dataset_state(made) != "current":  # unless another process built it meanwhile
+                    raise
+    try:
+        return minari.load_dataset(dataset_id)
+    except (OSError, ValueError, KeyError, AssertionError) as problem:
+        hint = f"run 'frl build {dataset_id} --force'" if made else "import it again"
+        raise UserError(f"dataset {dataset_id!r} can't be read ({type(problem).__name__}); {hint}") from problem
+
+
+def dataset_state(made: Recipe) -> str:
+    """Whether the store holds the dataset: "missing", "current", or "stale" (another recipe or version)."""
+    folder = get_dataset_path(made.dataset_id)
+    if not folder.exists():
+        return "missing"
+    try:
+        metadata = MinariStorage.read_raw_metadata(folder / "data")
+    except (OSError, ValueError):
+        return "stale"
+    return "current" if metadata.get("frl_recipe") == made.fingerprint() else "stale"
+
+
+def reference_scores(made: Recipe) -> dict[str, dict[str, float]]:
+    """True values of the reference policies in the recipe's world, under common random numbers."""
+    parameters = made.parameters
+    policies: dict[str, Policy] = {
+        "no_program": NoProgram(),
+        "random": UniformRandom(),
+        "behaviour": BehaviourPolicy(parameters),
+        "oracle": Oracle(parameters),
+    }
+    scores = {}
+    for name, policy in policies.items():
+        returns = rollout(
+            policy, parameters, members=REFERENCE_MEMBERS, seed=REFERENCE_SEED, horizon=made.horizon
+        ).summary()
+        scores[name] = {"value": returns["value"], "se": returns["se"]}
+    return scores
+
+
+def content_hash(episodes: Episodes) -> str:
+    """SHA-256 over every array of the episodes; says whether two builds are the same."""
+    digest = hashlib.sha256()
+    for name in ("observations", "actions", "rewards", "lengths", "terminated"):
+        digest.update(np.ascontiguousarray(getattr(episodes, name)).tobytes())
+    for key in sorted(episodes.information):
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(episodes.information[key]).tobytes())
+    return digest.hexdigest()
+
+
+def _write(made: Recipe, progress: Progress) -> None:
+    place = get_dataset_path(made.dataset_id)
+    building = place.parent / f".{place.name}.building"
+    retired = place.parent / f".{place.name}.retired"
+    if not place.exists() and retired.exists():
+        retired.rename(place)  # a replacement was killed between its two renames
+    for leftover in (building, retired):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        episodes = collect(
+            made.parameters,
+            members=made.members,
+            seed=made.seed,
+            horizon=made.horizon,
+            progress=lambda done, total: progress("simulating", done, total),
+        )
+        scores = reference_scores(made)
+        building.mkdir(parents=True)
+        (building / "data").mkdir()
+        storage = MinariStorage.new(
+            building / "data",
+            observation_space=observation_space(),
+            action_space=MEDICAID_ACTIONS.gym_space(),
+            env_spec=made.env_spec(),
+            data_format="hdf5",
+        )
+        storage.update_metadata(_metadata(made, episodes, scores))
+        storage.update_episodes(_buffers(episodes, progress))
+        _namespace(place.parent)
+        if place.exists():
+            place.rename(retired)
+        building.rename(place)
+        shutil.rmtree(retired, ignore_errors=True)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _buffers(episodes: Episodes, progress: Progress) -> Iterator[EpisodeBuffer]:
+    for i, length in enumerate(episodes.lengths):
+        ends = np.arange(1, length + 1) == length
+        yield EpisodeBuffer(
+            observations=episodes.observations[i, : length + 1],  # type: ignore[arg-type] - arrays are stored as they are
+            actions=episodes.actions[i, :length],  # type: ignore[arg-type]
+            rewards=episodes.rewards[i, :length],  # type: ignore[arg-type]
+            terminations=ends & episodes.terminated[i],  # type: ignore[arg-type]
+            truncations=ends & ~episodes.terminated[i],  # type: ignore[arg-type]
+            infos={key: value[i, : length + 1] for key, value in episodes.information.items()},
+        )
+        if (i + 1) % 50 == 0 or i + 1 == len(episodes):
+            progress("writing", i + 1, len(episodes))
+
+
+def _metadata(made: Recipe, episodes: Episodes, scores: dict[str, dict[str, float]]) -> dict[str, Any]:
+    return {
+        "dataset_id": made.dataset_id,
+        "description": made.description,
+        "author": {"The FRL authors"},
+        "author_email": {"frl@users.noreply.github.com"},
+        "code_permalink": f"frl_env/datasets/recipes.py, package frl-medicaid {_package_version()}",
+        "algorithm_name": "BehaviourPolicy (simulated care team)",
+        "minari_version": importlib.metadata.version("minari"),
+        "requirements": ["frl-medicaid"],
+        "eval_env_spec": made.env_spec().to_json(),
+        "ref_min_score": scores["random"]["value"],
+        "ref_max_score": scores["oracle"]["value"],
+        "num_episodes_average_score": REFERENCE_MEMBERS,
+        "frl_reference_scores": scores,
+        "frl_recipe": made.fingerprint(),
+        "frl_content_sha256": content_hash(episodes),
+        "frl_observation_names": list(OBSERVATION_NAMES),
+        "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
+    }
+
+
+def _package_version() -> str:
+    try:
+        return importlib.metadata.version("frl-medicaid")
+    except importlib.metadata.PackageNotFoundError:
+        return "0.0.0"
+
+
+def _namespace(folder: Path) -> None:
+    """Marks the folder as a Minari namespace, as `minari.namespace.create_namespace` does."""
+    marker = folder / "namespace_metadata.json"
+    if folder != get_dataset_path() and not marker.exists():
+        marker.write_text("{}")
+
+
+@contextmanager
+def _lock(dataset_id: str) -> Iterator[None]:
+    place = get_dataset_path(dataset_id)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.parent / f".{place.name}.lock"):
+        yield
+
+
+def _unknown(dataset_id: str) -> UserError:
+    try:
+        recipe(dataset_id)
+    except UserError as problem:
+        local = ", ".join(sorted(minari.list_local_datasets())) or "none"
+        return UserError(f"{problem}; in the local store: {local}")
+    raise AssertionError("only called for ids without a recipe")
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""

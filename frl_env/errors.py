@@ -1,0 +1,29 @@
+"""The one exception that a person is meant to read.
+
+A `UserError` says in one line what is wrong, where, how many, and what to do. Command lines print that line and
+exit with status 2; every other exception is a fault of the program and keeps its traceback.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(ValueError):
+    """Something the caller can put right: bad input, a missing file, a name that does not exist."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
+    """Error for a name that does not exist, with the nearest known ones.
+
+    Args:
+        kind: What was asked for, for instance "dataset".
+        name: The name that was given.
+        known: All names that would do.
+
+    Returns:
+        The error, to be raised by the caller.
+    """
+    names = sorted(known)
+    near = get_close_matches(str(name), names, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+    return UserError(f"unknown {kind} {str(name)!r}; {hint}")

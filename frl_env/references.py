@@ -1,0 +1,104 @@
+"""Reference policies: what a learner is measured against.
+
+Every policy has one method, `act(members, state, rng)`, which returns levels of shape `(members, 4)`. A policy that
+may use only what a real care program records sees `observe(state)` and nothing else (`ObservationPolicy`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.dynamics import CARE, State, goal_scope, observe
+from frl_env.parameters import NEED_NAMES, NEEDS, Parameters
+from frl_env.population import NEED_BITS, Members, need_hazard_ratios
+
+_HOME = MEDICAID_ACTIONS["modality"].levels.index("HOME_VISIT")
+_COORDINATOR = MEDICAID_ACTIONS["provider"].levels.index("CARE_COORDINATOR")
+_NEED_GOALS = np.asarray([MEDICAID_ACTIONS["goal"].levels.index(name) for name in NEED_NAMES])
+
+
+class Policy(Protocol):
+    """Anything that decides for many members at once."""
+
+    def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
+        """Decides for every member; all randomness comes from `rng`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ObservationPolicy:
+    """A policy that sees the seven observations only.
+
+    Args:
+        decide: `(observations, rng) -> levels`, raw units in, shapes `(members, 7)` and `(members, 4)`.
+    """
+
+    decide: Callable[[Float32[np.ndarray, "member 7"], np.random.Generator], Int64[np.ndarray, "member 4"]]
+
+    def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
+        """Decides from the observations."""
+        return self.decide(observe(state), rng)
+
+
+@dataclass(frozen=True)
+class NoProgram:
+    """Never contacts anybody."""
+
+    def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
+        """Does nothing."""
+        return np.tile(MEDICAID_ACTIONS.null_action, (len(members), 1))
+
+
+@dataclass(frozen=True)
+class UniformRandom:
+    """Uniform over the valid joint actions."""
+
+    def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
+        """Draws a valid joint action for every member."""
+        joints = MEDICAID_ACTIONS.valid_joints
+        return MEDICAID_ACTIONS.unravel(joints[rng.integers(0, len(joints), len(members))])
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Full-information greedy care: the ceiling that no observation-only policy can reach.
+
+    It sees open needs, hazards, reach and fatigue, and makes the contact with the largest expected fall in the
+    member's weekly hazard; urgent within a week of discharge. It rests a member whose fatigue is above
+    1 / `Outreach.fatigue_reach`: at a steady rate of attempts, reach falls as exp(-fatigue_reach * fatigue), so that
+    level gives the most completed contacts. It is greedy in what it looks ahead to, not proven optimal.
+
+    Args:
+        parameters: The world it acts in.
+    """
+
+    parameters: Parameters
+
+    def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
+        """Chooses the contact with the largest expected gain."""
+        hazards, effects = self.parameters.hazards, self.parameters.effects
+        ratios = need_hazard_ratios(hazards.need_cap)
+        scope = goal_scope()
+        now = ratios[state.needs]
+        best_gain = np.zeros(len(members))
+        goal = np.full(len(members), CARE)
+        for need, need_goal, bit in zip(NEEDS, _NEED_GOALS, NEED_BITS, strict=True):
+            fall = now - ratios[state.needs & ~bit]
+            gain = members.ed_base * fall[:, 0] + members.ip_base * fall[:, 1]
+            gain = np.where((state.needs & bit) > 0, gain * max(need.scope), 0.0)
+            goal = np.where(gain > best_gain, need_goal, goal)
+            best_gain = np.maximum(gain, best_gain)
+        # Out of open needs: a matched contact still supports, so any open need or CARE after discharge will do.
+        chance = members.reach * np.asarray(effects.resolve)
+        modality = np.where(best_gain > 0, chance.argmax(axis=1), _HOME)
+        provider = np.where(scope[goal].max(axis=1) > 0, scope[goal].argmax(axis=1), _COORDINATOR)
+        discharged = state.since_ip == 1
+        levels = np.stack([modality, provider, goal, discharged], axis=1).astype(np.int64)
+        rest = (state.fatigue > 1 / self.parameters.outreach.fatigue_reach) & ~discharged
+        levels[rest] = MEDICAID_ACTIONS.null_action
+        return levels
+

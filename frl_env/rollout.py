@@ -1,0 +1,117 @@
+"""Run a policy on the simulator and count what happened: true values, under common random numbers.
+
+Members, the world's chances and the policy's own draws come from three separate streams of one seed. Two policies
+that are rolled out with the same seed meet the same members and the same chances, so that their difference has a far
+smaller standard error than either value.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from frl_env.dynamics import Outcome, State, draw_noise, effort, enter, step
+from frl_env.parameters import Parameters
+from frl_env.population import Members, draw_members
+from frl_env.references import Policy
+
+HORIZON = 52
+"""Weeks an episode lasts at most."""
+
+WEEKS_A_MONTH = 52 / 12
+
+Recorder = Callable[[int, Members, State, np.ndarray, State, Outcome], None]
+"""Called after each week with (week, members, state before, levels, state after, outcome)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returns:
+    """Per-member totals of one rollout; one entry a member in every array.
+
+    Attributes:
+        value: Undiscounted return, minus (ED visits + hospital stays).
+        ed, ip: Events.
+        weeks: Weeks as a member, gaps in coverage included.
+        contacts: Attempted contacts.
+        reached: Contacts that reached the member.
+        minutes: Staff minutes.
+        cost: Staff cost, US dollars.
+    """
+
+    value: Float64[np.ndarray, "member"]
+    ed: Float64[np.ndarray, "member"]
+    ip: Float64[np.ndarray, "member"]
+    weeks: Float64[np.ndarray, "member"]
+    contacts: Float64[np.ndarray, "member"]
+    reached: Float64[np.ndarray, "member"]
+    minutes: Float64[np.ndarray, "member"]
+    cost: Float64[np.ndarray, "member"]
+
+    def summary(self) -> dict[str, float]:
+        """Mean value with its standard error, and rates people know."""
+        weeks = self.weeks.sum()
+        return {
+            "value": float(self.value.mean()),
+            "se": standard_error(self.value),
+            "ed_per_1000_member_months": float(1000 * self.ed.sum() / weeks * WEEKS_A_MONTH),
+            "ip_per_1000_member_months": float(1000 * self.ip.sum() / weeks * WEEKS_A_MONTH),
+            "contacts_per_week": float(self.contacts.sum() / weeks),
+            "reached_per_week": float(self.reached.sum() / weeks),
+            "effort_minutes_per_week": float(self.minutes.sum() / weeks),
+            "cost_per_week": float(self.cost.sum() / weeks),
+        }
+
+
+def standard_error(values: Float64[np.ndarray, "member"]) -> float:
+    """Standard error of the mean over members."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def rollout(
+    policy: Policy,
+    parameters: Parameters,
+    *,
+    members: int,
+    seed: int,
+    horizon: int = HORIZON,
+    record: Recorder | None = None,
+) -> Returns:
+    """Runs a policy on freshly drawn members.
+
+    Args:
+        policy: Decides for all members at once.
+        parameters: The simulated world.
+        members: How many members to draw.
+        seed: Seed of members, chances and the policy's draws; share it to compare policies.
+        horizon: Weeks an episode lasts at most.
+        record: Called after every week, for those who want more than totals.
+
+    Returns:
+        Totals by member.
+    """
+    who, world, own = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3))
+    drawn = draw_members(who, members, parameters)
+    state = enter(drawn, world, parameters)
+    names = ("value", "ed", "ip", "weeks", "contacts", "reached", "minutes", "cost")
+    totals = {name: np.zeros(members) for name in names}
+    for week in range(horizon):
+        levels = policy.act(drawn, state, own)
+        after, outcome = step(drawn, state, levels, draw_noise(world, members), parameters)
+        minutes, cost = effort(levels, outcome.attempted, parameters)
+        weekly = (
+            outcome.reward,
+            outcome.ed,
+            outcome.ip,
+            state.active,
+            outcome.attempted,
+            outcome.reached,
+            minutes,
+            cost,
+        )
+        for name, amount in zip(names, weekly, strict=True):
+            totals[name] += amount
+        if record is not None:
+            record(week, drawn, state, levels, after, outcome)
+        state = after
+    return Returns(**totals)
