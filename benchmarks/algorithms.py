@@ -1,0 +1,152 @@
+"""The algorithms that `--algo` knows, and one run of one of them: train, save, score."""
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import d3rlpy
+import structlog
+from d3rlpy.logging import NoopAdapterFactory
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.evaluation import Evaluation
+from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
+from frl_algos.policy import MODES, LearnedPolicy
+from frl_env.rollout import Returns
+
+UPDATES_AN_EPOCH = 500
+"""Updates between two looks at the progress bar's loss and at Ctrl-C."""
+
+
+def factored_awr(observation_names: Sequence[str]) -> FactoredAWRConfig:
+    """FactoredAWR; a completed contact is the response of a member, where the dataset records it."""
+    contact = "num_encounters_last_week"
+    response = list(observation_names).index(contact) if contact in observation_names else None
+    return FactoredAWRConfig(response=response)
+
+
+ALGORITHMS: dict[str, Callable[[Sequence[str]], Any]] = {"factored_awr": factored_awr}
+"""Name on the command line to configuration, given the dataset's observation names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One trained algorithm, scored in one mode."""
+
+    algo: str
+    mode: str
+    seed: int
+    steps: int
+    wall_s: float
+    updates_per_s: float
+    samples_per_s: float
+    peak_rss_mb: float
+    metrics: dict[str, float]
+    model: str
+    returns: Returns
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the per-member returns."""
+        return {key: value for key, value in vars(self).items() if key != "returns"}
+
+
+def train_and_score(
+    name: str,
+    seed: int,
+    steps: int,
+    buffer: FactoredReplayBuffer,
+    dataset: Any,
+    evaluation: Evaluation,
+    out: Path,
+) -> list[Run]:
+    """Trains one algorithm with one seed and scores it in every mode.
+
+    Args:
+        name: A key of `ALGORITHMS`.
+        seed: Seed of initialisation and sampling.
+        steps: Updates.
+        buffer: Training data.
+        dataset: The Minari dataset it came from.
+        evaluation: Where policies are scored.
+        out: Folder for the model file.
+    """
+    d3rlpy.seed(seed)
+    buffer.reseed(seed)
+    names = dataset.storage.metadata.get("frl_observation_names", [])
+    algorithm = ALGORITHMS[name](names).create()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"{name} seed {seed}: training", total=steps)
+        started = time.perf_counter()
+        metrics: dict[str, float] = {}
+        with quiet_d3rlpy():
+            for _, metrics in algorithm.fitter(
+                buffer,
+                n_steps=steps,
+                n_steps_per_epoch=min(steps, UPDATES_AN_EPOCH),
+                logger_adapter=NoopAdapterFactory(),
+                show_progress=False,
+                callback=lambda algo, epoch, step: bar.update(task, completed=step),
+            ):
+                pass
+        wall = time.perf_counter() - started
+        model = out / f"{name}-seed{seed}.d3"
+        save_whole(algorithm, model)
+        done = steps - steps % UPDATES_AN_EPOCH if steps > UPDATES_AN_EPOCH else steps
+        runs = []
+        for mode in MODES:
+            scoring = bar.add_task(f"{name} seed {seed}: scoring {mode}", total=evaluation.horizon)
+            returns = evaluation.score_decisions(
+                LearnedPolicy(algorithm, buffer.action_space, mode),
+                lambda week, total, scoring=scoring: bar.update(scoring, completed=week),
+            )
+            runs.append(
+                Run(
+                    algo=name,
+                    mode=mode,
+                    seed=seed,
+                    steps=done,
+                    wall_s=wall,
+                    updates_per_s=done / wall,
+                    samples_per_s=done * algorithm.batch_size / wall,
+                    peak_rss_mb=peak_rss_mb(),
+                    metrics={key: float(value) for key, value in metrics.items()},
+                    model=model.name,
+                    returns=returns,
+                )
+            )
+    return runs
+
+
+@contextmanager
+def quiet_d3rlpy() -> Iterator[None]:
+    """Keeps d3rlpy's log lines off the screen, which the progress bar has."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def save_whole(algorithm: Any, file: Path) -> None:
+    """Saves a d3rlpy model under its name only when it is complete."""
+    aside = file.with_name(f".{file.name}.writing")
+    try:
+        algorithm.save(str(aside))
+        aside.replace(file)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def peak_rss_mb() -> float:
+    """Largest memory of this process so far, in MB (10**6 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -1,0 +1,98 @@
+"""True values on the simulator: references and learned policies under common random numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from frl_env.behaviour import BehaviourPolicy
+from frl_env.errors import UserError
+from frl_env.parameters import VERSION, Parameters, preset
+from frl_env.references import NoProgram, ObservationPolicy, Oracle, Policy, UniformRandom
+from frl_env.rollout import Returns, rollout, standard_error
+
+SEED = 431
+"""Seed of evaluation members and chances; no dataset is collected with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One simulated world and the members on which every policy is scored.
+
+    Args:
+        environment: Id of the environment.
+        parameters: Its world.
+        horizon: Weeks an episode lasts at most.
+        members: Members of every rollout.
+    """
+
+    environment: str
+    parameters: Parameters
+    horizon: int
+    members: int
+
+    @classmethod
+    def of_dataset(cls, dataset: Any, *, members: int) -> "Evaluation":
+        """The world a dataset was collected in.
+
+        Raises:
+            UserError: If the dataset does not come from the simulator, or from another version of it.
+        """
+        spec = dataset.spec.env_spec
+        if spec is None or spec.entry_point != "frl_env.env:MedicaidCareEnv":
+            raise UserError(f"dataset {dataset.spec.dataset_id!r} has no simulator, so its policies have no true value")
+        recipe = dataset.storage.metadata.get("frl_recipe", {})
+        version = recipe.get("parameters_version")
+        if version != VERSION:
+            raise UserError(
+                f"dataset {dataset.spec.dataset_id!r} was made with simulator parameters {version}, this is {VERSION}; "
+                f"run 'frl build {dataset.spec.dataset_id} --force'"
+            )
+        kwargs = dict(spec.kwargs)
+        horizon = int(kwargs.pop("horizon"))
+        parameters = preset(kwargs.pop("effects"), **kwargs)
+        return cls(environment=spec.id, parameters=parameters, horizon=horizon, members=members)
+
+    def references(self, progress: Callable[[str, int, int], None]) -> dict[str, Returns]:
+        """Returns of the reference policies."""
+        policies: dict[str, Policy] = {
+            "no_program": NoProgram(),
+            "random": UniformRandom(),
+            "behaviour": BehaviourPolicy(self.parameters),
+            "oracle": Oracle(self.parameters),
+        }
+        results = {}
+        for done, (name, policy) in enumerate(policies.items(), start=1):
+            results[name] = self.score(policy)
+            progress("references", done, len(policies))
+        return results
+
+    def score(
+        self, policy: Policy, progress: Callable[[int, int], None] | None = None
+    ) -> Returns:
+        """Returns of one policy, on the same members and chances as every other."""
+
+        def tell(week: int, *_: object) -> None:
+            if progress is not None:
+                progress(week + 1, self.horizon)
+
+        return rollout(
+            policy, self.parameters, members=self.members, seed=SEED, horizon=self.horizon, record=tell
+        )
+
+    def score_decisions(
+        self,
+        decide: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Returns:
+        """Returns of a policy that sees observations only."""
+        return self.score(ObservationPolicy(decide), progress)
+
+
+def paired_difference(first: Returns, second: Returns) -> tuple[float, float]:
+    """Mean difference in value between two policies on the same members, and its standard error."""
+    difference = first.value - second.value
+    return float(difference.mean()), standard_error(difference)
+
+

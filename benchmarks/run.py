@@ -1,0 +1,104 @@
+"""Train algorithms on a dataset, roll them out on the simulator, and print a scorecard with true values.
+
+    python benchmarks/run.py --algo factored_awr
+
+It builds the dataset when it is missing. `--help` lists the options.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import scorecard
+from benchmarks.algorithms import ALGORITHMS, Run, train_and_score
+from benchmarks.evaluation import Evaluation
+from frl_algos import load_replay_buffer
+from frl_env.cli import progress_bar, run_or_say
+from frl_env.datasets import ensure_dataset
+from frl_env.errors import UserError, unknown_name
+
+DATASET = "frl/medicaid-synthetic-v0"
+QUICK_DATASET = "frl/medicaid-synthetic-small-v0"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses the command line and runs the benchmark."""
+    options = _parser().parse_args(arguments)
+    names = list(dict.fromkeys(options.algo.split(",")))
+    for name in names:
+        if name not in ALGORITHMS:
+            raise unknown_name("algorithm", name, ALGORITHMS)
+    for name in ("seeds", "steps", "eval_members"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    dataset_id = options.dataset or (QUICK_DATASET if options.quick else DATASET)
+    steps = options.steps or (300 if options.quick else 4_000)
+    eval_members = options.eval_members or (1_000 if options.quick else 50_000)
+    out = Path(options.out)
+    check_writable(out)
+
+    with progress_bar() as progress:
+        dataset = ensure_dataset(dataset_id, progress=progress)
+        buffer = load_replay_buffer(dataset)
+        evaluation = Evaluation.of_dataset(dataset, members=eval_members)
+        references = evaluation.references(progress)
+    runs: list[Run] = []
+    for name in names:
+        for seed in range(options.seeds):
+            runs += train_and_score(name, seed, steps, buffer, dataset, evaluation, out)
+    card = scorecard.assemble(dataset, references, runs, eval_members)
+    scorecard.show(card)
+    write_atomically(out / "scorecard.json", json.dumps(card, indent=2) + "\n")
+    print(f"\nscorecard: {out / 'scorecard.json'}")
+
+
+def check_writable(folder: Path) -> None:
+    """Makes the results folder and writes into it once, before any long work.
+
+    Raises:
+        UserError: If that fails.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise UserError(f"can't write to {folder} ({problem.strerror}); choose another folder with --out") from problem
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        UserError: If the folder can't be written.
+    """
+    aside = file.with_name(f".{file.name}.writing")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(file)
+    except OSError as problem:
+        raise UserError(f"can't write {file} ({problem.strerror})") from problem
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Train on a dataset, score on the simulator.")
+    parser.add_argument("--algo", default="factored_awr", help=f"one or several, by comma: {', '.join(ALGORITHMS)}")
+    parser.add_argument("--dataset", help=f"Minari id (default {DATASET})")
+    parser.add_argument("--seeds", type=int, default=1, help="training seeds 0..N-1 (default 1)")
+    parser.add_argument("--steps", type=int, help="updates a run (default 4000)")
+    parser.add_argument("--eval-members", type=int, help="members of every rollout (default 50000)")
+    parser.add_argument("--out", default="results", help="folder for scorecard and models (default results)")
+    parser.add_argument("--quick", action="store_true", help="a smoke test in under a minute: small dataset, few steps")
+    return parser
+
+
+if __name__ == "__main__":
+    run_or_say(main)

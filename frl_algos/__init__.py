@@ -1,0 +1,30 @@
+"""The solutions: offline RL algorithms for factored actions, as d3rlpy plugins.
+
+Importing this package registers FactoredAWR with d3rlpy, so that `d3rlpy.load_learnable` knows it.
+"""
+
+import os
+import sys
+import warnings
+
+
+def _import_d3rlpy_quietly() -> None:
+    """Imports d3rlpy without what the dead `gym` package prints on standard error at import."""
+    if "d3rlpy" in sys.modules:
+        return
+    stderr = sys.stderr
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sys.stderr = nowhere
+        try:
+            import d3rlpy  # noqa: F401
+        finally:
+            sys.stderr = stderr
+
+
+_import_d3rlpy_quietly()
+
+from frl_algos.factored_awr import FactoredAWR, FactoredAWRConfig  # noqa: E402
+from frl_algos.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
+
+__all__ = ["FactoredAWR", "FactoredAWRConfig", "FactoredReplayBuffer", "load_replay_buffer"]

@@ -1,0 +1,305 @@
+"""The update of FactoredAWR and its policy: what d3rlpy calls the implementation of an algorithm."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import torch
+from d3rlpy.algos.qlearning.base import QLearningAlgoImplBase
+from d3rlpy.optimizers import OptimizerFactory, OptimizerWrapper
+from d3rlpy.torch_utility import Modules, TorchMiniBatch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from frl_algos import losses
+from frl_algos.networks import JointScores, StateValue
+from frl_algos.replay import IndexedMiniBatch
+from frl_algos.targets import CriticTargets
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError
+
+if TYPE_CHECKING:
+    from frl_algos.factored_awr import FactoredAWRConfig
+
+POLICY_METRICS_EVERY = 100
+"""Updates between two measurements of the policy on the mini-batch."""
+
+
+class Statistics(nn.Module):
+    """Numbers that belong to the dataset and are saved with the networks."""
+
+    return_mean: Tensor
+    return_scale: Tensor
+    advantage_scale: Tensor
+
+    def __init__(self) -> None:
+        """Starts with the identity."""
+        super().__init__()
+        self.register_buffer("return_mean", torch.zeros(()))
+        self.register_buffer("return_scale", torch.ones(()))
+        self.register_buffer("advantage_scale", torch.ones(()))
+
+
+@dataclasses.dataclass(frozen=True)
+class FactoredAWRModules(Modules):
+    """Everything that is saved."""
+
+    clone: JointScores
+    advantage: JointScores
+    response: JointScores
+    actor: JointScores
+    value: StateValue
+    history_value: StateValue
+    attempt_value: StateValue
+    statistics: Statistics
+    optim: OptimizerWrapper
+    critic_optim: OptimizerWrapper
+
+
+def create_modules(
+    *,
+    observation_size: int,
+    space: ActionSpace,
+    config: "FactoredAWRConfig",
+    optim_factory: OptimizerFactory,
+    critic_optim_factory: OptimizerFactory,
+    device: str,
+) -> FactoredAWRModules:
+    """Networks and optimisers for an action space."""
+    joints = torch.as_tensor(space.valid_joints)
+
+    def scores(hidden: int, joint: int) -> JointScores:
+        return JointScores(
+            observation_size,
+            space.nvec,
+            joints,
+            hidden_size=hidden,
+            embedding_size=config.embedding_size,
+            joint_size=joint,
+        ).to(device)
+
+    clone = scores(config.hidden_size, config.joint_size)
+    actor = scores(config.hidden_size, config.joint_size)
+    value = StateValue(observation_size, config.hidden_size).to(device)
+    history_value = StateValue(3 * observation_size + 1, config.hidden_size).to(device)
+    advantage = scores(config.critic_hidden_size, config.critic_joint_size)
+    response = scores(config.critic_hidden_size, config.critic_joint_size)
+    attempt_value = StateValue(observation_size, config.critic_hidden_size).to(device)
+    fast = nn.ModuleList([clone, actor, value, history_value])
+    slow = nn.ModuleList([advantage, response, attempt_value])
+    return FactoredAWRModules(
+        clone=clone,
+        advantage=advantage,
+        response=response,
+        actor=actor,
+        value=value,
+        history_value=history_value,
+        attempt_value=attempt_value,
+        statistics=Statistics().to(device),
+        optim=optim_factory.create(fast.named_modules(), lr=config.learning_rate, compiled=False),
+        critic_optim=critic_optim_factory.create(
+            slow.named_modules(), lr=config.critic_learning_rate, compiled=False
+        ),
+    )
+
+
+class FactoredAWRImpl(QLearningAlgoImplBase):
+    """One update, and the policy that the networks make up."""
+
+    _modules: FactoredAWRModules
+
+    def __init__(
+        self,
+        *,
+        observation_shape: Any,
+        action_size: int,
+        modules: FactoredAWRModules,
+        config: "FactoredAWRConfig",
+        device: str,
+    ) -> None:
+        """Keeps networks and settings."""
+        super().__init__(observation_shape, action_size, modules, device)
+        self._settings = config
+        self._targets: CriticTargets | None = None
+        space = ActionSpace.from_json(config.action_schema)
+        null = int(space.ravel(space.null_action))
+        joints = space.valid_joints.tolist()
+        self._null = joints.index(null)
+        self._factor_levels = torch.as_tensor(space.joint_levels[space.valid_joints], device=device)
+        self._factors = [(factor.name, len(factor)) for factor in space]
+        position = torch.full((space.n_joint,), -1, dtype=torch.long)
+        position[torch.as_tensor(space.valid_joints)] = torch.arange(len(joints))
+        self._position = position.to(device)
+
+    @property
+    def modules(self) -> FactoredAWRModules:
+        """Networks and optimisers."""
+        return self._modules
+
+    def set_targets(self, targets: CriticTargets) -> None:
+        """Takes the critics' targets of the dataset that training is about to use."""
+        self._targets = targets
+        self._modules.statistics.return_mean.fill_(targets.return_mean)
+        self._modules.statistics.return_scale.fill_(targets.return_scale)
+
+    def inner_update(self, batch: TorchMiniBatch, grad_step: int) -> dict[str, float]:
+        """Value, clone, advantage, actor: one step each on one mini-batch."""
+        if self._targets is None or not isinstance(batch.numpy_batch, IndexedMiniBatch):
+            raise UserError("FactoredAWR trains through fit, on a buffer from frl_algos.load_replay_buffer")
+        assert isinstance(batch.observations, Tensor)
+        rows = torch.as_tensor(batch.numpy_batch.indices)
+        net, observations = self._modules, batch.observations
+        returns, history, actions, attempted, responses = (
+            column[rows].to(self._device)
+            for column in (
+                self._targets.returns,
+                self._targets.history,
+                self._targets.actions,
+                self._targets.attempted,
+                self._targets.responses,
+            )
+        )
+        baseline = net.history_value(history)
+        value_loss, metrics = losses.value_loss(net.value(observations), returns)
+        history_loss, more = losses.value_loss(baseline, returns, "history_value")
+        metrics |= more
+        log_clone = torch.log_softmax(net.clone(observations), dim=1)
+        clone_loss, more = losses.cloning_loss(log_clone, actions)
+        metrics |= more
+        residuals = (returns - baseline).detach()
+        critic_loss, more = self._critic_loss(
+            observations, actions, log_clone.detach().exp(), residuals, attempted, responses
+        )
+        metrics |= more
+        total = value_loss + history_loss + clone_loss
+        if self._settings.extraction == "regression":
+            actor_loss, more = self._actor_loss(observations, actions)
+            metrics |= more
+            total = total + actor_loss
+        net.optim.zero_grad()
+        net.critic_optim.zero_grad()
+        (total + critic_loss).backward()
+        net.optim.step()
+        net.critic_optim.step()
+        if grad_step % POLICY_METRICS_EVERY == 0:
+            metrics |= self._policy_metrics(observations, actions)
+        return {name: float(value) for name, value in metrics.items()}
+
+    @torch.no_grad()
+    def standardise(self, observations: Float[Tensor, "row k"], chunk: int = 4096) -> None:
+        """Sets the spread of the advantage to its standard deviation under the clone, over the given states."""
+        total = 0.0
+        for start in range(0, len(observations), chunk):
+            part = observations[start : start + chunk]
+            probabilities = torch.softmax(self._modules.clone(part), dim=1)
+            total += float((probabilities * self._centred(part, probabilities) ** 2).sum())
+        scale = (total / max(len(observations), 1)) ** 0.5
+        self._modules.statistics.advantage_scale.fill_(scale if scale > 1e-12 else 1.0)
+
+    def log_probabilities(
+        self, observations: Float[Tensor, "batch k"], temperature: float | None = None
+    ) -> Float[Tensor, "batch valid"]:
+        """Normalised log-probabilities of the valid joint actions."""
+        if self._settings.extraction == "regression" and temperature is None:
+            return torch.log_softmax(self._modules.actor(observations), dim=1)
+        log_clone = torch.log_softmax(self._modules.clone(observations), dim=1)
+        scale = self._modules.statistics.advantage_scale * (temperature or self._settings.temperature)
+        tilted = log_clone + self._centred(observations, log_clone.exp()) / scale
+        return torch.log_softmax(self._supported(tilted, log_clone), dim=1)
+
+    def inner_predict_best_action(self, x: Any) -> Int[Tensor, "batch"]:
+        """The supported joint action with the largest advantage, among all valid ones."""
+        if self._settings.extraction == "regression":
+            best = self._modules.actor(x).argmax(dim=1)
+        else:
+            log_clone = torch.log_softmax(self._modules.clone(x), dim=1)
+            best = self._supported(self._uncentred(x), log_clone).argmax(dim=1)
+        return self._modules.clone.action_encoder.joints[best]
+
+    def inner_sample_action(self, x: Any) -> Int[Tensor, "batch"]:
+        """A draw from the policy."""
+        drawn = torch.multinomial(self.log_probabilities(x).exp(), 1).squeeze(1)
+        return self._modules.clone.action_encoder.joints[drawn]
+
+    def inner_predict_value(self, x: Any, action: Tensor) -> Float[Tensor, "batch"]:
+        """Value of the state plus centred advantage of the action, in units of reward."""
+        position = self._position[action.reshape(-1).long()]
+        if bool((position < 0).any()):
+            raise UserError(f"{int((position < 0).sum())} actions are not valid; their value is not defined")
+        probabilities = torch.softmax(self._modules.clone(x), dim=1)
+        advantage = self._centred(x, probabilities).gather(1, position[:, None]).squeeze(1)
+        statistics = self._modules.statistics
+        return (self._modules.value(x) + advantage) * statistics.return_scale + statistics.return_mean
+
+    def _uncentred(self, observations: Tensor) -> Float[Tensor, "batch valid"]:
+        effects = self._modules.advantage(observations)
+        if self._settings.response is None:
+            return effects
+        gains = torch.sigmoid(self._modules.response(observations)) * effects
+        keep = torch.ones(gains.shape[1], device=gains.device)
+        keep[self._null] = 0.0
+        return gains * keep
+
+    def _centred(self, observations: Tensor, probabilities: Tensor) -> Float[Tensor, "batch valid"]:
+        scores = self._uncentred(observations)
+        return scores - (probabilities * scores).sum(dim=1, keepdim=True)
+
+    def _supported(self, scores: Tensor, log_clone: Tensor) -> Tensor:
+        floor = torch.log(torch.tensor(self._settings.support_threshold, device=scores.device))
+        best = log_clone == log_clone.amax(dim=1, keepdim=True)
+        return scores.masked_fill((log_clone < floor) & ~best, float("-inf"))
+
+    def _critic_loss(
+        self,
+        observations: Tensor,
+        actions: Tensor,
+        clone: Tensor,
+        residuals: Tensor,
+        attempted: Tensor,
+        responses: Tensor,
+    ) -> tuple[Tensor, losses.Metrics]:
+        net = self._modules
+        if self._settings.response is None:
+            return losses.centred_advantage_loss(net.advantage(observations), clone, actions, residuals)
+        logits = net.response.of_logged(observations, actions)
+        response_loss, metrics = losses.response_loss(logits, responses, attempted)
+        effect_loss, more = losses.response_effect_loss(
+            net.advantage.of_logged(observations, actions),
+            net.attempt_value(observations),
+            responses,
+            torch.sigmoid(logits).detach(),
+            attempted,
+            residuals,
+        )
+        return response_loss + effect_loss, metrics | more
+
+    def _actor_loss(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, losses.Metrics]:
+        with torch.no_grad():
+            probabilities = torch.softmax(self._modules.clone(observations), dim=1)
+            advantages = self._centred(observations, probabilities).gather(1, actions[:, None]).squeeze(1)
+            advantages = advantages / self._modules.statistics.advantage_scale
+        return losses.weighted_regression_loss(
+            torch.log_softmax(self._modules.actor(observations), dim=1),
+            actions,
+            advantages,
+            temperature=self._settings.temperature,
+            max_weight=self._settings.max_weight,
+        )
+
+    @torch.no_grad()
+    def _policy_metrics(self, observations: Tensor, actions: Tensor) -> losses.Metrics:
+        """How the policy differs from the clone: collapse shows here."""
+        log_policy = self.log_probabilities(observations)
+        policy = log_policy.exp()
+        log_clone = torch.log_softmax(self._modules.clone(observations), dim=1)
+        ratio = (log_policy - log_clone).gather(1, actions[:, None]).squeeze(1).exp()
+        metrics = {
+            "policy_ratio_ess": ratio.sum() ** 2 / (len(ratio) * (ratio**2).sum()).clamp(min=1e-12),
+            "policy_action_share": 1 - policy[:, self._null].mean(),
+            "policy_unique_joints": torch.tensor(float(self.inner_predict_best_action(observations).unique().numel())),
+            "policy_rare_mass": policy.masked_fill(log_clone > -11.5, 0.0).sum(dim=1).mean(),
+        }
+        for index, (name, size) in enumerate(self._factors):
+            marginal = torch.zeros(size, device=policy.device)
+            marginal.index_add_(0, self._factor_levels[:, index], policy.mean(dim=0))
+            metrics[f"entropy_{name}"] = -(marginal * marginal.clamp(min=1e-12).log()).sum()
+        return metrics

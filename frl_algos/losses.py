@@ -1,0 +1,119 @@
+"""Losses of FactoredAWR, as pure tensor functions; each returns the loss and what is worth logging."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Metrics = dict[str, Tensor]
+
+
+def cloning_loss(
+    log_probabilities: Float[Tensor, "batch valid"], actions: Int[Tensor, "batch"]
+) -> tuple[Float[Tensor, ""], Metrics]:
+    """Negative log-likelihood of the logged actions.
+
+    Args:
+        log_probabilities: Normalised over valid joint actions.
+        actions: Position of the logged action among the valid ones.
+    """
+    loss = F.nll_loss(log_probabilities, actions)
+    return loss, {"clone_loss": loss.detach()}
+
+
+def value_loss(
+    values: Float[Tensor, "batch"], returns: Float[Tensor, "batch"], name: str = "value"
+) -> tuple[Float[Tensor, ""], Metrics]:
+    """Squared error of predicted returns."""
+    loss = F.mse_loss(values, returns)
+    return loss, {f"{name}_loss": loss.detach()}
+
+
+def centred_advantage_loss(
+    scores: Float[Tensor, "batch valid"],
+    behaviour: Float[Tensor, "batch valid"],
+    actions: Int[Tensor, "batch"],
+    residuals: Float[Tensor, "batch"],
+) -> tuple[Float[Tensor, ""], Metrics]:
+    """Squared error of the advantage of the logged action, centred under the cloned policy.
+
+    This is the R-loss (Nie and Wager, 2021): outcome and action are both taken relative to what the state predicts,
+    so that errors of the value and of the cloned policy enter only as a product.
+
+    Args:
+        scores: Uncentred advantages of the valid joint actions.
+        behaviour: Cloned probabilities, without gradient.
+        actions: Position of the logged action among the valid ones.
+        residuals: Return minus value, without gradient.
+    """
+    centre = (behaviour * scores).sum(dim=1)
+    chosen = scores.gather(1, actions[:, None]).squeeze(1)
+    loss = F.mse_loss(chosen - centre, residuals)
+    return loss, {"advantage_loss": loss.detach()}
+
+
+def response_loss(
+    logits: Float[Tensor, "batch"], responses: Float[Tensor, "batch"], attempted: Bool[Tensor, "batch"]
+) -> tuple[Float[Tensor, ""], Metrics]:
+    """Log loss of whether an attempted action got a response; zero when nothing was attempted."""
+    losses = F.binary_cross_entropy_with_logits(logits, responses, reduction="none")
+    count = attempted.sum().clamp(min=1)
+    loss = (losses * attempted).sum() / count
+    return loss, {"response_loss": loss.detach()}
+
+
+def response_effect_loss(
+    effects: Float[Tensor, "batch"],
+    baselines: Float[Tensor, "batch"],
+    responses: Float[Tensor, "batch"],
+    chances: Float[Tensor, "batch"],
+    attempted: Bool[Tensor, "batch"],
+    residuals: Float[Tensor, "batch"],
+) -> tuple[Float[Tensor, ""], Metrics]:
+    """Squared error of the effect of a response, estimated among attempted actions only.
+
+    Attempts that got no response serve as the control group: whatever led the behaviour policy to attempt the
+    action is the same in both groups, so confounding by indication drops out of the contrast.
+
+    Args:
+        effects: Effect of a response to the logged action.
+        baselines: Expected residual of an attempt in this state.
+        responses: 1 where the attempt got a response.
+        chances: Predicted probability of a response, without gradient.
+        attempted: Which rows are attempts.
+        residuals: Return minus value, without gradient.
+    """
+    errors = (baselines + (responses - chances) * effects - residuals) ** 2
+    count = attempted.sum().clamp(min=1)
+    loss = (errors * attempted).sum() / count
+    return loss, {"advantage_loss": loss.detach()}
+
+
+def weighted_regression_loss(
+    log_probabilities: Float[Tensor, "batch valid"],
+    actions: Int[Tensor, "batch"],
+    advantages: Float[Tensor, "batch"],
+    *,
+    temperature: float,
+    max_weight: float,
+) -> tuple[Float[Tensor, ""], Metrics]:
+    """Advantage-weighted regression (Peng et al., 2019): log-likelihood weighted by exp(advantage / temperature).
+
+    Args:
+        log_probabilities: Normalised over valid joint actions.
+        actions: Position of the logged action among the valid ones.
+        advantages: Standardised over the whole dataset, without gradient.
+        temperature: Smaller follows the advantage more.
+        max_weight: Weights are clipped here.
+    """
+    weights = torch.exp((advantages / temperature).clamp(max=float(torch.tensor(max_weight).log())))
+    chosen = log_probabilities.gather(1, actions[:, None]).squeeze(1)
+    loss = -(weights * chosen).mean()
+    return loss, {"actor_loss": loss.detach()} | weight_metrics(weights, max_weight)
+
+
+def weight_metrics(weights: Float[Tensor, "batch"], max_weight: float) -> Metrics:
+    """Effective sample size of the weights, as a share of the batch, and the share that was clipped."""
+    size = weights.sum() ** 2 / (len(weights) * (weights**2).sum())
+    clipped = (weights >= max_weight * (1 - 1e-6)).float().mean()
+    return {"weight_ess": size.detach(), "weight_clipped": clipped.detach()}
