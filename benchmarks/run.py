@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     dataset_id = options.dataset or (QUICK_DATASET if options.quick else DATASET)
-    steps = options.steps or (300 if options.quick else 4_000)
-    eval_members = options.eval_members or (1_000 if options.quick else 50_000)
+    steps = options.steps or (300 if options.quick else 3_000)
+    eval_members = options.eval_members or (1_000 if options.quick else 30_000)
     out = Path(options.out)
     check_writable(out)
 
@@ -93,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--algo", default="factored_awr", help=f"one or several, by comma: {', '.join(ALGORITHMS)}")
     parser.add_argument("--dataset", help=f"Minari id (default {DATASET})")
     parser.add_argument("--seeds", type=int, default=1, help="training seeds 0..N-1 (default 1)")
-    parser.add_argument("--steps", type=int, help="updates a run (default 4000)")
-    parser.add_argument("--eval-members", type=int, help="members of every rollout (default 50000)")
+    parser.add_argument("--steps", type=int, help="updates a run (default 3000)")
+    parser.add_argument("--eval-members", type=int, help="members of every rollout (default 30000)")
     parser.add_argument("--out", default="results", help="folder for scorecard and models (default results)")
     parser.add_argument("--quick", action="store_true", help="a smoke test in under a minute: small dataset, few steps")
     return parser

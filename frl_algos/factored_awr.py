@@ -48,6 +48,8 @@ class FactoredAWRConfig(LearnableConfig):
         joint_size: Length of the joint-action embeddings of the policy.
         hidden_size: Units of the policy's and the values' state encoders.
         critic_joint_size, critic_hidden_size: The same for the advantage and response models.
+        n_critics: Advantage models, each trained on its own bootstrap sample of episodes.
+        pessimism: The advantage used is their mean minus this many of their standard deviations.
         td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k.
         temperature: How far the policy moves along the standardised advantage; smaller moves further.
         extraction: "closed_form" (the formula above) or "regression" (weighted log-likelihood, as in the paper).
@@ -68,6 +70,8 @@ class FactoredAWRConfig(LearnableConfig):
     hidden_size: int = 128
     critic_joint_size: int = 16
     critic_hidden_size: int = 32
+    n_critics: int = 5
+    pessimism: float = 1.0
     td_lambda: float = 0.97
     temperature: float = 0.3
     extraction: str = "closed_form"
@@ -84,7 +88,7 @@ class FactoredAWRConfig(LearnableConfig):
         """
         if self.extraction not in ("closed_form", "regression"):
             raise UserError(f"extraction must be 'closed_form' or 'regression', not {self.extraction!r}")
-        for name in ("batch_size", "embedding_size", "joint_size", "hidden_size", "learning_rate", "temperature"):
+        for name in ("batch_size", "embedding_size", "joint_size", "hidden_size", "learning_rate", "temperature", "n_critics"):
             if getattr(self, name) <= 0:
                 raise UserError(f"{name} must be positive, not {getattr(self, name)}")
         for name in ("gamma", "td_lambda"):

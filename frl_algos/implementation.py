@@ -3,6 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from d3rlpy.algos.qlearning.base import QLearningAlgoImplBase
 from d3rlpy.optimizers import OptimizerFactory, OptimizerWrapper
@@ -44,7 +45,7 @@ class FactoredAWRModules(Modules):
     """Everything that is saved."""
 
     clone: JointScores
-    advantage: JointScores
+    advantages: nn.ModuleList
     response: JointScores
     actor: JointScores
     value: StateValue
@@ -81,14 +82,16 @@ def create_modules(
     actor = scores(config.hidden_size, config.joint_size)
     value = StateValue(observation_size, config.hidden_size).to(device)
     history_value = StateValue(3 * observation_size + 1, config.hidden_size).to(device)
-    advantage = scores(config.critic_hidden_size, config.critic_joint_size)
+    advantages = nn.ModuleList(
+        [scores(config.critic_hidden_size, config.critic_joint_size) for _ in range(config.n_critics)]
+    )
     response = scores(config.critic_hidden_size, config.critic_joint_size)
     attempt_value = StateValue(observation_size, config.critic_hidden_size).to(device)
     fast = nn.ModuleList([clone, actor, value, history_value])
-    slow = nn.ModuleList([advantage, response, attempt_value])
+    slow = nn.ModuleList([advantages, response, attempt_value])
     return FactoredAWRModules(
         clone=clone,
-        advantage=advantage,
+        advantages=advantages,
         response=response,
         actor=actor,
         value=value,
@@ -120,6 +123,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         super().__init__(observation_shape, action_size, modules, device)
         self._settings = config
         self._targets: CriticTargets | None = None
+        self._bootstrap = torch.ones(config.n_critics, 1)
         space = ActionSpace.from_json(config.action_schema)
         null = int(space.ravel(space.null_action))
         joints = space.valid_joints.tolist()
@@ -138,6 +142,13 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
     def set_targets(self, targets: CriticTargets) -> None:
         """Takes the critics' targets of the dataset that training is about to use."""
         self._targets = targets
+        # Poisson(1) counts by episode: each critic learns from its own bootstrap sample of members.
+        counts = np.random.default_rng(0).poisson(
+            1.0, (self._settings.n_critics, int(targets.episodes.max()) + 1)
+        )
+        self._bootstrap = torch.as_tensor(
+            np.ones_like(counts) if self._settings.n_critics == 1 else counts, dtype=torch.float32, device=self._device
+        )
         self._modules.statistics.return_mean.fill_(targets.return_mean)
         self._modules.statistics.return_scale.fill_(targets.return_scale)
 
@@ -158,6 +169,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
                 self._targets.responses,
             )
         )
+        weights = self._bootstrap[:, self._targets.episodes[rows]]
         baseline = net.history_value(history)
         value_loss, metrics = losses.value_loss(net.value(observations), returns)
         history_loss, more = losses.value_loss(baseline, returns, "history_value")
@@ -167,7 +179,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         metrics |= more
         residuals = (returns - baseline).detach()
         critic_loss, more = self._critic_loss(
-            observations, actions, log_clone.detach().exp(), residuals, attempted, responses
+            observations, actions, log_clone.detach().exp(), residuals, attempted, responses, weights
         )
         metrics |= more
         total = value_loss + history_loss + clone_loss
@@ -185,7 +197,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         return {name: float(value) for name, value in metrics.items()}
 
     @torch.no_grad()
-    def standardise(self, observations: Float[Tensor, "row k"], chunk: int = 4096) -> None:
+    def standardise(self, observations: Float[Tensor, "row k"], chunk: int = 512) -> None:
         """Sets the spread of the advantage to its standard deviation under the clone, over the given states."""
         total = 0.0
         for start in range(0, len(observations), chunk):
@@ -231,7 +243,12 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         return (self._modules.value(x) + advantage) * statistics.return_scale + statistics.return_mean
 
     def _uncentred(self, observations: Tensor) -> Float[Tensor, "batch valid"]:
-        effects = self._modules.advantage(observations)
+        """Pessimistic advantage: mean over the bootstrapped critics minus their spread."""
+        each = [critic(observations) for critic in self._modules.advantages]
+        effects = sum(each[1:], start=each[0]) / len(each)
+        if len(each) > 1 and self._settings.pessimism > 0:
+            squares = sum(((scores - effects) ** 2 for scores in each[1:]), start=(each[0] - effects) ** 2)
+            effects = effects - self._settings.pessimism * (squares / (len(each) - 1)).sqrt()
         if self._settings.response is None:
             return effects
         gains = torch.sigmoid(self._modules.response(observations)) * effects
@@ -256,19 +273,24 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         residuals: Tensor,
         attempted: Tensor,
         responses: Tensor,
+        weights: Tensor,
     ) -> tuple[Tensor, losses.Metrics]:
         net = self._modules
         if self._settings.response is None:
-            return losses.centred_advantage_loss(net.advantage(observations), clone, actions, residuals)
+            return losses.centred_advantage_loss(
+                torch.stack([critic(observations) for critic in net.advantages]), clone, actions, residuals, weights
+            )
+        # Only attempts bear on these two losses, and they are rare: leave the other rows out of the arithmetic.
+        observations, actions, responses = observations[attempted], actions[attempted], responses[attempted]
         logits = net.response.of_logged(observations, actions)
-        response_loss, metrics = losses.response_loss(logits, responses, attempted)
+        response_loss, metrics = losses.response_loss(logits, responses)
         effect_loss, more = losses.response_effect_loss(
-            net.advantage.of_logged(observations, actions),
+            torch.stack([critic.of_logged(observations, actions) for critic in net.advantages]),
             net.attempt_value(observations),
             responses,
             torch.sigmoid(logits).detach(),
-            attempted,
-            residuals,
+            residuals[attempted],
+            weights[:, attempted],
         )
         return response_loss + effect_loss, metrics | more
 

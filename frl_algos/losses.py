@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Metrics = dict[str, Tensor]
@@ -30,10 +30,11 @@ def value_loss(
 
 
 def centred_advantage_loss(
-    scores: Float[Tensor, "batch valid"],
+    scores: Float[Tensor, "critic batch valid"],
     behaviour: Float[Tensor, "batch valid"],
     actions: Int[Tensor, "batch"],
     residuals: Float[Tensor, "batch"],
+    weights: Float[Tensor, "critic batch"],
 ) -> tuple[Float[Tensor, ""], Metrics]:
     """Squared error of the advantage of the logged action, centred under the cloned policy.
 
@@ -41,34 +42,33 @@ def centred_advantage_loss(
     so that errors of the value and of the cloned policy enter only as a product.
 
     Args:
-        scores: Uncentred advantages of the valid joint actions.
+        scores: Uncentred advantages of the valid joint actions, of each critic.
         behaviour: Cloned probabilities, without gradient.
         actions: Position of the logged action among the valid ones.
         residuals: Return minus value, without gradient.
+        weights: Bootstrap weights.
     """
-    centre = (behaviour * scores).sum(dim=1)
-    chosen = scores.gather(1, actions[:, None]).squeeze(1)
-    loss = F.mse_loss(chosen - centre, residuals)
+    centre = (behaviour * scores).sum(dim=2)
+    chosen = scores.gather(2, actions[None, :, None].expand(len(scores), -1, 1)).squeeze(2)
+    loss = (weights * (chosen - centre - residuals) ** 2).mean(dim=1).sum()
     return loss, {"advantage_loss": loss.detach()}
 
 
 def response_loss(
-    logits: Float[Tensor, "batch"], responses: Float[Tensor, "batch"], attempted: Bool[Tensor, "batch"]
+    logits: Float[Tensor, "attempt"], responses: Float[Tensor, "attempt"]
 ) -> tuple[Float[Tensor, ""], Metrics]:
     """Log loss of whether an attempted action got a response; zero when nothing was attempted."""
-    losses = F.binary_cross_entropy_with_logits(logits, responses, reduction="none")
-    count = attempted.sum().clamp(min=1)
-    loss = (losses * attempted).sum() / count
+    loss = F.binary_cross_entropy_with_logits(logits, responses, reduction="sum") / max(len(logits), 1)
     return loss, {"response_loss": loss.detach()}
 
 
 def response_effect_loss(
-    effects: Float[Tensor, "batch"],
-    baselines: Float[Tensor, "batch"],
-    responses: Float[Tensor, "batch"],
-    chances: Float[Tensor, "batch"],
-    attempted: Bool[Tensor, "batch"],
-    residuals: Float[Tensor, "batch"],
+    effects: Float[Tensor, "critic attempt"],
+    baselines: Float[Tensor, "attempt"],
+    responses: Float[Tensor, "attempt"],
+    chances: Float[Tensor, "attempt"],
+    residuals: Float[Tensor, "attempt"],
+    weights: Float[Tensor, "critic attempt"],
 ) -> tuple[Float[Tensor, ""], Metrics]:
     """Squared error of the effect of a response, estimated among attempted actions only.
 
@@ -76,16 +76,15 @@ def response_effect_loss(
     action is the same in both groups, so confounding by indication drops out of the contrast.
 
     Args:
-        effects: Effect of a response to the logged action.
+        effects: Effect of a response to the logged action, of each critic.
         baselines: Expected residual of an attempt in this state.
         responses: 1 where the attempt got a response.
         chances: Predicted probability of a response, without gradient.
-        attempted: Which rows are attempts.
         residuals: Return minus value, without gradient.
+        weights: Bootstrap weights.
     """
-    errors = (baselines + (responses - chances) * effects - residuals) ** 2
-    count = attempted.sum().clamp(min=1)
-    loss = (errors * attempted).sum() / count
+    errors = weights * (baselines + (responses - chances) * effects - residuals) ** 2
+    loss = errors.sum() / max(errors.shape[1], 1)
     return loss, {"advantage_loss": loss.detach()}
 
 

@@ -65,9 +65,10 @@ class ActionEncoder(nn.Module):
         self.register_buffer("levels", levels, persistent=False)
         self.register_buffer("joints", valid_joints.clone(), persistent=False)
 
-    def forward(self) -> Float[Tensor, "valid joint_embedding"]:
-        """Embeddings of the valid joint actions."""
-        levels = [table(self.levels[:, factor]) for factor, table in enumerate(self.tables)]
+    def forward(self, actions: Int[Tensor, "n"] | None = None) -> Float[Tensor, "n joint_embedding"]:
+        """Embeddings of the given valid joint actions, by position; of all when None."""
+        chosen = self.levels if actions is None else self.levels[actions]
+        levels = [table(chosen[:, factor]) for factor, table in enumerate(self.tables)]
         products = [levels[first] * levels[second] for first, second in self.pairs]
         return self.project(torch.cat([*levels, *products], dim=1))
 
@@ -112,7 +113,7 @@ class JointScores(nn.Module):
         self, observations: Float[Tensor, "batch observation"], actions: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch"]:
         """Scores of one action a state, given by its position among the valid ones."""
-        return (self.query(self.state_encoder(observations)) * self.action_encoder()[actions]).sum(dim=1)
+        return (self.query(self.state_encoder(observations)) * self.action_encoder(actions)).sum(dim=1)
 
 
 class StateValue(nn.Module):

@@ -3,14 +3,15 @@
 from typing import Protocol
 
 import numpy as np
+import torch
 from jaxtyping import Float32, Int64
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import unknown_name
 
 MODES = ("stochastic", "greedy")
-CHUNK = 8_192
-"""Observations scored at once; bounds memory to a few hundred megabytes for 1,080 joint actions."""
+CHUNK = 512
+"""Observations scored at once: few enough that the scores of all joint actions stay in the processor's cache."""
 
 
 class ProbabilisticAlgorithm(Protocol):
@@ -59,8 +60,7 @@ class LearnedPolicy:
     def _choose(self, observations: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         if self.mode == "greedy":
             return np.asarray(self.algorithm.predict(observations), dtype=np.int64)
-        cumulative = np.cumsum(self.algorithm.predict_probabilities(observations), axis=1)
-        drawn = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(axis=1)
-        # Past the last joint action with mass, cumulative sums no longer grow: never choose there.
-        last = cumulative.shape[1] - 1 - np.argmax(np.diff(cumulative[:, ::-1], axis=1) < 0, axis=1)
-        return np.minimum(drawn, last).astype(np.int64)
+        cumulative = torch.as_tensor(self.algorithm.predict_probabilities(observations)).cumsum(dim=1)
+        # Below the total even after rounding, so that the draw falls on an action with mass.
+        level = torch.as_tensor(uniform)[:, None] * cumulative[:, -1:] * (1 - 1e-6)
+        return torch.searchsorted(cumulative, level, right=True).squeeze(1).numpy()

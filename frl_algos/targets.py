@@ -25,6 +25,7 @@ class CriticTargets:
         actions: Position of the logged action among the valid ones.
         attempted: Whether the logged action is anything but "do nothing".
         responses: 1 where the next observation shows a response.
+        episodes: Episode of each row.
     """
 
     returns: Tensor
@@ -34,6 +35,7 @@ class CriticTargets:
     actions: Tensor
     attempted: Tensor
     responses: Tensor
+    episodes: Tensor
 
 
 def critic_targets(
@@ -74,6 +76,7 @@ def critic_targets(
         actions=torch.as_tensor(actions),
         attempted=torch.as_tensor(actions != null),
         responses=torch.as_tensor(shown, dtype=torch.float32),
+        episodes=torch.as_tensor(np.repeat(np.arange(len(buffer.lengths)), buffer.lengths)),
     )
 
 

@@ -92,8 +92,15 @@ def run_or_say(command: Callable[[], object]) -> None:
     except UserError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("error: stopped; nothing half-written was kept, run the same command again", file=sys.stderr)
+        raise SystemExit(2) from None
+    except Exception as problem:
+        # Errors of usage, from whichever copy of click typer brings along.
+        message = getattr(problem, "format_message", None)
+        if message is None:
+            raise
+        print(f"error: {message()} Try 'frl --help'.", file=sys.stderr)
         raise SystemExit(2) from None
 
 

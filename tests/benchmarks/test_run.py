@@ -1,0 +1,140 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import run
+from benchmarks.evaluation import Evaluation, paired_difference
+from benchmarks.scorecard import normalized_score
+from frl_env.cli import app, run_or_say
+from frl_env.datasets import RECIPES
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["--dataset", "tests/tiny-v0", "--steps", "30", "--eval-members", "80"]
+
+
+@pytest.fixture(scope="module")
+def card(tiny_dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("results")
+    run.main([*TINY, "--seeds", "2", "--out", str(out)])
+    return json.loads((out / "scorecard.json").read_text()), out
+
+
+def test_scorecard_has_what_was_promised(card):
+    data, out = card
+    assert data["dataset"] == "tests/tiny-v0"
+    assert set(data["references"]) == {"no_program", "random", "behaviour", "oracle"}
+    for key in ("environment", "versions", "commit", "eval_members", "parameters_version", "dataset_sha256"):
+        assert key in data
+    assert [(r["algo"], r["seed"], r["mode"]) for r in data["runs"]] == [
+        ("factored_awr", seed, mode) for seed in (0, 1) for mode in ("stochastic", "greedy")
+    ]
+    for row in data["runs"]:
+        for key in ("steps", "value", "se", "normalized_score", "wall_s", "updates_per_s", "samples_per_s",
+                    "peak_rss_mb", "difference_to_behaviour", "difference_se"):  # fmt: skip
+            assert isinstance(row[key], int | float), key
+        assert row["steps"] == 30
+        assert row["value"] < 0
+    assert sorted(f.name for f in out.iterdir()) == [
+        "factored_awr-seed0.d3", "factored_awr-seed1.d3", "scorecard.json"
+    ]  # fmt: skip
+
+
+def test_numbers_agree_with_each_other(card):
+    data, _ = card
+    low, high = (data["references"][name]["value"] for name in ("random", "oracle"))
+    for row in [*data["runs"], *data["references"].values()]:
+        assert row["normalized_score"] == pytest.approx(100 * (row["value"] - low) / (high - low))
+    behaviour = data["references"]["behaviour"]["value"]
+    for row in data["runs"]:
+        assert row["difference_to_behaviour"] == pytest.approx(row["value"] - behaviour)
+    assert data["references"]["random"]["normalized_score"] == 0
+    assert data["references"]["oracle"]["normalized_score"] == 100
+
+
+def test_a_second_run_gives_the_same_values(card, tmp_path):
+    data, _ = card
+    run.main([*TINY, "--out", str(tmp_path)])
+    again = json.loads((tmp_path / "scorecard.json").read_text())
+    assert [r["value"] for r in again["runs"]] == [r["value"] for r in data["runs"][:2]]
+    assert again["references"] == data["references"]
+
+
+def test_common_random_numbers_pay(tiny_dataset):
+    evaluation = Evaluation.of_dataset(tiny_dataset, members=2_000)
+    references = evaluation.references(lambda *_: None)
+    difference, error = paired_difference(references["behaviour"], references["no_program"])
+    alone = np.hypot(references["behaviour"].summary()["se"], references["no_program"].summary()["se"])
+    assert error < 0.5 * alone
+    assert difference > -2 * error
+    assert normalized_score(0.0, {"random": references["oracle"], "oracle": references["oracle"]}) is None
+
+
+def _says(capsys, arguments, command=run.main):
+    with pytest.raises(SystemExit) as stop:
+        run_or_say(lambda: command(arguments))
+    captured = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 2
+    lines = [line for line in captured if line.startswith("error: ")]
+    assert len(lines) == 1, captured
+    return lines[0]
+
+
+def test_bad_arguments_end_in_one_line(capsys, tmp_path, tiny_dataset):
+    assert "unknown algorithm 'factored_arw'; did you mean factored_awr" in _says(capsys, ["--algo", "factored_arw"])
+    assert "unknown dataset 'frl/medicaid-v0'" in _says(
+        capsys, ["--dataset", "frl/medicaid-v0", "--out", str(tmp_path / "a")]
+    )
+    assert "--seeds must be at least 1" in _says(capsys, ["--seeds", "0"])
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    assert "can't write to" in _says(capsys, [*TINY, "--out", str(blocked)])
+    assert blocked.read_text() == "in the way"
+
+
+def _build(arguments):
+    app(arguments, standalone_mode=False)
+
+
+def test_frl_command(capsys, empty_store, monkeypatch, tiny_recipe):
+    monkeypatch.setitem(RECIPES, "tests/tiny-v0", tiny_recipe)
+    assert "unknown dataset 'frl/nope'" in _says(capsys, ["build", "frl/nope"], _build)
+    _build(["build", "tests/tiny-v0"])
+    assert "exists already; add --force" in _says(capsys, ["build", "tests/tiny-v0"], _build)
+    _build(["list"])
+    _build(["show", "tests/tiny-v0"])
+    assert "SHA-256" in capsys.readouterr().out
+    _build(["delete", "tests/tiny-v0", "--yes"])
+    assert "is not in the local store" in _says(capsys, ["delete", "tests/tiny-v0", "--yes"], _build)
+
+
+def test_bad_usage_of_frl_is_one_line_and_status_two():
+    for arguments in (["buidl"], ["build"], ["build", "--what"]):
+        done = subprocess.run(
+            [sys.executable, "-c", "from frl_env.cli import main; main()", *arguments], capture_output=True, text=True
+        )
+        assert done.returncode == 2, done
+        assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_in_training_ends_in_one_line_and_leaves_no_half_file(tmp_path, tiny_dataset):
+    process = subprocess.Popen(
+        [sys.executable, "benchmarks/run.py", "--dataset", "tests/tiny-v0", "--steps", "1000000", "--eval-members",
+         "50", "--out", str(tmp_path)],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )  # fmt: skip
+    time.sleep(25)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2, err
+    assert "error: stopped" in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())

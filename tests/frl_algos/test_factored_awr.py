@@ -1,0 +1,191 @@
+import subprocess
+import sys
+
+import d3rlpy
+import numpy as np
+import pytest
+import torch
+from d3rlpy.logging import NoopAdapterFactory
+
+from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
+from frl_algos.policy import LearnedPolicy
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.errors import UserError
+
+QUIET = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
+
+
+def _fit(buffer, n_steps=20, **settings):
+    d3rlpy.seed(0)
+    algorithm = FactoredAWRConfig(**({"batch_size": 64} | settings)).create()
+    results = algorithm.fit(buffer, n_steps=n_steps, **QUIET)
+    return algorithm, results
+
+
+def test_probabilities_are_exact_and_normalised(trained, observations):
+    probabilities = trained.predict_probabilities(observations)
+    assert probabilities.shape == (50, 1080)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert not probabilities[:, ~MEDICAID_ACTIONS.valid].any()
+
+
+def test_the_policy_is_the_closed_form(trained, observations):
+    """pi proportional to clone * exp(centred advantage / (temperature * sd)), computed here from the parts."""
+    impl = trained.impl
+    x = torch.as_tensor(trained.observation_scaler.transform_numpy(observations).astype(np.float32))
+    with torch.no_grad():
+        clone = torch.softmax(impl.modules.clone(x), dim=1).double()
+        each = torch.stack([critic(x) for critic in impl.modules.advantages]).double()
+        effect = each.mean(0) - trained.config.pessimism * each.std(0)
+        gain = torch.sigmoid(impl.modules.response(x)).double() * effect
+        gain[:, 0] = 0
+    gain = gain - (clone * gain).sum(1, keepdim=True)
+    tilted = clone * torch.exp(gain / (trained.config.temperature * impl.modules.statistics.advantage_scale.double()))
+    tilted[clone < trained.config.support_threshold] = 0
+    expected = tilted / tilted.sum(1, keepdim=True)
+    actual = trained.predict_probabilities(observations)[:, MEDICAID_ACTIONS.valid_joints]
+    np.testing.assert_allclose(actual, expected.numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_greedy_is_the_best_over_all_valid_joint_actions(trained, observations):
+    best = trained.predict(observations)
+    assert MEDICAID_ACTIONS.valid[best].all()
+    nearly_zero = trained.predict_probabilities(observations, temperature=1e-4)
+    np.testing.assert_array_equal(best, nearly_zero.argmax(axis=1))
+
+
+def test_samples_follow_the_probabilities(trained, observations):
+    one = np.repeat(observations[:1], 20_000, axis=0)
+    probabilities = trained.predict_probabilities(one[:1])[0]
+    torch.manual_seed(0)
+    for joints in (
+        trained.sample_action(one),
+        MEDICAID_ACTIONS.ravel(LearnedPolicy(trained, MEDICAID_ACTIONS)(one, np.random.default_rng(0))),
+    ):
+        counts = np.bincount(joints, minlength=1080)
+        assert not counts[probabilities == 0].any()
+        often = probabilities > 1e-3
+        expected = 20_000 * probabilities[often]
+        assert np.abs((counts[often] - expected) / np.sqrt(expected)).max() < 5
+
+
+def test_embeddings_change_in_training(tiny_buffer):
+    d3rlpy.seed(0)
+    algorithm = FactoredAWRConfig(batch_size=64, response=0).create()
+    before = {}
+
+    def first(algo, epoch, step):
+        if step == 1:
+            before.update({name: p.clone() for name, p in algo.impl.modules.clone.named_parameters()})
+
+    algorithm.fit(tiny_buffer, n_steps=20, callback=first, **QUIET)
+    after = dict(algorithm.impl.modules.clone.named_parameters())
+    tables = [name for name in after if "tables" in name]
+    assert len(tables) == 4
+    for name in tables:
+        assert after[name].shape[1] == 32
+        assert not torch.equal(before[name], after[name]), name
+
+
+def test_training_is_deterministic(tiny_dataset):
+    from frl_algos import load_replay_buffer
+
+    curves, weights = [], []
+    for _ in range(2):
+        algorithm, results = _fit(load_replay_buffer(tiny_dataset, seed=2), response=0)
+        curves.append({k: v for k, v in results[-1][1].items() if not k.startswith("time_")})
+        weights.append(torch.cat([p.flatten() for p in algorithm.impl.modules.clone.parameters()]))
+    assert curves[0] == curves[1]
+    assert torch.equal(weights[0], weights[1])
+
+
+@pytest.mark.parametrize("settings", [{"response": 0}, {}, {"extraction": "regression"}])
+def test_save_and_load_give_equal_predictions(tiny_buffer, observations, tmp_path, settings):
+    algorithm, _ = _fit(tiny_buffer, **settings)
+    algorithm.save(str(tmp_path / "model.d3"))
+    loaded = d3rlpy.load_learnable(str(tmp_path / "model.d3"))
+    for name in ("predict", "predict_probabilities"):
+        np.testing.assert_array_equal(getattr(loaded, name)(observations), getattr(algorithm, name)(observations))
+    actions = algorithm.predict(observations)
+    np.testing.assert_array_equal(loaded.predict_value(observations, actions), algorithm.predict_value(observations, actions))
+    assert loaded.action_space.nvec == (6, 5, 18, 2)
+    loaded.fit(tiny_buffer, n_steps=2, **QUIET)
+
+
+def test_plugin_import_is_all_that_loading_needs(trained, tmp_path):
+    trained.save(str(tmp_path / "model.d3"))
+    script = f"import frl_algos, d3rlpy; print(type(d3rlpy.load_learnable({str(tmp_path / 'model.d3')!r})).__name__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("FactoredAWR")
+    assert "Gym has been unmaintained" not in done.stderr
+
+
+def test_metrics_show_collapse_and_weights(tiny_buffer):
+    _, results = _fit(tiny_buffer, extraction="regression", n_steps=5)
+    metrics = results[-1][1]
+    for name in ("clone_loss", "value_loss", "advantage_loss", "actor_loss", "weight_ess", "weight_clipped",
+                 "policy_ratio_ess", "policy_action_share", "policy_unique_joints", "policy_rare_mass",
+                 "entropy_modality", "entropy_goal"):  # fmt: skip
+        assert np.isfinite(metrics[name]), name
+    assert 0 < metrics["weight_ess"] <= 1
+
+
+def test_short_fits_train(tiny_buffer):
+    """d3rlpy alone trains nothing when n_steps is below n_steps_per_epoch."""
+    _, results = _fit(tiny_buffer, n_steps=3)
+    assert [epoch for epoch, _ in results] == [1]
+
+
+def _bandit(n=4_000, seed=0):
+    """Two factors of 3 and 2 levels, one state; reward 1 only for (2, 1), logged uniformly."""
+    rng = np.random.default_rng(seed)
+    actions = np.stack([rng.integers(0, 3, n), rng.integers(0, 2, n)], axis=1)
+    rewards = ((actions[:, 0] == 2) & (actions[:, 1] == 1)) + 0.3 * rng.normal(size=n)
+    observations = rng.normal(size=(n, 2)).astype(np.float32)
+    return FactoredReplayBuffer(
+        observations=observations, actions=actions, rewards=rewards.astype(np.float32),
+        next_observations=observations, lengths=np.ones(n, np.int64), terminated=np.ones(n, bool),
+        action_space=ActionSpace.from_nvec((3, 2)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("extraction", ["closed_form", "regression"])
+def test_it_finds_an_interaction_in_another_action_space(extraction):
+    algorithm, _ = _fit(
+        _bandit(), n_steps=500, extraction=extraction, batch_size=256, learning_rate=3e-3, critic_learning_rate=3e-3
+    )
+    x = np.random.default_rng(1).normal(size=(200, 2)).astype(np.float32)
+    assert (algorithm.predict(x) == 5).mean() > 0.95
+    probabilities = algorithm.predict_probabilities(x).mean(axis=0)
+    assert probabilities[5] > 0.5
+    value = algorithm.predict_value(x, np.full(200, 5)).mean() - algorithm.predict_value(x, np.full(200, 0)).mean()
+    assert value == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda a: a.predict(np.zeros((2, 6), np.float32)), r"shape \(n, 7\), not \(2, 6\)"),
+        (lambda a: a.predict(np.zeros(7, np.float32)), r"shape \(n, 7\)"),
+        (lambda a: a.predict_probabilities(np.full((3, 7), np.nan)), "3 of 3 observations hold NaN"),
+        (lambda a: a.sample_action(np.full((1, 7), np.inf)), "1 of 1 observations hold NaN or infinite"),
+        (lambda a: a.predict_value(np.zeros((1, 7)), np.array([1])), "1 actions are not valid"),
+        (lambda a: FactoredAWRConfig(temperature=0), "temperature must be positive"),
+        (lambda a: FactoredAWRConfig(extraction="magic"), "extraction must be"),
+        (lambda a: FactoredAWRConfig(td_lambda=2.0), r"td_lambda must lie in 0\.\.1"),
+        (lambda a: FactoredAWRConfig().create().predict(np.zeros((1, 7))), "not trained yet"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(trained, call, text):
+    with pytest.raises(UserError, match=text):
+        call(trained)
+
+
+def test_bad_training_input(tiny_buffer):
+    with pytest.raises(UserError, match="n_steps must be at least 1"):
+        _fit(tiny_buffer, n_steps=0)
+    with pytest.raises(UserError, match="response observation 7 does not exist"):
+        _fit(tiny_buffer, response=7)
+    algorithm, _ = _fit(_bandit(50), n_steps=2)
+    with pytest.raises(UserError, match="was made for"):
+        algorithm.fit(tiny_buffer, n_steps=2, **QUIET)

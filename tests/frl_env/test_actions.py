@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
+from frl_env.errors import UserError
+
+
+def test_shape_and_validity():
+    assert MEDICAID_ACTIONS.nvec == (6, 5, 18, 2)
+    assert MEDICAID_ACTIONS.n_joint == 1080
+    assert MEDICAID_ACTIONS.valid.sum() == 5 * 4 * 17 * 2 + 1
+    assert repr(MEDICAID_ACTIONS) == (
+        "ActionSpace(modality[6] x provider[5] x goal[18] x urgency[2]: 1080 joint actions, 681 valid)"
+    )
+
+
+def test_round_trip_over_all_joint_actions():
+    joints = np.arange(MEDICAID_ACTIONS.n_joint)
+    levels = MEDICAID_ACTIONS.unravel(joints)
+    names = MEDICAID_ACTIONS.decode(levels)
+    np.testing.assert_array_equal(MEDICAID_ACTIONS.encode(names), levels)
+    np.testing.assert_array_equal(MEDICAID_ACTIONS.ravel(levels), joints)
+    np.testing.assert_array_equal(joints, np.ravel_multi_index(tuple(levels.T), (6, 5, 18, 2)))
+
+
+def test_validity_rule_agrees_with_the_words():
+    for levels in MEDICAID_ACTIONS.joint_levels:
+        modality, provider, goal, urgency = MEDICAID_ACTIONS.decode(levels)
+        nothing = (modality, provider, goal, urgency) == ("NONE", "NONE", "NONE", "ROUTINE")
+        contact = "NONE" not in (modality, provider, goal)
+        assert MEDICAID_ACTIONS.is_valid(levels) == (nothing or contact)
+
+
+def test_one_action_by_name():
+    levels = MEDICAID_ACTIONS.encode(("PHONE_CALL", "CHW", "FOOD_INSECURITY", "ROUTINE"))
+    np.testing.assert_array_equal(levels, [1, 1, 8, 0])
+    assert MEDICAID_ACTIONS.ravel(levels) == 232
+    assert MEDICAID_ACTIONS.decode(levels) == ("PHONE_CALL", "CHW", "FOOD_INSECURITY", "ROUTINE")
+
+
+def test_alias_of_the_published_code_is_mental_health():
+    goal = MEDICAID_ACTIONS["goal"]
+    np.testing.assert_array_equal(goal.encode(["OTHER_MENTAL_BEHAVIORAL", "MENTAL_HEALTH"]), [7, 7])
+
+
+names = st.text(st.characters(min_codepoint=65, max_codepoint=90), min_size=1, max_size=6)
+
+
+@st.composite
+def action_spaces(draw):
+    n_factors = draw(st.integers(1, 5))
+    factors = [
+        Factor(name=f"f{i}", levels=tuple(draw(st.lists(names, min_size=1, max_size=5, unique=True))))
+        for i in range(n_factors)
+    ]
+    contact = draw(st.lists(st.sampled_from([f.name for f in factors]), unique=True))
+    return ActionSpace(factors=tuple(factors), contact_factors=tuple(contact))
+
+
+@settings(max_examples=60, deadline=None)
+@given(action_spaces())
+def test_any_vocabulary_round_trips(space):
+    joints = np.arange(space.n_joint)
+    levels = space.unravel(joints)
+    np.testing.assert_array_equal(space.ravel(space.encode(space.decode(levels))), joints)
+    assert ActionSpace.from_json(space.to_json()) == ActionSpace.from_json(space.to_json())
+    read = ActionSpace.from_json(space.to_json())
+    assert read.nvec == space.nvec
+    np.testing.assert_array_equal(read.valid, space.valid)
+    assert space.valid[space.ravel(space.null_action)]
+
+
+def test_custom_vocabulary_of_another_program():
+    space = ActionSpace.from_nvec((4, 5, 4, 3))
+    assert space.n_joint == 240
+    assert space.valid.all()
+    np.testing.assert_array_equal(space.unravel(np.asarray([239])), [[3, 4, 3, 2]])
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        ([1, 1, 1], "needs 4 levels"),
+        ([6, 0, 0, 0], "'modality' takes 0..5"),
+        ([0, -1, 0, 0], "'provider' takes 0..4"),
+        ([0.5, 0, 0, 0], "whole numbers"),
+        ([np.nan, 0, 0, 0], "whole numbers"),
+        (["NONE", "NONE", "NONE", "ROUTINE"], "encode names first"),
+    ],
+)
+def test_bad_levels_are_named(action, text):
+    with pytest.raises(UserError, match=text):
+        MEDICAID_ACTIONS.check(action)
+
+
+def test_bad_names_are_named_with_a_count_and_the_nearest():
+    with pytest.raises(UserError, match=r"'PHONE'; did you mean PHONE_CALL.*\(2 rows\)"):
+        MEDICAID_ACTIONS.encode([("PHONE", "CHW", "CARE", "ROUTINE")] * 2)
+    with pytest.raises(UserError, match="4 columns"):
+        MEDICAID_ACTIONS.encode(("PHONE_CALL", "CHW"))
+    with pytest.raises(UserError, match="1 missing"):
+        MEDICAID_ACTIONS["goal"].encode(["CARE", None])
+    with pytest.raises(UserError, match=r"outside 0\.\.1079"):
+        MEDICAID_ACTIONS.unravel(np.asarray([1080]))
+
+
+def test_a_bad_schema_is_refused():
+    for text in ("", "{}", '{"factors": [{"name": "a"}]}', "[1]"):
+        with pytest.raises(UserError, match="not an action schema"):
+            ActionSpace.from_json(text)
+    with pytest.raises(UserError, match="twice"):
+        Factor(name="a", levels=("X", "X"))
+    with pytest.raises(UserError, match="not a level"):
+        Factor(name="a", levels=("X",), aliases={"Y": "Z"})

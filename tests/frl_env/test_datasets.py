@@ -1,0 +1,207 @@
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import minari
+import numpy as np
+import pytest
+
+from frl_env import UserError, build_dataset, generate_synthetic_data
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.datasets import RECIPES, Recipe, collect, dataset_state, ensure_dataset, store
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not file.name.endswith(".lock")
+    }
+
+
+def test_minari_round_trip_keeps_every_number(tiny_dataset, tiny_recipe):
+    episodes = collect(tiny_recipe.parameters, members=60, seed=tiny_recipe.seed, horizon=12)
+    assert len(set(episodes.lengths.tolist())) > 1, "unequal episodes are the point"
+    assert tiny_dataset.total_episodes == 60
+    assert tiny_dataset.total_steps == episodes.lengths.sum()
+    for i, episode in enumerate(minari.load_dataset("tests/tiny-v0").iterate_episodes()):
+        length = episodes.lengths[i]
+        np.testing.assert_array_equal(episode.observations, episodes.observations[i, : length + 1])
+        np.testing.assert_array_equal(episode.actions, episodes.actions[i, :length])
+        np.testing.assert_array_equal(episode.rewards, episodes.rewards[i, :length])
+        assert episode.terminations[-1] == episodes.terminated[i]
+        assert episode.truncations[-1] == (not episodes.terminated[i])
+        assert not episode.terminations[:-1].any()
+        for key, value in episode.infos.items():
+            np.testing.assert_array_equal(value, episodes.information[key][i, : length + 1])
+        assert "EpisodeData" in repr(episode)
+
+
+def test_rows_belong_together(tiny_dataset):
+    for episode in tiny_dataset.iterate_episodes():
+        events = episode.infos["ed_visits"][1:, 0] + episode.infos["ip_stays"][1:, 0]
+        np.testing.assert_array_equal(episode.rewards, -events.astype(np.float32))
+        np.testing.assert_array_equal(episode.observations[1:, 1], episode.infos["ed_visits"][1:, 0])
+        attempted = episode.infos["attempted"][1:, 0]
+        assert not attempted[~MEDICAID_ACTIONS.is_valid(episode.actions)].any()
+        assert (episode.infos["propensity"] > 0).all()
+        np.testing.assert_allclose(
+            episode.infos["factor_propensities"].prod(axis=1), episode.infos["propensity"][:, 0]
+        )
+
+
+def test_metadata_is_complete_and_the_environment_comes_back(tiny_dataset):
+    metadata = tiny_dataset.storage.metadata
+    for key in ("author", "author_email", "description", "code_permalink", "algorithm_name", "env_spec",
+                "eval_env_spec", "ref_min_score", "ref_max_score", "minari_version", "requirements"):  # fmt: skip
+        assert metadata[key], key
+    assert set(metadata["frl_reference_scores"]) == {"no_program", "random", "behaviour", "oracle"}
+    assert all(score["se"] > 0 for score in metadata["frl_reference_scores"].values())
+    assert metadata["ref_max_score"] > metadata["ref_min_score"]
+    for evaluation in (False, True):
+        env = tiny_dataset.recover_environment(eval_env=evaluation)
+        assert env.unwrapped.horizon == 12
+        assert env.reset(seed=0)[0].shape == (7,)
+    assert "tests/tiny-v0" in minari.list_local_datasets()
+
+
+def test_a_rebuild_gives_the_same_bytes(empty_store, tiny_recipe, monkeypatch):
+    monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
+    build_dataset(tiny_recipe)
+    first = _files(empty_store)
+    build_dataset(tiny_recipe, force=True)
+    assert _files(empty_store) == first
+    script = (
+        "from frl_env.datasets import Recipe, build_dataset, store\n"
+        "store.REFERENCE_MEMBERS = 200\n"
+        f"build_dataset(Recipe(**{ {k: v for k, v in vars(tiny_recipe).items()} !r}), force=True)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
+    assert _files(empty_store) == first
+
+
+def test_golden_trajectory():
+    """The frozen world: this hash changes only with a new version of the parameters."""
+    from frl_env.datasets.store import content_hash
+    from frl_env.parameters import VERSION, preset
+
+    assert VERSION == "0.2"
+    episodes = collect(preset(), members=20, seed=1, horizon=10)
+    rounded = np.round(episodes.observations.astype(np.float64), 3), episodes.actions, episodes.rewards
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in rounded)).hexdigest()
+    assert digest == GOLDEN, digest
+    assert len(content_hash(episodes)) == 64
+
+
+GOLDEN = "fd6c0ae5d43d211b8afd748edb2eab326f1758aa0c19ae830e8c63b6d014048c"
+
+
+def test_published_form_of_the_data():
+    states, actions, rewards = generate_synthetic_data(n_patients=30, n_weeks_per_patient=8, seed=42)
+    assert states.shape == (len(rewards), 7)
+    assert actions.shape == (len(rewards), 4)
+    assert states.dtype == np.float32
+    assert len(rewards) <= 240
+    assert set(np.unique(rewards)) <= {-4.0, -3.0, -2.0, -1.0, 0.0}
+    assert MEDICAID_ACTIONS.is_valid(actions).all()
+    again = generate_synthetic_data(n_patients=30, n_weeks_per_patient=8, seed=42)
+    for one, two in zip((states, actions, rewards), again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(UserError, match="at least 1 patient"):
+        generate_synthetic_data(n_patients=0)
+
+
+def test_errors_name_the_way_out(tiny_dataset, tiny_recipe, monkeypatch):
+    with pytest.raises(UserError, match=r"unknown dataset 'frl/medicaid-synthetic-v1'; did you mean frl/medicaid-"):
+        build_dataset("frl/medicaid-synthetic-v1")
+    with pytest.raises(UserError, match="in the local store: tests/tiny-v0"):
+        ensure_dataset("someone/else-v0")
+    with pytest.raises(UserError, match="exists already; add --force"):
+        build_dataset(tiny_recipe)
+    with pytest.raises(UserError, match="at least 1 member"):
+        Recipe(dataset_id="a/b-v0", description="", members=0, seed=0)
+    changed = Recipe(**(vars(tiny_recipe) | {"seed": 4}))
+    assert dataset_state(tiny_recipe) == "current"
+    assert dataset_state(changed) == "stale"
+    monkeypatch.setitem(RECIPES, "tests/tiny-v0", changed)
+    with pytest.raises(UserError, match="another version of its recipe; run 'frl build tests/tiny-v0 --force'"):
+        ensure_dataset("tests/tiny-v0")
+
+
+def test_a_truncated_file_is_said(empty_store, tiny_recipe, monkeypatch):
+    monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
+    monkeypatch.setitem(RECIPES, "tests/tiny-v0", tiny_recipe)
+    build_dataset(tiny_recipe)
+    file = empty_store / "tests/tiny-v0/data/main_data.hdf5"
+    file.write_bytes(file.read_bytes()[:1000])
+    from frl_algos import load_replay_buffer
+
+    with pytest.raises(UserError, match="damaged"):
+        load_replay_buffer(ensure_dataset("tests/tiny-v0"))
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_interrupted_build_leaves_nothing_and_loses_nothing(empty_store, tiny_recipe, monkeypatch, problem):
+    monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
+
+    def stop(what, done, total):
+        if what == "writing":
+            raise problem
+
+    expected = UserError if isinstance(problem, OSError) else KeyboardInterrupt
+    with pytest.raises(expected):
+        build_dataset(tiny_recipe, progress=stop)
+    assert not _files(empty_store)
+    build_dataset(tiny_recipe)
+    before = _files(empty_store)
+    with pytest.raises(expected):
+        build_dataset(tiny_recipe, force=True, progress=stop)
+    assert _files(empty_store) == before
+    minari.load_dataset("tests/tiny-v0")
+
+
+def _build_with_few_references(recipe):
+    store.REFERENCE_MEMBERS = 200
+    build_dataset(recipe, force=True)
+
+
+def test_a_killed_build_is_whole_or_absent(empty_store, tiny_recipe):
+    context = multiprocessing.get_context("fork")
+    for delay in (0.05, 0.3, 0.6):
+        process = context.Process(target=_build_with_few_references, args=(tiny_recipe,))
+        process.start()
+        time.sleep(delay)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        if dataset_state(tiny_recipe) != "missing":
+            assert minari.load_dataset("tests/tiny-v0").total_episodes == 60
+    _build_with_few_references(tiny_recipe)
+    assert minari.load_dataset("tests/tiny-v0").total_episodes == 60
+    assert sorted(p.name for p in (empty_store / "tests").iterdir() if not p.name.endswith(".lock")) == [
+        "namespace_metadata.json",
+        "tiny-v0",
+    ]
+
+
+def test_two_builds_at_once_both_end_well(empty_store, tiny_recipe):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_build_with_few_references, args=(tiny_recipe,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert minari.load_dataset("tests/tiny-v0").total_episodes == 60
+
+
+def test_recipes_are_json_and_ids_are_minari_ids():
+    for dataset_id, recipe in RECIPES.items():
+        assert recipe.dataset_id == dataset_id
+        json.dumps(recipe.fingerprint())
+        json.dumps(recipe.environment_kwargs)

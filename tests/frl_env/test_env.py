@@ -1,0 +1,132 @@
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from frl_env import MEDICAID_ACTIONS, MedicaidCareEnv, UserError
+from frl_env.information import ACTION_KEYS, DEMOGRAPHIC_KEYS, EVENT_KEYS, LATENT_KEYS
+
+
+@pytest.fixture
+def env():
+    return gymnasium.make("frl_env:frl/MedicaidCare-v0").unwrapped
+
+
+def test_gymnasium_accepts_it(env):
+    check_env(env, skip_render_check=True)
+
+
+def _play(env, seed, steps=150):
+    env.action_space.seed(seed)
+    observation, info = env.reset(seed=seed)
+    track = [(observation, 0.0, False, False, info)]
+    for _ in range(steps):
+        track.append(env.step(env.action_space.sample()))
+        if track[-1][2] or track[-1][3]:
+            track.append((*env.reset(), None))
+    return track
+
+
+def test_paired_rollouts_are_identical():
+    first, second = (_play(MedicaidCareEnv(), 5) for _ in range(2))
+    for one, two in zip(first, second, strict=True):
+        assert gymnasium.utils.env_checker.data_equivalence(one, two, exact=True)
+    other = _play(MedicaidCareEnv(), 6)
+    assert any(not np.array_equal(a[0], b[0]) for a, b in zip(first, other, strict=False))
+
+
+def test_every_observation_and_info_is_a_fresh_object(env):
+    env.reset(seed=0)
+    nothing = MEDICAID_ACTIONS.null_action
+    one, *_, info_one = env.step(nothing)
+    two, *_, info_two = env.step(nothing)
+    assert not np.shares_memory(one, two)
+    assert info_one is not info_two
+    for key in info_one:
+        assert not np.shares_memory(info_one[key], info_two[key]), key
+    kept = {key: value.copy() for key, value in info_two.items()}
+    for value in info_one.values():
+        value[...] = 0
+    one[...] = -1
+    after, *_ = env.step(nothing)
+    assert (after >= 0).all()
+    assert all(np.array_equal(kept[key], info_two[key]) for key in kept)
+
+
+def test_reward_is_minus_the_counted_events(env):
+    for observation, reward, _, _, info in _play_infos(env):
+        assert reward == -(info["ed_visits"][0] + info["ip_stays"][0])
+        assert observation[1] == info["ed_visits"][0]
+        assert observation[2] == info["ip_stays"][0]
+
+
+def _play_infos(env):
+    return [item for item in _play(env, 1, 300)[1:] if len(item) == 5 and item[4] is not None]
+
+
+def test_event_free_weeks_have_reward_zero(env):
+    rewards = [item[1] for item in _play_infos(env)]
+    assert rewards.count(0.0) > 0.9 * len(rewards)
+
+
+def test_info_has_the_contract(env):
+    env.reset(seed=0)
+    *_, info = env.step(MEDICAID_ACTIONS.encode(("HOME_VISIT", "CHW", "CARE", "URGENT")))
+    for key in (*ACTION_KEYS, *EVENT_KEYS, *LATENT_KEYS, *DEMOGRAPHIC_KEYS):
+        assert key in info
+    assert info["action_mask"].sum() == 681
+    assert info["effort_minutes"][0] == 75
+    np.testing.assert_allclose(info["factor_propensities"].prod(), info["propensity"][0])
+    assert not info["invalid_action"][0]
+
+
+def test_latent_state_never_reaches_the_observation(env):
+    """Two members who differ in everything latent, and in nothing recorded, look the same."""
+    from dataclasses import replace
+
+    from frl_env.dynamics import observe
+
+    env.reset(seed=3)
+    state = env._state
+    shuffled = replace(
+        state,
+        needs=state.needs ^ np.uint16(0x7FFF),
+        acuity=state.acuity + 2,
+        support=1 - state.support,
+        fatigue=state.fatigue + 3,
+        transition=state.transition + np.int8(2),
+    )
+    np.testing.assert_array_equal(observe(state), observe(shuffled))
+
+
+def test_an_invalid_action_is_a_week_without_contact_and_says_so(env):
+    env.reset(seed=0)
+    *_, info = env.step(np.array([1, 0, 3, 0]))
+    assert info["invalid_action"][0]
+    assert not info["attempted"][0]
+    assert info["effort_minutes"][0] == 0
+    assert info["propensity"][0] == 0
+
+
+def test_episode_ends():
+    env = MedicaidCareEnv(horizon=5)
+    env.reset(seed=0)
+    ends = [env.step(MEDICAID_ACTIONS.null_action)[2:4] for _ in range(5)]
+    assert ends[-1] == (False, True)
+    assert not any(end[1] for end in ends[:-1])
+    with pytest.raises(gymnasium.error.ResetNeeded, match="call reset"):
+        env.step(MEDICAID_ACTIONS.null_action)
+
+
+def test_bad_input_is_refused():
+    env = MedicaidCareEnv()
+    with pytest.raises(gymnasium.error.ResetNeeded, match="call reset before step"):
+        env.step(MEDICAID_ACTIONS.null_action)
+    env.reset(seed=0)
+    for action, text in (([1, 1], "4 levels"), ([9, 0, 0, 0], r"takes 0\.\.5"), ([[0, 0, 0, 0]] * 2, "one action")):
+        with pytest.raises(UserError, match=text):
+            env.step(np.asarray(action))
+    with pytest.raises(UserError, match="unknown effect preset"):
+        MedicaidCareEnv(effects="strong")
+    with pytest.raises(UserError, match="at least 1 week"):
+        MedicaidCareEnv(horizon=0)
