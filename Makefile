@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow lint bench clean install
+.PHONY: run test test-slow lint typecheck bench clean install
 
 run: $(STAMP)
 	$(BIN)/python benchmarks/run.py --algo factored_awr
@@ -19,8 +19,10 @@ test-slow: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+typecheck: $(STAMP)
+	$(BIN)/pyright
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py --algo factored_awr --seeds 5

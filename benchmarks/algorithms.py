@@ -84,22 +84,23 @@ def train_and_score(
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task(f"{name} seed {seed}: training", total=steps)
+        # d3rlpy trains whole epochs only: equal ones lose less than one update an epoch.
+        epochs = -(-steps // UPDATES_AN_EPOCH)
+        an_epoch = steps // epochs
+        done = epochs * an_epoch
         started = time.perf_counter()
-        metrics: dict[str, float] = {}
         with quiet_d3rlpy():
-            for _, metrics in algorithm.fitter(
+            curve = algorithm.fit(
                 buffer,
                 n_steps=steps,
-                n_steps_per_epoch=min(steps, UPDATES_AN_EPOCH),
+                n_steps_per_epoch=an_epoch,
                 logger_adapter=NoopAdapterFactory(),
                 show_progress=False,
                 callback=lambda algo, epoch, step: bar.update(task, completed=step),
-            ):
-                pass
+            )
         wall = time.perf_counter() - started
         model = out / f"{name}-seed{seed}.d3"
         save_whole(algorithm, model)
-        done = steps - steps % UPDATES_AN_EPOCH if steps > UPDATES_AN_EPOCH else steps
         runs = []
         for mode in MODES:
             scoring = bar.add_task(f"{name} seed {seed}: scoring {mode}", total=evaluation.horizon)
@@ -117,7 +118,7 @@ def train_and_score(
                     updates_per_s=done / wall,
                     samples_per_s=done * algorithm.batch_size / wall,
                     peak_rss_mb=peak_rss_mb(),
-                    metrics={key: float(value) for key, value in metrics.items()},
+                    metrics={key: float(value) for key, value in curve[-1][1].items()},
                     model=model.name,
                     returns=returns,
                 )

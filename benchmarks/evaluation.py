@@ -68,18 +68,14 @@ class Evaluation:
             progress("references", done, len(policies))
         return results
 
-    def score(
-        self, policy: Policy, progress: Callable[[int, int], None] | None = None
-    ) -> Returns:
+    def score(self, policy: Policy, progress: Callable[[int, int], None] | None = None) -> Returns:
         """Returns of one policy, on the same members and chances as every other."""
 
         def tell(week: int, *_: object) -> None:
             if progress is not None:
                 progress(week + 1, self.horizon)
 
-        return rollout(
-            policy, self.parameters, members=self.members, seed=SEED, horizon=self.horizon, record=tell
-        )
+        return rollout(policy, self.parameters, members=self.members, seed=SEED, horizon=self.horizon, record=tell)
 
     def score_decisions(
         self,
@@ -94,5 +90,3 @@ def paired_difference(first: Returns, second: Returns) -> tuple[float, float]:
     """Mean difference in value between two policies on the same members, and its standard error."""
     difference = first.value - second.value
     return float(difference.mean()), standard_error(difference)
-
-

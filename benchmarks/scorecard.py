@@ -86,8 +86,10 @@ def commit() -> str | None:
 def show(card: Mapping[str, Any], console: Console | None = None) -> None:
     """Prints the scorecard."""
     out = console or Console()
+    if not out.is_terminal:
+        out.width = 120
     table = Table(title=f"{card['dataset']}: true values on {card['eval_members']:,} members", title_justify="left")
-    table.add_column("policy")
+    table.add_column("policy", no_wrap=True)
     for name in ("value", "SE", "score", "vs behaviour", "ED", "IP", "contacts", "minutes"):
         table.add_column(name, justify="right")
     for name, row in card["references"].items():
@@ -98,8 +100,8 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
     out.print(table)
     out.print(
         "value: mean return of a member (minus ED visits and hospital stays). score: 0 random, 100 oracle.\n"
-        "vs behaviour: paired difference, its standard error. ED, IP: per 1,000 member-months. contacts: attempts a\n"
-        "week. minutes: staff minutes a week. Simulated members; not to guide care."
+        "vs behaviour: paired difference (its standard error). ED, IP: per 1,000 member-months.\n"
+        "contacts: attempts a week. minutes: staff minutes a week. Simulated members; not to guide care."
     )
     trained = {(row["algo"], row["seed"]): row for row in card["runs"]}
     speed = Table(title="training", title_justify="left")

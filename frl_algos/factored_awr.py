@@ -88,7 +88,15 @@ class FactoredAWRConfig(LearnableConfig):
         """
         if self.extraction not in ("closed_form", "regression"):
             raise UserError(f"extraction must be 'closed_form' or 'regression', not {self.extraction!r}")
-        for name in ("batch_size", "embedding_size", "joint_size", "hidden_size", "learning_rate", "temperature", "n_critics"):
+        for name in (
+            "batch_size",
+            "embedding_size",
+            "joint_size",
+            "hidden_size",
+            "learning_rate",
+            "temperature",
+            "n_critics",
+        ):
             if getattr(self, name) <= 0:
                 raise UserError(f"{name} must be positive, not {getattr(self, name)}")
         for name in ("gamma", "td_lambda"):
@@ -189,9 +197,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             **options,
         )
 
-    def predict_probabilities(
-        self, observations: np.ndarray, temperature: float | None = None
-    ) -> np.ndarray:
+    def predict_probabilities(self, observations: np.ndarray, temperature: float | None = None) -> np.ndarray:
         """Exact probabilities of all joint actions.
 
         Args:
@@ -229,7 +235,9 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             buffer = dataset
             schema = buffer.action_space.to_json()
             if self._config.action_schema not in ("", schema):
-                raise UserError(f"the algorithm was made for {self.action_space}, the dataset has {buffer.action_space}")
+                raise UserError(
+                    f"the algorithm was made for {self.action_space}, the dataset has {buffer.action_space}"
+                )
             self._config.action_schema = schema
         else:
             buffer = FactoredReplayBuffer.from_replay_buffer(dataset, self.action_space)
@@ -262,7 +270,9 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             raise UserError(f"observations must have shape (n, {size}), not {array.shape}")
         bad = ~np.isfinite(array).all(axis=1)
         if bad.any():
-            raise UserError(f"{int(bad.sum())} of {len(array)} observations hold NaN or infinite numbers; fill or drop them")
+            raise UserError(
+                f"{int(bad.sum())} of {len(array)} observations hold NaN or infinite numbers; fill or drop them"
+            )
         return array
 
     def _require_impl(self) -> FactoredAWRImpl:

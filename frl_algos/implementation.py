@@ -99,9 +99,7 @@ def create_modules(
         attempt_value=attempt_value,
         statistics=Statistics().to(device),
         optim=optim_factory.create(fast.named_modules(), lr=config.learning_rate, compiled=False),
-        critic_optim=critic_optim_factory.create(
-            slow.named_modules(), lr=config.critic_learning_rate, compiled=False
-        ),
+        critic_optim=critic_optim_factory.create(slow.named_modules(), lr=config.critic_learning_rate, compiled=False),
     )
 
 
@@ -143,9 +141,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         """Takes the critics' targets of the dataset that training is about to use."""
         self._targets = targets
         # Poisson(1) counts by episode: each critic learns from its own bootstrap sample of members.
-        counts = np.random.default_rng(0).poisson(
-            1.0, (self._settings.n_critics, int(targets.episodes.max()) + 1)
-        )
+        counts = np.random.default_rng(0).poisson(1.0, (self._settings.n_critics, int(targets.episodes.max()) + 1))
         self._bootstrap = torch.as_tensor(
             np.ones_like(counts) if self._settings.n_critics == 1 else counts, dtype=torch.float32, device=self._device
         )

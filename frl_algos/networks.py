@@ -98,9 +98,7 @@ class JointScores(nn.Module):
         """Starts with scores close to zero: uniform over valid actions."""
         super().__init__()
         self.state_encoder = StateEncoder(observation_size, hidden_size)
-        self.action_encoder = ActionEncoder(
-            nvec, valid_joints, embedding_size=embedding_size, joint_size=joint_size
-        )
+        self.action_encoder = ActionEncoder(nvec, valid_joints, embedding_size=embedding_size, joint_size=joint_size)
         self.query = nn.Linear(hidden_size, joint_size)
         nn.init.normal_(self.query.weight, std=1e-2 / hidden_size**0.5)
         nn.init.normal_(self.query.bias, std=1e-2)

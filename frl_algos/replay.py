@@ -118,7 +118,9 @@ class FactoredReplayBuffer(ReplayBuffer):
         )
 
     @classmethod
-    def from_replay_buffer(cls, buffer: ReplayBuffer, action_space: ActionSpace, seed: int = 0) -> "FactoredReplayBuffer":
+    def from_replay_buffer(
+        cls, buffer: ReplayBuffer, action_space: ActionSpace, seed: int = 0
+    ) -> "FactoredReplayBuffer":
         """The same episodes as a factored buffer.
 
         d3rlpy episodes have no observation after the last action; zeros stand in for it, as in d3rlpy.
@@ -202,9 +204,7 @@ class FactoredReplayBuffer(ReplayBuffer):
         raise UserError("this replay buffer is not dumped; the Minari dataset it came from is the file to keep")
 
 
-def load_replay_buffer(
-    dataset: Any, *, action_space: ActionSpace | None = None, seed: int = 0
-) -> FactoredReplayBuffer:
+def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None, seed: int = 0) -> FactoredReplayBuffer:
     """Reads a Minari dataset with a `MultiDiscrete` action space and a one-dimensional `Box` observation space.
 
     Args:
@@ -224,7 +224,9 @@ def load_replay_buffer(
     if not isinstance(space, gymnasium.spaces.MultiDiscrete) or space.nvec.ndim != 1:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} has actions {space}; a flat MultiDiscrete is needed")
     if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
-        raise UserError(f"dataset {dataset.spec.dataset_id!r} has observations {observation_space}; a flat Box is needed")
+        raise UserError(
+            f"dataset {dataset.spec.dataset_id!r} has observations {observation_space}; a flat Box is needed"
+        )
     if action_space is None:
         action_space = _action_space(dataset, space)
     if action_space.nvec != tuple(int(n) for n in space.nvec):

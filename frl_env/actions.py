@@ -91,7 +91,9 @@ class Factor:
         if unknown.any():
             missing = values.isna() & unknown
             if missing.any():
-                raise UserError(f"factor {self.name!r}: {int(missing.sum())} missing values; every action needs a level")
+                raise UserError(
+                    f"factor {self.name!r}: {int(missing.sum())} missing values; every action needs a level"
+                )
             problem = unknown_name(f"level of factor {self.name!r}:", values[unknown].iloc[0], index)
             raise UserError(f"{problem} ({int(unknown.sum())} rows)")
         return codes[positions]
@@ -230,7 +232,9 @@ class ActionSpace:
         single = table.ndim == 1
         table = np.atleast_2d(table)
         if table.ndim != 2 or table.shape[1] != len(self.factors):
-            raise UserError(f"actions by name need {len(self.factors)} columns {self._names()}, not shape {table.shape}")
+            raise UserError(
+                f"actions by name need {len(self.factors)} columns {self._names()}, not shape {table.shape}"
+            )
         levels = np.stack([factor.encode(table[:, i]) for i, factor in enumerate(self.factors)], axis=-1)
         return levels[0] if single else levels
 
@@ -255,9 +259,11 @@ class ActionSpace:
             raise UserError(
                 f"an action needs {len(self.factors)} levels {self._names()} on its last axis, not shape {array.shape}"
             )
-        if not np.issubdtype(array.dtype, np.integer):
-            if not np.issubdtype(array.dtype, np.floating) or not np.array_equal(array, np.floor(array)):
-                raise UserError(f"action levels must be whole numbers, not {array.dtype} values; encode names first")
+        whole = np.issubdtype(array.dtype, np.integer) or (
+            np.issubdtype(array.dtype, np.floating) and np.array_equal(array, np.floor(array))
+        )
+        if not whole:
+            raise UserError(f"action levels must be whole numbers, not {array.dtype} values; encode names first")
         array = array.astype(np.int64, copy=False)
         outside = (array < 0) | (array >= np.asarray(self.nvec))
         if outside.any():

@@ -60,9 +60,7 @@ class BehaviourPolicy:
 
     parameters: Parameters
 
-    def act(
-        self, members: Members, state: State, rng: np.random.Generator
-    ) -> Int64[np.ndarray, "member 4"]:
+    def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
         """Samples a decision for every member."""
         team = self.parameters.team
         n = len(members)
@@ -134,8 +132,7 @@ class BehaviourPolicy:
             + team.contact_log_paid * np.log1p(state.paid.sum(axis=0) / 1000.0)
             + team.contact_recent * (state.calls + state.texts > 0)
             + np.asarray(team.race_contact)[members.race]
-            + team.insight
-            * (team.contact_tier * (members.tier - TIERS.index("RISING")) + team.contact_acuity * acuity)
+            + team.insight * (team.contact_tier * (members.tier - TIERS.index("RISING")) + team.contact_acuity * acuity)
         )
         urgent = team.urgent_intercept + team.urgent_recent_ip * recent_ip + team.insight * team.urgent_acuity * acuity
         return TeamProbabilities(

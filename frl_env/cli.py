@@ -23,7 +23,9 @@ console = Console()
 @app.command("build")
 def build(
     dataset_id: Annotated[str, typer.Argument(help="For instance frl/medicaid-synthetic-v0; 'frl list' shows all.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace it; the old one stays until the new is whole.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace it; the old one stays until the new is whole.")
+    ] = False,
 ) -> None:
     """Builds a dataset from its recipe into Minari's local store."""
     with progress_bar() as progress:
@@ -41,7 +43,9 @@ def list_datasets() -> None:
 
 
 @app.command("show")
-def show(dataset_id: Annotated[str, typer.Argument(help="A dataset in the local store, or one that can be built.")]) -> None:
+def show(
+    dataset_id: Annotated[str, typer.Argument(help="A dataset in the local store, or one that can be built.")],
+) -> None:
     """Shows what a dataset holds and where it lies; builds it when it is one of ours and missing."""
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)

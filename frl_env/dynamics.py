@@ -250,7 +250,7 @@ def step(
     """
     hazards, outreach = parameters.hazards, parameters.outreach
     tables = _tables(parameters)
-    modality, provider, goal, urgency = levels.T
+    modality, provider, goal, _ = levels.T
     covered = state.active & ~state.gap
 
     attempted = covered & (modality > 0) & (provider > 0) & (goal > 0)

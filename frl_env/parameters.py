@@ -87,7 +87,9 @@ class Population:
     tier_need_odds: tuple[float, ...] = _value((0.35, 0.75, 1.2, 2.2), "odds ratio by tier", "A", "")
     race_social_odds: tuple[float, ...] = _value((0.85, 1.35, 1.3, 0.9), "odds ratio by race", "A", "")
     race_clinical_odds: tuple[float, ...] = _value((0.95, 1.05, 1.15, 0.9), "odds ratio by race", "A", "")
-    race_ed_residual: tuple[float, ...] = _value((0.88, 1.10, 1.15, 0.95), "hazard ratio by race", "A", "small by design")
+    race_ed_residual: tuple[float, ...] = _value(
+        (0.88, 1.10, 1.15, 0.95), "hazard ratio by race", "A", "small by design"
+    )
     age_clinical_odds: tuple[float, ...] = _value((0.4, 0.6, 1.0, 1.4, 1.8), "odds ratio by age band", "A", "")
     entry_weeks: int = _value(104, "weeks enrolled before the program, at most", "A", "")
 
@@ -116,7 +118,9 @@ class Hazards:
     coverage_return_share: float = _value(0.45, "share of losses that are gaps", "A", "")
     coverage_return: float = _value(0.10, "per week of a gap", "A", "")
     inbound: float = _value(0.05, "contacts per week that the member starts, times exp(acuity)", "A", "")
-    need_turnover: float = _value(0.006, "natural resolution per week", "A", "onset balances it, so needs are stationary")
+    need_turnover: float = _value(
+        0.006, "natural resolution per week", "A", "onset balances it, so needs are stationary"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +151,9 @@ class Outreach:
     fatigue_by_attempt: tuple[float, ...] = _value((0.0, 1.0, 0.5, 1.0, 1.0, 0.3), "units an attempt", "A", "")
     fatigue_decay: float = _value(0.90, "kept per week", "A", "")
     fatigue_reach: float = _value(0.40, "log reach lost per unit", "A", "")
-    minutes: tuple[float, ...] = _value((0.0, 15.0, 2.0, 30.0, 75.0, 5.0), "minutes an attempt", "A", "home with travel")
+    minutes: tuple[float, ...] = _value(
+        (0.0, 15.0, 2.0, 30.0, 75.0, 5.0), "minutes an attempt", "A", "home with travel"
+    )
     wage: tuple[float, ...] = _value(
         (0.0, 24.93, 32.63, 62.0, 28.53), "US dollars an hour by provider", "H", "BLS 2025, 2022"
     )
@@ -166,11 +172,16 @@ class Effects:
         "working values 0.08, 0.10, 0.15 for phone, video, home, raised: contacts are rare, preset rct meets its trial",
     )
     support: tuple[float, float] = _value(
-        (0.66, 0.36), "hazard ratio of ED, IP at full support", "D", "working value 0.93, lowered and split until preset rct met its trial"
+        (0.66, 0.36),
+        "hazard ratio of ED, IP at full support",
+        "D",
+        "working value 0.93, lowered and split until preset rct met its trial",
     )
     support_half_life: float = _value(8.0, "weeks", "M", "IMPaCT: about 3 months")
     mismatched_support: float = _value(0.03, "share of full support", "D", "hazard ratio 0.99 on ED")
-    transition: float = _value(0.80, "hazard ratio after a timely urgent contact", "H", "transitional care, NC Medicaid")
+    transition: float = _value(
+        0.80, "hazard ratio after a timely urgent contact", "H", "transitional care, NC Medicaid"
+    )
     transition_weeks: int = _value(4, "weeks", "A", "30 days")
 
 
@@ -180,7 +191,9 @@ class Spending:
 
     routine_median: float = _value(20.0, "US dollars a week", "D", "KFF 2021: $7,593 a year, all spending")
     routine_sigma: float = _value(1.85, "log", "D", "GAO-15-460")
-    routine_zero: float = _value(0.16, "share of members without routine spending", "D", "GAO-15-460: 12 % spend nothing")
+    routine_zero: float = _value(
+        0.16, "share of members without routine spending", "D", "GAO-15-460: 12 % spend nothing"
+    )
     ed_cost: float = _value(527.0, "US dollars, mean", "H", "HCUP SB268")
     ip_cost: float = _value(10400.0, "US dollars, mean", "H", "HCUP SB180")
     cost_sigma: float = _value(0.6, "log", "A", "")
@@ -190,7 +203,9 @@ class Spending:
 class Team:
     """How the care team behaves. The first three numbers are the dials of the difficulty ladder."""
 
-    insight: float = _value(1.0, "weight of tier and acuity, which no record shows, in contact", "A", "confounding dial")
+    insight: float = _value(
+        1.0, "weight of tier and acuity, which no record shows, in contact", "A", "confounding dial"
+    )
     exploration: float = _value(0.02, "share of weeks decided uniformly over valid actions", "A", "overlap dial")
     goal_insight: float = _value(0.25, "share of goals drawn from the member's open needs", "A", "poor matching")
     contact_intercept: float = _value(-2.95, "log odds of contact", "A", "")

@@ -101,4 +101,3 @@ class Oracle:
         rest = (state.fatigue > 1 / self.parameters.outreach.fatigue_reach) & ~discharged
         levels[rest] = MEDICAID_ACTIONS.null_action
         return levels
-

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from frl_env.dynamics import Outcome, State, draw_noise, effort, enter, step
 from frl_env.parameters import Parameters

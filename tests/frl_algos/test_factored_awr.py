@@ -107,7 +107,9 @@ def test_save_and_load_give_equal_predictions(tiny_buffer, observations, tmp_pat
     for name in ("predict", "predict_probabilities"):
         np.testing.assert_array_equal(getattr(loaded, name)(observations), getattr(algorithm, name)(observations))
     actions = algorithm.predict(observations)
-    np.testing.assert_array_equal(loaded.predict_value(observations, actions), algorithm.predict_value(observations, actions))
+    np.testing.assert_array_equal(
+        loaded.predict_value(observations, actions), algorithm.predict_value(observations, actions)
+    )
     assert loaded.action_space.nvec == (6, 5, 18, 2)
     loaded.fit(tiny_buffer, n_steps=2, **QUIET)
 

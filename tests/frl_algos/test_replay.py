@@ -119,7 +119,7 @@ def test_other_spaces_are_said(empty_store):
         observations=np.zeros((3, 4), np.float32), actions=np.zeros(2, np.int64), rewards=np.zeros(2),
         terminations=np.array([False, True]), truncations=np.zeros(2, bool), infos={"x": np.zeros((3, 1))},
     )  # fmt: skip
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="is set to None|env_spec is None"):
         dataset = minari.create_dataset_from_buffers(
             "tests/discrete-v0", [episode], action_space=gymnasium.spaces.Discrete(3),
             observation_space=gymnasium.spaces.Box(-1, 1, (4,)),

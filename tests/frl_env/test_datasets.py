@@ -51,9 +51,7 @@ def test_rows_belong_together(tiny_dataset):
         attempted = episode.infos["attempted"][1:, 0]
         assert not attempted[~MEDICAID_ACTIONS.is_valid(episode.actions)].any()
         assert (episode.infos["propensity"] > 0).all()
-        np.testing.assert_allclose(
-            episode.infos["factor_propensities"].prod(axis=1), episode.infos["propensity"][:, 0]
-        )
+        np.testing.assert_allclose(episode.infos["factor_propensities"].prod(axis=1), episode.infos["propensity"][:, 0])
 
 
 def test_metadata_is_complete_and_the_environment_comes_back(tiny_dataset):
@@ -80,7 +78,7 @@ def test_a_rebuild_gives_the_same_bytes(empty_store, tiny_recipe, monkeypatch):
     script = (
         "from frl_env.datasets import Recipe, build_dataset, store\n"
         "store.REFERENCE_MEMBERS = 200\n"
-        f"build_dataset(Recipe(**{ {k: v for k, v in vars(tiny_recipe).items()} !r}), force=True)\n"
+        f"build_dataset(Recipe(**{ {k: v for k, v in vars(tiny_recipe).items()}!r}), force=True)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
     assert _files(empty_store) == first
