@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from benchmarks.evaluation import Evaluation
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
 from frl_algos.policy import MODES, LearnedPolicy
+from frl_env.errors import UserError
 from frl_env.rollout import Returns
 
 UPDATES_AN_EPOCH = 500
@@ -138,11 +139,17 @@ def quiet_d3rlpy() -> Iterator[None]:
 
 
 def save_whole(algorithm: Any, file: Path) -> None:
-    """Saves a d3rlpy model under its name only when it is complete."""
+    """Saves a d3rlpy model under its name only when it is complete.
+
+    Raises:
+        UserError: If it can't be written; what was there before stays.
+    """
     aside = file.with_name(f".{file.name}.writing")
     try:
         algorithm.save(str(aside))
         aside.replace(file)
+    except OSError as problem:
+        raise UserError(f"can't write {file} ({problem.strerror or problem}); free space or use --out") from problem
     finally:
         aside.unlink(missing_ok=True)
 

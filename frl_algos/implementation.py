@@ -238,13 +238,20 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         statistics = self._modules.statistics
         return (self._modules.value(x) + advantage) * statistics.return_scale + statistics.return_mean
 
+    def _critics(self) -> list[JointScores]:
+        return [critic for critic in self._modules.advantages if isinstance(critic, JointScores)]
+
     def _uncentred(self, observations: Tensor) -> Float[Tensor, "batch valid"]:
         """Pessimistic advantage: mean over the bootstrapped critics minus their spread."""
-        each = [critic(observations) for critic in self._modules.advantages]
-        effects = sum(each[1:], start=each[0]) / len(each)
+        each = [critic(observations) for critic in self._critics()]
+        effects = each[0] / len(each)
+        for scores in each[1:]:
+            effects = effects + scores / len(each)
         if len(each) > 1 and self._settings.pessimism > 0:
-            squares = sum(((scores - effects) ** 2 for scores in each[1:]), start=(each[0] - effects) ** 2)
-            effects = effects - self._settings.pessimism * (squares / (len(each) - 1)).sqrt()
+            squares = torch.zeros_like(effects)
+            for scores in each:
+                squares += (scores - effects) ** 2
+            effects = effects - self._settings.pessimism * torch.sqrt(squares / (len(each) - 1))
         if self._settings.response is None:
             return effects
         gains = torch.sigmoid(self._modules.response(observations)) * effects
@@ -274,14 +281,14 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         net = self._modules
         if self._settings.response is None:
             return losses.centred_advantage_loss(
-                torch.stack([critic(observations) for critic in net.advantages]), clone, actions, residuals, weights
+                torch.stack([critic(observations) for critic in self._critics()]), clone, actions, residuals, weights
             )
         # Only attempts bear on these two losses, and they are rare: leave the other rows out of the arithmetic.
         observations, actions, responses = observations[attempted], actions[attempted], responses[attempted]
         logits = net.response.of_logged(observations, actions)
         response_loss, metrics = losses.response_loss(logits, responses)
         effect_loss, more = losses.response_effect_loss(
-            torch.stack([critic.of_logged(observations, actions) for critic in net.advantages]),
+            torch.stack([critic.of_logged(observations, actions) for critic in self._critics()]),
             net.attempt_value(observations),
             responses,
             torch.sigmoid(logits).detach(),

@@ -271,6 +271,6 @@ def _core_arrays(dataset: Any) -> list[dict[str, np.ndarray]]:
 
     try:
         with h5py.File(file, "r") as store:
-            return [{key: store[f"episode_{i}"][key][()] for key in keys} for i in dataset.episode_indices]
+            return [{key: np.asarray(store[f"episode_{i}/{key}"]) for key in keys} for i in dataset.episode_indices]
     except (OSError, KeyError) as problem:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} is damaged; build or import it again") from problem

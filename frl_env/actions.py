@@ -13,6 +13,7 @@ its own factors with `ActionSpace` and uses everything else in the project.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -94,8 +95,15 @@ class Factor:
                 raise UserError(
                     f"factor {self.name!r}: {int(missing.sum())} missing values; every action needs a level"
                 )
-            problem = unknown_name(f"level of factor {self.name!r}:", values[unknown].iloc[0], index)
-            raise UserError(f"{problem} ({int(unknown.sum())} rows)")
+            strange = str(np.asarray(values, dtype=object)[unknown][0])
+            if len(values) == 1:
+                raise unknown_name(f"level of factor {self.name!r}:", strange, index)
+            # A table may hold a member's data where a level should be: say the nearest level, not the value.
+            near = get_close_matches(strange, list(index), n=1, cutoff=0.4)
+            hint = f"the nearest to the first is {near[0]}" if near else f"known: {', '.join(index)}"
+            raise UserError(
+                f"factor {self.name!r}: {int(unknown.sum())} of {len(values)} rows hold an unknown level; {hint}"
+            )
         return codes[positions]
 
     def decode(self, codes: Int[np.ndarray, "n"]) -> np.ndarray:
@@ -186,7 +194,7 @@ class ActionSpace:
 
     def gym_space(self) -> gymnasium.spaces.MultiDiscrete:
         """The matching gymnasium space."""
-        return gymnasium.spaces.MultiDiscrete(self.nvec, dtype=np.int64)
+        return gymnasium.spaces.MultiDiscrete(list(self.nvec), dtype=np.int64)
 
     def is_valid(self, levels: Int[np.ndarray, "*batch factor"]) -> Bool[np.ndarray, "*batch"]:
         """Whether each action is valid.
@@ -203,7 +211,7 @@ class ActionSpace:
             UserError: If the shape or a level is out of range.
         """
         checked = self.check(levels)
-        return np.ravel_multi_index(tuple(np.moveaxis(checked, -1, 0)), self.nvec).astype(np.int64)
+        return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(checked, -1, 0)), self.nvec), dtype=np.int64)
 
     def unravel(self, joints: Int[np.ndarray, "*batch"]) -> Int[np.ndarray, "*batch factor"]:
         """Levels of actions given by joint indices.

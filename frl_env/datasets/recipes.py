@@ -64,7 +64,7 @@ class Recipe:
 
     def fingerprint(self) -> dict[str, object]:
         """Everything the bytes of the dataset depend on, JSON-able."""
-        return asdict(self) | {"parameters_version": VERSION}
+        return {**asdict(self), "parameters_version": VERSION}
 
 
 RECIPES = {
