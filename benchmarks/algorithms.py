@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import d3rlpy
 import structlog
+import torch
 from d3rlpy.logging import NoopAdapterFactory
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -65,8 +65,7 @@ def train_and_score(
     buffer: FactoredReplayBuffer,
     dataset: Any,
     evaluation: Evaluation,
-    out: Path,
-) -> list[Run]:
+) -> tuple[Any, list[Run]]:
     """Trains one algorithm with one seed and scores it in every mode.
 
     Args:
@@ -76,9 +75,11 @@ def train_and_score(
         buffer: Training data.
         dataset: The Minari dataset it came from.
         evaluation: Where policies are scored.
-        out: Folder for the model file.
+
+    Returns:
+        The trained algorithm, and one run a mode.
     """
-    d3rlpy.seed(seed)
+    torch.manual_seed(seed)
     buffer.reseed(seed)
     names = dataset.storage.metadata.get("frl_observation_names", [])
     algorithm = ALGORITHMS[name](names).create()
@@ -100,8 +101,6 @@ def train_and_score(
                 callback=lambda algo, epoch, step: bar.update(task, completed=step),
             )
         wall = time.perf_counter() - started
-        model = out / f"{name}-seed{seed}.d3"
-        save_whole(algorithm, model)
         runs = []
         for mode in MODES:
             scoring = bar.add_task(f"{name} seed {seed}: scoring {mode}", total=evaluation.horizon)
@@ -120,11 +119,11 @@ def train_and_score(
                     samples_per_s=done * algorithm.batch_size / wall,
                     peak_rss_mb=peak_rss_mb(),
                     metrics={key: float(value) for key, value in curve[-1][1].items()},
-                    model=model.name,
+                    model=f"{name}-seed{seed}.d3",
                     returns=returns,
                 )
             )
-    return runs
+    return algorithm, runs
 
 
 @contextmanager

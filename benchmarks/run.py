@@ -7,19 +7,26 @@ It builds the dataset when it is missing. `--help` lists the options.
 
 import argparse
 import json
+import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+if __name__ == "__main__":
+    # The imports below take seconds; Ctrl-C must be one line there, too.
+    signal.signal(signal.SIGINT, lambda *_: (sys.stderr.write("error: stopped before any work\n"), os._exit(2)))
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import scorecard
-from benchmarks.algorithms import ALGORITHMS, Run, train_and_score
+from benchmarks.algorithms import ALGORITHMS, Run, save_whole, train_and_score
 from benchmarks.evaluation import Evaluation
 from frl_algos import load_replay_buffer
 from frl_env.cli import progress_bar, run_or_say
-from frl_env.datasets import ensure_dataset
+from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError, unknown_name
 
 DATASET = "frl/medicaid-synthetic-v0"
@@ -33,14 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in names:
         if name not in ALGORITHMS:
             raise unknown_name("algorithm", name, ALGORITHMS)
-    for name in ("seeds", "steps", "eval_members"):
+    for name, least in (("seeds", 1), ("steps", 1), ("eval_members", 2)):
         value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
     dataset_id = options.dataset or (QUICK_DATASET if options.quick else DATASET)
     steps = options.steps or (300 if options.quick else 3_000)
     eval_members = options.eval_members or (1_000 if options.quick else 30_000)
     out = Path(options.out)
+    check_dataset(dataset_id)
     check_writable(out)
 
     with progress_bar() as progress:
@@ -49,12 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         evaluation = Evaluation.of_dataset(dataset, members=eval_members)
         references = evaluation.references(progress)
     runs: list[Run] = []
+    models = {}
     for name in names:
         for seed in range(options.seeds):
-            runs += train_and_score(name, seed, steps, buffer, dataset, evaluation, out)
+            algorithm, scored = train_and_score(name, seed, steps, buffer, dataset, evaluation)
+            models[scored[0].model] = algorithm
+            runs += scored
     card = scorecard.assemble(dataset, references, runs, eval_members)
     scorecard.show(card)
-    write_atomically(out / "scorecard.json", json.dumps(card, indent=2) + "\n")
+    # Models and scorecard belong together: nothing is written before all of it is there.
+    for file, algorithm in models.items():
+        save_whole(algorithm, out / file)
+    write_atomically(out / "scorecard.json", json.dumps(card, indent=2, allow_nan=False) + "\n")
     print(f"\nscorecard: {out / 'scorecard.json'}")
 
 
@@ -88,8 +102,16 @@ def write_atomically(file: Path, text: str) -> None:
         aside.unlink(missing_ok=True)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises instead of printing the whole usage."""
+        raise UserError(f"{message}; try --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Train on a dataset, score on the simulator.")
+    parser = _Parser(description="Train on a dataset, score on the simulator.")
     parser.add_argument("--algo", default="factored_awr", help=f"one or several, by comma: {', '.join(ALGORITHMS)}")
     parser.add_argument("--dataset", help=f"Minari id (default {DATASET})")
     parser.add_argument("--seeds", type=int, default=1, help="training seeds 0..N-1 (default 1)")
@@ -101,4 +123,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run_or_say(main)

@@ -12,6 +12,8 @@ def _import_d3rlpy_quietly() -> None:
     """Imports d3rlpy without what the dead `gym` package prints on standard error at import."""
     if "d3rlpy" in sys.modules:
         return
+    import torch  # noqa: F401 - before the redirection: its log handlers keep the standard error they find
+
     stderr = sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")

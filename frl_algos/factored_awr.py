@@ -11,6 +11,7 @@ deviations from the paper stand in `docs/factored_awr.md`.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -28,6 +29,20 @@ from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.targets import critic_targets
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
+
+POSITIVE = (
+    "batch_size",
+    "learning_rate",
+    "critic_learning_rate",
+    "embedding_size",
+    "joint_size",
+    "hidden_size",
+    "critic_joint_size",
+    "critic_hidden_size",
+    "n_critics",
+    "temperature",
+    "max_weight",
+)
 
 STANDARDISE_ROWS = 20_000
 """Rows of the dataset, drawn once, over which the advantage is standardised."""
@@ -55,8 +70,9 @@ class FactoredAWRConfig(LearnableConfig):
         extraction: "closed_form" (the formula above) or "regression" (weighted log-likelihood, as in the paper).
         max_weight: Clip of the regression weights.
         support_threshold: Actions whose cloned probability is below are not supported: never chosen.
-        response: Index of an observation whose next value shows that an action got a response (a contact that
-            reached the member); the advantage is then estimated against attempts without one. None: no such thing.
+        response: Index of an observation whose next value is positive when an action got a response (a contact that
+            reached the member); the advantage is then estimated against attempts without one. The less else makes
+            that observation positive, the less bias. None: there is no such observation.
         action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
     """
 
@@ -88,24 +104,25 @@ class FactoredAWRConfig(LearnableConfig):
         """
         if self.extraction not in ("closed_form", "regression"):
             raise UserError(f"extraction must be 'closed_form' or 'regression', not {self.extraction!r}")
-        for name in (
-            "batch_size",
-            "embedding_size",
-            "joint_size",
-            "hidden_size",
-            "learning_rate",
-            "temperature",
-            "n_critics",
-        ):
-            if getattr(self, name) <= 0:
+        for name in POSITIVE:
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise UserError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("pessimism", "critic_weight_decay"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise UserError(f"{name} must not be negative, not {getattr(self, name)}")
+        if not 0 <= self.support_threshold < 1:
+            raise UserError(f"support_threshold must lie in 0..1, below 1, not {self.support_threshold}")
+        if self.reward_scaler is not None:
+            raise UserError("FactoredAWR scales returns over the whole dataset itself; leave reward_scaler out")
         for name in ("gamma", "td_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must lie in 0..1, not {getattr(self, name)}")
 
     def create(self, device: Any = False, enable_ddp: bool = False) -> "FactoredAWR":
         """The algorithm with these settings."""
-        return FactoredAWR(self, device, enable_ddp)
+        # A copy: fitting fills in scaler and action schema, and the next algorithm from this configuration must not
+        # inherit them.
+        return FactoredAWR(dataclasses.replace(self), device, enable_ddp)
 
     @staticmethod
     def get_type() -> str:
@@ -180,12 +197,10 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         if n_steps < 1:
             raise UserError(f"n_steps must be at least 1, not {n_steps}")
         buffer = self._prepare(dataset)
-        rows = np.random.default_rng(0).permutation(buffer.transition_count)[:STANDARDISE_ROWS]
-        sample = torch.as_tensor(self._scaled(buffer.observations[np.sort(rows)]), device=self._device)
 
         def after_epoch(algo: Any, epoch: int, step: int) -> None:
             assert self._impl is not None
-            self._impl.standardise(sample)
+            self._impl.standardise()
             if epoch_callback is not None:
                 epoch_callback(algo, epoch, step)
 
@@ -202,15 +217,19 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
 
         Args:
             observations: `(n, k)`, raw units.
-            temperature: Instead of the configured one.
+            temperature: Instead of the configured one; closed form only.
 
         Returns:
             `(n, n_joint)` float32 in joint order; invalid actions are 0, rows sum to 1.
 
         Raises:
-            UserError: If the shape is wrong or a number is not finite.
+            UserError: If the shape is wrong, a number is not finite, or the temperature does not apply.
         """
         impl = self._require_impl()
+        if temperature is not None and not (math.isfinite(temperature) and temperature > 0):
+            raise UserError(f"temperature must be positive, not {temperature}")
+        if temperature is not None and self._config.extraction == "regression":
+            raise UserError("a policy extracted by regression has the temperature it was trained with; pass none")
         x = torch.as_tensor(self._scaled(self._checked(observations)), device=self._device)
         with torch.no_grad():
             valid = impl.log_probabilities(x, temperature).exp()
@@ -228,7 +247,12 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
 
     def predict_value(self, x: Any, action: Any) -> np.ndarray:
         """Credit-weighted value of joint actions, in units of reward; see d3rlpy."""
-        return super().predict_value(self._checked(x), np.asarray(action))
+        observations = self._checked(x)
+        joints = np.asarray(action)
+        if joints.shape not in ((len(observations),), (len(observations), 1)):
+            raise UserError(f"actions must be {len(observations)} joint indices, one a state, not shape {joints.shape}")
+        self.action_space.unravel(joints)
+        return super().predict_value(observations, joints.reshape(-1))
 
     def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
         if isinstance(dataset, FactoredReplayBuffer):
@@ -249,13 +273,17 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         if self._impl is None:
             self.create_impl(buffer.observations.shape[1:], buffer.action_space.n_joint)
         assert self._impl is not None
+        rows = np.random.default_rng(0).permutation(buffer.transition_count)[:STANDARDISE_ROWS]
+        sample = torch.as_tensor(self._scaled(buffer.observations[rows]), device=self._device)
         self._impl.set_targets(
             critic_targets(
                 buffer,
                 self._scaled(buffer.observations),
                 decay=self._config.gamma * self._config.td_lambda,
                 response=self._config.response,
-            )
+            ),
+            sample,
+            seed=buffer.seed,
         )
         return buffer
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 POLICY_METRICS_EVERY = 100
 """Updates between two measurements of the policy on the mini-batch."""
 
+STANDARDISE_EVERY = 100
+STANDARDISE_ROWS = 2_000
+"""While training, the spread of the advantage is measured this often, over this many states of the dataset."""
+
 
 class Statistics(nn.Module):
     """Numbers that belong to the dataset and are saved with the networks."""
@@ -122,6 +126,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         self._settings = config
         self._targets: CriticTargets | None = None
         self._bootstrap = torch.ones(config.n_critics, 1)
+        self._sample = torch.zeros(0, *observation_shape)
         space = ActionSpace.from_json(config.action_schema)
         null = int(space.ravel(space.null_action))
         joints = space.valid_joints.tolist()
@@ -137,11 +142,18 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         """Networks and optimisers."""
         return self._modules
 
-    def set_targets(self, targets: CriticTargets) -> None:
-        """Takes the critics' targets of the dataset that training is about to use."""
+    def set_targets(self, targets: CriticTargets, sample: Float[Tensor, "row k"], *, seed: int) -> None:
+        """Takes what training is about to use.
+
+        Args:
+            targets: The critics' targets of the dataset.
+            sample: Scaled observations of the dataset over which the advantage is standardised.
+            seed: Seed of the critics' bootstrap samples.
+        """
         self._targets = targets
+        self._sample = sample
         # Poisson(1) counts by episode: each critic learns from its own bootstrap sample of members.
-        counts = np.random.default_rng(0).poisson(1.0, (self._settings.n_critics, int(targets.episodes.max()) + 1))
+        counts = np.random.default_rng(seed).poisson(1.0, (self._settings.n_critics, int(targets.episodes.max()) + 1))
         self._bootstrap = torch.as_tensor(
             np.ones_like(counts) if self._settings.n_critics == 1 else counts, dtype=torch.float32, device=self._device
         )
@@ -153,6 +165,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         if self._targets is None or not isinstance(batch.numpy_batch, IndexedMiniBatch):
             raise UserError("FactoredAWR trains through fit, on a buffer from frl_algos.load_replay_buffer")
         assert isinstance(batch.observations, Tensor)
+        if grad_step % STANDARDISE_EVERY == STANDARDISE_EVERY // 2:
+            self.standardise(self._sample[:STANDARDISE_ROWS])
         rows = torch.as_tensor(batch.numpy_batch.indices)
         net, observations = self._modules, batch.observations
         returns, history, actions, attempted, responses = (
@@ -193,8 +207,15 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         return {name: float(value) for name, value in metrics.items()}
 
     @torch.no_grad()
-    def standardise(self, observations: Float[Tensor, "row k"], chunk: int = 512) -> None:
-        """Sets the spread of the advantage to its standard deviation under the clone, over the given states."""
+    def standardise(self, observations: Float[Tensor, "row k"] | None = None, chunk: int = 512) -> None:
+        """Sets the spread of the advantage to its standard deviation under the clone.
+
+        Args:
+            observations: Scaled states to measure it over; the whole sample of the dataset when None.
+            chunk: States at once.
+        """
+        if observations is None:
+            observations = self._sample
         total = 0.0
         for start in range(0, len(observations), chunk):
             part = observations[start : start + chunk]
@@ -206,21 +227,21 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
     def log_probabilities(
         self, observations: Float[Tensor, "batch k"], temperature: float | None = None
     ) -> Float[Tensor, "batch valid"]:
-        """Normalised log-probabilities of the valid joint actions."""
-        if self._settings.extraction == "regression" and temperature is None:
-            return torch.log_softmax(self._modules.actor(observations), dim=1)
+        """Normalised log-probabilities of the valid joint actions; `temperature` instead of the configured one."""
         log_clone = torch.log_softmax(self._modules.clone(observations), dim=1)
-        scale = self._modules.statistics.advantage_scale * (temperature or self._settings.temperature)
+        if self._settings.extraction == "regression":
+            return torch.log_softmax(self._supported(self._modules.actor(observations), log_clone), dim=1)
+        chosen = self._settings.temperature if temperature is None else temperature
+        scale = self._modules.statistics.advantage_scale * chosen
         tilted = log_clone + self._centred(observations, log_clone.exp()) / scale
         return torch.log_softmax(self._supported(tilted, log_clone), dim=1)
 
     def inner_predict_best_action(self, x: Any) -> Int[Tensor, "batch"]:
-        """The supported joint action with the largest advantage, among all valid ones."""
-        if self._settings.extraction == "regression":
-            best = self._modules.actor(x).argmax(dim=1)
-        else:
-            log_clone = torch.log_softmax(self._modules.clone(x), dim=1)
-            best = self._supported(self._uncentred(x), log_clone).argmax(dim=1)
+        """The supported joint action with the largest advantage (or actor probability), among all valid ones."""
+        log_clone = torch.log_softmax(self._modules.clone(x), dim=1)
+        regression = self._settings.extraction == "regression"
+        scores = self._modules.actor(x) if regression else self._pessimistic(x, log_clone.exp())
+        best = self._supported(scores, log_clone).argmax(dim=1)
         return self._modules.clone.action_encoder.joints[best]
 
     def inner_sample_action(self, x: Any) -> Int[Tensor, "batch"]:
@@ -241,9 +262,15 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
     def _critics(self) -> list[JointScores]:
         return [critic for critic in self._modules.advantages if isinstance(critic, JointScores)]
 
-    def _uncentred(self, observations: Tensor) -> Float[Tensor, "batch valid"]:
-        """Pessimistic advantage: mean over the bootstrapped critics minus their spread."""
+    def _pessimistic(self, observations: Tensor, probabilities: Tensor) -> Float[Tensor, "batch valid"]:
+        """Mean over the bootstrapped critics minus their spread.
+
+        The R-loss leaves a constant per state and critic open, so those critics are centred before they are compared;
+        the effect of a response has no such freedom.
+        """
         each = [critic(observations) for critic in self._critics()]
+        if self._settings.response is None:
+            each = [scores - (probabilities * scores).sum(dim=1, keepdim=True) for scores in each]
         effects = each[0] / len(each)
         for scores in each[1:]:
             effects = effects + scores / len(each)
@@ -260,7 +287,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         return gains * keep
 
     def _centred(self, observations: Tensor, probabilities: Tensor) -> Float[Tensor, "batch valid"]:
-        scores = self._uncentred(observations)
+        scores = self._pessimistic(observations, probabilities)
         return scores - (probabilities * scores).sum(dim=1, keepdim=True)
 
     def _supported(self, scores: Tensor, log_clone: Tensor) -> Tensor:

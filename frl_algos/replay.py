@@ -98,7 +98,7 @@ class FactoredReplayBuffer(ReplayBuffer):
         self.terminals[last[self.terminated]] = 1.0
         self.next_actions = np.roll(self.actions, -1)
         self.next_actions[last] = 0
-        self._rng = np.random.default_rng(seed)
+        self.reseed(seed)
         self._episodes_view = [
             Episode(
                 observations=self.observations[start : start + length],
@@ -156,6 +156,7 @@ class FactoredReplayBuffer(ReplayBuffer):
 
     def reseed(self, seed: int) -> None:
         """Starts the sampling anew from a seed."""
+        self.seed = seed
         self._rng = np.random.default_rng(seed)
 
     def sample_transition(self) -> Transition:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from frl_env.datasets import RECIPES, build_dataset, dataset_state, ensure_dataset
+from frl_env.datasets import RECIPES, build_dataset, dataset_place, dataset_state, ensure_dataset
 from frl_env.errors import UserError
 
 app = typer.Typer(
@@ -66,6 +66,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     """Deletes a dataset from the local store."""
+    dataset_place()
     if dataset_id not in minari.list_local_datasets():
         raise UserError(f"dataset {dataset_id!r} is not in the local store; 'frl list' shows what can be built")
     if not yes and not typer.confirm(f"delete {dataset_id}?"):
@@ -104,7 +105,8 @@ def run_or_say(command: Callable[[], object]) -> None:
         message = getattr(problem, "format_message", None)
         if message is None:
             raise
-        print(f"error: {message()} Try 'frl --help'.", file=sys.stderr)
+        if message():  # empty after the help that a bare `frl` prints
+            print(f"error: {message()} Try 'frl --help'.", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -10,7 +10,7 @@ actions, so two policies that share a generator seed meet the same chances (comm
 The equations stand in `docs/environment.md`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -302,12 +302,6 @@ def step(
         died=died & exits,
     )
     return next_state, outcome
-
-
-def select(state: State, keep: np.ndarray) -> State:
-    """The same state for some members only, in the order given."""
-    chosen = {name: value[..., keep] for name, value in vars(state).items()}
-    return replace(state, **chosen)
 
 
 def effort(

@@ -58,7 +58,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     Described in `frl_env.information.describe`, and `action_mask`, a bool array over the 1,080 joint actions.
 
     ## Version history
-    * v0, parameters 0.1: first values.
+    * v0, parameters 0.2. What changed since 0.1 stands in `docs/environment.md`.
 
     Args:
         effects: Effect preset: "rct", "program" or "null".

@@ -2,14 +2,16 @@
 
 from frl_env.datasets.collect import Episodes, collect, generate_synthetic_data
 from frl_env.datasets.recipes import RECIPES, Recipe, recipe
-from frl_env.datasets.store import build_dataset, dataset_state, ensure_dataset
+from frl_env.datasets.store import build_dataset, check_dataset, dataset_place, dataset_state, ensure_dataset
 
 __all__ = [
     "RECIPES",
     "Episodes",
     "Recipe",
     "build_dataset",
+    "check_dataset",
     "collect",
+    "dataset_place",
     "dataset_state",
     "ensure_dataset",
     "generate_synthetic_data",

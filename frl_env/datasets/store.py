@@ -27,6 +27,7 @@ from frl_env.datasets.recipes import RECIPES, Recipe, recipe
 from frl_env.dynamics import OBSERVATION_NAMES
 from frl_env.env import observation_space
 from frl_env.errors import UserError
+from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
 from frl_env.references import NoProgram, Oracle, Policy, UniformRandom
 from frl_env.rollout import rollout
 
@@ -71,11 +72,9 @@ def ensure_dataset(dataset_id: str, *, progress: Progress | None = None) -> mina
     Raises:
         UserError: If it is neither there nor ours, is broken, or was made by another recipe or parameter version.
     """
+    check_dataset(dataset_id)
     made = RECIPES.get(dataset_id)
-    if made is None:
-        if not (get_dataset_path(dataset_id) / "data").exists():
-            raise _unknown(dataset_id)
-    else:
+    if made is not None:
         state = dataset_state(made)
         if state == "stale":
             raise UserError(
@@ -95,9 +94,33 @@ def ensure_dataset(dataset_id: str, *, progress: Progress | None = None) -> mina
         raise UserError(f"dataset {dataset_id!r} can't be read ({type(problem).__name__}); {hint}") from problem
 
 
+def dataset_place(dataset_id: str = "") -> Path:
+    """Folder of a dataset in Minari's local store, or of the store itself.
+
+    Raises:
+        UserError: If the store can't be used.
+    """
+    try:
+        return get_dataset_path(dataset_id)
+    except OSError as problem:
+        raise UserError(
+            f"Minari's store can't be used ({problem.strerror}); set MINARI_DATASETS_PATH to a folder you can write"
+        ) from problem
+
+
+def check_dataset(dataset_id: str) -> None:
+    """Says early when a dataset is neither in the store nor ours to build.
+
+    Raises:
+        UserError: If so; names the nearest.
+    """
+    if dataset_id not in RECIPES and not (dataset_place(dataset_id) / "data").exists():
+        raise _unknown(dataset_id)
+
+
 def dataset_state(made: Recipe) -> str:
     """Whether the store holds the dataset: "missing", "current", or "stale" (another recipe or version)."""
-    folder = get_dataset_path(made.dataset_id)
+    folder = dataset_place(made.dataset_id)
     if not folder.exists():
         return "missing"
     try:
@@ -137,7 +160,7 @@ def content_hash(episodes: Episodes) -> str:
 
 
 def _write(made: Recipe, progress: Progress) -> None:
-    place = get_dataset_path(made.dataset_id)
+    place = dataset_place(made.dataset_id)
     building = place.parent / f".{place.name}.building"
     retired = place.parent / f".{place.name}.retired"
     if not place.exists() and retired.exists():
@@ -206,7 +229,15 @@ def _metadata(made: Recipe, episodes: Episodes, scores: dict[str, dict[str, floa
         "frl_recipe": made.fingerprint(),
         "frl_content_sha256": content_hash(episodes),
         "frl_observation_names": list(OBSERVATION_NAMES),
+        # The action mask of the contract is the same in every step: it follows from the schema's validity rule.
         "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
+        "frl_vocabularies": {
+            "risk_tier": list(TIERS),
+            "age_band": list(AGE_BANDS),
+            "gender": list(GENDERS),
+            "race_ethnicity": list(RACES),
+            "open_needs": list(NEED_NAMES),
+        },
     }
 
 
@@ -220,13 +251,13 @@ def _package_version() -> str:
 def _namespace(folder: Path) -> None:
     """Marks the folder as a Minari namespace, as `minari.namespace.create_namespace` does."""
     marker = folder / "namespace_metadata.json"
-    if folder != get_dataset_path() and not marker.exists():
+    if folder != dataset_place() and not marker.exists():
         marker.write_text("{}")
 
 
 @contextmanager
 def _lock(dataset_id: str) -> Iterator[None]:
-    place = get_dataset_path(dataset_id)
+    place = dataset_place(dataset_id)
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.parent / f".{place.name}.lock"):
         yield

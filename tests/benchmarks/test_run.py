@@ -91,7 +91,10 @@ def test_bad_arguments_end_in_one_line(capsys, tmp_path, tiny_dataset):
     assert "unknown dataset 'frl/medicaid-v0'" in _says(
         capsys, ["--dataset", "frl/medicaid-v0", "--out", str(tmp_path / "a")]
     )
+    assert not (tmp_path / "a").exists()
     assert "--seeds must be at least 1" in _says(capsys, ["--seeds", "0"])
+    assert "--eval-members must be at least 2" in _says(capsys, ["--eval-members", "1"])
+    assert "invalid int value: 'x'" in _says(capsys, ["--seeds", "x"])
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     assert "can't write to" in _says(capsys, [*TINY, "--out", str(blocked)])
@@ -100,6 +103,21 @@ def test_bad_arguments_end_in_one_line(capsys, tmp_path, tiny_dataset):
 
 def _build(arguments):
     app(arguments, standalone_mode=False)
+
+
+def test_a_store_that_cannot_be_used_is_said(capsys, tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(blocked))
+    assert "Minari's store can't be used" in _says(capsys, ["--quick", "--out", str(tmp_path / "out")])
+    for arguments in (["list"], ["show", "frl/medicaid-synthetic-v0"], ["delete", "frl/medicaid-synthetic-v0"]):
+        assert "Minari's store can't be used" in _says(capsys, arguments, _build)
+
+
+def test_a_model_that_cannot_be_saved_is_said(capsys, tmp_path, tiny_dataset):
+    (tmp_path / "factored_awr-seed0.d3").mkdir()
+    assert "can't write" in _says(capsys, [*TINY, "--out", str(tmp_path)])
+    assert [f.name for f in tmp_path.iterdir()] == ["factored_awr-seed0.d3"]
 
 
 def test_frl_command(capsys, empty_store, monkeypatch, tiny_recipe):

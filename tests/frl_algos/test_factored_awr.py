@@ -138,6 +138,32 @@ def test_short_fits_train(tiny_buffer):
     assert [epoch for epoch, _ in results] == [1]
 
 
+def test_regression_weighs_by_the_standardised_advantage_from_the_first_epoch(tiny_buffer):
+    """Without standardisation every weight is 1 and the regression is plain cloning."""
+    _, results = _fit(tiny_buffer, extraction="regression", n_steps=120)
+    assert len(results) == 1
+    assert results[0][1]["weight_ess"] < 0.95
+
+
+def test_an_open_constant_of_a_critic_changes_nothing(tiny_buffer, observations):
+    """The R-loss leaves each critic a constant per state; pessimism must not see it."""
+    algorithm, _ = _fit(tiny_buffer)
+    before = algorithm.predict(observations), algorithm.predict_probabilities(observations)
+    critic = algorithm.impl.modules.advantages[0]
+    with torch.no_grad():
+        critic.action_encoder.project.bias += 1.0
+    np.testing.assert_allclose(algorithm.predict_probabilities(observations), before[1], rtol=1e-2, atol=1e-5)
+    assert (algorithm.predict(observations) == before[0]).mean() > 0.95
+
+
+def test_a_configuration_can_be_used_twice(tiny_buffer):
+    config = FactoredAWRConfig(batch_size=64)
+    config.create().fit(tiny_buffer, n_steps=2, **QUIET)
+    assert config.observation_scaler is None
+    assert config.action_schema == ""
+    config.create().fit(_bandit(50), n_steps=2, **QUIET)
+
+
 def _bandit(n=4_000, seed=0):
     """Two factors of 3 and 2 levels, one state; reward 1 only for (2, 1), logged uniformly."""
     rng = np.random.default_rng(seed)
@@ -172,6 +198,12 @@ def test_it_finds_an_interaction_in_another_action_space(extraction):
         (lambda a: a.predict_probabilities(np.full((3, 7), np.nan)), "3 of 3 observations hold NaN"),
         (lambda a: a.sample_action(np.full((1, 7), np.inf)), "1 of 1 observations hold NaN or infinite"),
         (lambda a: a.predict_value(np.zeros((1, 7)), np.array([1])), "1 actions are not valid"),
+        (lambda a: a.predict_value(np.zeros((1, 7)), np.array([-1])), r"1 joint actions lie outside 0\.\.1079"),
+        (lambda a: a.predict_value(np.zeros((1, 7)), np.array([0.9])), "must be integers"),
+        (lambda a: a.predict_value(np.zeros((2, 7)), np.zeros((2, 4), int)), "one a state"),
+        (lambda a: a.predict_probabilities(np.zeros((1, 7)), temperature=0.0), "temperature must be positive"),
+        (lambda a: FactoredAWRConfig(temperature=float("nan")), "temperature must be positive"),
+        (lambda a: FactoredAWRConfig(support_threshold=5.0), "support_threshold must lie"),
         (lambda a: FactoredAWRConfig(temperature=0), "temperature must be positive"),
         (lambda a: FactoredAWRConfig(extraction="magic"), "extraction must be"),
         (lambda a: FactoredAWRConfig(td_lambda=2.0), r"td_lambda must lie in 0\.\.1"),
