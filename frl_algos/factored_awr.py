@@ -20,7 +20,6 @@ import torch
 from d3rlpy.algos.qlearning.base import QLearningAlgoBase
 from d3rlpy.base import LearnableConfig, register_learnable
 from d3rlpy.constants import ActionSpace as ActionKind
-from d3rlpy.models.encoders import VectorEncoderFactory  # noqa: F401 - d3rlpy's config registry needs it loaded
 from d3rlpy.optimizers import AdamFactory, AdamWFactory
 from d3rlpy.preprocessing import StandardObservationScaler
 

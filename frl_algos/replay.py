@@ -262,7 +262,7 @@ def _action_space(dataset: Any, space: gymnasium.spaces.MultiDiscrete) -> Action
 def _core_arrays(dataset: Any) -> list[dict[str, np.ndarray]]:
     """Observations, actions, rewards and endings of every episode, without the infos.
 
-    Minari reads all infos with an episode; an HDF5 file lets us leave them, at about a quarter of the time.
+    Minari reads all infos with an episode; an HDF5 file lets us leave them.
     """
     keys = ("observations", "actions", "rewards", "terminations")
     file = Path(dataset.storage.data_path) / "main_data.hdf5"

@@ -1,6 +1,6 @@
 """Every number of the simulator, with its unit, its source and how certain it is.
 
-Certainty follows `docs/environment.md`: **H** read in the source's own abstract or table, **M** read, with a caveat,
+Certainty: **H** read in the source's own abstract or table, **M** read, with a caveat,
 **D** derived from H by arithmetic, **A** an assumption. A value sits in an ordinary field; its provenance sits in the
 field's metadata, and `provenance` lists both. No value changes without a new `VERSION` and a line in the version
 history of `docs/environment.md`.
