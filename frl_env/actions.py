@@ -162,7 +162,7 @@ class ActionSpace:
                 return factor
         raise unknown_name("factor", name, (factor.name for factor in self.factors))
 
-    @property
+    @cached_property
     def nvec(self) -> tuple[int, ...]:
         """Number of levels of each factor."""
         return tuple(len(factor) for factor in self.factors)

@@ -3,7 +3,7 @@
 Each week the team decides whether to contact a member; if so, over which modality, about which goal, through which
 provider and how urgently. It sees the seven observations, and also part of what no record shows: risk tier, this
 week's acuity, some of the open needs. `Team.insight` and `Team.goal_insight` say how much: they are the confounding
-dial. With probability `Team.exploration` it decides uniformly over the valid actions: the overlap dial.
+dials. With probability `Team.exploration` it decides uniformly over the valid actions: the overlap dial.
 
 The joint probability of an action (m, p, g, u) is
 
@@ -13,23 +13,31 @@ and the logged per-factor propensities are its conditionals in factor order, so 
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.dynamics import State, goal_scope
-from frl_env.parameters import NEED_NAMES, TIERS, Parameters, Team
+from frl_env.numerics import ARRAYS, SCALARS, Numerics
+from frl_env.parameters import NEED_NAMES, NEEDS, RACES, TIERS, Parameters, Team
 from frl_env.population import NEED_BITS, Members
+from frl_env.rules import N_PROVIDERS, goal_scope
+from frl_env.state import State, need_flags
 
 _N_VALID = len(MEDICAID_ACTIONS.valid_joints)
 _MODALITIES, _PROVIDERS, _GOALS, _URGENCIES = MEDICAID_ACTIONS.nvec
 _HOME, _DIGITAL = 4, (2, 3, 5)
 _NEED_GOALS = np.asarray([MEDICAID_ACTIONS["goal"].levels.index(name) for name in NEED_NAMES])
+_HIGH, _RISING = TIERS.index("HIGH"), TIERS.index("RISING")
+_N_NEED_SETS = 1 << len(NEEDS)
+_YOUNG = 1
+"""Last age band that counts as young."""
+
 # Uniform over valid actions: mass of each prefix (m), (m, p), (m, p, g), (m, p, g, u) of a contact.
-_UNIFORM_PREFIX = (
-    np.asarray([(_PROVIDERS - 1) * (_GOALS - 1) * _URGENCIES, (_GOALS - 1) * _URGENCIES, _URGENCIES, 1]) / _N_VALID
+_UNIFORM_PREFIX = tuple(
+    mass / _N_VALID for mass in ((_PROVIDERS - 1) * (_GOALS - 1) * _URGENCIES, (_GOALS - 1) * _URGENCIES, _URGENCIES, 1)
 )
 
 
@@ -62,17 +70,16 @@ class BehaviourPolicy:
 
     def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
         """Samples a decision for every member."""
-        team = self.parameters.team
+        team, habits = self.parameters.team, self._arrays
         n = len(members)
         uniform = rng.random((6, n))
-        chosen = self.team_probabilities(members, state)
+        contact = np.flatnonzero(uniform[0] < _contact(members, state, habits))
         levels = np.zeros((n, len(MEDICAID_ACTIONS.nvec)), dtype=np.int64)
-        contact = np.flatnonzero(uniform[0] < chosen.contact)
-        goal = _pick(chosen.goal[contact], uniform[2, contact])
-        levels[contact, 0] = _pick(chosen.modality[contact], uniform[1, contact])
+        goal = _pick(self._goal(state.needs[contact]), uniform[2, contact])
+        levels[contact, 0] = _pick(self._modality(members)[contact], uniform[1, contact])
         levels[contact, 1] = _pick(provider_given_goal(team)[goal], uniform[3, contact])
         levels[contact, 2] = goal
-        levels[contact, 3] = uniform[4, contact] < chosen.urgent[contact]
+        levels[contact, 3] = uniform[4, contact] < _urgent(state, habits)[contact]
         explore = uniform[5] < team.exploration
         # The position of the uniform below the exploration share is uniform again: no further draw is needed.
         position = (uniform[5, explore] / max(team.exploration, 1e-300) * _N_VALID).astype(np.int64)
@@ -86,27 +93,14 @@ class BehaviourPolicy:
 
         An invalid action has joint probability 0; its conditionals are 0 from the first factor that rules it out.
         """
-        team = self.parameters.team
-        chosen = self.team_probabilities(members, state)
-        rows = np.arange(len(members))
-        modality, provider, goal, urgency = levels.T
-        table = provider_given_goal(team)
-        first = chosen.contact * chosen.modality[rows, modality]
-        by_provider = first * (chosen.goal * table[:, provider].T).sum(axis=1)
-        by_goal = first * chosen.goal[rows, goal] * table[goal, provider]
-        by_urgency = by_goal * np.where(urgency == 1, chosen.urgent, 1 - chosen.urgent)
-        contact = np.stack([first, by_provider, by_goal, by_urgency], axis=1)
-        mixed = (1 - team.exploration) * contact + team.exploration * _UNIFORM_PREFIX
-        # A prefix of a contact needs every factor so far to be non-null; "do nothing" keeps its mass to the end.
-        alive = np.logical_and.accumulate(
-            np.stack([modality > 0, provider > 0, goal > 0, np.ones_like(goal, dtype=bool)], axis=1), axis=1
-        )
-        nothing = ((1 - team.exploration) * (1 - chosen.contact) + team.exploration / _N_VALID)[:, None]
-        still_null = np.logical_and.accumulate(levels == 0, axis=1)
-        prefix = np.where(alive, mixed, 0.0) + np.where(still_null, nothing, 0.0)
-        before = np.concatenate([np.ones((len(rows), 1)), prefix[:, :-1]], axis=1)
-        conditional = np.divide(prefix, before, out=np.zeros_like(prefix), where=before > 0)
-        return prefix[:, -1].copy(), conditional
+        joint, factors = _propensities(members, state, levels.T, self._arrays)
+        return joint, np.stack(factors, axis=1)
+
+    def propensity_of_one(
+        self, member: Members, state: State, action: tuple[int, int, int, int]
+    ) -> tuple[float, tuple[float, ...]]:
+        """The same for one member, in plain numbers."""
+        return _propensities(member, state, action, self._scalars)
 
     def joint_probabilities(self, members: Members, state: State) -> Float64[np.ndarray, "member joint"]:
         """Probability of all 1,080 joint actions; invalid ones are 0, each row sums to 1."""
@@ -121,45 +115,30 @@ class BehaviourPolicy:
 
     def team_probabilities(self, members: Members, state: State) -> TeamProbabilities:
         """The team's own probabilities, before exploration."""
-        team = self.parameters.team
-        recent_ip = state.since_ip <= 2
-        acuity = state.acuity.astype(np.float64)
-        logit = (
-            team.contact_intercept
-            + team.contact_recent_ed * (state.since_ed == 1)
-            + team.contact_recent_ip * recent_ip
-            + team.contact_new_member * (state.week < 4)
-            + team.contact_log_paid * np.log1p(state.paid.sum(axis=0) / 1000.0)
-            + team.contact_recent * (state.calls + state.texts > 0)
-            + np.asarray(team.race_contact)[members.race]
-            + team.insight * (team.contact_tier * (members.tier - TIERS.index("RISING")) + team.contact_acuity * acuity)
-        )
-        urgent = team.urgent_intercept + team.urgent_recent_ip * recent_ip + team.insight * team.urgent_acuity * acuity
         return TeamProbabilities(
-            contact=_sigmoid(logit),
+            contact=_contact(members, state, self._arrays),
             modality=self._modality(members),
-            goal=self._goal(state),
-            urgent=_sigmoid(urgent),
+            goal=self._goal(state.needs),
+            urgent=_urgent(state, self._arrays),
         )
 
     def _modality(self, members: Members) -> np.ndarray:
-        team = self.parameters.team
-        weights = np.tile(np.asarray(team.modality), (len(members), 1))
-        high = members.tier >= TIERS.index("HIGH")
-        weights[:, _HOME] *= np.where(high, team.home_high_tier**team.insight, 1.0)
-        weights[:, _HOME] *= np.asarray(team.race_home)[members.race]
-        weights[:, _DIGITAL] *= np.where(members.age_band <= 1, team.digital_young, 1.0)[:, None]
-        return weights / weights.sum(axis=1, keepdims=True)
+        table = self._arrays.modality.reshape(-1, _MODALITIES)
+        return table[_kind(members, ARRAYS)]
 
-    def _goal(self, state: State) -> np.ndarray:
-        team = self.parameters.team
-        generic = np.asarray(team.goal) / sum(team.goal)
-        is_open = ((state.needs[:, None] & NEED_BITS) > 0).astype(np.float64)
-        count = is_open.sum(axis=1, keepdims=True)
-        insight = team.goal_insight * (count > 0)
-        goal = (1 - insight) * generic
-        goal[:, _NEED_GOALS] += insight * is_open / np.maximum(count, 1)
+    def _goal(self, needs: np.ndarray) -> np.ndarray:
+        habits = self._arrays
+        goal = habits.generic[needs][:, None] * habits.goal
+        goal[:, _NEED_GOALS] += habits.each_open[needs][:, None] * need_flags(needs)
         return goal
+
+    @cached_property
+    def _arrays(self) -> "_Habits":
+        return _habits(self.parameters.team, ARRAYS)
+
+    @cached_property
+    def _scalars(self) -> "_Habits":
+        return _habits(self.parameters.team, SCALARS)
 
 
 @lru_cache(maxsize=16)
@@ -175,13 +154,129 @@ def provider_given_goal(team: Team) -> Float64[np.ndarray, "goal provider"]:
     return table
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Habits:
+    """The team's parameters as tables, for a batch or for one member.
+
+    Attributes:
+        team: The parameters.
+        ops: Batch or single-member arithmetic.
+        race_contact: Log odds; by race.
+        modality: Probability given contact; by `kind * 6 + modality` (see `_kind`).
+        goal: Probability without insight; by goal.
+        goal_bit: Bit of the need that a goal addresses; by goal.
+        provider: Probability given the goal; by `goal * 5 + provider`.
+        generic: Probability that a goal is chosen without insight; by set of open needs.
+        each_open: Probability of each open need's goal with insight; by set of open needs.
+        marginal_provider: Probability of a provider before the goal is known; by `provider * 2**15 + needs`.
+    """
+
+    team: Team
+    ops: Numerics
+    race_contact: Any
+    modality: Any
+    goal: Any
+    goal_bit: Any
+    provider: Any
+    generic: Any
+    each_open: Any
+    marginal_provider: Any
+
+
+@lru_cache(maxsize=32)
+def _habits(team: Team, ops: Numerics) -> _Habits:
+    kinds = np.arange(2 * len(RACES) * 2)
+    high, race, young = kinds // (2 * len(RACES)), kinds // 2 % len(RACES), kinds % 2
+    modality = np.tile(np.asarray(team.modality), (len(kinds), 1))
+    modality[:, _HOME] *= np.where(high, team.home_high_tier**team.insight, 1.0) * np.asarray(team.race_home)[race]
+    modality[:, _DIGITAL] *= np.where(young, team.digital_young, 1.0)[:, None]
+    goal = np.asarray(team.goal) / sum(team.goal)
+    goal_bit = np.zeros(_GOALS, dtype=np.int64)
+    goal_bit[_NEED_GOALS] = NEED_BITS
+    provider = provider_given_goal(team)
+    flags = need_flags(np.arange(_N_NEED_SETS))
+    count = flags.sum(axis=1)
+    each_open = np.where(count > 0, team.goal_insight / np.maximum(count, 1), 0.0)
+    generic = np.where(count > 0, 1 - team.goal_insight, 1.0)
+    marginal = generic[:, None] * (goal @ provider) + each_open[:, None] * (flags @ provider[_NEED_GOALS])
+    return _Habits(
+        team=team,
+        ops=ops,
+        race_contact=ops.table(np.asarray(team.race_contact)),
+        modality=ops.table((modality / modality.sum(axis=1, keepdims=True)).ravel()),
+        goal=ops.table(goal),
+        goal_bit=ops.table(goal_bit),
+        provider=ops.table(provider.ravel()),
+        generic=ops.table(generic),
+        each_open=ops.table(each_open),
+        marginal_provider=ops.table(marginal.T.ravel()),
+    )
+
+
+def _kind(members: Members, ops: Numerics) -> Any:
+    """Which row of the modality table: by tier, race and age band."""
+    young = ops.where(members.age_band <= _YOUNG, 1, 0)
+    return ops.where(members.tier >= _HIGH, 2 * len(RACES), 0) + 2 * members.race + young
+
+
+def _contact(members: Members, state: State, habits: _Habits) -> Any:
+    """Probability of a contact."""
+    team, ops = habits.team, habits.ops
+    logit = (
+        team.contact_intercept
+        + team.contact_recent_ed * (state.since_ed == 1)
+        + team.contact_recent_ip * (state.since_ip <= 2)
+        + team.contact_new_member * (state.week < 4)
+        + team.contact_log_paid * ops.log1p(state.total_paid / 1000.0)
+        + team.contact_recent * (state.calls + state.texts > 0)
+        + habits.race_contact[members.race]
+        + team.insight * (team.contact_tier * (members.tier - _RISING) + team.contact_acuity * state.acuity)
+    )
+    return 1 / (1 + ops.exp(-logit))
+
+
+def _urgent(state: State, habits: _Habits) -> Any:
+    """Probability of URGENT, given contact."""
+    team = habits.team
+    logit = (
+        team.urgent_intercept
+        + team.urgent_recent_ip * (state.since_ip <= 2)
+        + team.insight * team.urgent_acuity * state.acuity
+    )
+    return 1 / (1 + habits.ops.exp(-logit))
+
+
+def _propensities(members: Members, state: State, action: Any, habits: _Habits) -> tuple[Any, tuple[Any, ...]]:
+    """Joint probability of an action and its conditionals by factor, for a batch or for one member."""
+    team, ops = habits.team, habits.ops
+    modality, provider, goal, urgency = action
+    contact, urgent = _contact(members, state, habits), _urgent(state, habits)
+    needs = state.needs
+    is_open = (needs & habits.goal_bit[goal]) > 0
+    goal_share = habits.generic[needs] * habits.goal[goal] + habits.each_open[needs] * is_open
+    # Mass of each prefix of the action among the team's contacts.
+    first = contact * habits.modality[_kind(members, ops) * _MODALITIES + modality]
+    second = first * habits.marginal_provider[provider * _N_NEED_SETS + needs]
+    third = first * goal_share * habits.provider[goal * N_PROVIDERS + provider]
+    fourth = third * ops.where(urgency == 1, urgent, 1 - urgent)
+    # A prefix of a contact needs every factor so far to be non-null; "do nothing" keeps its mass to the end.
+    nothing = (1 - team.exploration) * (1 - contact) + team.exploration / _N_VALID
+    alive, still_null = True, True
+    before: Any = 1.0
+    factors = []
+    for mass, uniform, level in zip((first, second, third, fourth), _UNIFORM_PREFIX, action, strict=True):
+        if len(factors) < 3:  # urgency has no NONE
+            alive = alive & (level > 0)
+        still_null = still_null & (level == 0)
+        prefix = alive * ((1 - team.exploration) * mass + team.exploration * uniform) + still_null * nothing
+        factors.append(ops.where(before > 0, prefix / ops.maximum(before, 1e-300), 0.0))
+        before = prefix
+    return before, tuple(factors)
+
+
 def _pick(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """One level a row by inversion."""
     cumulative = np.cumsum(probabilities, axis=1)
     # The last level with mass closes the interval, so that rounding never picks a level of probability 0.
     below = (uniform * cumulative[:, -1])[:, None] >= cumulative
     return np.minimum(below.sum(axis=1), probabilities.shape[1] - 1)
-
-
-def _sigmoid(logit: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logit))

@@ -1,4 +1,4 @@
-"""`frl/MedicaidCare-v0`: one member of a care program as a gymnasium environment, over the batched dynamics."""
+"""`frl/MedicaidCare-v0` and its ladder: one member of a care program as a gymnasium environment."""
 
 from typing import Any
 
@@ -8,14 +8,20 @@ from jaxtyping import Float32
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import OBSERVATION_NAMES, State, draw_noise, enter, observe, step
-from frl_env.errors import UserError
-from frl_env.information import describe, of_member
-from frl_env.parameters import Parameters, preset
+from frl_env.dynamics import advance, enter_one
+from frl_env.errors import UserError, unknown_name
+from frl_env.information import describe_one
+from frl_env.numerics import only
+from frl_env.parameters import Parameters
 from frl_env.population import Members, draw_members
+from frl_env.rendering import Week, timeline, week_text
 from frl_env.rollout import HORIZON
+from frl_env.rules import scalar_rules
+from frl_env.state import N_NORMAL, N_UNIFORM, State, as_noise, observation_names, observe
+from frl_env.worlds import LADDER, World
 
-ENVIRONMENT_ID = "frl/MedicaidCare-v0"
+_OUTSIDE_COUNTS = (100_000.0, 1e9)
+"""Bounds of enrolled_days and total_paid that no simulated member reaches."""
 
 
 class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -33,7 +39,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     one is a week without contact, and `info["invalid_action"]` says so.
 
     ## Observation space
-    `Box(float32, (7,))`, from 0 up, raw units:
+    `Box(float32, (7,))`, or `(22,)` where screening is recorded, from 0 up, raw units:
 
     | Num | Observation              | Unit                                |
     |-----|--------------------------|-------------------------------------|
@@ -44,6 +50,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     | 4   | num_texts_last_week      | text messages sent                  |
     | 5   | enrolled_days            | days of coverage                    |
     | 6   | total_paid               | US dollars, last 13 weeks (91 days) |
+    | 7.. | screened_<need>, 15      | 1 if on record as open, else 0      |
 
     ## Rewards
     Minus (ED visits + hospital stays) in the week after the decision.
@@ -58,44 +65,70 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     Described in `frl_env.information.describe`, and `action_mask`, a bool array over the 1,080 joint actions.
 
     ## Version history
-    * v0, parameters 0.2. What changed since 0.1 stands in `docs/environment.md`.
+    * v0, parameters v0. How they came about stands in `docs/environment.md`.
+
+    ## Rendering
+    `render_mode="ansi"` gives the week as text, `"rgb_array"` the member's year so far as a figure. What is latent is
+    shown only with `reveal=True`.
 
     Args:
-        effects: Effect preset: "rct", "program" or "null".
-        insight: How much unrecorded state the care team acts on, in 0..1; bears on reported propensities only.
-        exploration: Share of weeks that the care team decides uniformly, in 0..1; likewise.
+        effects, strength, insight, exploration, goal_insight, screening: Dials; see `frl_env.worlds`. The middle
+            three turn the care team, so here they bear on the reported propensities only.
         horizon: Weeks until truncation.
-        render_mode: Only None for now.
+        render_mode: None, "ansi" or "rgb_array".
+        reveal: Whether rendering shows what is latent.
 
     Raises:
-        UserError: If a preset is unknown or a number is out of range.
+        UserError: If a preset or a render mode is unknown, or a number is out of range.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012 - gymnasium's own attribute
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}  # noqa: RUF012 - gymnasium's own attribute
 
     def __init__(
         self,
         effects: str = "rct",
+        strength: float | None = None,
         insight: float | None = None,
         exploration: float | None = None,
+        goal_insight: float | None = None,
+        screening: float | None = None,
         horizon: int = HORIZON,
         render_mode: str | None = None,
+        reveal: bool = False,
     ) -> None:
         """Sets up spaces; draws nothing."""
         if horizon < 1:
             raise UserError(f"horizon must be at least 1 week, not {horizon}")
-        self.parameters: Parameters = preset(effects, insight=insight, exploration=exploration)
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise unknown_name("render mode", render_mode, self.metadata["render_modes"])
+        self.world = World(
+            effects=effects,
+            strength=strength,
+            insight=insight,
+            exploration=exploration,
+            goal_insight=goal_insight,
+            screening=screening,
+        )
         self.horizon = horizon
         self.render_mode = render_mode
+        self.reveal = reveal
         self.action_space = MEDICAID_ACTIONS.gym_space()
-        self.observation_space = observation_space()
+        self.observation_space = observation_space(self.world)
+        self._screening = self.world.observes_screening
         self._behaviour = BehaviourPolicy(self.parameters)
-        self._members: Members | None = None
+        self._rules = scalar_rules(self.parameters)
+        self._member: Members | None = None
         self._state: State | None = None
+        self._weeks: list[Week] = []
+
+    @property
+    def parameters(self) -> Parameters:
+        """Every number of the simulated world."""
+        return self.world.parameters
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Float32[np.ndarray, "7"], dict[str, Any]]:
+    ) -> tuple[Float32[np.ndarray, "measure"], dict[str, Any]]:
         """Draws a new member.
 
         Args:
@@ -106,12 +139,14 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             The first observation and its information.
         """
         super().reset(seed=seed)
-        self._members = draw_members(self.np_random, 1, self.parameters)
-        self._state = enter(self._members, self.np_random, self.parameters)
-        columns = describe(self._members, None, None, self._state, None, self._behaviour)
-        return observe(self._state)[0], of_member(columns, 0)
+        members = draw_members(self.np_random, 1, self.parameters)
+        self._member = only(members)
+        self._state = enter_one(members, self.np_random, self.parameters)
+        observation = observe(self._state, screening=self._screening)
+        self._weeks = [Week(observation=observation, state=self._state)]
+        return observation, describe_one(self._member, None, None, self._state, None, self._behaviour)
 
-    def step(self, action: np.ndarray) -> tuple[Float32[np.ndarray, "7"], float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[Float32[np.ndarray, "measure"], float, bool, bool, dict[str, Any]]:
         """Simulates the week after a decision.
 
         Args:
@@ -124,29 +159,67 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             UserError: If the action's shape is wrong or a level is out of range.
             gymnasium.error.ResetNeeded: If the environment was not reset, or the episode is over.
         """
-        levels = MEDICAID_ACTIONS.check(action)
-        if levels.shape != (len(MEDICAID_ACTIONS.nvec),):
-            raise UserError(f"step takes one action of 4 levels, not shape {levels.shape}")
-        if self._members is None or self._state is None:
-            raise gymnasium.error.ResetNeeded("call reset before step")
-        if not self._state.active[0] or self._state.week[0] >= self.horizon:
-            raise gymnasium.error.ResetNeeded("the episode is over; call reset")
+        levels = _levels(action)
         before = self._state
-        noise = draw_noise(self.np_random, 1)
-        self._state, outcome = step(self._members, before, levels[None], noise, self.parameters)
-        columns = describe(self._members, before, levels[None], self._state, outcome, self._behaviour)
-        terminated = bool(outcome.terminated[0])
-        truncated = not terminated and int(self._state.week[0]) >= self.horizon
-        return observe(self._state)[0], float(outcome.reward[0]), terminated, truncated, of_member(columns, 0)
+        if self._member is None or before is None:
+            raise gymnasium.error.ResetNeeded("call reset before step")
+        if not before.active or before.week >= self.horizon:
+            raise gymnasium.error.ResetNeeded("the episode is over; call reset")
+        rng = self.np_random
+        noise = as_noise(rng.random(N_UNIFORM).tolist(), rng.standard_normal(N_NORMAL).tolist())
+        after, outcome = advance(self._member, before, levels, noise, self._rules)
+        self._state = after
+        observation = observe(after, screening=self._screening)
+        if self.render_mode is not None:
+            self._weeks.append(Week(observation=observation, state=after, levels=levels, outcome=outcome))
+        info = describe_one(self._member, before, levels, after, outcome, self._behaviour)
+        truncated = not outcome.terminated and after.week >= self.horizon
+        return observation, outcome.reward, outcome.terminated, truncated, info
+
+    def render(self) -> Any:
+        """The latest week as text, or the year so far as an image, by render mode; None without one.
+
+        Raises:
+            gymnasium.error.ResetNeeded: If the environment was not reset.
+        """
+        if self.render_mode is None:
+            return None
+        if self._member is None:
+            raise gymnasium.error.ResetNeeded("call reset before render")
+        if self.render_mode == "ansi":
+            return week_text(self._member, self._weeks, reveal=self.reveal)
+        return timeline(self._member, self._weeks, reveal=self.reveal)
 
 
-def observation_space() -> gymnasium.spaces.Box:
-    """Seven non-negative numbers, with bounds that no simulated member reaches."""
-    high = np.asarray([100, 100, 100, 100, 100, 100_000, 1e9], dtype=np.float32)
-    return gymnasium.spaces.Box(np.zeros_like(high), high, (len(OBSERVATION_NAMES),), np.float32)
+def observation_space(world: World) -> gymnasium.spaces.Box:
+    """Non-negative numbers, with bounds that no simulated member reaches."""
+    names = observation_names(screening=world.observes_screening)
+    high = np.full(len(names), 1.0, dtype=np.float32)
+    high[:5] = 100.0
+    high[5:7] = _OUTSIDE_COUNTS
+    return gymnasium.spaces.Box(np.zeros_like(high), high, high.shape, np.float32)
 
 
 def register() -> None:
-    """Registers the environment with gymnasium, once."""
-    if ENVIRONMENT_ID not in gymnasium.registry:
-        gymnasium.register(id=ENVIRONMENT_ID, entry_point="frl_env.env:MedicaidCareEnv")
+    """Registers the ladder with gymnasium, once."""
+    for name, world in LADDER.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(
+                id=name,
+                entry_point="frl_env.env:MedicaidCareEnv",
+                vector_entry_point="frl_env.vector:MedicaidCareVectorEnv",
+                kwargs=world.dials(),
+            )
+
+
+def _levels(action: Any) -> tuple[int, int, int, int]:
+    """One action as plain numbers, checked."""
+    if isinstance(action, np.ndarray) and action.shape == (4,) and action.dtype == np.int64:
+        one = tuple(action.tolist())
+        if all(0 <= level < size for level, size in zip(one, MEDICAID_ACTIONS.nvec, strict=True)):
+            return one
+    levels = MEDICAID_ACTIONS.check(action)
+    if levels.shape != (len(MEDICAID_ACTIONS.nvec),):
+        raise UserError(f"step takes one action of 4 levels, not shape {levels.shape}")
+    return tuple(levels.tolist())
+

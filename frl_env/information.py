@@ -10,8 +10,9 @@ import numpy as np
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import Outcome, State, effort
-from frl_env.population import NEED_BITS, Members
+from frl_env.dynamics import effort
+from frl_env.population import Members
+from frl_env.state import Outcome, State, need_flags
 
 LATENT_KEYS = ("risk_tier", "open_needs", "acuity", "covered")
 """Keys of what is latent at the time of the observation that comes with the info."""
@@ -23,6 +24,25 @@ ACTION_KEYS = ("propensity", "factor_propensities", "invalid_action", "attempted
 
 EVENT_KEYS = ("ed_visits", "ip_stays", "effort_minutes", "cost")
 
+_COLUMNS = {
+    "propensity": np.float64,
+    "invalid_action": np.bool_,
+    "attempted": np.bool_,
+    "reached": np.bool_,
+    "matched": np.bool_,
+    "ed_visits": np.int8,
+    "ip_stays": np.int8,
+    "effort_minutes": np.float32,
+    "cost": np.float32,
+    "risk_tier": np.int8,
+    "acuity": np.float32,
+    "covered": np.bool_,
+    "age_band": np.int8,
+    "gender": np.int8,
+    "race_ethnicity": np.int8,
+}
+"""Type of every key with one number a member."""
+
 
 def describe(
     members: Members,
@@ -32,7 +52,7 @@ def describe(
     outcome: Outcome | None,
     behaviour: BehaviourPolicy,
 ) -> dict[str, np.ndarray]:
-    """Information on one moment, as arrays of shape `(members, k)`; k is 1 unless said otherwise.
+    """Information on one moment of many members, as fresh arrays of shape `(members, k)`; k is 1 unless said otherwise.
 
     Args:
         members: Who they are.
@@ -50,35 +70,42 @@ def describe(
     """
     n = len(members)
     if before is None or levels is None or outcome is None:
-        joint, factors = np.ones(n), np.ones((n, len(MEDICAID_ACTIONS.nvec)))
-        invalid = attempted = reached = matched = np.zeros(n, dtype=bool)
-        ed = ip = minutes = cost = np.zeros(n, dtype=np.float32)
+        columns: dict[str, Any] = dict.fromkeys(ACTION_KEYS + EVENT_KEYS, np.zeros(n)) | {"propensity": np.ones(n)}
+        factors = np.ones((n, len(MEDICAID_ACTIONS.nvec)))
     else:
         joint, factors = behaviour.propensities(members, before, levels)
-        invalid = ~MEDICAID_ACTIONS.is_valid(levels)
-        attempted, reached, matched = outcome.attempted, outcome.reached, outcome.matched
-        ed, ip = outcome.ed, outcome.ip
-        minutes, cost = effort(levels, attempted, behaviour.parameters)
-    columns = {
-        "propensity": joint,
-        "factor_propensities": factors,
-        "invalid_action": invalid,
-        "attempted": attempted,
-        "reached": reached,
-        "matched": matched,
-        "ed_visits": ed.astype(np.int8),
-        "ip_stays": ip.astype(np.int8),
-        "effort_minutes": minutes.astype(np.float32),
-        "cost": cost.astype(np.float32),
-        "risk_tier": members.tier,
-        "open_needs": (after.needs[:, None] & NEED_BITS) > 0,
-        "acuity": after.acuity,
-        "covered": after.active & ~after.gap,
-        "age_band": members.age_band,
-        "gender": members.gender,
-        "race_ethnicity": members.race,
-    }
-    return {key: value[:, None].copy() if value.ndim == 1 else value for key, value in columns.items()}
+        minutes, cost = effort(levels, outcome.attempted, behaviour.parameters)
+        columns = _columns(joint, ~MEDICAID_ACTIONS.is_valid(levels), outcome, minutes, cost)
+    columns |= _person(members, after, after.active & ~after.gap)
+    described = {key: np.array(columns[key], dtype=kind)[:, None] for key, kind in _COLUMNS.items()}
+    return described | {"factor_propensities": factors, "open_needs": need_flags(after.needs)}
+
+
+def describe_one(
+    member: Members,
+    before: State | None,
+    action: tuple[int, int, int, int] | None,
+    after: State,
+    outcome: Outcome | None,
+    behaviour: BehaviourPolicy,
+) -> dict[str, Any]:
+    """The same for one member in plain numbers, as fresh arrays of shape `(k,)`, with the action mask."""
+    factors: tuple[float, ...] = (1.0,) * len(MEDICAID_ACTIONS.nvec)
+    if before is None or action is None or outcome is None:
+        columns: dict[str, Any] = dict.fromkeys(ACTION_KEYS + EVENT_KEYS, 0) | {"propensity": 1.0}
+    else:
+        joint, factors = behaviour.propensity_of_one(member, before, action)
+        outreach = behaviour.parameters.outreach
+        minutes = outcome.attempted * outreach.minutes[action[0]]
+        cost = minutes / 60.0 * outreach.wage[action[1]] * outreach.wage_load
+        invalid = not (action == (0, 0, 0, 0) or (action[0] > 0 and action[1] > 0 and action[2] > 0))
+        columns = _columns(joint, invalid, outcome, minutes, cost)
+    columns |= _person(member, after, after.active and not after.gap)
+    info: dict[str, Any] = {key: np.array((columns[key],), dtype=kind) for key, kind in _COLUMNS.items()}
+    info["factor_propensities"] = np.array(factors)
+    info["open_needs"] = need_flags(after.needs).copy()
+    info["action_mask"] = action_mask()
+    return info
 
 
 def action_mask() -> np.ndarray:
@@ -86,8 +113,26 @@ def action_mask() -> np.ndarray:
     return MEDICAID_ACTIONS.valid.copy()
 
 
-def of_member(columns: dict[str, np.ndarray], member: int) -> dict[str, Any]:
-    """The information on one member, as fresh arrays of shape `(k,)`, with the action mask."""
-    info: dict[str, Any] = {key: value[member].copy() for key, value in columns.items()}
-    info["action_mask"] = action_mask()
-    return info
+def _columns(joint: Any, invalid: Any, outcome: Outcome, minutes: Any, cost: Any) -> dict[str, Any]:
+    return {
+        "propensity": joint,
+        "invalid_action": invalid,
+        "attempted": outcome.attempted,
+        "reached": outcome.reached,
+        "matched": outcome.matched,
+        "ed_visits": outcome.ed,
+        "ip_stays": outcome.ip,
+        "effort_minutes": minutes,
+        "cost": cost,
+    }
+
+
+def _person(members: Members, now: State, covered: Any) -> dict[str, Any]:
+    return {
+        "risk_tier": members.tier,
+        "acuity": now.acuity,
+        "covered": covered,
+        "age_band": members.age_band,
+        "gender": members.gender,
+        "race_ethnicity": members.race,
+    }

@@ -13,7 +13,7 @@ import numpy as np
 
 from frl_env.errors import UserError, unknown_name
 
-VERSION = "0.2"
+VERSION = "v0"
 """Version of the parameter values; bumped whenever one of them moves."""
 
 WEEKS_PER_WINDOW = 13
@@ -21,6 +21,17 @@ WEEKS_PER_WINDOW = 13
 
 TIERS = ("LOW", "RISING", "HIGH", "SUPER")
 AGE_BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64")
+MEASURES = (
+    "num_encounters_last_week",
+    "num_ed_visits_last_week",
+    "num_ip_visits_last_week",
+    "num_calls_last_week",
+    "num_texts_last_week",
+    "enrolled_days",
+    "total_paid",
+)
+"""The seven observed numbers, in the order of the data contract."""
+
 GENDERS = ("FEMALE", "MALE")
 RACES = ("WHITE", "HISPANIC", "BLACK", "OTHER")
 """Race and Hispanic ethnicity in one field, as Medicaid reports publish it."""
@@ -83,7 +94,7 @@ class Population:
     race_mix: tuple[float, ...] = _value((0.40, 0.25, 0.21, 0.14), "share by race", "H", "KFF")
     age_mix: tuple[float, ...] = _value((0.16, 0.26, 0.22, 0.18, 0.18), "share by age band", "A", "adult Medicaid")
     female: float = _value(0.58, "share", "A", "adult Medicaid")
-    frailty_shape: float = _value(2.2, "gamma shape, mean 1", "D", "working value; negative-binomial shape 0.30")
+    frailty_shape: float = _value(1.5, "gamma shape, mean 1", "D", "working value; negative-binomial shape 0.30")
     tier_need_odds: tuple[float, ...] = _value((0.35, 0.75, 1.2, 2.2), "odds ratio by tier", "A", "")
     race_social_odds: tuple[float, ...] = _value((0.85, 1.35, 1.3, 0.9), "odds ratio by race", "A", "")
     race_clinical_odds: tuple[float, ...] = _value((0.95, 1.05, 1.15, 0.9), "odds ratio by race", "A", "")
@@ -100,7 +111,7 @@ class Hazards:
 
     ed_by_tier: tuple[float, ...] = _value((0.003, 0.0095, 0.023, 0.062), "per week", "A", "working values")
     ip_by_tier: tuple[float, ...] = _value((0.0002, 0.0012, 0.0045, 0.020), "per week", "A", "working values")
-    ed_scale: float = _value(0.39, "ratio", "D", "tuned: 18.2 ED visits per 1,000 member-weeks (NHAMCS, Oregon)")
+    ed_scale: float = _value(0.40, "ratio", "D", "tuned: 18.2 ED visits per 1,000 member-weeks (NHAMCS, Oregon)")
     ip_scale: float = _value(0.38, "ratio", "D", "tuned with ed_scale")
     need_cap: float = _value(5.0, "hazard ratio", "A", "cap on the product over open needs")
     acuity_sd: float = _value(0.4, "log hazard", "A", "week-to-week illness that records don't show")
@@ -166,19 +177,25 @@ class Effects:
 
     strength: float = _value(1.0, "ratio on every effect below", "D", "1 in preset rct, tuned in the others")
     resolve: tuple[float, ...] = _value(
-        (0.0, 0.50, 0.20, 0.60, 0.90, 0.20),
+        (0.0, 0.10, 0.02, 0.15, 0.25, 0.02),
         "probability that a matched contact resolves its need",
-        "D",
-        "working values 0.08, 0.10, 0.15 for phone, video, home, raised: contacts are rare, preset rct meets its trial",
+        "A",
+        "working values 0.08, 0.10, 0.15 for phone, video, home; pharmacist review OR 3.50 over several (PMC3895351)",
     )
+    engagement: tuple[float, ...] = _value(
+        (0.0, 0.15, 0.03, 0.50, 1.00, 0.05),
+        "share of full support after a matched contact, by modality",
+        "A",
+        "telephone-only programs are null; face-to-face ones (IMPaCT) are not",
+    )
+    unmatched: float = _value(0.30, "ratio on engagement when the contact matches no open need", "A", "")
     support: tuple[float, float] = _value(
-        (0.66, 0.36),
+        (0.66, 0.40),
         "hazard ratio of ED, IP at full support",
         "D",
-        "working value 0.93, lowered and split until preset rct met its trial",
+        "IMPaCT: hospital days 0.66 of control; ED from Contra Costa's ED against IP",
     )
     support_half_life: float = _value(8.0, "weeks", "M", "IMPaCT: about 3 months")
-    mismatched_support: float = _value(0.03, "share of full support", "D", "hazard ratio 0.99 on ED")
     transition: float = _value(
         0.80, "hazard ratio after a timely urgent contact", "H", "transitional care, NC Medicaid"
     )
@@ -208,7 +225,7 @@ class Team:
     )
     exploration: float = _value(0.02, "share of weeks decided uniformly over valid actions", "A", "overlap dial")
     goal_insight: float = _value(0.25, "share of goals drawn from the member's open needs", "A", "poor matching")
-    contact_intercept: float = _value(-2.95, "log odds of contact", "A", "")
+    contact_intercept: float = _value(-2.5, "log odds of contact", "A", "")
     contact_recent_ed: float = _value(0.8, "log odds", "A", "")
     contact_recent_ip: float = _value(1.5, "log odds", "A", "within 2 weeks of discharge")
     contact_new_member: float = _value(0.8, "log odds in the first 4 weeks", "A", "")
@@ -217,7 +234,7 @@ class Team:
     contact_acuity: float = _value(0.50, "log odds per unit of acuity", "A", "not recorded: confounds")
     contact_recent: float = _value(-0.6, "log odds if called or texted last week", "A", "")
     race_contact: tuple[float, ...] = _value((0.0, -0.25, -0.15, -0.05), "log odds by race", "A", "access barrier")
-    modality: tuple[float, ...] = _value((0.0, 0.50, 0.28, 0.05, 0.06, 0.11), "share of contacts", "A", "mostly phone")
+    modality: tuple[float, ...] = _value((0.0, 0.42, 0.23, 0.05, 0.20, 0.10), "share of contacts", "A", "mostly phone")
     home_high_tier: float = _value(2.0, "odds ratio of a home visit from HIGH up", "A", "")
     race_home: tuple[float, ...] = _value((1.0, 0.7, 0.75, 0.95), "odds ratio of a home visit by race", "A", "barrier")
     digital_young: float = _value(1.5, "odds ratio of SMS, video, EHR below 35", "A", "")
@@ -235,6 +252,15 @@ class Team:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What of the latent state is written down."""
+
+    screening: float = _value(0.0, "share of needs screened at entry", "A", "dial: 0 records no screening at all")
+    sensitivity: float = _value(0.85, "share of open needs found", "A", "")
+    specificity: float = _value(0.95, "share of absent or closed needs found to be so", "A", "")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Parameters:
     """All parameters of one simulated world."""
 
@@ -244,25 +270,29 @@ class Parameters:
     effects: Effects = Effects()
     spending: Spending = Spending()
     team: Team = Team()
+    recording: Recording = Recording()
 
     def __post_init__(self) -> None:
         """Checks that mixes add up and shares are shares."""
         for name in ("tier_mix", "race_mix", "age_mix"):
             if not np.isclose(sum(getattr(self.population, name)), 1.0):
                 raise UserError(f"parameter population.{name} must sum to 1")
-        for name in ("insight", "exploration", "goal_insight"):
-            value = getattr(self.team, name)
+        shares = {f"team.{name}": getattr(self.team, name) for name in ("insight", "exploration", "goal_insight")}
+        shares |= {f"recording.{item.name}": getattr(self.recording, item.name) for item in fields(self.recording)}
+        for name, value in shares.items():
             if not 0.0 <= value <= 1.0:
-                raise UserError(f"parameter team.{name} must lie in 0..1, not {value}")
-        if self.effects.strength < 0:
+                raise UserError(f"parameter {name} must lie in 0..1, not {value}")
+        if not self.effects.strength >= 0:
             raise UserError(f"parameter effects.strength must not be negative, not {self.effects.strength}")
 
 
 PRESETS = {
     "rct": Parameters(),
     "program": Parameters(
-        effects=Effects(strength=1.6),
-        team=Team(contact_intercept=-1.3, goal_insight=0.6, modality=(0.0, 0.40, 0.15, 0.10, 0.25, 0.10)),
+        effects=Effects(strength=1.65),
+        team=Team(
+            contact_intercept=-1.0, goal_insight=0.8, modality=(0.0, 0.24, 0.08, 0.04, 0.60, 0.04)
+        ),
     ),
     "null": Parameters(effects=Effects(strength=0.0)),
 }
@@ -272,27 +302,39 @@ PRESETS = {
 def preset(
     name: str = "rct",
     *,
+    strength: float | None = None,
     insight: float | None = None,
     exploration: float | None = None,
     goal_insight: float | None = None,
+    screening: float | None = None,
 ) -> Parameters:
-    """Parameters of a named effect preset, with the behaviour dials turned if asked.
+    """Parameters of a named effect preset, with the dials turned if asked; None leaves a dial where the preset has it.
 
     Args:
         name: A key of `PRESETS`.
-        insight: How much of the unrecorded state the care team acts on, in 0..1.
-        exploration: Share of weeks decided uniformly over valid actions, in 0..1.
-        goal_insight: Share of goals drawn from the member's open needs, in 0..1.
+        strength: Ratio on every effect of a contact, 0 or more.
+        insight: How much of the unrecorded state the care team acts on, in 0..1 (confounding).
+        exploration: Share of weeks decided uniformly over valid actions, in 0..1 (overlap).
+        goal_insight: Share of goals drawn from the member's open needs, in 0..1 (confounding of the goal).
+        screening: Share of the needs that are screened at entry, in 0..1 (missing state); above 0 the results are
+            observed.
 
     Raises:
         UserError: If the name is unknown or a dial is out of range.
     """
     if name not in PRESETS:
         raise unknown_name("effect preset", name, PRESETS)
-    dials = {"insight": insight, "exploration": exploration, "goal_insight": goal_insight}
-    chosen = {key: value for key, value in dials.items() if value is not None}
     base = PRESETS[name]
-    return replace(base, team=replace(base.team, **chosen)) if chosen else base
+    return replace(
+        base,
+        effects=_turned(base.effects, strength=strength),
+        team=_turned(base.team, insight=insight, exploration=exploration, goal_insight=goal_insight),
+        recording=_turned(base.recording, screening=screening),
+    )
+
+
+def _turned(group: Any, **dials: float | None) -> Any:
+    return replace(group, **{name: value for name, value in dials.items() if value is not None})
 
 
 def provenance(parameters: Parameters) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float32, Int8, UInt16
+from jaxtyping import Bool, Float64, Int8, UInt16
 
 from frl_env.parameters import NEEDS, WEEKS_PER_WINDOW, Parameters
 
@@ -39,13 +39,13 @@ class Members:
     age_band: Int8[np.ndarray, "member"]
     conditions: UInt16[np.ndarray, "member"]
     open_needs: UInt16[np.ndarray, "member"]
-    ed_base: Float32[np.ndarray, "member"]
-    ip_base: Float32[np.ndarray, "member"]
-    death: Float32[np.ndarray, "member"]
-    reach: Float32[np.ndarray, "member modality"]
-    routine_cost: Float32[np.ndarray, "member"]
+    ed_base: Float64[np.ndarray, "member"]
+    ip_base: Float64[np.ndarray, "member"]
+    death: Float64[np.ndarray, "member"]
+    reach: Float64[np.ndarray, "member modality"]
+    routine_cost: Float64[np.ndarray, "member"]
     start_week: Int8[np.ndarray, "member"]
-    entry_days: Float32[np.ndarray, "member"]
+    entry_days: Float64[np.ndarray, "member"]
 
     def __len__(self) -> int:
         """Number of members."""
@@ -74,14 +74,11 @@ def draw_members(rng: np.random.Generator, n: int, parameters: Parameters) -> Me
     clinical = np.asarray(who.age_clinical_odds)[age] * np.asarray(who.race_clinical_odds)[race]
     social = np.asarray(who.race_social_odds)[race]
     tier_odds = np.asarray(who.tier_need_odds)[tier]
-    conditions = np.zeros(n, dtype=np.uint16)
-    open_needs = np.zeros(n, dtype=np.uint16)
-    for need, bit in zip(NEEDS, NEED_BITS, strict=True):
-        odds = need.prevalence / (1 - need.prevalence) * tier_odds * (social if need.social else clinical)
-        has = rng.random(n) < odds / (1 + odds)
-        is_open = has & (rng.random(n) < need.open_share)
-        conditions |= np.where(has, bit, 0).astype(np.uint16)
-        open_needs |= np.where(is_open, bit, 0).astype(np.uint16)
+    prevalence = np.asarray([need.prevalence for need in NEEDS])[:, None]
+    gradient = np.where(np.asarray([need.social for need in NEEDS])[:, None], social, clinical)
+    odds = prevalence / (1 - prevalence) * tier_odds * gradient
+    has = rng.random((len(NEEDS), n)) < odds / (1 + odds)
+    is_open = has & (rng.random((len(NEEDS), n)) < np.asarray([need.open_share for need in NEEDS])[:, None])
 
     frailty = rng.gamma(who.frailty_shape, 1 / who.frailty_shape, n)
     residual = np.asarray(who.race_ed_residual)[race]
@@ -96,20 +93,20 @@ def draw_members(rng: np.random.Generator, n: int, parameters: Parameters) -> Me
         race=race,
         gender=gender,
         age_band=age,
-        conditions=conditions,
-        open_needs=open_needs,
-        ed_base=(np.asarray(hazards.ed_by_tier)[tier] * hazards.ed_scale * frailty * residual).astype(np.float32),
-        ip_base=(np.asarray(hazards.ip_by_tier)[tier] * hazards.ip_scale * frailty).astype(np.float32),
-        death=(np.asarray(hazards.death_by_tier)[tier] * frailty).astype(np.float32),
-        reach=np.clip(odds / (1 + odds) * access, 0.0, 0.95).astype(np.float32),
-        routine_cost=routine.astype(np.float32),
+        conditions=_bits(has),
+        open_needs=_bits(is_open),
+        ed_base=(np.asarray(hazards.ed_by_tier)[tier] * hazards.ed_scale * frailty * residual),
+        ip_base=(np.asarray(hazards.ip_by_tier)[tier] * hazards.ip_scale * frailty),
+        death=(np.asarray(hazards.death_by_tier)[tier] * frailty),
+        reach=np.clip(odds / (1 + odds) * access, 0.0, 0.95),
+        routine_cost=routine,
         start_week=rng.integers(0, 52, n).astype(np.int8),
-        entry_days=(7 * rng.integers(WEEKS_PER_WINDOW, who.entry_weeks + 1, n)).astype(np.float32),
+        entry_days=(7.0 * rng.integers(WEEKS_PER_WINDOW, who.entry_weeks + 1, n)),
     )
 
 
 @lru_cache(maxsize=4)
-def need_hazard_ratios(cap: float) -> Float32[np.ndarray, "bits 2"]:
+def need_hazard_ratios(cap: float) -> Float64[np.ndarray, "bits 2"]:
     """Hazard ratios (ED, IP) of every set of open needs: the product over needs, capped.
 
     Args:
@@ -121,7 +118,7 @@ def need_hazard_ratios(cap: float) -> Float32[np.ndarray, "bits 2"]:
     sets = np.arange(1 << len(NEEDS), dtype=np.uint32)
     has = (sets[:, None] & NEED_BITS.astype(np.uint32)) > 0
     log_ratios = np.log(np.asarray([(need.ed, need.ip) for need in NEEDS]))
-    table = np.minimum(np.exp(has @ log_ratios), cap).astype(np.float32)
+    table = np.minimum(np.exp(has @ log_ratios), cap)
     table.flags.writeable = False
     return table
 
@@ -129,3 +126,7 @@ def need_hazard_ratios(cap: float) -> Float32[np.ndarray, "bits 2"]:
 def _categories(rng: np.random.Generator, n: int, mix: tuple[float, ...]) -> Int8[np.ndarray, "member"]:
     edges = np.cumsum(mix)[:-1]
     return np.searchsorted(edges, rng.random(n), side="right").astype(np.int8)
+
+
+def _bits(flags: Bool[np.ndarray, "need member"]) -> UInt16[np.ndarray, "member"]:
+    return (NEED_BITS.astype(np.int64) @ flags).astype(np.uint16)

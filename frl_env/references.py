@@ -12,13 +12,24 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.dynamics import CARE, State, goal_scope, observe
 from frl_env.parameters import NEED_NAMES, NEEDS, Parameters
 from frl_env.population import NEED_BITS, Members, need_hazard_ratios
+from frl_env.rules import CARE, goal_scope
+from frl_env.state import State, observe
 
 _HOME = MEDICAID_ACTIONS["modality"].levels.index("HOME_VISIT")
 _COORDINATOR = MEDICAID_ACTIONS["provider"].levels.index("CARE_COORDINATOR")
 _NEED_GOALS = np.asarray([MEDICAID_ACTIONS["goal"].levels.index(name) for name in NEED_NAMES])
+_AFTER_DISCHARGE = MEDICAID_ACTIONS.encode(("HOME_VISIT", "CARE_COORDINATOR", "CARE", "URGENT"))
+_AFTER_ED = MEDICAID_ACTIONS.encode(("HOME_VISIT", "PHARMACIST", "MEDICATION_ADHERENCE", "ROUTINE"))
+_MONTHLY = MEDICAID_ACTIONS.encode(
+    [
+        ("HOME_VISIT", "PHARMACIST", "HYPERTENSION", "ROUTINE"),
+        ("HOME_VISIT", "PHARMACIST", "MEDICATION_ADHERENCE", "ROUTINE"),
+        ("HOME_VISIT", "THERAPIST", "DEPRESSION", "ROUTINE"),
+        ("PHONE_CALL", "CHW", "FOOD_INSECURITY", "ROUTINE"),
+    ]
+)
 
 
 class Policy(Protocol):
@@ -31,17 +42,19 @@ class Policy(Protocol):
 
 @dataclass(frozen=True)
 class ObservationPolicy:
-    """A policy that sees the seven observations only.
+    """A policy that sees what the program records and nothing else.
 
     Args:
-        decide: `(observations, rng) -> levels`, raw units in, shapes `(members, 7)` and `(members, 4)`.
+        decide: `(observations, rng) -> levels`, raw units in, shapes `(members, 7)` or `(members, 22)`, `(members, 4)`.
+        screening: Whether screening results are among the observations.
     """
 
-    decide: Callable[[Float32[np.ndarray, "member 7"], np.random.Generator], Int64[np.ndarray, "member 4"]]
+    decide: Callable[[Float32[np.ndarray, "member measure"], np.random.Generator], Int64[np.ndarray, "member 4"]]
+    screening: bool = False
 
     def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
         """Decides from the observations."""
-        return self.decide(observe(state), rng)
+        return self.decide(observe(state, screening=self.screening), rng)
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,38 @@ class UniformRandom:
         """Draws a valid joint action for every member."""
         joints = MEDICAID_ACTIONS.valid_joints
         return MEDICAID_ACTIONS.unravel(joints[rng.integers(0, len(joints), len(members))])
+
+
+@dataclass(frozen=True)
+class Heuristic:
+    """A clinical rule of thumb on the seven observations, as a care manager might write it down.
+
+    - After a hospital stay last week: an urgent home visit by the care coordinator, goal CARE (transitional care).
+    - After an ED visit last week: a home visit by the pharmacist about medication adherence.
+    - Spending above 2,500 US dollars in 13 weeks: every fourth week a home visit, in turn about blood pressure,
+      adherence (pharmacist) and depression (therapist).
+    - Everyone else: every fourth week a phone call by the community health worker about food.
+
+    Every fourth week is told from `enrolled_days`, so the rule needs no memory.
+    """
+
+    HIGH_SPENDING = 2_500.0
+
+    def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
+        """Decides from the observations."""
+        return self.decide(observe(state), rng)
+
+    @classmethod
+    def decide(
+        cls, observations: Float32[np.ndarray, "member 7"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, "member 4"]:
+        """The rule itself; nothing in it is random."""
+        _, ed, ip, _, _, days, paid = observations[:, :7].T
+        month, week = np.divmod(days.astype(np.int64) // 7, 4)
+        turn = np.where(paid > cls.HIGH_SPENDING, month % 3, 3)
+        levels = np.where((week == 0)[:, None], _MONTHLY[turn], MEDICAID_ACTIONS.null_action)
+        levels = np.where((ed > 0)[:, None], _AFTER_ED, levels)
+        return np.where((ip > 0)[:, None], _AFTER_DISCHARGE, levels)
 
 
 @dataclass(frozen=True)

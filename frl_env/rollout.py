@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from frl_env.dynamics import Outcome, State, draw_noise, effort, enter, step
+from frl_env.dynamics import effort, enter, step
 from frl_env.parameters import Parameters
 from frl_env.population import Members, draw_members
 from frl_env.references import Policy
+from frl_env.state import Outcome, State, draw_noise
 
 HORIZON = 52
 """Weeks an episode lasts at most."""
@@ -73,7 +74,7 @@ def rollout(
     parameters: Parameters,
     *,
     members: int,
-    seed: int,
+    seed: int | tuple[int, int],
     horizon: int = HORIZON,
     record: Recorder | None = None,
 ) -> Returns:
@@ -83,7 +84,8 @@ def rollout(
         policy: Decides for all members at once.
         parameters: The simulated world.
         members: How many members to draw.
-        seed: Seed of members, chances and the policy's draws; share it to compare policies.
+        seed: Seed of members, chances and the policy's draws; share it to compare policies. A pair is a seed and the
+            number of a shard.
         horizon: Weeks an episode lasts at most.
         record: Called after every week, for those who want more than totals.
 

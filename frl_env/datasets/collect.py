@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import OBSERVATION_NAMES, Outcome, State, observe
 from frl_env.errors import UserError
 from frl_env.information import describe
 from frl_env.parameters import Parameters, preset
 from frl_env.population import Members
 from frl_env.references import Policy
 from frl_env.rollout import HORIZON, rollout
+from frl_env.state import Outcome, State, observation_names, observe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Episodes:
         information    i_0   i_1   i_2   ...   i_T
 
     Attributes:
-        observations: `(members, T + 1, 7)`.
+        observations: `(members, T + 1, 7)`, or 22 wide where screening is recorded.
         actions: `(members, T, 4)`.
         rewards: `(members, T)`.
         lengths: Weeks of each episode.
@@ -37,7 +37,7 @@ class Episodes:
         information: `(members, T + 1, k)` each.
     """
 
-    observations: Float32[np.ndarray, "member week 7"]
+    observations: Float32[np.ndarray, "member week measure"]
     actions: Int64[np.ndarray, "member week 4"]
     rewards: Float32[np.ndarray, "member week"]
     lengths: Int64[np.ndarray, "member"]
@@ -58,7 +58,7 @@ def collect(
     parameters: Parameters,
     *,
     members: int,
-    seed: int,
+    seed: int | tuple[int, int],
     horizon: int = HORIZON,
     policy: Policy | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -68,13 +68,15 @@ def collect(
     Args:
         parameters: The simulated world.
         members: Number of members, one episode each.
-        seed: Seed of members, chances and decisions.
+        seed: Seed of members, chances and decisions, or a pair with the number of a shard.
         horizon: Weeks an episode lasts at most.
         policy: Who decides; the world's behaviour policy by default.
         progress: Called with (weeks done, weeks in all).
     """
     behaviour = BehaviourPolicy(parameters)
-    observations = np.zeros((members, horizon + 1, len(OBSERVATION_NAMES)), dtype=np.float32)
+    screening = parameters.recording.screening > 0
+    width = len(observation_names(screening=screening))
+    observations = np.zeros((members, horizon + 1, width), dtype=np.float32)
     actions = np.zeros((members, horizon, 4), dtype=np.int64)
     rewards = np.zeros((members, horizon), dtype=np.float32)
     lengths = np.zeros(members, dtype=np.int64)
@@ -89,9 +91,9 @@ def collect(
 
     def record(week: int, who: Members, before: State, levels: np.ndarray, after: State, outcome: Outcome) -> None:
         if week == 0:
-            observations[:, 0] = observe(before)
+            observations[:, 0] = observe(before, screening=screening)
             keep(0, describe(who, None, None, before, None, behaviour))
-        observations[:, week + 1] = observe(after)
+        observations[:, week + 1] = observe(after, screening=screening)
         actions[:, week] = levels
         rewards[:, week] = outcome.reward
         lengths[before.active] = week + 1

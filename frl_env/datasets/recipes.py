@@ -1,6 +1,7 @@
 """Recipes: which world, how many members, which seed make up each named dataset.
 
-A dataset is data made by its recipe, never a file in the repository: the same recipe gives the same bytes.
+A dataset is data made by its recipe, never a file in the repository: the same recipe gives the same bytes. The
+small, validation and large datasets hold other members than -v0; evaluation always draws members of its own.
 """
 
 from dataclasses import asdict, dataclass
@@ -8,10 +9,10 @@ from dataclasses import asdict, dataclass
 from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_dataset import parse_dataset_id
 
-from frl_env.env import ENVIRONMENT_ID
 from frl_env.errors import UserError, unknown_name
-from frl_env.parameters import VERSION, Parameters, preset
+from frl_env.parameters import VERSION, Parameters
 from frl_env.rollout import HORIZON
+from frl_env.worlds import LADDER, World, environment_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,49 +24,55 @@ class Recipe:
         description: What it is for, in a sentence.
         members: Number of members, one episode each.
         seed: Seed of members, chances and decisions.
-        effects: Effect preset of the world.
-        insight: Confounding dial; None keeps the preset's.
-        exploration: Overlap dial; None keeps the preset's.
+        world: The simulated world.
         horizon: Weeks an episode lasts at most.
+        shard: Members simulated and kept at a time; each shard has draws of its own.
     """
 
     dataset_id: str
     description: str
     members: int
     seed: int
-    effects: str = "rct"
-    insight: float | None = None
-    exploration: float | None = None
+    world: World = World()
     horizon: int = HORIZON
+    shard: int = 5_000
 
     def __post_init__(self) -> None:
-        """Checks sizes, names and dials."""
-        if self.members < 1:
-            raise UserError(f"dataset {self.dataset_id!r} needs at least 1 member, not {self.members}")
+        """Checks sizes and names."""
+        if self.members < 1 or self.shard < 1:
+            raise UserError(
+                f"dataset {self.dataset_id!r} needs at least 1 member and 1 a shard, not {self.members} and {self.shard}"
+            )
         parse_dataset_id(self.dataset_id)
-        _ = self.parameters
 
     @property
     def parameters(self) -> Parameters:
-        """The simulated world."""
-        return preset(self.effects, insight=self.insight, exploration=self.exploration)
+        """Every number of the simulated world."""
+        return self.world.parameters
 
     @property
-    def environment_kwargs(self) -> dict[str, str | int | float]:
-        """Arguments of the matching environment, JSON-able."""
-        chosen = {"effects": self.effects, "insight": self.insight, "exploration": self.exploration}
-        return {key: value for key, value in chosen.items() if value is not None} | {"horizon": self.horizon}
+    def shards(self) -> tuple[int, ...]:
+        """Number of members of each shard."""
+        whole, rest = divmod(self.members, self.shard)
+        return (self.shard,) * whole + ((rest,) if rest else ())
 
     def env_spec(self) -> EnvSpec:
         """Spec of the matching environment; it resolves without an import of this package."""
         return EnvSpec(
-            id=f"frl_env:{ENVIRONMENT_ID}", entry_point="frl_env.env:MedicaidCareEnv", kwargs=self.environment_kwargs
+            id=f"frl_env:{environment_id(self.world)}",
+            entry_point="frl_env.env:MedicaidCareEnv",
+            vector_entry_point="frl_env.vector:MedicaidCareVectorEnv",
+            kwargs=self.world.dials() | {"horizon": self.horizon},
         )
 
     def fingerprint(self) -> dict[str, object]:
         """Everything the bytes of the dataset depend on, JSON-able."""
         return {**asdict(self), "parameters_version": VERSION}
 
+
+_SCREENED, _UNCONFOUNDED, _RANDOM, _PROGRAM, _NULL = (
+    LADDER[f"frl/MedicaidCare{name}-v0"] for name in ("Screened", "Unconfounded", "Random", "Program", "Null")
+)
 
 RECIPES = {
     item.dataset_id: item
@@ -84,11 +91,51 @@ RECIPES = {
             seed=20_261,
         ),
         Recipe(
-            dataset_id="frl/medicaid-synthetic-null-v0",
-            description="The same members in a world where contacts change nothing: an honest method finds no gain.",
+            dataset_id="frl/medicaid-synthetic-validation-v0",
+            description="5,000 other members of the same world, to choose between methods without touching evaluation.",
+            members=5_000,
+            seed=20_262,
+        ),
+        Recipe(
+            dataset_id="frl/medicaid-synthetic-large-v0",
+            description="96,136 members of the same world, the size of the published study: about 4.5 million weeks.",
+            members=96_136,
+            seed=20_263,
+        ),
+        Recipe(
+            dataset_id="frl/medicaid-synthetic-screened-v0",
+            description="The members of -v0 with the results of a needs screening on record: the goal can be chosen.",
             members=5_000,
             seed=20_260,
-            effects="null",
+            world=_SCREENED,
+        ),
+        Recipe(
+            dataset_id="frl/medicaid-synthetic-unconfounded-v0",
+            description="The care team acts on the record only: no confounding.",
+            members=5_000,
+            seed=20_260,
+            world=_UNCONFOUNDED,
+        ),
+        Recipe(
+            dataset_id="frl/medicaid-synthetic-random-v0",
+            description="Every valid action equally likely every week: full overlap, to test estimators.",
+            members=5_000,
+            seed=20_260,
+            world=_RANDOM,
+        ),
+        Recipe(
+            dataset_id="frl/medicaid-synthetic-program-v0",
+            description="A strong program with an active care team: effects the size of Waymark's matched study.",
+            members=5_000,
+            seed=20_260,
+            world=_PROGRAM,
+        ),
+        Recipe(
+            dataset_id="frl/medicaid-synthetic-null-v0",
+            description="The members of -v0 where contacts change nothing: an honest method finds no gain.",
+            members=5_000,
+            seed=20_260,
+            world=_NULL,
         ),
     )
 }

@@ -24,12 +24,12 @@ from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
 from frl_env.datasets.collect import Episodes, collect
 from frl_env.datasets.recipes import RECIPES, Recipe, recipe
-from frl_env.dynamics import OBSERVATION_NAMES
 from frl_env.env import observation_space
 from frl_env.errors import UserError
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
 from frl_env.references import NoProgram, Oracle, Policy, UniformRandom
 from frl_env.rollout import rollout
+from frl_env.state import observation_names
 
 REFERENCE_MEMBERS = 20_000
 REFERENCE_SEED = 977
@@ -180,7 +180,7 @@ def _write(made: Recipe, progress: Progress) -> None:
         (building / "data").mkdir()
         storage = MinariStorage.new(
             building / "data",
-            observation_space=observation_space(),
+            observation_space=observation_space(made.world),
             action_space=MEDICAID_ACTIONS.gym_space(),
             env_spec=made.env_spec(),
             data_format="hdf5",
@@ -228,7 +228,7 @@ def _metadata(made: Recipe, episodes: Episodes, scores: dict[str, dict[str, floa
         "frl_reference_scores": scores,
         "frl_recipe": made.fingerprint(),
         "frl_content_sha256": content_hash(episodes),
-        "frl_observation_names": list(OBSERVATION_NAMES),
+        "frl_observation_names": list(observation_names(screening=made.world.observes_screening)),
         # The action mask of the contract is the same in every step: it follows from the schema's validity rule.
         "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
         "frl_vocabularies": {
