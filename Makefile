@@ -5,13 +5,26 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow lint typecheck bench clean install
+# The environment alone on the newest gymnasium; d3rlpy pins an older one, so it has to stay outside.
+LANE := .venv-gymnasium
+LANE_STAMP := $(LANE)/.installed
+LANE_GYMNASIUM := 1.4.0
+LANE_PACKAGES := gymnasium minari[hdf5] h5py pillow matplotlib pandas pyarrow filelock jaxtyping rich typer \
+	pytest pytest-timeout
+LANE_TESTS := $(addprefix tests/frl_env/test_,env.py vector.py rendering.py datasets.py)
+
+.PHONY: run test test-suite test-gymnasium test-slow lint typecheck bench clean install
 
 run: $(STAMP)
 	$(BIN)/python benchmarks/run.py --algo factored_awr
 
-test: $(STAMP) lint
+test: test-suite test-gymnasium
+
+test-suite: $(STAMP) lint
 	$(BIN)/python -m pytest
+
+test-gymnasium: $(LANE_STAMP)
+	$(LANE)/bin/python -m pytest $(LANE_TESTS)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -35,6 +48,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
+$(LANE_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(LANE)
+	sed 's/^gymnasium==.*/gymnasium==$(LANE_GYMNASIUM)/' constraints.txt > $(LANE)/constraints.txt
+	$(LANE)/bin/python -m pip install --quiet -c $(LANE)/constraints.txt $(LANE_PACKAGES)
+	$(LANE)/bin/python -m pip install --quiet --no-deps -e .
+	touch $(LANE_STAMP)
+
 clean:
-	rm -rf $(VENV) results d3rlpy_logs build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LANE) results d3rlpy_logs build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.errors import UserError
-from frl_env.parameters import VERSION, Parameters, preset
-from frl_env.references import NoProgram, ObservationPolicy, Oracle, Policy, UniformRandom
+from frl_env.parameters import VERSION
+from frl_env.reference_returns import reference_policies
+from frl_env.references import ObservationPolicy, Policy
 from frl_env.rollout import Returns, rollout, standard_error
+from frl_env.worlds import World
 
 SEED = 431
 """Seed of evaluation members and chances; no dataset is collected with it."""
@@ -22,13 +23,13 @@ class Evaluation:
 
     Args:
         environment: Id of the environment.
-        parameters: Its world.
+        world: Its world.
         horizon: Weeks an episode lasts at most.
         members: Members of every rollout.
     """
 
     environment: str
-    parameters: Parameters
+    world: World
     horizon: int
     members: int
 
@@ -51,17 +52,11 @@ class Evaluation:
             )
         kwargs = dict(spec.kwargs)
         horizon = int(kwargs.pop("horizon"))
-        parameters = preset(kwargs.pop("effects"), **kwargs)
-        return cls(environment=spec.id, parameters=parameters, horizon=horizon, members=members)
+        return cls(environment=spec.id, world=World(**kwargs), horizon=horizon, members=members)
 
     def references(self, progress: Callable[[str, int, int], None]) -> dict[str, Returns]:
         """Returns of the reference policies."""
-        policies: dict[str, Policy] = {
-            "no_program": NoProgram(),
-            "random": UniformRandom(),
-            "behaviour": BehaviourPolicy(self.parameters),
-            "oracle": Oracle(self.parameters),
-        }
+        policies = reference_policies(self.world)
         results = {}
         for done, (name, policy) in enumerate(policies.items(), start=1):
             results[name] = self.score(policy)
@@ -75,7 +70,9 @@ class Evaluation:
             if progress is not None:
                 progress(week + 1, self.horizon)
 
-        return rollout(policy, self.parameters, members=self.members, seed=SEED, horizon=self.horizon, record=tell)
+        return rollout(
+            policy, self.world.parameters, members=self.members, seed=SEED, horizon=self.horizon, record=tell
+        )
 
     def score_decisions(
         self,
@@ -83,7 +80,7 @@ class Evaluation:
         progress: Callable[[int, int], None] | None = None,
     ) -> Returns:
         """Returns of a policy that sees observations only."""
-        return self.score(ObservationPolicy(decide), progress)
+        return self.score(ObservationPolicy(decide, screening=self.world.observes_screening), progress)
 
 
 def paired_difference(first: Returns, second: Returns) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from benchmarks.algorithms import Run
 from benchmarks.evaluation import SEED, paired_difference
 from frl_env.parameters import VERSION
+from frl_env.reference_returns import FLOOR, ceiling
 from frl_env.rollout import Returns
 
 PACKAGES = ("frl-medicaid", "gymnasium", "minari", "d3rlpy", "torch", "numpy", "pandas", "pyarrow")
@@ -21,8 +22,8 @@ PACKAGES = ("frl-medicaid", "gymnasium", "minari", "d3rlpy", "torch", "numpy", "
 def assemble(dataset: Any, references: Mapping[str, Returns], runs: Sequence[Run], eval_members: int) -> dict[str, Any]:
     """Everything that was measured, JSON-able.
 
-    `value` is the mean undiscounted return of a member; `normalized_score` is 100 (value - random) / (oracle -
-    random); `difference_to_behaviour` is paired over members, under common random numbers.
+    `value` is the mean undiscounted return of a member; `normalized_score` is 0 for no program and 100 for the
+    best policy on the observations that search found; `difference_to_behaviour` is paired over members, under common random numbers.
     """
     behaviour = references["behaviour"]
     rows = []
@@ -56,8 +57,8 @@ def assemble(dataset: Any, references: Mapping[str, Returns], runs: Sequence[Run
 
 
 def normalized_score(value: float, references: Mapping[str, Returns]) -> float | None:
-    """0 is uniform random, 100 the full-information oracle; None where the two don't differ."""
-    low, high = (float(references[name].value.mean()) for name in ("random", "oracle"))
+    """0 is no program, 100 the best policy on the observations (or the oracle); None where the two don't differ."""
+    low, high = (float(references[name].value.mean()) for name in (FLOOR, ceiling(references)))
     return 100 * (value - low) / (high - low) if abs(high - low) > 1e-9 else None
 
 
@@ -99,7 +100,7 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
         table.add_row(f"{row['algo']} {row['mode']}, seed {row['seed']}", *_cells(row))
     out.print(table)
     out.print(
-        "value: mean return of a member (minus ED visits and hospital stays). score: 0 random, 100 oracle.\n"
+        "value: mean return of a member (minus ED visits and hospital stays). score: 0 no program, 100 best observation-only.\n"
         "vs behaviour: paired difference (its standard error). ED, IP: per 1,000 member-months.\n"
         "contacts: attempts a week. minutes: staff minutes a week. Simulated members; not to guide care."
     )

@@ -1,8 +1,9 @@
-"""`frl`: build, list, show datasets from the command line."""
+"""`frl`: build, list, show datasets, and check the simulator, from the command line."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import minari
@@ -11,8 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from frl_env import policy_search, reference_returns
+from frl_env.calibration import judge, markdown, measure
+from frl_env.calibration.report import show as show_number
 from frl_env.datasets import RECIPES, build_dataset, dataset_place, dataset_state, ensure_dataset
 from frl_env.errors import UserError
+from frl_env.worlds import LADDER, World
 
 app = typer.Typer(
     help="Datasets of the offline RL benchmark for care management.", no_args_is_help=True, add_completion=False
@@ -36,9 +41,9 @@ def build(
 @app.command("list")
 def list_datasets() -> None:
     """Lists the datasets that can be built, and which are there."""
-    table = Table("dataset", "members", "effects", "here", "what for")
+    table = Table("dataset", "members", "dials", "here", "what for")
     for dataset_id, item in RECIPES.items():
-        table.add_row(dataset_id, f"{item.members:,}", item.effects, dataset_state(item), item.description)
+        table.add_row(dataset_id, f"{item.members:,}", _dials(item.world), dataset_state(item), item.description)
     console.print(table)
 
 
@@ -75,6 +80,73 @@ def delete(
     console.print(f"deleted {dataset_id}")
 
 
+@app.command("calibrate")
+def calibrate(
+    members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000)] = 60_000,
+    report: Annotated[Path | None, typer.Option(help="Write the report here too, as Markdown.")] = None,
+) -> None:
+    """Compares the simulator with every published anchor; exit status 1 when one is missed."""
+    with progress_bar() as progress:
+        measured = measure(members=members, seed=1, progress=lambda done, total: progress("simulating", done, total))
+    verdicts = judge(measured)
+    table = Table("what", "published", "range", "simulated", "")
+    for verdict in verdicts:
+        anchor, simulated = verdict.anchor, verdict.simulated
+        span = f"{show_number(anchor.low)} to {show_number(anchor.high)}"
+        table.add_row(anchor.what, show_number(anchor.target), span, show_number(simulated), "" if verdict.met else "MISSED")
+    console.print(table)
+    if report is not None:
+        command = f"frl calibrate --members {members} --report {report}"
+        _write_text(report, markdown(verdicts, measured, command=command))
+    missed = [verdict.anchor.what for verdict in verdicts if not verdict.met]
+    console.print(f"{len(verdicts) - len(missed)} of {len(verdicts)} anchors met")
+    if missed:
+        raise typer.Exit(1)
+
+
+@app.command("references")
+def references(
+    members: Annotated[int, typer.Option(help="Members of each rollout.", min=100)] = reference_returns.MEMBERS,
+    search: Annotated[
+        bool, typer.Option("--search", help="Search for the best observation-only policies first (15 minutes).")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the tables here too, as Markdown.")] = None,
+    store: Annotated[bool, typer.Option("--store", help="Keep the figures in the package, for a release.")] = False,
+) -> None:
+    """Measures the true values of the reference policies in every world of the ladder."""
+    with progress_bar() as progress:
+        if search:
+            console.print(f"policies: {policy_search.search_all(progress)}")
+        worlds = {}
+        for name, world in LADDER.items():
+            worlds[name] = reference_returns.measure_references(
+                world, members=members, progress=lambda done, total, name=name: progress(name, done, total)
+            )
+    for name, rows in worlds.items():
+        table = Table("policy", "value", "SE", "to behaviour", "to the one before", title=name, title_justify="left")
+        for policy, row in rows.items():
+            steps = (f"{row[key]:+.4f} ({row[f'{key}_se']:.4f})" for key in ("above_behaviour", "above_previous"))
+            table.add_row(policy, f"{row['value']:.4f}", f"{row['se']:.4f}", *steps)
+        console.print(table)
+        console.print(reference_returns.ladder_check(rows))
+    command = f"frl references --members {members}" + (f" --report {report}" if report else "")
+    if report is not None:
+        _write_text(report, reference_returns.markdown(worlds, members=members, command=command))
+    if store:
+        console.print(f"figures: {reference_returns.store(worlds, members=members, command=command)}")
+
+
+def _dials(world: World) -> str:
+    return ", ".join(f"{name} {value}" for name, value in world.dials().items())
+
+
+def _write_text(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise UserError(f"can't write {file} ({problem.strerror})") from problem
+
+
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar on standard error, one line for each kind of work."""
@@ -98,7 +170,7 @@ def run_or_say(command: Callable[[], object]) -> None:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
     except (KeyboardInterrupt, typer.Abort):
-        print("error: stopped; nothing half-written was kept, run the same command again", file=sys.stderr)
+        print("error: stopped; nothing half-written was kept; run the same command again", file=sys.stderr)
         raise SystemExit(2) from None
     except Exception as problem:
         # Errors of usage, from whichever copy of click typer brings along.
@@ -112,4 +184,5 @@ def run_or_say(command: Callable[[], object]) -> None:
 
 def main() -> None:
     """Entry point of `frl`."""
-    run_or_say(lambda: app(standalone_mode=False))
+    # Without its standalone mode click hands an exit status back instead of leaving with it.
+    run_or_say(lambda: sys.exit(app(standalone_mode=False)))

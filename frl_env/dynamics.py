@@ -244,7 +244,8 @@ def _turnover(members: Members, needs: Any, uniform: Any, rules: Rules) -> Any:
     """Open needs after natural resolution and onset.
 
     One uniform picks a need (the whole part of 15 u) and decides on it (the remainder), so that each need turns over
-    at its own weekly rate at the price of one draw.
+    at its own weekly rate at the price of one draw. A small remainder closes and a large one opens: under common random
+    numbers, a need that a contact has closed is never open again where it would otherwise have closed by itself.
     """
     ops = rules.ops
     scaled = uniform * len(NEEDS)
@@ -253,7 +254,7 @@ def _turnover(members: Members, needs: Any, uniform: Any, rules: Rules) -> Any:
     bit = rules.need_bit[which]
     is_open = (needs & bit) > 0
     closes = is_open & (chance < rules.resolution[which])
-    opens = ops.invert(is_open) & ((members.conditions & bit) > 0) & (chance < rules.onset[which])
+    opens = ops.invert(is_open) & ((members.conditions & bit) > 0) & (chance >= 1 - rules.onset[which])
     return ops.where(closes | opens, needs ^ bit, needs)
 
 

@@ -75,7 +75,7 @@ def describe(
     else:
         joint, factors = behaviour.propensities(members, before, levels)
         minutes, cost = effort(levels, outcome.attempted, behaviour.parameters)
-        columns = _columns(joint, ~MEDICAID_ACTIONS.is_valid(levels), outcome, minutes, cost)
+        columns = _columns(joint, _invalid(*levels.T), outcome, minutes, cost)
     columns |= _person(members, after, after.active & ~after.gap)
     described = {key: np.array(columns[key], dtype=kind)[:, None] for key, kind in _COLUMNS.items()}
     return described | {"factor_propensities": factors, "open_needs": need_flags(after.needs)}
@@ -98,8 +98,7 @@ def describe_one(
         outreach = behaviour.parameters.outreach
         minutes = outcome.attempted * outreach.minutes[action[0]]
         cost = minutes / 60.0 * outreach.wage[action[1]] * outreach.wage_load
-        invalid = not (action == (0, 0, 0, 0) or (action[0] > 0 and action[1] > 0 and action[2] > 0))
-        columns = _columns(joint, invalid, outcome, minutes, cost)
+        columns = _columns(joint, _invalid(*action), outcome, minutes, cost)
     columns |= _person(member, after, after.active and not after.gap)
     info: dict[str, Any] = {key: np.array((columns[key],), dtype=kind) for key, kind in _COLUMNS.items()}
     info["factor_propensities"] = np.array(factors)
@@ -111,6 +110,13 @@ def describe_one(
 def action_mask() -> np.ndarray:
     """Which of the 1,080 joint actions are valid; the same in every state. A fresh array each time."""
     return MEDICAID_ACTIONS.valid.copy()
+
+
+def _invalid(modality: Any, provider: Any, goal: Any, urgency: Any) -> Any:
+    """Neither a contact nor all of it null; the rule of `MEDICAID_ACTIONS`, for arrays or numbers."""
+    contact = (modality > 0) & (provider > 0) & (goal > 0)
+    nothing = (modality == 0) & (provider == 0) & (goal == 0) & (urgency == 0)
+    return contact == nothing  # both can't hold
 
 
 def _columns(joint: Any, invalid: Any, outcome: Outcome, minutes: Any, cost: Any) -> dict[str, Any]:

@@ -16,8 +16,9 @@ The advantage of week t is what the member is spared against the twin from week 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,14 @@ from frl_env.population import Members, draw_members
 from frl_env.references import NoProgram
 from frl_env.rollout import HORIZON
 from frl_env.state import State, draw_noise, observe
-from frl_env.worlds import World
+from frl_env.worlds import LADDER, World
 
 HEADS = {"contact": 1, "modality": 5, "goal": 17, "urgency": 1}
 """Width of each head that is linear in the features; NONE is not a choice of its own."""
 
 SEARCH_SEED = 71_001
+_FILE = "data/best_observation_only.json"
+_N_SEEN = 7
 _N_MEASURES, _N_PROVIDERS = 14, 4
 
 
@@ -197,9 +200,27 @@ def search_key(parameters: Parameters) -> str:
     return f"strength {parameters.effects.strength:g}, screening {parameters.recording.screening:g}"
 
 
+def search_all(progress: Callable[[str, int, int], None]) -> Path:
+    """Searches once for every kind of world in the ladder where contacts do something; writes into the package.
+
+    Raises:
+        OSError: If the package's folder can't be written.
+    """
+    worlds = {search_key(world.parameters): world.parameters for world in LADDER.values()}
+    found = {}
+    for key, parameters in worlds.items():
+        if parameters.effects.strength > 0:
+            policy = search(parameters, progress=partial(progress, key))
+            found[key] = policy.to_json()
+    place = Path(str(resources.files("frl_env").joinpath(_FILE)))
+    place.write_text(json.dumps({"parameters_version": VERSION, "policies": found}) + "\n")
+    _stored.cache_clear()
+    return place
+
+
 @lru_cache(maxsize=1)
 def _stored() -> dict[str, Any]:
-    return json.loads(resources.files("frl_env").joinpath("data/best_observation_only.json").read_text())
+    return json.loads(resources.files("frl_env").joinpath(_FILE).read_text())
 
 
 def _gradient(
@@ -230,7 +251,6 @@ def _gradient(
     return total
 
 
-_N_SEEN = 7
 
 
 def _sigmoid(logit: np.ndarray) -> np.ndarray:

@@ -159,6 +159,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
             none = np.zeros(self.num_envs, dtype=bool)
             return observations, np.zeros(self.num_envs), none, none.copy(), infos
 
+        levels = np.asfortranarray(levels)  # each factor's levels side by side: they are read some thirty times
         before, ended = self._state, self._ended
         after, outcome = step(
             self._members, before, levels, draw_noise(self.np_random, self.num_envs), self.parameters

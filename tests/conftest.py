@@ -1,4 +1,7 @@
-"""Fixtures: a private Minari store, a tiny dataset, an algorithm trained on it."""
+"""Fixtures: a private Minari store, a tiny dataset, an algorithm trained on it.
+
+The lane for the newest gymnasium has no d3rlpy: what needs frl_algos imports it in its fixture.
+"""
 
 import os
 import tempfile
@@ -12,7 +15,6 @@ os.environ["MINARI_DATASETS_PATH"] = _STORE.name
 
 import numpy as np  # noqa: E402
 
-from frl_algos import FactoredAWRConfig, load_replay_buffer  # noqa: E402
 from frl_env.datasets import Recipe, build_dataset  # noqa: E402
 
 
@@ -28,6 +30,8 @@ def tiny_dataset(tiny_recipe):
 
 @pytest.fixture
 def tiny_buffer(tiny_dataset):
+    from frl_algos import load_replay_buffer
+
     return load_replay_buffer(tiny_dataset, seed=1)
 
 
@@ -35,6 +39,8 @@ def tiny_buffer(tiny_dataset):
 def trained(tiny_dataset):
     """FactoredAWR after a few updates on the tiny dataset."""
     import d3rlpy
+
+    from frl_algos import FactoredAWRConfig, load_replay_buffer
 
     d3rlpy.seed(0)
     algorithm = FactoredAWRConfig(response=0, batch_size=64).create()

@@ -1,7 +1,8 @@
 """Build datasets into Minari's local store, whole or not at all.
 
 A dataset is written into a hidden folder beside its place and renamed when it is complete, under a file lock: two
-builds of one id end well, and an interrupted one leaves nothing behind that Minari would list.
+builds of one id end well, and an interrupted one leaves nothing behind that Minari would list. Of a dataset of several
+shards the whole ones are kept, and the same command goes on from there.
 """
 
 import hashlib
@@ -16,24 +17,21 @@ from typing import Any
 import minari
 import numpy as np
 from filelock import FileLock
-from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 from minari.storage import get_dataset_path
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.datasets.collect import Episodes, collect
+from frl_env.datasets.hdf5 import join_shards, shard_facts, write_shard
 from frl_env.datasets.recipes import RECIPES, Recipe, recipe
 from frl_env.env import observation_space
 from frl_env.errors import UserError
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
-from frl_env.references import NoProgram, Oracle, Policy, UniformRandom
-from frl_env.rollout import rollout
+from frl_env.reference_returns import ceiling, reference_scores
 from frl_env.state import observation_names
 
 REFERENCE_MEMBERS = 20_000
-REFERENCE_SEED = 977
-"""Members and seed behind the reference scores in a dataset's metadata."""
+"""Members behind the reference scores of a dataset whose world is not in the ladder."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -130,24 +128,6 @@ def dataset_state(made: Recipe) -> str:
     return "current" if metadata.get("frl_recipe") == made.fingerprint() else "stale"
 
 
-def reference_scores(made: Recipe) -> dict[str, dict[str, float]]:
-    """True values of the reference policies in the recipe's world, under common random numbers."""
-    parameters = made.parameters
-    policies: dict[str, Policy] = {
-        "no_program": NoProgram(),
-        "random": UniformRandom(),
-        "behaviour": BehaviourPolicy(parameters),
-        "oracle": Oracle(parameters),
-    }
-    scores = {}
-    for name, policy in policies.items():
-        returns = rollout(
-            policy, parameters, members=REFERENCE_MEMBERS, seed=REFERENCE_SEED, horizon=made.horizon
-        ).summary()
-        scores[name] = {"value": returns["value"], "se": returns["se"]}
-    return scores
-
-
 def content_hash(episodes: Episodes) -> str:
     """SHA-256 over every array of the episodes; says whether two builds are the same."""
     digest = hashlib.sha256()
@@ -161,23 +141,17 @@ def content_hash(episodes: Episodes) -> str:
 
 def _write(made: Recipe, progress: Progress) -> None:
     place = dataset_place(made.dataset_id)
-    building = place.parent / f".{place.name}.building"
+    building = _building(made)
     retired = place.parent / f".{place.name}.retired"
     if not place.exists() and retired.exists():
         retired.rename(place)  # a replacement was killed between its two renames
-    for leftover in (building, retired):
-        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(retired, ignore_errors=True)
+    for leftover in place.parent.glob(f".{place.name}.building-*"):
+        if leftover != building:
+            shutil.rmtree(leftover, ignore_errors=True)
     try:
-        episodes = collect(
-            made.parameters,
-            members=made.members,
-            seed=made.seed,
-            horizon=made.horizon,
-            progress=lambda done, total: progress("simulating", done, total),
-        )
-        scores = reference_scores(made)
-        building.mkdir(parents=True)
-        (building / "data").mkdir()
+        (building / "data").mkdir(parents=True, exist_ok=True)
+        content, steps = _write_episodes(made, building, progress)
         storage = MinariStorage.new(
             building / "data",
             observation_space=observation_space(made.world),
@@ -185,34 +159,62 @@ def _write(made: Recipe, progress: Progress) -> None:
             env_spec=made.env_spec(),
             data_format="hdf5",
         )
-        storage.update_metadata(_metadata(made, episodes, scores))
-        storage.update_episodes(_buffers(episodes, progress))
+        (building / "joined.hdf5").replace(building / "data" / "main_data.hdf5")
+        storage.update_metadata(_metadata(made, content))
+        storage.update_metadata(
+            {"total_episodes": made.members, "total_steps": steps, "dataset_size": storage.get_size()}
+        )
         _namespace(place.parent)
         if place.exists():
             place.rename(retired)
         building.rename(place)
         shutil.rmtree(retired, ignore_errors=True)
-    finally:
+    except KeyboardInterrupt:
+        if not any(building.glob("shard-*.hdf5")):
+            shutil.rmtree(building, ignore_errors=True)
+        raise
+    except BaseException:
         shutil.rmtree(building, ignore_errors=True)
+        raise
 
 
-def _buffers(episodes: Episodes, progress: Progress) -> Iterator[EpisodeBuffer]:
-    for i, length in enumerate(episodes.lengths):
-        ends = np.arange(1, length + 1) == length
-        yield EpisodeBuffer(
-            observations=episodes.observations[i, : length + 1],  # type: ignore[arg-type] - arrays are stored as they are
-            actions=episodes.actions[i, :length],  # type: ignore[arg-type]
-            rewards=episodes.rewards[i, :length],  # type: ignore[arg-type]
-            terminations=ends & episodes.terminated[i],  # type: ignore[arg-type]
-            truncations=ends & ~episodes.terminated[i],  # type: ignore[arg-type]
-            infos={key: value[i, : length + 1] for key, value in episodes.information.items()},
-        )
-        if (i + 1) % 50 == 0 or i + 1 == len(episodes):
-            progress("writing", i + 1, len(episodes))
+def _write_episodes(made: Recipe, building: Path, progress: Progress) -> tuple[str, int]:
+    """Writes what is missing of the episodes; returns their content hash and number of steps."""
+    files, hashes, steps, first = [], [], 0, 0
+    for number, members in enumerate(made.shards):
+        file = building / f"shard-{number:04d}.hdf5"
+        if not file.exists():
+            seed = made.seed if len(made.shards) == 1 else (made.seed, number)
+            episodes = collect(made.parameters, members=members, seed=seed, horizon=made.horizon)
+            write_shard(
+                file,
+                episodes,
+                first=first,
+                content=content_hash(episodes),
+                progress=lambda done: progress("writing", done, made.members),
+            )
+        content, length = shard_facts(file)
+        hashes.append(content)
+        files.append(file)
+        steps += length
+        first += members
+    join_shards(files, building / "joined.hdf5", progress=lambda done: progress("joining", done, made.members))
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(), steps
 
 
-def _metadata(made: Recipe, episodes: Episodes, scores: dict[str, dict[str, float]]) -> dict[str, Any]:
-    return {
+def _building(made: Recipe) -> Path:
+    """Where the dataset is written before it is whole; an interrupted build of the same recipe is found again."""
+    place = dataset_place(made.dataset_id)
+    recipe_hash = hashlib.sha256(json.dumps(made.fingerprint(), sort_keys=True).encode()).hexdigest()
+    return place.parent / f".{place.name}.building-{recipe_hash[:12]}"
+
+
+def _metadata(made: Recipe, content: str) -> dict[str, Any]:
+    scores = reference_scores(made.world, horizon=made.horizon, members=REFERENCE_MEMBERS)
+    low, high = scores["no_program"]["value"], scores[ceiling(scores)]["value"]
+    # Where no policy changes anything there is no scale, and Minari would divide by zero.
+    scale = {"ref_min_score": low, "ref_max_score": high} if high > low else {}
+    return scale | {
         "dataset_id": made.dataset_id,
         "description": made.description,
         "author": {"The FRL authors"},
@@ -222,12 +224,10 @@ def _metadata(made: Recipe, episodes: Episodes, scores: dict[str, dict[str, floa
         "minari_version": importlib.metadata.version("minari"),
         "requirements": ["frl-medicaid"],
         "eval_env_spec": made.env_spec().to_json(),
-        "ref_min_score": scores["random"]["value"],
-        "ref_max_score": scores["oracle"]["value"],
-        "num_episodes_average_score": REFERENCE_MEMBERS,
+        "num_episodes_average_score": int(scores["no_program"]["members"]),
         "frl_reference_scores": scores,
         "frl_recipe": made.fingerprint(),
-        "frl_content_sha256": content_hash(episodes),
+        "frl_content_sha256": content,
         "frl_observation_names": list(observation_names(screening=made.world.observes_screening)),
         # The action mask of the contract is the same in every step: it follows from the schema's validity rule.
         "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),

@@ -29,7 +29,9 @@ def card(tiny_dataset, tmp_path_factory):
 def test_scorecard_has_what_was_promised(card):
     data, out = card
     assert data["dataset"] == "tests/tiny-v0"
-    assert set(data["references"]) == {"no_program", "random", "behaviour", "oracle"}
+    assert set(data["references"]) == {
+        "no_program", "random", "behaviour", "heuristic", "best_observation_only", "oracle"
+    }  # fmt: skip
     for key in ("environment", "versions", "commit", "eval_members", "parameters_version", "dataset_sha256"):
         assert key in data
     assert [(r["algo"], r["seed"], r["mode"]) for r in data["runs"]] == [
@@ -48,14 +50,14 @@ def test_scorecard_has_what_was_promised(card):
 
 def test_numbers_agree_with_each_other(card):
     data, _ = card
-    low, high = (data["references"][name]["value"] for name in ("random", "oracle"))
+    low, high = (data["references"][name]["value"] for name in ("no_program", "best_observation_only"))
     for row in [*data["runs"], *data["references"].values()]:
         assert row["normalized_score"] == pytest.approx(100 * (row["value"] - low) / (high - low))
     behaviour = data["references"]["behaviour"]["value"]
     for row in data["runs"]:
         assert row["difference_to_behaviour"] == pytest.approx(row["value"] - behaviour)
-    assert data["references"]["random"]["normalized_score"] == 0
-    assert data["references"]["oracle"]["normalized_score"] == 100
+    assert data["references"]["no_program"]["normalized_score"] == 0
+    assert data["references"]["best_observation_only"]["normalized_score"] == 100
 
 
 def test_a_second_run_gives_the_same_values(card, tmp_path):
@@ -73,7 +75,7 @@ def test_common_random_numbers_pay(tiny_dataset):
     alone = np.hypot(references["behaviour"].summary()["se"], references["no_program"].summary()["se"])
     assert error < 0.5 * alone
     assert difference > -2 * error
-    assert normalized_score(0.0, {"random": references["oracle"], "oracle": references["oracle"]}) is None
+    assert normalized_score(0.0, {"no_program": references["oracle"], "oracle": references["oracle"]}) is None
 
 
 def _says(capsys, arguments, command=run.main):

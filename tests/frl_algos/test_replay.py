@@ -126,3 +126,39 @@ def test_other_spaces_are_said(empty_store):
         )  # fmt: skip
     with pytest.raises(UserError, match="a flat MultiDiscrete is needed"):
         load_replay_buffer(dataset)
+
+
+def test_nothing_latent_reaches_a_learner(tiny_recipe, monkeypatch, empty_store):
+    """Shuffle what only the simulator knows over members and weeks: the learner's input keeps every byte."""
+    from dataclasses import replace
+
+    from frl_env.datasets import build_dataset, store
+    from frl_env.information import DEMOGRAPHIC_KEYS, LATENT_KEYS
+
+    monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
+
+    def inputs(dataset):
+        buffer = load_replay_buffer(dataset, seed=1)
+        return {
+            name: value.tobytes() for name, value in sorted(vars(buffer).items()) if isinstance(value, np.ndarray)
+        }
+
+    plain = inputs(build_dataset(tiny_recipe))
+    original = store.collect
+
+    def shuffled(*args, **kwargs):
+        episodes = original(*args, **kwargs)
+        rng = np.random.default_rng(0)
+        latent = set(episodes.information) & set((*LATENT_KEYS, *DEMOGRAPHIC_KEYS, "propensity", "matched"))
+        assert len(latent) >= 8
+        changed = {key: rng.permutation(episodes.information[key].reshape(-1, episodes.information[key].shape[-1]))
+                   .reshape(episodes.information[key].shape) for key in latent}  # fmt: skip
+        return replace(episodes, information=episodes.information | changed)
+
+    monkeypatch.setattr(store, "collect", shuffled)
+    other = build_dataset(tiny_recipe, force=True)
+    assert other.storage.metadata["frl_content_sha256"] != store.content_hash(
+        original(tiny_recipe.parameters, members=60, seed=3, horizon=12)
+    )
+    assert len(plain) >= 4
+    assert inputs(other) == plain

@@ -1,13 +1,16 @@
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import draw_noise, enter, step
+from frl_env.dynamics import enter, step
 from frl_env.errors import UserError
 from frl_env.parameters import preset
 from frl_env.population import draw_members
 from frl_env.references import ObservationPolicy
+from frl_env.state import draw_noise
 
 
 def _situation(world, n=200, weeks=6):
@@ -18,6 +21,13 @@ def _situation(world, n=200, weeks=6):
     for _ in range(weeks):
         state, _outcome = step(members, state, behaviour.act(members, state, rng), draw_noise(rng, n), world)
     return members, state, behaviour, rng
+
+
+def _part(batch, which):
+    values = {item.name: getattr(batch, item.name) for item in fields(batch)}
+    return replace(
+        batch, **{k: tuple(w[which] for w in v) if isinstance(v, tuple) else v[which] for k, v in values.items()}
+    )
 
 
 @pytest.mark.parametrize("exploration", [0.0, 0.02, 1.0])
@@ -40,9 +50,8 @@ def test_propensities_are_exact(exploration):
 def test_draws_follow_the_propensities():
     members, state, behaviour, _ = _situation(preset(exploration=0.3), n=1)
     many = 100_000
-    repeat = {name: np.repeat(value, many, axis=-1 if value.ndim == 1 else 1) for name, value in vars(state).items()}
-    crowd = type(members)(**{name: np.repeat(value, many, axis=0) for name, value in vars(members).items()})
-    levels = behaviour.act(crowd, type(state)(**repeat), np.random.default_rng(5))
+    everyone = np.zeros(many, dtype=int)
+    levels = behaviour.act(_part(members, everyone), _part(state, everyone), np.random.default_rng(5))
     counts = np.bincount(MEDICAID_ACTIONS.ravel(levels), minlength=MEDICAID_ACTIONS.n_joint)
     expected = many * behaviour.joint_probabilities(members, state)[0]
     assert not counts[expected == 0].any()

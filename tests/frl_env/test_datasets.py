@@ -12,7 +12,7 @@ import minari
 import numpy as np
 import pytest
 
-from frl_env import UserError, build_dataset, generate_synthetic_data
+from frl_env import UserError, World, build_dataset, generate_synthetic_data
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import RECIPES, Recipe, collect, dataset_state, ensure_dataset, store
 
@@ -59,7 +59,9 @@ def test_metadata_is_complete_and_the_environment_comes_back(tiny_dataset):
     for key in ("author", "author_email", "description", "code_permalink", "algorithm_name", "env_spec",
                 "eval_env_spec", "ref_min_score", "ref_max_score", "minari_version", "requirements"):  # fmt: skip
         assert metadata[key], key
-    assert set(metadata["frl_reference_scores"]) == {"no_program", "random", "behaviour", "oracle"}
+    assert set(metadata["frl_reference_scores"]) == {
+        "no_program", "random", "behaviour", "heuristic", "best_observation_only", "oracle"
+    }  # fmt: skip
     assert all(score["se"] > 0 for score in metadata["frl_reference_scores"].values())
     assert metadata["ref_max_score"] > metadata["ref_min_score"]
     for evaluation in (False, True):
@@ -76,9 +78,9 @@ def test_a_rebuild_gives_the_same_bytes(empty_store, tiny_recipe, monkeypatch):
     build_dataset(tiny_recipe, force=True)
     assert _files(empty_store) == first
     script = (
-        "from frl_env.datasets import Recipe, build_dataset, store\n"
+        "from frl_env import World\nfrom frl_env.datasets import Recipe, build_dataset, store\n"
         "store.REFERENCE_MEMBERS = 200\n"
-        f"build_dataset(Recipe(**{ {k: v for k, v in vars(tiny_recipe).items()}!r}), force=True)\n"
+        f"build_dataset({tiny_recipe!r}, force=True)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
     assert _files(empty_store) == first
@@ -89,7 +91,7 @@ def test_golden_trajectory():
     from frl_env.datasets.store import content_hash
     from frl_env.parameters import VERSION, preset
 
-    assert VERSION == "0.2"
+    assert VERSION == "v0"
     episodes = collect(preset(), members=20, seed=1, horizon=10)
     rounded = np.round(episodes.observations.astype(np.float64), 3), episodes.actions, episodes.rewards
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in rounded)).hexdigest()
@@ -138,6 +140,7 @@ def test_a_truncated_file_is_said(empty_store, tiny_recipe, monkeypatch):
     build_dataset(tiny_recipe)
     file = empty_store / "tests/tiny-v0/data/main_data.hdf5"
     file.write_bytes(file.read_bytes()[:1000])
+    pytest.importorskip("d3rlpy")
     from frl_algos import load_replay_buffer
 
     with pytest.raises(UserError, match="damaged"):
@@ -152,6 +155,7 @@ def test_an_interrupted_build_leaves_nothing_and_loses_nothing(empty_store, tiny
         if what == "writing":
             raise problem
 
+    # A small dataset is one shard: nothing of it is kept.
     expected = UserError if isinstance(problem, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         build_dataset(tiny_recipe, progress=stop)
@@ -162,6 +166,88 @@ def test_an_interrupted_build_leaves_nothing_and_loses_nothing(empty_store, tiny
         build_dataset(tiny_recipe, force=True, progress=stop)
     assert _files(empty_store) == before
     minari.load_dataset("tests/tiny-v0")
+
+
+def _shards(recipe, tiny):
+    return Recipe(**(vars(tiny) | {"dataset_id": "tests/shards-v0", "shard": 25}) | recipe)
+
+
+def test_an_interrupted_large_build_goes_on_where_it_was(empty_store, tiny_recipe, monkeypatch):
+    monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
+    made = _shards({}, tiny_recipe)
+    assert made.shards == (25, 25, 10)
+    build_dataset(made)
+    whole = _files(empty_store)
+    build_dataset(made, force=True)
+    assert _files(empty_store) == whole
+    minari.delete_dataset("tests/shards-v0")
+
+    def stop_in_the_third_shard(what, done, total):
+        assert total == 60
+        if done > 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset(made, progress=stop_in_the_third_shard)
+    assert minari.list_local_datasets() == {}
+    kept = sorted(p.name for p in (empty_store / "tests").glob(".*building*/*"))
+    assert kept == ["data", "shard-0000.hdf5", "shard-0001.hdf5"]
+    simulated = []
+    original = store.collect
+    monkeypatch.setattr(store, "collect", lambda *a, **k: simulated.append(k["members"]) or original(*a, **k))
+    build_dataset(made)
+    assert simulated == [10], "whole shards are not simulated again"
+    assert _files(empty_store) == whole
+    episodes = list(minari.load_dataset("tests/shards-v0").iterate_episodes())
+    assert [episode.id for episode in episodes] == list(range(60))
+    firsts = {tuple(episode.observations[0]) for episode in episodes}
+    assert len(firsts) > 55, "shards hold other members"
+
+
+def test_shards_of_another_recipe_are_not_taken_over(empty_store, tiny_recipe, monkeypatch):
+    monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
+
+    def stop(what, done, total):
+        if done > 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_dataset(_shards({}, tiny_recipe), progress=stop)
+    other = _shards({"seed": 77}, tiny_recipe)
+    build_dataset(other)
+    assert not list((empty_store / "tests").glob(".*building*"))
+    first = collect(other.parameters, members=25, seed=(77, 0), horizon=12)
+    np.testing.assert_array_equal(next(iter(minari.load_dataset("tests/shards-v0").iterate_episodes())).rewards,
+                                  first.rewards[0, : first.lengths[0]])  # fmt: skip
+
+
+def test_a_full_disk_leaves_nothing_of_a_large_build(empty_store, tiny_recipe):
+    def stop(what, done, total):
+        if done > 30:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="No space left on device"):
+        build_dataset(_shards({}, tiny_recipe), progress=stop)
+    assert not _files(empty_store)
+
+
+def test_screened_datasets_hold_the_same_weeks_with_more_recorded(empty_store, tiny_recipe, monkeypatch):
+    monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
+    plain = collect(tiny_recipe.parameters, members=60, seed=3, horizon=12)
+    made = Recipe(**(vars(tiny_recipe) | {"dataset_id": "tests/screened-v0", "world": World(screening=1.0)}))
+    dataset = build_dataset(made)
+    assert dataset.spec.observation_space.shape == (22,)
+    for i, episode in enumerate(dataset.iterate_episodes()):
+        length = plain.lengths[i]
+        np.testing.assert_array_equal(episode.observations[:, :7], plain.observations[i, : length + 1])
+        np.testing.assert_array_equal(episode.actions, plain.actions[i, :length])
+        np.testing.assert_array_equal(episode.rewards, plain.rewards[i, :length])
+    flags = np.concatenate([episode.observations[0, 7:][None] for episode in dataset.iterate_episodes()])
+    needs = np.concatenate([episode.infos["open_needs"][0][None] for episode in dataset.iterate_episodes()])
+    assert flags[needs].mean() == pytest.approx(0.85, abs=0.08)
+    assert flags[~needs].mean() == pytest.approx(0.05, abs=0.04)
+    assert dataset.storage.metadata["frl_observation_names"][7] == "screened_medication_adherence"
+    assert dataset.recover_environment().reset(seed=0)[0].shape == (22,)
 
 
 def _build_with_few_references(recipe):
@@ -198,8 +284,24 @@ def test_two_builds_at_once_both_end_well(empty_store, tiny_recipe):
     assert minari.load_dataset("tests/tiny-v0").total_episodes == 60
 
 
+def test_populations_do_not_overlap():
+    """Same seed only where the members are meant to be the same; evaluation has seeds of its own."""
+    from frl_env import policy_search, reference_returns
+
+    seeds = {recipe.seed for recipe in RECIPES.values()}
+    base = RECIPES["frl/medicaid-synthetic-v0"]
+    for name in ("small", "validation", "large"):
+        other = RECIPES[f"frl/medicaid-synthetic-{name}-v0"]
+        assert other.seed != base.seed
+        assert other.world == base.world
+        seeds.discard(other.seed)
+    assert seeds == {base.seed}, "the other worlds hold the members of -v0"
+    assert not {reference_returns.SEED, policy_search.SEARCH_SEED} & {r.seed for r in RECIPES.values()}
+    assert RECIPES["frl/medicaid-synthetic-large-v0"].members == 96_136
+
+
 def test_recipes_are_json_and_ids_are_minari_ids():
     for dataset_id, recipe in RECIPES.items():
         assert recipe.dataset_id == dataset_id
         json.dumps(recipe.fingerprint())
-        json.dumps(recipe.environment_kwargs)
+        json.dumps(recipe.env_spec().kwargs)

@@ -1,10 +1,17 @@
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
 from frl_env import MEDICAID_ACTIONS, MedicaidCareEnv, UserError
+from frl_env.dynamics import enter
 from frl_env.information import ACTION_KEYS, DEMOGRAPHIC_KEYS, EVENT_KEYS, LATENT_KEYS
+from frl_env.parameters import preset
+from frl_env.population import draw_members
+from frl_env.state import observe
+from frl_env.worlds import LADDER
 
 
 @pytest.fixture
@@ -12,8 +19,14 @@ def env():
     return gymnasium.make("frl_env:frl/MedicaidCare-v0").unwrapped
 
 
-def test_gymnasium_accepts_it(env):
-    check_env(env, skip_render_check=True)
+@pytest.mark.parametrize("name", list(LADDER))
+def test_gymnasium_accepts_every_environment_of_the_ladder(name):
+    check_env(gymnasium.make(f"frl_env:{name}").unwrapped)
+
+
+@pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
+def test_gymnasium_accepts_its_rendering(mode):
+    check_env(gymnasium.make("frl_env:frl/MedicaidCare-v0", render_mode=mode).unwrapped)
 
 
 def _play(env, seed, steps=150):
@@ -80,14 +93,11 @@ def test_info_has_the_contract(env):
     assert not info["invalid_action"][0]
 
 
-def test_latent_state_never_reaches_the_observation(env):
-    """Two members who differ in everything latent, and in nothing recorded, look the same."""
-    from dataclasses import replace
-
-    from frl_env.dynamics import observe
-
-    env.reset(seed=3)
-    state = env._state
+def test_latent_state_never_reaches_the_observation():
+    """Members who differ in everything latent, and in nothing recorded, look the same."""
+    world = preset()
+    rng = np.random.default_rng(3)
+    state = enter(draw_members(rng, 50, world), rng, world)
     shuffled = replace(
         state,
         needs=state.needs ^ np.uint16(0x7FFF),
@@ -95,8 +105,18 @@ def test_latent_state_never_reaches_the_observation(env):
         support=1 - state.support,
         fatigue=state.fatigue + 3,
         transition=state.transition + np.int8(2),
+        since_ed=state.since_ed + np.int8(1),
     )
-    np.testing.assert_array_equal(observe(state), observe(shuffled))
+    for screening in (False, True):
+        np.testing.assert_array_equal(observe(state, screening=screening), observe(shuffled, screening=screening))
+
+
+def test_invalid_is_what_the_action_space_calls_invalid():
+    from frl_env.information import _invalid
+
+    levels = MEDICAID_ACTIONS.joint_levels
+    np.testing.assert_array_equal(_invalid(*levels.T), ~MEDICAID_ACTIONS.valid)
+    assert [_invalid(*row) for row in levels.tolist()] == (~MEDICAID_ACTIONS.valid).tolist()
 
 
 def test_an_invalid_action_is_a_week_without_contact_and_says_so(env):

@@ -1,0 +1,190 @@
+"""How fast things are, side by side in one run. `python benchmarks/throughput.py env` times the environment.
+
+Every figure is the median of several repetitions with its range, taken in turn with the others, so that a busy
+machine slows all of them down alike. Only ratios within one run mean anything.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import gymnasium
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from frl_env import MEDICAID_ACTIONS
+from frl_env.behaviour import BehaviourPolicy
+from frl_env.cli import run_or_say
+from frl_env.dynamics import enter, step
+from frl_env.errors import UserError
+from frl_env.information import describe
+from frl_env.parameters import preset
+from frl_env.population import Members, draw_members
+from frl_env.state import State, draw_noise, observe
+
+SIZES = (1, 64, 1_024, 20_000)
+REPETITIONS = 5
+
+
+class Subject(NamedTuple):
+    """Something to be timed.
+
+    Attributes:
+        name: What.
+        steps: Environment steps of one call.
+        run: The call.
+    """
+
+    name: str
+    steps: int
+    run: Callable[[], object]
+
+
+def time_in_turn(subjects: Sequence[Subject], repetitions: int) -> dict[str, np.ndarray]:
+    """Steps a second of every subject: one entry a repetition, the subjects taken in turn."""
+    rates: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    for subject in subjects:
+        subject.run()
+    for _ in range(repetitions):
+        for subject in subjects:
+            start = time.perf_counter()
+            subject.run()
+            rates[subject.name].append(subject.steps / (time.perf_counter() - start))
+    return {name: np.asarray(values) for name, values in rates.items()}
+
+
+def environment(console: Console, *, repetitions: int = REPETITIONS, sizes: Sequence[int] = SIZES) -> None:
+    """Times the single and the vector environment beside gymnasium's vector CartPole, then says where time goes."""
+    subjects = [_single()]
+    for n in sizes:
+        subjects += [_vector(n), _cartpole(n)]
+    rates = time_in_turn(subjects, repetitions)
+    table = Table("members", "MedicaidCare member-weeks/s", "CartPole steps/s", "ratio", title="environment steps")
+    single = rates["single"]
+    table.add_row("single environment", _spread(single), "", "")
+    for n in sizes:
+        care, pole = rates[f"care {n}"], rates[f"cartpole {n}"]
+        table.add_row(f"{n:,}", _spread(care), _spread(pole), _ratio(care, pole))
+    console.print(table)
+    console.print(
+        "Both with random actions and autoreset. A MedicaidCare step also tells the exact propensities, joint and by\n"
+        "factor, and the latent state; CartPole is four state variables and no randomness. Range: all repetitions."
+    )
+    console.print(_where_time_goes(max(sizes), repetitions))
+
+
+def _random_actions(n: int) -> np.ndarray:
+    joints = MEDICAID_ACTIONS.valid_joints
+    return MEDICAID_ACTIONS.unravel(joints[np.random.default_rng(0).integers(0, len(joints), n)])
+
+
+def _single() -> Subject:
+    steps = 3_000
+    env = gymnasium.make("frl_env:frl/MedicaidCare-v0", disable_env_checker=True).unwrapped
+    env.reset(seed=0)
+    actions = _random_actions(steps)
+
+    def run() -> None:
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+
+    return Subject("single", steps, run)
+
+
+def _batches(n: int) -> int:
+    return max(53, min(1_000, 200_000 // n))
+
+
+def _vector(n: int) -> Subject:
+    vector = gymnasium.make_vec("frl_env:frl/MedicaidCare-v0", num_envs=n)
+    vector.reset(seed=0)
+    actions, batches = _random_actions(n), _batches(n)
+
+    def run() -> None:
+        for _ in range(batches):
+            vector.step(actions)
+
+    return Subject(f"care {n}", n * batches, run)
+
+
+def _cartpole(n: int) -> Subject:
+    vector = gymnasium.make_vec("CartPole-v1", num_envs=n, vectorization_mode="vector_entry_point")
+    vector.reset(seed=0)
+    actions, batches = np.random.default_rng(0).integers(0, 2, n), _batches(n)
+
+    def run() -> None:
+        for _ in range(batches):
+            vector.step(actions)
+
+    return Subject(f"cartpole {n}", n * batches, run)
+
+
+def _where_time_goes(n: int, repetitions: int) -> Table:
+    """Times the parts of a step of `n` members, beside the floor: one pass over the bytes that a step must touch."""
+    world = preset()
+    rng = np.random.default_rng(0)
+    members = draw_members(rng, n, world)
+    state = enter(members, rng, world)
+    behaviour, actions, noise = BehaviourPolicy(world), _random_actions(n), draw_noise(rng, n)
+    after, outcome = step(members, state, actions, noise, world)
+    arrays = _arrays(members) + _arrays(state) + _arrays(after) + [actions] + [getattr(noise, f) for f in noise.__slots__]
+    touched = sum(array.nbytes for array in arrays)
+    buffer = np.empty(touched // 2, dtype=np.uint8)
+    other = np.empty_like(buffer)
+    parts = [
+        Subject("draw the week's chances", n, lambda: draw_noise(rng, n)),
+        Subject("simulate the week", n, lambda: step(members, state, actions, noise, world)),
+        Subject("information: propensities, latent state", n, lambda: describe(
+            members, state, actions, after, outcome, behaviour)),
+        Subject("observations", n, lambda: observe(after)),
+        Subject("floor: copy the same bytes once", n, lambda: np.copyto(other, buffer)),
+    ]  # fmt: skip
+    rates = time_in_turn(parts, max(20, repetitions))
+    table = Table("part of a step", "ms", "member-weeks/s", title=f"where the time goes, {n:,} members")
+    for part in parts:
+        rate = float(np.median(rates[part.name]))
+        table.add_row(part.name, f"{1000 * n / rate:.2f}", f"{rate:,.0f}")
+    table.caption = (
+        f"A step reads or writes at least {touched / n:,.0f} bytes a member (members, state before and after, action, "
+        "chances). What is missing to the whole step is replacing members who left."
+    )
+    return table
+
+
+def _arrays(batch: Members | State) -> list[np.ndarray]:
+    values = [getattr(batch, name) for name in batch.__dataclass_fields__ if name != "paid"]
+    window = [*batch.paid[:1], *batch.paid[-1:]] if isinstance(batch, State) else []
+    return values + window
+
+
+def _spread(rates: np.ndarray) -> str:
+    return f"{np.median(rates):,.0f} ({rates.min():,.0f} to {rates.max():,.0f})"
+
+
+def _ratio(first: np.ndarray, second: np.ndarray) -> str:
+    ratios = first / second
+    return f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses the command line and times what is asked for."""
+    parser = argparse.ArgumentParser(description="Speed, side by side in one run.")
+    parser.add_argument("what", choices=["env"], help="env: the environment beside gymnasium's vector CartPole")
+    parser.add_argument("--repetitions", type=int, default=REPETITIONS, help=f"of each timing (default {REPETITIONS})")
+    options = parser.parse_args(arguments)
+    if options.repetitions < 1:
+        raise UserError(f"--repetitions must be at least 1, not {options.repetitions}")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    environment(console, repetitions=options.repetitions)
+
+
+if __name__ == "__main__":
+    run_or_say(main)

@@ -1,0 +1,23 @@
+import io
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks.throughput import Subject, environment, time_in_turn
+
+
+def test_subjects_are_timed_in_turn():
+    calls = []
+    subjects = [Subject(name, 10, lambda name=name: calls.append(name)) for name in ("a", "b")]
+    rates = time_in_turn(subjects, 3)
+    assert calls == ["a", "b"] * 4, "a warm-up, then three rounds"
+    assert all(len(values) == 3 and (values > 0).all() for values in rates.values())
+
+
+def test_the_table_has_every_size_and_the_floor():
+    out = Console(file=io.StringIO(), width=150)
+    environment(out, repetitions=1, sizes=(1, 8))
+    text = out.file.getvalue()
+    for word in ("single environment", "CartPole", "floor", "propensities", "bytes a member"):
+        assert word in text
+    assert np.char.count(text, "(") > 4
