@@ -183,5 +183,11 @@ NOT_TESTED = (
         "measured in an intensive program; the simulated team contacts rarely",
         "silent_30",
     ),
+    (
+        "Not published: how much there is to learn from. z of the best unconfounded estimate of a home attempt's effect "
+        "from the 5,000 members of -v0",
+        "a power calculation, not a fact about the world",
+        "home_z",
+    ),
 )
-"""Published figures that are measured and shown without a verdict, with the reason."""
+"""Figures that are measured and shown without a verdict, with the reason."""

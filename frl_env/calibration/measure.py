@@ -69,6 +69,7 @@ def measure(
         ("intensive", _every_other(2, "HOME_VISIT", "CHW", "FOOD_INSECURITY"), rct),
         ("transition", _after_discharge(), rct),
     ]
+    runs.append(("team at a distance", _TeamWithoutHomeVisits(BehaviourPolicy(rct)), rct))
     for name in ("program", "null"):
         runs += [(f"{name} nothing", NoProgram(), preset(name)), (name, BehaviourPolicy(preset(name)), preset(name))]
     returns: dict[str, Returns] = {}
@@ -200,7 +201,32 @@ def _effects(returns: dict[str, Returns]) -> dict[str, float]:
         "null_z": difference.mean() / spread if spread > 0 else float(np.sign(difference.mean())) * 99 + 0.0,
         "telephone_all": ratio("telephone", "nothing", "ed", "ip"),
         "intensive_ip": ratio("intensive", "nothing", "ip"),
+        "home_z": _power(returns["team"], returns["team at a distance"], members=5_000),
     }
+
+
+def _power(team: Returns, without: Returns, *, members: int) -> float:
+    """z of the best unconfounded estimate of an attempt's effect from so many members.
+
+    An attempt prevents e events; a member has a attempts and y events. Were attempts assigned at random, their effect's
+    standard error would be about sqrt(y / (members * a)), counts being nearly Poisson, so z = e sqrt(members a / y).
+    """
+    attempts = (team.contacts - without.contacts).mean()
+    prevented = (team.value - without.value).mean()
+    return float(prevented / attempts * np.sqrt(members * attempts / -team.value.mean()))
+
+
+@dataclass(frozen=True)
+class _TeamWithoutHomeVisits:
+    """The care team, with every home visit left out."""
+
+    team: BehaviourPolicy
+
+    def act(self, members: Members, state: State, rng: np.random.Generator) -> np.ndarray:
+        levels = self.team.act(members, state, rng)
+        at_home = levels[:, 0] == MEDICAID_ACTIONS["modality"].levels.index("HOME_VISIT")
+        levels[at_home] = MEDICAID_ACTIONS.null_action
+        return levels
 
 
 def _return(events: list[np.ndarray], weeks: int) -> float:

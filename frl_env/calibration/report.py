@@ -53,7 +53,7 @@ def markdown(verdicts: list[Verdict], measured: Mapping[str, float], *, command:
             f"| {anchor.what} | {show(anchor.target)} | {show(anchor.low)} to {show(anchor.high)} "
             f"| {show(verdict.simulated)} | {'met' if verdict.met else '**missed**'} | {anchor.certainty} | {source} |"
         )
-    lines += ["", "## Measured, not tested", "", "| published | simulated | why it is not an anchor |", "|---|---|---|"]
+    lines += ["", "## Measured, not tested", "", "| figure | simulated | why it is not an anchor |", "|---|---|---|"]
     lines += [f"| {published} | {show(measured[key])} | {reason} |" for published, reason, key in NOT_TESTED]
     return "\n".join(lines) + "\n"
 

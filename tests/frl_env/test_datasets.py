@@ -99,7 +99,7 @@ def test_golden_trajectory():
     assert len(content_hash(episodes)) == 64
 
 
-GOLDEN = "fd6c0ae5d43d211b8afd748edb2eab326f1758aa0c19ae830e8c63b6d014048c"
+GOLDEN = "7b99ec8b5f56b678729a686a950f5937216f98877779780362b5e96624c4428d"
 
 
 def test_published_form_of_the_data():
