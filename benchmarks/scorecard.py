@@ -23,7 +23,8 @@ def assemble(dataset: Any, references: Mapping[str, Returns], runs: Sequence[Run
     """Everything that was measured, JSON-able.
 
     `value` is the mean undiscounted return of a member; `normalized_score` is 0 for no program and 100 for the
-    best policy on the observations that search found; `difference_to_behaviour` is paired over members, under common random numbers.
+    best policy on the observations that search found; `difference_to_behaviour` is paired over members, under
+    common random numbers.
     """
     behaviour = references["behaviour"]
     rows = []
@@ -100,7 +101,8 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
         table.add_row(f"{row['algo']} {row['mode']}, seed {row['seed']}", *_cells(row))
     out.print(table)
     out.print(
-        "value: mean return of a member (minus ED visits and hospital stays). score: 0 no program, 100 best observation-only.\n"
+        "value: mean return of a member (minus ED visits and hospital stays).\n"
+        "score: 0 no program, 100 best observation-only.\n"
         "vs behaviour: paired difference (its standard error). ED, IP: per 1,000 member-months.\n"
         "contacts: attempts a week. minutes: staff minutes a week. Simulated members; not to guide care."
     )

@@ -135,7 +135,9 @@ def _where_time_goes(n: int, repetitions: int) -> Table:
     state = enter(members, rng, world)
     behaviour, actions, noise = BehaviourPolicy(world), _random_actions(n), draw_noise(rng, n)
     after, outcome = step(members, state, actions, noise, world)
-    arrays = _arrays(members) + _arrays(state) + _arrays(after) + [actions] + [getattr(noise, f) for f in noise.__slots__]
+    arrays = (
+        _arrays(members) + _arrays(state) + _arrays(after) + [actions] + [getattr(noise, f) for f in noise.__slots__]
+    )
     touched = sum(array.nbytes for array in arrays)
     buffer = np.empty(touched // 2, dtype=np.uint8)
     other = np.empty_like(buffer)

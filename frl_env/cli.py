@@ -23,6 +23,8 @@ app = typer.Typer(
     help="Datasets of the offline RL benchmark for care management.", no_args_is_help=True, add_completion=False
 )
 console = Console()
+if not console.is_terminal:
+    console.width = 120
 
 
 @app.command("build")
@@ -93,7 +95,9 @@ def calibrate(
     for verdict in verdicts:
         anchor, simulated = verdict.anchor, verdict.simulated
         span = f"{show_number(anchor.low)} to {show_number(anchor.high)}"
-        table.add_row(anchor.what, show_number(anchor.target), span, show_number(simulated), "" if verdict.met else "MISSED")
+        table.add_row(
+            anchor.what, show_number(anchor.target), span, show_number(simulated), "" if verdict.met else "MISSED"
+        )
     console.print(table)
     if report is not None:
         command = f"frl calibrate --members {members} --report {report}"

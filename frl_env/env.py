@@ -13,11 +13,11 @@ from frl_env.errors import UserError, unknown_name
 from frl_env.information import describe_one
 from frl_env.numerics import only
 from frl_env.parameters import Parameters
-from frl_env.population import Members, draw_members
+from frl_env.population import draw_members
 from frl_env.rendering import Week, timeline, week_text
 from frl_env.rollout import HORIZON
 from frl_env.rules import scalar_rules
-from frl_env.state import N_NORMAL, N_UNIFORM, State, as_noise, observation_names, observe
+from frl_env.state import N_NORMAL, N_UNIFORM, as_noise, observation_names, observe
 from frl_env.worlds import LADDER, World
 
 _OUTSIDE_COUNTS = (100_000.0, 1e9)
@@ -117,8 +117,9 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._screening = self.world.observes_screening
         self._behaviour = BehaviourPolicy(self.parameters)
         self._rules = scalar_rules(self.parameters)
-        self._member: Members | None = None
-        self._state: State | None = None
+        # One member in plain numbers, in the fields of the batch classes.
+        self._member: Any = None
+        self._state: Any = None
         self._weeks: list[Week] = []
 
     @property
@@ -167,6 +168,8 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise gymnasium.error.ResetNeeded("the episode is over; call reset")
         rng = self.np_random
         noise = as_noise(rng.random(N_UNIFORM).tolist(), rng.standard_normal(N_NORMAL).tolist())
+        after: Any
+        outcome: Any
         after, outcome = advance(self._member, before, levels, noise, self._rules)
         self._state = after
         observation = observe(after, screening=self._screening)
@@ -222,4 +225,3 @@ def _levels(action: Any) -> tuple[int, int, int, int]:
     if levels.shape != (len(MEDICAID_ACTIONS.nvec),):
         raise UserError(f"step takes one action of 4 levels, not shape {levels.shape}")
     return tuple(levels.tolist())
-

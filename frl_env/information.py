@@ -43,6 +43,8 @@ _COLUMNS = {
 }
 """Type of every key with one number a member."""
 
+_BY_KIND = {kind: [key for key, own in _COLUMNS.items() if own is kind] for kind in dict.fromkeys(_COLUMNS.values())}
+
 
 def describe(
     members: Members,
@@ -100,7 +102,11 @@ def describe_one(
         cost = minutes / 60.0 * outreach.wage[action[1]] * outreach.wage_load
         columns = _columns(joint, _invalid(*action), outcome, minutes, cost)
     columns |= _person(member, after, after.active and not after.gap)
-    info: dict[str, Any] = {key: np.array((columns[key],), dtype=kind) for key, kind in _COLUMNS.items()}
+    info: dict[str, Any] = {}
+    for kind, keys in _BY_KIND.items():  # one array a type, a place in it a key: creating arrays is what takes time
+        block = np.array([columns[key] for key in keys], dtype=kind)
+        for i, key in enumerate(keys):
+            info[key] = block[i : i + 1]
     info["factor_propensities"] = np.array(factors)
     info["open_needs"] = need_flags(after.needs).copy()
     info["action_mask"] = action_mask()

@@ -290,9 +290,7 @@ PRESETS = {
     "rct": Parameters(),
     "program": Parameters(
         effects=Effects(strength=1.65),
-        team=Team(
-            contact_intercept=-1.0, goal_insight=0.8, modality=(0.0, 0.24, 0.08, 0.04, 0.60, 0.04)
-        ),
+        team=Team(contact_intercept=-1.0, goal_insight=0.8, modality=(0.0, 0.24, 0.08, 0.04, 0.60, 0.04)),
     ),
     "null": Parameters(effects=Effects(strength=0.0)),
 }

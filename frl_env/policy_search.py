@@ -85,7 +85,7 @@ class LinearPolicy:
         x = features(observations)
         contact = levels[:, 0] > 0
         missed = contact - _sigmoid(x @ self.weights["contact"])[:, 0]
-        gradient = {"contact": x.T @ (advantage * missed)[:, None]}
+        gradient: dict[str, np.ndarray] = {"contact": x.T @ (advantage * missed)[:, None]}
         x, chosen, weight = x[contact], levels[contact] - 1, advantage[contact][:, None]
         for head, column in (("modality", 0), ("goal", 2)):
             residual = np.eye(HEADS[head])[chosen[:, column]] - _softmax(x @ self.weights[head])
@@ -249,8 +249,6 @@ def _gradient(
         for name, part in policy.score_gradient(observations[now], levels[now], advantage).items():
             total[name] += part / members
     return total
-
-
 
 
 def _sigmoid(logit: np.ndarray) -> np.ndarray:

@@ -117,15 +117,18 @@ def markdown(worlds: Mapping[str, Mapping[str, Mapping[str, float]]], *, members
     lines = [
         "# True values of the reference policies",
         "",
-        f"Written by `{command}`; don't edit. Parameters {VERSION}, {members:,} members a policy, common random numbers.",
+        f"Written by `{command}`; don't edit. Parameters {VERSION}, {members:,} members a policy, common random",
+        "numbers.",
         "",
-        "Value: mean undiscounted return of a member, minus ED visits and hospital stays in at most 52 weeks. The last two",
-        "columns are paired differences with their standard errors: to the care team's policy, and to the policy before it",
-        "(random left out). A dash: the difference is exactly 0.",
+        "Value: mean undiscounted return of a member, minus ED visits and hospital stays in at most 52 weeks. The last",
+        "two columns are paired differences with their standard errors: to the care team's policy, and to the policy",
+        "before it (random left out). A dash: the difference is exactly 0.",
     ]
     for world, rows in worlds.items():
         lines += ["", f"## `{world}`", ""]
-        lines.append("| policy | value | SE | ED | IP | attempts a week | minutes a week | to behaviour | to the one before |")
+        lines.append(
+            "| policy | value | SE | ED | IP | attempts a week | minutes a week | to behaviour | to the one before |"
+        )
         lines.append("|---|---|---|---|---|---|---|---|---|")
         for name, row in rows.items():
             lines.append(
@@ -151,6 +154,8 @@ def ladder_check(rows: Mapping[str, Mapping[str, float]]) -> str:
     }
     worst = min(steps, key=lambda name: steps[name])
     share = rows["best_observation_only"]["above_behaviour"] / rows["oracle"]["above_behaviour"]
+    if share < 0:
+        return "The care team sees part of the latent state: here it beats the best policy on the observations."
     return (
         f"Smallest step: {steps[worst]:.1f} standard errors ({worst}). "
         f"Best observation-only closes {100 * share:.0f} % of the way from behaviour to oracle."

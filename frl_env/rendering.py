@@ -136,8 +136,9 @@ def _happened(outcome: Outcome) -> str:
 
 def _latent(member: Members, state: State) -> str:
     return (
-        f"{_words(TIERS[int(member.tier)])} risk, acuity {float(state.acuity):+.2f}, support {float(state.support):.2f}, "
-        f"fatigue {float(state.fatigue):.1f}" + (", in a coverage gap" if state.gap else "")
+        f"{_words(TIERS[int(member.tier)])} risk, acuity {float(state.acuity):+.2f}, "
+        f"support {float(state.support):.2f}, fatigue {float(state.fatigue):.1f}"
+        + (", in a coverage gap" if state.gap else "")
     )
 
 

@@ -161,9 +161,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
 
         levels = np.asfortranarray(levels)  # each factor's levels side by side: they are read some thirty times
         before, ended = self._state, self._ended
-        after, outcome = step(
-            self._members, before, levels, draw_noise(self.np_random, self.num_envs), self.parameters
-        )
+        after, outcome = step(self._members, before, levels, draw_noise(self.np_random, self.num_envs), self.parameters)
         terminated = outcome.terminated & ~ended
         truncated = (after.week >= self.horizon) & ~outcome.terminated & ~ended
         rewards = outcome.reward

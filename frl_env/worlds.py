@@ -61,8 +61,11 @@ class World:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
+BASE = World()
+"""The world of the main task."""
+
 LADDER = {
-    ENVIRONMENT_ID: World(),
+    ENVIRONMENT_ID: BASE,
     "frl/MedicaidCareScreened-v0": World(screening=1.0),
     "frl/MedicaidCareUnconfounded-v0": World(insight=0.0, goal_insight=0.0),
     "frl/MedicaidCareRandom-v0": World(exploration=1.0),

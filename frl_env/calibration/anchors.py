@@ -62,7 +62,9 @@ _USE = (
     Anchor("ed_revisit_14", "ED revisit within 14 days", 0.126, 0.10, 0.155, "H", "Montoy", "weeks, not days"),
     Anchor("ip_return_7", "readmission within 7 days", 0.079, 0.06, 0.10, "M", "HCUP SB115", "7.6 and 8.1 % by age"),
     Anchor("ip_return_14", "readmission within 14 days", 0.134, 0.11, 0.16, "M", "HCUP SB115", "12.5 and 14.2 %"),
-    Anchor("ip_return_30", "readmission within 30 days (4 weeks)", 0.226, 0.20, 0.255, "M", "HCUP SB115", "20.8, 24.4 %"),
+    Anchor(
+        "ip_return_30", "readmission within 30 days (4 weeks)", 0.226, 0.20, 0.255, "M", "HCUP SB115", "20.8, 24.4 %"
+    ),
     Anchor(
         "super_return_180",
         "readmission within 180 days (26 weeks), tier SUPER",
@@ -102,9 +104,7 @@ _PEOPLE = (
     Anchor("serious_mental_illness", "serious mental illness", 0.10, 0.07, 0.13, "H", "KFF 2025", ""),
     Anchor("chronic_1", "one or more chronic conditions", 0.75, 0.68, 0.84, "H", "KFF 2025", "five are simulated"),
     Anchor("food", "food insecurity, open at entry", 0.42, 0.33, 0.52, "H", "JAND 2021, PMC7518813", "51 and 33 %"),
-    Anchor(
-        "not_adherent", "medication adherence open at entry", 0.45, 0.35, 0.55, "H", "PMC5546648", "43 to 55 %"
-    ),
+    Anchor("not_adherent", "medication adherence open at entry", 0.45, 0.35, 0.55, "H", "PMC5546648", "43 to 55 %"),
     Anchor("hypertension", "hypertension", 0.41, 0.36, 0.46, "A", "panel-scale working value", ""),
     Anchor("diabetes", "diabetes", 0.28, 0.23, 0.33, "A", "panel-scale working value", ""),
     Anchor("lung", "asthma or COPD", 0.19, 0.15, 0.23, "A", "panel-scale working value", ""),
@@ -127,9 +127,22 @@ _REACH = (
     ),
 )
 _EFFECTS = (
-    Anchor("rct_ed", "rct: care team against no program, ED", 0.96, 0.91, 1.00, "H", "Contra Costa trial", "its interval"),
-    Anchor("rct_ip", "rct: care team against no program, stays", 0.89, 0.81, 0.98, "H", "Contra Costa trial", "its interval"),
-    Anchor("program_all", "program: care team against no program, ED + stays", 0.77, 0.74, 0.80, "M", "Waymark 2024", ""),
+    Anchor(
+        "rct_ed", "rct: care team against no program, ED", 0.96, 0.91, 1.00, "H", "Contra Costa trial", "its interval"
+    ),
+    Anchor(
+        "rct_ip",
+        "rct: care team against no program, stays",
+        0.89,
+        0.81,
+        0.98,
+        "H",
+        "Contra Costa trial",
+        "its interval",
+    ),
+    Anchor(
+        "program_all", "program: care team against no program, ED + stays", 0.77, 0.74, 0.80, "M", "Waymark 2024", ""
+    ),
     Anchor("null_z", "null: difference to no program in standard errors", 0.0, -1.0, 1.0, "D", "definition", ""),
     Anchor(
         "telephone_all",
@@ -184,8 +197,8 @@ NOT_TESTED = (
         "silent_30",
     ),
     (
-        "Not published: how much there is to learn from. z of the best unconfounded estimate of a home attempt's effect "
-        "from the 5,000 members of -v0",
+        "Not published: how much there is to learn from. z of the best unconfounded estimate of the effect of a home "
+        "attempt from the 5,000 members of -v0",
         "a power calculation, not a fact about the world",
         "home_z",
     ),

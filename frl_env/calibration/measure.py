@@ -51,9 +51,7 @@ class Diary:
             self.attempts[:, column] += np.bincount(levels[flags, 0], minlength=len(self.attempts))
 
 
-def measure(
-    *, members: int, seed: int, progress: Callable[[int, int], None] | None = None
-) -> dict[str, float]:
+def measure(*, members: int, seed: int, progress: Callable[[int, int], None] | None = None) -> dict[str, float]:
     """Every measurement that an anchor or a figure without verdict names.
 
     Args:
@@ -206,7 +204,7 @@ def _effects(returns: dict[str, Returns]) -> dict[str, float]:
 
 
 def _power(team: Returns, without: Returns, *, members: int) -> float:
-    """z of the best unconfounded estimate of an attempt's effect from so many members.
+    """Z of the best unconfounded estimate of an attempt's effect from so many members.
 
     An attempt prevents e events; a member has a attempts and y events. Were attempts assigned at random, their effect's
     standard error would be about sqrt(y / (members * a)), counts being nearly Poisson, so z = e sqrt(members a / y).
@@ -231,7 +229,7 @@ class _TeamWithoutHomeVisits:
 
 def _return(events: list[np.ndarray], weeks: int) -> float:
     """Share of weeks with an event that are followed by another within so many weeks."""
-    happened = np.asarray(events) > 0
+    happened: np.ndarray = np.greater(np.asarray(events), 0)
     index = happened[:-weeks]
     later = np.stack([happened[k : len(happened) - weeks + k] for k in range(1, weeks + 1)]).any(axis=0)
     return float(later[index].mean())

@@ -38,14 +38,19 @@ def markdown(verdicts: list[Verdict], measured: Mapping[str, float], *, command:
         f"Written by `{command}`; don't edit. Parameters {VERSION}. "
         f"{len(verdicts) - missed} of {len(verdicts)} anchors met.",
         "",
-        "Base rates are those of members without any program. Certainty: H read in the source's abstract or table, M read",
-        "with a caveat, D derived, A assumption. The range is the source's own interval where it has one.",
+        "Base rates are those of members without any program. Certainty: H read in the source's abstract or table, M",
+        "read with a caveat, D derived, A assumption. The range is the source's own interval where it has one.",
     ]
     section = ""
     for verdict in verdicts:
         if verdict.section != section:
             section = verdict.section
-            lines += ["", f"## {section}", "", "| what | published | range | simulated | verdict | certainty | source |"]
+            lines += [
+                "",
+                f"## {section}",
+                "",
+                "| what | published | range | simulated | verdict | certainty | source |",
+            ]
             lines.append("|---|---|---|---|---|---|---|")
         anchor = verdict.anchor
         source = anchor.source + (f"; {anchor.note}" if anchor.note else "")

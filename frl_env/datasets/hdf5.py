@@ -11,6 +11,7 @@ the end, so that an interrupted build goes on after its last whole shard.
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -51,7 +52,8 @@ def write_shard(file: Path, episodes: Episodes, *, first: int, content: str, pro
 def shard_facts(file: Path) -> tuple[str, int]:
     """Content hash and number of steps of a whole shard."""
     with h5py.File(file, "r") as source:
-        return str(source.attrs["frl_content_sha256"]), int(source.attrs["frl_total_steps"])
+        attributes: Any = source.attrs
+        return str(attributes["frl_content_sha256"]), int(attributes["frl_total_steps"])
 
 
 def join_shards(shards: list[Path], file: Path, *, progress: Progress) -> None:

@@ -12,7 +12,7 @@ from minari.dataset.minari_dataset import parse_dataset_id
 from frl_env.errors import UserError, unknown_name
 from frl_env.parameters import VERSION, Parameters
 from frl_env.rollout import HORIZON
-from frl_env.worlds import LADDER, World, environment_id
+from frl_env.worlds import BASE, LADDER, World, environment_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Recipe:
     description: str
     members: int
     seed: int
-    world: World = World()
+    world: World = BASE
     horizon: int = HORIZON
     shard: int = 5_000
 
@@ -41,7 +41,8 @@ class Recipe:
         """Checks sizes and names."""
         if self.members < 1 or self.shard < 1:
             raise UserError(
-                f"dataset {self.dataset_id!r} needs at least 1 member and 1 a shard, not {self.members} and {self.shard}"
+                f"dataset {self.dataset_id!r} needs at least 1 member, and 1 a shard, "
+                f"not {self.members} and {self.shard}"
             )
         parse_dataset_id(self.dataset_id)
 
@@ -98,7 +99,7 @@ RECIPES = {
         ),
         Recipe(
             dataset_id="frl/medicaid-synthetic-large-v0",
-            description="96,136 members of the same world, the size of the published study: about 4.5 million weeks.",
+            description="96,136 members of the same world, the size of the published study: 4.8 million weeks.",
             members=96_136,
             seed=20_263,
         ),

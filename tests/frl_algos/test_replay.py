@@ -139,9 +139,7 @@ def test_nothing_latent_reaches_a_learner(tiny_recipe, monkeypatch, empty_store)
 
     def inputs(dataset):
         buffer = load_replay_buffer(dataset, seed=1)
-        return {
-            name: value.tobytes() for name, value in sorted(vars(buffer).items()) if isinstance(value, np.ndarray)
-        }
+        return {name: value.tobytes() for name, value in sorted(vars(buffer).items()) if isinstance(value, np.ndarray)}
 
     plain = inputs(build_dataset(tiny_recipe))
     original = store.collect
