@@ -67,8 +67,10 @@ class Recipe:
         )
 
     def fingerprint(self) -> dict[str, object]:
-        """Everything the bytes of the dataset depend on, JSON-able."""
-        return {**asdict(self), "parameters_version": VERSION}
+        """Everything that the episodes depend on, JSON-able; another wording of the description is no other dataset."""
+        made = asdict(self)
+        del made["description"]
+        return {**made, "parameters_version": VERSION}
 
 
 _SCREENED, _UNCONFOUNDED, _RANDOM, _PROGRAM, _NULL = (

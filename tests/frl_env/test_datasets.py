@@ -129,6 +129,7 @@ def test_errors_name_the_way_out(tiny_dataset, tiny_recipe, monkeypatch):
     changed = Recipe(**(vars(tiny_recipe) | {"seed": 4}))
     assert dataset_state(tiny_recipe) == "current"
     assert dataset_state(changed) == "stale"
+    assert dataset_state(Recipe(**(vars(tiny_recipe) | {"description": "in other words"}))) == "current"
     monkeypatch.setitem(RECIPES, "tests/tiny-v0", changed)
     with pytest.raises(UserError, match="another version of its recipe; run 'frl build tests/tiny-v0 --force'"):
         ensure_dataset("tests/tiny-v0")
