@@ -262,13 +262,18 @@ class ActionSpace:
         Raises:
             UserError: If the last axis is not one level a factor, a value is not whole, or a level does not exist.
         """
-        array = np.asarray(levels)
+        try:
+            array = np.asarray(levels)
+        except ValueError:
+            raise UserError(f"actions need {len(self.factors)} levels each, the same number in every row") from None
         if array.ndim < 1 or array.shape[-1] != len(self.factors):
             raise UserError(
                 f"an action needs {len(self.factors)} levels {self._names()} on its last axis, not shape {array.shape}"
             )
         whole = np.issubdtype(array.dtype, np.integer) or (
-            np.issubdtype(array.dtype, np.floating) and np.array_equal(array, np.floor(array))
+            np.issubdtype(array.dtype, np.floating)
+            and bool(np.isfinite(array).all())
+            and np.array_equal(array, np.floor(array))
         )
         if not whole:
             raise UserError(f"action levels must be whole numbers, not {array.dtype} values; encode names first")

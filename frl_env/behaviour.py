@@ -1,9 +1,10 @@
 """The care team that made the logged decisions, with the exact probability of every one of them.
 
 Each week the team decides whether to contact a member; if so, over which modality, about which goal, through which
-provider and how urgently. It sees the seven observations, and also part of what no record shows: risk tier, this
-week's acuity, some of the open needs. `Team.insight` and `Team.goal_insight` say how much: they are the confounding
-dials. With probability `Team.exploration` it decides uniformly over the valid actions: the overlap dial.
+provider and how urgently. It sees the seven observations, and also part of what they don't show: risk tier, this
+week's acuity, age, race, how new the member is, a discharge two weeks ago, some of the open needs. `Team.insight` and
+`Team.goal_insight` say how much: they are the confounding dials, and at 0 the team acts on the observations alone.
+With probability `Team.exploration` it decides uniformly over the valid actions: the overlap dial.
 
 The joint probability of an action (m, p, g, u) is
 
@@ -77,7 +78,7 @@ class BehaviourPolicy:
         levels = np.zeros((n, len(MEDICAID_ACTIONS.nvec)), dtype=np.int64)
         goal = _pick(self._goal(state.needs[contact]), uniform[2, contact])
         levels[contact, 0] = _pick(self._modality(members)[contact], uniform[1, contact])
-        levels[contact, 1] = _pick(provider_given_goal(team)[goal], uniform[3, contact])
+        levels[contact, 1] = _pick(provider_given_goal(self.parameters)[goal], uniform[3, contact])
         levels[contact, 2] = goal
         levels[contact, 3] = uniform[4, contact] < _urgent(state, habits)[contact]
         explore = uniform[5] < team.exploration
@@ -107,9 +108,9 @@ class BehaviourPolicy:
         team = self.parameters.team
         chosen = self.team_probabilities(members, state)
         urgency = np.stack([1 - chosen.urgent, chosen.urgent], axis=1)
-        joint = np.einsum(
-            "nm,ng,gp,nu,n->nmpgu", chosen.modality, chosen.goal, provider_given_goal(team), urgency, chosen.contact
-        ).reshape(len(members), -1)
+        providers = provider_given_goal(self.parameters)
+        joint = np.einsum("nm,ng,gp,nu,n->nmpgu", chosen.modality, chosen.goal, providers, urgency, chosen.contact)
+        joint = joint.reshape(len(members), -1)
         joint[:, MEDICAID_ACTIONS.ravel(MEDICAID_ACTIONS.null_action)] = 1 - chosen.contact
         return (1 - team.exploration) * joint + team.exploration * MEDICAID_ACTIONS.valid / _N_VALID
 
@@ -134,18 +135,19 @@ class BehaviourPolicy:
 
     @cached_property
     def _arrays(self) -> "_Habits":
-        return _habits(self.parameters.team, ARRAYS)
+        return _habits(self.parameters, ARRAYS)
 
     @cached_property
     def _scalars(self) -> "_Habits":
-        return _habits(self.parameters.team, SCALARS)
+        return _habits(self.parameters, SCALARS)
 
 
-@lru_cache(maxsize=16)
-def provider_given_goal(team: Team) -> Float64[np.ndarray, "goal provider"]:
+@lru_cache(maxsize=32)
+def provider_given_goal(parameters: Parameters) -> Float64[np.ndarray, "goal provider"]:
     """Probability of each provider once the goal is set: partly by scope, partly by who is free."""
+    team = parameters.team
     share = np.asarray(team.provider) / sum(team.provider)
-    scope = goal_scope()
+    scope = goal_scope(parameters)
     total = scope.sum(axis=1, keepdims=True)
     by_scope = np.where(total > 0, scope / np.where(total > 0, total, 1), share)
     table = (1 - team.provider_scope) * share + team.provider_scope * by_scope
@@ -184,16 +186,18 @@ class _Habits:
 
 
 @lru_cache(maxsize=32)
-def _habits(team: Team, ops: Numerics) -> _Habits:
+def _habits(parameters: Parameters, ops: Numerics) -> _Habits:
+    team = parameters.team
     kinds = np.arange(2 * len(RACES) * 2)
     high, race, young = kinds // (2 * len(RACES)), kinds // 2 % len(RACES), kinds % 2
     modality = np.tile(np.asarray(team.modality), (len(kinds), 1))
-    modality[:, _HOME] *= np.where(high, team.home_high_tier**team.insight, 1.0) * np.asarray(team.race_home)[race]
-    modality[:, _DIGITAL] *= np.where(young, team.digital_young, 1.0)[:, None]
+    modality[:, _HOME] *= np.where(high, team.home_high_tier**team.insight, 1.0)
+    modality[:, _HOME] *= np.asarray(team.race_home)[race] ** team.insight
+    modality[:, _DIGITAL] *= np.where(young, team.digital_young**team.insight, 1.0)[:, None]
     goal = np.asarray(team.goal) / sum(team.goal)
     goal_bit = np.zeros(_GOALS, dtype=np.int64)
     goal_bit[_NEED_GOALS] = NEED_BITS
-    provider = provider_given_goal(team)
+    provider = provider_given_goal(parameters)
     flags = need_flags(np.arange(_N_NEED_SETS))
     count = flags.sum(axis=1)
     each_open = np.where(count > 0, team.goal_insight / np.maximum(count, 1), 0.0)
@@ -225,14 +229,23 @@ def _contact(members: Members, state: State, habits: _Habits) -> Any:
     logit = (
         team.contact_intercept
         + team.contact_recent_ed * (state.since_ed == 1)
-        + team.contact_recent_ip * (state.since_ip <= 2)
-        + team.contact_new_member * (state.week < 4)
+        + team.contact_recent_ip * _recent_discharge(state, team)
         + team.contact_log_paid * ops.log1p(state.total_paid / 1000.0)
         + team.contact_recent * (state.calls + state.texts > 0)
-        + habits.race_contact[members.race]
-        + team.insight * (team.contact_tier * (members.tier - _RISING) + team.contact_acuity * state.acuity)
+        + team.insight
+        * (
+            team.contact_tier * (members.tier - _RISING)
+            + team.contact_acuity * state.acuity
+            + team.contact_new_member * (state.week < team.new_member_weeks)
+            + habits.race_contact[members.race]
+        )
     )
     return 1 / (1 + ops.exp(-logit))
+
+
+def _recent_discharge(state: State, team: Team) -> Any:
+    """1 within a week of discharge, which the record shows; `insight` in the week after, which it does not."""
+    return (state.since_ip == 1) + team.insight * (state.since_ip == 2)
 
 
 def _urgent(state: State, habits: _Habits) -> Any:
@@ -240,7 +253,7 @@ def _urgent(state: State, habits: _Habits) -> Any:
     team = habits.team
     logit = (
         team.urgent_intercept
-        + team.urgent_recent_ip * (state.since_ip <= 2)
+        + team.urgent_recent_ip * _recent_discharge(state, team)
         + team.insight * team.urgent_acuity * state.acuity
     )
     return 1 / (1 + habits.ops.exp(-logit))

@@ -1,12 +1,12 @@
 """`frl`: build, list, show datasets, and check the simulator, from the command line."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import minari
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -15,7 +15,8 @@ from rich.table import Table
 from frl_env import policy_search, reference_returns
 from frl_env.calibration import judge, markdown, measure
 from frl_env.calibration.report import show as show_number
-from frl_env.datasets import RECIPES, build_dataset, dataset_place, dataset_state, ensure_dataset
+from frl_env.calibration.sensitivity import sweep, sweep_markdown
+from frl_env.datasets import RECIPES, build_dataset, dataset_state, delete_dataset, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.worlds import LADDER, World
 
@@ -72,13 +73,10 @@ def delete(
     dataset_id: Annotated[str, typer.Argument(help="A dataset in the local store.")],
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Deletes a dataset from the local store."""
-    dataset_place()
-    if dataset_id not in minari.list_local_datasets():
-        raise UserError(f"dataset {dataset_id!r} is not in the local store; 'frl list' shows what can be built")
+    """Deletes a dataset, or what an unfinished build of it left, from the local store."""
     if not yes and not typer.confirm(f"delete {dataset_id}?"):
         return
-    minari.delete_dataset(dataset_id)
+    delete_dataset(dataset_id)
     console.print(f"deleted {dataset_id}")
 
 
@@ -88,6 +86,7 @@ def calibrate(
     report: Annotated[Path | None, typer.Option(help="Write the report here too, as Markdown.")] = None,
 ) -> None:
     """Compares the simulator with every published anchor; exit status 1 when one is missed."""
+    _check_target(report)
     with progress_bar() as progress:
         measured = measure(members=members, seed=1, progress=lambda done, total: progress("simulating", done, total))
     verdicts = judge(measured)
@@ -110,14 +109,18 @@ def calibrate(
 
 @app.command("references")
 def references(
-    members: Annotated[int, typer.Option(help="Members of each rollout.", min=100)] = reference_returns.MEMBERS,
+    members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000)] = reference_returns.MEMBERS,
     search: Annotated[
         bool, typer.Option("--search", help="Search for the best observation-only policies first (15 minutes).")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="Write the tables here too, as Markdown.")] = None,
     store: Annotated[bool, typer.Option("--store", help="Keep the figures in the package, for a release.")] = False,
 ) -> None:
-    """Measures the true values of the reference policies in every world of the ladder."""
+    """Measures the true values of the reference policies in every world of the ladder.
+
+    Exit status 1 when a step of the order that the ladder promises is smaller than five standard errors.
+    """
+    _check_target(report)
     with progress_bar() as progress:
         if search:
             console.print(f"policies: {policy_search.search_all(progress)}")
@@ -138,17 +141,48 @@ def references(
         _write_text(report, reference_returns.markdown(worlds, members=members, command=command))
     if store:
         console.print(f"figures: {reference_returns.store(worlds, members=members, command=command)}")
+    broken = [name for name in reference_returns.ORDERED if reference_returns.broken_steps(worlds[name])]
+    if broken:
+        console.print(f"order not shown with 5 standard errors in: {', '.join(broken)}")
+        raise typer.Exit(1)
+
+
+@app.command("sensitivity")
+def sensitivity(
+    members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000)] = 20_000,
+    report: Annotated[Path | None, typer.Option(help="Write the table here too, as Markdown.")] = None,
+) -> None:
+    """Moves the assumptions that matter most, one at a time, and shows what becomes of effects and order."""
+    _check_target(report)
+    with progress_bar() as progress:
+        rows = sweep(members=members, progress=lambda done, total: progress("simulating", done, total))
+    table = Table("assumption", "ED ratio", "stays ratio", "heuristic over team", "order kept")
+    for row in rows:
+        table.add_row(*row.cells())
+    console.print(table)
+    if report is not None:
+        _write_text(report, sweep_markdown(rows, members=members, report=str(report)))
 
 
 def _dials(world: World) -> str:
     return ", ".join(f"{name} {value}" for name, value in world.dials().items())
 
 
+def _check_target(report: Path | None) -> None:
+    """Says before any long work that a report can't be written."""
+    if report is not None and (report.is_dir() or not os.access(report.parent, os.W_OK)):
+        raise UserError(f"can't write {report}; name a file in a folder that exists and can be written")
+
+
 def _write_text(file: Path, text: str) -> None:
+    aside = file.with_name(f".{file.name}.writing")
     try:
-        file.write_text(text, encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(file)
     except OSError as problem:
         raise UserError(f"can't write {file} ({problem.strerror})") from problem
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -174,7 +208,11 @@ def run_or_say(command: Callable[[], object]) -> None:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
     except (KeyboardInterrupt, typer.Abort):
-        print("error: stopped; nothing half-written was kept; run the same command again", file=sys.stderr)
+        print(
+            "error: stopped; nothing half-written was kept (whole shards of a large build were); "
+            "run the same command again",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
     except Exception as problem:
         # Errors of usage, from whichever copy of click typer brings along.
@@ -188,5 +226,12 @@ def run_or_say(command: Callable[[], object]) -> None:
 
 def main() -> None:
     """Entry point of `frl`."""
-    # Without its standalone mode click hands an exit status back instead of leaving with it.
-    run_or_say(lambda: sys.exit(app(standalone_mode=False)))
+    run_or_say(_run)
+
+
+def _run() -> None:
+    # Without its standalone mode click hands an exit status back instead of leaving with it; 130 is Ctrl-C.
+    code = app(standalone_mode=False)
+    if code == 130:
+        raise KeyboardInterrupt
+    sys.exit(code)

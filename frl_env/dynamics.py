@@ -22,7 +22,6 @@ from frl_env.population import NEED_BITS, Members
 from frl_env.rules import CARE, N_PROVIDERS, Rules, array_rules, scalar_rules
 from frl_env.state import N_NORMAL, N_UNIFORM, NEVER, Noise, Outcome, State, as_noise, draw_noise, need_flags
 
-MAX_ED_A_WEEK = 3
 PHONE, SMS = (MEDICAID_ACTIONS["modality"].levels.index(name) for name in ("PHONE_CALL", "SMS_TEXT"))
 URGENT = MEDICAID_ACTIONS["urgency"].levels.index("URGENT")
 _INSURANCE = int(NEED_BITS[NEED_NAMES.index("INSURANCE_COVERAGE")])
@@ -131,7 +130,7 @@ def advance(
     support, transition = _support(state, rules, modality, urgency, reached, matched)
 
     ed_rate, ip_rate = _event_rates(members, state, rules, needs, support, transition)
-    ed = covered * _poisson(noise.ed, ed_rate, ops)
+    ed = covered * _poisson(noise.ed, ed_rate, hazards.max_ed, ops)
     ip_chance = -ops.expm1(-ip_rate)
     ip = ops.number(covered & (noise.ip < ip_chance))
     inbound = covered & (noise.inbound < hazards.inbound * ops.exp(state.acuity))
@@ -220,12 +219,12 @@ def _event_rates(
     return ed_rate, ip_rate
 
 
-def _poisson(uniform: Any, rate: Any, ops: Any) -> Any:
-    """Poisson counts by inversion, at most `MAX_ED_A_WEEK`; rises with the uniform and with the rate."""
+def _poisson(uniform: Any, rate: Any, most: int, ops: Any) -> Any:
+    """Poisson counts by inversion, at most so many; rises with the uniform and with the rate."""
     term = ops.exp(-rate)
     cumulative = term
     count = ops.number(uniform >= cumulative)
-    for k in range(1, MAX_ED_A_WEEK):
+    for k in range(1, most):
         term = term * rate / k
         cumulative = cumulative + term
         count = count + (uniform >= cumulative)

@@ -9,13 +9,13 @@ from jaxtyping import Float32
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
 from frl_env.dynamics import advance, enter_one
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_whole, unknown_name
 from frl_env.information import describe_one
 from frl_env.numerics import only
 from frl_env.parameters import Parameters
 from frl_env.population import draw_members
 from frl_env.rendering import Week, timeline, week_text
-from frl_env.rollout import HORIZON
+from frl_env.rollout import HORIZON, LONGEST
 from frl_env.rules import scalar_rules
 from frl_env.state import N_NORMAL, N_UNIFORM, as_noise, observation_names, observe
 from frl_env.worlds import LADDER, World
@@ -43,7 +43,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     | Num | Observation              | Unit                                |
     |-----|--------------------------|-------------------------------------|
-    | 0   | num_encounters_last_week | completed contacts                  |
+    | 0   | num_encounters_last_week | contacts: completed, or by the member |
     | 1   | num_ed_visits_last_week  | visits                              |
     | 2   | num_ip_visits_last_week  | stays                               |
     | 3   | num_calls_last_week      | phone attempts                      |
@@ -72,8 +72,8 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     shown only with `reveal=True`.
 
     Args:
-        effects, strength, insight, exploration, goal_insight, screening: Dials; see `frl_env.worlds`. The middle
-            three turn the care team, so here they bear on the reported propensities only.
+        effects, strength, insight, exploration, goal_insight, screening: Dials; see `frl_env.worlds`. `insight`,
+            `exploration` and `goal_insight` turn the care team, so here they bear on the reported propensities only.
         horizon: Weeks until truncation.
         render_mode: None, "ansi" or "rgb_array".
         reveal: Whether rendering shows what is latent.
@@ -97,8 +97,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         reveal: bool = False,
     ) -> None:
         """Sets up spaces; draws nothing."""
-        if horizon < 1:
-            raise UserError(f"horizon must be at least 1 week, not {horizon}")
+        check_whole("horizon", horizon, low=1, high=LONGEST)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise unknown_name("render mode", render_mode, self.metadata["render_modes"])
         self.world = World(

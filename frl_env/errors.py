@@ -27,3 +27,23 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
     near = get_close_matches(str(name), names, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
     return UserError(f"unknown {kind} {str(name)!r}; {hint}")
+
+
+def check_number(name: str, value: object, *, low: float, high: float) -> None:
+    """Says so when a setting is not a number in its range; NaN never is.
+
+    Raises:
+        UserError: If so.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise UserError(f"{name} must be a number in {low:g}..{high:g}, not {value!r}")
+
+
+def check_whole(name: str, value: object, *, low: int, high: int) -> None:
+    """Says so when a setting is not a whole number in its range.
+
+    Raises:
+        UserError: If so.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise UserError(f"{name} must be a whole number in {low:,}..{high:,}, not {value!r}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_number, unknown_name
 
 VERSION = "v0"
 """Version of the parameter values; bumped whenever one of them moves."""
@@ -38,6 +38,7 @@ RACES = ("WHITE", "HISPANIC", "BLACK", "OTHER")
 
 
 def _value(default: Any, unit: str, certainty: str, source: str) -> Any:
+    source = source or "assumption, no published figure found"
     return field(default=default, metadata={"unit": unit, "certainty": certainty, "source": source})
 
 
@@ -86,6 +87,16 @@ NEEDS = (
 NEED_NAMES = tuple(need.goal for need in NEEDS)
 
 
+_NEED_COLUMNS = (
+    ("prevalence", "share of members", "D"),
+    ("open_share", "share of those", "A"),
+    ("ed", "hazard ratio of ED visits", "A"),
+    ("ip", "hazard ratio of stays", "A"),
+    ("scope", "by provider, 0 to 1", "A"),
+)
+"""Unit and certainty of the columns of `NEEDS`: hazard ratios are shrunk from marginal figures, scopes are guesses."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Population:
     """Who the members are. Race acts only through needs, access and a small residual."""
@@ -118,6 +129,7 @@ class Hazards:
     acuity_persistence: float = _value(0.9, "correlation, 1 week", "A", "")
     season_amplitude: float = _value(0.06, "share", "D", "BMC MIDM 5:4; peak late January")
     season_peak_week: int = _value(4, "week of the year", "H", "ojem.2016.42007")
+    max_ed: int = _value(3, "ED visits a week, at most", "A", "")
     ed_recurrence: float = _value(1.15, "hazard ratio for 2 weeks after an ED visit", "D", "12.6 % in 14 days (Montoy)")
     readmission: tuple[float, ...] = _value(
         (0.076, 0.053, 0.043, 0.043), "per week since discharge, weeks 1 to 4", "M", "HCUP SB115"
@@ -144,6 +156,7 @@ class Outreach:
         "M",
         "phone APHA 2011 242919, Chaiyachati 2018; SMS hedis-outreach-quality; video, home, EHR are A",
     )
+    reach_cap: float = _value(0.95, "per attempt, at most", "A", "")
     responsiveness_sd: float = _value(0.5, "log odds between members", "A", "")
     race_reach: tuple[tuple[float, ...], ...] = _value(
         (
@@ -188,6 +201,9 @@ class Effects:
         "A",
         "telephone-only programs are null; face-to-face ones (IMPaCT) are not",
     )
+    care_scope: tuple[float, float, float, float] = _value(
+        (0.7, 1.0, 0.3, 0.0), "scope of CHW, care coordinator, pharmacist, therapist for goal CARE", "A", ""
+    )
     unmatched: float = _value(0.30, "ratio on engagement when the contact matches no open need", "A", "")
     support: tuple[float, float] = _value(
         (0.66, 0.40),
@@ -228,7 +244,8 @@ class Team:
     contact_intercept: float = _value(-2.5, "log odds of contact", "A", "")
     contact_recent_ed: float = _value(0.8, "log odds", "A", "")
     contact_recent_ip: float = _value(1.5, "log odds", "A", "within 2 weeks of discharge")
-    contact_new_member: float = _value(0.8, "log odds in the first 4 weeks", "A", "")
+    contact_new_member: float = _value(0.8, "log odds while new", "A", "")
+    new_member_weeks: int = _value(4, "weeks a member counts as new", "A", "")
     contact_log_paid: float = _value(0.10, "log odds per unit of ln(1 + paid / 1000)", "A", "")
     contact_tier: float = _value(0.30, "log odds per tier above RISING", "A", "not recorded: confounds")
     contact_acuity: float = _value(0.50, "log odds per unit of acuity", "A", "not recorded: confounds")
@@ -280,10 +297,8 @@ class Parameters:
         shares = {f"team.{name}": getattr(self.team, name) for name in ("insight", "exploration", "goal_insight")}
         shares |= {f"recording.{item.name}": getattr(self.recording, item.name) for item in fields(self.recording)}
         for name, value in shares.items():
-            if not 0.0 <= value <= 1.0:
-                raise UserError(f"parameter {name} must lie in 0..1, not {value}")
-        if not self.effects.strength >= 0:
-            raise UserError(f"parameter effects.strength must not be negative, not {self.effects.strength}")
+            check_number(f"parameter {name}", value, low=0.0, high=1.0)
+        check_number("parameter effects.strength", self.effects.strength, low=0.0, high=1000.0)
 
 
 PRESETS = {
@@ -320,8 +335,8 @@ def preset(
     Raises:
         UserError: If the name is unknown or a dial is out of range.
     """
-    if name not in PRESETS:
-        raise unknown_name("effect preset", name, PRESETS)
+    if not isinstance(name, str) or name not in PRESETS:
+        raise unknown_name("effect preset", str(name), PRESETS)
     base = PRESETS[name]
     return replace(
         base,
@@ -336,8 +351,13 @@ def _turned(group: Any, **dials: float | None) -> Any:
 
 
 def provenance(parameters: Parameters) -> list[dict[str, str]]:
-    """One row a parameter: name, value, unit, certainty, source."""
-    rows = []
+    """One row a parameter: name, value, unit, certainty, source; the table of needs included."""
+    rows = [
+        {"name": f"needs.{need.goal}.{name}", "value": str(getattr(need, name)), "unit": unit}
+        | {"certainty": certainty, "source": need.source}
+        for need in NEEDS
+        for name, unit, certainty in _NEED_COLUMNS
+    ]
     for group in fields(parameters):
         values = getattr(parameters, group.name)
         if not is_dataclass(values):

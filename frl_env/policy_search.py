@@ -26,7 +26,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.dynamics import enter, step
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_whole
 from frl_env.parameters import NEEDS, VERSION, Parameters
 from frl_env.population import Members, draw_members
 from frl_env.references import NoProgram
@@ -155,7 +155,12 @@ def search(
         learning_rate: Of Adam at the start; falls linearly to a twentieth.
         seed: Seed of everything.
         progress: Called with (updates done, updates in all).
+
+    Raises:
+        UserError: If a number is out of range.
     """
+    check_whole("members", members, low=2, high=10**7)
+    check_whole("updates", updates, low=1, high=10**6)
     screening = parameters.recording.screening > 0
     width = _N_MEASURES + (len(NEEDS) + 1 if screening else 0)
     weights = {head: np.zeros((width, size)) for head, size in HEADS.items()}
@@ -164,7 +169,7 @@ def search(
     policy = LinearPolicy(weights, screening=screening)
     first, second = ({name: np.zeros_like(value) for name, value in weights.items()} for _ in range(2))
     average = {name: np.zeros_like(value) for name, value in weights.items()}
-    last_quarter = updates - updates // 4
+    last_quarter = updates - max(1, updates // 4)
     for update in range(updates):
         gradient = _gradient(policy, parameters, members, (seed, update))
         rate = learning_rate * (1 - 0.95 * update / updates)
@@ -197,14 +202,14 @@ def best_observation_only(world: World) -> LinearPolicy | None:
 
 def search_key(parameters: Parameters) -> str:
     """What the best policy on the observations depends on: effect strength and screening."""
-    return f"strength {parameters.effects.strength:g}, screening {parameters.recording.screening:g}"
+    return f"strength {float(parameters.effects.strength)!r}, screening {float(parameters.recording.screening)!r}"
 
 
 def search_all(progress: Callable[[str, int, int], None]) -> Path:
     """Searches once for every kind of world in the ladder where contacts do something; writes into the package.
 
     Raises:
-        OSError: If the package's folder can't be written.
+        UserError: If the package's folder can't be written.
     """
     worlds = {search_key(world.parameters): world.parameters for world in LADDER.values()}
     found = {}
@@ -213,7 +218,10 @@ def search_all(progress: Callable[[str, int, int], None]) -> Path:
             policy = search(parameters, progress=partial(progress, key))
             found[key] = policy.to_json()
     place = Path(str(resources.files("frl_env").joinpath(_FILE)))
-    place.write_text(json.dumps({"parameters_version": VERSION, "policies": found}) + "\n")
+    try:
+        place.write_text(json.dumps({"parameters_version": VERSION, "policies": found}) + "\n")
+    except OSError as problem:
+        raise UserError(f"can't write {place} ({problem.strerror}); --search is for a checkout") from problem
     _stored.cache_clear()
     return place
 

@@ -98,7 +98,7 @@ def draw_members(rng: np.random.Generator, n: int, parameters: Parameters) -> Me
         ed_base=(np.asarray(hazards.ed_by_tier)[tier] * hazards.ed_scale * frailty * residual),
         ip_base=(np.asarray(hazards.ip_by_tier)[tier] * hazards.ip_scale * frailty),
         death=(np.asarray(hazards.death_by_tier)[tier] * frailty),
-        reach=np.clip(odds / (1 + odds) * access, 0.0, 0.95),
+        reach=np.clip(odds / (1 + odds) * access, 0.0, outreach.reach_cap),
         routine_cost=routine,
         start_week=rng.integers(0, 52, n).astype(np.int8),
         entry_days=(7.0 * rng.integers(WEEKS_PER_WINDOW, who.entry_weeks + 1, n)),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from frl_env.behaviour import BehaviourPolicy
+from frl_env.errors import UserError
 from frl_env.parameters import VERSION
 from frl_env.policy_search import best_observation_only
 from frl_env.references import Heuristic, NoProgram, Oracle, Policy, UniformRandom
@@ -26,6 +27,12 @@ SEED = 977
 """Members and seed of the stored figures; no dataset is collected with this seed."""
 
 FLOOR = "no_program"
+
+LEAST_STEP = 5.0
+"""Standard errors by which each policy of the order has to be above the one before it."""
+
+ORDERED = ("frl/MedicaidCare-v0", "frl/MedicaidCareScreened-v0")
+"""Worlds where the order is promised."""
 
 
 def reference_policies(world: World) -> dict[str, Policy]:
@@ -90,7 +97,7 @@ def reference_scores(world: World, *, horizon: int, members: int) -> dict[str, d
     """
     stored = _stored()
     name = environment_id(world)
-    if world == LADDER[name] and horizon == HORIZON and stored["parameters_version"] == VERSION:
+    if world.parameters == LADDER[name].parameters and horizon == HORIZON and stored["parameters_version"] == VERSION:
         return stored["worlds"][name]
     return measure_references(world, members=members, horizon=horizon)
 
@@ -99,7 +106,7 @@ def store(worlds: Mapping[str, Mapping[str, Mapping[str, float]]], *, members: i
     """Writes the figures into the package, for the next release; returns where.
 
     Raises:
-        OSError: If the package's folder can't be written.
+        UserError: If the package's folder can't be written.
     """
     place = Path(str(resources.files("frl_env").joinpath("data/reference_returns.json")))
     rounded = {
@@ -107,7 +114,10 @@ def store(worlds: Mapping[str, Mapping[str, Mapping[str, float]]], *, members: i
         for world, rows in worlds.items()
     }
     content = {"parameters_version": VERSION, "members": members, "seed": SEED, "command": command, "worlds": rounded}
-    place.write_text(json.dumps(content, indent=1) + "\n")
+    try:
+        place.write_text(json.dumps(content, indent=1) + "\n")
+    except OSError as problem:
+        raise UserError(f"can't write {place} ({problem.strerror}); --store is for a checkout") from problem
     _stored.cache_clear()
     return place
 
@@ -143,23 +153,30 @@ def markdown(worlds: Mapping[str, Mapping[str, Mapping[str, float]]], *, members
     return "\n".join([*lines, "", "ED, IP: per 1,000 member-months."]) + "\n"
 
 
+def broken_steps(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Steps of the order that are smaller than `LEAST_STEP`, in standard errors."""
+    steps = {
+        name: row["above_previous"] / row["above_previous_se"] if row["above_previous_se"] > 0 else 0.0
+        for name, row in rows.items()
+        if name not in (FLOOR, "random")
+    }
+    return {name: step for name, step in steps.items() if step < LEAST_STEP}
+
+
 def ladder_check(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """In a sentence: the smallest step in standard errors, and how much of the gap to the oracle the record allows."""
+    """In words: whether the order holds, and how much of the gap to the oracle the observations allow."""
     if "best_observation_only" not in rows:
         return ""
-    steps = {
-        name: row["above_previous"] / row["above_previous_se"]
-        for name, row in rows.items()
-        if name not in ("no_program", "random")
-    }
-    worst = min(steps, key=lambda name: steps[name])
-    share = rows["best_observation_only"]["above_behaviour"] / rows["oracle"]["above_behaviour"]
+    broken = broken_steps(rows)
+    if broken:
+        named = ", ".join(f"{name} ({step:+.1f} standard errors)" for name, step in broken.items())
+        words = f"The order does not hold here: not above the policy before it: {named}."
+    else:
+        words = f"Every step of the order is at least {LEAST_STEP:.0f} standard errors."
+    share = rows["best_observation_only"]["above_behaviour"] / (rows["oracle"]["above_behaviour"] or float("nan"))
     if share < 0:
-        return "The care team sees part of the latent state: here it beats the best policy on the observations."
-    return (
-        f"Smallest step: {steps[worst]:.1f} standard errors ({worst}). "
-        f"Best observation-only closes {100 * share:.0f} % of the way from behaviour to oracle."
-    )
+        return f"{words} The care team, which sees part of the latent state, beats the best policy on the observations."
+    return f"{words} Best observation-only closes {100 * share:.0f} % of the way from behaviour to oracle."
 
 
 def _difference(row: Mapping[str, float], key: str) -> str:

@@ -17,7 +17,6 @@ from frl_env.population import NEED_BITS, Members, need_hazard_ratios
 from frl_env.rules import CARE, goal_scope
 from frl_env.state import State, observe
 
-_HOME = MEDICAID_ACTIONS["modality"].levels.index("HOME_VISIT")
 _COORDINATOR = MEDICAID_ACTIONS["provider"].levels.index("CARE_COORDINATOR")
 _NEED_GOALS = np.asarray([MEDICAID_ACTIONS["goal"].levels.index(name) for name in NEED_NAMES])
 _AFTER_DISCHARGE = MEDICAID_ACTIONS.encode(("HOME_VISIT", "CARE_COORDINATOR", "CARE", "URGENT"))
@@ -110,12 +109,13 @@ class Heuristic:
 
 @dataclass(frozen=True)
 class Oracle:
-    """Full-information greedy care: the ceiling that no observation-only policy can reach.
+    """Full-information greedy care: a yardstick far above what the observations allow, not a proven optimum.
 
-    It sees open needs, hazards, reach and fatigue, and makes the contact with the largest expected fall in the
-    member's weekly hazard; urgent within a week of discharge. It rests a member whose fatigue is above
+    It sees open needs, hazards, reach and fatigue. It pursues the open need whose closing lowers the member's base
+    hazard most (any open need where the cap leaves nothing to lower, CARE where none is open), over the modality with
+    the best chance for this member, urgent within a week of discharge. It rests a member whose fatigue is above
     1 / `Outreach.fatigue_reach`: at a steady rate of attempts, reach falls as exp(-fatigue_reach * fatigue), so that
-    level gives the most completed contacts. It is greedy in what it looks ahead to, not proven optimal.
+    level gives the most completed contacts. It looks neither at support nor at the weeks to come.
 
     Args:
         parameters: The world it acts in.
@@ -127,19 +127,18 @@ class Oracle:
         """Chooses the contact with the largest expected gain."""
         hazards, effects = self.parameters.hazards, self.parameters.effects
         ratios = need_hazard_ratios(hazards.need_cap)
-        scope = goal_scope()
+        scope = goal_scope(self.parameters)
         now = ratios[state.needs]
-        best_gain = np.zeros(len(members))
+        best_gain = np.full(len(members), -1.0)
         goal = np.full(len(members), CARE)
         for need, need_goal, bit in zip(NEEDS, _NEED_GOALS, NEED_BITS, strict=True):
             fall = now - ratios[state.needs & ~bit]
             gain = members.ed_base * fall[:, 0] + members.ip_base * fall[:, 1]
-            gain = np.where((state.needs & bit) > 0, gain * max(need.scope), 0.0)
+            gain = np.where((state.needs & bit) > 0, gain * max(need.scope), -1.0)
             goal = np.where(gain > best_gain, need_goal, goal)
             best_gain = np.maximum(gain, best_gain)
-        # Out of open needs: a matched contact still supports, so any open need or CARE after discharge will do.
-        chance = members.reach * np.asarray(effects.resolve)
-        modality = np.where(best_gain > 0, chance.argmax(axis=1), _HOME)
+        # Resolution and engagement rank the modalities alike, so the best chance of one is good for both.
+        modality = (members.reach * np.asarray(effects.resolve)).argmax(axis=1)
         provider = np.where(scope[goal].max(axis=1) > 0, scope[goal].argmax(axis=1), _COORDINATOR)
         discharged = state.since_ip == 1
         levels = np.stack([modality, provider, goal, discharged], axis=1).astype(np.int64)

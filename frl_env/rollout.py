@@ -20,6 +20,9 @@ from frl_env.state import Outcome, State, draw_noise
 HORIZON = 52
 """Weeks an episode lasts at most."""
 
+LONGEST = 5_200
+"""Weeks that an episode may be asked to last: weeks are counted in 16 bits."""
+
 WEEKS_A_MONTH = 52 / 12
 
 Recorder = Callable[[int, Members, State, np.ndarray, State, Outcome], None]

@@ -70,13 +70,13 @@ def scalar_rules(parameters: Parameters) -> Rules:
     return _rules(parameters, SCALARS)
 
 
-def goal_scope() -> Float64[np.ndarray, "goal provider"]:
+def goal_scope(parameters: Parameters) -> Float64[np.ndarray, "goal provider"]:
     """How far each provider can pursue each goal: 0 out of scope, 1 fully."""
     goals = MEDICAID_ACTIONS["goal"].levels
     scope = np.zeros((len(goals), N_PROVIDERS))
     for need in NEEDS:
         scope[goals.index(need.goal), 1:] = need.scope
-    scope[CARE, 1:] = (0.7, 1.0, 0.3, 0.0)
+    scope[CARE, 1:] = parameters.effects.care_scope
     return scope
 
 
@@ -97,7 +97,7 @@ def _rules(parameters: Parameters, ops: Numerics) -> Rules:
         parameters=parameters,
         ops=ops,
         goal_bit=ops.table(goal_bit),
-        scope=ops.table(goal_scope().ravel()),
+        scope=ops.table(goal_scope(parameters).ravel()),
         resolve=ops.table(effects.strength * np.asarray(effects.resolve)),
         engagement=ops.table(np.asarray(effects.engagement)),
         fatigue=ops.table(np.asarray(parameters.outreach.fatigue_by_attempt)),

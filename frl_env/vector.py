@@ -13,11 +13,11 @@ from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
 from frl_env.dynamics import enter, step
 from frl_env.env import observation_space
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_whole
 from frl_env.information import describe
 from frl_env.parameters import Parameters
 from frl_env.population import Members, draw_members
-from frl_env.rollout import HORIZON
+from frl_env.rollout import HORIZON, LONGEST
 from frl_env.state import State, draw_noise, observe
 from frl_env.worlds import World
 
@@ -48,7 +48,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
         num_envs: Number of members.
         effects, strength, insight, exploration, goal_insight, screening: Dials; see `frl_env.worlds`.
         horizon: Weeks until truncation.
-        render_mode: None only; render single members with `MedicaidCareEnv`.
+        render_mode, reveal: None and False only; render single members with `MedicaidCareEnv`.
 
     Raises:
         UserError: If a preset is unknown or a number is out of range.
@@ -67,13 +67,12 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
         screening: float | None = None,
         horizon: int = HORIZON,
         render_mode: str | None = None,
+        reveal: bool = False,
     ) -> None:
         """Sets up spaces; draws nothing."""
-        if num_envs < 1:
-            raise UserError(f"num_envs must be at least 1, not {num_envs}")
-        if horizon < 1:
-            raise UserError(f"horizon must be at least 1 week, not {horizon}")
-        if render_mode is not None:
+        check_whole("num_envs", num_envs, low=1, high=10_000_000)
+        check_whole("horizon", horizon, low=1, high=LONGEST)
+        if render_mode is not None or reveal:
             raise UserError("the vector environment does not render; make a single environment to see a member")
         self.num_envs = num_envs
         self.world = World(
@@ -120,7 +119,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
         """
         if seed is not None and not isinstance(seed, int | np.integer):
             raise UserError("the members share one generator: give one seed, not one for each member")
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else int(seed))
         self._members = draw_members(self.np_random, self.num_envs, self.parameters)
         self._state = enter(self._members, self.np_random, self.parameters)
         self._ended = np.zeros(self.num_envs, dtype=bool)

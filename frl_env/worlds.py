@@ -76,5 +76,5 @@ LADDER = {
 
 
 def environment_id(world: World) -> str:
-    """Id of the environment that has these dials, or the base environment's when none has."""
-    return next((name for name, known in LADDER.items() if known == world), ENVIRONMENT_ID)
+    """Id of the environment with these parameters, or the base environment's when there is none."""
+    return next((name for name, known in LADDER.items() if known.parameters == world.parameters), ENVIRONMENT_ID)

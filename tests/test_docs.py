@@ -35,6 +35,7 @@ def test_links_lead_somewhere(page):
 def test_generated_pages_are_what_their_commands_write(tmp_path):
     for page, *command in (
         ("docs/calibration.md", "calibrate"),
+        ("docs/sensitivity.md", "sensitivity"),
         ("docs/references.md", "references", "--members", "50000"),
     ):
         script = "import sys; from frl_env.cli import main; main()"

@@ -8,7 +8,7 @@ from jaxtyping import Float64
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
-from frl_env.parameters import NEED_NAMES, RACES, TIERS, Parameters, preset
+from frl_env.parameters import AGE_BANDS, NEED_NAMES, RACES, TIERS, Parameters, preset
 from frl_env.population import Members
 from frl_env.references import NoProgram, ObservationPolicy, Policy
 from frl_env.rollout import HORIZON, Returns, rollout
@@ -16,6 +16,7 @@ from frl_env.state import Outcome, State, need_flags
 
 CHRONIC = ("HYPERTENSION", "DIABETES", "ASTHMA_COPD", "DEPRESSION", "MENTAL_HEALTH")
 SOCIAL = ("FOOD_INSECURITY", "HOUSING_INSECURITY", "TRANSPORTATION", "FINANCIAL", "EMPLOYMENT")
+SMS, VIDEO = (MEDICAID_ACTIONS["modality"].levels.index(name) for name in ("SMS_TEXT", "VIDEO_VISIT"))
 RESTED = 0.05
 """Fatigue below which a member counts as rested."""
 
@@ -32,6 +33,8 @@ class Diary:
     paid: list[np.ndarray] = field(default_factory=list)
     encounters: list[np.ndarray] = field(default_factory=list)
     reached: list[np.ndarray] = field(default_factory=list)
+    matched: int = 0
+    tried: np.ndarray = field(default_factory=lambda: np.zeros(len(MEDICAID_ACTIONS["modality"])))
     attempts: np.ndarray = field(default_factory=lambda: np.zeros((len(MEDICAID_ACTIONS["modality"]), 2)))
 
     def record(
@@ -46,6 +49,8 @@ class Diary:
         self.paid.append(after.paid[-1])
         self.encounters.append(after.encounters)
         self.reached.append(outcome.reached)
+        self.tried += np.bincount(levels[outcome.attempted, 0], minlength=len(self.tried))
+        self.matched += int(outcome.matched.sum())
         rested = outcome.attempted & (before.fatigue < RESTED)
         for column, flags in enumerate((rested, rested & outcome.reached)):
             self.attempts[:, column] += np.bincount(levels[flags, 0], minlength=len(self.attempts))
@@ -111,6 +116,8 @@ def _use(diary: Diary) -> dict[str, float]:
         "ed_shape": mean**2 / (year.var() - mean),
         "any_ed": (year > 0).mean(),
         "three_ed": (year >= 3).mean(),
+        "six_ed": (year >= 6).mean(),
+        "frequent_odds": _frequent_odds(ed),
         "three_ed_share": year[year >= 3].sum() / year.sum(),
         "ten_ed_share": year[year >= 10].sum() / year.sum(),
         "ed_revisit_14": _return(diary.ed, 2),
@@ -168,7 +175,28 @@ def _people(diary: Diary) -> dict[str, float]:
         "hypertension": column("HYPERTENSION").mean(),
         "diabetes": column("DIABETES").mean(),
         "lung": column("ASTHMA_COPD").mean(),
+        "depression": column("DEPRESSION").mean(),
+        "transport": column("TRANSPORTATION", is_open).mean(),
+        "housing": column("HOUSING_INSECURITY", is_open).mean(),
+        "black_to_all": rate("BLACK") / (ed.sum() / active.sum()),
+        "video_black": _reach_of(members, VIDEO, members.race, "BLACK")
+        / _reach_of(members, VIDEO, members.race, "WHITE"),
+        "sms_black": _reach_of(members, SMS, members.race, "BLACK") / _reach_of(members, SMS, members.race, "WHITE"),
+        "video_young": members.reach[members.age_band == 0, VIDEO].mean()
+        / members.reach[members.age_band == len(AGE_BANDS) - 1, VIDEO].mean(),
     }
+
+
+def _reach_of(members: Members, modality: int, group: np.ndarray, race: str) -> float:
+    return float(members.reach[group == RACES.index(race), modality].mean())
+
+
+def _frequent_odds(ed: np.ndarray) -> float:
+    """Odds ratio of a revisit within two weeks, members with 3 or more visits in the year against the others."""
+    frequent = ed.sum(axis=0) >= 3
+    shares = [_return(list(ed[:, group]), 2) for group in (frequent, ~frequent)]
+    odds = [share / (1 - share) for share in shares]
+    return odds[0] / odds[1]
 
 
 def _reach(diary: Diary) -> dict[str, float]:
@@ -176,7 +204,12 @@ def _reach(diary: Diary) -> dict[str, float]:
     names = ("none", "phone", "sms", "video", "home", "ehr")
     reached, encounters = np.asarray(diary.reached), np.asarray(diary.encounters)
     later = np.stack([encounters[k : HORIZON - 4 + k] for k in range(1, 5)]).sum(axis=0)
+    tried = diary.tried
     return {f"reach_{name}": rates[i] for i, name in enumerate(names) if i} | {
+        "attempts": tried.sum() / reached.shape[1],
+        "home_attempts": tried[names.index("home")] / reached.shape[1],
+        "distant_share": (tried[names.index("phone")] + tried[names.index("sms")]) / tried.sum(),
+        "matched_share": diary.matched / reached.sum(),
         "engaged": (reached.sum(axis=0) >= 2).mean(),
         "silent_30": (later[reached[:-4]] == 0).mean(),
     }

@@ -59,7 +59,8 @@ def markdown(verdicts: list[Verdict], measured: Mapping[str, float], *, command:
             f"| {show(verdict.simulated)} | {'met' if verdict.met else '**missed**'} | {anchor.certainty} | {source} |"
         )
     lines += ["", "## Measured, not tested", "", "| figure | simulated | why it is not an anchor |", "|---|---|---|"]
-    lines += [f"| {published} | {show(measured[key])} | {reason} |" for published, reason, key in NOT_TESTED]
+    for published, reason, key in NOT_TESTED:
+        lines.append(f"| {published} | {'-' if key is None else show(measured[key])} | {reason} |")
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,14 @@
 
 from frl_env.datasets.collect import Episodes, collect, generate_synthetic_data
 from frl_env.datasets.recipes import RECIPES, Recipe, recipe
-from frl_env.datasets.store import build_dataset, check_dataset, dataset_place, dataset_state, ensure_dataset
+from frl_env.datasets.store import (
+    build_dataset,
+    check_dataset,
+    dataset_place,
+    dataset_state,
+    delete_dataset,
+    ensure_dataset,
+)
 
 __all__ = [
     "RECIPES",
@@ -13,6 +20,7 @@ __all__ = [
     "collect",
     "dataset_place",
     "dataset_state",
+    "delete_dataset",
     "ensure_dataset",
     "generate_synthetic_data",
     "recipe",

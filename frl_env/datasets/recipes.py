@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_dataset import parse_dataset_id
 
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import check_whole, unknown_name
 from frl_env.parameters import VERSION, Parameters
-from frl_env.rollout import HORIZON
+from frl_env.rollout import HORIZON, LONGEST
 from frl_env.worlds import BASE, LADDER, World, environment_id
 
 
@@ -39,11 +39,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Checks sizes and names."""
-        if self.members < 1 or self.shard < 1:
-            raise UserError(
-                f"dataset {self.dataset_id!r} needs at least 1 member, and 1 a shard, "
-                f"not {self.members} and {self.shard}"
-            )
+        ranges = {"members": (1, 10**8), "shard": (1, 10**6), "seed": (0, 2**63), "horizon": (1, LONGEST)}
+        for name, (low, high) in ranges.items():
+            check_whole(f"dataset {self.dataset_id!r}: {name}", getattr(self, name), low=low, high=high)
         parse_dataset_id(self.dataset_id)
 
     @property

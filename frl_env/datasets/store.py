@@ -116,6 +116,21 @@ def check_dataset(dataset_id: str) -> None:
         raise _unknown(dataset_id)
 
 
+def delete_dataset(dataset_id: str) -> None:
+    """Deletes a dataset, or what an unfinished build of it left, from the local store.
+
+    Raises:
+        UserError: If there is neither.
+    """
+    place = dataset_place(dataset_id)
+    unfinished = list(place.parent.glob(f".{place.name}.building-*"))
+    if not unfinished and dataset_id not in minari.list_local_datasets():
+        raise UserError(f"dataset {dataset_id!r} is not in the local store; 'frl list' shows what can be built")
+    for folder in (*unfinished, place):
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
 def dataset_state(made: Recipe) -> str:
     """Whether the store holds the dataset: "missing", "current", or "stale" (another recipe or version)."""
     folder = dataset_place(made.dataset_id)
@@ -169,12 +184,12 @@ def _write(made: Recipe, progress: Progress) -> None:
             place.rename(retired)
         building.rename(place)
         shutil.rmtree(retired, ignore_errors=True)
-    except KeyboardInterrupt:
-        if not any(building.glob("shard-*.hdf5")):
-            shutil.rmtree(building, ignore_errors=True)
-        raise
     except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
+        # Whole shards stay for the next try (`frl delete` drops them), and nothing else does.
+        shutil.rmtree(building / "data", ignore_errors=True)
+        (building / "joined.hdf5").unlink(missing_ok=True)
+        if len(made.shards) == 1 or not any(building.glob("shard-*.hdf5")):
+            shutil.rmtree(building, ignore_errors=True)
         raise
 
 
@@ -184,7 +199,8 @@ def _write_episodes(made: Recipe, building: Path, progress: Progress) -> tuple[s
     for number, members in enumerate(made.shards):
         file = building / f"shard-{number:04d}.hdf5"
         if not file.exists():
-            seed = made.seed if len(made.shards) == 1 else (made.seed, number)
+            # A pair that ends in 0 would be the plain seed again: shards count from 1.
+            seed = made.seed if len(made.shards) == 1 else (made.seed, number + 1)
             episodes = collect(made.parameters, members=members, seed=seed, horizon=made.horizon)
             write_shard(
                 file,

@@ -62,13 +62,23 @@ def test_draws_follow_the_propensities():
     assert 0.85 < (z**2).mean() < 1.15
 
 
-def test_the_team_acts_on_what_records_do_not_show_unless_the_dial_is_off():
-    for insight, hidden in ((1.0, True), (0.0, False)):
-        members, state, behaviour, _ = _situation(preset(insight=insight))
-        sicker = type(members)(**(vars(members) | {"tier": np.full_like(members.tier, 3)}))
-        base = behaviour.team_probabilities(members, state).contact
-        changed = behaviour.team_probabilities(sicker, state).contact
-        assert (np.abs(base - changed).max() > 0.01) == hidden
+def test_with_both_dials_off_the_team_acts_on_the_observations_alone():
+    for dials, hidden in (({}, True), ({"insight": 0.0, "goal_insight": 0.0}, False)):
+        members, state, behaviour, rng = _situation(preset(**dials))
+        shuffle = rng.permutation(len(members))
+        others = replace(
+            members, tier=members.tier[shuffle], race=members.race[shuffle], age_band=members.age_band[shuffle],
+            gender=members.gender[shuffle],
+        )  # fmt: skip
+        # Weeks since an event beyond last week are not observed either.
+        longer = np.where(state.since_ip == 1, 1, 2 + rng.integers(0, 3, len(members))).astype(np.int8)
+        later = replace(state, needs=state.needs[shuffle], acuity=state.acuity[shuffle], since_ip=longer,
+                        week=state.week + np.int16(9))  # fmt: skip
+        base = behaviour.team_probabilities(members, state)
+        changed = behaviour.team_probabilities(others, later)
+        for name in ("contact", "modality", "goal", "urgent"):
+            differs = not np.allclose(getattr(base, name), getattr(changed, name), rtol=0, atol=1e-12)
+            assert differs == hidden, (name, dials)
 
 
 def test_an_invalid_action_has_propensity_zero():
@@ -94,7 +104,7 @@ def test_an_observation_policy_is_given_observations_only():
 
 
 def test_dials_out_of_range_are_refused():
-    with pytest.raises(UserError, match=r"insight must lie in 0\.\.1"):
+    with pytest.raises(UserError, match=r"insight must be a number in 0\.\.1"):
         preset(insight=1.5)
     with pytest.raises(UserError, match="unknown effect preset 'rtc'; did you mean rct"):
         preset("rtc")

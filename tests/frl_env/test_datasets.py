@@ -14,7 +14,7 @@ import pytest
 
 from frl_env import UserError, World, build_dataset, generate_synthetic_data
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.datasets import RECIPES, Recipe, collect, dataset_state, ensure_dataset, store
+from frl_env.datasets import RECIPES, Recipe, collect, dataset_state, delete_dataset, ensure_dataset, store
 
 
 def _files(folder: Path) -> dict[str, str]:
@@ -124,7 +124,7 @@ def test_errors_name_the_way_out(tiny_dataset, tiny_recipe, monkeypatch):
         ensure_dataset("someone/else-v0")
     with pytest.raises(UserError, match="exists already; add --force"):
         build_dataset(tiny_recipe)
-    with pytest.raises(UserError, match="at least 1 member"):
+    with pytest.raises(UserError, match="members must be a whole number in 1"):
         Recipe(dataset_id="a/b-v0", description="", members=0, seed=0)
     changed = Recipe(**(vars(tiny_recipe) | {"seed": 4}))
     assert dataset_state(tiny_recipe) == "current"
@@ -192,7 +192,7 @@ def test_an_interrupted_large_build_goes_on_where_it_was(empty_store, tiny_recip
         build_dataset(made, progress=stop_in_the_third_shard)
     assert minari.list_local_datasets() == {}
     kept = sorted(p.name for p in (empty_store / "tests").glob(".*building*/*"))
-    assert kept == ["data", "shard-0000.hdf5", "shard-0001.hdf5"]
+    assert kept == ["shard-0000.hdf5", "shard-0001.hdf5"]
     simulated = []
     original = store.collect
     monkeypatch.setattr(store, "collect", lambda *a, **k: simulated.append(k["members"]) or original(*a, **k))
@@ -217,19 +217,30 @@ def test_shards_of_another_recipe_are_not_taken_over(empty_store, tiny_recipe, m
     other = _shards({"seed": 77}, tiny_recipe)
     build_dataset(other)
     assert not list((empty_store / "tests").glob(".*building*"))
-    first = collect(other.parameters, members=25, seed=(77, 0), horizon=12)
+    first = collect(other.parameters, members=25, seed=(77, 1), horizon=12)
     np.testing.assert_array_equal(next(iter(minari.load_dataset("tests/shards-v0").iterate_episodes())).rewards,
                                   first.rewards[0, : first.lengths[0]])  # fmt: skip
 
 
-def test_a_full_disk_leaves_nothing_of_a_large_build(empty_store, tiny_recipe):
+def test_a_full_disk_leaves_whole_shards_and_nothing_else(empty_store, tiny_recipe):
     def stop(what, done, total):
         if done > 30:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(UserError, match="No space left on device"):
         build_dataset(_shards({}, tiny_recipe), progress=stop)
+    assert [Path(name).name for name in _files(empty_store)] == ["shard-0000.hdf5"]
+    delete_dataset("tests/shards-v0")
     assert not _files(empty_store)
+    with pytest.raises(UserError, match="is not in the local store"):
+        delete_dataset("tests/shards-v0")
+
+
+def test_the_first_shard_is_no_other_dataset(tiny_recipe):
+    """A seed and the pair of that seed and 0 are the same to NumPy: shards must not use it."""
+    alone = collect(tiny_recipe.parameters, members=25, seed=tiny_recipe.seed, horizon=3)
+    shard = collect(tiny_recipe.parameters, members=25, seed=(tiny_recipe.seed, 1), horizon=3)
+    assert not np.array_equal(alone.observations, shard.observations)
 
 
 def test_screened_datasets_hold_the_same_weeks_with_more_recorded(empty_store, tiny_recipe, monkeypatch):

@@ -166,7 +166,9 @@ def test_same_seed_same_bytes_and_no_global_randomness():
 
 
 def test_every_parameter_says_where_it_comes_from():
+    assert {f"needs.{need.goal}.ed" for need in NEEDS} <= {row["name"] for row in provenance(WORLD)}
     for world in PRESETS.values():
         for row in provenance(world):
             assert row["unit"], row["name"]
+            assert row["source"], row["name"]
             assert row["certainty"] in "HMDA", row["name"]

@@ -148,5 +148,15 @@ def test_bad_input_is_refused():
             env.step(np.asarray(action))
     with pytest.raises(UserError, match="unknown effect preset"):
         MedicaidCareEnv(effects="strong")
-    with pytest.raises(UserError, match="at least 1 week"):
+    nan = float("nan")
+    for name, value in (
+        ("strength", "2"), ("strength", float("inf")), ("insight", nan), ("screening", -0.1), ("exploration", True),
+        ("horizon", nan), ("horizon", 2.5), ("horizon", None), ("horizon", 10**6), ("effects", ["rct"]),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match="unknown effect preset" if name == "effects" else name):
+            MedicaidCareEnv(**{name: value})
+    for action in ([[1, 2], [3]], [np.inf] * 4, ["a"] * 4, None):
+        with pytest.raises(UserError):
+            env.step(action)
+    with pytest.raises(UserError, match=r"horizon must be a whole number in 1\.\.5,200, not 0"):
         MedicaidCareEnv(horizon=0)

@@ -1,18 +1,23 @@
 """The reference policies, the search among policies on the observations, and the stored figures."""
 
-from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from frl_env import World, reference_returns
+from frl_env import UserError, World, reference_returns
+from frl_env.dynamics import enter
 from frl_env.parameters import VERSION
 from frl_env.policy_search import LinearPolicy, best_observation_only, features, search
+from frl_env.population import draw_members
 from frl_env.reference_returns import ladder_check, measure_references, reference_policies, reference_scores
 from frl_env.references import NoProgram
 from frl_env.rollout import rollout, standard_error
 from frl_env.state import observe
 from frl_env.worlds import LADDER
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_order_holds_with_five_standard_errors_in_the_stored_figures():
@@ -25,7 +30,16 @@ def test_the_order_holds_with_five_standard_errors_in_the_stored_figures():
         assert rows["oracle"]["members"] >= 50_000
     gap = rows["best_observation_only"]["above_behaviour"] / rows["oracle"]["above_behaviour"]
     assert gap > 1 / 3
-    assert "standard errors" in ladder_check(rows)
+    assert "Every step" in ladder_check(rows)
+    assert "does not hold" in ladder_check(
+        reference_scores(LADDER["frl/MedicaidCareProgram-v0"], horizon=52, members=0)
+    )
+
+
+def test_the_page_is_what_the_stored_figures_say():
+    stored = reference_returns._stored()
+    page = reference_returns.markdown(stored["worlds"], members=stored["members"], command=stored["command"])
+    assert (ROOT / "docs/references.md").read_text() == page
 
 
 def test_the_stored_figures_are_those_of_this_code():
@@ -63,20 +77,26 @@ def test_stronger_effects_give_the_oracle_a_larger_gap():
 
 
 def test_policies_for_observations_see_nothing_else():
+    """Everything latent changed, everything recorded kept: they decide the same."""
     world = World(screening=1.0)
+    rng = np.random.default_rng(4)
+    members = draw_members(rng, 300, world.parameters)
+    state = enter(members, rng, world.parameters)
+    shuffle = rng.permutation(300)
+    others = replace(
+        members, tier=members.tier[shuffle], race=members.race[shuffle], reach=members.reach[shuffle],
+        age_band=members.age_band[shuffle], ed_base=members.ed_base[shuffle],
+    )  # fmt: skip
+    hidden = replace(state, needs=state.needs[shuffle], acuity=state.acuity[shuffle], since_ip=state.since_ip[shuffle],
+                     fatigue=state.fatigue + 1, week=state.week + np.int16(9))  # fmt: skip
     policies = reference_policies(world)
-    seen = defaultdict(list)
-
-    def record(week, members, before, levels, after, outcome):
-        seen["observations"].append(observe(before, screening=True))
-        seen["levels"].append(levels)
-
-    for name in ("heuristic", "best_observation_only"):
-        seen.clear()
-        rollout(policies[name], world.parameters, members=50, seed=1, horizon=6, record=record)
-        own = np.random.default_rng(np.random.SeedSequence(1).spawn(3)[2])
-        for observations, levels in zip(seen["observations"], seen["levels"], strict=True):
-            np.testing.assert_array_equal(policies[name].decide(observations, own), levels)
+    for name in ("heuristic", "best_observation_only", "random", "no_program"):
+        one, two = (
+            policies[name].act(who, when, np.random.default_rng(1))
+            for who, when in ((members, state), (others, hidden))
+        )
+        np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(policies["oracle"].act(members, state, rng), policies["oracle"].act(others, hidden, rng))
 
 
 def test_the_score_gradient_is_the_gradient_of_the_log_probability():
@@ -122,10 +142,15 @@ def test_the_score_gradient_is_the_gradient_of_the_log_probability():
 def test_search_finds_something_better_than_where_it_starts():
     world = World(strength=2.0)
     found = search(world.parameters, members=1_500, updates=15, learning_rate=0.3)
-    start = search(world.parameters, members=100, updates=1, learning_rate=1e-9)
+    start = LinearPolicy({name: np.zeros_like(value) for name, value in found.weights.items()})
+    start.weights["contact"][0] = -1.5
     better, first = (rollout(p, world.parameters, members=6_000, seed=8).value for p in (found, start))
     assert (better - first).mean() > 3 * standard_error(better - first)
     again = LinearPolicy.from_json(found.to_json())
     values = rollout(again, world.parameters, members=500, seed=1).value
     assert np.isfinite(values).all()
+    one = search(world.parameters, members=50, updates=1)
+    assert any(weights.any() for weights in one.weights.values()), "even one update is averaged"
+    with pytest.raises(UserError, match="updates must be a whole number"):
+        search(world.parameters, updates=0)
     assert best_observation_only(world) is None, "none was searched for at this strength"
