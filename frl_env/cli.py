@@ -16,7 +16,7 @@ from frl_env import policy_search, reference_returns
 from frl_env.calibration import judge, markdown, measure
 from frl_env.calibration.report import show as show_number
 from frl_env.calibration.sensitivity import sweep, sweep_markdown
-from frl_env.datasets import RECIPES, build_dataset, dataset_state, delete_dataset, ensure_dataset
+from frl_env.datasets import RECIPES, build_dataset, dataset_state, delete_dataset, ensure_dataset, stored_parts
 from frl_env.errors import UserError
 from frl_env.worlds import LADDER, World
 
@@ -74,6 +74,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     """Deletes a dataset, or what an unfinished build of it left, from the local store."""
+    stored_parts(dataset_id)
     if not yes and not typer.confirm(f"delete {dataset_id}?"):
         return
     delete_dataset(dataset_id)

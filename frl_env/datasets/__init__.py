@@ -9,6 +9,7 @@ from frl_env.datasets.store import (
     dataset_state,
     delete_dataset,
     ensure_dataset,
+    stored_parts,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "ensure_dataset",
     "generate_synthetic_data",
     "recipe",
+    "stored_parts",
 ]

@@ -122,13 +122,21 @@ def delete_dataset(dataset_id: str) -> None:
     Raises:
         UserError: If there is neither.
     """
+    for folder in stored_parts(dataset_id):
+        shutil.rmtree(folder)
+
+
+def stored_parts(dataset_id: str) -> list[Path]:
+    """Folders of a dataset and of unfinished builds of it.
+
+    Raises:
+        UserError: If there are none.
+    """
     place = dataset_place(dataset_id)
-    unfinished = list(place.parent.glob(f".{place.name}.building-*"))
-    if not unfinished and dataset_id not in minari.list_local_datasets():
+    parts = list(place.parent.glob(f".{place.name}.building-*")) + ([place] if (place / "data").exists() else [])
+    if not parts:
         raise UserError(f"dataset {dataset_id!r} is not in the local store; 'frl list' shows what can be built")
-    for folder in (*unfinished, place):
-        if folder.exists():
-            shutil.rmtree(folder)
+    return parts
 
 
 def dataset_state(made: Recipe) -> str:
