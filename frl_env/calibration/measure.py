@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -263,7 +262,7 @@ class _TeamWithoutHomeVisits:
 
 def _return(events: list[np.ndarray], weeks: int) -> float:
     """Share of weeks with an event that are followed by another within so many weeks."""
-    happened: Any = np.asarray(events) > 0
+    happened = np.stack(events) > 0
     index = happened[:-weeks]
     later = np.stack([happened[k : len(happened) - weeks + k] for k in range(1, weeks + 1)]).any(axis=0)
     return float(later[index].mean())
