@@ -264,7 +264,7 @@ def _return(events: list[np.ndarray], weeks: int) -> float:
     """Share of weeks with an event that are followed by another within so many weeks."""
     happened = np.stack(events) > 0
     index = happened[:-weeks]
-    later = np.stack([happened[k : len(happened) - weeks + k] for k in range(1, weeks + 1)]).any(axis=0)
+    later = np.any([happened[k : len(happened) - weeks + k] for k in range(1, weeks + 1)], axis=0)
     return float(later[index].mean())
 
 
