@@ -20,7 +20,6 @@ import torch
 from d3rlpy.algos.qlearning.base import QLearningAlgoBase
 from d3rlpy.base import LearnableConfig, register_learnable
 from d3rlpy.constants import ActionSpace as ActionKind
-from d3rlpy.optimizers import AdamFactory, AdamWFactory
 from d3rlpy.preprocessing import StandardObservationScaler
 
 from frl_algos.implementation import FactoredAWRImpl, create_modules
@@ -34,16 +33,15 @@ POSITIVE = (
     "learning_rate",
     "critic_learning_rate",
     "embedding_size",
-    "joint_size",
     "hidden_size",
-    "critic_joint_size",
+    "critic_embedding_size",
     "critic_hidden_size",
     "n_critics",
     "temperature",
     "max_weight",
 )
 
-STANDARDISE_ROWS = 20_000
+STANDARDISE_ROWS = 4_000
 """Rows of the dataset, drawn once, over which the advantage is standardised."""
 
 
@@ -58,10 +56,9 @@ class FactoredAWRConfig(LearnableConfig):
         learning_rate: Of the cloned policy and the values.
         critic_learning_rate: Of the advantage and response models; small, as their signal is weak.
         critic_weight_decay: Decoupled weight decay of the same.
-        embedding_size: Length of the level embeddings.
-        joint_size: Length of the joint-action embeddings of the policy.
+        embedding_size: Length of the policy's level embeddings.
         hidden_size: Units of the policy's and the values' state encoders.
-        critic_joint_size, critic_hidden_size: The same for the advantage and response models.
+        critic_embedding_size, critic_hidden_size: The same for the advantage and response models.
         n_critics: Advantage models, each trained on its own bootstrap sample of episodes.
         pessimism: The advantage used is their mean minus this many of their standard deviations.
         td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k.
@@ -78,12 +75,11 @@ class FactoredAWRConfig(LearnableConfig):
     batch_size: int = 512
     gamma: float = 0.99
     learning_rate: float = 1e-3
-    critic_learning_rate: float = 1e-4
+    critic_learning_rate: float = 3e-5
     critic_weight_decay: float = 0.1
     embedding_size: int = 32
-    joint_size: int = 64
     hidden_size: int = 128
-    critic_joint_size: int = 16
+    critic_embedding_size: int = 32
     critic_hidden_size: int = 32
     n_critics: int = 5
     pessimism: float = 1.0
@@ -162,8 +158,6 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             observation_size=int(observation_shape[0]),
             space=space,
             config=config,
-            optim_factory=AdamFactory(),
-            critic_optim_factory=AdamWFactory(weight_decay=config.critic_weight_decay),
             device=self._device,
         )
         self._impl = FactoredAWRImpl(

@@ -8,25 +8,10 @@ from torch import Tensor
 Metrics = dict[str, Tensor]
 
 
-def cloning_loss(
-    log_probabilities: Float[Tensor, "batch valid"], actions: Int[Tensor, "batch"]
-) -> tuple[Float[Tensor, ""], Metrics]:
-    """Negative log-likelihood of the logged actions.
-
-    Args:
-        log_probabilities: Normalised over valid joint actions.
-        actions: Position of the logged action among the valid ones.
-    """
-    loss = F.nll_loss(log_probabilities, actions)
+def cloning_loss(log_likelihood: Float[Tensor, "batch"]) -> tuple[Float[Tensor, ""], Metrics]:
+    """Negative log-likelihood of the logged actions."""
+    loss = -log_likelihood.mean()
     return loss, {"clone_loss": loss.detach()}
-
-
-def value_loss(
-    values: Float[Tensor, "batch"], returns: Float[Tensor, "batch"], name: str = "value"
-) -> tuple[Float[Tensor, ""], Metrics]:
-    """Squared error of predicted returns."""
-    loss = F.mse_loss(values, returns)
-    return loss, {f"{name}_loss": loss.detach()}
 
 
 def centred_advantage_loss(
@@ -64,7 +49,6 @@ def response_loss(
 
 def response_effect_loss(
     effects: Float[Tensor, "critic attempt"],
-    baselines: Float[Tensor, "attempt"],
     responses: Float[Tensor, "attempt"],
     chances: Float[Tensor, "attempt"],
     residuals: Float[Tensor, "attempt"],
@@ -77,20 +61,18 @@ def response_effect_loss(
 
     Args:
         effects: Effect of a response to the logged action, of each critic.
-        baselines: Expected residual of an attempt in this state.
         responses: 1 where the attempt got a response.
         chances: Predicted probability of a response, without gradient.
-        residuals: Return minus value, without gradient.
+        residuals: Return minus what the histories of attempts predict, without gradient.
         weights: Bootstrap weights.
     """
-    errors = weights * (baselines + (responses - chances) * effects - residuals) ** 2
+    errors = weights * ((responses - chances) * effects - residuals) ** 2
     loss = errors.sum() / max(errors.shape[1], 1)
     return loss, {"advantage_loss": loss.detach()}
 
 
 def weighted_regression_loss(
-    log_probabilities: Float[Tensor, "batch valid"],
-    actions: Int[Tensor, "batch"],
+    log_likelihood: Float[Tensor, "batch"],
     advantages: Float[Tensor, "batch"],
     *,
     temperature: float,
@@ -99,15 +81,13 @@ def weighted_regression_loss(
     """Advantage-weighted regression (Peng et al., 2019): log-likelihood weighted by exp(advantage / temperature).
 
     Args:
-        log_probabilities: Normalised over valid joint actions.
-        actions: Position of the logged action among the valid ones.
+        log_likelihood: Of the logged actions under the actor.
         advantages: Standardised over the whole dataset, without gradient.
         temperature: Smaller follows the advantage more.
         max_weight: Weights are clipped here.
     """
     weights = torch.exp((advantages / temperature).clamp(max=float(torch.tensor(max_weight).log())))
-    chosen = log_probabilities.gather(1, actions[:, None]).squeeze(1)
-    loss = -(weights * chosen).mean()
+    loss = -(weights * log_likelihood).mean()
     return loss, {"actor_loss": loss.detach()} | weight_metrics(weights, max_weight)
 
 

@@ -1,88 +1,113 @@
 """Networks over joint actions: factored embeddings, and scores for every joint action at once.
 
-The embedding of joint action a = (a_1, ..., a_K) is a learned projection of its level embeddings E_f and of their
-pairwise products,
+The embedding of joint action a = (a_1, ..., a_K) is the sum of its level embeddings and the sum of their products,
 
-    e(a) = W [ E_1[a_1], ..., E_K[a_K], E_1[a_1] * E_2[a_2], ..., E_{K-1}[a_{K-1}] * E_K[a_K] ]
+    e(a) = [ sum_f E_f[a_f] / sqrt(K),   sum_{f < g} E_f[a_f] * E_g[a_g] / sqrt(K (K - 1) / 2) ]
 
-and its score in state s is <q(s), e(a)>. The unary terms pool evidence across all joint actions that share a level;
-the products keep the dependence between factors. Embedding all joint actions costs the same for any batch, and
-scoring them is one matrix product, so exact normalisation over all valid joint actions is cheap.
+and its score in state s is <q(s), e(a)>: a factorisation machine (Rendle, 2010) whose weights depend on the state. The
+sums pool evidence across all joint actions that share a level; the products keep the dependence between factors. The
+sum of products is half the square of the sum less the sum of squares, so embedding all joint actions takes two small
+matrix products, and scoring them one more: exact normalisation over all valid joint actions is cheap.
+
+An ensemble is several such networks, independent in every weight, side by side in the same tensors: `Linear` and the
+embeddings have a first axis `copy`.
 """
 
+import math
 from collections.abc import Sequence
-from itertools import combinations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+
+class Linear(nn.Module):
+    """A linear layer in several copies, each with weights of its own, started as `torch.nn.Linear` starts.
+
+    Args:
+        copies: How many.
+        inputs, outputs: Sizes.
+    """
+
+    def __init__(self, copies: int, inputs: int, outputs: int) -> None:
+        """Draws the weights."""
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(copies, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(copies, 1, outputs).uniform_(-bound, bound))
+
+    def forward(self, x: Float[Tensor, "copy batch input"]) -> Float[Tensor, "copy batch output"]:
+        """Each copy on its own inputs; one set of inputs (`copy` 1) serves all."""
+        return torch.baddbmm(self.bias, x.expand(len(self.weight), -1, -1), self.weight)
 
 
 class StateEncoder(nn.Module):
     """Two hidden layers over scaled observations and their signed logarithm, which tames heavy tails."""
 
-    def __init__(self, observation_size: int, hidden_size: int) -> None:
+    def __init__(self, observation_size: int, hidden_size: int, copies: int = 1) -> None:
         """Sets up two layers of `hidden_size` units."""
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(2 * observation_size, hidden_size),
-            nn.ReLU(),
-            nn.Linear(hidden_size, hidden_size),
-            nn.ReLU(),
-        )
+        self.first = Linear(copies, 2 * observation_size, hidden_size)
+        self.second = Linear(copies, hidden_size, hidden_size)
 
-    def forward(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch hidden"]:
+    def forward(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "copy batch hidden"]:
         """Hidden features of each observation."""
         squashed = torch.sign(observations) * torch.log1p(observations.abs())
-        return self.layers(torch.cat([observations, squashed], dim=1))
+        x = torch.cat([observations, squashed], dim=1)[None]
+        return torch.relu(self.second(torch.relu(self.first(x))))
 
 
 class ActionEncoder(nn.Module):
     """A learned embedding for every level of every factor, and from them one for every joint action.
 
-    `levels` and `joints` hold the levels and joint index of each embedded action.
+    `joints` holds the joint index of each embedded action.
 
     Args:
         nvec: Number of levels of each factor.
         valid_joints: Joint indices (C order) of the actions to embed, in the order wanted.
-        embedding_size: Length of the level embeddings.
-        joint_size: Length of the joint embeddings.
+        embedding_size: Length of the level embeddings; the joint ones are twice as long.
+        copies: How many, each with embeddings of its own.
     """
 
-    levels: Tensor
     joints: Tensor
+    incidence: Tensor
 
     def __init__(
-        self, nvec: Sequence[int], valid_joints: Int[Tensor, "valid"], *, embedding_size: int, joint_size: int
+        self, nvec: Sequence[int], valid_joints: Int[Tensor, "valid"], *, embedding_size: int, copies: int = 1
     ) -> None:
-        """One table a factor, drawn from a standard normal."""
+        """Draws the level embeddings from a standard normal."""
         super().__init__()
         self.nvec = tuple(int(n) for n in nvec)
-        self.tables = nn.ModuleList([nn.Embedding(n, embedding_size) for n in self.nvec])
-        self.pairs = list(combinations(range(len(self.nvec)), 2))
-        self.project = nn.Linear((len(self.nvec) + len(self.pairs)) * embedding_size, joint_size)
+        self.tables = nn.Parameter(torch.randn(copies, sum(self.nvec), embedding_size))
         levels = torch.stack(torch.unravel_index(valid_joints, self.nvec), dim=1)
-        self.register_buffer("levels", levels, persistent=False)
+        first_row = torch.tensor([0, *self.nvec[:-1]]).cumsum(dim=0)
+        incidence = torch.zeros(len(valid_joints), sum(self.nvec)).scatter_(1, levels + first_row, 1.0)
         self.register_buffer("joints", valid_joints.clone(), persistent=False)
+        self.register_buffer("incidence", incidence, persistent=False)
 
-    def forward(self, actions: Int[Tensor, "n"] | None = None) -> Float[Tensor, "n joint_embedding"]:
+    def forward(self, actions: Int[Tensor, "n"] | None = None) -> Float[Tensor, "copy n joint_embedding"]:
         """Embeddings of the given valid joint actions, by position; of all when None."""
-        chosen = self.levels if actions is None else self.levels[actions]
-        levels = [table(chosen[:, factor]) for factor, table in enumerate(self.tables)]
-        products = [levels[first] * levels[second] for first, second in self.pairs]
-        return self.project(torch.cat([*levels, *products], dim=1))
+        chosen = self.incidence if actions is None else self.incidence[actions]
+        factors = len(self.nvec)
+        total = chosen @ self.tables
+        if factors == 1:
+            return torch.cat([total, torch.zeros_like(total)], dim=2)
+        products = (total**2 - chosen @ self.tables**2) / 2
+        pairs = factors * (factors - 1) / 2
+        return torch.cat([total / math.sqrt(factors), products / math.sqrt(pairs)], dim=2)
 
 
 class JointScores(nn.Module):
-    """A score for each valid joint action in each state.
+    """A score for each valid joint action in each state, by each copy of an ensemble.
 
     Args:
         observation_size: Number of observed numbers.
         nvec: Number of levels of each factor.
         valid_joints: Joint indices (C order) of the valid actions; scores come in this order.
         hidden_size: Units of the state encoder.
-        embedding_size: Length of the level embeddings.
-        joint_size: Length of the joint embeddings, the rank of the score matrix.
+        embedding_size: Length of the level embeddings; twice that is the rank of the score matrix.
+        copies: Size of the ensemble.
     """
 
     def __init__(
@@ -93,36 +118,87 @@ class JointScores(nn.Module):
         *,
         hidden_size: int,
         embedding_size: int,
-        joint_size: int,
+        copies: int = 1,
     ) -> None:
         """Starts with scores close to zero: uniform over valid actions."""
         super().__init__()
-        self.state_encoder = StateEncoder(observation_size, hidden_size)
-        self.action_encoder = ActionEncoder(nvec, valid_joints, embedding_size=embedding_size, joint_size=joint_size)
-        self.query = nn.Linear(hidden_size, joint_size)
+        self.state_encoder = StateEncoder(observation_size, hidden_size, copies)
+        self.action_encoder = ActionEncoder(nvec, valid_joints, embedding_size=embedding_size, copies=copies)
+        self.query = Linear(copies, hidden_size, 2 * embedding_size)
         nn.init.normal_(self.query.weight, std=1e-2 / hidden_size**0.5)
         nn.init.normal_(self.query.bias, std=1e-2)
 
-    def forward(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch valid"]:
-        """Scores of the valid joint actions."""
-        return self.query(self.state_encoder(observations)) @ self.action_encoder().T
+    def forward(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "copy batch valid"]:
+        """Scores of the valid joint actions, by each copy."""
+        return self.query(self.state_encoder(observations)) @ self.action_encoder().transpose(1, 2)
 
     def of_logged(
         self, observations: Float[Tensor, "batch observation"], actions: Int[Tensor, "batch"]
-    ) -> Float[Tensor, "batch"]:
-        """Scores of one action a state, given by its position among the valid ones."""
-        return (self.query(self.state_encoder(observations)) * self.action_encoder(actions)).sum(dim=1)
+    ) -> Float[Tensor, "copy batch"]:
+        """Scores of one action a state, given by its position among the valid ones, by each copy."""
+        return (self.query(self.state_encoder(observations)) * self.action_encoder(actions)).sum(dim=2)
 
 
-class StateValue(nn.Module):
-    """Expected return of the behaviour policy from a state."""
+class JointPolicy(nn.Module):
+    """An exact policy over the valid joint actions.
 
-    def __init__(self, observation_size: int, hidden_size: int) -> None:
-        """One linear layer on top of a state encoder."""
+    Where the space has a "do nothing" action, doing anything at all is decided first, by a gate, and what to do second,
+    by a softmax over the other actions:
+
+        pi(nothing | s) = 1 - g(s),    pi(a | s) = g(s) exp <q(s), e(a)> / sum_{a' not nothing} exp <q(s), e(a')>
+
+    That is a reparameterisation of one softmax over all actions, not an approximation; it lets the likelihood of rows
+    where nothing was done, most of them, be computed without the sum.
+
+    Args:
+        scores: Scores of all valid joint actions, one copy.
+        hidden_size: Units of its state encoder.
+        null: Position of "do nothing" among the valid actions, or None.
+    """
+
+    def __init__(self, scores: JointScores, *, hidden_size: int, null: int | None) -> None:
+        """Starts close to uniform, the gate at one half."""
         super().__init__()
-        self.state_encoder = StateEncoder(observation_size, hidden_size)
-        self.head = nn.Linear(hidden_size, 1)
+        self.scores = scores
+        self.null = null
+        self.gate = Linear(1, hidden_size, 1)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
 
-    def forward(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch"]:
-        """Value of each state."""
-        return self.head(self.state_encoder(observations)).squeeze(-1)
+    @property
+    def action_encoder(self) -> ActionEncoder:
+        """Embeddings of the actions."""
+        return self.scores.action_encoder
+
+    def forward(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch valid"]:
+        """Normalised log-probabilities of the valid joint actions."""
+        hidden = self.scores.state_encoder(observations)
+        scores = self._scores(hidden)
+        if self.null is None:
+            return torch.log_softmax(scores, dim=1)
+        gate = self.gate(hidden)[0]
+        log_probabilities = torch.log_softmax(scores, dim=1) + F.logsigmoid(gate)
+        log_probabilities[:, self.null] = F.logsigmoid(-gate)[:, 0]
+        return log_probabilities
+
+    def log_likelihood(
+        self, observations: Float[Tensor, "batch observation"], actions: Int[Tensor, "batch"]
+    ) -> Float[Tensor, "batch"]:
+        """Log-probability of one action a row, given by its position among the valid ones."""
+        hidden = self.scores.state_encoder(observations)
+        if self.null is None:
+            return torch.log_softmax(self._scores(hidden), dim=1).gather(1, actions[:, None])[:, 0]
+        acted = (actions != self.null).nonzero()[:, 0]
+        gate = self.gate(hidden)[0, :, 0]
+        sign = torch.full_like(gate, -1.0).index_fill_(0, acted, 1.0)
+        likelihood = F.logsigmoid(sign * gate)
+        chosen = torch.log_softmax(self._scores(hidden[:, acted]), dim=1).gather(1, actions[acted, None])[:, 0]
+        return likelihood.index_add(0, acted, chosen)
+
+    def _scores(self, hidden: Float[Tensor, "1 batch hidden"]) -> Float[Tensor, "batch valid"]:
+        scores = self.scores.query(hidden)[0] @ self.action_encoder()[0].T
+        if self.null is None:
+            return scores
+        barred = torch.zeros(scores.shape[1], device=scores.device)
+        barred[self.null] = float("-inf")
+        return scores + barred

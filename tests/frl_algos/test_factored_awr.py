@@ -34,10 +34,12 @@ def test_the_policy_is_the_closed_form(trained, observations):
     impl = trained.impl
     x = torch.as_tensor(trained.observation_scaler.transform_numpy(observations).astype(np.float32))
     with torch.no_grad():
-        clone = torch.softmax(impl.modules.clone(x), dim=1).double()
-        each = torch.stack([critic(x) for critic in impl.modules.advantages]).double()
+        clone = impl.modules.clone(x).exp().double()
+        scores = impl.modules.critics(x).double()
+        each = scores[:-1]
+        assert len(each) == trained.config.n_critics
         effect = each.mean(0) - trained.config.pessimism * each.std(0)
-        gain = torch.sigmoid(impl.modules.response(x)).double() * effect
+        gain = torch.sigmoid(scores[-1]) * effect
         gain[:, 0] = 0
     gain = gain - (clone * gain).sum(1, keepdim=True)
     tilted = clone * torch.exp(gain / (trained.config.temperature * impl.modules.statistics.advantage_scale.double()))
@@ -80,11 +82,10 @@ def test_embeddings_change_in_training(tiny_buffer):
 
     algorithm.fit(tiny_buffer, n_steps=20, callback=first, **QUIET)
     after = dict(algorithm.impl.modules.clone.named_parameters())
-    tables = [name for name in after if "tables" in name]
-    assert len(tables) == 4
-    for name in tables:
-        assert after[name].shape[1] == 32
-        assert not torch.equal(before[name], after[name]), name
+    (name,) = [name for name in after if "tables" in name]
+    assert after[name].shape == (1, 6 + 5 + 18 + 2, 32)
+    for one, two in zip(before[name][0].split([6, 5, 18, 2]), after[name][0].split([6, 5, 18, 2]), strict=True):
+        assert not torch.equal(one, two), "the embeddings of every factor are learned"
 
 
 def test_training_is_deterministic(tiny_dataset):
@@ -145,13 +146,14 @@ def test_regression_weighs_by_the_standardised_advantage_from_the_first_epoch(ti
     assert results[0][1]["weight_ess"] < 0.95
 
 
-def test_an_open_constant_of_a_critic_changes_nothing(tiny_buffer, observations):
+def test_an_open_constant_of_a_critic_changes_nothing(tiny_buffer, observations, monkeypatch):
     """The R-loss leaves each critic a constant per state; pessimism must not see it."""
     algorithm, _ = _fit(tiny_buffer)
     before = algorithm.predict(observations), algorithm.predict_probabilities(observations)
-    critic = algorithm.impl.modules.advantages[0]
-    with torch.no_grad():
-        critic.action_encoder.project.bias += 1.0
+    critics = algorithm.impl.modules.critics
+    original = critics.forward
+    constants = torch.randn(algorithm.config.n_critics, len(observations), 1)
+    monkeypatch.setattr(critics, "forward", lambda x: original(x) + constants)
     np.testing.assert_allclose(algorithm.predict_probabilities(observations), before[1], rtol=1e-2, atol=1e-5)
     assert (algorithm.predict(observations) == before[0]).mean() > 0.95
 

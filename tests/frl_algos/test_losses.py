@@ -7,9 +7,9 @@ from frl_algos import losses
 
 
 def test_weighted_regression_by_hand():
-    log_probabilities = torch.log(torch.tensor([[0.5, 0.5], [0.2, 0.8]]))
+    log_likelihood = torch.log(torch.tensor([0.5, 0.8]))
     loss, metrics = losses.weighted_regression_loss(
-        log_probabilities, torch.tensor([0, 1]), torch.tensor([1.0, -1.0]), temperature=2.0, max_weight=20.0
+        log_likelihood, torch.tensor([1.0, -1.0]), temperature=2.0, max_weight=20.0
     )
     expected = -(math.exp(0.5) * math.log(0.5) + math.exp(-0.5) * math.log(0.8)) / 2
     assert float(loss) == pytest.approx(expected)
@@ -20,8 +20,7 @@ def test_weighted_regression_by_hand():
 
 def test_weights_are_clipped_and_counted():
     _, metrics = losses.weighted_regression_loss(
-        torch.log(torch.full((4, 2), 0.5)),
-        torch.zeros(4, dtype=torch.long),
+        torch.log(torch.full((4,), 0.5)),
         torch.tensor([100.0, 0.0, 0.0, 0.0]),
         temperature=1.0,
         max_weight=20.0,
@@ -46,13 +45,13 @@ def test_response_effect_is_the_contrast_among_attempts_and_survives_confounding
     responses = (torch.rand(4000) < 0.25).float() * attempted
     residuals = -1.0 * attempted + 0.5 * responses + 0.1 * torch.randn(4000)
     n = int(attempted.sum())
-    effect, baseline = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.Adam([effect, baseline], lr=0.02)
+    effect = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([effect], lr=0.02)
+    among = residuals[attempted] - residuals[attempted].mean()
     for _ in range(400):
         loss, _ = losses.response_effect_loss(
-            effect.expand(1, n), baseline.expand(n), responses[attempted], torch.full((n,), 0.25), residuals[attempted],
-            torch.ones(1, n),
-        )  # fmt: skip
+            effect.expand(1, n), responses[attempted], torch.full((n,), 0.25), among, torch.ones(1, n)
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -64,4 +63,4 @@ def test_response_effect_is_the_contrast_among_attempts_and_survives_confounding
 def test_nothing_attempted_is_no_division_by_zero():
     empty = torch.zeros(0)
     assert float(losses.response_loss(empty, empty)[0]) == 0
-    assert float(losses.response_effect_loss(empty[None], empty, empty, empty, empty, empty[None])[0]) == 0
+    assert float(losses.response_effect_loss(empty[None], empty, empty, empty, empty[None])[0]) == 0
