@@ -25,7 +25,7 @@ from benchmarks import scorecard
 from benchmarks.algorithms import ALGORITHMS, Run, save_whole, train_and_score
 from benchmarks.evaluation import Evaluation
 from frl_algos import load_replay_buffer
-from frl_env.cli import progress_bar, run_or_say
+from frl_env.cli import progress_bar, run_or_say, write_atomically
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError, unknown_name
 
@@ -84,22 +84,6 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as problem:
         raise UserError(f"can't write to {folder} ({problem.strerror}); choose another folder with --out") from problem
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        UserError: If the folder can't be written.
-    """
-    aside = file.with_name(f".{file.name}.writing")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(file)
-    except OSError as problem:
-        raise UserError(f"can't write {file} ({problem.strerror})") from problem
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 class _Parser(argparse.ArgumentParser):

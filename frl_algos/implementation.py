@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from d3rlpy.algos.qlearning.base import QLearningAlgoImplBase
-from d3rlpy.optimizers.optimizers import OptimizerWrapper
+from d3rlpy.optimizers import OptimizerWrapper
 from d3rlpy.torch_utility import Modules, TorchMiniBatch
 from jaxtyping import Float, Int
 from torch import Tensor, nn

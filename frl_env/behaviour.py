@@ -76,9 +76,9 @@ class BehaviourPolicy:
         uniform = rng.random((6, n))
         contact = np.flatnonzero(uniform[0] < _contact(members, state, habits))
         levels = np.zeros((n, len(MEDICAID_ACTIONS.nvec)), dtype=np.int64)
-        goal = _pick(self._goal(state.needs[contact]), uniform[2, contact])
-        levels[contact, 0] = _pick(self._modality(members)[contact], uniform[1, contact])
-        levels[contact, 1] = _pick(provider_given_goal(self.parameters)[goal], uniform[3, contact])
+        goal = pick(self._goal(state.needs[contact]), uniform[2, contact])
+        levels[contact, 0] = pick(self._modality(members)[contact], uniform[1, contact])
+        levels[contact, 1] = pick(provider_given_goal(self.parameters)[goal], uniform[3, contact])
         levels[contact, 2] = goal
         levels[contact, 3] = uniform[4, contact] < _urgent(state, habits)[contact]
         explore = uniform[5] < team.exploration
@@ -287,8 +287,10 @@ def _propensities(members: Members, state: State, action: Any, habits: _Habits) 
     return before, tuple(factors)
 
 
-def _pick(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One level a row by inversion."""
+def pick(
+    probabilities: Float64[np.ndarray, "member level"], uniform: Float64[np.ndarray, "member"]
+) -> Int64[np.ndarray, "member"]:
+    """One level a row by inversion; rows need not sum to 1."""
     cumulative = np.cumsum(probabilities, axis=1)
     # The last level with mass closes the interval, so that rounding never picks a level of probability 0.
     below = (uniform * cumulative[:, -1])[:, None] >= cumulative

@@ -101,7 +101,7 @@ def calibrate(
     console.print(table)
     if report is not None:
         command = f"frl calibrate --members {members} --report {report}"
-        _write_text(report, markdown(verdicts, measured, command=command))
+        write_atomically(report, markdown(verdicts, measured, command=command))
     missed = [verdict.anchor.what for verdict in verdicts if not verdict.met]
     console.print(f"{len(verdicts) - len(missed)} of {len(verdicts)} anchors met")
     if missed:
@@ -139,7 +139,7 @@ def references(
         console.print(reference_returns.ladder_check(rows))
     command = f"frl references --members {members}" + (f" --report {report}" if report else "")
     if report is not None:
-        _write_text(report, reference_returns.markdown(worlds, members=members, command=command))
+        write_atomically(report, reference_returns.markdown(worlds, members=members, command=command))
     if store:
         console.print(f"figures: {reference_returns.store(worlds, members=members, command=command)}")
     broken = [name for name in reference_returns.ORDERED if reference_returns.broken_steps(worlds[name])]
@@ -162,7 +162,7 @@ def sensitivity(
         table.add_row(*row.cells())
     console.print(table)
     if report is not None:
-        _write_text(report, sweep_markdown(rows, members=members, report=str(report)))
+        write_atomically(report, sweep_markdown(rows, members=members, report=str(report)))
 
 
 def _dials(world: World) -> str:
@@ -175,7 +175,12 @@ def _check_target(report: Path | None) -> None:
         raise UserError(f"can't write {report}; name a file in a folder that exists and can be written")
 
 
-def _write_text(file: Path, text: str) -> None:
+def write_atomically(file: Path, text: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        UserError: If the folder can't be written.
+    """
     aside = file.with_name(f".{file.name}.writing")
     try:
         aside.write_text(text, encoding="utf-8")

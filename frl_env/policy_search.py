@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.behaviour import pick
 from frl_env.dynamics import enter, step
 from frl_env.errors import UserError, check_whole
 from frl_env.parameters import NEEDS, VERSION, Parameters
@@ -68,9 +69,9 @@ class LinearPolicy:
         levels = np.zeros((len(x), len(MEDICAID_ACTIONS.nvec)), dtype=np.int64)
         contact = np.flatnonzero(uniform[0] < _sigmoid(x @ self.weights["contact"])[:, 0])
         x = x[contact]
-        goal = _pick(_softmax(x @ self.weights["goal"]), uniform[1, contact])
-        levels[contact, 0] = 1 + _pick(_softmax(x @ self.weights["modality"]), uniform[2, contact])
-        levels[contact, 1] = 1 + _pick(_softmax(self.weights["provider"])[goal], uniform[3, contact])
+        goal = pick(_softmax(x @ self.weights["goal"]), uniform[1, contact])
+        levels[contact, 0] = 1 + pick(_softmax(x @ self.weights["modality"]), uniform[2, contact])
+        levels[contact, 1] = 1 + pick(_softmax(self.weights["provider"])[goal], uniform[3, contact])
         levels[contact, 2] = 1 + goal
         levels[contact, 3] = uniform[4, contact] < _sigmoid(x @ self.weights["urgency"])[:, 0]
         return levels
@@ -266,8 +267,3 @@ def _sigmoid(logit: np.ndarray) -> np.ndarray:
 def _softmax(logits: np.ndarray) -> np.ndarray:
     weight = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weight / weight.sum(axis=-1, keepdims=True)
-
-
-def _pick(probabilities: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    below = (uniform * probabilities.sum(axis=1))[:, None] >= np.cumsum(probabilities, axis=1)
-    return np.minimum(below.sum(axis=1), probabilities.shape[1] - 1)

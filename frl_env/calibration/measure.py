@@ -179,16 +179,15 @@ def _people(diary: Diary) -> dict[str, float]:
         "transport": column("TRANSPORTATION", is_open).mean(),
         "housing": column("HOUSING_INSECURITY", is_open).mean(),
         "black_to_all": rate("BLACK") / (ed.sum() / active.sum()),
-        "video_black": _reach_of(members, VIDEO, members.race, "BLACK")
-        / _reach_of(members, VIDEO, members.race, "WHITE"),
-        "sms_black": _reach_of(members, SMS, members.race, "BLACK") / _reach_of(members, SMS, members.race, "WHITE"),
+        "video_black": _reach_of(members, VIDEO, "BLACK") / _reach_of(members, VIDEO, "WHITE"),
+        "sms_black": _reach_of(members, SMS, "BLACK") / _reach_of(members, SMS, "WHITE"),
         "video_young": members.reach[members.age_band == 0, VIDEO].mean()
         / members.reach[members.age_band == len(AGE_BANDS) - 1, VIDEO].mean(),
     }
 
 
-def _reach_of(members: Members, modality: int, group: np.ndarray, race: str) -> float:
-    return float(members.reach[group == RACES.index(race), modality].mean())
+def _reach_of(members: Members, modality: int, race: str) -> float:
+    return float(members.reach[members.race == RACES.index(race), modality].mean())
 
 
 def _frequent_odds(ed: np.ndarray) -> float:
