@@ -10,6 +10,12 @@ from frl_env.actions import MEDICAID_ACTIONS
 VALID = torch.as_tensor(MEDICAID_ACTIONS.valid_joints)
 
 
+def _policy(size, nvec, joints, null):
+    policy = JointPolicy(_scores(size, nvec, joints), hidden_size=16, null=null)
+    torch.nn.init.normal_(policy.gate.weight)  # at its start, one half, the gate hides which side it is on
+    return policy
+
+
 def _scores(size, nvec, joints, **options):
     return JointScores(size, nvec, joints, hidden_size=16, embedding_size=8, **options)
 
@@ -18,7 +24,7 @@ def _scores(size, nvec, joints, **options):
 @pytest.mark.parametrize("null", [None, 0])
 def test_probabilities_of_all_joint_actions_sum_to_one_for_any_space(nvec, null):
     joints = torch.arange(int(np.prod(nvec)))
-    policy = JointPolicy(_scores(3, nvec, joints), hidden_size=16, null=null)
+    policy = _policy(3, nvec, joints, null)
     log_probabilities = policy(torch.randn(7, 3))
     assert log_probabilities.shape == (7, len(joints))
     torch.testing.assert_close(log_probabilities.exp().sum(dim=1), torch.ones(7))
@@ -28,7 +34,7 @@ def test_probabilities_of_all_joint_actions_sum_to_one_for_any_space(nvec, null)
 
 
 def test_likelihood_without_and_with_only_nulls():
-    policy = JointPolicy(_scores(7, MEDICAID_ACTIONS.nvec, VALID), hidden_size=16, null=0)
+    policy = _policy(7, MEDICAID_ACTIONS.nvec, VALID, 0)
     x = torch.randn(5, 7)
     for actions in (torch.zeros(5, dtype=torch.long), torch.tensor([3, 9, 680, 1, 1])):
         torch.testing.assert_close(policy.log_likelihood(x, actions), policy(x)[torch.arange(5), actions])
