@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from benchmarks.evaluation import Evaluation
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
 from frl_algos.policy import MODES, LearnedPolicy
+from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.rollout import Returns
 
@@ -26,15 +27,27 @@ UPDATES_AN_EPOCH = 500
 """Updates between two looks at the progress bar's loss and at Ctrl-C."""
 
 
-def factored_awr(observation_names: Sequence[str]) -> FactoredAWRConfig:
-    """FactoredAWR; a completed contact is the response of a member, where the dataset records it."""
+def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> FactoredAWRConfig:
+    """FactoredAWR, told what the observations mean.
+
+    A completed contact is the response of a member, where the dataset records it; a screening result indicates the goal
+    of the same name.
+    """
+    names = list(observation_names)
     contact = "num_encounters_last_week"
-    response = list(observation_names).index(contact) if contact in observation_names else None
-    return FactoredAWRConfig(response=response)
+    levels = [level for factor in space for level in factor.levels]
+    return FactoredAWRConfig(
+        response=names.index(contact) if contact in names else None,
+        indications={
+            level: names.index(f"screened_{str(level).lower()}")
+            for level in levels
+            if f"screened_{str(level).lower()}" in names
+        },
+    )
 
 
-ALGORITHMS: dict[str, Callable[[Sequence[str]], Any]] = {"factored_awr": factored_awr}
-"""Name on the command line to configuration, given the dataset's observation names."""
+ALGORITHMS: dict[str, Callable[[Sequence[str], ActionSpace], Any]] = {"factored_awr": factored_awr}
+"""Name on the command line to configuration, given the dataset's observation names and actions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +95,7 @@ def train_and_score(
     torch.manual_seed(seed)
     buffer.reseed(seed)
     names = dataset.storage.metadata.get("frl_observation_names", [])
-    algorithm = ALGORITHMS[name](names).create()
+    algorithm = ALGORITHMS[name](names, buffer.action_space).create()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task(f"{name} seed {seed}: training", total=steps)

@@ -1,13 +1,14 @@
 """FactoredAWR: advantage-weighted regression over factored actions, as a d3rlpy algorithm.
 
-The learned policy is
+The learned policy follows a clone of the behaviour policy in whether to act, more or less often, and tilts what it does
+by a *learned* advantage, not by raw returns:
 
-    pi(a | s)  proportional to  pi_b(a | s) * exp( A(s, a) / (temperature * sd(A)) )    on supported actions,
+    pi(a | s, act)  proportional to  pi_b(a | s, act) * exp( A(s, a) / (temperature * sd(A)) )    on supported actions,
 
-the exact solution of the regression that AWR (Peng et al., 2019) approximates by weighting samples. pi_b is a clone of
-the behaviour policy, an exact softmax over all valid joint actions with learned level embeddings; A is a *learned*
-advantage, not a raw return, centred under pi_b and standardised by its own spread over the whole dataset. Numbered
-deviations from the paper stand in `docs/factored_awr.md`.
+the exact solution of the regression that AWR (Peng et al., 2019) approximates by weighting samples. pi_b is an exact
+softmax over all valid joint actions with learned level embeddings (`networks`); A is estimated in closed form before
+training starts (`effects`); how far to follow it and how often to act are chosen on the data alone (`extraction`,
+`pacing`). Numbered deviations from the paper stand in `docs/factored_awr.md`.
 """
 
 import dataclasses
@@ -22,27 +23,25 @@ from d3rlpy.base import LearnableConfig, register_learnable
 from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.preprocessing import StandardObservationScaler
 
+from frl_algos.effects import estimate_effects
 from frl_algos.implementation import FactoredAWRImpl, create_modules
+from frl_algos.pacing import steady_rate
 from frl_algos.replay import FactoredReplayBuffer
-from frl_algos.targets import critic_targets
+from frl_algos.targets import compute_targets
+from frl_algos.terms import Terms
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
+from frl_env.errors import UserError, unknown_name
 
-POSITIVE = (
-    "batch_size",
-    "learning_rate",
-    "critic_learning_rate",
-    "embedding_size",
-    "hidden_size",
-    "critic_embedding_size",
-    "critic_hidden_size",
-    "n_critics",
-    "temperature",
-    "max_weight",
-)
+CHOICES = {
+    "critic": ("effects", "returns", "none"),
+    "extraction": ("closed_form", "regression"),
+    "encoder": ("learned", "frozen", "one_hot", "independent", "flat"),
+}
+POSITIVE = ("batch_size", "learning_rate", "embedding_size", "hidden_size", "max_weight")
+OPTIONAL_POSITIVE = ("temperature", "max_grad_norm", "action_rate")
 
-STANDARDISE_ROWS = 4_000
-"""Rows of the dataset, drawn once, over which the advantage is standardised."""
+SAMPLE_ROWS = 2_000
+"""Rows of the dataset, drawn once, over which scales, temperature and rate are measured."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -53,65 +52,98 @@ class FactoredAWRConfig(LearnableConfig):
         batch_size: Rows a mini-batch.
         gamma: Discount a step.
         observation_scaler: Fitted to the dataset when None.
-        learning_rate: Of the cloned policy and the values.
-        critic_learning_rate: Of the advantage and response models; small, as their signal is weak.
-        critic_weight_decay: Decoupled weight decay of the same.
-        embedding_size: Length of the policy's level embeddings.
-        hidden_size: Units of the policy's and the values' state encoders.
-        critic_embedding_size, critic_hidden_size: The same for the advantage and response models.
-        n_critics: Advantage models, each trained on its own bootstrap sample of episodes.
-        pessimism: The advantage used is their mean minus this many of their standard deviations.
+        learning_rate: Of the cloned policy and the actor.
+        max_grad_norm: Gradients are clipped to this norm; None leaves them.
+        embedding_size: Length of the level embeddings.
+        hidden_size: Units of the state encoders.
+        encoder: How joint actions are represented. "learned": level embeddings, their sum and pairwise products;
+            "frozen": the same, left as drawn; "one_hot": indicators of levels and pairs; "independent": of levels only,
+            so that factors are independent given that something is done; "flat": one of each joint action.
+        critic: "effects", estimated effects of actions (`frl_algos.effects`; with "independent" and "flat" encoders
+            its terms are likewise); "returns", the logged return less the state value (as in the paper; regression
+            only); "none": the policy is the clone.
         td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k.
-        temperature: How far the policy moves along the standardised advantage; smaller moves further.
         extraction: "closed_form" (the formula above) or "regression" (weighted log-likelihood, as in the paper).
+        temperature: How far the policy moves along the advantage; smaller moves further. None: chosen from
+            `extraction.TEMPERATURES` by what half of the data says of the policy of the other half.
+        standardise: Whether the temperature is in standard deviations of the advantage over the dataset.
         max_weight: Clip of the regression weights.
-        support_threshold: Actions whose cloned probability is below are not supported: never chosen.
+        support_threshold: Actions whose cloned probability, given that something is done, is below are never chosen.
+        action_rate: Share of steps on which the policy does something. None: with a response, the rate at which
+            responses are most frequent (`frl_algos.pacing`); without one, the behaviour policy's own.
         response: Index of an observation whose next value is positive when an action got a response (a contact that
-            reached the member); the advantage is then estimated against attempts without one. The less else makes
-            that observation positive, the less bias. None: there is no such observation.
+            reached the member); effects are then estimated against attempts without one. The less else makes that
+            observation positive, the less bias. None: there is no such observation.
+        indications: Level name to the index of an observation that indicates it (a screening result that indicates a
+            goal); an action that meets an indication has an effect of its own. Empty: there are none.
         action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
     """
 
     batch_size: int = 512
     gamma: float = 0.99
     learning_rate: float = 1e-3
-    critic_learning_rate: float = 3e-5
-    critic_weight_decay: float = 0.1
+    max_grad_norm: float | None = None
     embedding_size: int = 32
     hidden_size: int = 128
-    critic_embedding_size: int = 32
-    critic_hidden_size: int = 32
-    n_critics: int = 5
-    pessimism: float = 1.0
+    encoder: str = "learned"
+    critic: str = "effects"
     td_lambda: float = 0.97
-    temperature: float = 0.3
     extraction: str = "closed_form"
+    temperature: float | None = None
+    standardise: bool = True
     max_weight: float = 20.0
-    support_threshold: float = 1e-6
+    support_threshold: float = 1e-5
+    action_rate: float | None = None
     response: int | None = None
+    indications: dict[str, int] = dataclasses.field(default_factory=dict)
     action_schema: str = ""
 
     def __post_init__(self) -> None:
-        """Checks every number.
+        """Checks every setting.
 
         Raises:
-            UserError: If a setting is out of range.
+            UserError: If a setting is out of range, or two don't go together.
         """
-        if self.extraction not in ("closed_form", "regression"):
-            raise UserError(f"extraction must be 'closed_form' or 'regression', not {self.extraction!r}")
-        for name in POSITIVE:
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise UserError(f"{name} must be positive, not {getattr(self, name)}")
-        for name in ("pessimism", "critic_weight_decay"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise UserError(f"{name} must not be negative, not {getattr(self, name)}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise unknown_name(name, str(getattr(self, name)), choices)
+        for name in POSITIVE + OPTIONAL_POSITIVE:
+            value = getattr(self, name)
+            if not (value is None and name in OPTIONAL_POSITIVE) and not (math.isfinite(value) and value > 0):
+                raise UserError(f"{name} must be positive, not {value}")
+        if self.action_rate is not None and self.action_rate > 1:
+            raise UserError(f"action_rate must be at most 1, not {self.action_rate}")
         if not 0 <= self.support_threshold < 1:
             raise UserError(f"support_threshold must lie in 0..1, below 1, not {self.support_threshold}")
-        if self.reward_scaler is not None:
-            raise UserError("FactoredAWR scales returns over the whole dataset itself; leave reward_scaler out")
         for name in ("gamma", "td_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must lie in 0..1, not {getattr(self, name)}")
+        if self.reward_scaler is not None:
+            raise UserError("FactoredAWR takes rewards in their own unit; leave reward_scaler out")
+        if self.critic == "returns" and self.extraction != "regression":
+            raise UserError("critic 'returns' knows the value of logged actions only; it needs extraction 'regression'")
+
+    @classmethod
+    def seed_preset(cls, **settings: Any) -> "FactoredAWRConfig":
+        """The settings published with the system this project follows: regression weighted by raw returns.
+
+        Temperature 1 (its beta), learning rate 3e-5, batches of 256, gradients clipped at 0.5, embeddings of 32; it
+        trains for 50 epochs over the data. Its embeddings are never trained, and neither are these.
+
+        Args:
+            settings: To change.
+        """
+        published: dict[str, Any] = {
+            "critic": "returns",
+            "extraction": "regression",
+            "encoder": "frozen",
+            "temperature": 1.0,
+            "learning_rate": 3e-5,
+            "batch_size": 256,
+            "max_grad_norm": 0.5,
+            "embedding_size": 32,
+        }
+        return cls(**published | settings)
 
     def create(self, device: Any = False, enable_ddp: bool = False) -> "FactoredAWR":
         """The algorithm with these settings."""
@@ -193,7 +225,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
 
         def after_epoch(algo: Any, epoch: int, step: int) -> None:
             assert self._impl is not None
-            self._impl.standardise()
+            self._impl.calibrate()
             if epoch_callback is not None:
                 epoch_callback(algo, epoch, step)
 
@@ -227,8 +259,29 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         with torch.no_grad():
             valid = impl.log_probabilities(x, temperature).exp()
         full = torch.zeros(len(x), impl.action_size, device=valid.device)
-        full[:, impl.modules.clone.action_encoder.joints] = valid
+        full[:, impl.joints] = valid
         return full.cpu().numpy()
+
+    def draw(self, observations: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Joint actions drawn from the policy with the caller's randomness.
+
+        Args:
+            observations: `(n, k)`, raw units.
+            uniform: `(n, 2)` in 0..1: whether to act, and what to do.
+
+        Returns:
+            `(n,)` joint indices.
+
+        Raises:
+            UserError: If a shape is wrong or a number is not finite.
+        """
+        scaled = self._scaled(self._checked(observations))
+        numbers = np.asarray(uniform, dtype=np.float32)
+        if numbers.shape != (len(scaled), 2):
+            raise UserError(f"uniform numbers must have shape ({len(scaled)}, 2), not {numbers.shape}")
+        with torch.no_grad():
+            x, u = (torch.as_tensor(array, device=self._device) for array in (scaled, numbers))
+            return self._require_impl().draw(x, u).cpu().numpy()
 
     def predict(self, x: Any) -> np.ndarray:
         """Greedy joint actions; see d3rlpy."""
@@ -266,18 +319,29 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         if self._impl is None:
             self.create_impl(buffer.observations.shape[1:], buffer.action_space.n_joint)
         assert self._impl is not None
-        rows = np.random.default_rng(0).permutation(buffer.transition_count)[:STANDARDISE_ROWS]
-        sample = torch.as_tensor(self._scaled(buffer.observations[rows]), device=self._device)
-        self._impl.set_targets(
-            critic_targets(
-                buffer,
-                self._scaled(buffer.observations),
-                decay=self._config.gamma * self._config.td_lambda,
-                response=self._config.response,
-            ),
-            sample,
-            seed=buffer.seed,
-        )
+        scaled = self._scaled(buffer.observations)
+        rows = np.random.default_rng(0).permutation(buffer.transition_count)[:SAMPLE_ROWS]
+        sample = torch.as_tensor(scaled[rows], device=self._device)
+        config = self._config
+        targets = compute_targets(buffer, scaled, decay=config.gamma * config.td_lambda, response=config.response)
+        halves = None
+        rate = math.nan if config.action_rate is None else config.action_rate
+        if config.critic == "effects":
+            terms = Terms.of_space(
+                buffer.action_space,
+                scaled.shape[1],
+                structure=config.encoder if config.encoder in ("independent", "flat") else "factored",
+                indications=config.indications,
+            )
+            respond = config.response is not None
+            effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed)
+            self._impl.modules.critic.take(effects)
+            halves = (torch.as_tensor(effects.halves[0]), torch.as_tensor(effects.halves[1]))
+            if respond and config.action_rate is None:
+                levels = terms.levels[targets.actions]
+                rate = steady_rate(targets.attempted, targets.responses, levels, buffer.starts, buffer.lengths)
+        self._impl.prepare(targets, sample, halves, rate)
+        self._impl.calibrate()
         return buffer
 
     def _scaled(self, observations: np.ndarray) -> np.ndarray:

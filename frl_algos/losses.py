@@ -1,8 +1,7 @@
 """Losses of FactoredAWR, as pure tensor functions; each returns the loss and what is worth logging."""
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 Metrics = dict[str, Tensor]
@@ -12,63 +11,6 @@ def cloning_loss(log_likelihood: Float[Tensor, "batch"]) -> tuple[Float[Tensor, 
     """Negative log-likelihood of the logged actions."""
     loss = -log_likelihood.mean()
     return loss, {"clone_loss": loss.detach()}
-
-
-def centred_advantage_loss(
-    scores: Float[Tensor, "critic batch valid"],
-    behaviour: Float[Tensor, "batch valid"],
-    actions: Int[Tensor, "batch"],
-    residuals: Float[Tensor, "batch"],
-    weights: Float[Tensor, "critic batch"],
-) -> tuple[Float[Tensor, ""], Metrics]:
-    """Squared error of the advantage of the logged action, centred under the cloned policy.
-
-    This is the R-loss (Nie and Wager, 2021): outcome and action are both taken relative to what the state predicts,
-    so that errors of the value and of the cloned policy enter only as a product.
-
-    Args:
-        scores: Uncentred advantages of the valid joint actions, of each critic.
-        behaviour: Cloned probabilities, without gradient.
-        actions: Position of the logged action among the valid ones.
-        residuals: Return minus value, without gradient.
-        weights: Bootstrap weights.
-    """
-    centre = (behaviour * scores).sum(dim=2)
-    chosen = scores.gather(2, actions[None, :, None].expand(len(scores), -1, 1)).squeeze(2)
-    loss = (weights * (chosen - centre - residuals) ** 2).mean(dim=1).sum()
-    return loss, {"advantage_loss": loss.detach()}
-
-
-def response_loss(
-    logits: Float[Tensor, "attempt"], responses: Float[Tensor, "attempt"]
-) -> tuple[Float[Tensor, ""], Metrics]:
-    """Log loss of whether an attempted action got a response; zero when nothing was attempted."""
-    loss = F.binary_cross_entropy_with_logits(logits, responses, reduction="sum") / max(len(logits), 1)
-    return loss, {"response_loss": loss.detach()}
-
-
-def response_effect_loss(
-    effects: Float[Tensor, "critic attempt"],
-    responses: Float[Tensor, "attempt"],
-    chances: Float[Tensor, "attempt"],
-    residuals: Float[Tensor, "attempt"],
-    weights: Float[Tensor, "critic attempt"],
-) -> tuple[Float[Tensor, ""], Metrics]:
-    """Squared error of the effect of a response, estimated among attempted actions only.
-
-    Attempts that got no response serve as the control group: whatever led the behaviour policy to attempt the
-    action is the same in both groups, so confounding by indication drops out of the contrast.
-
-    Args:
-        effects: Effect of a response to the logged action, of each critic.
-        responses: 1 where the attempt got a response.
-        chances: Predicted probability of a response, without gradient.
-        residuals: Return minus what the histories of attempts predict, without gradient.
-        weights: Bootstrap weights.
-    """
-    errors = weights * ((responses - chances) * effects - residuals) ** 2
-    loss = errors.sum() / max(errors.shape[1], 1)
-    return loss, {"advantage_loss": loss.detach()}
 
 
 def weighted_regression_loss(

@@ -86,6 +86,11 @@ class ActionEncoder(nn.Module):
         self.register_buffer("joints", valid_joints.clone(), persistent=False)
         self.register_buffer("incidence", incidence, persistent=False)
 
+    @property
+    def size(self) -> int:
+        """Length of the joint embeddings."""
+        return 2 * self.tables.shape[2]
+
     def forward(self, actions: Int[Tensor, "n"] | None = None) -> Float[Tensor, "copy n joint_embedding"]:
         """Embeddings of the given valid joint actions, by position; of all when None."""
         chosen = self.incidence if actions is None else self.incidence[actions]
@@ -98,6 +103,33 @@ class ActionEncoder(nn.Module):
         return torch.cat([total / math.sqrt(factors), products / math.sqrt(pairs)], dim=2)
 
 
+class FixedEncoder(nn.Module):
+    """Given features of the joint actions instead of learned embeddings: what the learned ones are compared against.
+
+    Args:
+        joints: Joint index of each action.
+        features: Of each action; scaled so that their squares sum to about the same as the learned embeddings'.
+    """
+
+    joints: Tensor
+    features: Tensor
+
+    def __init__(self, joints: Int[Tensor, "valid"], features: Float[Tensor, "valid feature"]) -> None:
+        """Keeps the features; nothing is learned."""
+        super().__init__()
+        self.register_buffer("joints", joints.clone(), persistent=False)
+        self.register_buffer("features", features.clone(), persistent=False)
+
+    @property
+    def size(self) -> int:
+        """Length of the features."""
+        return self.features.shape[1]
+
+    def forward(self, actions: Int[Tensor, "n"] | None = None) -> Float[Tensor, "1 n feature"]:
+        """Features of the given valid joint actions, by position; of all when None."""
+        return (self.features if actions is None else self.features[actions])[None]
+
+
 class JointScores(nn.Module):
     """A score for each valid joint action in each state, by each copy of an ensemble.
 
@@ -108,6 +140,7 @@ class JointScores(nn.Module):
         hidden_size: Units of the state encoder.
         embedding_size: Length of the level embeddings; twice that is the rank of the score matrix.
         copies: Size of the ensemble.
+        encoder: Of the actions, instead of learned embeddings.
     """
 
     def __init__(
@@ -119,12 +152,15 @@ class JointScores(nn.Module):
         hidden_size: int,
         embedding_size: int,
         copies: int = 1,
+        encoder: FixedEncoder | None = None,
     ) -> None:
         """Starts with scores close to zero: uniform over valid actions."""
         super().__init__()
         self.state_encoder = StateEncoder(observation_size, hidden_size, copies)
-        self.action_encoder = ActionEncoder(nvec, valid_joints, embedding_size=embedding_size, copies=copies)
-        self.query = Linear(copies, hidden_size, 2 * embedding_size)
+        self.action_encoder: ActionEncoder | FixedEncoder = encoder or ActionEncoder(
+            nvec, valid_joints, embedding_size=embedding_size, copies=copies
+        )
+        self.query = Linear(copies, hidden_size, self.action_encoder.size)
         nn.init.normal_(self.query.weight, std=1e-2 / hidden_size**0.5)
         nn.init.normal_(self.query.bias, std=1e-2)
 
@@ -166,39 +202,51 @@ class JointPolicy(nn.Module):
         nn.init.zeros_(self.gate.bias)
 
     @property
-    def action_encoder(self) -> ActionEncoder:
+    def action_encoder(self) -> ActionEncoder | FixedEncoder:
         """Embeddings of the actions."""
         return self.scores.action_encoder
 
     def forward(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch valid"]:
         """Normalised log-probabilities of the valid joint actions."""
-        hidden = self.scores.state_encoder(observations)
-        scores = self._scores(hidden)
-        if self.null is None:
-            return torch.log_softmax(scores, dim=1)
-        gate = self.gate(hidden)[0]
-        log_probabilities = torch.log_softmax(scores, dim=1) + F.logsigmoid(gate)
-        log_probabilities[:, self.null] = F.logsigmoid(-gate)[:, 0]
+        hidden = self.encode(observations)
+        return self.joint(self.log_what(hidden), self.gate_logits(hidden))
+
+    def encode(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch hidden"]:
+        """Hidden features of the states, which gate and softmax share."""
+        return self.scores.state_encoder(observations)[0]
+
+    def gate_logits(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch"] | None:
+        """Log odds of doing anything at all; None where there is no "do nothing"."""
+        return None if self.null is None else self.gate(hidden[None])[0, :, 0]
+
+    def log_what(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch valid"]:
+        """Log-probabilities of the actions, given that something is done; minus infinity for "do nothing"."""
+        scores = self.scores.query(hidden[None])[0] @ self.action_encoder()[0].T
+        if self.null is not None:
+            barred = torch.zeros(scores.shape[1], device=scores.device)
+            barred[self.null] = float("-inf")
+            scores = scores + barred
+        return torch.log_softmax(scores, dim=1)
+
+    def joint(
+        self, log_what: Float[Tensor, "batch valid"], gate_logits: Float[Tensor, "batch"] | None
+    ) -> Float[Tensor, "batch valid"]:
+        """Log-probabilities of all actions from the two parts."""
+        if self.null is None or gate_logits is None:
+            return log_what
+        log_probabilities = log_what + F.logsigmoid(gate_logits)[:, None]
+        log_probabilities[:, self.null] = F.logsigmoid(-gate_logits)
         return log_probabilities
 
     def log_likelihood(
         self, observations: Float[Tensor, "batch observation"], actions: Int[Tensor, "batch"]
     ) -> Float[Tensor, "batch"]:
         """Log-probability of one action a row, given by its position among the valid ones."""
-        hidden = self.scores.state_encoder(observations)
-        if self.null is None:
-            return torch.log_softmax(self._scores(hidden), dim=1).gather(1, actions[:, None])[:, 0]
+        hidden = self.encode(observations)
+        gate = self.gate_logits(hidden)
+        if gate is None:
+            return self.log_what(hidden).gather(1, actions[:, None])[:, 0]
         acted = (actions != self.null).nonzero()[:, 0]
-        gate = self.gate(hidden)[0, :, 0]
         sign = torch.full_like(gate, -1.0).index_fill_(0, acted, 1.0)
-        likelihood = F.logsigmoid(sign * gate)
-        chosen = torch.log_softmax(self._scores(hidden[:, acted]), dim=1).gather(1, actions[acted, None])[:, 0]
-        return likelihood.index_add(0, acted, chosen)
-
-    def _scores(self, hidden: Float[Tensor, "1 batch hidden"]) -> Float[Tensor, "batch valid"]:
-        scores = self.scores.query(hidden)[0] @ self.action_encoder()[0].T
-        if self.null is None:
-            return scores
-        barred = torch.zeros(scores.shape[1], device=scores.device)
-        barred[self.null] = float("-inf")
-        return scores + barred
+        chosen = self.log_what(hidden[acted]).gather(1, actions[acted, None])[:, 0]
+        return F.logsigmoid(sign * gate).index_add(0, acted, chosen)

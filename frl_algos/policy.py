@@ -1,6 +1,6 @@
 """One interface to a trained algorithm: raw observations in, factored actions out, all randomness passed in."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,15 @@ class ProbabilisticAlgorithm(Protocol):
 
     def predict_probabilities(self, observations: np.ndarray) -> np.ndarray:
         """Probabilities of all joint actions, `(n, n_joint)`."""
+        ...
+
+
+@runtime_checkable
+class DrawingAlgorithm(Protocol):
+    """An algorithm that draws from its exact probabilities faster than by computing all of them."""
+
+    def draw(self, observations: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Joint actions by two uniform numbers a state, `(n, 2)`."""
         ...
 
 
@@ -50,7 +59,7 @@ class LearnedPolicy:
         self, observations: Float32[np.ndarray, "n k"], rng: np.random.Generator
     ) -> Int64[np.ndarray, "n factor"]:
         """Decides for many members: raw observations in, levels out."""
-        uniform = rng.random(len(observations), dtype=np.float32)
+        uniform = rng.random((len(observations), 2), dtype=np.float32)
         joints = [
             self._choose(observations[start : start + CHUNK], uniform[start : start + CHUNK])
             for start in range(0, len(observations), CHUNK)
@@ -60,7 +69,9 @@ class LearnedPolicy:
     def _choose(self, observations: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         if self.mode == "greedy":
             return np.asarray(self.algorithm.predict(observations), dtype=np.int64)
+        if isinstance(self.algorithm, DrawingAlgorithm):
+            return np.asarray(self.algorithm.draw(observations, uniform), dtype=np.int64)
         cumulative = torch.as_tensor(self.algorithm.predict_probabilities(observations)).cumsum(dim=1)
         # Below the total even after rounding, so that the draw falls on an action with mass.
-        level = torch.as_tensor(uniform)[:, None] * cumulative[:, -1:] * (1 - 1e-6)
+        level = torch.as_tensor(uniform)[:, :1] * cumulative[:, -1:] * (1 - 1e-6)
         return torch.searchsorted(cumulative, level, right=True).squeeze(1).numpy()

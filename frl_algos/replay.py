@@ -28,7 +28,7 @@ from d3rlpy.dataset import (
     Transition,
     TransitionMiniBatch,
 )
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -275,3 +275,13 @@ def _core_arrays(dataset: Any) -> list[dict[str, np.ndarray]]:
             return [{key: np.asarray(store[f"episode_{i}/{key}"]) for key in keys} for i in dataset.episode_indices]
     except (OSError, KeyError) as problem:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} is damaged; build or import it again") from problem
+
+
+def to_grid(
+    values: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, Bool[np.ndarray, "episode step"]]:
+    """Flat rows as one row an episode, zero after its end, and the mask that flattens it back."""
+    mask = np.arange(int(lengths.max())) < np.asarray(lengths)[:, None]
+    grid = np.zeros((*mask.shape, *values.shape[1:]), dtype=values.dtype)
+    grid[mask] = values
+    return grid, mask

@@ -6,50 +6,51 @@ Targets are computed over whole episodes, so they never depend on which rows sha
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float32, Int64
-from torch import Tensor
+from jaxtyping import Float32, Int64
 
-from frl_algos.replay import FactoredReplayBuffer
+from frl_algos.replay import FactoredReplayBuffer, to_grid
+from frl_algos.terms import null_position
 from frl_env.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class CriticTargets:
-    """One row a transition of the buffer, in its order.
+class Targets:
+    """One row a transition of the buffer, in its order; returns in units of reward.
 
     Attributes:
-        residuals: Credit-weighted return less what the history so far predicts, in standard deviations of the return;
-            with a response, what the histories of attempts predict.
-        return_mean, return_scale: Mean and standard deviation of the return, in units of reward.
-        value: Weights of a linear state value on `value_features`, in standard deviations.
+        returns: Credit-weighted return.
+        history: What the history so far predicts of it.
+        residuals: The difference.
+        value_weights: Weights of a linear state value on `value_features`.
         value_error, history_error: Mean squared error of the state value and of the prediction from the history, as a
             share of the return's variance; 1 is no better than the mean.
+        sign: 1 or -1 where rewards are all of that sign, as counts of events are; else 0.
         actions: Position of the logged action among the valid ones.
         attempted: Whether the logged action is anything but "do nothing".
         responses: 1 where the next observation shows a response.
         episodes: Episode of each row.
     """
 
-    residuals: Tensor
-    return_mean: float
-    return_scale: float
-    value: Tensor
+    returns: np.ndarray
+    history: np.ndarray
+    residuals: np.ndarray
+    value_weights: np.ndarray
     value_error: float
     history_error: float
-    actions: Tensor
-    attempted: Tensor
-    responses: Tensor
-    episodes: Tensor
+    sign: int
+    actions: np.ndarray
+    attempted: np.ndarray
+    responses: np.ndarray
+    episodes: np.ndarray
 
 
-def critic_targets(
+def compute_targets(
     buffer: FactoredReplayBuffer,
     scaled_observations: Float32[np.ndarray, "row k"],
     *,
     decay: float,
     response: int | None,
-) -> CriticTargets:
+) -> Targets:
     """Targets of every transition.
 
     Args:
@@ -67,42 +68,37 @@ def critic_targets(
     actions = position[buffer.actions]
     if (actions < 0).any():
         raise UserError(f"{int((actions < 0).sum())} logged actions are not valid in {space}; drop or recode them")
+    null = null_position(space)
     if response is not None and not 0 <= response < buffer.observations.shape[1]:
         raise UserError(f"response observation {response} does not exist; there are {buffer.observations.shape[1]}")
+    if response is not None and null is None:
+        raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
     returns = credit_returns(buffer, decay)
-    mean, scale = float(returns.mean()), float(returns.std()) or 1.0
-    returns = (returns - mean) / scale
-    features = value_features(torch.as_tensor(scaled_observations)).numpy()
+    features = value_features(scaled_observations)
     value, fitted = ridge(features, returns)
     history = history_features(scaled_observations, buffer.starts, buffer.lengths)
-    history = np.concatenate([features, history, history**2], axis=1)
-    residuals = returns - ridge(history, returns)[1]
-    attempted = actions != position[space.ravel(space.null_action)]
-    history_error = float((residuals**2).mean())
-    shown = np.zeros(len(actions), dtype=bool)
-    if response is not None:
-        shown = buffer.next_observations[:, response] > 0
-        if attempted.any():
-            # Who is attempted is sicker than the history says; only differences among attempts are wanted.
-            residuals[attempted] -= ridge(history[attempted], residuals[attempted])[1]
-    return CriticTargets(
-        residuals=torch.as_tensor(residuals, dtype=torch.float32),
-        return_mean=mean,
-        return_scale=scale,
-        value=torch.as_tensor(value, dtype=torch.float32),
-        value_error=float(((returns - fitted) ** 2).mean()),
-        history_error=history_error,
-        actions=torch.as_tensor(actions),
-        attempted=torch.as_tensor(attempted),
-        responses=torch.as_tensor(shown, dtype=torch.float32),
-        episodes=torch.as_tensor(np.repeat(np.arange(len(buffer.lengths)), buffer.lengths)),
+    predicted = ridge(np.concatenate([features, history, history**2], axis=1), returns)[1]
+    spread = float(returns.var()) or 1.0
+    rewards = buffer.rewards
+    return Targets(
+        returns=returns,
+        history=predicted,
+        residuals=returns - predicted,
+        value_weights=value,
+        value_error=float(((returns - fitted) ** 2).mean()) / spread,
+        history_error=float(((returns - predicted) ** 2).mean()) / spread,
+        sign=int(bool(rewards.any())) * (int(bool((rewards >= 0).all())) - int(bool((rewards <= 0).all()))),
+        actions=actions,
+        attempted=np.ones(len(actions), dtype=bool) if null is None else actions != null,
+        responses=np.zeros(len(actions)) if response is None else buffer.next_observations[:, response] > 0.0,
+        episodes=np.repeat(np.arange(len(buffer.lengths)), buffer.lengths),
     )
 
 
-def value_features(scaled_observations: Float32[Tensor, "row k"]) -> Float32[Tensor, "row feature"]:
+def value_features(scaled_observations: Float32[np.ndarray, "row k"]) -> Float32[np.ndarray, "row feature"]:
     """One, the signed logarithm of each scaled observation, and its square; `(rows, 2 k + 1)`."""
-    squashed = torch.sign(scaled_observations) * torch.log1p(scaled_observations.abs())
-    return torch.cat([torch.ones_like(squashed[:, :1]), squashed, squashed**2], dim=1)
+    squashed = np.sign(scaled_observations) * np.log1p(np.abs(scaled_observations))
+    return np.concatenate([np.ones_like(squashed[:, :1]), squashed, squashed**2], axis=1)
 
 
 def ridge(
@@ -122,13 +118,18 @@ def ridge(
     scale = np.sqrt((x**2).mean(axis=0))
     scale[scale < 1e-12] = 1.0
     x = x / scale
-    weights = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T @ target)
+    weights = ridge_weights(x.T @ x, x.T @ target, penalty)
     return weights / scale, x @ weights
+
+
+def ridge_weights(squares: np.ndarray, products: np.ndarray, penalty: float = 10.0) -> np.ndarray:
+    """Weights of a ridge regression from X'X and X'y."""
+    return np.linalg.solve(squares + penalty * np.eye(len(squares)), products)
 
 
 def credit_returns(buffer: FactoredReplayBuffer, decay: float) -> np.ndarray:
     """Sum over the rest of the episode of decay ** k times the reward k steps ahead; `(rows,)`."""
-    grid, mask = _to_grid(buffer.rewards, buffer.starts, buffer.lengths)
+    grid, mask = to_grid(buffer.rewards, buffer.starts, buffer.lengths)
     returns = np.zeros_like(grid, dtype=np.float64)
     following = np.zeros(len(grid))
     for t in range(grid.shape[1] - 1, -1, -1):
@@ -152,7 +153,7 @@ def history_features(
         fading: What is kept of the fading sum from one step to the next.
     """
     squashed = np.sign(scaled_observations) * np.log1p(np.abs(scaled_observations))
-    grid, mask = _to_grid(squashed, starts, lengths)
+    grid, mask = to_grid(squashed, starts, lengths)
     steps = np.arange(1, grid.shape[1] + 1, dtype=np.float32)
     mean = np.cumsum(grid, axis=1) / steps[None, :, None]
     faded = np.zeros_like(grid)
@@ -162,13 +163,3 @@ def history_features(
         faded[:, t] = total
     time = np.broadcast_to((steps / grid.shape[1])[None, :, None], (*grid.shape[:2], 1))
     return np.concatenate([mean, faded, time], axis=2)[mask].astype(np.float32)
-
-
-def _to_grid(
-    values: np.ndarray, starts: np.ndarray, lengths: np.ndarray
-) -> tuple[np.ndarray, Bool[np.ndarray, "episode step"]]:
-    """Flat rows as one row an episode, zero after its end, and the mask that flattens it back."""
-    mask = np.arange(int(lengths.max())) < np.asarray(lengths)[:, None]
-    grid = np.zeros((*mask.shape, *values.shape[1:]), dtype=values.dtype)
-    grid[mask] = values
-    return grid, mask
