@@ -29,31 +29,62 @@ def test_probabilities_are_exact_and_normalised(trained, observations):
     assert not probabilities[:, ~MEDICAID_ACTIONS.valid].any()
 
 
-def test_the_policy_is_the_closed_form(trained, observations):
-    """pi proportional to clone * exp(centred advantage / (temperature * sd)), computed here from the parts."""
-    impl = trained.impl
-    x = torch.as_tensor(trained.observation_scaler.transform_numpy(observations).astype(np.float32))
+def _parts(algorithm, observations):
+    """Gate and conditional clone, advantages and statistics, from which a policy is made."""
+    modules = algorithm.impl.modules
+    x = torch.as_tensor(algorithm.observation_scaler.transform_numpy(observations).astype(np.float32))
     with torch.no_grad():
-        clone = impl.modules.clone(x).exp().double()
-        scores = impl.modules.critics(x).double()
-        each = scores[:-1]
-        assert len(each) == trained.config.n_critics
-        effect = each.mean(0) - trained.config.pessimism * each.std(0)
-        gain = torch.sigmoid(scores[-1]) * effect
-        gain[:, 0] = 0
-    gain = gain - (clone * gain).sum(1, keepdim=True)
-    tilted = clone * torch.exp(gain / (trained.config.temperature * impl.modules.statistics.advantage_scale.double()))
-    tilted[clone < trained.config.support_threshold] = 0
-    expected = tilted / tilted.sum(1, keepdim=True)
-    actual = trained.predict_probabilities(observations)[:, MEDICAID_ACTIONS.valid_joints]
-    np.testing.assert_allclose(actual, expected.numpy(), rtol=1e-3, atol=1e-6)
+        clone = modules.clone(x).exp().double()
+        acting = 1 - clone[:, :1]
+        return acting, clone[:, 1:] / acting, modules.critic(x)[:, 1:].double(), modules.statistics
 
 
-def test_greedy_is_the_best_over_all_valid_joint_actions(trained, observations):
+def test_the_policy_is_the_closed_form(trained, observations):
+    """What is done: clone * exp(advantage / (temperature * sd)); how often: the clone's odds times a constant."""
+    acting, what, advantages, statistics = _parts(trained, observations)
+    scale = statistics.temperature.double() * statistics.advantage_scale.double()
+    tilted = what * torch.exp(advantages / scale)
+    tilted[what < trained.config.support_threshold] = 0
+    odds = acting / (1 - acting) * torch.exp(statistics.shift.double())
+    expected = odds / (1 + odds) * tilted / tilted.sum(1, keepdim=True)
+    actual = trained.predict_probabilities(observations)[:, MEDICAID_ACTIONS.valid_joints[1:]]
+    np.testing.assert_allclose(actual, expected.numpy(), rtol=2e-3, atol=1e-6)
+
+
+def test_greedy_is_the_best_over_all_valid_joint_actions_where_it_acts(trained, observations):
     best = trained.predict(observations)
     assert MEDICAID_ACTIONS.valid[best].all()
-    nearly_zero = trained.predict_probabilities(observations, temperature=1e-4)
-    np.testing.assert_array_equal(best, nearly_zero.argmax(axis=1))
+    _, what, advantages, _ = _parts(trained, observations)
+    advantages[what < trained.config.support_threshold] = -np.inf
+    wanted = MEDICAID_ACTIONS.valid_joints[1:][advantages.argmax(dim=1).numpy()]
+    acts = best != 0
+    assert acts.any()
+    np.testing.assert_array_equal(best[acts], wanted[acts])
+
+
+def test_it_acts_as_often_as_asked(tiny_buffer):
+    for rate in (0.05, 0.6):
+        algorithm, _ = _fit(tiny_buffer, response=0, action_rate=rate)
+        probabilities = algorithm.predict_probabilities(tiny_buffer.observations)
+        assert 1 - probabilities[:, 0].mean() == pytest.approx(rate, rel=0.1)
+        assert (algorithm.predict(tiny_buffer.observations) != 0).mean() == pytest.approx(rate, rel=0.25)
+
+
+def test_without_a_response_it_acts_as_often_as_the_behaviour_policy(tiny_buffer):
+    algorithm, _ = _fit(tiny_buffer)
+    acting, *_ = _parts(algorithm, tiny_buffer.observations)
+    ours = 1 - algorithm.predict_probabilities(tiny_buffer.observations)[:, :1]
+    np.testing.assert_allclose(ours, acting.numpy(), rtol=1e-3)
+
+
+def test_a_smaller_temperature_follows_the_advantage_further(trained, observations):
+    _, _, advantages, _ = _parts(trained, observations)
+    worth = []
+    for temperature in (10.0, 1.0, 0.1):
+        policy = trained.predict_probabilities(observations, temperature=temperature)
+        worth.append((policy[:, MEDICAID_ACTIONS.valid_joints[1:]] * advantages.numpy()).sum())
+    assert worth == sorted(worth)
+    assert worth[0] < worth[2]
 
 
 def test_samples_follow_the_probabilities(trained, observations):
@@ -126,7 +157,7 @@ def test_plugin_import_is_all_that_loading_needs(trained, tmp_path):
 def test_metrics_show_collapse_and_weights(tiny_buffer):
     _, results = _fit(tiny_buffer, extraction="regression", n_steps=5)
     metrics = results[-1][1]
-    for name in ("clone_loss", "value_loss", "advantage_loss", "actor_loss", "weight_ess", "weight_clipped",
+    for name in ("clone_loss", "value_loss", "history_value_loss", "actor_loss", "weight_ess", "weight_clipped",
                  "policy_ratio_ess", "policy_action_share", "policy_unique_joints", "policy_rare_mass",
                  "entropy_modality", "entropy_goal"):  # fmt: skip
         assert np.isfinite(metrics[name]), name
@@ -144,18 +175,6 @@ def test_regression_weighs_by_the_standardised_advantage_from_the_first_epoch(ti
     _, results = _fit(tiny_buffer, extraction="regression", n_steps=120)
     assert len(results) == 1
     assert results[0][1]["weight_ess"] < 0.95
-
-
-def test_an_open_constant_of_a_critic_changes_nothing(tiny_buffer, observations, monkeypatch):
-    """The R-loss leaves each critic a constant per state; pessimism must not see it."""
-    algorithm, _ = _fit(tiny_buffer)
-    before = algorithm.predict(observations), algorithm.predict_probabilities(observations)
-    critics = algorithm.impl.modules.critics
-    original = critics.forward
-    constants = torch.randn(algorithm.config.n_critics, len(observations), 1)
-    monkeypatch.setattr(critics, "forward", lambda x: original(x) + constants)
-    np.testing.assert_allclose(algorithm.predict_probabilities(observations), before[1], rtol=1e-2, atol=1e-5)
-    assert (algorithm.predict(observations) == before[0]).mean() > 0.95
 
 
 def test_a_configuration_can_be_used_twice(tiny_buffer):
@@ -182,7 +201,7 @@ def _bandit(n=4_000, seed=0):
 @pytest.mark.parametrize("extraction", ["closed_form", "regression"])
 def test_it_finds_an_interaction_in_another_action_space(extraction):
     algorithm, _ = _fit(
-        _bandit(), n_steps=500, extraction=extraction, batch_size=256, learning_rate=3e-3, critic_learning_rate=3e-3
+        _bandit(), n_steps=500, extraction=extraction, batch_size=256, learning_rate=3e-3, temperature=0.2
     )
     x = np.random.default_rng(1).normal(size=(200, 2)).astype(np.float32)
     assert (algorithm.predict(x) == 5).mean() > 0.95
@@ -207,7 +226,10 @@ def test_it_finds_an_interaction_in_another_action_space(extraction):
         (lambda a: FactoredAWRConfig(temperature=float("nan")), "temperature must be positive"),
         (lambda a: FactoredAWRConfig(support_threshold=5.0), "support_threshold must lie"),
         (lambda a: FactoredAWRConfig(temperature=0), "temperature must be positive"),
-        (lambda a: FactoredAWRConfig(extraction="magic"), "extraction must be"),
+        (lambda a: FactoredAWRConfig(extraction="magic"), "unknown extraction 'magic'"),
+        (lambda a: FactoredAWRConfig(critic="returns"), "needs extraction 'regression'"),
+        (lambda a: FactoredAWRConfig(action_rate=1.5), "action_rate must be at most 1"),
+        (lambda a: a.draw(np.zeros((2, 7)), np.zeros((2, 1))), r"uniform numbers must have shape \(2, 2\)"),
         (lambda a: FactoredAWRConfig(td_lambda=2.0), r"td_lambda must lie in 0\.\.1"),
         (lambda a: FactoredAWRConfig().create().predict(np.zeros((1, 7))), "not trained yet"),
     ],
@@ -222,6 +244,48 @@ def test_bad_training_input(tiny_buffer):
         _fit(tiny_buffer, n_steps=0)
     with pytest.raises(UserError, match="response observation 7 does not exist"):
         _fit(tiny_buffer, response=7)
+    with pytest.raises(UserError, match="names level 'NOSUCH'"):
+        _fit(tiny_buffer, indications={"NOSUCH": 0})
+    with pytest.raises(UserError, match="a response needs an action that does nothing"):
+        _fit(_bandit(50), response=0)
     algorithm, _ = _fit(_bandit(50), n_steps=2)
     with pytest.raises(UserError, match="was made for"):
         algorithm.fit(tiny_buffer, n_steps=2, **QUIET)
+
+
+@pytest.mark.parametrize("encoder", ["learned", "frozen", "one_hot", "independent", "flat"])
+def test_every_encoder_gives_an_exact_policy(tiny_buffer, observations, encoder):
+    algorithm, _ = _fit(tiny_buffer, encoder=encoder, response=0, n_steps=3)
+    probabilities = algorithm.predict_probabilities(observations)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    learned = [
+        name for name, p in algorithm.impl.modules.clone.named_parameters() if "tables" in name and p.grad is not None
+    ]
+    assert bool(learned) == (encoder == "learned")
+
+
+def test_independent_factors_given_that_something_is_done(tiny_buffer, observations):
+    """The clone is then a product of one distribution a factor; with learned embeddings it is not."""
+    for encoder, independent in (("independent", True), ("learned", False)):
+        algorithm, _ = _fit(tiny_buffer, encoder=encoder, n_steps=150)
+        _, what, *_ = _parts(algorithm, observations[:5])
+        joint = what.reshape(5, 5, 4, 17, 2)
+        product = torch.einsum(
+            "nm,np,ng,nu->nmpgu", joint.sum((2, 3, 4)), joint.sum((1, 3, 4)), joint.sum((1, 2, 4)), joint.sum((1, 2, 3))
+        )
+        assert torch.allclose(joint, product, atol=1e-4) == independent
+
+
+def test_the_seed_preset_is_regression_on_raw_returns(tiny_buffer):
+    config = FactoredAWRConfig.seed_preset(hidden_size=16)
+    assert (config.learning_rate, config.batch_size, config.max_grad_norm) == (3e-5, 256, 0.5)
+    algorithm = config.create()
+    _, metrics = algorithm.fit(tiny_buffer, n_steps=5, **QUIET)[-1]
+    assert 0 < metrics["weight_ess"] < 1
+
+
+def test_no_advantage_is_the_clone(tiny_buffer, observations):
+    algorithm, _ = _fit(tiny_buffer, critic="none", response=0)
+    acting, what, *_ = _parts(algorithm, observations)
+    ours = algorithm.predict_probabilities(observations)[:, MEDICAID_ACTIONS.valid_joints[1:]]
+    np.testing.assert_allclose(ours, (acting * what).numpy(), rtol=1e-2, atol=1e-5)

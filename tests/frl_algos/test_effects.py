@@ -1,0 +1,155 @@
+"""Terms, shrinkage, effects and pacing: the closed forms behind the advantage, against truths known beforehand."""
+
+import numpy as np
+import pytest
+
+from frl_algos.effects import estimate_effects
+from frl_algos.pacing import steady_rate
+from frl_algos.replay import FactoredReplayBuffer
+from frl_algos.shrinkage import posterior_mean
+from frl_algos.targets import compute_targets
+from frl_algos.terms import Terms
+from frl_env.actions import ActionSpace, Factor
+
+CARE = ActionSpace(
+    factors=(
+        Factor(name="channel", levels=("NONE", "CALL", "VISIT")),
+        Factor(name="topic", levels=("NONE", "FOOD", "PILLS")),
+    ),
+    contact_factors=("channel", "topic"),
+)
+
+
+@pytest.mark.parametrize("structure", ["factored", "independent", "flat"])
+def test_joint_weights_are_the_columns_times_the_weights(structure):
+    rng = np.random.default_rng(0)
+    terms = Terms.of_space(CARE, 3, structure=structure, indications={"FOOD": 2})
+    states, signs = rng.normal(size=(20, 3)), rng.random((20, 3))
+    weights = rng.normal(size=len(terms.groups))
+    joint = np.concatenate([np.ones((20, 1)), states, signs], axis=1) @ terms.joint_weights(weights)
+    assert joint.shape == (20, 5)
+    assert not joint[:, 0].any(), "doing nothing has no effect"
+    for action in range(5):
+        by_row = terms.columns(states, signs, np.full(20, action)) @ weights
+        np.testing.assert_allclose(joint[:, action], by_row, rtol=1e-4, atol=1e-4)
+
+
+def test_an_indication_bears_on_its_own_level_only():
+    terms = Terms.of_space(CARE, 3, indications={"FOOD": 2})
+    on, off = (terms.columns(np.zeros((5, 3)), np.full((5, 3), value), np.arange(5)) for value in (1.0, 0.0))
+    food = CARE.joint_levels[CARE.valid_joints][:, 1] == 1
+    np.testing.assert_array_equal((on != off).any(axis=1), food)
+
+
+def test_groups_without_signal_shrink_and_the_others_do_not():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3_000, 20))
+    truth = np.r_[np.array([0.5, -0.5, 0.3, 0.0, 0.4]), np.zeros(15)]
+    y = x @ truth + rng.normal(size=3_000)
+    groups = np.repeat([0, 1], [5, 15])
+    found = posterior_mean(x.T @ x, x.T @ y, groups, np.array([0.1, 0.1]), np.random.default_rng(1))
+    least_squares = np.linalg.solve(x.T @ x, x.T @ y)
+    np.testing.assert_allclose(found[:5], truth[:5], atol=0.06)
+    assert np.abs(found[5:]).sum() < 0.6 * np.abs(least_squares[5:]).sum()
+
+
+def _care_records(members=3_000, weeks=20, seed=0, effects=(0.1, 0.6), tiring=0.0):
+    """Counts of events; the sick are contacted more, and sicker ones visited; an answered visit prevents most.
+
+    Args:
+        effects: Share of the next week's events that an answered call, visit prevents.
+        tiring: Log odds of an answer lost by each recent attempt (fading 0.8).
+    """
+    rng = np.random.default_rng(seed)
+    sick = rng.gamma(0.5, 2.0, members)
+    load, protected = np.zeros(members), np.zeros(members)
+    columns = {"observations": [], "actions": [], "rewards": [], "next_observations": []}
+    for _ in range(weeks):
+        attempted = rng.random(members) < 0.1 + 0.4 * (sick > 1)
+        channel = 1 + (rng.random(members) < 0.2 + 0.4 * (sick > 2))
+        topic = rng.integers(1, 3, members)
+        answered = attempted & (rng.random(members) < 1 / (1 + np.exp(tiring * load)))
+        load = 0.8 * load + attempted
+        protected = answered * np.asarray((0.0, *effects))[channel]
+        events = rng.poisson(0.5 * sick * (1 - protected))
+        following = np.stack([answered, events], axis=1)
+        observed = columns["next_observations"][-1] if columns["next_observations"] else np.zeros((members, 2))
+        for key, value in (
+            ("observations", observed),
+            ("actions", np.stack([channel, topic], axis=1) * attempted[:, None]),
+            ("rewards", -events),
+            ("next_observations", following),
+        ):
+            columns[key].append(value)
+    flat = {key: np.stack(value, axis=1) for key, value in columns.items()}
+    flat = {key: value.reshape(members * weeks, *value.shape[2:]) for key, value in flat.items()}
+    return FactoredReplayBuffer(
+        observations=flat["observations"].astype(np.float32),
+        actions=flat["actions"],
+        rewards=flat["rewards"].astype(np.float32),
+        next_observations=flat["next_observations"].astype(np.float32),
+        lengths=np.full(members, weeks),
+        terminated=np.zeros(members, bool),
+        action_space=CARE,
+    )
+
+
+def _effects(buffer, response=0):
+    targets = compute_targets(buffer, buffer.observations, decay=0.0, response=response)
+    terms = Terms.of_space(CARE, 2)
+    return targets, estimate_effects(terms, targets, buffer.observations, respond=response is not None, seed=0)
+
+
+def test_the_response_contrast_survives_confounding_by_indication():
+    buffer = _care_records()
+    targets, effects = _effects(buffer)
+    visits = CARE.joint_levels[CARE.valid_joints][:, 0]
+    call, visit = (effects.weights[0][visits == level].mean() for level in (1, 2))
+    assert visit == pytest.approx(0.6, abs=0.2)
+    assert abs(call - 0.1) < 0.15
+    naive = buffer.rewards[targets.attempted].mean() - buffer.rewards[~targets.attempted].mean()
+    assert naive < -0.3, "the naive contrast has the wrong sign here"
+    assert targets.sign == -1
+
+
+def test_no_effect_is_found_where_there_is_none():
+    _, effects = _effects(_care_records(effects=(0.0, 0.0)))
+    assert np.abs(effects.weights[0]).max() < 0.15
+
+
+def test_halves_are_estimated_from_different_members():
+    buffer = _care_records(members=400)
+    _, effects = _effects(buffer)
+    assert not np.allclose(*effects.halves)
+    assert not np.allclose(effects.weights, effects.halves[0])
+
+
+def test_effects_do_not_depend_on_the_order_of_members():
+    """Apart from which half is which."""
+    buffer = _care_records(members=300)
+    order = np.arange(300).reshape(-1, 2)[::-1].reshape(-1)
+    rows = (order[:, None] * 20 + np.arange(20)).reshape(-1)
+    turned = FactoredReplayBuffer(
+        observations=buffer.observations[rows],
+        actions=CARE.unravel(buffer.actions[rows]),
+        rewards=buffer.rewards[rows],
+        next_observations=buffer.next_observations[rows],
+        lengths=buffer.lengths,
+        terminated=buffer.terminated,
+        action_space=CARE,
+    )
+    np.testing.assert_allclose(_effects(buffer)[1].weights, _effects(turned)[1].weights, atol=1e-3)
+
+
+def _rate(buffer):
+    targets = compute_targets(buffer, buffer.observations, decay=0.0, response=0)
+    levels = Terms.of_space(CARE, 2).levels[targets.actions]
+    return steady_rate(targets.attempted, targets.responses, levels, buffer.starts, buffer.lengths)
+
+
+def test_the_steady_rate_is_the_one_with_most_answers():
+    """Odds of an answer fall by exp(-tiring * F), F = 5 c at a steady rate c: the best c is known."""
+    rates = np.linspace(0.01, 1, 100)
+    best = rates[np.argmax(rates / (1 + np.exp(0.8 * 5 * rates)))]
+    assert _rate(_care_records(weeks=30, members=2_000, tiring=0.8)) == pytest.approx(best, abs=0.08)
+    assert _rate(_care_records(weeks=30, members=2_000, tiring=0.0)) > 0.8
