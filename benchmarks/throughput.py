@@ -153,17 +153,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help=f"of each timing (default {REPETITIONS})")
     parser.add_argument("--updates", type=int, default=UPDATES, help=f"learn: updates of a fit (default {UPDATES})")
     parser.add_argument("--dataset", default=DATASET, help=f"learn: Minari id (default {DATASET})")
+    parser.add_argument("--threads", type=int, help="learn: of torch; 1 where others use the machine (default torch's)")
     options = parser.parse_args(arguments)
-    for name, least in (("repetitions", 1), ("updates", 2)):
-        if getattr(options, name) < least:
-            raise UserError(f"--{name} must be at least {least}, not {getattr(options, name)}")
+    for name, least in (("repetitions", 1), ("updates", 2), ("threads", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} must be at least {least}, not {value}")
     console = Console(width=None if sys.stdout.isatty() else 120)
     if options.what == "env":
         environment(console, repetitions=options.repetitions)
         return
     # Here, as timing the environment needs no deep learning library.
+    import torch
+
     from benchmarks.throughput_learn import learn
 
+    if options.threads:
+        torch.set_num_threads(options.threads)
     learn(console, dataset_id=options.dataset, updates=options.updates, repetitions=options.repetitions)
 
 

@@ -8,7 +8,7 @@ Preparation is everything until the end of the first update.
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +70,7 @@ def learn(
     batch_size: int = BATCH_SIZE,
     hidden_size: int = HIDDEN_SIZE,
     states: int = STATES,
+    part_repetitions: int = PART_REPETITIONS,
 ) -> None:
     """Times whole fits, the parts of an update, and choosing actions."""
     with progress_bar() as progress:
@@ -84,17 +85,18 @@ def learn(
         contenders[stock().label] = stock
     contenders[DEFAULT] = lambda: ALGORITHMS["factored_awr"](names).create()
     console.print(
-        f"{dataset_id}: {buffer.transition_count:,} rows; torch {torch.__version__}, {torch.get_num_threads()} threads; "
-        f"batch {batch_size} and hidden size {hidden_size} for all but the defaults of FactoredAWR",
+        f"{dataset_id}: {buffer.transition_count:,} rows\n"
+        f"torch {torch.__version__}, threads: {torch.get_num_threads()}\n"
+        f"Batch {batch_size} and hidden size {hidden_size}, but for FactoredAWR's defaults.",
         highlight=False,
     )
     with quiet_d3rlpy():
-        fits, trained = _train_in_turn(contenders, buffer, updates, repetitions)
+        fits, trained = train_in_turn(contenders, buffer, updates, repetitions)
         console.print(_training_table(fits))
         console.print(_ratio_table(fits))
         same_size = {name: trained[name] for name in contenders if name != DEFAULT}
         update_ms = {name: 1000 / float(np.median([fit.rate for fit in fits[name]])) for name in same_size}
-        console.print(parts_table(same_size, update_ms, buffer, max(PART_REPETITIONS, repetitions)))
+        console.print(parts_table(same_size, update_ms, buffer, part_repetitions))
         console.print(_choosing_table(trained, buffer, states, repetitions))
 
 
@@ -113,7 +115,7 @@ def _create_stock(
     )
 
 
-def _train_in_turn(
+def train_in_turn(
     contenders: dict[str, Callable[[], Any]], buffer: FactoredReplayBuffer, updates: int, repetitions: int
 ) -> tuple[dict[str, list[Fit]], dict[str, Any]]:
     """Fits of every contender, one a repetition, and its last trained algorithm; another one begins each time."""

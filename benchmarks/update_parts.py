@@ -1,11 +1,12 @@
 """Where the time of an update goes: its parts timed separately, down to the matrix products that it can't do without.
 
-The products of real updates are recorded by torch's profiler, sizes only, and repeated on contiguous numbers with
+The products of real updates are recorded by torch's flop counter, sizes only, and repeated on contiguous numbers with
 nothing around them: the arithmetic floor. Everything else is reading rows, moving them into tensors, element-wise
 arithmetic, the optimiser, autograd's bookkeeping, Python and d3rlpy.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from d3rlpy.optimizers import OptimizerWrapper
 from d3rlpy.torch_utility import TorchMiniBatch
 from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import Subject, time_in_turn
 from frl_algos import FactoredReplayBuffer
@@ -20,7 +22,12 @@ from frl_algos import FactoredReplayBuffer
 BATCHES = 16
 """Mini-batches that every part is timed on: the work of an update may depend on what was drawn."""
 
-PRODUCTS = {"aten::mm": 0, "aten::bmm": 0, "aten::addmm": 1, "aten::baddbmm": 1}
+PRODUCTS: dict[Any, int] = {
+    torch.ops.aten.mm: 0,
+    torch.ops.aten.bmm: 0,
+    torch.ops.aten.addmm: 1,
+    torch.ops.aten.baddbmm: 1,
+}
 """Matrix products and where the first of their two factors stands among their arguments."""
 
 
@@ -49,7 +56,7 @@ def parts_table(
     """
     subjects, sizes = [], {}
     for name, algorithm in trained.items():
-        parts, sizes[name] = _parts(algorithm, buffer)
+        parts, sizes[name] = update_parts(algorithm, buffer)
         subjects += [Subject(f"{name}/{part}", BATCHES, run) for part, run in parts.items()]
     rates = time_in_turn(subjects, repetitions)
     columns = {name: _split(name, rates, update_ms[name]) for name in trained}
@@ -82,7 +89,7 @@ def _split(name: str, rates: Mapping[str, np.ndarray], within_fit: float) -> dic
     }
 
 
-def _parts(algorithm: Any, buffer: FactoredReplayBuffer) -> tuple[dict[str, Callable[[], object]], list[Product]]:
+def update_parts(algorithm: Any, buffer: FactoredReplayBuffer) -> tuple[dict[str, Callable[[], object]], list[Product]]:
     """The parts of an update as calls that each do `BATCHES` of them."""
     view = algorithm.view(buffer) if hasattr(algorithm, "view") else buffer
     learner = getattr(algorithm, "algorithm", algorithm)
@@ -114,7 +121,7 @@ def _parts(algorithm: Any, buffer: FactoredReplayBuffer) -> tuple[dict[str, Call
         for batch in batches:
             learner.update(batch)
 
-    recorded = _record(update)
+    recorded = record_products(update)
     operands = {size: torch.randn(size) for product in recorded for size in product}
     results = {product: _multiply(product, operands) for product in set(recorded)}
 
@@ -131,14 +138,14 @@ def _multiply(product: Product, operands: Mapping[tuple[int, ...], torch.Tensor]
     return operands[product.first] @ operands[product.second]
 
 
-def _record(run: Callable[[], object]) -> list[Product]:
+def record_products(run: Callable[[], object]) -> list[Product]:
     """The matrix products of a call, in order."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profile:
+    found: list[Product] = []
+
+    def record(*shapes: Any, first: int, **_: Any) -> int:
+        found.append(Product(tuple(shapes[first]), tuple(shapes[first + 1])))
+        return 0
+
+    with FlopCounterMode(display=False, custom_mapping={p: partial(record, first=i) for p, i in PRODUCTS.items()}):
         run()
-    found = []
-    for event in profile.events():
-        first = PRODUCTS.get(event.name)
-        if first is not None:
-            shapes = event.input_shapes
-            found.append(Product(tuple(shapes[first]), tuple(shapes[first + 1])))
     return found
