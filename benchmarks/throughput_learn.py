@@ -1,9 +1,7 @@
 """How fast FactoredAWR learns and decides, beside stock d3rlpy algorithms on the same buffer and network sizes.
 
-    fit           |-- preparation --|-- update --|-- update --| ... |-- update --|-- end of epoch --|
-    an update     |-- sample --|-- to tensors, scaled --|-- forward, backward --|-- optimiser --|-- d3rlpy's loop --|
-
-Preparation is everything until the end of the first update.
+fit           |-- preparation --|-- update --|-- update --| ... |-- update --|-- end of epoch --|
+an update     |-- sample --|-- to tensors, scaled --|-- forward, backward --|-- optimiser --|-- d3rlpy's loop --|
 """
 
 import dataclasses
@@ -40,25 +38,27 @@ class Fit(NamedTuple):
 
     Attributes:
         preparation: Seconds to the end of the first update.
-        whole: Seconds of everything.
+        updating: Seconds from there to the end of the last one.
+        closing: Seconds from there to the end.
         updates: Number.
         batch_size: Rows an update.
     """
 
     preparation: float
-    whole: float
+    updating: float
+    closing: float
     updates: int
     batch_size: int
 
     @property
     def whole_rate(self) -> float:
         """Updates a second of everything."""
-        return self.updates / self.whole
+        return self.updates / (self.preparation + self.updating + self.closing)
 
     @property
     def rate(self) -> float:
         """Updates a second after the first."""
-        return (self.updates - 1) / (self.whole - self.preparation)
+        return (self.updates - 1) / self.updating
 
 
 def learn(
@@ -137,13 +137,12 @@ def train_in_turn(
 def _fit(algorithm: Any, buffer: FactoredReplayBuffer, updates: int) -> Fit:
     epochs = -(-updates // UPDATES_AN_EPOCH)
     an_epoch = updates // epochs
-    marks: list[float] = []
+    marks = [time.perf_counter()]
 
     def after_update(algo: Any, epoch: int, step: int) -> None:
-        if step == 1:
+        if step in (1, an_epoch * epochs):
             marks.append(time.perf_counter())
 
-    start = time.perf_counter()
     algorithm.fit(
         buffer,
         n_steps=an_epoch * epochs,
@@ -152,34 +151,36 @@ def _fit(algorithm: Any, buffer: FactoredReplayBuffer, updates: int) -> Fit:
         logger_adapter=NoopAdapterFactory(),
         callback=after_update,
     )
-    end = time.perf_counter()
-    return Fit(marks[0] - start, end - start, an_epoch * epochs, algorithm.batch_size)
+    marks.append(time.perf_counter())
+    return Fit(*np.diff(marks).tolist(), an_epoch * epochs, algorithm.batch_size)
 
 
 def _training_table(fits: dict[str, list[Fit]]) -> Table:
     updates = next(iter(fits.values()))[0].updates
     table = Table(
-        "algorithm", "batch", "preparation, s", "updates/s, whole fit", "updates/s after it", "samples/s after it",
+        "algorithm", "batch", "before, s", "after, s",
+        "updates/s, whole fit", "updates/s, between", "samples/s, between",
         title=f"training, {updates:,} updates",
     )  # fmt: skip
     for name, each in fits.items():
-        preparation = np.asarray([fit.preparation for fit in each])
         table.add_row(
             name,
             str(each[0].batch_size),
-            f"{np.median(preparation):.2f} ({preparation.min():.2f} to {preparation.max():.2f})",
+            f"{np.median([fit.preparation for fit in each]):.2f}",
+            f"{np.median([fit.closing for fit in each]):.2f}",
             spread(np.asarray([fit.whole_rate for fit in each])),
             spread(np.asarray([fit.rate for fit in each])),
             spread(np.asarray([fit.rate * fit.batch_size for fit in each])),
         )
     table.caption = (
-        "Median and range of all repetitions. A whole fit is preparation, updates and the end of each epoch."
+        "Median and range of all repetitions. Before: preparation, to the end of the first update. After: what\n"
+        "follows the last one. Between: the updates alone. The longer the training, the nearer the whole comes to that."
     )
     return table
 
 
 def _ratio_table(fits: dict[str, list[Fit]]) -> Table:
-    table = Table("FactoredAWR / ", "updates/s, whole fit", "updates/s after preparation", title="ratios")
+    table = Table("FactoredAWR / ", "updates/s, whole fit", "updates/s, between", title="ratios")
     ours = fits[OURS]
     for name, each in fits.items():
         if name in (OURS, DEFAULT):

@@ -67,8 +67,8 @@ def parts_table(
     table.add_row("matrix products", *(f"{len(each) / BATCHES:.0f}" for each in sizes.values()))
     table.add_row("MFLOP in them", *(f"{sum(p.flop for p in each) / BATCHES / 1e6:,.0f}" for each in sizes.values()))
     table.caption = (
-        "Medians of parts timed separately, in turn; the rest is what is missing to a whole update, and d3rlpy's loop\n"
-        "(metrics, logger, end of epoch) what is missing from there to an update within fit."
+        "Medians of parts timed separately, in turn; the rest is what is missing to a whole update, and d3rlpy's\n"
+        "loop (metrics, logger) what is missing to an update within fit, timed earlier: noise can make it negative."
     )
     return table
 
