@@ -152,7 +152,8 @@ def _fit(algorithm: Any, buffer: FactoredReplayBuffer, updates: int) -> Fit:
         callback=after_update,
     )
     marks.append(time.perf_counter())
-    return Fit(*np.diff(marks).tolist(), an_epoch * epochs, algorithm.batch_size)
+    preparation, updating, closing = np.diff(marks).tolist()
+    return Fit(preparation, updating, closing, an_epoch * epochs, algorithm.batch_size)
 
 
 def _training_table(fits: dict[str, list[Fit]]) -> Table:

@@ -89,7 +89,9 @@ def _split(name: str, rates: Mapping[str, np.ndarray], within_fit: float) -> dic
     }
 
 
-def update_parts(algorithm: Any, buffer: FactoredReplayBuffer) -> tuple[dict[str, Callable[[], object]], list[Product]]:
+def update_parts(
+    algorithm: Any, buffer: FactoredReplayBuffer
+) -> tuple[Mapping[str, Callable[[], object]], list[Product]]:
     """The parts of an update as calls that each do `BATCHES` of them."""
     view = algorithm.view(buffer) if hasattr(algorithm, "view") else buffer
     learner = getattr(algorithm, "algorithm", algorithm)
