@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from benchmarks import throughput
@@ -10,6 +11,15 @@ from benchmarks.throughput_learn import learn, train_in_turn
 from benchmarks.update_parts import BATCHES, Product, record_products, update_parts
 from frl_algos.stock import create_stock
 from frl_env.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Several threads wait for each other on a busy machine: minutes instead of seconds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -49,8 +59,6 @@ def test_the_arithmetic_floor_is_counted_by_hand(contenders, tiny_buffer):
 
 
 def test_stacked_products_count_once_a_copy():
-    import torch
-
     stack = torch.ones(3, 4, 5)
     found = record_products(lambda: torch.baddbmm(torch.ones(3, 1, 2), stack, torch.ones(3, 5, 2)))
     assert found == [Product((3, 4, 5), (3, 5, 2))]
