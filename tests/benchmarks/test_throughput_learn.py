@@ -13,13 +13,7 @@ from frl_algos.stock import create_stock
 from frl_env.errors import UserError
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Several threads wait for each other on a busy machine: minutes instead of seconds."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

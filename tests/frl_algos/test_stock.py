@@ -10,6 +10,7 @@ from frl_algos.stock import STOCK, StockAlgorithm, create_stock
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 QUIETLY = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
 
 
