@@ -12,7 +12,6 @@ from benchmarks.update_parts import BATCHES, Product, record_products, update_pa
 from frl_algos.stock import create_stock
 from frl_env.errors import UserError
 
-
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
