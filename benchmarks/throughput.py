@@ -1,4 +1,7 @@
-"""How fast things are, side by side in one run. `python benchmarks/throughput.py env` times the environment.
+"""How fast things are, side by side in one run.
+
+    python benchmarks/throughput.py env       the environment, beside gymnasium's vector CartPole
+    python benchmarks/throughput.py learn     training and choosing actions, beside stock d3rlpy algorithms
 
 Every figure is the median of several repetitions with its range, taken in turn with the others, so that a busy
 machine slows all of them down alike. Only ratios within one run mean anything.
@@ -6,10 +9,8 @@ machine slows all of them down alike. Only ratios within one run mean anything.
 
 import argparse
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -18,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.timing import Subject, ratio, spread, time_in_turn
 from frl_env import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
 from frl_env.cli import run_or_say
@@ -30,33 +32,8 @@ from frl_env.state import State, draw_noise, observe
 
 SIZES = (1, 64, 1_024, 20_000)
 REPETITIONS = 5
-
-
-class Subject(NamedTuple):
-    """Something to be timed.
-
-    Attributes:
-        name: What.
-        steps: Environment steps of one call.
-        run: The call.
-    """
-
-    name: str
-    steps: int
-    run: Callable[[], object]
-
-
-def time_in_turn(subjects: Sequence[Subject], repetitions: int) -> dict[str, np.ndarray]:
-    """Steps a second of every subject: one entry a repetition, the subjects taken in turn."""
-    rates: dict[str, list[float]] = {subject.name: [] for subject in subjects}
-    for subject in subjects:
-        subject.run()
-    for _ in range(repetitions):
-        for subject in subjects:
-            start = time.perf_counter()
-            subject.run()
-            rates[subject.name].append(subject.steps / (time.perf_counter() - start))
-    return {name: np.asarray(values) for name, values in rates.items()}
+UPDATES = 400
+DATASET = "frl/medicaid-synthetic-v0"
 
 
 def environment(console: Console, *, repetitions: int = REPETITIONS, sizes: Sequence[int] = SIZES) -> None:
@@ -67,10 +44,10 @@ def environment(console: Console, *, repetitions: int = REPETITIONS, sizes: Sequ
     rates = time_in_turn(subjects, repetitions)
     table = Table("members", "MedicaidCare member-weeks/s", "CartPole steps/s", "ratio", title="environment steps")
     single = rates["single"]
-    table.add_row("single environment", _spread(single), "", "")
+    table.add_row("single environment", spread(single), "", "")
     for n in sizes:
         care, pole = rates[f"care {n}"], rates[f"cartpole {n}"]
-        table.add_row(f"{n:,}", _spread(care), _spread(pole), _ratio(care, pole))
+        table.add_row(f"{n:,}", spread(care), spread(pole), ratio(care, pole))
     console.print(table)
     console.print(
         "Both with random actions and autoreset. A MedicaidCare step also tells the exact propensities, joint and by\n"
@@ -167,25 +144,33 @@ def _arrays(batch: Members | State) -> list[np.ndarray]:
     return values + window
 
 
-def _spread(rates: np.ndarray) -> str:
-    return f"{np.median(rates):,.0f} ({rates.min():,.0f} to {rates.max():,.0f})"
-
-
-def _ratio(first: np.ndarray, second: np.ndarray) -> str:
-    ratios = first / second
-    return f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line and times what is asked for."""
     parser = argparse.ArgumentParser(description="Speed, side by side in one run.")
-    parser.add_argument("what", choices=["env"], help="env: the environment beside gymnasium's vector CartPole")
+    parser.add_argument(
+        "what", choices=["env", "learn"], help="env: the environment; learn: training, choosing actions"
+    )
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help=f"of each timing (default {REPETITIONS})")
+    parser.add_argument("--updates", type=int, default=UPDATES, help=f"learn: updates of a fit (default {UPDATES})")
+    parser.add_argument("--dataset", default=DATASET, help=f"learn: Minari id (default {DATASET})")
+    parser.add_argument("--threads", type=int, help="learn: of torch; 1 where others use the machine (default torch's)")
     options = parser.parse_args(arguments)
-    if options.repetitions < 1:
-        raise UserError(f"--repetitions must be at least 1, not {options.repetitions}")
+    for name, least in (("repetitions", 1), ("updates", 2), ("threads", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UserError(f"--{name} must be at least {least}, not {value}")
     console = Console(width=None if sys.stdout.isatty() else 120)
-    environment(console, repetitions=options.repetitions)
+    if options.what == "env":
+        environment(console, repetitions=options.repetitions)
+        return
+    # Here, as timing the environment needs no deep learning library.
+    import torch
+
+    from benchmarks.throughput_learn import learn
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    learn(console, dataset_id=options.dataset, updates=options.updates, repetitions=options.repetitions)
 
 
 if __name__ == "__main__":

@@ -63,3 +63,14 @@ def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A Minari store of its own, for tests that count files."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "store"))
     return tmp_path / "store"
+
+
+@pytest.fixture
+def one_thread():
+    """Torch on one thread: on a busy machine several wait for each other, minutes instead of seconds."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

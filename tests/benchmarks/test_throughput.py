@@ -3,7 +3,8 @@ import io
 import numpy as np
 from rich.console import Console
 
-from benchmarks.throughput import Subject, environment, time_in_turn
+from benchmarks.throughput import environment
+from benchmarks.timing import Subject, time_in_turn
 
 
 def test_subjects_are_timed_in_turn():
