@@ -78,12 +78,12 @@ def learn(
         buffer = load_replay_buffer(dataset)
     names = dataset.storage.metadata.get("frl_observation_names", [])
     contenders: dict[str, Callable[[], Any]] = {
-        OURS: lambda: _of_size(ALGORITHMS["factored_awr"](names), batch_size, hidden_size).create()
+        OURS: lambda: _of_size(ALGORITHMS["factored_awr"](names, buffer.action_space), batch_size, hidden_size).create()
     }
     for name in RIVALS:
         stock = _create_stock(name, buffer, batch_size, hidden_size)
         contenders[stock().label] = stock
-    contenders[DEFAULT] = lambda: ALGORITHMS["factored_awr"](names).create()
+    contenders[DEFAULT] = lambda: ALGORITHMS["factored_awr"](names, buffer.action_space).create()
     console.print(
         f"{dataset_id}: {buffer.transition_count:,} rows\n"
         f"torch {torch.__version__}, threads: {torch.get_num_threads()}\n"
@@ -103,7 +103,7 @@ def learn(
 def _of_size(config: Any, batch_size: int, hidden_size: int) -> Any:
     """The configuration at the sizes all contenders share."""
     fields = {field.name for field in dataclasses.fields(config)}
-    sizes = {"batch_size": batch_size, "hidden_size": hidden_size, "critic_hidden_size": hidden_size}
+    sizes = {"batch_size": batch_size, "hidden_size": hidden_size}
     return dataclasses.replace(config, **{name: size for name, size in sizes.items() if name in fields})
 
 

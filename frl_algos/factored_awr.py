@@ -109,7 +109,9 @@ class FactoredAWRConfig(LearnableConfig):
                 raise unknown_name(name, str(getattr(self, name)), choices)
         for name in POSITIVE + OPTIONAL_POSITIVE:
             value = getattr(self, name)
-            if not (value is None and name in OPTIONAL_POSITIVE) and not (math.isfinite(value) and value > 0):
+            if value is None and name in OPTIONAL_POSITIVE:
+                continue
+            if value is None or not (math.isfinite(value) and value > 0):
                 raise UserError(f"{name} must be positive, not {value}")
         if self.action_rate is not None and self.action_rate > 1:
             raise UserError(f"action_rate must be at most 1, not {self.action_rate}")

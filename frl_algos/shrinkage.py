@@ -46,7 +46,7 @@ def posterior_mean(
         factor = scipy.linalg.cholesky(precision + np.diag(prior), lower=True, check_finite=False)
         mean = scipy.linalg.cho_solve((factor, True), shift, check_finite=False)
         noise = rng.standard_normal(len(shift))
-        drawn = mean + scipy.linalg.solve_triangular(factor, noise, lower=True, trans="T", check_finite=False)
+        drawn = mean + scipy.linalg.solve_triangular(factor.T, noise, lower=False, check_finite=False)
         if sweep >= warm_up:
             total += mean
         for g, columns in enumerate(members):

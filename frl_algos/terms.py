@@ -27,7 +27,7 @@ STRUCTURES = ("factored", "independent", "flat")
 SCALES = {"overall": 0.2, "levels": 0.1, "pairs": 0.05, "state": 1e-5, "indication": 0.1, "indication_levels": 0.05}
 """Prior scales, as shares of what is expected without the action: large effects of single levels, small surprises."""
 
-MOST_COLUMNS = 3_000
+MOST_COLUMNS = 1_000
 """Levels are crossed with the state only when no more columns come of it."""
 
 
