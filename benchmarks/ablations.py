@@ -1,0 +1,245 @@
+"""What each part of FactoredAWR is worth: variants on one dataset, learners along the confounding dial, as one table.
+
+    python benchmarks/ablations.py                          variants of FactoredAWR, -v0
+    python benchmarks/ablations.py --study confounding      learners, the care team's insight from 0 to 1
+
+True values on the simulator, as shares of the gap between the behaviour policy and the best observation-only policy:
+interquartile mean over training seeds, with a 95 % interval over seeds and members. Every run is kept as soon as it is
+done; the same command goes on where a stopped one was.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import torch
+from d3rlpy.logging import NoopAdapterFactory
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.algorithms import factored_awr, quiet_d3rlpy
+from benchmarks.evaluation import Evaluation
+from benchmarks.run import check_writable
+from benchmarks.statistics import bootstrap_interval, interquartile_mean
+from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
+from frl_algos.history import HistoryPolicy, stack_history
+from frl_algos.policy import LearnedPolicy
+from frl_algos.stock import create_stock
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.cli import progress_bar, run_or_say
+from frl_env.datasets import Recipe, check_dataset, ensure_dataset
+from frl_env.datasets.recipes import RECIPES
+from frl_env.errors import UserError
+from frl_env.reference_returns import ceiling
+from frl_env.state import observation_names
+
+DATASET = "frl/medicaid-synthetic-v0"
+INSIGHTS = (0.0, 0.5, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One line of the table.
+
+    Attributes:
+        label: What it is.
+        settings: Fields of FactoredAWRConfig that differ from the benchmark's.
+        history: Weeks of observations.
+        preset: Start from the published settings instead of the benchmark's.
+        stock: Name of a stock algorithm instead.
+    """
+
+    label: str
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    history: int = 1
+    preset: bool = False
+    stock: str | None = None
+
+    def create(self, names: Sequence[str]) -> Any:
+        """The algorithm, untrained."""
+        if self.stock:
+            return create_stock(self.stock, batch_size=512)
+        base = FactoredAWRConfig.seed_preset() if self.preset else factored_awr(names, MEDICAID_ACTIONS)
+        return dataclasses.replace(base, **self.settings).create()
+
+
+RETURNS = {"critic": "returns", "extraction": "regression", "temperature": 1.0}
+OURS = Variant("FactoredAWR")
+VARIANTS = (
+    OURS,
+    Variant("policy network: one-hot, no embeddings", {"encoder": "one_hot"}),
+    Variant("policy network: frozen random embeddings", {"encoder": "frozen"}),
+    Variant("flat softmax and critic over joint actions", {"encoder": "flat"}),
+    Variant("independent factors, policy and critic", {"encoder": "independent"}),
+    Variant("no response contrast (R-learner)", {"response": None}),
+    Variant("acting as often as the care team", {"action_rate": 0.112}),
+    Variant("weighted regression of the same advantage", {"extraction": "regression", "temperature": 0.1}),
+    Variant("no advantage (cloning)", {"critic": "none", "response": None}),
+    Variant("raw-return advantage (AWR)", RETURNS),
+    Variant("raw-return advantage, not standardised", RETURNS | {"standardise": False}),
+    Variant("published settings (seed preset)", preset=True),
+    Variant("no standardisation", {"standardise": False, "temperature": 0.1}),
+    Variant("4 weeks of history", history=4),
+    Variant("8 weeks of history", history=8),
+)
+LEARNERS = (
+    OURS,
+    Variant("no response contrast (R-learner)", {"response": None}),
+    Variant("no advantage (cloning)", {"critic": "none", "response": None}),
+    Variant("raw-return advantage (AWR)", RETURNS),
+    Variant("DiscreteBC (stock)", stock="discrete_bc"),
+    Variant("DiscreteCQL (stock)", stock="discrete_cql"),
+    Variant("IQL (stock, 31-d relaxation)", stock="iql"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one study."""
+    options = _parser().parse_args(arguments)
+    for name in ("seeds", "steps", "eval_members"):
+        if getattr(options, name) < (2 if name == "eval_members" else 1):
+            raise UserError(f"--{name.replace('_', '-')} is too small: {getattr(options, name)}")
+    if options.study == "variants":
+        check_dataset(options.dataset)
+        worlds, variants = [options.dataset], VARIANTS[: options.first]
+    else:
+        worlds, variants = [_dial(options.dataset, insight).dataset_id for insight in INSIGHTS], LEARNERS
+    out = Path(options.out)
+    check_writable(out)
+    table = Table(title=f"share of the gap closed, %, {options.seeds} seeds, {options.eval_members:,} members")
+    table.add_column("learner", no_wrap=True)
+    columns: list[dict[str, tuple[float, float, float]]] = []
+    for world in worlds:
+        columns.append(_study(world, variants, options, out))
+        table.add_column(world.split("/")[-1], justify="right", no_wrap=True)
+    for variant in variants:
+        cells = [f"{m:.0f} [{low:.0f}, {high:.0f}]" for m, low, high in (column[variant.label] for column in columns)]
+        table.add_row(variant.label, *cells)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 130
+    console.print(table)
+
+
+def _study(
+    dataset_id: str, variants: Sequence[Variant], options: argparse.Namespace, out: Path
+) -> dict[str, tuple[float, float, float]]:
+    """Mean and interval of each variant on one dataset."""
+    with progress_bar() as progress:
+        turned = options.study == "confounding"
+        dataset = ensure_dataset(_dial_of(options.dataset, dataset_id) if turned else dataset_id, progress=progress)
+        evaluation = Evaluation.of_dataset(dataset, members=options.eval_members)
+        references = evaluation.references(progress)
+    buffer = load_replay_buffer(dataset)
+    behaviour, best = references["behaviour"].value, references[ceiling(references)].value
+    gap = float((best - behaviour).mean())
+    names = observation_names(screening=evaluation.world.observes_screening)
+    found = {}
+    print(
+        f"{dataset_id}: behaviour {behaviour.mean():.4f}, gap to the best observation-only policy {gap:+.4f}",
+        flush=True,
+    )
+    for variant in variants:
+        values = []
+        for seed in range(options.seeds):
+            kept = out / f"{_fingerprint(dataset, variant, seed, options)}.npy"
+            if not kept.exists():
+                values.append(_run(variant, seed, options.steps, buffer, names, evaluation))
+                aside = kept.with_suffix(".writing.npy")
+                np.save(aside, values[-1].astype(np.float32))
+                aside.replace(kept)
+            else:
+                values.append(np.load(kept))
+        gains = np.stack(values) - behaviour
+        scale = 100 / gap if abs(gap) > 1e-9 else float("nan")
+        low, high = bootstrap_interval(gains, np.random.default_rng(0))
+        mean = float(interquartile_mean(gains.mean(axis=1)))
+        each = ", ".join(f"{value:+.4f}" for value in gains.mean(axis=1))
+        print(f"{variant.label}: {mean:+.4f} [{low:+.4f}, {high:+.4f}], seeds {each}", flush=True)
+        found[variant.label] = (mean * scale, low * scale, high * scale)
+    return found
+
+
+def _run(
+    variant: Variant, seed: int, steps: int, buffer: FactoredReplayBuffer, names: Sequence[str], evaluation: Evaluation
+) -> np.ndarray:
+    """Trains once and returns each evaluation member's value."""
+    torch.manual_seed(seed)
+    buffer.reseed(seed)
+    started = time.perf_counter()
+    data = stack_history(buffer, variant.history) if variant.history > 1 else buffer
+    algorithm = variant.create(names)
+    with quiet_d3rlpy():
+        algorithm.fit(
+            data,
+            n_steps=steps,
+            n_steps_per_epoch=min(steps, 500),
+            show_progress=False,
+            logger_adapter=NoopAdapterFactory(),
+        )
+    trained = time.perf_counter() - started
+    mode = "stochastic" if "stochastic" in getattr(algorithm, "modes", ("stochastic",)) else "greedy"
+    policy: Callable[[np.ndarray, np.random.Generator], np.ndarray] = LearnedPolicy(algorithm, data.action_space, mode)
+    if variant.history > 1:
+        policy = HistoryPolicy(policy, variant.history)  # type: ignore[arg-type]
+    returns = evaluation.score_decisions(policy)
+    print(f"  {variant.label}, seed {seed}: trained in {trained:.0f} s, {mode}", file=sys.stderr, flush=True)
+    return returns.value
+
+
+def _dial(dataset_id: str, insight: float) -> Recipe:
+    """The recipe of a dataset with the care team's insight turned."""
+    base = RECIPES[dataset_id]
+    name, version = base.dataset_id.rsplit("-v", 1)
+    return dataclasses.replace(
+        base,
+        dataset_id=f"{name}-insight-{round(100 * insight)}-v{version}",
+        world=dataclasses.replace(base.world, insight=insight),
+    )
+
+
+def _dial_of(dataset_id: str, turned: str) -> Recipe:
+    return next(recipe for recipe in (_dial(dataset_id, i) for i in INSIGHTS) if recipe.dataset_id == turned)
+
+
+def _fingerprint(dataset: Any, variant: Variant, seed: int, options: argparse.Namespace) -> str:
+    """Name of a run's file: everything its numbers depend on, the code of the learner included."""
+    code = hashlib.sha256()
+    for file in sorted((Path(__file__).resolve().parent.parent / "frl_algos").glob("*.py")):
+        code.update(file.read_bytes())
+    facts = {
+        "data": dataset.storage.metadata.get("frl_content_sha256"),
+        "variant": dataclasses.asdict(variant),
+        "seed": seed,
+        "steps": options.steps,
+        "members": options.eval_members,
+        "code": code.hexdigest(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="What each part of FactoredAWR is worth.")
+    parser.add_argument("--study", choices=("variants", "confounding"), default="variants")
+    parser.add_argument("--dataset", default=DATASET, help=f"Minari id (default {DATASET})")
+    parser.add_argument("--seeds", type=int, default=5, help="training seeds 0..N-1 (default 5)")
+    parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
+    parser.add_argument("--eval-members", type=int, default=20_000, help="members of every rollout (default 20000)")
+    parser.add_argument("--first", type=int, default=len(VARIANTS), help="only the first so many variants")
+    parser.add_argument("--out", default="results/ablations", help="folder for finished runs")
+    return parser
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run_or_say(main)
