@@ -171,4 +171,5 @@ class ExpectileCritic(nn.Module):
     @torch.no_grad()
     def update_target(self, rate: float) -> None:
         """Moves the slow copy a share `rate` of the way to the action values."""
-        torch._foreach_lerp_(list(self.target.parameters()), list(self.values.parameters()), rate)
+        for slow, fast in zip(self.target.parameters(), self.values.parameters(), strict=True):
+            slow.lerp_(fast, rate)
