@@ -18,6 +18,7 @@ actions without evidence to the level of their state, and not to zero.
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -67,41 +68,25 @@ def td_loss(
     return loss, {"advantage_loss": loss.detach()}
 
 
-class ActionValues(nn.Module):
-    """Two independent action values: the level of the state plus a score of the joint action.
+class ActionValues(JointScores):
+    """Two independent action values: the level of the state plus a score of the joint action; see `JointScores`."""
 
-    Args:
-        observation_size, nvec, valid_joints, hidden_size, embedding_size: See `JointScores`.
-    """
-
-    def __init__(
-        self,
-        observation_size: int,
-        nvec: Sequence[int],
-        valid_joints: Int[Tensor, "valid"],
-        *,
-        hidden_size: int,
-        embedding_size: int,
-    ) -> None:
-        """Starts close to zero."""
-        super().__init__()
-        self.scores = JointScores(
-            observation_size, nvec, valid_joints, hidden_size=hidden_size, embedding_size=embedding_size, copies=2
-        )
+    def __init__(self, *space: Any, hidden_size: int, embedding_size: int) -> None:
+        """Starts with scores close to zero."""
+        super().__init__(*space, hidden_size=hidden_size, embedding_size=embedding_size, copies=2)
         self.level = Linear(2, hidden_size, 1)
 
     def forward(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "2 batch valid"]:
         """Values of all valid joint actions."""
-        hidden = self.scores.state_encoder(observations)
-        return self.level(hidden) + self.scores.query(hidden) @ self.scores.action_encoder().transpose(1, 2)
+        hidden = self.state_encoder(observations)
+        return self.level(hidden) + self.query(hidden) @ self.action_encoder().transpose(1, 2)
 
     def of_logged(
         self, observations: Float[Tensor, "batch observation"], actions: Int[Tensor, "batch"]
     ) -> Float[Tensor, "2 batch"]:
         """Values of one action a state, given by its position among the valid ones."""
-        hidden = self.scores.state_encoder(observations)
-        chosen = self.scores.action_encoder(actions)
-        return self.level(hidden)[..., 0] + (self.scores.query(hidden) * chosen).sum(dim=2)
+        hidden = self.state_encoder(observations)
+        return self.level(hidden)[..., 0] + (self.query(hidden) * self.action_encoder(actions)).sum(dim=2)
 
 
 class ExpectileCritic(nn.Module):
@@ -157,8 +142,7 @@ class ExpectileCritic(nn.Module):
             rewards: Standardised by the caller: divided by a scale, not centred, as episodes differ in length.
             next_observations: After the action, scaled.
             terminals: 1 where the episode ended for good.
-            gamma: Discount a step.
-            expectile: In (0, 1).
+            gamma, expectile: Discount a step, and which expectile, in (0, 1).
         """
         with torch.no_grad():
             smaller = self.target.of_logged(observations, actions).amin(dim=0)
