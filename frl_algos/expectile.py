@@ -90,11 +90,7 @@ class ActionValues(JointScores):
 
 
 class ExpectileCritic(nn.Module):
-    """Action values, their slow copy, and the state value; call it for advantages.
-
-    Args:
-        observation_size, nvec, valid_joints, hidden_size, embedding_size: See `JointScores`.
-    """
+    """Action values, their slow copy, and the state value; sizes as for `JointScores`. Call it for advantages."""
 
     def __init__(
         self,
@@ -142,7 +138,8 @@ class ExpectileCritic(nn.Module):
             rewards: Standardised by the caller: divided by a scale, not centred, as episodes differ in length.
             next_observations: After the action, scaled.
             terminals: 1 where the episode ended for good.
-            gamma, expectile: Discount a step, and which expectile, in (0, 1).
+            gamma: Discount a step.
+            expectile: In (0, 1).
         """
         with torch.no_grad():
             smaller = self.target.of_logged(observations, actions).amin(dim=0)
