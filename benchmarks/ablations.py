@@ -1,4 +1,4 @@
-"""What each part of FactoredAWR is worth: variants on one dataset, learners along the confounding dial, as one table.
+"""What each part of FactoredAWR is worth: variants on one dataset, or learners along the confounding dial; one table.
 
     python benchmarks/ablations.py                          variants of FactoredAWR, -v0
     python benchmarks/ablations.py --study confounding      learners, the care team's insight from 0 to 1

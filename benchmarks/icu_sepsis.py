@@ -45,7 +45,9 @@ TARGET_INTERVAL = 100
 """Updates between two copies of a stock Q-function; d3rlpy's 8,000 would be longer than the training."""
 
 ALGORITHMS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "factored_awr": lambda shared: FactoredAWRConfig(**shared, support_threshold=0.03),
+    "factored_awr": lambda shared: FactoredAWRConfig(
+        **shared, critic="expectile", temperature=0.1, support_threshold=0.03
+    ),
     "bc": lambda shared: DiscreteBCConfig(**shared),
     "cql": lambda shared: DiscreteCQLConfig(**shared, learning_rate=1e-3, target_update_interval=TARGET_INTERVAL),
     "bcq": lambda shared: DiscreteBCQConfig(**shared, learning_rate=1e-3, target_update_interval=TARGET_INTERVAL),

@@ -28,12 +28,13 @@ class Statistics(nn.Module):
     rate: Tensor
     shift: Tensor
     threshold: Tensor
+    unit: Tensor
 
     def __init__(self, value_size: int) -> None:
         """Starts with the behaviour policy's own rate and a state value of 0."""
         super().__init__()
         self.register_buffer("value", torch.zeros(value_size))
-        for name, start in (("return_scale", 1.0), ("advantage_scale", 1.0), ("temperature", 1.0)):
+        for name, start in (("return_scale", 1.0), ("advantage_scale", 1.0), ("temperature", 1.0), ("unit", 1.0)):
             self.register_buffer(name, torch.tensor(start))
         self.register_buffer("rate", torch.tensor(float("nan")))
         self.register_buffer("shift", torch.zeros(()))

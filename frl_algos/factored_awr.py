@@ -23,6 +23,7 @@ from d3rlpy.base import LearnableConfig, register_learnable
 from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.preprocessing import StandardObservationScaler
 
+from frl_algos.critics import EffectCritic
 from frl_algos.effects import estimate_effects
 from frl_algos.implementation import FactoredAWRImpl, create_modules
 from frl_algos.pacing import steady_rate
@@ -33,11 +34,11 @@ from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, unknown_name
 
 CHOICES = {
-    "critic": ("effects", "returns", "none"),
+    "critic": ("effects", "expectile", "returns", "none"),
     "extraction": ("closed_form", "regression"),
     "encoder": ("learned", "frozen", "one_hot", "independent", "flat"),
 }
-POSITIVE = ("batch_size", "learning_rate", "embedding_size", "hidden_size", "max_weight")
+POSITIVE = ("batch_size", "learning_rate", "critic_learning_rate", "embedding_size", "hidden_size", "max_weight")
 OPTIONAL_POSITIVE = ("temperature", "max_grad_norm", "action_rate")
 
 SAMPLE_ROWS = 2_000
@@ -60,8 +61,11 @@ class FactoredAWRConfig(LearnableConfig):
             "frozen": the same, left as drawn; "one_hot": indicators of levels and pairs; "independent": of levels only,
             so that factors are independent given that something is done; "flat": one of each joint action.
         critic: "effects", estimated effects of actions (`frl_algos.effects`; with "independent" and "flat" encoders
-            its terms are likewise); "returns", the logged return less the state value (as in the paper; regression
-            only); "none": the policy is the clone.
+            its terms are likewise); "expectile", action values by implicit Q-learning (`frl_algos.expectile`; for dense
+            data and long chains of consequences); "returns", the logged return less the state value (as in the paper;
+            regression only); "none": the policy is the clone.
+        expectile: Of the expectile critic, in (0, 1); larger looks at better actions of the data.
+        critic_learning_rate, critic_weight_decay: Of the expectile critic.
         td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k.
         extraction: "closed_form" (the formula above) or "regression" (weighted log-likelihood, as in the paper).
         temperature: How far the policy moves along the advantage; smaller moves further. None: chosen from
@@ -87,6 +91,9 @@ class FactoredAWRConfig(LearnableConfig):
     hidden_size: int = 128
     encoder: str = "learned"
     critic: str = "effects"
+    expectile: float = 0.7
+    critic_learning_rate: float = 1e-3
+    critic_weight_decay: float = 0.1
     td_lambda: float = 0.97
     extraction: str = "closed_form"
     temperature: float | None = None
@@ -117,6 +124,10 @@ class FactoredAWRConfig(LearnableConfig):
             raise UserError(f"action_rate must be at most 1, not {self.action_rate}")
         if not 0 <= self.support_threshold < 1:
             raise UserError(f"support_threshold must lie in 0..1, below 1, not {self.support_threshold}")
+        if not 0 < self.expectile < 1:
+            raise UserError(f"expectile must lie between 0 and 1, not {self.expectile}")
+        if not (math.isfinite(self.critic_weight_decay) and self.critic_weight_decay >= 0):
+            raise UserError(f"critic_weight_decay must not be negative, not {self.critic_weight_decay}")
         for name in ("gamma", "td_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must lie in 0..1, not {getattr(self, name)}")
@@ -337,7 +348,9 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             )
             respond = config.response is not None
             effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed)
-            self._impl.modules.critic.take(effects)
+            critic = self._impl.modules.critic
+            assert isinstance(critic, EffectCritic)
+            critic.take(effects)
             halves = (torch.as_tensor(effects.halves[0]), torch.as_tensor(effects.halves[1]))
             if respond and config.action_rate is None:
                 levels = terms.levels[targets.actions]

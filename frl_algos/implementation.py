@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from frl_algos import losses
 from frl_algos.critics import EffectCritic
+from frl_algos.expectile import ExpectileCritic
 from frl_algos.extraction import TEMPERATURES, Statistics, best_temperature, gate_shift
 from frl_algos.networks import FixedEncoder, JointPolicy, JointScores
 from frl_algos.replay import IndexedMiniBatch
@@ -23,6 +24,9 @@ from frl_env.errors import UserError
 if TYPE_CHECKING:
     from frl_algos.factored_awr import FactoredAWRConfig
 
+TARGET_RATE = 0.005
+"""Share of the way that the slow copy of the expectile critic's action values moves an update."""
+
 CALIBRATE_EVERY = 500
 """Updates between two measurements of scales, rate and policy; for regression the weights rest on them."""
 
@@ -32,7 +36,7 @@ class FactoredAWRModules(Modules):
     """Everything that is saved."""
 
     clone: JointPolicy
-    critic: EffectCritic
+    critic: EffectCritic | ExpectileCritic
     actor: JointPolicy
     statistics: Statistics
     optim: OptimizerWrapper
@@ -66,12 +70,30 @@ def create_modules(
     clone = policy()
     # A policy in closed form needs no network of its own.
     actor = policy() if config.extraction == "regression" else clone
-    parameters = list({id(p): p for p in [*clone.parameters(), *actor.parameters()] if p.requires_grad}.values())
+    policies = {id(p): p for p in [*clone.parameters(), *actor.parameters()] if p.requires_grad}
+    groups = [{"params": list(policies.values()), "lr": config.learning_rate, "weight_decay": 0.0}]
+    critic: EffectCritic | ExpectileCritic
+    if config.critic == "expectile":
+        critic = ExpectileCritic(
+            observation_size,
+            space.nvec,
+            joints,
+            hidden_size=config.hidden_size,
+            embedding_size=config.embedding_size,
+        )
+        learned = [p for p in critic.parameters() if p.requires_grad]
+        groups.append(
+            {"params": learned, "lr": config.critic_learning_rate, "weight_decay": config.critic_weight_decay}
+        )
+    else:
+        critic = EffectCritic(observation_size, len(joints), indicated=bool(config.indications))
+    critic = critic.to(device)
     # One fused kernel over all parameters: several times as fast on small tensors as d3rlpy's optimisers.
-    adam = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+    adam = torch.optim.AdamW(groups, fused=True)
+    parameters = [p for group in groups for p in group["params"]]
     return FactoredAWRModules(
         clone=clone,
-        critic=EffectCritic(observation_size, len(joints), indicated=bool(config.indications)).to(device),
+        critic=critic,
         actor=actor,
         statistics=Statistics(2 * observation_size + 1).to(device),
         optim=OptimizerWrapper(parameters, adam, compiled=False),
@@ -133,6 +155,9 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         statistics.rate.fill_(rate)
         statistics.value.copy_(torch.as_tensor(targets.value_weights))
         statistics.return_scale.fill_(float(targets.returns.std()) or 1.0)
+        if isinstance(self._modules.critic, ExpectileCritic):
+            # It learns in standard deviations of the return; its advantages are scaled back.
+            statistics.unit.copy_(statistics.return_scale)
 
     def inner_update(self, batch: TorchMiniBatch, grad_step: int) -> dict[str, float]:
         """Clone and, for regression, actor: one step each on one mini-batch."""
@@ -149,12 +174,20 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             actor_loss, more = self._actor_loss(batch.observations, actions, rows)
             metrics |= more
             total = total + actor_loss
+        critic = self._modules.critic
+        if isinstance(critic, ExpectileCritic):
+            critic_loss, more = self._critic_loss(critic, batch, actions)
+            metrics |= more
+            total = total + critic_loss
         optim = self._modules.optim
         optim.zero_grad()
         total.backward()
         if self._settings.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(optim.optim.param_groups[0]["params"], self._settings.max_grad_norm)
+            for group in optim.optim.param_groups:
+                nn.utils.clip_grad_norm_(group["params"], self._settings.max_grad_norm)
         optim.step()
+        if isinstance(critic, ExpectileCritic):
+            critic.update_target(TARGET_RATE)
         if measured:
             metrics |= {"value_loss": self._targets.value_error, "history_value_loss": self._targets.history_error}
             metrics |= self._policy_metrics(batch.observations, actions)
@@ -171,7 +204,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         gate = net.clone.gate_logits(hidden)
         what = net.clone.log_what(hidden)
         weight = torch.ones(len(what), device=what.device) if gate is None else torch.sigmoid(gate)
-        advantages = net.critic(self._sample)
+        advantages = self._advantages(self._sample)
         chances = what.exp()
         centred = advantages - (chances * advantages).sum(dim=1, keepdim=True)
         variance = (weight[:, None] * chances * centred**2).sum() / weight.sum()
@@ -213,7 +246,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             scores = net.actor.log_what(hidden[acts])
         else:
             scores = self._supported(net.clone.log_what(hidden[acts]))
-            scores = torch.where(torch.isfinite(scores), net.critic(x[acts]), scores)
+            scores = torch.where(torch.isfinite(scores), self._advantages(x[acts]), scores)
         return self._joint_actions(len(x), acts, scores.argmax(dim=1))
 
     def inner_sample_action(self, x: Any) -> Int[Tensor, "batch"]:
@@ -241,10 +274,29 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         position = self._position[action.reshape(-1).long()]
         if bool((position < 0).any()):
             raise UserError(f"{int((position < 0).sum())} actions are not valid; their value is not defined")
-        advantages = self._modules.critic(x)
+        advantages = self._advantages(x)
         expected = (self._modules.clone(x).exp() * advantages).sum(dim=1)
         value = torch.as_tensor(value_features(x.cpu().numpy()), device=x.device) @ self._modules.statistics.value
         return value + advantages.gather(1, position[:, None]).squeeze(1) - expected
+
+    def _advantages(self, observations: Float[Tensor, "batch k"]) -> Float[Tensor, "batch valid"]:
+        """Advantages of the valid joint actions, in units of reward; a constant a state is left open."""
+        return self._modules.critic(observations) * self._modules.statistics.unit
+
+    def _critic_loss(
+        self, critic: ExpectileCritic, batch: TorchMiniBatch, actions: Tensor
+    ) -> tuple[Tensor, losses.Metrics]:
+        assert isinstance(batch.observations, Tensor)
+        assert isinstance(batch.next_observations, Tensor)
+        return critic.loss(
+            batch.observations,
+            actions,
+            batch.rewards[:, 0] / self._modules.statistics.unit,
+            batch.next_observations,
+            batch.terminals[:, 0],
+            gamma=self._settings.gamma,
+            expectile=self._settings.expectile,
+        )
 
     def _gate(self, hidden: Tensor) -> Tensor | None:
         regression = self._settings.extraction == "regression"
@@ -258,7 +310,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             return net.actor.log_what(hidden)
         scale = net.statistics.advantage_scale * (net.statistics.temperature if temperature is None else temperature)
         supported = self._supported(net.clone.log_what(hidden))
-        return torch.log_softmax(supported + net.critic(observations) / scale, dim=1)
+        return torch.log_softmax(supported + self._advantages(observations) / scale, dim=1)
 
     def _supported(self, log_what: Tensor) -> Tensor:
         """Minus infinity where the clone all but never does it; its most likely action always stays."""
@@ -281,7 +333,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
                 advantages = (torch.as_tensor(self._targets.returns[rows.numpy()]).float() - value) / spread
                 advantages = advantages.to(observations.device)
             else:
-                scores = net.critic(observations)
+                scores = self._advantages(observations)
                 centre = (net.clone(observations).exp() * scores).sum(dim=1)
                 advantages = (scores.gather(1, actions[:, None])[:, 0] - centre) / net.statistics.advantage_scale
         return losses.weighted_regression_loss(

@@ -64,14 +64,23 @@ def build_dataset(
     return minari.load_dataset(made.dataset_id)
 
 
-def ensure_dataset(dataset_id: str, *, progress: Progress | None = None) -> minari.MinariDataset:
-    """Loads a dataset from the local store, and builds it first when it is one of ours and missing.
+def ensure_dataset(dataset: str | Recipe, *, progress: Progress | None = None) -> minari.MinariDataset:
+    """Loads a dataset from the local store, and builds it first when it has a recipe and is missing.
+
+    Args:
+        dataset: Any id of the store or of `RECIPES`, or a recipe of one's own.
+        progress: Called as the work goes on.
 
     Raises:
         UserError: If it is neither there nor ours, is broken, or was made by another recipe or parameter version.
     """
-    check_dataset(dataset_id)
-    made = RECIPES.get(dataset_id)
+    if isinstance(dataset, Recipe):
+        made: Recipe | None = dataset
+        dataset_id = dataset.dataset_id
+    else:
+        check_dataset(dataset)
+        made = RECIPES.get(dataset)
+        dataset_id = dataset
     if made is not None:
         state = dataset_state(made)
         if state == "stale":
