@@ -87,16 +87,16 @@ def estimate_effects(
     noise = problem.noise()
     generator = np.random.default_rng(seed)
 
-    def solved(moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    def solved(moments: tuple[np.ndarray, np.ndarray], sweeps: int = 40) -> np.ndarray:
         columns = len(terms.groups)
         squares, products = (moment / noise for moment in moments)
         # A column of zeros (a level never tried) has nothing but its prior.
-        found = posterior_mean(squares, products, problem.groups, terms.scales, generator)
+        found = posterior_mean(squares, products, problem.groups, terms.scales, generator, sweeps=sweeps)
         return terms.joint_weights(found[:columns])
 
     both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
     return Effects(
-        weights=solved(both),
+        weights=solved(both, sweeps=80),
         halves=(solved(halves[0]), solved(halves[1])),
         response=problem.response,
         amount=targets.value_weights * targets.sign / unit if relative else None,
