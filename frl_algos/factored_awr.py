@@ -27,6 +27,7 @@ from d3rlpy.preprocessing import StandardObservationScaler
 
 from frl_algos.effects import estimate_effects
 from frl_algos.implementation import FactoredAWRImpl, create_modules
+from frl_algos.online import fine_tune
 from frl_algos.pacing import steady_rate
 from frl_algos.parallel import place
 from frl_algos.replay import FactoredReplayBuffer
@@ -276,6 +277,18 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             logging_strategy=logging_strategy,
             **options,
         )
+
+    def fit_online(  # type: ignore[override] - without the arguments that make sense for single transitions only
+        self, env: Any, buffer: FactoredReplayBuffer | None = None, **options: Any
+    ) -> None:
+        """Acts in an environment and fits again, every epoch, to all episodes so far.
+
+        Args:
+            env: Takes joint indices; wrap it in `frl_env.JointActions`.
+            buffer: Offline episodes to learn from as well.
+            options: Most of d3rlpy's; see `frl_algos.online.fine_tune`.
+        """
+        fine_tune(self, env, buffer, self._prepare, **options)
 
     def predict_probabilities(self, observations: np.ndarray, temperature: float | None = None) -> np.ndarray:
         """Exact probabilities of all joint actions.
