@@ -189,6 +189,15 @@ def test_evaluators_take_truncated_episodes_of_one_step():
     assert (buffer.size(), len(buffer.episodes)) == (20, 15)
 
 
+def test_without_any_reward_there_are_no_effects(tiny_buffer):
+    """The noise of the regression is then 0; the first episodes of fine-tuning are often such data."""
+    buffer = copy.copy(tiny_buffer)
+    buffer.rewards = np.zeros_like(tiny_buffer.rewards)
+    algorithm = _create(critic="effects")
+    algorithm.fit(buffer, n_steps=2, **QUIET)
+    assert not algorithm.impl.modules.critic.weights.any()
+
+
 def test_from_params_json_and_model_files(shared, tiny_buffer, observations, tmp_path):
     algorithm = copy.deepcopy(shared)
     adapter = FileAdapterFactory(str(tmp_path))

@@ -120,7 +120,9 @@ def test_fine_tuning_goes_on_from_an_offline_fit_and_repeats(tiny_buffer, observ
 
 def test_d3rlpy_collects_what_fit_takes(trained):
     d3rlpy.seed(0)
-    collected = trained.collect(_env(horizon=6), n_steps=60, show_progress=False)
+    env = _env(horizon=6)
+    env.reset(seed=0)
+    collected = trained.collect(env, n_steps=60, show_progress=False)
     algorithm = FactoredAWRConfig(batch_size=32, action_schema=MEDICAID_ACTIONS.to_json()).create()
     _, metrics = algorithm.fit(collected, n_steps=3, **QUIET)[-1]
     assert np.isfinite(metrics["clone_loss"])
