@@ -181,7 +181,9 @@ class _Regression:
     def noise(self) -> float:
         """Variance of the weighted residuals, times how much the overlap of a member's returns inflates it."""
         overlap = float((self._scores**2).sum()) / max(self._squares, 1e-12)
-        return max(self._error / max(len(self.kept), 1) * max(overlap, 1.0), 1e-12)
+        noise = self._error / max(len(self.kept), 1) * max(overlap, 1.0)
+        # Without any (no reward was ever logged) nothing is learned; a tiny number would overwhelm the prior.
+        return noise if noise > 1e-12 else 1.0
 
     def _columns(self, rows: np.ndarray) -> np.ndarray:
         return self.terms.columns(self.states[rows], self.signs[rows], self.targets.actions[rows])

@@ -21,15 +21,20 @@ import torch
 from d3rlpy.algos.qlearning.base import QLearningAlgoBase
 from d3rlpy.base import LearnableConfig, register_learnable
 from d3rlpy.constants import ActionSpace as ActionKind
+from d3rlpy.constants import LoggingStrategy
+from d3rlpy.logging import LOG
 from d3rlpy.preprocessing import StandardObservationScaler
 
 from frl_algos.critics import EffectCritic
 from frl_algos.effects import estimate_effects
 from frl_algos.implementation import FactoredAWRImpl, create_modules
+from frl_algos.online import fine_tune
 from frl_algos.pacing import steady_rate
+from frl_algos.parallel import place
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.targets import compute_targets
 from frl_algos.terms import Terms
+from frl_algos.transfer import NO_Q_FUNCTION
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, unknown_name
 
@@ -211,7 +216,32 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             modules=modules,
             config=config,
             device=self._device,
+            enable_ddp=self._enable_ddp,
         )
+
+    def build_with_dataset(self, dataset: Any) -> None:
+        """Builds the networks and estimates effects, so that `update` can train on batches by hand.
+
+        Args:
+            dataset: As `fit` takes it.
+        """
+        if self._impl is not None:
+            LOG.warning("Parameters will be reinitialized.")
+            self._impl = None
+        self._prepare(dataset)
+
+    def copy_policy_from(self, algo: Any) -> None:
+        """Copies the policy of another FactoredAWR, with the scaler of its observations; see d3rlpy."""
+        self._require_impl().copy_policy_from(algo.impl)
+        self._config.observation_scaler = algo.observation_scaler
+
+    def copy_q_function_from(self, algo: Any) -> None:
+        """Refuses: there is no Q function that is trained."""
+        raise UserError(NO_Q_FUNCTION)
+
+    def copy_q_function_optim_from(self, algo: Any) -> None:
+        """Refuses: there is no Q function that is trained."""
+        raise UserError(NO_Q_FUNCTION)
 
     def fitter(  # type: ignore[override] - same arguments, passed on by name
         self,
@@ -219,6 +249,8 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         n_steps: int,
         n_steps_per_epoch: int = 10_000,
         epoch_callback: Callable[[Any, int, int], None] | None = None,
+        logging_steps: int = 500,
+        logging_strategy: LoggingStrategy = LoggingStrategy.EPOCH,
         **options: Any,
     ) -> Generator[tuple[int, dict[str, float]], None, None]:
         """Trains and yields (epoch, metrics) after every epoch; see d3rlpy's `fitter` for all arguments.
@@ -230,11 +262,18 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             n_steps_per_epoch: Updates an epoch; lowered to `n_steps` when that is smaller, where d3rlpy would
                 train nothing.
             epoch_callback: Called after every epoch, before the model is saved.
+            logging_steps: Updates a line of the log, if it is not one an epoch.
+            logging_strategy: Whether the log has a line an epoch or every `logging_steps`.
             options: d3rlpy's other arguments.
         """
         if n_steps < 1:
             raise UserError(f"n_steps must be at least 1, not {n_steps}")
         buffer = self._prepare(dataset)
+        per_epoch = min(n_steps, n_steps_per_epoch)
+        every = logging_steps if logging_strategy == LoggingStrategy.STEPS else per_epoch
+        self._require_impl().log_policy(after=self._grad_step, every=every)
+        if self._enable_ddp:
+            buffer.split(*place())
 
         def after_epoch(algo: Any, epoch: int, step: int) -> None:
             assert self._impl is not None
@@ -245,10 +284,24 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         yield from super().fitter(
             buffer,
             n_steps=n_steps,
-            n_steps_per_epoch=min(n_steps, n_steps_per_epoch),
+            n_steps_per_epoch=per_epoch,
             epoch_callback=after_epoch,
+            logging_steps=logging_steps,
+            logging_strategy=logging_strategy,
             **options,
         )
+
+    def fit_online(  # type: ignore[override] - without the arguments that make sense for single transitions only
+        self, env: Any, buffer: FactoredReplayBuffer | None = None, **options: Any
+    ) -> None:
+        """Acts in an environment and fits again, every epoch, to all episodes so far.
+
+        Args:
+            env: Takes joint indices; wrap it in `frl_env.JointActions`.
+            buffer: Offline episodes to learn from as well.
+            options: Most of d3rlpy's; see `frl_algos.online.fine_tune`.
+        """
+        fine_tune(self, env, buffer, self._prepare, **options)
 
     def predict_probabilities(self, observations: np.ndarray, temperature: float | None = None) -> np.ndarray:
         """Exact probabilities of all joint actions.
@@ -308,6 +361,8 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         """Credit-weighted value of joint actions, in units of reward; see d3rlpy."""
         observations = self._checked(x)
         joints = np.asarray(action)
+        if np.issubdtype(joints.dtype, np.floating) and np.array_equal(joints, np.floor(joints)):
+            joints = joints.astype(np.int64)  # d3rlpy's mini-batches, and so its evaluators, hold actions as floats
         if joints.shape not in ((len(observations),), (len(observations), 1)):
             raise UserError(f"actions must be {len(observations)} joint indices, one a state, not shape {joints.shape}")
         self.action_space.unravel(joints)

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from d3rlpy.algos.qlearning.base import QLearningAlgoImplBase
+from d3rlpy.logging import LOG
 from d3rlpy.optimizers import OptimizerWrapper
 from d3rlpy.torch_utility import Modules, TorchMiniBatch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from frl_algos import losses
+from frl_algos import losses, parallel, transfer
 from frl_algos.critics import EffectCritic
 from frl_algos.expectile import ExpectileCritic
 from frl_algos.extraction import TEMPERATURES, Statistics, best_temperature, gate_shift
@@ -18,6 +19,7 @@ from frl_algos.networks import FixedEncoder, JointPolicy, JointScores
 from frl_algos.replay import IndexedMiniBatch
 from frl_algos.targets import Targets, value_features
 from frl_algos.terms import Terms, null_position
+from frl_algos.watch import troubles
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 
@@ -28,7 +30,10 @@ TARGET_RATE = 0.005
 """Share of the way that the slow copy of the expectile critic's action values moves an update."""
 
 CALIBRATE_EVERY = 500
-"""Updates between two measurements of scales, rate and policy; for regression the weights rest on them."""
+"""Updates between two measurements of scales, rate and policy; for regression the weights rest on them.
+
+The policy is looked at as often, for warnings; it is logged once a line of the log, at its last update, because d3rlpy
+averages what it is given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +118,15 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         modules: FactoredAWRModules,
         config: "FactoredAWRConfig",
         device: str,
+        enable_ddp: bool = False,
     ) -> None:
         """Keeps networks and settings."""
         super().__init__(observation_shape, action_size, modules, device)
         self._settings = config
+        self._parallel = enable_ddp
         self._targets: Targets | None = None
+        self._warned: set[str] = set()
+        self._first_update, self._log_every = 0, 1
         self._halves: tuple[Tensor, Tensor] | None = None
         self._sample = torch.zeros(0, *observation_shape)
         space = ActionSpace.from_json(config.action_schema)
@@ -132,6 +141,39 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
     def modules(self) -> FactoredAWRModules:
         """Networks and optimiser."""
         return self._modules
+
+    @property
+    def separate_actor(self) -> bool:
+        """Whether the policy is a network of its own."""
+        return self._modules.actor is not self._modules.clone
+
+    @property
+    def policy(self) -> Any:
+        """The network that d3rlpy may call the policy; what it does also rests on effects and statistics."""
+        return self._modules.actor
+
+    @property
+    def policy_optim(self) -> torch.optim.Optimizer:
+        """The only optimiser."""
+        return self._modules.optim.optim
+
+    @property
+    def q_function(self) -> nn.ModuleList:
+        """Refuses: nothing in the effects is trained."""
+        raise UserError(transfer.NO_Q_FUNCTION)
+
+    @property
+    def q_function_optim(self) -> torch.optim.Optimizer:
+        """Refuses: nothing in the effects is trained."""
+        raise UserError(transfer.NO_Q_FUNCTION)
+
+    def copy_policy_from(self, impl: QLearningAlgoImplBase) -> None:
+        """See `transfer.copy_policy`."""
+        transfer.copy_policy(impl, self)
+
+    def copy_policy_optim_from(self, impl: QLearningAlgoImplBase) -> None:
+        """See `transfer.copy_optimiser`."""
+        transfer.copy_optimiser(impl, self)
 
     @property
     def joints(self) -> Int[Tensor, "valid"]:
@@ -150,7 +192,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             rate: Share of steps on which the policy is to act; NaN leaves the behaviour policy's own.
         """
         self._targets, self._sample, self._halves = targets, sample, halves
-        self._actions = torch.as_tensor(targets.actions)
+        self._warned.clear()
         statistics = self._modules.statistics
         statistics.rate.fill_(rate)
         statistics.value.copy_(torch.as_tensor(targets.value_weights))
@@ -158,20 +200,27 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         if isinstance(self._modules.critic, ExpectileCritic):
             # It learns in standard deviations of the return; its advantages are scaled back.
             statistics.unit.copy_(statistics.return_scale)
+        if self._parallel:
+            parallel.follow_first(self._modules.get_torch_modules().values())
+
+    def log_policy(self, *, after: int, every: int) -> None:
+        """Says which updates end a line of the log: every so many after `after` updates."""
+        self._first_update, self._log_every = after, every
 
     def inner_update(self, batch: TorchMiniBatch, grad_step: int) -> dict[str, float]:
         """Clone and, for regression, actor: one step each on one mini-batch."""
-        if self._targets is None or not isinstance(batch.numpy_batch, IndexedMiniBatch):
-            raise UserError("FactoredAWR trains through fit, on a buffer from frl_algos.load_replay_buffer")
+        if self._targets is None:
+            raise UserError("the algorithm has seen no dataset yet; call fit, or build_with_dataset before update")
         assert isinstance(batch.observations, Tensor)
-        measured = grad_step % CALIBRATE_EVERY == 0
-        if measured:
+        if grad_step % CALIBRATE_EVERY == 0:
             self.calibrate()
-        rows = torch.as_tensor(batch.numpy_batch.indices)
-        actions = self._actions[rows].to(self._device)
+        # From the batch and not by row, so that a batch of any buffer trains on what it holds.
+        actions = self._position[batch.actions.reshape(-1).long()]
+        if bool((actions < 0).any()):
+            raise UserError(f"{int((actions < 0).sum())} logged actions are not valid; drop or recode them")
         total, metrics = losses.cloning_loss(self._modules.clone.log_likelihood(batch.observations, actions))
         if self._settings.extraction == "regression":
-            actor_loss, more = self._actor_loss(batch.observations, actions, rows)
+            actor_loss, more = self._actor_loss(batch, actions)
             metrics |= more
             total = total + actor_loss
         critic = self._modules.critic
@@ -182,16 +231,32 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         optim = self._modules.optim
         optim.zero_grad()
         total.backward()
+        parameters = [p for group in optim.optim.param_groups for p in group["params"]]
+        if self._parallel:
+            parallel.average_gradients(parameters)
         if self._settings.max_grad_norm is not None:
-            for group in optim.optim.param_groups:
-                nn.utils.clip_grad_norm_(group["params"], self._settings.max_grad_norm)
+            nn.utils.clip_grad_norm_(parameters, self._settings.max_grad_norm)
         optim.step()
         if isinstance(critic, ExpectileCritic):
             critic.update_target(TARGET_RATE)
-        if measured:
-            metrics |= {"value_loss": self._targets.value_error, "history_value_loss": self._targets.history_error}
-            metrics |= self._policy_metrics(batch.observations, actions)
-        return {name: float(value) for name, value in metrics.items()}
+        measured = {name: float(value) for name, value in metrics.items()}
+        done = grad_step + 1
+        logged = (done - self._first_update) % self._log_every == 0
+        if logged or done % CALIBRATE_EVERY == 0:
+            policy = self._measure(batch.observations, actions, measured)
+            measured |= policy if logged else {}
+        return measured
+
+    def _measure(self, observations: Tensor, actions: Tensor, measured: dict[str, float]) -> dict[str, float]:
+        """Metrics of the policy as it is now; warns of what they show, each kind once a fit."""
+        assert self._targets is not None
+        self.calibrate()
+        policy = {name: float(value) for name, value in self._policy_metrics(observations, actions).items()}
+        for kind, sentence in troubles(measured | policy, len(actions)).items():
+            if kind not in self._warned:
+                self._warned.add(kind)
+                LOG.warning(sentence)
+        return policy | {"value_error": self._targets.value_error, "history_error": self._targets.history_error}
 
     @torch.no_grad()
     def calibrate(self) -> None:
@@ -223,6 +288,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             shift, threshold = gate_shift(gate, float(statistics.rate))
             statistics.shift.fill_(shift)
             statistics.threshold.fill_(threshold)
+        if self._parallel:
+            parallel.follow_first([statistics])
 
     def log_probabilities(
         self, observations: Float[Tensor, "batch k"], temperature: float | None = None
@@ -239,7 +306,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         net = self._modules
         hidden = net.actor.encode(x)
         gate = self._gate(hidden)
-        acts = torch.arange(len(x), device=hidden.device)
+        # shape[0], where len(x) would fix the size of the batch in a policy that d3rlpy's save_policy traces
+        acts = torch.arange(x.shape[0], device=hidden.device)
         if gate is not None:
             acts = (gate > net.statistics.threshold).nonzero()[:, 0]
         if self._settings.extraction == "regression":
@@ -247,7 +315,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         else:
             scores = self._supported(net.clone.log_what(hidden[acts]))
             scores = torch.where(torch.isfinite(scores), self._advantages(x[acts]), scores)
-        return self._joint_actions(len(x), acts, scores.argmax(dim=1))
+        return self._joint_actions(x.shape[0], acts, scores.argmax(dim=1))
 
     def inner_sample_action(self, x: Any) -> Int[Tensor, "batch"]:
         """A draw from the policy with torch's global generator."""
@@ -323,14 +391,20 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         chosen = torch.full((size,), -1 if self._null is None else self._null, device=positions.device)
         return self.joints[chosen.index_copy(0, acts, positions)]
 
-    def _actor_loss(self, observations: Tensor, actions: Tensor, rows: Tensor) -> tuple[Tensor, losses.Metrics]:
-        net = self._modules
+    def _actor_loss(self, batch: TorchMiniBatch, actions: Tensor) -> tuple[Tensor, losses.Metrics]:
+        net, observations = self._modules, batch.observations
         assert self._targets is not None
+        assert isinstance(observations, Tensor)
         with torch.no_grad():
             if self._settings.critic == "returns":
+                if not isinstance(batch.numpy_batch, IndexedMiniBatch):
+                    raise UserError(
+                        "critic 'returns' trains on batches of a FactoredReplayBuffer only, for their returns"
+                    )
+                rows = batch.numpy_batch.indices
                 spread = net.statistics.return_scale if self._settings.standardise else 1.0
                 value = torch.as_tensor(value_features(observations.cpu().numpy())) @ net.statistics.value.cpu()
-                advantages = (torch.as_tensor(self._targets.returns[rows.numpy()]).float() - value) / spread
+                advantages = (torch.as_tensor(self._targets.returns[rows]).float() - value) / spread
                 advantages = advantages.to(observations.device)
             else:
                 scores = self._advantages(observations)
@@ -360,8 +434,19 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         }
         if self._null is not None:
             metrics["policy_action_share"] = 1 - policy[:, self._null].mean()
+            metrics["clone_action_share"] = 1 - log_clone[:, self._null].exp().mean()
+        for name, chances in (("policy", policy), ("clone", log_clone.exp())):
+            metrics[f"{name}_effective_joints"] = self._effective_joints(chances.mean(dim=0))
         for index, (name, size) in enumerate(self._factors):
             marginal = torch.zeros(size, device=policy.device)
             marginal.index_add_(0, self._factor_levels[:, index], policy.mean(dim=0))
             metrics[f"entropy_{name}"] = -(marginal * marginal.clamp(min=1e-12).log()).sum()
         return metrics
+
+    def _effective_joints(self, chances: Float[Tensor, "valid"]) -> Float[Tensor, ""]:
+        """Exponential of the entropy, given that something is done: how many actions are in use."""
+        acting = chances.clone()
+        if self._null is not None:
+            acting[self._null] = 0.0
+        acting = acting / acting.sum().clamp(min=1e-12)
+        return (-(acting * acting.clamp(min=1e-12).log()).sum()).exp()

@@ -107,6 +107,8 @@ class FactoredReplayBuffer(ReplayBuffer):
                 terminated=bool(ended),
             )
             for start, length, ended in zip(self.starts, self.lengths, self.terminated, strict=True)
+            # A truncated episode of one step has no transition in d3rlpy's eyes, and its evaluators fail on it.
+            if ended or length > 1
         ]
         super().__init__(
             InfiniteBuffer(),
@@ -158,6 +160,10 @@ class FactoredReplayBuffer(ReplayBuffer):
         """Starts the sampling anew from a seed."""
         self.seed = seed
         self._rng = np.random.default_rng(seed)
+
+    def split(self, part: int, parts: int) -> None:
+        """Goes on with one of several independent streams of rows, for training in several processes."""
+        self._rng = self._rng.spawn(parts)[part]
 
     def sample_transition(self) -> Transition:
         """One random transition, as d3rlpy's own type."""

@@ -8,6 +8,7 @@ from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.datasets import build_dataset, generate_synthetic_data
 from frl_env.env import MedicaidCareEnv, register
 from frl_env.errors import UserError
+from frl_env.joint import JointActions
 from frl_env.vector import MedicaidCareVectorEnv
 from frl_env.worlds import LADDER, World
 
@@ -16,6 +17,7 @@ __all__ = [
     "MEDICAID_ACTIONS",
     "ActionSpace",
     "Factor",
+    "JointActions",
     "MedicaidCareEnv",
     "MedicaidCareVectorEnv",
     "UserError",

@@ -157,7 +157,7 @@ def test_plugin_import_is_all_that_loading_needs(trained, tmp_path):
 def test_metrics_show_collapse_and_weights(tiny_buffer):
     _, results = _fit(tiny_buffer, extraction="regression", n_steps=5)
     metrics = results[-1][1]
-    for name in ("clone_loss", "value_loss", "history_value_loss", "actor_loss", "weight_ess", "weight_clipped",
+    for name in ("clone_loss", "value_error", "history_error", "actor_loss", "weight_ess", "weight_clipped",
                  "policy_ratio_ess", "policy_action_share", "policy_unique_joints", "policy_rare_mass",
                  "entropy_modality", "entropy_goal"):  # fmt: skip
         assert np.isfinite(metrics[name]), name
