@@ -12,6 +12,8 @@ factors and the names of their levels are in the file, under the names in `METAD
 
     extra = {"frl_action_schema": ""}
     torch.jit.load(path, _extra_files=extra)     # fills in the text
+
+A TorchScript file also names, for messages of errors, where this package was installed; an ONNX file does not.
 """
 
 import copy
@@ -38,7 +40,7 @@ from frl_algos.model_files import write_whole
 from frl_env.errors import UserError, unknown_name
 
 FORMATS = {".onnx": "onnx", ".pt": "torchscript"}
-METADATA = ("frl_format_version", "frl_action_schema", "frl_observation_scaler")
+METADATA: tuple[str, ...] = ("frl_format_version", "frl_action_schema", "frl_observation_scaler")
 """Texts in each file: "1"; `ActionSpace.to_json`; JSON of mean, std and eps or null, which is applied inside."""
 
 
@@ -89,9 +91,14 @@ class ExportedPolicy(nn.Module):
         super().__init__()
         impl, config = algorithm._require_impl(), algorithm.config
         scaler = config.observation_scaler
-        if not isinstance(scaler, StandardObservationScaler | None):
-            raise UserError(f"export knows StandardObservationScaler, not {type(scaler).__name__}; train with that one")
-        self.size = int(impl.observation_shape[0])
+        mean, spread = np.zeros(1), np.ones(1)
+        if isinstance(scaler, StandardObservationScaler) and scaler.mean is not None and scaler.std is not None:
+            mean, spread = scaler.mean, scaler.std + scaler.eps  # in its own precision, as the algorithm has it
+        elif scaler is not None:
+            raise UserError(
+                f"export knows a fitted StandardObservationScaler, not {type(scaler).__name__}; train with that one"
+            )
+        self.size = len(impl.modules.critic.center)
         self.support_threshold = config.support_threshold
         self.policy = copy.deepcopy(impl.modules.actor)
         self.critic = None if config.extraction == "regression" else copy.deepcopy(impl.modules.critic)
@@ -99,9 +106,8 @@ class ExportedPolicy(nn.Module):
         columns = torch.full((impl.action_size,), len(joints))
         columns[joints.cpu()] = torch.arange(len(joints))
         numbers = {
-            # In the precision of the scaler, as the algorithm does.
-            "mean": torch.zeros(self.size) if scaler is None else torch.as_tensor(np.asarray(scaler.mean)),
-            "spread": torch.ones(self.size) if scaler is None else torch.as_tensor(scaler.std + scaler.eps),
+            "mean": torch.as_tensor(mean),
+            "spread": torch.as_tensor(spread),
             "shift": statistics.shift,
             "threshold": statistics.threshold,
             "scale": statistics.advantage_scale * statistics.temperature,
@@ -110,9 +116,8 @@ class ExportedPolicy(nn.Module):
         }
         for name, value in numbers.items():
             self.register_buffer(name, value.clone())
-        self.metadata = dict(
-            zip(METADATA, ("1", algorithm.action_space.to_json(), json.dumps(_describe(scaler))), strict=True)
-        )
+        texts = ("1", algorithm.action_space.to_json(), json.dumps(_describe(scaler)))
+        self.metadata: dict[str, str] = dict(zip(METADATA, texts, strict=True))
         self.cpu().eval().requires_grad_(False)
 
     def forward(
@@ -131,7 +136,7 @@ class ExportedPolicy(nn.Module):
             scores = torch.where(torch.isfinite(what), advantages, what)
             what = torch.log_softmax(what + advantages / self.scale, dim=1)
         best = scores.argmax(dim=1)
-        if gate is not None:
+        if gate is not None and self.policy.null is not None:
             best = torch.where(gate > self.threshold, best, self.policy.null)
         valid = self.policy.joint(what, gate).exp()
         everything = torch.cat([valid, torch.zeros_like(valid[:, :1])], dim=1)[:, self.columns]
@@ -174,7 +179,10 @@ def _onnx(policy: ExportedPolicy) -> bytes:
         )
     assert program is not None
     program.model.metadata_props.update(policy.metadata)
-    return program.model_proto.SerializeToString()
+    content = program.model_proto
+    for node in content.graph.node:  # the exporter notes where each comes from: paths on this machine
+        node.ClearField("metadata_props")
+    return content.SerializeToString()
 
 
 @contextmanager
@@ -188,9 +196,9 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-            # Sizes of weights, which don't change.
-            warnings.filterwarnings("ignore", "Using len to get tensor shape", torch.jit.TracerWarning)
-            warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean", torch.jit.TracerWarning)
+            # Tracer warnings over the sizes of weights, which don't change.
+            warnings.filterwarnings("ignore", "Using len to get tensor shape")
+            warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean")
             yield
     finally:
         registration.setLevel(level)

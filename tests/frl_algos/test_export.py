@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import d3rlpy
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from d3rlpy.preprocessing import MinMaxObservationScaler, StandardObservationScaler
 
+import frl_algos
 from frl_algos import FactoredAWRConfig, export_policy
 from frl_algos.export import ExportedPolicy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
@@ -102,6 +104,7 @@ def test_the_module_and_torchscript_give_the_same(tmp_path, space, settings):
 
 def test_a_trained_policy_on_the_dataset(trained, tiny_buffer, tmp_path):
     export_policy(trained, tmp_path / "policy.onnx")
+    assert str(Path(frl_algos.__file__).parent).encode() not in (tmp_path / "policy.onnx").read_bytes()
     session = _session(tmp_path / "policy.onnx")
     _agree(trained, lambda rows: session.run(None, {"observations": rows}), tiny_buffer.observations)
     names = session.get_modelmeta().custom_metadata_map
