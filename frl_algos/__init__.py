@@ -26,7 +26,17 @@ def _import_d3rlpy_quietly() -> None:
 
 _import_d3rlpy_quietly()
 
+from frl_algos.export import export_policy  # noqa: E402
 from frl_algos.factored_awr import FactoredAWR, FactoredAWRConfig  # noqa: E402
+from frl_algos.model_files import load_model, save_model  # noqa: E402
 from frl_algos.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
 
-__all__ = ["FactoredAWR", "FactoredAWRConfig", "FactoredReplayBuffer", "load_replay_buffer"]
+__all__ = [
+    "FactoredAWR",
+    "FactoredAWRConfig",
+    "FactoredReplayBuffer",
+    "export_policy",
+    "load_model",
+    "load_replay_buffer",
+    "save_model",
+]

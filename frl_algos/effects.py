@@ -75,8 +75,10 @@ def estimate_effects(
     kept = np.flatnonzero(targets.attempted) if respond else np.arange(len(observations))
     squashed = squash(observations)
     center, spread = squashed[kept].mean(axis=0), squashed[kept].std(axis=0)
+    # Rounding gives a column that never changes a spread of about 1e-8: to divide by it makes noise a feature.
+    spread = np.where(spread < 1e-4, np.ones_like(spread), spread)
     low, high = observations.min(axis=0), observations.max(axis=0)
-    states = ((squashed - center) / np.where(spread < 1e-9, 1.0, spread)).clip(-4, 4)
+    states = ((squashed - center) / spread).clip(-4, 4)
     signs = (observations - low) / np.where(high > low, high - low, 1.0)
     relative = targets.sign != 0
     unit = float(np.abs(targets.returns).mean() if relative else targets.returns.std()) or 1.0
@@ -102,7 +104,7 @@ def estimate_effects(
         amount=targets.value_weights * targets.sign / unit if relative else None,
         unit=unit,
         center=center,
-        spread=np.where(spread < 1e-9, 1.0, spread),
+        spread=spread,
         low=low,
         high=high,
     )

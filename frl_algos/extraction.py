@@ -8,6 +8,7 @@ advantage at a given divergence from the behaviour policy. Whether anything is d
 order of who comes first; nu sets how often, over the dataset.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -39,6 +40,14 @@ class Statistics(nn.Module):
         self.register_buffer("rate", torch.tensor(float("nan")))
         self.register_buffer("shift", torch.zeros(()))
         self.register_buffer("threshold", torch.zeros(()))
+
+
+def supported(log_what: Float[Tensor, "state valid"], threshold: float) -> Float[Tensor, "state valid"]:
+    """Minus infinity where the clone all but never does it; its most likely action always stays."""
+    if threshold == 0:
+        return log_what
+    floor = log_what.amax(dim=1, keepdim=True).clamp(max=math.log(threshold))
+    return log_what.masked_fill(log_what < floor, float("-inf"))
 
 
 def best_temperature(

@@ -36,7 +36,7 @@ from frl_algos.targets import compute_targets
 from frl_algos.terms import Terms
 from frl_algos.transfer import NO_Q_FUNCTION
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_whole, unknown_name
 
 CHOICES = {
     "critic": ("effects", "expectile", "returns", "none"),
@@ -327,6 +327,31 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         full = torch.zeros(len(x), impl.action_size, device=valid.device)
         full[:, impl.joints] = valid
         return full.cpu().numpy()
+
+    def top_k(self, observations: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The most probable joint actions, found among all valid ones, and their exact probabilities.
+
+        Args:
+            observations: `(n, size)`, raw units.
+            k: How many; 1 to the number of valid actions.
+
+        Returns:
+            Levels `(n, k, factors)` int64 and probabilities `(n, k)` float32, the most probable first; of equals, the
+            lower joint index. Actions that the data does not support come last, with probability 0.
+
+        Raises:
+            UserError: If k or the shape is wrong, or a number is not finite.
+        """
+        space = self.action_space
+        check_whole("k", k, low=1, high=len(space.valid_joints))
+        probabilities = self.predict_probabilities(observations)[:, space.valid_joints]
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+        return space.unravel(space.valid_joints[order]), np.take_along_axis(probabilities, order, axis=1)
+
+    def predict_names(self, observations: np.ndarray) -> np.ndarray:
+        """Level names of the greedy actions, `(n, factors)`; raises as `predict` does."""
+        space = self.action_space
+        return space.decode(space.unravel(self.predict(observations)))
 
     def draw(self, observations: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """Joint actions drawn from the policy with the caller's randomness.

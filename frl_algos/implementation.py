@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from frl_algos import losses, parallel, transfer
 from frl_algos.critics import EffectCritic
 from frl_algos.expectile import ExpectileCritic
-from frl_algos.extraction import TEMPERATURES, Statistics, best_temperature, gate_shift
+from frl_algos.extraction import TEMPERATURES, Statistics, best_temperature, gate_shift, supported
 from frl_algos.networks import FixedEncoder, JointPolicy, JointScores
 from frl_algos.replay import IndexedMiniBatch
 from frl_algos.targets import Targets, value_features
@@ -381,11 +381,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         return torch.log_softmax(supported + self._advantages(observations) / scale, dim=1)
 
     def _supported(self, log_what: Tensor) -> Tensor:
-        """Minus infinity where the clone all but never does it; its most likely action always stays."""
-        if self._settings.support_threshold == 0:
-            return log_what
-        floor = log_what.amax(dim=1, keepdim=True).clamp(max=torch.tensor(self._settings.support_threshold).log())
-        return log_what.masked_fill(log_what < floor, float("-inf"))
+        return supported(log_what, self._settings.support_threshold)
 
     def _joint_actions(self, size: int, acts: Tensor, positions: Tensor) -> Int[Tensor, "batch"]:
         chosen = torch.full((size,), -1 if self._null is None else self._null, device=positions.device)
