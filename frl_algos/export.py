@@ -83,6 +83,7 @@ class ExportedPolicy(nn.Module):
     shift: Tensor
     threshold: Tensor
     scale: Tensor
+    unit: Tensor
     columns: Tensor
     joints: Tensor
 
@@ -98,7 +99,7 @@ class ExportedPolicy(nn.Module):
             raise UserError(
                 f"export knows a fitted StandardObservationScaler, not {type(scaler).__name__}; train with that one"
             )
-        self.size = len(impl.modules.critic.center)
+        self.size = impl.observation_shape[0]
         self.support_threshold = config.support_threshold
         self.policy = copy.deepcopy(impl.modules.actor)
         self.critic = None if config.extraction == "regression" else copy.deepcopy(impl.modules.critic)
@@ -111,6 +112,7 @@ class ExportedPolicy(nn.Module):
             "shift": statistics.shift,
             "threshold": statistics.threshold,
             "scale": statistics.advantage_scale * statistics.temperature,
+            "unit": statistics.unit,
             "columns": columns,
             "joints": joints,
         }
@@ -127,12 +129,12 @@ class ExportedPolicy(nn.Module):
         scaled = ((observations - self.mean) / self.spread).float()
         hidden = self.policy.encode(scaled)
         gate = self.policy.gate_logits(hidden)
+        gate = None if gate is None else gate + self.shift
         what = self.policy.log_what(hidden)
         scores = what
         if self.critic is not None:
-            gate = None if gate is None else gate + self.shift
             what = supported(what, self.support_threshold)
-            advantages = self.critic(scaled)
+            advantages = self.critic(scaled) * self.unit
             scores = torch.where(torch.isfinite(what), advantages, what)
             what = torch.log_softmax(what + advantages / self.scale, dim=1)
         best = scores.argmax(dim=1)

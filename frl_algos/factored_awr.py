@@ -404,7 +404,10 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             self._config.action_schema = schema
         else:
             buffer = FactoredReplayBuffer.from_replay_buffer(dataset, self.action_space)
-        if self._config.observation_scaler is None:
+        scaler = self._config.observation_scaler
+        if scaler is not None and not scaler.built and not isinstance(scaler, StandardObservationScaler):
+            scaler.fit_with_transition_picker(buffer.episodes, buffer.transition_picker)
+        if scaler is None or not scaler.built:
             self._config.observation_scaler = StandardObservationScaler(
                 mean=buffer.observations.mean(axis=0, dtype=np.float64),
                 std=buffer.observations.std(axis=0, dtype=np.float64),

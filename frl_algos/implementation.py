@@ -284,8 +284,9 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             statistics.temperature.fill_(chosen)
         else:
             statistics.temperature.fill_(TEMPERATURES[0])
-        if gate is not None:
-            shift, threshold = gate_shift(gate, float(statistics.rate))
+        own = net.actor.gate_logits(net.actor.encode(self._sample)) if self.separate_actor else gate
+        if own is not None:
+            shift, threshold = gate_shift(own, float(statistics.rate))
             statistics.shift.fill_(shift)
             statistics.threshold.fill_(threshold)
         if self._parallel:
@@ -295,11 +296,9 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         self, observations: Float[Tensor, "batch k"], temperature: float | None = None
     ) -> Float[Tensor, "batch valid"]:
         """Normalised log-probabilities of the valid joint actions; `temperature` instead of the chosen one."""
-        if self._settings.extraction == "regression":
-            return self._modules.actor(observations)
-        hidden = self._modules.clone.encode(observations)
-        gate = self._gate(hidden)
-        return self._modules.clone.joint(self._what(hidden, observations, temperature), gate)
+        actor = self._modules.actor
+        hidden = actor.encode(observations)
+        return actor.joint(self._what(hidden, observations, temperature), self._gate(hidden))
 
     def inner_predict_best_action(self, x: Any) -> Int[Tensor, "batch"]:
         """The best supported joint action; "do nothing" where the gate stays below its threshold."""
@@ -367,9 +366,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         )
 
     def _gate(self, hidden: Tensor) -> Tensor | None:
-        regression = self._settings.extraction == "regression"
-        gate = (self._modules.actor if regression else self._modules.clone).gate_logits(hidden)
-        return gate if gate is None or regression else gate + self._modules.statistics.shift
+        gate = self._modules.actor.gate_logits(hidden)
+        return None if gate is None else gate + self._modules.statistics.shift
 
     def _what(self, hidden: Tensor, observations: Tensor, temperature: float | None = None) -> Tensor:
         """Log-probabilities of the actions, given that something is done."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from d3rlpy.logging import NoopAdapterFactory
+from d3rlpy.preprocessing import MinMaxObservationScaler, StandardObservationScaler
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
 from frl_algos.policy import LearnedPolicy
@@ -289,3 +290,28 @@ def test_no_advantage_is_the_clone(tiny_buffer, observations):
     acting, what, *_ = _parts(algorithm, observations)
     ours = algorithm.predict_probabilities(observations)[:, MEDICAID_ACTIONS.valid_joints[1:]]
     np.testing.assert_allclose(ours, (acting * what).numpy(), rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("scaler", [StandardObservationScaler, MinMaxObservationScaler])
+def test_an_unfitted_scaler_is_fitted(tiny_buffer, observations, scaler):
+    algorithm, _ = _fit(tiny_buffer, observation_scaler=scaler(), n_steps=2)
+    assert algorithm.observation_scaler.built
+    np.testing.assert_allclose(algorithm.predict_probabilities(observations).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_regression_acts_as_often_as_asked(tiny_buffer):
+    algorithm, _ = _fit(tiny_buffer, response=0, action_rate=0.3, extraction="regression")
+    probabilities = algorithm.predict_probabilities(tiny_buffer.observations)
+    assert 1 - probabilities[:, 0].mean() == pytest.approx(0.3, rel=0.1)
+    assert (algorithm.predict(tiny_buffer.observations) != 0).mean() == pytest.approx(0.3, rel=0.25)
+
+
+def test_the_expectile_critic_finds_what_pays(tiny_buffer, observations):
+    algorithm, results = _fit(
+        _bandit(), n_steps=600, critic="expectile", batch_size=256, temperature=0.2, critic_weight_decay=0.0, gamma=0.5
+    )
+    assert {"value_loss", "advantage_loss", "clone_loss"} <= set(results[-1][1])
+    x = np.random.default_rng(1).normal(size=(200, 2)).astype(np.float32)
+    assert (algorithm.predict(x) == 5).mean() > 0.95
+    trained, _ = _fit(tiny_buffer, critic="expectile")
+    assert np.isfinite(trained.predict_probabilities(observations)).all()
