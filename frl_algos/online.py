@@ -43,8 +43,8 @@ def fine_tune(
 ) -> None:
     """Acts and refits in turn; repeatable after `d3rlpy.seed`.
 
-    It acts with `sample_action`; an algorithm that was never fitted acts at random in the first epoch. What d3rlpy's
-    `fit_online` says of single transitions has no counterpart, nor has `explorer`: it would choose invalid actions.
+    It acts with `sample_action`, or at random until the first refit of an algorithm that was never fitted. What d3rlpy
+    has for single transitions has no counterpart, nor has `explorer`: it would choose invalid actions.
 
     Args:
         algo: To train.
@@ -59,7 +59,7 @@ def fine_tune(
         save_interval: Epochs between two saved models.
         experiment_name: Name of the log.
         with_timestamp: Whether the time is added to it.
-        logger_adapter: Where the log goes; to files when None.
+        logger_adapter: Where it goes; to files when None.
         show_progress: Whether to show a bar.
         callback: Called with algorithm, epoch and step after every step.
 
@@ -71,8 +71,7 @@ def fine_tune(
     n_steps_per_epoch = min(n_steps, n_steps_per_epoch)
     updates = n_updates or n_steps_per_epoch
     space = _action_space(algo, env, offline)
-    at_random = algo.impl is None
-    if algo.impl is None:
+    if at_random := algo.impl is None:
         algo.config.action_schema = space.to_json()
         algo.create_impl(env.observation_space.shape, space.n_joint)
     log = D3RLPyLogger(algo, logger_adapter or FileAdapterFactory(), experiment_name, n_steps_per_epoch, with_timestamp)
@@ -91,6 +90,7 @@ def fine_tune(
                 raise UserError(f"no episode ended within {step} steps; raise n_steps_per_epoch")
             with log.measure_time("refit"):
                 refit(buffer)
+                assert algo.impl is not None
                 algo.impl.log_policy(after=algo.grad_step, every=updates)
                 for _ in range(updates):
                     for name, value in algo.update(buffer.sample_transition_batch(algo.batch_size)).items():
