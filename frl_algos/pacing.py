@@ -7,7 +7,8 @@ The data shows it, though: the more attempts lately, the fewer responses.
     P(response) = sigmoid(level terms + slope * F),    F_t = fading * F_{t-1} + [attempt at t - 1]
 
 At a steady rate c of attempts, F is c / (1 - fading), so responses come at c * P(response | F = c / (1 - fading)), and
-the best c follows. `fading` is the value of a grid with the largest likelihood.
+the best c follows. `fading` is the value of a grid with the largest likelihood. Nothing is said of loads that the data
+all but never shows: c stays below the rate at which F is the 99th percentile of those logged.
 """
 
 import numpy as np
@@ -37,7 +38,7 @@ def steady_rate(
         lengths: Rows of each episode.
 
     Returns:
-        A rate of `RATES`; 1 if attempts don't tire.
+        A rate of `RATES`; the largest that the data knows of if attempts don't tire.
     """
     grid, mask = to_grid(attempted.astype(np.float64), starts, lengths)
     best_likelihood, best_rate = -np.inf, 1.0
@@ -50,8 +51,10 @@ def steady_rate(
         weights, likelihood = _logistic(features, responses[attempted])
         if likelihood > best_likelihood:
             others = features @ weights - load * weights[1]
-            answered = [rate * expit(others + weights[1] * rate / (1 - fading)).mean() for rate in RATES]
-            best_likelihood, best_rate = likelihood, float(RATES[int(np.argmax(answered))])
+            seen = float(np.quantile(load, 0.99)) * (1 - fading)
+            rates = RATES[: max(int(np.searchsorted(RATES, seen, side="right")), 1)]
+            answered = [rate * expit(others + weights[1] * rate / (1 - fading)).mean() for rate in rates]
+            best_likelihood, best_rate = likelihood, float(rates[int(np.argmax(answered))])
     return best_rate
 
 
