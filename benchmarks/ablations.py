@@ -2,6 +2,7 @@
 
     python benchmarks/ablations.py                          variants of FactoredAWR, -v0
     python benchmarks/ablations.py --study confounding      learners, the care team's insight from 0 to 1
+    python benchmarks/ablations.py --study replicates       FactoredAWR on datasets of other members of the same world
 
 True values on the simulator, as shares of the gap between the behaviour policy and the best observation-only policy:
 interquartile mean over training seeds, with a 95 % interval over seeds and members. Every run is kept as soon as it is
@@ -38,7 +39,7 @@ from frl_algos.stock import create_stock
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.cli import progress_bar, run_or_say
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset
-from frl_env.datasets.recipes import RECIPES
+from frl_env.datasets.recipes import recipe
 from frl_env.errors import UserError
 from frl_env.reference_returns import ceiling
 from frl_env.state import observation_names
@@ -106,38 +107,47 @@ LEARNERS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one study."""
     options = _parser().parse_args(arguments)
-    for name in ("seeds", "steps", "eval_members"):
+    for name in ("seeds", "steps", "eval_members", "replicates", "first"):
         if getattr(options, name) < (2 if name == "eval_members" else 1):
             raise UserError(f"--{name.replace('_', '-')} is too small: {getattr(options, name)}")
+    worlds: Sequence[str | Recipe]
     if options.study == "variants":
         check_dataset(options.dataset)
         worlds, variants = [options.dataset], VARIANTS[: options.first]
+    elif options.study == "confounding":
+        worlds, variants = [_dial(options.dataset, insight) for insight in INSIGHTS], LEARNERS
     else:
-        worlds, variants = [_dial(options.dataset, insight).dataset_id for insight in INSIGHTS], LEARNERS
+        worlds, variants = [_replicate(options.dataset, number) for number in range(options.replicates)], (OURS,)
     out = Path(options.out)
     check_writable(out)
     table = Table(title=f"share of the gap closed, %, {options.seeds} seeds, {options.eval_members:,} members")
     table.add_column("learner", no_wrap=True)
-    columns: list[dict[str, tuple[float, float, float]]] = []
-    for world in worlds:
-        columns.append(_study(world, variants, options, out))
-        table.add_column(world.split("/")[-1], justify="right", no_wrap=True)
+    columns = [_study(world, variants, options, out) for world in worlds]
+    names = [world if isinstance(world, str) else world.dataset_id for world in worlds]
+    console = Console()
+    if options.study == "replicates":
+        shares = np.asarray([column[OURS.label][0] for column in columns])
+        console.print(
+            f"{OURS.label} on {len(shares)} replicates, share of the gap closed, %: interquartile mean "
+            f"{interquartile_mean(shares):.0f}, least {shares.min():.0f}, most {shares.max():.0f}"
+        )
+        return
+    for name in names:
+        table.add_column(name.split("/")[-1], justify="right", no_wrap=True)
     for variant in variants:
         cells = [f"{m:.0f} [{low:.0f}, {high:.0f}]" for m, low, high in (column[variant.label] for column in columns)]
         table.add_row(variant.label, *cells)
-    console = Console()
     if not console.is_terminal:
         console.width = 130
     console.print(table)
 
 
 def _study(
-    dataset_id: str, variants: Sequence[Variant], options: argparse.Namespace, out: Path
+    made: str | Recipe, variants: Sequence[Variant], options: argparse.Namespace, out: Path
 ) -> dict[str, tuple[float, float, float]]:
     """Mean and interval of each variant on one dataset."""
     with progress_bar() as progress:
-        turned = options.study == "confounding"
-        dataset = ensure_dataset(_dial_of(options.dataset, dataset_id) if turned else dataset_id, progress=progress)
+        dataset = ensure_dataset(made, progress=progress)
         evaluation = Evaluation.of_dataset(dataset, members=options.eval_members)
         references = evaluation.references(progress)
     buffer = load_replay_buffer(dataset)
@@ -145,10 +155,7 @@ def _study(
     gap = float((best - behaviour).mean())
     names = observation_names(screening=evaluation.world.observes_screening)
     found = {}
-    print(
-        f"{dataset_id}: behaviour {behaviour.mean():.4f}, gap to the best observation-only policy {gap:+.4f}",
-        flush=True,
-    )
+    print(f"{dataset.spec.dataset_id}: behaviour {behaviour.mean():.4f}, {ceiling(references)} {gap:+.4f}", flush=True)
     for variant in variants:
         values = []
         for seed in range(options.seeds):
@@ -199,7 +206,7 @@ def _run(
 
 def _dial(dataset_id: str, insight: float) -> Recipe:
     """The recipe of a dataset with the care team's insight turned."""
-    base = RECIPES[dataset_id]
+    base = recipe(dataset_id)
     name, version = base.dataset_id.rsplit("-v", 1)
     return dataclasses.replace(
         base,
@@ -208,8 +215,11 @@ def _dial(dataset_id: str, insight: float) -> Recipe:
     )
 
 
-def _dial_of(dataset_id: str, turned: str) -> Recipe:
-    return next(recipe for recipe in (_dial(dataset_id, i) for i in INSIGHTS) if recipe.dataset_id == turned)
+def _replicate(dataset_id: str, number: int) -> Recipe:
+    """The recipe of a dataset with other members, chances and decisions."""
+    base = recipe(dataset_id)
+    name, version = base.dataset_id.rsplit("-v", 1)
+    return dataclasses.replace(base, dataset_id=f"{name}-replicate-{number}-v{version}", seed=base.seed + 100 + number)
 
 
 def _fingerprint(dataset: Any, variant: Variant, seed: int, options: argparse.Namespace) -> str:
@@ -230,11 +240,12 @@ def _fingerprint(dataset: Any, variant: Variant, seed: int, options: argparse.Na
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="What each part of FactoredAWR is worth.")
-    parser.add_argument("--study", choices=("variants", "confounding"), default="variants")
+    parser.add_argument("--study", choices=("variants", "confounding", "replicates"), default="variants")
     parser.add_argument("--dataset", default=DATASET, help=f"Minari id (default {DATASET})")
     parser.add_argument("--seeds", type=int, default=5, help="training seeds 0..N-1 (default 5)")
     parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
     parser.add_argument("--eval-members", type=int, default=20_000, help="members of every rollout (default 20000)")
+    parser.add_argument("--replicates", type=int, default=8, help="datasets of the study of that name (default 8)")
     parser.add_argument("--first", type=int, default=len(VARIANTS), help="only the first so many variants")
     parser.add_argument("--out", default="results/ablations", help="folder for finished runs")
     return parser

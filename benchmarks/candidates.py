@@ -49,7 +49,7 @@ class AutoregressivePolicy(nn.Module):
         space: The actions.
     """
 
-    prefix_valid: Tensor
+    joints: Tensor
 
     def __init__(self, observation_size: int, space: ActionSpace) -> None:
         """Draws the weights."""
@@ -70,7 +70,8 @@ class AutoregressivePolicy(nn.Module):
             self.masks.append(mask)
 
     def _prefix(self, levels: np.ndarray, f: int) -> np.ndarray:
-        return np.ravel_multi_index(tuple(levels[:, :f].T), self.nvec[:f]) if f else np.zeros(len(levels), np.int64)
+        codes = np.ravel_multi_index(tuple(levels[:, :f].T), self.nvec[:f]) if f else np.zeros(len(levels))
+        return np.asarray(codes, dtype=np.int64)
 
     def log_likelihood(
         self, observations: Float[Tensor, "batch k"], actions: Int[Tensor, "batch"]
@@ -102,7 +103,7 @@ class AutoregressivePolicy(nn.Module):
             total = (total[:, :, None] + log_level).flatten(1)
             prefix = (prefix[:, None] + self.prefixes[f][None]).flatten(0, 1)
         flat = np.ravel_multi_index(tuple(self.joints.numpy().T), self.nvec)
-        return total[:, torch.as_tensor(flat)]
+        return total[:, torch.as_tensor(np.asarray(flat))]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,7 +10,8 @@ Sparse rewards drown in noise what one contact changes, and a care team contacts
    same in both groups. A(s, a) = P(r | s, a) m(s) phi(s, a) . w, and 0 for doing nothing.
    Without one, actions are taken relative to what the state predicts (the R-learner of Nie and Wager, 2021):
    residual ~ m (phi(s, a) - E[phi | s]) . w, and A(s, a) = m(s) phi(s, a) . w.
-4. The coefficients w are shrunk, group by group, as far as the data asks for (`frl_algos.shrinkage`).
+4. The coefficients w are shrunk, group by group, as far as the data asks for (`frl_algos.shrinkage`). How effects
+   differ by state is asked of large datasets only: the terms of the state, most of all columns, need many rows each.
 
 The same is done on two halves of the episodes: what one half recommends can be valued by the other.
 """
@@ -24,6 +25,9 @@ from jaxtyping import Float32, Int
 from frl_algos.shrinkage import posterior_mean
 from frl_algos.targets import Targets, ridge, ridge_weights, value_features
 from frl_algos.terms import Terms
+
+ROWS_A_COLUMN = 200
+"""The state has terms where there are so many rows for each column."""
 
 CHUNK = 20_000
 """Rows whose columns are held at once."""
@@ -89,16 +93,28 @@ def estimate_effects(
     noise = problem.noise()
     generator = np.random.default_rng(seed)
 
-    def solved(moments: tuple[np.ndarray, np.ndarray], sweeps: int = 40) -> np.ndarray:
-        columns = len(terms.groups)
-        squares, products = (moment / noise for moment in moments)
-        # A column of zeros (a level never tried) has nothing but its prior.
-        found = posterior_mean(squares, products, problem.groups, terms.scales, generator, sweeps=sweeps)
-        return terms.joint_weights(found[:columns])
-
     both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
+    # Columns of no group, -1, are never optional.
+    wanted = ~np.append(terms.optional, False)[problem.groups]
+    if len(kept) >= ROWS_A_COLUMN * len(wanted):
+        wanted[:] = True
+
+    def solved(moments: tuple[np.ndarray, np.ndarray], sweeps: int = 200) -> np.ndarray:
+        squares, products = (moment / noise for moment in moments)
+        found = np.zeros(len(wanted))
+        # A column of zeros (a level never tried) has nothing but its prior.
+        found[wanted] = posterior_mean(
+            squares[np.ix_(wanted, wanted)],
+            products[wanted],
+            problem.groups[wanted],
+            terms.scales,
+            generator,
+            sweeps=sweeps,
+        )
+        return terms.joint_weights(found[: len(terms.groups)])
+
     return Effects(
-        weights=solved(both, sweeps=80),
+        weights=solved(both, sweeps=400),
         halves=(solved(halves[0]), solved(halves[1])),
         response=problem.response,
         amount=targets.value_weights * targets.sign / unit if relative else None,

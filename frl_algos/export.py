@@ -99,7 +99,7 @@ class ExportedPolicy(nn.Module):
             raise UserError(
                 f"export knows a fitted StandardObservationScaler, not {type(scaler).__name__}; train with that one"
             )
-        self.size = impl.observation_shape[0]
+        self.size = int(impl.observation_shape[0])  # type: ignore[arg-type] - one-dimensional
         self.support_threshold = config.support_threshold
         self.policy = copy.deepcopy(impl.modules.actor)
         self.critic = None if config.extraction == "regression" else copy.deepcopy(impl.modules.critic)

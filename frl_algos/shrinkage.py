@@ -22,8 +22,8 @@ def posterior_mean(
     scales: Float[np.ndarray, "group"],
     rng: np.random.Generator,
     *,
-    sweeps: int = 80,
-    warm_up: int = 30,
+    sweeps: int = 400,
+    warm_up: int = 100,
 ) -> Float[np.ndarray, "column"]:
     """Mean of the coefficients over the posterior, the sizes of the groups included.
 

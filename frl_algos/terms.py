@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -24,7 +24,7 @@ from frl_env.errors import UserError
 STRUCTURES = ("factored", "independent", "flat")
 """Levels and pairs; levels only; one term a joint action, nothing shared."""
 
-SCALES = {"overall": 0.2, "levels": 0.1, "pairs": 0.05, "state": 1e-5, "indication": 0.1, "indication_levels": 0.05}
+SCALES = {"overall": 0.2, "levels": 0.1, "pairs": 0.05, "state": 0.001, "indication": 0.1, "indication_levels": 0.05}
 """Prior scales, as shares of what is expected without the action: large effects of single levels, small surprises."""
 
 MOST_COLUMNS = 1_000
@@ -41,6 +41,7 @@ class Terms:
         indicated: `(valid, k)`, 1 where an observation indicates the action.
         crossed: Whether the state has terms.
         groups: Group of each column.
+        optional: Which groups are terms of the state: left out of small datasets.
         scales: Prior scale of each group.
     """
 
@@ -50,6 +51,7 @@ class Terms:
     crossed: bool
     groups: Int[np.ndarray, "column"]
     scales: Float[np.ndarray, "group"]
+    optional: Bool[np.ndarray, "group"]
 
     @classmethod
     def of_space(
@@ -100,6 +102,7 @@ class Terms:
             crossed=crossed,
             groups=np.repeat(np.arange(len(sizes)), sizes),
             scales=np.asarray([SCALES[name] for name in names]),
+            optional=np.asarray([name == "state" for name in names]),
         )
 
     def columns(

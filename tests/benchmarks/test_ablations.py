@@ -66,6 +66,11 @@ def test_learners_along_the_dial_are_other_worlds():
     worlds = [ablations._dial(ablations.DATASET, insight) for insight in ablations.INSIGHTS]
     assert [recipe.world.insight for recipe in worlds] == [0.0, 0.5, 1.0]
     assert len({recipe.dataset_id for recipe in worlds}) == 3
+    one, two = (ablations._replicate(ablations.DATASET, number) for number in (0, 1))
+    assert one.world == two.world
+    assert one.seed != two.seed
+    with pytest.raises(UserError, match="unknown dataset"):
+        ablations.main(["--study", "replicates", "--dataset", "no/such-v0"])
     with pytest.raises(UserError, match="--seeds is too small"):
         ablations.main(["--seeds", "0"])
 
@@ -82,3 +87,15 @@ def test_stock_learners_run_as_variants(tiny_dataset, tmp_path, capsys, monkeypa
     arguments = ["--dataset", "tests/tiny-v0", "--seeds", "1", "--steps", "2", "--eval-members", "20"]
     ablations.main([*arguments, "--out", str(tmp_path)])
     assert "IQL (stock, 31-d relaxation): " in capsys.readouterr().out
+
+
+def test_replicates_are_summed_up(tiny_dataset, tmp_path, capsys, monkeypatch, tiny_recipe, empty_store):
+    import dataclasses
+
+    def other(dataset_id, number):
+        return dataclasses.replace(tiny_recipe, dataset_id=f"tests/replicate-{number}-v0", seed=10 + number)
+
+    monkeypatch.setattr(ablations, "_replicate", other)
+    arguments = ["--study", "replicates", "--replicates", "2", "--seeds", "1", "--steps", "2", "--eval-members", "30"]
+    ablations.main([*arguments, "--out", str(tmp_path / "runs")])
+    assert "FactoredAWR on 2 replicates" in capsys.readouterr().out
