@@ -26,8 +26,9 @@ def _import_d3rlpy_quietly() -> None:
 
 _import_d3rlpy_quietly()
 
+from frl_algos.config import FactoredAWRConfig  # noqa: E402
 from frl_algos.export import export_policy  # noqa: E402
-from frl_algos.factored_awr import FactoredAWR, FactoredAWRConfig  # noqa: E402
+from frl_algos.factored_awr import FactoredAWR  # noqa: E402
 from frl_algos.model_files import load_model, save_model  # noqa: E402
 from frl_algos.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
 
