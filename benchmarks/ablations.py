@@ -161,9 +161,10 @@ def _study(
         for seed in range(options.seeds):
             kept = out / f"{_fingerprint(dataset, variant, seed, options)}.npy"
             if not kept.exists():
-                values.append(_run(variant, seed, options.steps, buffer, names, evaluation))
+                value = _run(variant, seed, options.steps, buffer, names, evaluation)
+                values.append(value.astype(np.float32))  # as it is kept: going on gives the same digits
                 aside = kept.with_suffix(".writing.npy")
-                np.save(aside, values[-1].astype(np.float32))
+                np.save(aside, values[-1])
                 aside.replace(kept)
             else:
                 values.append(np.load(kept))
