@@ -22,7 +22,7 @@ from frl_algos import FactoredAWRConfig
 SMALL = {"batch_size": 32, "hidden_size": 16, "embedding_size": 4}
 QUIET = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
 TWO_EPOCHS = {"n_steps": 6, "n_steps_per_epoch": 3, "show_progress": False}
-POLICY_METRICS = {"temperature", "advantage_scale", "policy_ratio_ess", "policy_action_share", "value_loss"}
+POLICY_METRICS = {"temperature", "advantage_scale", "policy_ratio_ess", "policy_action_share", "value_error"}
 
 
 def _create(**settings):

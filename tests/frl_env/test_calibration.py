@@ -78,7 +78,9 @@ def test_a_report_that_cannot_be_written_is_said_before_the_work(monkeypatch, ca
 
 def test_ctrl_c_is_said_in_one_line(tmp_path):
     script = (
-        "from frl_env.cli import main; import sys; sys.argv = ['frl', 'calibrate']; print('up', flush=True); main()"
+        # A shell starts what it puts in the background with Ctrl-C ignored; tests may run there.
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.argv = ['frl', 'calibrate'];"
+        "from frl_env.cli import main; print('up', flush=True); main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script],
