@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.algorithms import factored_awr, quiet_d3rlpy
+from benchmarks.command_line import Parser, check_at_least
 from benchmarks.evaluation import Evaluation
 from benchmarks.run import check_writable
 from benchmarks.statistics import bootstrap_interval, interquartile_mean
@@ -107,9 +108,7 @@ LEARNERS = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one study."""
     options = _parser().parse_args(arguments)
-    for name in ("seeds", "steps", "eval_members", "replicates", "first"):
-        if getattr(options, name) < (2 if name == "eval_members" else 1):
-            raise UserError(f"--{name.replace('_', '-')} is too small: {getattr(options, name)}")
+    check_at_least(options, seeds=1, steps=1, eval_members=2, replicates=1, first=1)
     worlds: Sequence[str | Recipe]
     if options.study == "variants":
         check_dataset(options.dataset)
@@ -164,8 +163,13 @@ def _study(
                 value = _run(variant, seed, options.steps, buffer, names, evaluation)
                 values.append(value.astype(np.float32))  # as it is kept: going on gives the same digits
                 aside = kept.with_suffix(".writing.npy")
-                np.save(aside, values[-1])
-                aside.replace(kept)
+                try:
+                    np.save(aside, values[-1])
+                    aside.replace(kept)
+                except OSError as problem:
+                    raise UserError(f"can't write {kept} ({problem.strerror}); free space or use --out") from problem
+                finally:
+                    aside.unlink(missing_ok=True)
             else:
                 values.append(np.load(kept))
         gains = np.stack(values) - behaviour
@@ -240,7 +244,7 @@ def _fingerprint(dataset: Any, variant: Variant, seed: int, options: argparse.Na
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="What each part of FactoredAWR is worth.")
+    parser = Parser(description="What each part of FactoredAWR is worth.")
     parser.add_argument("--study", choices=("variants", "confounding", "replicates"), default="variants")
     parser.add_argument("--dataset", default=DATASET, help=f"Minari id (default {DATASET})")
     parser.add_argument("--seeds", type=int, default=5, help="training seeds 0..N-1 (default 5)")

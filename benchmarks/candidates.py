@@ -11,7 +11,6 @@ Trained as clones of the behaviour policy; log-likelihood of other members' acti
 second for the probabilities of all joint actions (the closed form needs them) and for the best one.
 """
 
-import argparse
 import signal
 import sys
 import time
@@ -27,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks.command_line import Parser, check_at_least
 from benchmarks.timing import spread
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.networks import JointPolicy, JointScores, StateEncoder
@@ -108,12 +108,13 @@ class AutoregressivePolicy(nn.Module):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains both and shows the table."""
-    parser = argparse.ArgumentParser(description="The two candidate policies on the same data.")
+    parser = Parser(description="The two candidate policies on the same data.")
     parser.add_argument("--updates", type=int, default=3_000, help="updates (default 3000)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--train", default="frl/medicaid-synthetic-v0", help="Minari id")
     parser.add_argument("--test", default="frl/medicaid-synthetic-validation-v0", help="Minari id of other members")
     options = parser.parse_args(arguments)
+    check_at_least(options, updates=1, seeds=1)
     with progress_bar() as progress:
         train, test = (
             load_replay_buffer(ensure_dataset(name, progress=progress)) for name in (options.train, options.test)

@@ -30,12 +30,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.algorithms import quiet_d3rlpy
+from benchmarks.command_line import Parser, check_at_least
 from benchmarks.run import check_writable
 from benchmarks.sepsis import SepsisTables, one_hot
 from benchmarks.sepsis_dataset import ensure_sepsis_dataset
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_env.cli import progress_bar, run_or_say, write_atomically
-from frl_env.errors import UserError
 
 BATCH_SIZE = 512
 GAMMA = 1.0
@@ -141,24 +141,14 @@ def show(card: dict[str, Any]) -> None:
     console.print(table)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message: str) -> Any:
-        """Raises instead of printing the whole usage."""
-        raise UserError(f"{message}; try --help")
-
-
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(description="Train on ICU-Sepsis, solve for exact values.")
+    parser = Parser(description="Train on ICU-Sepsis, solve for exact values.")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds 0..N-1 (default 3)")
     parser.add_argument("--episodes", type=int, default=10_000, help="episodes of the dataset (default 10000)")
     parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
     parser.add_argument("--out", type=Path, help="also write all figures to this JSON file")
     options = parser.parse_args(arguments)
-    for name in ("seeds", "episodes", "steps"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    check_at_least(options, seeds=1, episodes=1, steps=1)
     return options
 
 

@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 if __name__ == "__main__":
     # The imports below take seconds; Ctrl-C must be one line there, too.
@@ -23,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import scorecard
 from benchmarks.algorithms import ALGORITHMS, Run, save_whole, train_and_score
+from benchmarks.command_line import Parser, check_at_least
 from benchmarks.evaluation import Evaluation
 from frl_algos import load_replay_buffer
 from frl_env.cli import progress_bar, run_or_say, write_atomically
@@ -40,10 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in names:
         if name not in ALGORITHMS:
             raise unknown_name("algorithm", name, ALGORITHMS)
-    for name, least in (("seeds", 1), ("steps", 1), ("eval_members", 2)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+    check_at_least(options, seeds=1, steps=1, eval_members=2)
     dataset_id = options.dataset or (QUICK_DATASET if options.quick else DATASET)
     steps = options.steps or (300 if options.quick else 3_000)
     eval_members = options.eval_members or (1_000 if options.quick else 30_000)
@@ -86,16 +83,8 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"can't write to {folder} ({problem.strerror}); choose another folder with --out") from problem
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises instead of printing the whole usage."""
-        raise UserError(f"{message}; try --help")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(description="Train on a dataset, score on the simulator.")
+    parser = Parser(description="Train on a dataset, score on the simulator.")
     parser.add_argument("--algo", default="factored_awr", help=f"one or several, by comma: {', '.join(ALGORITHMS)}")
     parser.add_argument("--dataset", help=f"Minari id (default {DATASET})")
     parser.add_argument("--seeds", type=int, default=1, help="training seeds 0..N-1 (default 1)")

@@ -7,7 +7,6 @@ Every figure is the median of several repetitions with its range, taken in turn 
 machine slows all of them down alike. Only ratios within one run mean anything.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.command_line import Parser
 from benchmarks.timing import Subject, ratio, spread, time_in_turn
 from frl_env import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
@@ -146,7 +146,7 @@ def _arrays(batch: Members | State) -> list[np.ndarray]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line and times what is asked for."""
-    parser = argparse.ArgumentParser(description="Speed, side by side in one run.")
+    parser = Parser(description="Speed, side by side in one run.")
     parser.add_argument(
         "what", choices=["env", "learn"], help="env: the environment; learn: training, choosing actions"
     )

@@ -108,7 +108,7 @@ class FixedEncoder(nn.Module):
 
     Args:
         joints: Joint index of each action.
-        features: Of each action; scaled so that their squares sum to about the same as the learned embeddings'.
+        features: Of each action.
     """
 
     joints: Tensor

@@ -71,7 +71,7 @@ def test_learners_along_the_dial_are_other_worlds():
     assert one.seed != two.seed
     with pytest.raises(UserError, match="unknown dataset"):
         ablations.main(["--study", "replicates", "--dataset", "no/such-v0"])
-    with pytest.raises(UserError, match="--seeds is too small"):
+    with pytest.raises(UserError, match="--seeds must be at least 1"):
         ablations.main(["--seeds", "0"])
 
 
