@@ -5,9 +5,9 @@
     python benchmarks/ablations.py --study replicates       variants on datasets of other members of the same world
 
 True values on the simulator, as shares of the gap between the behaviour policy and the best observation-only policy:
-interquartile mean over training seeds, with a 95 % interval over seeds and members. Over replicates, which say more than
-seeds do, also the mean and what FactoredAWR gains over each variant, paired by dataset. Every run is kept as soon as it
-is done; the same command goes on where a stopped one was.
+interquartile mean over training seeds, with a 95 % interval over seeds and members. Over replicates, which say more
+than seeds do, also the mean, and FactoredAWR's lead over each variant, paired by dataset. Every run is kept as soon as
+it is done; the same command goes on where a stopped one was.
 """
 
 import argparse
