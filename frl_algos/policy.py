@@ -71,7 +71,14 @@ class LearnedPolicy:
             return np.asarray(self.algorithm.predict(observations), dtype=np.int64)
         if isinstance(self.algorithm, DrawingAlgorithm):
             return np.asarray(self.algorithm.draw(observations, uniform), dtype=np.int64)
-        cumulative = torch.as_tensor(self.algorithm.predict_probabilities(observations)).cumsum(dim=1)
-        # Below the total even after rounding, so that the draw falls on an action with mass.
-        level = torch.as_tensor(uniform)[:, :1] * cumulative[:, -1:] * (1 - 1e-6)
-        return torch.searchsorted(cumulative, level, right=True).squeeze(1).numpy()
+        return draw_from(self.algorithm.predict_probabilities(observations), uniform[:, 0])
+
+
+def draw_from(
+    probabilities: Float32[np.ndarray, "n joint"], uniform: Float32[np.ndarray, "n"]
+) -> Int64[np.ndarray, "n"]:
+    """One action a state, by the inverse of the cumulative probabilities."""
+    cumulative = torch.as_tensor(probabilities).cumsum(dim=1)
+    # Below the total even after rounding, so that the draw falls on an action with mass.
+    level = torch.as_tensor(uniform)[:, None] * cumulative[:, -1:] * (1 - 1e-6)
+    return torch.searchsorted(cumulative, level, right=True).squeeze(1).numpy()
