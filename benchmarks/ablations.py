@@ -16,7 +16,6 @@ import hashlib
 import json
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,24 +23,23 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-import torch
-from d3rlpy.logging import NoopAdapterFactory
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.algorithms import factored_awr, quiet_d3rlpy
+from benchmarks.algorithms import factored_awr
 from benchmarks.command_line import Parser, check_at_least
 from benchmarks.evaluation import Evaluation
 from benchmarks.run import check_writable
 from benchmarks.statistics import bootstrap_interval, interquartile_mean
+from benchmarks.training import train
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
+from frl_algos.adapter import modes
 from frl_algos.history import HistoryPolicy, stack_history
 from frl_algos.policy import LearnedPolicy
 from frl_algos.stock import create_stock
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.cli import progress_bar, run_or_say
-from frl_env.datasets import Recipe, check_dataset, ensure_dataset
-from frl_env.datasets.recipes import recipe
+from frl_env.datasets import Recipe, check_dataset, ensure_dataset, recipe, replicate
 from frl_env.errors import UserError
 from frl_env.reference_returns import ceiling
 from frl_env.state import observation_names
@@ -117,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.study == "confounding":
         worlds, variants = [_dial(options.dataset, insight) for insight in INSIGHTS], LEARNERS
     else:
-        worlds = [_replicate(options.dataset, number) for number in range(options.replicates)]
+        worlds = [replicate(options.dataset, number) for number in range(options.replicates)]
         variants = VARIANTS[: options.first]
     out = Path(options.out)
     check_writable(out)
@@ -194,21 +192,10 @@ def _run(
     variant: Variant, seed: int, steps: int, buffer: FactoredReplayBuffer, names: Sequence[str], evaluation: Evaluation
 ) -> np.ndarray:
     """Trains once and returns each evaluation member's value."""
-    torch.manual_seed(seed)
-    buffer.reseed(seed)
-    started = time.perf_counter()
     data = stack_history(buffer, variant.history) if variant.history > 1 else buffer
     algorithm = variant.create(names)
-    with quiet_d3rlpy():
-        algorithm.fit(
-            data,
-            n_steps=steps,
-            n_steps_per_epoch=min(steps, 500),
-            show_progress=False,
-            logger_adapter=NoopAdapterFactory(),
-        )
-    trained = time.perf_counter() - started
-    mode = "stochastic" if "stochastic" in getattr(algorithm, "modes", ("stochastic",)) else "greedy"
+    trained = train(algorithm, data, steps=steps, seed=seed).wall_s
+    mode = modes(algorithm)[0]
     policy: Callable[[np.ndarray, np.random.Generator], np.ndarray] = LearnedPolicy(algorithm, data.action_space, mode)
     if variant.history > 1:
         policy = HistoryPolicy(policy, variant.history)  # type: ignore[arg-type]
@@ -226,13 +213,6 @@ def _dial(dataset_id: str, insight: float) -> Recipe:
         dataset_id=f"{name}-insight-{round(100 * insight)}-v{version}",
         world=dataclasses.replace(base.world, insight=insight),
     )
-
-
-def _replicate(dataset_id: str, number: int) -> Recipe:
-    """The recipe of a dataset with other members, chances and decisions."""
-    base = recipe(dataset_id)
-    name, version = base.dataset_id.rsplit("-v", 1)
-    return dataclasses.replace(base, dataset_id=f"{name}-replicate-{number}-v{version}", seed=base.seed + 100 + number)
 
 
 def _fingerprint(dataset: Any, variant: Variant, seed: int, options: argparse.Namespace) -> str:

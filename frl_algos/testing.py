@@ -22,6 +22,7 @@ from frl_env.errors import UserError
 
 EPISODES, STEPS = 40, 10
 UPDATES = 20
+UNITS = np.asarray([1, 1, 1, 1, 1, 100, 1_000], dtype=np.float32)
 
 
 def check_algorithm(offered: Any, *, action_space: ActionSpace = MEDICAID_ACTIONS, seed: int = 0) -> None:
@@ -60,7 +61,7 @@ def made_up_buffer(action_space: ActionSpace, *, seed: int = 0) -> FactoredRepla
     """A small dataset with seven heavy-tailed observations, sparse rewards and mostly idle decisions."""
     rng = np.random.default_rng(seed)
     rows = EPISODES * STEPS
-    observations = rng.lognormal(size=(rows + 1, 7)).astype(np.float32) * np.float32([1, 1, 1, 1, 1, 100, 1_000])
+    observations = rng.lognormal(size=(rows + 1, 7)).astype(np.float32) * UNITS
     joints = rng.choice(action_space.valid_joints, rows)
     joints[rng.random(rows) < 0.5] = action_space.valid_joints[0]
     ended = np.arange(EPISODES) % 4 == 0

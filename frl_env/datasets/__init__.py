@@ -1,7 +1,7 @@
 """Dataset family: recipes (how each is made), collection, and the Minari store."""
 
 from frl_env.datasets.collect import Episodes, collect, generate_synthetic_data
-from frl_env.datasets.recipes import RECIPES, Recipe, recipe
+from frl_env.datasets.recipes import RECIPES, Recipe, recipe, replicate
 from frl_env.datasets.store import (
     build_dataset,
     check_dataset,
@@ -25,5 +25,6 @@ __all__ = [
     "ensure_dataset",
     "generate_synthetic_data",
     "recipe",
+    "replicate",
     "stored_parts",
 ]

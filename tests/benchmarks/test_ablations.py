@@ -66,7 +66,7 @@ def test_learners_along_the_dial_are_other_worlds():
     worlds = [ablations._dial(ablations.DATASET, insight) for insight in ablations.INSIGHTS]
     assert [recipe.world.insight for recipe in worlds] == [0.0, 0.5, 1.0]
     assert len({recipe.dataset_id for recipe in worlds}) == 3
-    one, two = (ablations._replicate(ablations.DATASET, number) for number in (0, 1))
+    one, two = (ablations.replicate(ablations.DATASET, number) for number in (0, 1))
     assert one.world == two.world
     assert one.seed != two.seed
     with pytest.raises(UserError, match="unknown dataset"):
@@ -95,7 +95,7 @@ def test_replicates_are_summed_up(tiny_dataset, tmp_path, capsys, monkeypatch, t
     def other(dataset_id, number):
         return dataclasses.replace(tiny_recipe, dataset_id=f"tests/replicate-{number}-v0", seed=10 + number)
 
-    monkeypatch.setattr(ablations, "_replicate", other)
+    monkeypatch.setattr(ablations, "replicate", other)
     arguments = ["--study", "replicates", "--replicates", "2", "--seeds", "1", "--steps", "2", "--eval-members", "30"]
     arguments += ["--first", "2", "--out", str(tmp_path / "runs")]
     shares = {"tests/replicate-0-v0": (30.0, 10.0), "tests/replicate-1-v0": (20.0, 25.0)}
