@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -50,8 +51,7 @@ class Results:
         """
         lock = FileLock(self.folder / ".lock")
         try:
-            with _said(self.folder):
-                lock.acquire(timeout=0)
+            lock.acquire(timeout=0)
         except Timeout as problem:
             raise UserError(
                 f"another sweep is writing to {self.folder}; wait for it, or choose another folder with --out"
@@ -102,7 +102,7 @@ class Results:
             with np.load(file.with_suffix(".npz")) as arrays:
                 values = {mode: arrays[mode] for mode in kept["summaries"]}
             return Outcome(job=job, facts=kept["facts"], summaries=kept["summaries"], values=values, model=None)
-        except (OSError, ValueError, KeyError) as problem:
+        except (OSError, ValueError, KeyError, BadZipFile) as problem:
             raise UserError(
                 f"{file} is damaged ({type(problem).__name__}); delete it and run the same command"
             ) from problem

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Job:
         dataset: Minari id on the command line.
         seed: Of training, and number of the data replicate.
         steps: Updates.
-        eval_members: Members of every rollout.
+        eval_members: Members of every rollout; 0 only trains.
         settings: JSON of the algorithm's settings.
         code: Hash of the code that trains and of the simulator, and of the algorithm's own file.
         data: Content hash of the replicate.
@@ -67,8 +67,9 @@ class Job:
 
     @property
     def model(self) -> str:
-        """File name of its trained model."""
-        return f"{self.algo.replace(':', '.')}-seed{self.seed}.d3"
+        """File name of its trained model; of one that is not scored, settings are part of it."""
+        which = f"seed{self.seed}" if self.eval_members else self.key
+        return f"{self.algo.replace(':', '.')}-{which}.d3"
 
     @property
     def key(self) -> str:
@@ -124,6 +125,28 @@ def plan(names: Sequence[str], dataset: str, *, seeds: int, steps: int, eval_mem
     return jobs
 
 
+def plan_settings(
+    candidates: Mapping[str, Sequence[Mapping[str, Any]]], dataset: str, *, steps: int, tell: Tell
+) -> list[Job]:
+    """One training, not scored, for each algorithm and setting.
+
+    Args:
+        candidates: Settings to try, by algorithm.
+        dataset: Minari id.
+        steps: Updates a run.
+        tell: Progress.
+    """
+    data = ensure_dataset(dataset, progress=tell)
+    content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
+    return [
+        dataclasses.replace(
+            _job(name, dataset, 0, steps, 0, content), settings=json.dumps(dict(settings), sort_keys=True)
+        )
+        for name, each in candidates.items()
+        for settings in each
+    ]
+
+
 def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, content: str) -> Job:
     reference = name in algorithms.REFERENCES
     return Job(
@@ -144,15 +167,16 @@ def run(job: Job, tell: Tell) -> Outcome:
     tell("loading", 0, 1)
     if job.algo in algorithms.REFERENCES:
         return _run_reference(job, tell)
-    buffer, evaluation, names = _data(job.dataset, job.seed, job.eval_members)
+    data, buffer = _data(job.dataset, job.seed)
+    names = list(data.storage.metadata.get("frl_observation_names", []))
     algorithm = algorithms.create(job.algo, names, buffer.action_space, json.loads(job.settings))
     taken = train(
         algorithm, buffer, steps=job.steps, seed=job.seed, progress=lambda done: tell("training", done, job.steps)
     )
     summaries, values, scored_in = {}, {}, {}
-    for mode in modes(algorithm):
+    for mode in modes(algorithm) if job.eval_members else ():
         started = time.perf_counter()
-        returns = evaluation.score_decisions(
+        returns = Evaluation.of_dataset(data, members=job.eval_members).score_decisions(
             LearnedPolicy(algorithm, buffer.action_space, mode),
             lambda week, total, mode=mode: tell(f"scoring {mode}", week, total),
         )
@@ -161,7 +185,7 @@ def run(job: Job, tell: Tell) -> Outcome:
         scored_in[mode] = time.perf_counter() - started
     facts = dataclasses.asdict(taken) | {
         "label": getattr(algorithm, "label", algorithms.label(job.algo)),
-        "batch_size": int(getattr(algorithm, "batch_size", 0)),
+        "batch_size": getattr(algorithm, "batch_size", None),
         "rows": buffer.transition_count,
         "scoring_s": scored_in,
     }
@@ -182,11 +206,10 @@ def _source(dataset: str, seed: int) -> str | Recipe:
 
 
 @lru_cache(maxsize=1)
-def _data(dataset: str, seed: int, members: int) -> tuple[FactoredReplayBuffer, Evaluation, list[str]]:
-    """Buffer, world and observation names; kept from one run of a worker to the next, since jobs come seed by seed."""
+def _data(dataset: str, seed: int) -> tuple[Any, FactoredReplayBuffer]:
+    """A dataset and its buffer; kept from one run of a worker to the next, since jobs come seed by seed."""
     data = ensure_dataset(_source(dataset, seed))
-    evaluation = Evaluation.of_dataset(data, members=members)
-    return load_replay_buffer(data), evaluation, list(data.storage.metadata.get("frl_observation_names", []))
+    return data, load_replay_buffer(data)
 
 
 def _model_bytes(algorithm: Any) -> bytes | None:

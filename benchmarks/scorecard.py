@@ -109,18 +109,19 @@ def _summary(outcomes: Sequence[Outcome], references: Mapping[str, np.ndarray]) 
         return []
     names = list(gains)
     arrays = [np.stack([gains[name][seed] for seed in seeds]) for name in names]
-    estimates = interquartile_mean(np.stack([array.mean(axis=1, dtype=np.float64) for array in arrays]))
+    means = np.stack([array.mean(axis=1, dtype=np.float64) for array in arrays])
+    estimates = interquartile_mean(means)
     resampled = bootstrap_means(arrays, np.random.default_rng(0))
     resampled_means = interquartile_mean(resampled)
     best = int(np.argmax(estimates))
     level = float(behaviour.mean(dtype=np.float64))
     entries = []
     for index in np.argsort(-estimates, kind="stable"):
-        (algo, mode), each = names[index], arrays[index].mean(axis=1, dtype=np.float64)
+        (algo, mode), each = names[index], means[index]
         rows = [outcome for outcome in outcomes if outcome.job.algo == algo and outcome.job.seed in seeds]
         scores = [normalized_score(level + gain, references) for gain in each]
         lead = resampled_means[best] - resampled_means[index]
-        improvement = probability_of_improvement(arrays[best].mean(axis=1), each)
+        improvement = probability_of_improvement(means[best], each)
         entries.append(
             {
                 "algo": algo,
@@ -231,7 +232,7 @@ def _training_table(card: Mapping[str, Any]) -> Table:
             f"{algo}, seed {seed}",
             f"{row['steps']:,}",
             f"{row['updates_per_s']:.0f}",
-            f"{row['samples_per_s']:,.0f}",
+            "-" if row["samples_per_s"] is None else f"{row['samples_per_s']:,.0f}",
             f"{row['wall_s']:.0f}",
             f"{row['peak_rss_mb']:,.0f}",
         )

@@ -81,14 +81,7 @@ def run_all(jobs: Sequence[Job], results: Results, *, processes: int, scheduler:
 
 
 def attempt(job: Job, signs: Path) -> Outcome | Failure:
-    """One run, in a worker: whatever goes wrong comes back as a failure."""
-    # Ctrl-C reaches every process of the terminal; only the one that keeps the results answers it.
-    with suppress(ValueError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return _attempt(job, signs)
-
-
-def _attempt(job: Job, signs: Path) -> Outcome | Failure:
+    """One run: whatever goes wrong, but for Ctrl-C, comes back as a failure."""
     try:
         return runs.run(job, _Sign(signs / f"{job.key}.json", job.name))
     except Exception as problem:
@@ -98,7 +91,7 @@ def _attempt(job: Job, signs: Path) -> Outcome | Failure:
 
 def _one_by_one(pending: Sequence[Job], signs: Path) -> Iterator[Outcome | Failure]:
     for job in pending:
-        yield _attempt(job, signs)
+        yield attempt(job, signs)
 
 
 def _in_parallel(
@@ -109,9 +102,10 @@ def _in_parallel(
 
     try:
         with _backend(processes, scheduler):
-            # One run at a time and process: they take minutes.
-            options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "all", "return_as": "generator_unordered"}
-            work: Any = Parallel(**options)(delayed(attempt)(job, signs) for job in pending)
+            # One run at a time and process, none waiting in joblib's queue: they take minutes, and a stop is clean.
+            options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "n_jobs", "return_as": "generator_unordered"}
+            with _without_ctrl_c():
+                work: Any = Parallel(**options)(delayed(attempt)(job, signs) for job in pending)
             yield from work
     except TerminatedWorkerError as problem:
         raise UserError(
@@ -121,6 +115,19 @@ def _in_parallel(
     finally:
         if scheduler is None:
             get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes started in here never hear of Ctrl-C, which reaches every process of a terminal; we do, afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -134,7 +141,7 @@ def _backend(processes: int, scheduler: str | None) -> Iterator[None]:
     except ImportError as problem:
         raise UserError("--scheduler needs Dask: pip install 'frl-medicaid[cluster]'") from problem
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=5)
     except (OSError, ValueError, TimeoutError) as problem:
         raise UserError(
             f"no Dask scheduler at {scheduler} ({type(problem).__name__}); start one, or leave --scheduler out"

@@ -1,6 +1,7 @@
 """Training any algorithm for a number of updates, quietly, with progress, and what it took."""
 
 import logging
+import math
 import resource
 import sys
 import time
@@ -29,17 +30,18 @@ class Training:
     Attributes:
         updates: Updates done.
         wall_s: Seconds of the whole `fit`.
-        updates_per_s, samples_per_s: Of the whole `fit`.
+        updates_per_s: Of the whole `fit`.
+        samples_per_s: The same in rows; None where the algorithm names no `batch_size`.
         peak_rss_mb: Largest memory of the process during it, in MB (10**6 bytes); the dataset is in it.
-        metrics: What the algorithm logged at its end.
+        metrics: What the algorithm logged at its end; None for what is not finite.
     """
 
     updates: int
     wall_s: float
     updates_per_s: float
-    samples_per_s: float
+    samples_per_s: float | None
     peak_rss_mb: float
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
 
 
 def train(
@@ -75,16 +77,20 @@ def train(
             callback=lambda algo, epoch, step: progress(step),
         )
     wall = time.perf_counter() - started
-    rows = getattr(algorithm, "batch_size", float("nan"))
+    rows = getattr(algorithm, "batch_size", None)
     return Training(
         updates=an_epoch * epochs,
         wall_s=wall,
         updates_per_s=an_epoch * epochs / wall,
-        samples_per_s=an_epoch * epochs * rows / wall,
+        samples_per_s=an_epoch * epochs * rows / wall if rows else None,
         peak_rss_mb=peak_rss_mb(),
         # d3rlpy returns its curve; an algorithm of another kind may return nothing.
-        metrics={key: float(value) for key, value in curve[-1][1].items()} if curve else {},
+        metrics={key: _finite(value) for key, value in curve[-1][1].items()} if curve else {},
     )
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 @contextmanager
