@@ -31,13 +31,16 @@ from frl_algos.export import export_policy  # noqa: E402
 from frl_algos.factored_awr import FactoredAWR  # noqa: E402
 from frl_algos.model_files import load_model, save_model  # noqa: E402
 from frl_algos.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
+from frl_algos.selection import Selection, select_policy  # noqa: E402
 
 __all__ = [
     "FactoredAWR",
     "FactoredAWRConfig",
     "FactoredReplayBuffer",
+    "Selection",
     "export_policy",
     "load_model",
     "load_replay_buffer",
     "save_model",
+    "select_policy",
 ]

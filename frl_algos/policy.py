@@ -66,6 +66,15 @@ class LearnedPolicy:
         ]
         return self.action_space.unravel(np.concatenate(joints))
 
+    def probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
+        """Exact probabilities of all joint actions: what off-policy evaluation asks. A greedy policy has one of 1."""
+        if self.mode == "stochastic":
+            return self.algorithm.predict_probabilities(observations)
+        chosen = np.asarray(self.algorithm.predict(observations), dtype=np.int64)
+        probabilities = np.zeros((len(chosen), self.action_space.n_joint), dtype=np.float32)
+        probabilities[np.arange(len(chosen)), chosen] = 1.0
+        return probabilities
+
     def _choose(self, observations: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         if self.mode == "greedy":
             return np.asarray(self.algorithm.predict(observations), dtype=np.int64)

@@ -1,0 +1,215 @@
+"""What each member's record would have been under another policy: the direct estimate of the nested model.
+
+Everything that was recorded of a member stays, its luck too; only what the actions did is exchanged:
+
+    term_i = return_i + sum_t m_it (E_it(target) - E_it(logged)) . w
+
+E(target) fades and adds up as in `frl_algos.nested`, with the terms expected under the target policy at the logged
+observations and, where there is a response, with the chance of an answer at the load of attempts that the *target*
+would have put on the member. Observations that only echo the last action (calls last week) are replaced by what the
+target would have shown. Member terms carry the error of w as well (its influence function), so that their spread is the
+standard error of the value.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from frl_algos.histories import Histories, as_episodes
+from frl_algos.nested import Fading, NestedModel
+from frl_algos.replay import FactoredReplayBuffer
+from frl_algos.terms import Terms, null_position
+from frl_env.errors import UserError
+from frl_env.evaluation import Estimate, LoggedEpisodes
+
+Probabilities = Callable[[np.ndarray], np.ndarray]
+"""Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
+
+ECHO = 0.8
+"""An observation echoes the last action when the action explains so much of its variance."""
+
+CHUNK = 4_096
+"""Members whose probabilities are held at once."""
+
+NAME = "SNM"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Counterfactual:
+    """Values target policies on one set of logged members.
+
+    Args:
+        model: Fitted on them.
+        discount: In [0, 1].
+        response: Index of the observation that shows a response, as the model knows it.
+    """
+
+    model: NestedModel
+    discount: float = 1.0
+    response: int | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        data: LoggedEpisodes | FactoredReplayBuffer,
+        *,
+        rng: np.random.Generator,
+        response: int | None = None,
+        indications: Mapping[str, int] | None = None,
+        discount: float = 1.0,
+        folds: int = 5,
+    ) -> "Counterfactual":
+        """Fits the model to logged members, once for all target policies.
+
+        Args:
+            data: Members on which no target policy was trained.
+            rng: Source of the folds and of the draws from the posterior.
+            response: Index of the observation whose next value is positive when an action got a response; None
+                without one. Actions are then compared given what is observed, which confounding can bias.
+            indications: Level name to the index of an observation that indicates it; see `FactoredAWRConfig`.
+            discount: In [0, 1].
+            folds: Folds of members.
+
+        Raises:
+            UserError: If there are too few members or responses, or an index does not exist.
+        """
+        rows = Histories.of(as_episodes(data))
+        space = rows.episodes.action_space
+        if response is not None and null_position(space) is None:
+            raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
+        terms = Terms.of_space(space, rows.observations.shape[1], indications=indications)
+        model = NestedModel.fit(rows, terms, response=response, folds=folds, rng=rng)
+        return cls(model=model, discount=discount, response=response)
+
+    @property
+    def returns(self) -> Float[np.ndarray, "episode"]:
+        """What the members got under the behaviour policy."""
+        return self.model.rows.episodes.returns(self.discount)
+
+    def estimate(self, target: Probabilities, rng: np.random.Generator) -> Estimate:
+        """Value of a target policy, as one term a member.
+
+        Args:
+            target: The policy.
+            rng: Source of the target's draws, which decide its load on each member.
+
+        Raises:
+            UserError: If the probabilities have the wrong shape or don't sum to 1.
+        """
+        model = self.model
+        expected = self._expected(target, rng)
+        terms = np.zeros(len(model.fold))
+        spread, means = 0.0, []
+        for one in model.fadings:
+            change = self._change(expected - model.expected, one)
+            own = np.einsum("nc,nc->n", change, one.weights[model.fold])
+            total = change.mean(axis=0)
+            # A score counts the member once more among all; the value is a mean over members.
+            influence = len(terms) * (one.scores @ total)
+            terms += one.probability * (own + influence - influence.mean())
+            means.append(float(own.mean()))
+            spread += one.probability * (float(total @ one.shrinkage @ total) + means[-1] ** 2)
+        center = terms.mean()
+        spread -= center**2
+        sampled = float(terms.var(ddof=1)) / len(terms)
+        if sampled > 0:
+            # What the prior and the choice of kappa leave open is the same for all members: it widens the spread.
+            terms = center + (terms - center) * np.sqrt(1 + max(spread, 0.0) / sampled)
+        return Estimate(name=NAME, plain=self.returns + terms)
+
+    def _change(self, expected: np.ndarray, one: Fading) -> Float[np.ndarray, "episode column"]:
+        """Sum over the steps of the amount times the faded terms, by member."""
+        rows = self.model.rows
+        size = self.model.amount * self.discount**rows.step
+        total = np.zeros((len(self.model.fold), expected.shape[1]))
+        running = np.zeros_like(total)
+        for t in range(rows.episodes.steps):
+            members = np.flatnonzero(rows.rows[:, t] >= 0)
+            at = rows.rows[members, t]
+            running[members] = one.kappa * running[members] + expected[at]
+            total[members] += size[at, None] * running[members]
+        return total
+
+    def _expected(self, target: Probabilities, rng: np.random.Generator) -> Float32[np.ndarray, "row column"]:
+        """Terms expected under the target, step by step because its load depends on what it did before."""
+        model, rows = self.model, self.model.rows
+        space = rows.episodes.action_space
+        null = null_position(space)
+        responses = model.responses
+        echoes = self._echoes()
+        expected = np.zeros_like(model.expected)
+        n = len(model.fold)
+        load, shown = np.zeros(n), rows.observations[rows.rows[:, 0]].copy()
+        for t in range(rows.episodes.steps):
+            everyone = np.flatnonzero(rows.rows[:, t] >= 0)
+            for start in range(0, len(everyone), CHUNK):
+                members = everyone[start : start + CHUNK]
+                at = rows.rows[members, t]
+                observations = rows.observations[at].copy()
+                changed = [*echoes, *([] if responses is None else [self.response])]
+                observations[:, changed] = shown[np.ix_(members, changed)]
+                chances = _checked(target(observations), len(members), space.n_joint)[:, space.valid_joints]
+                uniform = rng.random((3, len(members)))
+                below = np.cumsum(chances, axis=1) <= uniform[0][:, None] * chances.sum(axis=1, keepdims=True)
+                drawn = np.minimum(below.sum(axis=1), chances.shape[1] - 1)
+                effective = chances
+                if responses is not None:
+                    assert null is not None
+                    answers = responses.chances(load[members], rows.history[at], null)
+                    effective = chances * answers
+                    answered = uniform[1] < answers[np.arange(len(members)), drawn]
+                    called = uniform[2] < responses.chance_unprompted[at]
+                    shown[members, self.response] = answered.astype(np.float32) + called
+                    load[members] = responses.fading * (load[members] + (drawn != null))
+                for observation, values in echoes.items():
+                    shown[members, observation] = values[drawn]
+                expected[at] = _terms(model, effective, model.signs[at])
+        return expected
+
+    def _echoes(self) -> dict[int, np.ndarray]:
+        """Observations that the last action all but decides, with their value after each valid action."""
+        rows, levels = self.model.rows, self.model.terms.levels
+        known = ~rows.last
+        indicators = np.concatenate([np.ones((len(levels), 1)), levels], axis=1)
+        columns = indicators[rows.actions[known]]
+        squares = columns.T @ columns + 1e-6 * np.eye(columns.shape[1])
+        found = {}
+        for observation in range(rows.observations.shape[1]):
+            following = rows.next_values(observation)[known].astype(np.float64)
+            if observation == self.response or following.var() == 0:
+                continue
+            weights = np.linalg.solve(squares, columns.T @ following)
+            if 1 - (following - columns @ weights).var() / following.var() > ECHO:
+                values = indicators @ weights
+                whole = bool((following == np.rint(following)).all())
+                found[observation] = (np.rint(values) if whole else values).astype(np.float32)
+        return found
+
+
+def _terms(model: NestedModel, effective: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Expected terms, given the mass of each valid action that takes effect."""
+    terms = model.terms
+    mass = effective.astype(np.float32)
+    parts = [mass @ terms.fixed]
+    if terms.indicated.any():
+        met = mass * (signs @ terms.indicated.T)
+        parts += [met.sum(axis=1, keepdims=True), met @ terms.levels]
+    return np.concatenate(parts, axis=1)
+
+
+def _checked(probabilities: np.ndarray, rows: int, joints: int) -> np.ndarray:
+    probabilities = np.asarray(probabilities)
+    if probabilities.shape != (rows, joints):
+        raise UserError(
+            f"the target's probabilities have shape {probabilities.shape}; ({rows}, {joints}) "
+            f"(decisions, joint actions) is needed"
+        )
+    wrong = ~(np.abs(probabilities.sum(axis=1) - 1) < 1e-3) | (probabilities.min(axis=1) < 0)
+    if wrong.any():
+        raise UserError(
+            f"the target's probabilities are negative, not finite or don't sum to 1 in {int(wrong.sum())} of {rows} "
+            f"decisions; normalise them over all joint actions"
+        )
+    return probabilities

@@ -1,0 +1,287 @@
+"""Point estimators of a policy's value: pure functions over padded arrays `(episode, step)`.
+
+Notation, for a member's decision at step t:
+
+    rho_t = pi(a_t | s_t) / pi_b(a_t | s_t)      one-week ratio of target to behaviour
+    w_t   = rho_0 * ... * rho_t                  cumulative weight, w_-1 = 1
+    mu_t  = d_t(s_t) * rho_t                     marginal weight; d_t is the ratio of the densities of s_t
+    Q_t   = Q(s_t, a_t), V_t = sum_a pi(a | s_t) Q(s_t, a), 0 after the end
+    e_t   = r_t + g V_t+1 - Q_t                  what the values did not foresee; g is the discount
+
+The direct term is always V, the expectation under the target: with Q(s, a_logged) in its place every policy looks
+like the behaviour policy. Padding: log ratios, rewards and values are 0 after the end, so a weight stays what it was
+when the episode ended, and an ended episode goes on counting in the normalisation.
+
+A cut-off `clip` replaces each weight w by min(w, clip): less variance, for a bias toward the values.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from frl_env.errors import UserError
+from frl_env.evaluation.estimate import Estimate
+
+Grid = Float64[np.ndarray, "episode step"]
+
+CEILING = 300.0
+"""Largest natural logarithm of a weight that is computed with: its square is still a number."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ActionValues:
+    """What a model expects to follow, at every logged decision; zero after the end.
+
+    Attributes:
+        logged: Q(s_t, a_t), of the logged action, under the target from the next step on.
+        policy: V(s_t) = sum_a pi(a | s_t) Q(s_t, a).
+    """
+
+    logged: Grid
+    policy: Grid
+
+
+def direct_method(values: ActionValues) -> Estimate:
+    """What the model expects at the start: the mean of V(s_0).
+
+    As good as the model, and no better: no data corrects it. Its terms decompose, but their spread knows nothing of
+    the model's own error, so neither does the interval.
+    """
+    _check(values.policy, values=values)
+    return Estimate(name="DM", plain=values.policy[:, 0].copy())
+
+
+def per_decision_importance_sampling(
+    rewards: Grid, log_ratios: Grid, *, discount: float = 1.0, clip: float | None = None
+) -> Estimate:
+    """Mean of sum_t g^t w_t r_t.
+
+    Unbiased with true propensities, also under hidden confounding; the variance grows exponentially with the steps.
+    Decomposes.
+
+    Args:
+        rewards: Zero after the end.
+        log_ratios: ln rho_t; zero after the end.
+        discount: In [0, 1].
+        clip: Cut-off of the weights, None for none.
+
+    Raises:
+        UserError: If shapes disagree or a number is not one.
+
+    Source: Precup et al. (2000).
+    """
+    _check(rewards, log_ratios=log_ratios)
+    plain = (_weights(log_ratios, clip) * rewards) @ _discounts(rewards, discount)
+    return Estimate(name="PDIS", plain=plain)
+
+
+def weighted_importance_sampling(
+    rewards: Grid, log_ratios: Grid, *, discount: float = 1.0, clip: float | None = None
+) -> Estimate:
+    """Sum_t g^t sum_i w_it r_it / sum_i w_it: per-decision importance sampling, self-normalised at each step.
+
+    Consistent, bounded by the rewards, biased toward the behaviour policy when few members carry the weight. Does not
+    decompose. Arguments and errors as in `per_decision_importance_sampling`.
+
+    Source: Precup et al. (2000); Thomas (2015).
+    """
+    _check(rewards, log_ratios=log_ratios)
+    weights = _scaled(_cumulative(log_ratios), clip)
+    return Estimate(
+        name="WIS",
+        plain=np.zeros(len(rewards)),
+        numerators=weights * rewards * _discounts(rewards, discount),
+        denominators=weights,
+    )
+
+
+def doubly_robust(
+    rewards: Grid, log_ratios: Grid, values: ActionValues, *, discount: float = 1.0, clip: float | None = None
+) -> Estimate:
+    """Mean of V_0 + sum_t g^t w_t e_t, which is the same as sum_t g^t (w_t (r_t - Q_t) + w_t-1 V_t).
+
+    Unbiased when the propensities or the values are right, without a cut-off. Decomposes.
+
+    Args:
+        rewards: Zero after the end.
+        log_ratios: ln rho_t; zero after the end.
+        values: Of the target, fitted on other members.
+        discount: In [0, 1].
+        clip: Cut-off of the weights, None for none.
+
+    Raises:
+        UserError: If shapes disagree or a number is not one.
+
+    Source: Jiang & Li (2016).
+    """
+    _check(rewards, log_ratios=log_ratios, values=values)
+    unforeseen = _unforeseen(rewards, values, discount)
+    plain = values.policy[:, 0] + (_weights(log_ratios, clip) * unforeseen) @ _discounts(rewards, discount)
+    return Estimate(name="DR", plain=plain)
+
+
+def weighted_doubly_robust(
+    rewards: Grid, log_ratios: Grid, values: ActionValues, *, discount: float = 1.0, clip: float | None = None
+) -> Estimate:
+    """Mean of V_0, plus sum_t g^t sum_i w_it e_it / sum_i w_it: doubly robust, self-normalised at each step.
+
+    Consistent when the propensities or the values are right. Does not decompose. Arguments and errors as in
+    `doubly_robust`.
+
+    Source: Thomas & Brunskill (2016).
+    """
+    _check(rewards, log_ratios=log_ratios, values=values)
+    weights = _scaled(_cumulative(log_ratios), clip)
+    unforeseen = _unforeseen(rewards, values, discount)
+    return Estimate(
+        name="WDR",
+        plain=values.policy[:, 0].copy(),
+        numerators=weights * unforeseen * _discounts(rewards, discount),
+        denominators=weights,
+    )
+
+
+def marginalised_importance_sampling(
+    rewards: Grid,
+    log_ratios: Grid,
+    state_ratios: Grid,
+    *,
+    discount: float = 1.0,
+    clip: float | None = None,
+    normalise: bool = True,
+) -> Estimate:
+    """Sum_t g^t sum_i mu_it r_it / sum_i mu_it: one-week ratios, times the ratio of the densities of the state.
+
+    The variance grows with the square of the steps, no longer exponentially. The price: consistent only if the
+    observations are a Markov state and their ratios are right. Arguments as in `marginalised_doubly_robust`.
+
+    Source: Xie et al. (2019).
+    """
+    nothing = np.zeros_like(rewards)
+    estimate = marginalised_doubly_robust(
+        rewards,
+        log_ratios,
+        state_ratios,
+        ActionValues(logged=nothing, policy=nothing),
+        discount=discount,
+        clip=clip,
+        normalise=normalise,
+    )
+    return Estimate(
+        name="MIS", plain=estimate.plain, numerators=estimate.numerators, denominators=estimate.denominators
+    )
+
+
+def marginalised_doubly_robust(
+    rewards: Grid,
+    log_ratios: Grid,
+    state_ratios: Grid,
+    values: ActionValues,
+    *,
+    discount: float = 1.0,
+    clip: float | None = None,
+    normalise: bool = True,
+) -> Estimate:
+    """Mean of V_0, plus sum_t g^t sum_i mu_it e_it / sum_i mu_it, with time-indexed density ratios.
+
+    Where the observations are a Markov state: consistent when either the values or (propensities and density ratios)
+    are right, and efficient when both are. Where they are not (confounding that lasts), it needs the values and the
+    ratios to be right about what the record does not show, and nothing guarantees that.
+
+    Args:
+        rewards: Zero after the end.
+        log_ratios: ln rho_t; zero after the end.
+        state_ratios: d_t(s_t), from `state_density_ratios`; after the end, the last weight of the episode.
+        values: Of the target, fitted on other members.
+        discount: In [0, 1].
+        clip: Cut-off of the weights, None for none.
+        normalise: Whether the weights of a step sum to 1. Otherwise their mean is taken as it is, and the estimate
+            decomposes.
+
+    Raises:
+        UserError: If shapes disagree or a number is not one.
+
+    Source: Kallus & Uehara (2020), Double Reinforcement Learning; the ratios by regression after Xie et al. (2019).
+    """
+    _check(rewards, log_ratios=log_ratios, values=values, state_ratios=state_ratios)
+    if (state_ratios < 0).any():
+        raise UserError(f"density ratios are negative in {_members(state_ratios < 0)} of {len(rewards)} members")
+    logs = marginal_log_weights(log_ratios, state_ratios)
+    unforeseen = _unforeseen(rewards, values, discount) * _discounts(rewards, discount)
+    plain = values.policy[:, 0].copy()
+    if not normalise:
+        return Estimate(name="MDR", plain=plain + (_exp(logs, clip) * unforeseen).sum(axis=1))
+    weights = _scaled(logs, clip)
+    return Estimate(name="MDR", plain=plain, numerators=weights * unforeseen, denominators=weights)
+
+
+def cumulative_weights(log_ratios: Grid, clip: float | None = None) -> Grid:
+    """w_t, at most e^300; after the end what it was at the end.
+
+    Raises:
+        UserError: If a log ratio is not a number or is infinite; minus infinity, a ratio of 0, is fine.
+    """
+    _check(log_ratios, log_ratios=log_ratios)
+    return _weights(log_ratios, clip)
+
+
+def marginal_log_weights(log_ratios: Grid, state_ratios: Grid) -> Grid:
+    """Natural logarithm of mu_t."""
+    with np.errstate(divide="ignore"):
+        return log_ratios + np.log(state_ratios)
+
+
+def _cumulative(log_ratios: Grid) -> Grid:
+    return np.cumsum(log_ratios, axis=1)
+
+
+def _weights(log_ratios: Grid, clip: float | None) -> Grid:
+    return _exp(_cumulative(log_ratios), clip)
+
+
+def _exp(logs: Grid, clip: float | None) -> Grid:
+    return np.exp(np.minimum(logs, _ceiling(clip)))
+
+
+def _scaled(logs: Grid, clip: float | None) -> Grid:
+    """Weights over the largest of their step, so that a self-normalised estimate never overflows."""
+    logs = logs if clip is None else np.minimum(logs, _ceiling(clip))
+    largest = logs.max(axis=0)
+    return np.exp(logs - np.where(np.isfinite(largest), largest, 0.0))
+
+
+def _ceiling(clip: float | None) -> float:
+    if clip is None:
+        return CEILING
+    if not clip > 0:
+        raise UserError(f"clip must be a positive cut-off of the weights or None, not {clip}")
+    return min(float(np.log(clip)), CEILING)
+
+
+def _discounts(rewards: Grid, discount: float) -> Float64[np.ndarray, "step"]:
+    if not 0 <= discount <= 1:
+        raise UserError(f"discount must be a number in 0..1, not {discount}")
+    return discount ** np.arange(rewards.shape[1])
+
+
+def _unforeseen(rewards: Grid, values: ActionValues, discount: float) -> Grid:
+    following = np.zeros_like(values.policy)
+    following[:, :-1] = values.policy[:, 1:]
+    return rewards + discount * following - values.logged
+
+
+def _check(like: Grid, values: ActionValues | None = None, **arrays: Grid) -> None:
+    arrays = {"rewards": like} | arrays
+    if values is not None:
+        arrays |= {"values of the logged actions": values.logged, "values of the policy": values.policy}
+    for name, array in arrays.items():
+        if np.ndim(array) != 2 or array.shape != like.shape:
+            raise UserError(f"{name} have shape {np.shape(array)}; the rewards have {like.shape} (members, steps)")
+        bad = np.isnan(array) | (array == np.inf) | ((array == -np.inf) & (name != "log_ratios"))
+        if bad.any():
+            raise UserError(f"{name} are not finite in {_members(bad)} of {len(array)} members")
+
+
+def _members(bad: np.ndarray) -> int:
+    return int(bad.any(axis=1).sum())
