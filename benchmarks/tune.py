@@ -16,7 +16,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import d3rlpy
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -143,7 +142,9 @@ def show(found: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _load(file: Path, space: ActionSpace) -> Any:
-    algorithm = d3rlpy.load_learnable(str(file))
+    from d3rlpy import load_learnable  # after frl_algos, which keeps what d3rlpy imports from talking
+
+    algorithm = load_learnable(str(file))
     return StockAlgorithm(algorithm, space) if algorithm.config.get_type() in STOCK else algorithm
 
 
