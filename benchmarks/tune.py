@@ -26,6 +26,7 @@ from benchmarks.results import Results, write_bytes
 from benchmarks.runs import Job, plan_settings
 from benchmarks.sweep import default_processes, run_all
 from frl_algos import load_replay_buffer, select_policy
+from frl_algos.policy import LearnedPolicy
 from frl_algos.stock import STOCK, StockAlgorithm
 from frl_env.actions import ActionSpace
 from frl_env.cli import progress_bar, run_or_say
@@ -140,7 +141,11 @@ def _load(file: Path, space: ActionSpace) -> Any:
     from d3rlpy import load_learnable  # after frl_algos, which keeps what d3rlpy imports from talking
 
     algorithm = load_learnable(str(file))
-    return StockAlgorithm(algorithm, space) if algorithm.config.get_type() in STOCK else algorithm
+    if algorithm.config.get_type() not in STOCK:
+        return algorithm
+    stock = StockAlgorithm(algorithm, space)
+    # Draws of a relaxed policy have no probabilities over joint actions, and estimates need them: its best action.
+    return LearnedPolicy(stock, space, "greedy" if stock.relaxed else stock.modes[0])
 
 
 if __name__ == "__main__":
