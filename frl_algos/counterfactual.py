@@ -2,11 +2,11 @@
 
 Everything that was recorded of a member stays, its luck too; only what the actions did is exchanged:
 
-    term_i = return_i + sum_t m_it (E_it(target) - E_it(logged)) . w
+    term_i = return_i + sum_t m_it (phi_it(target) - phi_it(logged)) . w
 
-E(target) fades and adds up as in `frl_algos.nested`, with the terms expected under the target policy at the logged
-observations and, where there is a response, with the chance of an answer at the load of attempts that the *target*
-would have put on the member. Observations that only echo the last action (calls last week) are replaced by what the
+phi(target) are the terms expected under the target policy at the logged observations and, where there is a response,
+times the chance of an answer at the load of attempts that the *target* would have put on the member. Observations that
+only echo the last action (calls last week) are replaced by what the
 target would have shown. Member terms carry the error of w as well (its influence function), so that their spread is the
 standard error of the value.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from frl_algos.histories import Histories, as_episodes
-from frl_algos.nested import Fading, NestedModel
+from frl_algos.nested import KAPPA, NestedModel
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.terms import Terms, null_position
 from frl_env.errors import UserError
@@ -43,12 +43,10 @@ class Counterfactual:
     Args:
         model: Fitted on them.
         discount: In [0, 1].
-        response: Index of the observation that shows a response, as the model knows it.
     """
 
     model: NestedModel
     discount: float = 1.0
-    response: int | None = None
 
     @classmethod
     def fit(
@@ -59,6 +57,7 @@ class Counterfactual:
         response: int | None = None,
         indications: Mapping[str, int] | None = None,
         discount: float = 1.0,
+        kappa: float = KAPPA,
         folds: int = 5,
     ) -> "Counterfactual":
         """Fits the model to logged members, once for all target policies.
@@ -70,6 +69,7 @@ class Counterfactual:
                 without one. Actions are then compared given what is observed, which confounding can bias.
             indications: Level name to the index of an observation that indicates it; see `FactoredAWRConfig`.
             discount: In [0, 1].
+            kappa: What is left of an effect after a step.
             folds: Folds of members.
 
         Raises:
@@ -80,8 +80,8 @@ class Counterfactual:
         if response is not None and null_position(space) is None:
             raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
         terms = Terms.of_space(space, rows.observations.shape[1], indications=indications)
-        model = NestedModel.fit(rows, terms, response=response, folds=folds, rng=rng)
-        return cls(model=model, discount=discount, response=response)
+        model = NestedModel.fit(rows, terms, response=response, kappa=kappa, folds=folds, rng=rng)
+        return cls(model=model, discount=discount)
 
     @property
     def returns(self) -> Float[np.ndarray, "episode"]:
@@ -98,39 +98,18 @@ class Counterfactual:
         Raises:
             UserError: If the probabilities have the wrong shape or don't sum to 1.
         """
-        model = self.model
-        expected = self._expected(target, rng)
-        terms = np.zeros(len(model.fold))
-        spread, means = 0.0, []
-        for one in model.fadings:
-            change = self._change(expected - model.expected, one)
-            own = np.einsum("nc,nc->n", change, one.weights[model.fold])
-            total = change.mean(axis=0)
-            # A score counts the member once more among all; the value is a mean over members.
-            influence = len(terms) * (one.scores @ total)
-            terms += one.probability * (own + influence - influence.mean())
-            means.append(float(own.mean()))
-            spread += one.probability * (float(total @ one.shrinkage @ total) + means[-1] ** 2)
-        center = terms.mean()
-        spread -= center**2
+        model, rows = self.model, self.model.rows
+        change = (self._expected(target, rng) - model.expected) * (model.amount * self.discount**rows.step)[:, None]
+        change = rows.sums(change)
+        total = change.mean(axis=0)
+        # The value is a mean over members, and a score counts one of them once more.
+        influence = len(change) * (model.scores @ total)
+        terms = np.einsum("nc,nc->n", change, model.weights[model.fold]) + influence - influence.mean()
         sampled = float(terms.var(ddof=1)) / len(terms)
         if sampled > 0:
-            # What the prior and the choice of kappa leave open is the same for all members: it widens the spread.
-            terms = center + (terms - center) * np.sqrt(1 + max(spread, 0.0) / sampled)
+            # What the penalty leaves open is the same for all members: it widens the spread of their terms.
+            terms = terms.mean() + (terms - terms.mean()) * np.sqrt(1 + float(total @ model.prior @ total) / sampled)
         return Estimate(name=NAME, plain=self.returns + terms)
-
-    def _change(self, expected: np.ndarray, one: Fading) -> Float[np.ndarray, "episode column"]:
-        """Sum over the steps of the amount times the faded terms, by member."""
-        rows = self.model.rows
-        size = self.model.amount * self.discount**rows.step
-        total = np.zeros((len(self.model.fold), expected.shape[1]))
-        running = np.zeros_like(total)
-        for t in range(rows.episodes.steps):
-            members = np.flatnonzero(rows.rows[:, t] >= 0)
-            at = rows.rows[members, t]
-            running[members] = one.kappa * running[members] + expected[at]
-            total[members] += size[at, None] * running[members]
-        return total
 
     def _expected(self, target: Probabilities, rng: np.random.Generator) -> Float32[np.ndarray, "row column"]:
         """Terms expected under the target, step by step because its load depends on what it did before."""
@@ -148,7 +127,7 @@ class Counterfactual:
                 members = everyone[start : start + CHUNK]
                 at = rows.rows[members, t]
                 observations = rows.observations[at].copy()
-                changed = [*echoes, *([] if responses is None else [self.response])]
+                changed = [*echoes, *([] if responses is None else [self.model.response])]
                 observations[:, changed] = shown[np.ix_(members, changed)]
                 chances = _checked(target(observations), len(members), space.n_joint)[:, space.valid_joints]
                 uniform = rng.random((3, len(members)))
@@ -161,7 +140,7 @@ class Counterfactual:
                     effective = chances * answers
                     answered = uniform[1] < answers[np.arange(len(members)), drawn]
                     called = uniform[2] < responses.chance_unprompted[at]
-                    shown[members, self.response] = answered.astype(np.float32) + called
+                    shown[members, self.model.response] = answered.astype(np.float32) + called
                     load[members] = responses.fading * (load[members] + (drawn != null))
                 for observation, values in echoes.items():
                     shown[members, observation] = values[drawn]
@@ -178,7 +157,7 @@ class Counterfactual:
         found = {}
         for observation in range(rows.observations.shape[1]):
             following = rows.next_values(observation)[known].astype(np.float64)
-            if observation == self.response or following.var() == 0:
+            if observation == self.model.response or following.var() == 0:
                 continue
             weights = np.linalg.solve(squares, columns.T @ following)
             if 1 - (following - columns @ weights).var() / following.var() > ECHO:

@@ -15,7 +15,7 @@ more, or less, than the data is answered accordingly, because its own load is pu
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 from scipy.special import expit
 
 from frl_algos.histories import Histories
