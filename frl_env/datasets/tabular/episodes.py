@@ -30,6 +30,7 @@ class Recorded:
     """Episodes of some members.
 
     Attributes:
+        rows: Of the table; those that are no steps stand for a last observation, or for nothing.
         observations: `(steps, k)`.
         next_observations: The same, a week later.
         levels: `(steps, factors)`.
@@ -43,6 +44,7 @@ class Recorded:
         one_step: Whether every step is a problem of its own.
     """
 
+    rows: int
     observations: np.ndarray
     next_observations: np.ndarray
     levels: np.ndarray
@@ -155,6 +157,7 @@ def make_episodes(
         "week": (weeks.day[rows] // unit, weeks.day[last] // unit + 7 // unit),
     } | {name: (codes[weeks.columns[name][rows]], codes[weeks.columns[name][end]]) for name, codes in groups.items()}
     return Recorded(
+        rows=len(weeks),
         observations=weeks.stack(layout.map.states)[rows],
         next_observations=next_states(weeks, layout)[rows],
         levels=weeks.stack(tuple(layout.map.action_columns))[rows].astype(np.int64),

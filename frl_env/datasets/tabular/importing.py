@@ -250,7 +250,7 @@ class _Import:
             weeks = ordered_weeks(rows, number, self.layout)
             drawn = shares(weeks.identifiers) < self.options.validation_share
             recorded = make_episodes(
-                weeks.of_members(drawn if validation else ~drawn),
+                weeks.of_members(drawn == validation),
                 self.layout,
                 source=facts["rewards"],
                 groups=groups,
@@ -264,7 +264,7 @@ class _Import:
                 f"no row of the table can be used for {dataset_id!r}: a decision counts only if what comes of it is "
                 "known, from the member's next week or columns of the next state"
             )
-        counts = {what: draft.total(what) for what in ("members", "episodes", "steps")}
+        counts = {what: draft.total(what) for what in ("rows", "members", "episodes", "steps")}
         draft.finish({
             "dataset_id": dataset_id,
             "description": self.description or "Imported from a table of members; real people may stand behind it.",

@@ -63,11 +63,18 @@ class Table:
         return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
     def size(self) -> int:
-        """Number of rows; an upper guess for text."""
+        """Number of rows; an upper guess for text.
+
+        Raises:
+            UserError: If a file is damaged.
+        """
         if self.kind == "csv":
             packed = any(file.suffix in PACKED for file in self.files)
             return sum(file.stat().st_size for file in self.files) * (10 if packed else 1) // LINE + 1
-        return self.data.count_rows()
+        try:
+            return self.data.count_rows()
+        except (pa.ArrowException, OSError) as problem:
+            raise _unreadable(self.path, problem) from None
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """The rows, some at a time.
@@ -77,19 +84,28 @@ class Table:
         """
         self.unreadable.clear()
         try:
-            yield from self.data.to_batches(
+            for batch in self.data.to_batches(
                 columns=columns, batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True
-            )
+            ):
+                batch.validate(full=True)  # Arrow trusts its own files: one byte wrong, and the process may crash
+                yield batch
         except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
             raise _unreadable(self.path, problem) from None
 
     def changing(self, columns: list[str]) -> list[str]:
-        """Columns whose type is not the same in all files."""
+        """Columns whose type is not the same in all files.
+
+        Raises:
+            UserError: If a file is damaged.
+        """
         if self.kind == "csv" or len(self.files) == 1:
             return []
         changing = set()
         for fragment in self.data.get_fragments():
-            own = fragment.physical_schema
+            try:
+                own = fragment.physical_schema
+            except (pa.ArrowException, OSError) as problem:
+                raise _unreadable(self.path, problem) from None
             changing |= {
                 name for name in columns if name in own.names and own.field(name).type != self.schema.field(name).type
             }

@@ -47,7 +47,7 @@ class Weeks:
     @property
     def ends(self) -> np.ndarray:
         """Last row of each run."""
-        return np.append(self.starts[1:], len(self)) - 1
+        return np.append(self.starts[1:], len(self))[: len(self.starts)] - 1
 
     def stack(self, names: tuple[str, ...]) -> np.ndarray:
         """Several columns side by side, `(rows, columns)`."""

@@ -48,7 +48,7 @@ class Draft:
         self.flat = FlatFiles(self.folder / "flat", len(self.columns.states), rows)
 
     def total(self, what: str) -> int:
-        """Episodes, steps or members so far."""
+        """Rows, members, episodes or steps so far."""
         return sum(part[what] for part in self.done)
 
     def add(self, recorded: Recorded) -> None:
@@ -60,6 +60,7 @@ class Draft:
         number, first = len(self.done), self.total("episodes")
         part: dict[str, Any] = {
             "first": first,
+            "rows": recorded.rows,
             "episodes": len(recorded.lengths),
             "steps": len(recorded.rewards),
             "members": len(recorded.identifiers),
