@@ -15,11 +15,14 @@ One row is one member-week: what was known, what was done, what came of it.
 A `ColumnMap` says which states, actions and demographics there are, and which of your columns is which of these.
 """
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.errors import UserError, unknown_name
@@ -49,6 +52,9 @@ LIMITS: dict[str, tuple[float, float]] = {
 
 WHOLE = (*MEASURES[:5], *OUTCOMES)
 """Counts."""
+
+SCHEMA_KEY = b"frl_columns"
+"""Entry of a table's own metadata: states, demographics, action schema and limits, for importing it again."""
 
 NOTHING: Mapping[str, Any] = {}
 
@@ -131,6 +137,23 @@ class ColumnMap:
         if schema is not None:
             settings["actions"] = ActionSpace.from_json(_text(schema))
         return cls(**settings)
+
+    @classmethod
+    def of_table(cls, schema: pa.Schema) -> "ColumnMap":
+        """What a table says of itself, if `export_table` wrote it; else the names here."""
+        said = (schema.metadata or {}).get(SCHEMA_KEY)
+        if said is None:
+            return cls()
+        try:
+            facts = json.loads(said)
+            return cls(
+                states=tuple(facts["states"]),
+                demographics=tuple(facts["demographics"]),
+                actions=ActionSpace.from_json(facts["action_schema"]),
+                limits={name: tuple(pair) for name, pair in facts["limits"].items()},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError("what the table says of its columns can't be read; give a map with --map") from None
 
     @property
     def action_columns(self) -> dict[str, Factor]:

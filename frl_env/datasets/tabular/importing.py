@@ -17,6 +17,7 @@ from typing import Any
 
 import minari
 import numpy as np
+import pyarrow as pa
 from minari.dataset.minari_dataset import gen_dataset_id, parse_dataset_id
 from minari.dataset.minari_storage import MinariStorage
 
@@ -30,7 +31,7 @@ from frl_env.datasets.placing import (
     put_in_place,
 )
 from frl_env.datasets.recipes import RECIPES
-from frl_env.datasets.tabular.columns import ColumnMap
+from frl_env.datasets.tabular.columns import MEMBER, ColumnMap
 from frl_env.datasets.tabular.episodes import make_episodes
 from frl_env.datasets.tabular.layout import Layout, lay_out
 from frl_env.datasets.tabular.outcomes import REWARDS, Evidence, choose_rewards, describe
@@ -108,7 +109,7 @@ def import_table(
     Args:
         path: A Parquet, CSV or Arrow file, or a folder of them.
         dataset_id: Of the dataset, for instance "myorg/care-v0".
-        columns: What the table's columns mean; by their own names when None.
+        columns: What the table's columns mean; when None as `export_table` wrote it into the table, or by their names.
         options: What to do about problems, and more.
         description: For the metadata.
         check_only: Stop before writing.
@@ -122,9 +123,10 @@ def import_table(
         TableError: If the table has problems; all of them, and nothing was written.
         UserError: If a name, an option or the table is no good, the dataset exists, or the store can't be written.
     """
-    columns, options = columns or ColumnMap(), options or Options()
+    options = options or Options()
     ids = _ids(dataset_id, options)
     table = open_table(Path(path))
+    columns = columns or ColumnMap.of_table(table.schema)
     layout, problems = lay_out(columns, table.schema)
     problems += [Problem(column=name, kind="another type in some files") for name in table.changing(layout.columns)]
     if problems:
@@ -222,6 +224,7 @@ class _Import:
             "rows_clipped": read["clipped_rows"],
             "repairs": repairs,
             "week": read["week_kind"],
+            "limits": layout.map.facts()["limits"],
             "validation_share": options.validation_share,
             **describe(source, reason, evidence),
         }
@@ -238,7 +241,7 @@ class _Import:
         draft = Draft(
             folder=building / "data",
             columns=self.layout.map,
-            keep_identifiers=self.options.keep_identifiers,
+            identifiers=self._identifiers if self.options.keep_identifiers else None,
             progress=lambda done: self.progress(what, done, checked["runs"]),
         )
         vocabularies = {name: _vocabulary(name, groups) for name, groups in read["groups"].items()}
@@ -276,6 +279,12 @@ class _Import:
         if not validation:
             shutil.rmtree(rows)
         put_in_place(building, place)
+
+    @property
+    def _identifiers(self) -> pa.DataType:
+        """Type in which identifiers are kept: whole numbers if the table has them as such, else text."""
+        kind = self.table.schema.field(self.layout.map.in_table(MEMBER)).type
+        return pa.int64() if pa.types.is_signed_integer(kind) else pa.string()
 
     def _building(self, dataset_id: str) -> Path:
         return building_folder(dataset_id, self.made_of)

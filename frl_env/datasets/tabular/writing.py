@@ -29,13 +29,13 @@ class Draft:
     Args:
         folder: Where; becomes the dataset's `data` folder.
         columns: What the observations and actions are.
-        keep_identifiers: Whether a file says which number stands for which member of the table.
+        identifiers: Type of the members' identifiers if a file is to say which number stands for whom, else None.
         progress: Called with the number of episodes written.
     """
 
     folder: Path
     columns: ColumnMap
-    keep_identifiers: bool
+    identifiers: pa.DataType | None
     progress: Callable[[int], None]
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class Draft:
         if part["episodes"]:
             write_shard(self._shard(number), recorded.minari(), first=first, content="", progress=self.progress)
             self.flat.append(recorded.flat(self.columns.actions.nvec))
-        if self.keep_identifiers:
+        if self.identifiers is not None:
             pq.write_table(pa.table({MEMBER: recorded.identifiers}), self._identifiers(number))
         part["flat_rows"] = dict(self.flat.rows)
         write_whole(self._mark(number), json.dumps(part))
@@ -93,7 +93,7 @@ class Draft:
         else:
             link_shards(shards, main)
             files += [shard.name for shard, *_ in shards]
-        if self.keep_identifiers:
+        if self.identifiers is not None:
             files.append(self._join_identifiers())
         facts = file_facts(self.folder, files)
         self._describe(
@@ -133,11 +133,12 @@ class Draft:
         """Puts the identifiers of all partitions into one file."""
         target = self.folder / "member_ids.parquet"
         first = 0
-        with pq.ParquetWriter(target, pa.schema({"member": pa.int64(), MEMBER: pa.string()})) as writer:
+        schema = pa.schema([("member", pa.int64()), (MEMBER, self.identifiers)])
+        with pq.ParquetWriter(target, schema) as writer:
             for number, part in enumerate(self.done):
-                names = pq.read_table(self._identifiers(number)).column(MEMBER)
+                names = pq.read_table(self._identifiers(number)).column(MEMBER).cast(self.identifiers)
                 numbers = pa.array(np.arange(first, first + part["members"]))
-                writer.write_table(pa.table({"member": numbers, MEMBER: names}))
+                writer.write_table(pa.table([numbers, names], schema=schema))
                 first += part["members"]
         return target.name
 
