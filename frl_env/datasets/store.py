@@ -17,6 +17,8 @@ import numpy as np
 from minari.dataset.minari_storage import MinariStorage
 
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.datasets.checksums import KEY as CHECKSUMS
+from frl_env.datasets.checksums import check_files, file_facts
 from frl_env.datasets.collect import Episodes, collect
 from frl_env.datasets.hdf5 import episode_arrays, join_shards, shard_facts, write_shard
 from frl_env.datasets.placing import (
@@ -140,6 +142,28 @@ def stored_parts(dataset_id: str) -> list[Path]:
     return parts
 
 
+def verify_dataset(dataset: minari.MinariDataset, *, progress: Progress | None = None) -> bool:
+    """Compares the files of a dataset with the checksums kept when it was made.
+
+    Args:
+        dataset: Which.
+        progress: Called as files are read.
+
+    Returns:
+        Whether there are any; datasets of other people have none.
+
+    Raises:
+        UserError: If a file is missing or differs.
+    """
+    facts = dataset.storage.metadata.get(CHECKSUMS, {})
+    dataset_id = dataset.spec.dataset_id
+    remedy = f"run 'frl build {dataset_id} --force'" if dataset_id in RECIPES else "import it again"
+    tell = progress or _silent
+    folder = Path(dataset.storage.data_path)
+    check_files(folder, facts, remedy=remedy, progress=lambda done, total: tell("comparing checksums", done, total))
+    return bool(facts)
+
+
 def dataset_state(made: Recipe) -> str:
     """Whether the store holds the dataset: "missing", "current", or "stale" (another recipe or version)."""
     if not has_dataset(made.dataset_id):
@@ -178,6 +202,7 @@ def _write(made: Recipe, progress: Progress) -> None:
         )
         (building / "joined.hdf5").replace(building / "data" / "main_data.hdf5")
         storage.update_metadata(_metadata(made, content))
+        storage.update_metadata({CHECKSUMS: file_facts(building / "data", ["main_data.hdf5"])})
         storage.update_metadata(
             {"total_episodes": made.members, "total_steps": steps, "dataset_size": storage.get_size()}
         )
