@@ -4,7 +4,7 @@ from pathlib import Path
 
 import minari.cli
 
-from frl_env.datasets import ensure_dataset, verify_dataset
+from frl_env.datasets import check_dataset, ensure_dataset, verify_dataset
 from frl_env.terminal import console, progress_bar
 
 
@@ -17,6 +17,7 @@ def load_and_show(dataset_id: str) -> None:
     Raises:
         UserError: If it is neither there nor ours, or its files are not what was written.
     """
+    check_dataset(dataset_id)
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
         verified = verify_dataset(dataset, progress=progress)
