@@ -222,7 +222,7 @@ def cumulative_weights(log_ratios: Grid, clip: float | None = None) -> Grid:
     Raises:
         UserError: If a log ratio is not a number or is infinite; minus infinity, a ratio of 0, is fine.
     """
-    _check(log_ratios, log_ratios=log_ratios)
+    _check(np.zeros_like(log_ratios), log_ratios=log_ratios)
     return _weights(log_ratios, clip)
 
 
