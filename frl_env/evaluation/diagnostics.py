@@ -8,6 +8,7 @@ is what says so. A member's weight is the mean of its weights over the weeks of 
 which is the number of members when all weigh alike, and 1 when one has it all.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +19,19 @@ from frl_env.errors import check_number
 from frl_env.evaluation.episodes import LoggedEpisodes
 
 Grid = Float64[np.ndarray, "episode step"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Weights:
+    """One kind of weights.
+
+    Attributes:
+        grid: Before any cut-off; what it is after the end does not matter.
+        clip: Cut-off, None for none.
+    """
+
+    grid: Grid
+    clip: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +100,8 @@ class Diagnostics:
     """Of one evaluation.
 
     Attributes:
-        weights: By kind: "cumulative" for PDIS, WIS, DR and WDR, "marginal" for MIS and MDR.
+        weights: By kind: "cumulative" for PDIS, WIS, DR and WDR, "marginal" for MIS and MDR, and these with cut-offs
+            and longer windows.
         followed: Members still followed, by week.
         mean_ratio: Mean one-week ratio over all decisions.
         mean_ratio_error: Its standard error, by members.
@@ -158,9 +173,8 @@ class Diagnostics:
 def diagnose(
     episodes: LoggedEpisodes,
     log_ratios: Grid,
-    weights: dict[str, Grid],
+    weights: Mapping[str, Weights],
     *,
-    clip: float | None = None,
     unsupported: Grid | None = None,
 ) -> Diagnostics:
     """Diagnostics of the weights of one evaluation.
@@ -168,8 +182,7 @@ def diagnose(
     Args:
         episodes: The logged decisions.
         log_ratios: One-week, zero after the end.
-        weights: By kind, before any cut-off.
-        clip: Cut-off that the headline uses.
+        weights: By kind.
         unsupported: Mass off the data's support, by decision.
     """
     mask = episodes.mask
@@ -178,7 +191,7 @@ def diagnose(
     influence = (one_week.sum(axis=1) - mean * episodes.lengths) / episodes.lengths.mean()
     labels = {name: np.unique(group, return_counts=True) for name, group in episodes.groups.items()}
     return Diagnostics(
-        weights={kind: _spread(episodes, grid, clip) for kind, grid in weights.items()},
+        weights={kind: _spread(episodes, own) for kind, own in weights.items()},
         followed=mask.sum(axis=0),
         mean_ratio=mean,
         mean_ratio_error=float(np.std(influence) / np.sqrt(len(mask))),
@@ -211,10 +224,10 @@ def tail_index(weights: Float64[np.ndarray, "member"]) -> float:
     return float(np.log(positive[: max(count, 4)] / positive[max(count, 4)]).mean())
 
 
-def _spread(episodes: LoggedEpisodes, grid: Grid, clip: float | None) -> WeightDiagnostics:
+def _spread(episodes: LoggedEpisodes, weights: Weights) -> WeightDiagnostics:
     mask = episodes.mask
-    inside = np.where(mask, grid, 0.0)
-    kept = inside if clip is None else np.minimum(inside, clip)
+    inside = np.where(mask, weights.grid, 0.0)
+    kept = inside if weights.clip is None else np.minimum(inside, weights.clip)
     # Over the largest, so that squares of huge weights are numbers.
     member = kept.sum(axis=1) / episodes.lengths / max(float(kept.max()), 1e-300)
     by_week = effective_members(kept)
