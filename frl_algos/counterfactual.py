@@ -11,7 +11,7 @@ target would have shown. Member terms carry the error of w as well (its influenc
 standard error of the value.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,11 @@ from jaxtyping import Float, Float32
 
 from frl_algos.histories import Histories, as_episodes
 from frl_algos.nested import KAPPA, NestedModel
+from frl_algos.policy import Probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.terms import Terms, null_position
 from frl_env.errors import UserError
 from frl_env.evaluation import Estimate, LoggedEpisodes
-
-Probabilities = Callable[[np.ndarray], np.ndarray]
-"""Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
 
 ECHO = 0.8
 """An observation echoes the last action when the action explains so much of its variance."""

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int64
 
-from frl_algos.counterfactual import Probabilities, checked_probabilities
+from frl_algos.counterfactual import checked_probabilities
 from frl_algos.histories import Histories, as_episodes
 from frl_algos.nested import plain_terms
+from frl_algos.policy import Probabilities
 from frl_algos.replay import FactoredReplayBuffer, to_grid
 from frl_algos.targets import value_features
 from frl_algos.terms import Terms
@@ -100,10 +101,8 @@ class Features:
         scaled = (observations - self.mean) / self.spread
         state = value_features(scaled)
         signs = np.clip((observations - self.low) / (self.high - self.low), 0, 1)
-        if mass.ndim == 1:
-            terms = self.terms.columns(signs, signs, mass)
-        else:
-            terms = self.terms.expected(signs, signs, mass)
+        one = mass.ndim == 1
+        terms = self.terms.columns(signs, signs, mass) if one else self.terms.expected(signs, signs, mass)
         left = (self.horizon - steps)[:, None].astype(np.float32)
         share = left / self.horizon
         action = np.concatenate([terms, terms[:, :1] * state[:, 1 : 1 + len(self.mean)]], axis=1)
