@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import algorithms
 from benchmarks.command_line import Parser
 from benchmarks.scorecard import PROFILE, spread
-from frl_env.cli import run_or_say, write_atomically
 from frl_env.errors import UserError
+from frl_env.terminal import run_or_say, write_atomically
 
 PAGE = Path(__file__).with_name("LEADERBOARD.md")
 

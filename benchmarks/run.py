@@ -27,9 +27,9 @@ from benchmarks.command_line import Parser, check_at_least
 from benchmarks.results import Results, write_bytes
 from benchmarks.runs import plan
 from benchmarks.sweep import default_processes, run_all
-from frl_env.cli import progress_bar, run_or_say
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError
+from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"
 QUICK_DATASET = "frl/medicaid-synthetic-small-v0"

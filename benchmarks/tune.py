@@ -29,9 +29,9 @@ from frl_algos import load_replay_buffer, select_policy
 from frl_algos.policy import LearnedPolicy
 from frl_algos.stock import STOCK, StockAlgorithm
 from frl_env.actions import ActionSpace
-from frl_env.cli import progress_bar, run_or_say
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError, unknown_name
+from frl_env.terminal import progress_bar, run_or_say
 
 TRAIN, VALIDATION = "frl/medicaid-synthetic-v0", "frl/medicaid-synthetic-validation-v0"
 

@@ -11,7 +11,7 @@ target would have shown. Member terms carry the error of w as well (its influenc
 standard error of the value.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,11 @@ from jaxtyping import Float, Float32
 
 from frl_algos.histories import Histories, as_episodes
 from frl_algos.nested import KAPPA, NestedModel
+from frl_algos.policy import Probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.terms import Terms, null_position
 from frl_env.errors import UserError
 from frl_env.evaluation import Estimate, LoggedEpisodes
-
-Probabilities = Callable[[np.ndarray], np.ndarray]
-"""Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
 
 ECHO = 0.8
 """An observation echoes the last action when the action explains so much of its variance."""
@@ -64,7 +62,7 @@ class Counterfactual:
 
         Args:
             data: Members on which no target policy was trained.
-            rng: Source of the folds and of the draws from the posterior.
+            rng: Source of the folds.
             response: Index of the observation whose next value is positive when an action got a response; None
                 without one. Actions are then compared given what is observed, which confounding can bias.
             indications: Level name to the index of an observation that indicates it; see `FactoredAWRConfig`.
@@ -107,7 +105,7 @@ class Counterfactual:
         terms = np.einsum("nc,nc->n", change, model.weights[model.fold]) + influence - influence.mean()
         sampled = float(terms.var(ddof=1)) / len(terms)
         if sampled > 0:
-            # What the penalty leaves open is the same for all members: it widens the spread of their terms.
+            # What the prior leaves open is the same for all members: it widens the spread of their terms.
             terms = terms.mean() + (terms - terms.mean()) * np.sqrt(1 + float(total @ model.prior @ total) / sampled)
         return Estimate(name=NAME, plain=self.returns + terms)
 
@@ -129,7 +127,9 @@ class Counterfactual:
                 observations = rows.observations[at].copy()
                 changed = [*echoes, *([] if responses is None else [self.model.response])]
                 observations[:, changed] = shown[np.ix_(members, changed)]
-                chances = _checked(target(observations), len(members), space.n_joint)[:, space.valid_joints]
+                chances = checked_probabilities(target(observations), len(members), space.n_joint)[
+                    :, space.valid_joints
+                ]
                 uniform = rng.random((3, len(members)))
                 below = np.cumsum(chances, axis=1) <= uniform[0][:, None] * chances.sum(axis=1, keepdims=True)
                 drawn = np.minimum(below.sum(axis=1), chances.shape[1] - 1)
@@ -144,7 +144,7 @@ class Counterfactual:
                     load[members] = responses.fading * (load[members] + (drawn != null))
                 for observation, values in echoes.items():
                     shown[members, observation] = values[drawn]
-                expected[at] = _terms(model, effective, model.signs[at])
+                expected[at] = model.terms.expected(model.signs[at], model.signs[at], effective)
         return expected
 
     def _echoes(self) -> dict[int, np.ndarray]:
@@ -167,18 +167,12 @@ class Counterfactual:
         return found
 
 
-def _terms(model: NestedModel, effective: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """Expected terms, given the mass of each valid action that takes effect."""
-    terms = model.terms
-    mass = effective.astype(np.float32)
-    parts = [mass @ terms.fixed]
-    if terms.indicated.any():
-        met = mass * (signs @ terms.indicated.T)
-        parts += [met.sum(axis=1, keepdims=True), met @ terms.levels]
-    return np.concatenate(parts, axis=1)
+def checked_probabilities(probabilities: np.ndarray, rows: int, joints: int) -> np.ndarray:
+    """The probabilities of all joint actions, as they are.
 
-
-def _checked(probabilities: np.ndarray, rows: int, joints: int) -> np.ndarray:
+    Raises:
+        UserError: If the shape is wrong, or they don't sum to 1.
+    """
     probabilities = np.asarray(probabilities)
     if probabilities.shape != (rows, joints):
         raise UserError(

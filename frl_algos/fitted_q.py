@@ -2,40 +2,231 @@
 
     Q(t, s, a) = psi(t, s, a) . theta,        V(t, s) = sum_a pi(a | s) Q(t, s, a)
 
-psi holds smooth features of the observation (`frl_env.evaluation.state_features`) and the time left, which shrink to
-nothing at the horizon, and the terms of the action (`frl_algos.terms`): overall, levels, indications met, the state for
-any action. So all 1,080 joint actions are valued through the mean of some thirty terms under pi. The horizon is the end
-of follow-up; an episode that ends before it has ended for good, and nothing follows.
+psi holds the signed logarithm of the observation and its square, which shrink to nothing at the horizon with the time
+left, and the terms of the action (`frl_algos.terms`): overall, levels, indications met, the state for any action. All
+1,080 joint actions are valued through the expectation of some thirty terms under pi. The horizon is the end of
+follow-up; an episode that ends before it has ended for good, and nothing follows.
 
-theta solves the fitted equations of Q(lambda) with off-policy corrections (Harutyunyan et al., 2016),
+theta solves the equations of Q(lambda) with off-policy corrections (Harutyunyan et al., 2016),
 
     sum_t e_t (r_t + g V(t+1, s_t+1) - Q(t, s_t, a_t)) = penalty * theta,      e_t = psi_t + g lambda e_t-1.
 
 lambda 0 is the fixed point of fitted Q iteration with these features; it knows only what an action changes in the next
 observation. With lambda 1 every later reward counts, without importance weights: what an action changes that no
-observation shows, as here, is seen as well. Values of a fold of members are fitted on the members of the others.
+observation shows is seen as well. Values of a fold of members are fitted on the members of the others.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
 
-from frl_algos.histories import as_episodes
+from frl_algos.counterfactual import checked_probabilities
+from frl_algos.histories import Histories, as_episodes
 from frl_algos.nested import plain_terms
-from frl_algos.replay import FactoredReplayBuffer
+from frl_algos.policy import Probabilities
+from frl_algos.replay import FactoredReplayBuffer, to_grid
+from frl_algos.targets import value_features
 from frl_algos.terms import Terms
 from frl_env.errors import check_number
-from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members, state_features
+from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members
 
-Probabilities = Callable[[np.ndarray], np.ndarray]
-"""Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
+NAME = "FQE"
 
-CHUNK = 4_096
-"""Decisions scored at once."""
+TRACE = 1.0
+"""lambda, when nothing else is said."""
 
-LAMBDA = 1.0
+FADING = 0.9
+"""What an action can still change shrinks as 1 - FADING ** (steps left) toward the horizon."""
 
 STATE_PENALTY, ACTION_PENALTY = 10.0, 1_000.0
 """In rows of a feature of variance 1: what an action changes is far less than what the state does."""
+
+CHUNK = 4_096
+"""Decisions scored, or members summed, at once."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Features:
+    """psi, for one action space and one kind of observation.
+
+    Attributes:
+        terms: Columns of the actions.
+        mean, spread: Of the observations.
+        low, high: Of the observations, for the indications.
+        horizon: Steps of follow-up.
+    """
+
+    terms: Terms
+    mean: Float32[np.ndarray, "k"]
+    spread: Float32[np.ndarray, "k"]
+    low: Float32[np.ndarray, "k"]
+    high: Float32[np.ndarray, "k"]
+    horizon: int
+
+    @classmethod
+    def of(cls, rows: Histories, indications: Mapping[str, int] | None) -> "Features":
+        """Features scaled to logged decisions."""
+        observations = rows.observations
+        spread = observations.std(axis=0, dtype=np.float64)
+        low, high = observations.min(axis=0), observations.max(axis=0)
+        space = rows.episodes.action_space
+        return cls(
+            terms=plain_terms(Terms.of_space(space, observations.shape[1], indications=indications)),
+            mean=observations.mean(axis=0, dtype=np.float64).astype(np.float32),
+            spread=np.where(spread < 1e-6, 1.0, spread).astype(np.float32),
+            low=low,
+            high=np.where(high > low, high, low + 1).astype(np.float32),
+            horizon=rows.episodes.steps,
+        )
+
+    @property
+    def penalties(self) -> Float[np.ndarray, "column"]:
+        """Of each column."""
+        states = 2 * (2 * len(self.mean) + 1)
+        actions = len(self.terms.groups) + len(self.mean)
+        return np.concatenate([np.full(states, STATE_PENALTY), np.full(actions, ACTION_PENALTY)])
+
+    def columns(
+        self, observations: Float32[np.ndarray, "row k"], steps: Int64[np.ndarray, "row"], mass: np.ndarray
+    ) -> Float32[np.ndarray, "row column"]:
+        """Features summed over the valid actions, each times its mass.
+
+        Args:
+            observations: Raw units.
+            steps: Since the start.
+            mass: `(row, valid)`, or the positions `(row,)` of one action each.
+        """
+        scaled = (observations - self.mean) / self.spread
+        state = value_features(scaled)
+        signs = np.clip((observations - self.low) / (self.high - self.low), 0, 1)
+        one = mass.ndim == 1
+        terms = self.terms.columns(signs, signs, mass) if one else self.terms.expected(signs, signs, mass)
+        left = (self.horizon - steps)[:, None].astype(np.float32)
+        share = left / self.horizon
+        action = np.concatenate([terms, terms[:, :1] * state[:, 1 : 1 + len(self.mean)]], axis=1)
+        return np.concatenate([share * state, share**2 * state, (1 - FADING**left) * action], axis=1, dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FittedQ:
+    """Fitted values of one target policy.
+
+    Attributes:
+        features: psi.
+        weights: theta by fold of members, each from the other folds.
+        fold: Fold of each member.
+        values: Q of the logged actions and V at every logged decision, cross-fitted.
+        estimate: Mean of V at the start, with the error of theta in the members' terms.
+    """
+
+    features: Features
+    weights: Float[np.ndarray, "fold column"]
+    fold: Int64[np.ndarray, "episode"]
+    values: ActionValues
+    estimate: Estimate
+
+    def q(
+        self, observations: Float32[np.ndarray, "n k"], steps: Int64[np.ndarray, "n"] | int = 0
+    ) -> Float[np.ndarray, "n valid"]:
+        """Q of all valid joint actions, for members of no fold.
+
+        Args:
+            observations: Raw units.
+            steps: Since the start.
+        """
+        weights = self.weights.mean(axis=0)
+        rows, when = np.asarray(observations, dtype=np.float32), np.broadcast_to(steps, len(observations))
+        found = np.empty((len(rows), self.features.terms.fixed.shape[0]))
+        for action in range(found.shape[1]):
+            found[:, action] = self.features.columns(rows, when, np.full(len(rows), action)) @ weights
+        return found
+
+
+def fitted_q_evaluation(
+    data: LoggedEpisodes | FactoredReplayBuffer,
+    target: Probabilities,
+    *,
+    rng: np.random.Generator,
+    indications: Mapping[str, int] | None = None,
+    discount: float = 1.0,
+    trace: float = TRACE,
+    folds: int = 5,
+) -> FittedQ:
+    """Fits Q of a target policy to logged members.
+
+    Args:
+        data: Members on which the target policy was not trained.
+        target: Observations to probabilities of all joint actions, asked a chunk at a time.
+        rng: Source of the folds.
+        indications: Level name to the index of an observation that indicates it; see `FactoredAWRConfig`.
+        discount: In [0, 1].
+        trace: lambda, in [0, 1].
+        folds: Folds of members.
+
+    Raises:
+        UserError: If a setting is out of range, or data and policy don't fit.
+    """
+    check_number("discount", discount, low=0, high=1)
+    check_number("trace", trace, low=0, high=1)
+    rows = Histories.of(as_episodes(data))
+    episodes = rows.episodes
+    features = Features.of(rows, indications)
+    fold = np.zeros(len(episodes), dtype=np.int64)
+    for number, members in enumerate(split_members(len(episodes), folds, rng)):
+        fold[members] = number
+    logged = features.columns(rows.observations, rows.step, rows.actions)
+    policy = np.empty_like(logged)
+    space = episodes.action_space
+    for start in range(0, len(logged), CHUNK):
+        part = slice(start, start + CHUNK)
+        observations = rows.observations[part]
+        chances = checked_probabilities(target(observations), len(observations), space.n_joint)
+        policy[part] = features.columns(observations, rows.step[part], chances[:, space.valid_joints])
+
+    total = logged.shape[1]
+    squares, products = np.zeros((folds, total, total)), np.zeros((folds, total))
+    for member, ahead, traces, rewards in _pieces(rows, logged, policy, discount, trace):
+        for number in range(folds):
+            own = fold[member] == number
+            squares[number] += traces[own].T @ ahead[own]
+            products[number] += traces[own].T @ rewards[own]
+    penalty = np.diag(features.penalties)
+    whole, target_sums = squares.sum(axis=0), products.sum(axis=0)
+    weights = np.stack([np.linalg.solve(whole - squares[f] + penalty, target_sums - products[f]) for f in range(folds)])
+    scores = np.zeros((len(episodes), total))
+    for member, ahead, traces, rewards in _pieces(rows, logged, policy, discount, trace):
+        unforeseen = rewards - np.einsum("nc,nc->n", ahead, weights[fold[member]])
+        np.add.at(scores, member, traces * unforeseen[:, None])
+    own = weights[fold[rows.member]]
+    values = ActionValues(
+        logged=episodes.padded("Q", np.einsum("nc,nc->n", logged, own)),
+        policy=episodes.padded("V", np.einsum("nc,nc->n", policy, own)),
+    )
+    first = policy[rows.rows[:, 0]].mean(axis=0, dtype=np.float64)
+    # The value is a mean over members, and a score counts one of them once more.
+    influence = len(episodes) * (scores @ np.linalg.solve((whole + penalty).T, first))
+    terms = values.policy[:, 0] + influence - influence.mean()
+    return FittedQ(
+        features=features, weights=weights, fold=fold, values=values, estimate=Estimate(name=NAME, plain=terms)
+    )
+
+
+def _pieces(
+    rows: Histories, logged: np.ndarray, policy: np.ndarray, discount: float, trace: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Member, psi_t - g psi(pi)_t+1, trace and reward of each row, some members at a time."""
+    lengths = rows.episodes.lengths
+    ends = np.cumsum(lengths)
+    rewards = rows.episodes.rewards[rows.episodes.mask]
+    for first in range(0, len(lengths), CHUNK):
+        own = lengths[first : first + CHUNK]
+        part = slice(int(ends[first] - lengths[first]), int(ends[min(first + CHUNK, len(lengths)) - 1]))
+        following = np.where(rows.last[part, None], 0.0, np.roll(policy[part], -1, axis=0))
+        grid, mask = to_grid(logged[part], np.zeros_like(own), own)
+        running = np.zeros_like(grid[:, 0])
+        for t in range(grid.shape[1]):
+            running = grid[:, t] + discount * trace * running
+            grid[:, t] = running
+        yield rows.member[part], logged[part] - discount * following, grid[mask], rewards[part]

@@ -13,8 +13,8 @@ for directly, and only by what chance decided of the treatment:
 - An effect is a share of the reward expected of the week in which it is felt, and fades: kappa^k of it is left after k
   weeks. M_t = sum_k kappa^2k E[r_{t+k}] is what an effect of 1 changes in y_t, and m_t = sum_k kappa^k E[r_{t+k}] what
   it changes in the return, to the horizon. Weighting the rewards as the effect fades is the filter matched to it.
-- w: ridge regression, rows weighted by the inverse of their variance, the penalty of each group of terms learned from
-  the data (`frl_algos.shrinkage`); for each fold of members from the members of the other folds.
+- w: Bayesian linear regression, rows weighted by the inverse of their variance, with the prior scales of
+  `frl_algos.terms`; for each fold of members from the members of the other folds.
 
 Source: Robins (1994), structural nested mean models; Nie and Wager (2021) for the residuals.
 """
@@ -27,7 +27,7 @@ from jaxtyping import Float, Int64
 
 from frl_algos.histories import Histories
 from frl_algos.responses import Responses
-from frl_algos.shrinkage import FLAT, prior_precisions
+from frl_algos.shrinkage import FLAT
 from frl_algos.targets import ridge, ridge_weights
 from frl_algos.terms import Terms
 from frl_env.evaluation import split_members
@@ -57,7 +57,7 @@ class NestedModel:
         fold: Fold of each member.
         weights: w by fold, each from the other folds.
         scores: Influence of each member on w: what w changes by when the member counts once more.
-        prior: Covariance of w that stems from the penalty, where the data says little.
+        prior: Covariance of w that stems from the prior, where the data says little.
     """
 
     rows: Histories
@@ -88,7 +88,7 @@ class NestedModel:
         Args:
             rows: The logged decisions.
             terms: Columns of the actions.
-            rng: Source of the folds and of the draws from the posterior.
+            rng: Source of the folds.
             response: Index of the observation whose next value is positive when an action got a response; None
                 without one.
             kappa: What is left of an effect after a step.
@@ -117,7 +117,7 @@ class NestedModel:
             deviation = columns * (responses.reached - responses.chance)[:, None]
             calls = responses.called - responses.chance_unprompted
             nuisance = np.concatenate([terms.levels[rows.actions], calls[:, None]], axis=1)
-        weights, scores, prior = _solve(rows, outcome, deviation, nuisance, fold, folds, terms, rng)
+        weights, scores, prior = _solve(rows, outcome, deviation, nuisance, fold, folds, terms)
         return cls(
             rows=rows,
             terms=terms,
@@ -237,11 +237,10 @@ def _solve(
     fold: np.ndarray,
     folds: int,
     terms: Terms,
-    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights by fold, scores by member, covariance from the prior.
 
-    The free columns (nuisance, baseline) have no penalty to speak of and are taken out of the effects' columns first.
+    The free columns (nuisance, baseline) have no prior to speak of and are taken out of the effects' columns first.
     """
     effects = deviation.shape[1]
     total = effects + nuisance.shape[1] + outcome.baseline.shape[1]
@@ -273,19 +272,19 @@ def _solve(
         matrix = squares[:effects, :effects] - squares[:effects, effects:] @ out
         return (matrix + matrix.T) / 2, products[:effects] - out.T @ products[effects:], out
 
-    matrix, shift, out = reduced(whole, target)
+    matrix, _, out = reduced(whole, target)
     rest = np.linalg.solve(whole[effects:, effects:] + free, target[effects:])
     # The effects explain next to nothing of the variance, so the residual of the free columns is the noise.
     noise = max((length - float(rest @ target[effects:])) / len(order), 1e-12)
-    prior = prior_precisions(matrix / noise, shift / noise, terms.groups, terms.scales, rng)
-    inverse = np.linalg.inv(matrix / noise + np.diag(prior))
+    prior = np.diag(1 / terms.scales[terms.groups] ** 2)
+    inverse = np.linalg.inv(matrix / noise + prior)
     weights = np.empty((folds, effects))
     scores = np.zeros((len(rows.episodes), effects))
     for number in range(folds):
         some, other, _ = reduced(whole - squares[number], target - products[number])
-        weights[number] = np.linalg.solve(some / noise + np.diag(prior), other / noise)
+        weights[number] = np.linalg.solve(some / noise + prior, other / noise)
         for columns, credit, part in pieces(number):
             clean = columns[:, :effects] - columns[:, effects:] @ out
             left = credit - columns[:, effects:] @ rest - clean @ weights[number]
             np.add.at(scores, rows.member[part], clean * (left / noise)[:, None])
-    return weights, scores @ inverse, inverse @ np.diag(prior) @ inverse
+    return weights, scores @ inverse, inverse @ prior @ inverse

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from frl_algos.counterfactual import Counterfactual, Probabilities
-from frl_algos.policy import LearnedPolicy
+from frl_algos.counterfactual import Counterfactual
+from frl_algos.policy import LearnedPolicy, Probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, unknown_name
