@@ -44,8 +44,9 @@ class Sensitivity:
         estimator: Of all rows but those on confounding.
         tipping_strength: Weakest fresh hidden confounding under which the difference may be zero; infinity beyond 20.
         table: One row a setting: `what` is varied, its `setting`, `value` and `difference` to behaviour, the 95 %
-            interval of the difference, effective `members`. Rows on confounding hold both bounds as `low`, `high` of
-            the difference instead, widened to an interval by the sampling error of each; their value is empty.
+            interval of the difference as `low` and `high`, effective `members`. Rows on confounding have no value:
+            they hold the bounds of the difference as `lowest` and `highest`, and these with their sampling error as
+            `low` and `high`.
     """
 
     estimator: str
@@ -177,8 +178,8 @@ class _Rows:
             {
                 "what": "hidden confounding",
                 "setting": setting,
-                "difference low": low.minus(observed).value,
-                "difference high": high.minus(observed).value,
+                "lowest": low.minus(observed).value,
+                "highest": high.minus(observed).value,
                 "low": limits[0].low,
                 "high": limits[1].high,
             }
