@@ -63,7 +63,7 @@ def test_they_work_while_an_algorithm_trains(name, tiny_buffer, evaluators):
         assert all(np.isfinite(value) for value in measured.values())
         assert measured["ope_low"] <= measured["ope_difference"] <= measured["ope_high"]
         assert 0 <= measured["ope_action_share"] <= 1
-        assert 1 <= measured["ope_unique_joints"]
+        assert measured["ope_unique_joints"] >= 1
 
 
 def test_numbers_of_known_policies(evaluators, episodes):
