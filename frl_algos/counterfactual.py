@@ -15,14 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Int64
 
 from frl_algos.histories import Histories, as_episodes
 from frl_algos.nested import KAPPA, NestedModel
 from frl_algos.policy import Probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.terms import Terms, null_position
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes
 
 ECHO = 0.8
@@ -86,66 +86,77 @@ class Counterfactual:
         """What the members got under the behaviour policy."""
         return self.model.rows.episodes.returns(self.discount)
 
-    def estimate(self, target: Probabilities, rng: np.random.Generator) -> Estimate:
+    def estimate(self, target: Probabilities, rng: np.random.Generator, *, members: int | None = None) -> Estimate:
         """Value of a target policy, as one term a member.
 
         Args:
             target: The policy.
             rng: Source of the target's draws, which decide its load on each member.
+            members: How many, drawn at random, the target is asked about; the others get what these get on average.
+                It saves time, and adds little to an error that stems from the effects. None for all.
 
         Raises:
-            UserError: If the probabilities have the wrong shape or don't sum to 1.
+            UserError: If the probabilities have the wrong shape or don't sum to 1, or `members` is out of range.
         """
-        model, rows = self.model, self.model.rows
-        change = (self._expected(target, rng) - model.expected) * (model.amount * self.discount**rows.step)[:, None]
-        change = rows.sums(change)
-        total = change.mean(axis=0)
+        model, n = self.model, len(self.model.fold)
+        asked = np.arange(n)
+        if members is not None:
+            check_whole("members", members, low=1, high=n)
+            asked = np.sort(rng.permutation(n)[:members])
+        found = self._change(target, asked, rng)
+        total = found.mean(axis=0)
+        change = np.tile(total, (n, 1))
+        change[asked] = found
         # The value is a mean over members, and a score counts one of them once more.
-        influence = len(change) * (model.scores @ total)
-        terms = np.einsum("nc,nc->n", change, model.weights[model.fold]) + influence - influence.mean()
-        sampled = float(terms.var(ddof=1)) / len(terms)
+        influence = n * (model.scores @ total)
+        own = np.einsum("nc,nc->n", change, model.weights[model.fold])
+        terms = own + influence - influence.mean()
+        sampled = float(terms.var(ddof=1)) / n
         if sampled > 0:
-            # What the prior leaves open is the same for all members: it widens the spread of their terms.
-            terms = terms.mean() + (terms - terms.mean()) * np.sqrt(1 + float(total @ model.prior @ total) / sampled)
+            # What the prior and the sample leave open is the same for all members: it widens the spread of their terms.
+            common = float(total @ model.prior @ total) + float(own[asked].var()) * (1 / len(asked) - 1 / n)
+            terms = terms.mean() + (terms - terms.mean()) * np.sqrt(1 + common / sampled)
         return Estimate(name=NAME, plain=self.returns + terms)
 
-    def _expected(self, target: Probabilities, rng: np.random.Generator) -> Float32[np.ndarray, "row column"]:
-        """Terms expected under the target, step by step because its load depends on what it did before."""
+    def _change(
+        self, target: Probabilities, asked: Int64[np.ndarray, "member"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "member column"]:
+        """Sum over the steps of m (phi(target) - phi(logged)), by member asked.
+
+        Step by step, because the target's load on a member depends on what it did before.
+        """
         model, rows = self.model, self.model.rows
-        space = rows.episodes.action_space
+        space, responses = rows.episodes.action_space, self.model.responses
         null = null_position(space)
-        responses = model.responses
         echoes = self._echoes()
-        expected = np.zeros_like(model.expected)
-        n = len(model.fold)
-        load, shown = np.zeros(n), rows.observations[rows.rows[:, 0]].copy()
+        changed = list(echoes) if model.response is None else [*echoes, model.response]
+        places = rows.rows[asked]
+        load, shown = np.zeros(len(asked)), rows.observations[places[:, 0]]
+        total = np.zeros((len(asked), model.expected.shape[1]))
         for t in range(rows.episodes.steps):
-            everyone = np.flatnonzero(rows.rows[:, t] >= 0)
-            for start in range(0, len(everyone), CHUNK):
-                members = everyone[start : start + CHUNK]
-                at = rows.rows[members, t]
-                observations = rows.observations[at].copy()
-                changed = [*echoes, *([] if responses is None else [self.model.response])]
-                observations[:, changed] = shown[np.ix_(members, changed)]
-                chances = checked_probabilities(target(observations), len(members), space.n_joint)[
-                    :, space.valid_joints
-                ]
-                uniform = rng.random((3, len(members)))
-                below = np.cumsum(chances, axis=1) <= uniform[0][:, None] * chances.sum(axis=1, keepdims=True)
-                drawn = np.minimum(below.sum(axis=1), chances.shape[1] - 1)
-                effective = chances
+            followed = np.flatnonzero(places[:, t] >= 0)
+            for start in range(0, len(followed), CHUNK):
+                who = followed[start : start + CHUNK]
+                at = places[who, t]
+                observations = rows.observations[at]
+                observations[:, changed] = shown[np.ix_(who, changed)]
+                chances = checked_probabilities(target(observations), len(who), space.n_joint)[:, space.valid_joints]
+                uniform = rng.random((3, len(who)), dtype=np.float32)
+                cumulative = np.cumsum(chances, axis=1)
+                drawn = (cumulative[:, :-1] <= uniform[0][:, None] * cumulative[:, -1:]).sum(axis=1)
                 if responses is not None:
                     assert null is not None
-                    answers = responses.chances(load[members], rows.history[at], null)
-                    effective = chances * answers
-                    answered = uniform[1] < answers[np.arange(len(members)), drawn]
-                    called = uniform[2] < responses.chance_unprompted[at]
-                    shown[members, self.model.response] = answered.astype(np.float32) + called
-                    load[members] = responses.fading * (load[members] + (drawn != null))
+                    assert model.response is not None
+                    answers = responses.chances(load[who], rows.history[at], null)
+                    chances = chances * answers
+                    answered = uniform[1] < answers[np.arange(len(who)), drawn]
+                    shown[who, model.response] = answered * 1.0 + (uniform[2] < responses.chance_unprompted[at])
+                    load[who] = responses.fading * (load[who] + (drawn != null))
                 for observation, values in echoes.items():
-                    shown[members, observation] = values[drawn]
-                expected[at] = model.terms.expected(model.signs[at], model.signs[at], effective)
-        return expected
+                    shown[who, observation] = values[drawn]
+                terms = model.terms.expected(model.signs[at], model.signs[at], chances)
+                total[who] += (terms - model.expected[at]) * (self.discount**t * model.amount[at])[:, None]
+        return total
 
     def _echoes(self) -> dict[int, np.ndarray]:
         """Observations that the last action all but decides, with their value after each valid action."""

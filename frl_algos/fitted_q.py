@@ -118,6 +118,7 @@ class FittedQ:
         weights: theta by fold of members, each from the other folds.
         fold: Fold of each member.
         values: Q of the logged actions and V at every logged decision, cross-fitted.
+        probabilities: Of the logged actions under the target; one after the end.
         estimate: Mean of V at the start, with the error of theta in the members' terms.
     """
 
@@ -125,6 +126,7 @@ class FittedQ:
     weights: Float[np.ndarray, "fold column"]
     fold: Int64[np.ndarray, "episode"]
     values: ActionValues
+    probabilities: Float[np.ndarray, "episode step"]
     estimate: Estimate
 
     def q(
@@ -177,12 +179,14 @@ def fitted_q_evaluation(
     for number, members in enumerate(split_members(len(episodes), folds, rng)):
         fold[members] = number
     logged = features.columns(rows.observations, rows.step, rows.actions)
-    policy = np.empty_like(logged)
+    policy, probabilities = np.empty_like(logged), np.empty(len(logged))
+    taken = episodes.actions[episodes.mask]
     space = episodes.action_space
     for start in range(0, len(logged), CHUNK):
         part = slice(start, start + CHUNK)
         observations = rows.observations[part]
         chances = checked_probabilities(target(observations), len(observations), space.n_joint)
+        probabilities[part] = chances[np.arange(len(chances)), taken[part]]
         policy[part] = features.columns(observations, rows.step[part], chances[:, space.valid_joints])
 
     total = logged.shape[1]
@@ -209,7 +213,12 @@ def fitted_q_evaluation(
     influence = len(episodes) * (scores @ np.linalg.solve((whole + penalty).T, first))
     terms = values.policy[:, 0] + influence - influence.mean()
     return FittedQ(
-        features=features, weights=weights, fold=fold, values=values, estimate=Estimate(name=NAME, plain=terms)
+        features=features,
+        weights=weights,
+        fold=fold,
+        values=values,
+        probabilities=episodes.padded("the target's probabilities", probabilities, 1.0),
+        estimate=Estimate(name=NAME, plain=terms),
     )
 
 

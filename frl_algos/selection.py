@@ -84,6 +84,7 @@ def select_policy(
     criterion: str = "value",
     discount: float = 1.0,
     level: float = 0.95,
+    members: int | None = 2_000,
     progress: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """Chooses among trained policies by their estimated values.
@@ -99,6 +100,8 @@ def select_policy(
         criterion: "value", the largest estimate, or "lower", the largest lower limit of the difference to behaviour.
         discount: In [0, 1].
         level: Nominal coverage of the intervals.
+        members: How many each candidate is asked about, the same for all; effects are estimated from all members.
+            None for all.
         progress: Called with (candidates done, candidates in all).
 
     Raises:
@@ -112,10 +115,11 @@ def select_policy(
     targets = {name: target_probabilities(candidate, space) for name, candidate in candidates.items()}
     valuation = Counterfactual.fit(data, rng=rng, response=response, indications=indications, discount=discount)
     seed = int(rng.integers(2**63))
+    asked = None if members is None else min(members, len(valuation.returns))
     found, estimate = [], None
     for done, (name, target) in enumerate(targets.items(), start=1):
         # The same draws for all candidates, so that they differ by what they do.
-        estimate = valuation.estimate(target, np.random.default_rng(seed))
+        estimate = valuation.estimate(target, np.random.default_rng(seed), members=asked)
         found.append(_valued(name, estimate, valuation.returns, level))
         if progress is not None:
             progress(done, len(targets))
