@@ -27,17 +27,17 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from benchmarks import ope_report
-from benchmarks.algorithms import factored_awr, quiet_d3rlpy
+from benchmarks.algorithms import factored_awr
 from benchmarks.command_line import Parser, check_at_least
 from benchmarks.evaluation import SEED as TRUTH_SEED
 from benchmarks.policy_set import Drawn, policy_set
 from benchmarks.run import check_writable
+from benchmarks.training import quiet_d3rlpy
 from frl_algos import FactoredAWR, load_model, load_replay_buffer, save_model
 from frl_algos.counterfactual import Counterfactual
 from frl_algos.fitted_q import fitted_q_evaluation
 from frl_algos.policy import Probabilities
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.cli import progress_bar, run_or_say, write_atomically
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.collect import collect
 from frl_env.datasets.recipes import recipe
@@ -49,6 +49,7 @@ from frl_env.reference_returns import reference_policies
 from frl_env.references import ObservationPolicy
 from frl_env.rollout import rollout, standard_error
 from frl_env.state import observation_names
+from frl_env.terminal import progress_bar, run_or_say, write_atomically
 from frl_env.worlds import World
 
 PREFIX = "frl/medicaid-synthetic-"

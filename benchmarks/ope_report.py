@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import rankdata
 
-from frl_env.cli import write_atomically
 from frl_env.errors import UserError
+from frl_env.terminal import write_atomically
 
 COLUMNS = {
     "bias": "{:+.3f}",

@@ -8,6 +8,7 @@ interface skips most of that. A large dataset is written in shards, each a file 
 and put together at the end, so that an interrupted build goes on after its last whole shard.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -22,8 +23,8 @@ Progress = Callable[[int], None]
 """Called with the number of episodes done."""
 
 
-METADATA_BLOCK = 1 << 20
-"""Bytes that HDF5 sets aside at a time for its own records; its default of 2 KiB means many small writes."""
+MEMORY_BLOCK = 1 << 22
+"""Bytes by which a file in memory grows."""
 
 
 def write_shard(
@@ -41,23 +42,20 @@ def write_shard(
     Raises:
         OSError: If the file can't be written.
     """
-    aside = file.with_name(f".{file.name}.writing")
     steps = done = 0
-    try:
-        with h5py.File(aside, "w", track_order=True, meta_block_size=METADATA_BLOCK) as target:
-            write = _EpisodeWriter(target)
-            for arrays in episodes:
-                write(first + done, arrays)
-                steps += len(arrays["rewards"])
-                done += 1
-                if done % 100 == 0:
-                    progress(first + done)
-            progress(first + done)
-            target.attrs["frl_content_sha256"] = content
-            target.attrs["frl_total_steps"] = steps
-        os.replace(aside, file)
-    finally:
-        aside.unlink(missing_ok=True)
+    # In memory, because HDF5 answers a full disk with errors that can't be caught, one for each array still open.
+    with _in_memory() as target:
+        write = _EpisodeWriter(target)
+        for arrays in episodes:
+            write(first + done, arrays)
+            steps += len(arrays["rewards"])
+            done += 1
+            if done % 100 == 0:
+                progress(first + done)
+        progress(first + done)
+        target.attrs["frl_content_sha256"] = content
+        target.attrs["frl_total_steps"] = steps
+        _save(target, file)
 
 
 def shard_facts(file: Path) -> tuple[str, int]:
@@ -77,14 +75,17 @@ def join_shards(shards: list[Path], file: Path, *, progress: Progress) -> None:
         os.replace(shards[0], file)
         return
     done = 0
-    with h5py.File(file, "w", track_order=True) as target:
-        for shard in shards:
-            with h5py.File(shard, "r", track_order=True) as source:
-                for name in source:
-                    source.copy(name, target, name)
-                    done += 1
-                    if done % 100 == 0:
-                        progress(done)
+    try:
+        with h5py.File(file, "w", track_order=True) as target:
+            for shard in shards:
+                with h5py.File(shard, "r", track_order=True) as source:
+                    for name in source:
+                        source.copy(name, target, name)
+                        done += 1
+                        if done % 100 == 0:
+                            progress(done)
+    except RuntimeError:  # HDF5's word for a full disk
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
     for shard in shards:
         shard.unlink()
 
@@ -101,11 +102,12 @@ def link_shards(shards: list[tuple[Path, int, int]], file: Path) -> None:
     Raises:
         OSError: If the file can't be written.
     """
-    with h5py.File(file, "w", track_order=True, meta_block_size=METADATA_BLOCK) as target:
+    with _in_memory() as target:
         for shard, first, episodes in shards:
             name = shard.relative_to(file.parent).as_posix()
             for number in range(first, first + episodes):
                 target[f"episode_{number}"] = h5py.ExternalLink(name, f"/episode_{number}")
+        _save(target, file)
 
 
 def episode_arrays(episodes: Episodes) -> Iterator[dict[str, np.ndarray]]:
@@ -119,6 +121,22 @@ def episode_arrays(episodes: Episodes) -> Iterator[dict[str, np.ndarray]]:
             "terminations": ends & episodes.terminated[i],
             "truncations": ends & ~episodes.terminated[i],
         } | {f"infos/{key}": value[i, : length + 1] for key, value in episodes.information.items()}
+
+
+def _in_memory() -> h5py.File:
+    """A new file that is not on disk."""
+    return h5py.File("memory", "w", driver="core", backing_store=False, block_size=MEMORY_BLOCK, track_order=True)
+
+
+def _save(content: h5py.File, file: Path) -> None:
+    """Writes a file from memory, whole or not at all."""
+    content.flush()
+    aside = file.with_name(f".{file.name}.writing")
+    try:
+        aside.write_bytes(content.id.get_file_image())
+        os.replace(aside, file)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 class _EpisodeWriter:

@@ -6,6 +6,7 @@ writers of one id end well, and an interrupted one leaves nothing behind that Mi
     namespace/  .name.lock                  held by whoever writes
                 .name.building-<hash>       being written; the hash says from what, so that the same work goes on there
                 .name.retired               the one before, for the moment between two renames
+                .name.discarded             being deleted
                 name/data                   what Minari lists
 """
 
@@ -57,7 +58,7 @@ def lock(*dataset_ids: str) -> Iterator[None]:
             retired = _retired(place)
             if not place.exists() and retired.exists():
                 retired.rename(place)
-            shutil.rmtree(retired, ignore_errors=True)
+            discard(retired, place)
         yield
 
 
@@ -93,7 +94,16 @@ def put_in_place(building: Path, place: Path) -> None:
     if place.exists():
         place.rename(retired)
     building.rename(place)
-    shutil.rmtree(retired, ignore_errors=True)
+    discard(retired, place)
+
+
+def discard(folder: Path, place: Path) -> None:
+    """Deletes a folder, which takes many steps, under a name that nothing goes back to; also what was left of such."""
+    discarded = place.parent / f".{place.name}.discarded"
+    shutil.rmtree(discarded, ignore_errors=True)
+    if folder.exists():
+        folder.rename(discarded)
+        shutil.rmtree(discarded, ignore_errors=True)
 
 
 def mark_namespace(folder: Path) -> None:

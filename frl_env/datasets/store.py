@@ -24,6 +24,7 @@ from frl_env.datasets.hdf5 import episode_arrays, join_shards, shard_facts, writ
 from frl_env.datasets.placing import (
     building_folder,
     dataset_place,
+    discard,
     has_dataset,
     lock,
     make_room,
@@ -125,8 +126,10 @@ def delete_dataset(dataset_id: str) -> None:
     Raises:
         UserError: If there is neither.
     """
-    for folder in stored_parts(dataset_id):
-        shutil.rmtree(folder)
+    parts = stored_parts(dataset_id)
+    with lock(dataset_id):
+        for folder in parts:
+            discard(folder, dataset_place(dataset_id))
 
 
 def stored_parts(dataset_id: str) -> list[Path]:
@@ -191,7 +194,8 @@ def _write(made: Recipe, progress: Progress) -> None:
     building = building_folder(made.dataset_id, made.fingerprint())
     try:
         make_room(building, place)
-        (building / "data").mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(building / "data", ignore_errors=True)  # a killed build may have left it half-finished
+        (building / "data").mkdir()
         content, steps = _write_episodes(made, building, progress)
         storage = MinariStorage.new(
             building / "data",

@@ -39,7 +39,7 @@ from frl_env.datasets.tabular.partition import shares
 from frl_env.datasets.tabular.problems import ON_ERROR, Problem, TableError
 from frl_env.datasets.tabular.report import judge
 from frl_env.datasets.tabular.source import Table, open_table
-from frl_env.datasets.tabular.stages import Progress, check_stage, ordered_weeks, read_stage
+from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages, ordered_weeks, read_stage
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError, unknown_name
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
@@ -277,7 +277,7 @@ class _Import:
         })  # fmt: skip
         draft.clean()
         if not validation:
-            shutil.rmtree(rows)
+            forget_stages(rows)
         put_in_place(building, place)
 
     @property

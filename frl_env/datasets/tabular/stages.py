@@ -4,6 +4,7 @@ What they find is kept in a file each, so that an interrupted import does not do
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,13 @@ def check_stage(facts: dict[str, Any], layout: Layout, folder: Path, *, progress
     found = {"findings": findings.to_json(), "evidence": evidence.facts(), "runs": runs}
     write_whole(memory, json.dumps(found))
     return found
+
+
+def forget_stages(folder: Path) -> None:
+    """Removes the rows; first of all what says that they are there."""
+    for name in ("check.json", "read.json"):
+        (folder / name).unlink()
+    shutil.rmtree(folder)
 
 
 def ordered_weeks(folder: Path, number: int, layout: Layout, findings: Findings | None = None) -> Weeks:
