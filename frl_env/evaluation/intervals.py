@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.estimate import Estimate
@@ -115,7 +115,7 @@ def interval(
     tails = np.asarray([(1 - level) / 2, (1 + level) / 2])
     value, error = estimate.value, estimate.standard_error
     if method == "normal":
-        low, high = value + norm.ppf(tails) * error
+        low, high = value + ndtri(tails) * error
     elif replicates is None:
         raise UserError(f"a {method} interval needs resamples of the members")
     elif method == "percentile":

@@ -18,9 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
-from scipy.optimize import minimize
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 
 from frl_env.errors import UserError, check_whole
 from frl_env.evaluation.episodes import LoggedEpisodes, split_members
@@ -177,6 +174,8 @@ class _Gate:
     shifts = True
 
     def __init__(self, rng: np.random.Generator) -> None:
+        from sklearn.ensemble import HistGradientBoostingClassifier  # here: a second that few evaluations need
+
         settings: dict[str, Any] = {
             "max_iter": 80,
             "learning_rate": 0.05,
@@ -198,6 +197,8 @@ class _Factor:
     shifts = False
 
     def __init__(self, rng: np.random.Generator) -> None:
+        from sklearn.linear_model import LogisticRegression
+
         self.rng = rng
         self.model = LogisticRegression(C=0.1, max_iter=100, tol=1e-3)
 
@@ -255,6 +256,8 @@ def _predict(
 
 def _calibration(probabilities: np.ndarray, levels: np.ndarray, shifts: bool) -> tuple[float, float]:
     """Stretch of the log odds, and shift of the second level's, under which the logged levels are most likely."""
+    from scipy.optimize import minimize
+
     rows = np.arange(len(levels))
     if not len(rows):
         return 1.0, 0.0

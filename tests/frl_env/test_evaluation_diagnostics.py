@@ -106,7 +106,7 @@ def test_heavy_tails_lost_support_and_wrong_propensities_are_refused(episodes):
         assert off in reasons
         assert (propensities in reasons) is (kind is not None)
         assert own is None or own in reasons
-    lenient = Thresholds(tail=9, max_share=1, members=1, clipped=1, unsupported=1, mean_ratio=1)
+    lenient = Thresholds(tail=9, max_share=1, members=1, week_members=1, clipped=1, unsupported=1, mean_ratio=1)
     assert not any(found.reasons(kind, lenient) for kind in ("heavy", "cut", "even", None))
 
 

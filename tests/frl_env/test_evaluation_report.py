@@ -137,6 +137,14 @@ def test_a_headline_of_ones_own_choice(episodes):
         evaluate(episodes, behaviour, rng=np.random.default_rng(0), headline="WDR")
 
 
+def test_a_target_that_never_does_what_was_done_has_no_headline_and_still_a_report(episodes):
+    never = np.where(np.arange(len(episodes))[:, None] < 3, 1.0, 0.0) * np.ones((1, WEEKS))
+    report = evaluate(episodes, never, rng=np.random.default_rng(0), resamples=20)
+    assert report.headline is None
+    assert "the tail index of the weights is inf" in report.sentence
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
 def test_groups_with_few_effective_members_are_withheld(episodes):
     report = evaluate(episodes, always(1, 0.2), rng=np.random.default_rng(0), resamples=50)
     assert report.by_group["sex"]["other"] is None
@@ -236,6 +244,13 @@ def test_wrong_propensities_and_settings(episodes):
         evaluate(bare, np.full((1500, WEEKS), 0.5), rng=rng)
     with pytest.raises(UserError, match="hold no observations"):
         evaluate(bare, behaviour, rng=rng, propensities=episodes.propensities)
+    with pytest.raises(UserError, match="q_values must be ActionValues or a function"):
+        evaluate(episodes, behaviour, rng=rng, q_values=np.zeros((1500, WEEKS)))
+    wrong = ActionValues(logged=np.zeros((1500, WEEKS)), policy=np.zeros((1500, 2)))
+    with pytest.raises(UserError, match=r"values of the policy have shape \(1500, 2\)"):
+        evaluate(episodes, behaviour, rng=rng, q_values=wrong)
+    with pytest.raises(UserError, match=r"features have shape \(3, 6, 1\)"):
+        evaluate(episodes, behaviour, rng=rng, features=np.zeros((3, 6, 1)))
     with pytest.raises(UserError, match=r"discount must be a number in 0..1"):
         evaluate(episodes, behaviour, rng=rng, discount=2)
 
