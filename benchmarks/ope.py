@@ -52,7 +52,13 @@ from frl_env.state import observation_names
 from frl_env.worlds import World
 
 PREFIX = "frl/medicaid-synthetic-"
-DATASETS = {"v0": "v0", "screened-v0": "screened-v0", "random-v0": "v0", "unconfounded-v0": "v0"}
+DATASETS = {
+    "v0": "v0",
+    "screened-v0": "screened-v0",
+    "random-v0": "v0",
+    "unconfounded-v0": "v0",
+    "small-v0": "small-v0",
+}
 """Name of the dataset to that of the one on which the learned policies are trained."""
 
 DEFAULT = ("v0", "screened-v0", "random-v0")
