@@ -13,7 +13,7 @@ from frl_env.evaluation.confounding import Confounding
 from frl_env.evaluation.diagnostics import Thresholds, Weights, diagnose
 from frl_env.evaluation.episodes import LoggedEpisodes
 from frl_env.evaluation.estimate import Estimate
-from frl_env.evaluation.estimators import ActionValues
+from frl_env.evaluation.estimators import MARGINAL, ActionValues
 from frl_env.evaluation.inputs import (
     CLIPS,
     WINDOWS,
@@ -44,8 +44,9 @@ class Sensitivity:
         estimator: Of all rows but those on confounding.
         tipping_strength: Weakest fresh hidden confounding under which the difference may be zero; infinity beyond 20.
         table: One row a setting: `what` is varied, its `setting`, `value` and `difference` to behaviour, the 95 %
-            interval of the difference, effective `members`. Rows on confounding hold both bounds as `low`, `high` of
-            the difference instead, widened to an interval by the sampling error of each; their value is empty.
+            interval of the difference as `low` and `high`, effective `members`. Rows on confounding have no value:
+            they hold the bounds of the difference as `lowest` and `highest`, and these with their sampling error as
+            `low` and `high`.
     """
 
     estimator: str
@@ -128,18 +129,19 @@ def sensitivity(
             bounds = confounding.bounds(strength)
             rows.add_bounds(f"Lambda = {strength:g}", bounds.low, bounds.high, inputs.observed)
         tipping = confounding.tipping_strength(inputs.observed)
+    marginal = (found[name].weights or "").startswith(MARGINAL)
     for label, changed in _other_propensities(episodes, inputs, propensities, rng).items():
-        again, others = every_estimate(
-            with_state_ratios(changed, episodes.mask, folds=folds, rng=rng), clips=clips, windows=windows
-        )
+        if marginal:
+            changed = with_state_ratios(changed, episodes.mask, folds=folds, rng=rng)
+        again, others = every_estimate(changed, clips=clips, windows=windows if marginal else ())
         rows.add("propensities", label, changed, again[name], others)
-    cumulative, marginal = ("WIS", "MIS") if inputs.values is None else ("WDR", "MDR")
+    full, short = ("WIS", "MIS") if inputs.values is None else ("WDR", "MDR")
     for clip in clips:
-        rows.add("cut-off", f"{clip:g}", inputs, found[f"{cumulative} clip {clip:g}"], weights)
+        rows.add("cut-off", f"{clip:g}", inputs, found[f"{full} clip {clip:g}"], weights)
     if inputs.state_ratios is not None:
-        rows.add("memory", "1 week", inputs, found[marginal], weights)
+        rows.add("memory", "1 week", inputs, found[short], weights)
         for window in windows:
-            rows.add("memory", f"{window} weeks", inputs, found[f"{marginal} {window} weeks"], weights)
+            rows.add("memory", f"{window} weeks", inputs, found[f"{short} {window} weeks"], weights)
     for parts in reward_weights:
         label = ", ".join(f"{part} x {weight:g}" for part, weight in parts.items())
         changed = replace(inputs, rewards=_weighted(episodes, parts), values=None)
@@ -177,8 +179,8 @@ class _Rows:
             {
                 "what": "hidden confounding",
                 "setting": setting,
-                "difference low": low.minus(observed).value,
-                "difference high": high.minus(observed).value,
+                "lowest": low.minus(observed).value,
+                "highest": high.minus(observed).value,
                 "low": limits[0].low,
                 "high": limits[1].high,
             }

@@ -13,7 +13,8 @@ time, as in robust fitted Q evaluation (Bruns-Smith & Zhou 2023), around any val
 with e_t = r_t + g V_t+1 - Q_t. The worst ratio is large where Z lies on one side of a quantile and small on the other
 (Dorn & Guo 2022): for any q, the smallest E[rho Z] is at least E[pi / p q + low (Z - q)+ - high (q - Z)+].
 Here q is the best constant within strata of Q, so the bound is valid for any strata and sharp when the distribution of
-Z given the action is that of its stratum. The mean given s is a ridge regression on features of the state.
+Z given the action is that of its stratum. The mean given s is a ridge regression on features of the state; V_t + D_t
+is kept between what the least and the greatest reward on record would give in every week that is left.
 
 What it covers: confounders that are drawn anew each week given the record (Bruns-Smith & Zhou call them memoryless).
 What it does not: a trait that lasts, such as a need that no screening found, except as far as the record of the week
@@ -84,9 +85,12 @@ class Confounding:
         following = np.concatenate([values.policy[:, 1:], np.zeros((len(rewards), 1))], axis=1)
         unforeseen = rewards + discount * following - values.logged
         self._start, self._discount = values.policy[:, 0], discount
+        least, most = float(rewards[mask].min()), float(rewards[mask].max())
         self._weeks = []
         for step in range(mask.shape[1]):
             here = np.flatnonzero(mask[:, step])
+            left = float((discount ** np.arange(mask.shape[1] - step)).sum())
+            now = values.policy[here, step]
             rows = features[here, step]
             self._weeks.append(
                 _Week(
@@ -97,6 +101,8 @@ class Confounding:
                     strata=_strata(values.logged[here, step]),
                     target=target[here, step],
                     rest=1 / propensities[here, step] - 1,
+                    least=left * least - now,
+                    most=left * most - now,
                 )
             )
 
@@ -114,7 +120,7 @@ class Confounding:
         )
 
     def tipping_strength(
-        self, observed: Float64[np.ndarray, "member"], *, largest: float = 20.0, tolerance: float = 0.01
+        self, observed: Float64[np.ndarray, "member"], *, largest: float = 20.0, tolerance: float = 0.02
     ) -> float:
         """The weakest confounding under which the difference to the observed returns may be zero.
 
@@ -134,7 +140,9 @@ class Confounding:
 
         if not undecided(largest):
             return float("inf")
-        low, high = 1.0, largest
+        low, high = 1.0, 1.0 + tolerance
+        while not undecided(high):
+            low, high = high, min(1 + 2 * (high - 1), largest)
         while high - low > tolerance:
             middle = (low + high) / 2
             low, high = (low, middle) if undecided(middle) else (middle, high)
@@ -149,20 +157,21 @@ class Confounding:
             z = sign * week.unforeseen + self._discount * later[week.members]
             worst, slope = week.worst(z, strength)
             penalty = week.ridge.penalty(week.features, worst)
-            expected = week.ridge.smooth(week.features, worst, penalty)
-            solved.append((worst, slope, penalty, expected))
+            fitted = week.ridge.smooth(week.features, worst, penalty)
+            expected = sign * np.clip(sign * fitted, week.least, week.most)
+            solved.append((worst, slope, penalty, expected, fitted == expected))
             later = np.zeros(members)
             later[week.members] = expected
-        terms = later.copy()
         # Forwards, the weight of each decision in the bound: the worst-case ratio of the densities of its state. What
         # its regression left unexplained, so weighted, is the member's share of the bound's error.
+        error = np.zeros(members)
         weights = np.full(members, 1 / members)
-        for week, (worst, slope, penalty, expected) in zip(self._weeks, reversed(solved), strict=True):
-            reached = week.ridge.smooth(week.features, weights[week.members], penalty)
-            terms[week.members] += members * reached * (worst - expected)
+        for week, (worst, slope, penalty, expected, inside) in zip(self._weeks, reversed(solved), strict=True):
+            reached = week.ridge.smooth(week.features, weights[week.members] * inside, penalty)
+            error[week.members] += members * reached * (worst - expected)
             weights = np.zeros(members)
             weights[week.members] = self._discount * slope * reached
-        return self._start + sign * terms
+        return self._start + sign * (later + error - error.mean())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,6 +186,7 @@ class _Week:
         strata: Of Q, for the quantile.
         target: pi of the logged action.
         rest: 1 / p - 1.
+        least, most: Limits of D.
     """
 
     members: np.ndarray
@@ -186,6 +196,8 @@ class _Week:
     strata: np.ndarray
     target: np.ndarray
     rest: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
 
     def worst(self, z: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
         """Smallest product of ratio and z of each decision, given the mean of the ratio, and its slope in z."""

@@ -51,7 +51,7 @@ class Thresholds:
     """
 
     members: float = 100.0
-    week_members: float = 5.0
+    week_members: float = 30.0
     group_members: float = 30.0
     max_share: float = 0.05
     tail: float = 0.7
@@ -92,7 +92,8 @@ class WeightDiagnostics:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return asdict(self) | {"by_week": self.by_week.tolist()}
+        tail = self.tail if np.isfinite(self.tail) else None
+        return asdict(self) | {"by_week": self.by_week.tolist(), "tail": tail}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

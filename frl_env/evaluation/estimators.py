@@ -4,8 +4,8 @@ Notation, for a member's decision at step t:
 
     rho_t = pi(a_t | s_t) / pi_b(a_t | s_t)      one-week ratio of target to behaviour
     w_t   = rho_0 * ... * rho_t                  cumulative weight, w_-1 = 1
-    mu_t  = d_t-k+1(s_t-k+1) * rho_t-k+1 * ... * rho_t    marginal weight with a window of k weeks; d_t is the ratio
-                                                 of the densities of s_t under target and behaviour, d_t = 1 for t <= 0
+    d_t   = density of s_t under the target over that under behaviour; 1 for t <= 0
+    mu_t  = d_j * rho_j * ... * rho_t, j = t-k+1 marginal weight with a window of k weeks
     Q_t   = Q(s_t, a_t), V_t = sum_a pi(a | s_t) Q(s_t, a), 0 after the end
     e_t   = r_t + g V_t+1 - Q_t                  what the values did not foresee; g is the discount
 
@@ -29,7 +29,6 @@ Lengths = Int64[np.ndarray, "episode"]
 
 CEILING = 300.0
 """Largest natural logarithm of a weight that is computed with: its square is still a number."""
-
 
 CUMULATIVE, MARGINAL = "cumulative", "marginal"
 """Kinds of weights."""
@@ -211,7 +210,8 @@ def marginalised_doubly_robust(
     Raises:
         UserError: If shapes disagree or a number is not one.
 
-    Source: Kallus & Uehara (2020), Double Reinforcement Learning; the ratios by regression after Xie et al. (2019).
+    Source: Kallus & Uehara (2020), Double Reinforcement Learning; the ratios by regression after Xie et al. (2019);
+    windows, Yuan et al. (2021).
     """
     _check(rewards, log_ratios=log_ratios, values=values, state_ratios=state_ratios)
     logs = marginal_log_weights(log_ratios, state_ratios, lengths=lengths, window=window)

@@ -90,9 +90,15 @@ def prepare(
     )
     values = target.values if callable(q_values) else q_values
     if values is not None:
+        if not isinstance(values, ActionValues):
+            raise UserError(f"q_values must be ActionValues or a function of observations, not {type(values).__name__}")
         values = ActionValues(
             logged=episodes.padded("values of the logged actions", values.logged),
             policy=episodes.padded("values of the policy", values.policy),
+        )
+    if features is not None and np.shape(features)[:2] != episodes.mask.shape:
+        raise UserError(
+            f"features have shape {np.shape(features)}; {episodes.mask.shape} (members, steps) and one more is needed"
         )
     if features is None and episodes.observations is not None:
         features = state_features(episodes.observations, episodes.mask)

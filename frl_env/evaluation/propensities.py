@@ -179,7 +179,8 @@ class _Gate:
     def __init__(self, rng: np.random.Generator) -> None:
         settings: dict[str, Any] = {
             "max_iter": 80,
-            "max_leaf_nodes": 15,
+            "learning_rate": 0.05,
+            "max_leaf_nodes": 8,
             "min_samples_leaf": 100,
             "l2_regularization": 1.0,
             "early_stopping": False,

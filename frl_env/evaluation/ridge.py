@@ -31,7 +31,8 @@ def state_features(
     rows = np.asarray(observations, dtype=np.float64)[mask]
     rows = np.sign(rows) * np.log1p(np.abs(rows))
     spread = rows.std(axis=0)
-    rows = (rows[:, spread > 0] - rows.mean(axis=0)[spread > 0]) / spread[spread > 0]
+    varies = spread > 1e-9 * (1 + np.abs(rows).max(axis=0))
+    rows = (rows[:, varies] - rows.mean(axis=0)[varies]) / spread[varies]
     rows = np.clip(rows, -_FAR, _FAR)
     k = rows.shape[1]
     if products:
