@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,13 @@ from frl_env.terminal import progress_bar, run_or_say, write_atomically
 from frl_env.worlds import World
 
 PREFIX = "frl/medicaid-synthetic-"
-DATASETS = {"v0": "v0", "screened-v0": "screened-v0", "random-v0": "v0", "unconfounded-v0": "v0"}
+DATASETS = {
+    "v0": "v0",
+    "screened-v0": "screened-v0",
+    "random-v0": "v0",
+    "unconfounded-v0": "v0",
+    "small-v0": "small-v0",
+}
 """Name of the dataset to that of the one on which the learned policies are trained."""
 
 DEFAULT = ("v0", "screened-v0", "random-v0")
@@ -67,10 +74,15 @@ CODE = (
 )
 """What the figures depend on, with `frl_env.evaluation`."""
 
-LEARNED = {
-    "cloned": {"critic": "none", "response": None},
-    "factored_awr": {},
+MODELS: dict[str, dict[str, Any]] = {"cloned": {"critic": "none", "response": None}, "factored_awr": {}}
+"""Trained once a dataset: name to fields of FactoredAWRConfig that differ from the benchmark's."""
+
+LEARNED: dict[str, tuple[str, float | None]] = {
+    "cloned": ("cloned", None),
+    "factored_awr": ("factored_awr", None),
+    "factored_awr_mild": ("factored_awr", 3.0),
 }
+"""Policies by name: a model and a temperature, None for its own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -116,13 +128,12 @@ def _learned(name: str, steps: int, out: Path, progress: Any) -> dict[str, Proba
     source = PREFIX + DATASETS[name]
     names = observation_names(screening=recipe(source).world.observes_screening)
     models: dict[str, FactoredAWR] = {}
-    for done, (label, settings) in enumerate(LEARNED.items(), start=1):
+    for done, (label, settings) in enumerate(MODELS.items(), start=1):
         file = out / f"{label}-{DATASETS[name]}-{steps}.safetensors"
         if not file.exists():
             buffer = load_replay_buffer(ensure_dataset(source, progress=progress))
             torch.manual_seed(0)
-            config = dataclasses.replace(factored_awr(names, MEDICAID_ACTIONS), **settings)
-            algorithm = config.create()
+            algorithm = dataclasses.replace(factored_awr(names, MEDICAID_ACTIONS), **settings).create()
             with quiet_d3rlpy():
                 algorithm.fit(
                     buffer,
@@ -133,10 +144,11 @@ def _learned(name: str, steps: int, out: Path, progress: Any) -> dict[str, Proba
                 )
             save_model(algorithm, file)
         models[label] = load_model(file)
-        progress(f"{name}: learned policies", done, len(LEARNED))
-    tilted = models["factored_awr"]
-    mild = {"factored_awr_mild": lambda observations: tilted.predict_probabilities(observations, 3.0)}
-    return {label: model.predict_probabilities for label, model in models.items()} | mild
+        progress(f"{name}: learned policies", done, len(MODELS))
+    return {
+        label: partial(models[model].predict_probabilities, temperature=temperature)
+        for label, (model, temperature) in LEARNED.items()
+    }
 
 
 def _truth(

@@ -131,7 +131,8 @@ class Counterfactual:
         echoes = self._echoes()
         changed = list(echoes) if model.response is None else [*echoes, model.response]
         places = rows.rows[asked]
-        load, shown = np.zeros(len(asked)), rows.observations[places[:, 0]]
+        load, cover = np.zeros(len(asked)), np.zeros(len(asked))
+        shown = rows.observations[places[:, 0]]
         total = np.zeros((len(asked), model.expected.shape[1]))
         for t in range(rows.episodes.steps):
             followed = np.flatnonzero(places[:, t] >= 0)
@@ -149,6 +150,9 @@ class Counterfactual:
                     assert model.response is not None
                     answers = responses.chances(load[who], rows.history[at], null)
                     chances = chances * answers
+                    room = 1 - cover[who]
+                    cover[who] = model.kappa * (cover[who] + room * (chances @ model.strength))
+                    chances *= room[:, None]
                     answered = uniform[1] < answers[np.arange(len(who)), drawn]
                     shown[who, model.response] = answered * 1.0 + (uniform[2] < responses.chance_unprompted[at])
                     load[who] = responses.fading * (load[who] + (drawn != null))

@@ -2,9 +2,9 @@
 
     Q(t, s, a) = psi(t, s, a) . theta,        V(t, s) = sum_a pi(a | s) Q(t, s, a)
 
-psi holds the signed logarithm of the observation and its square, which shrink to nothing at the horizon with the time
-left, and the terms of the action (`frl_algos.terms`): overall, levels, indications met, the state for any action. All
-1,080 joint actions are valued through the expectation of some thirty terms under pi. The horizon is the end of
+psi holds the signed logarithm of the observation and its square, and the terms of the action (`frl_algos.terms`):
+overall, levels, indications met, the state for any action; each as it is and times the share of the time left. All
+1,080 joint actions are valued through the expectation of some sixty terms under pi. The horizon is the end of
 follow-up; an episode that ends before it has ended for good, and nothing follows.
 
 theta solves the equations of Q(lambda) with off-policy corrections (Harutyunyan et al., 2016),
@@ -29,18 +29,16 @@ from frl_algos.policy import Probabilities
 from frl_algos.replay import FactoredReplayBuffer, to_grid
 from frl_algos.targets import value_features
 from frl_algos.terms import Terms
+from frl_env.actions import ActionSpace
 from frl_env.errors import check_number
 from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members
 
 NAME = "FQE"
 
-TRACE = 1.0
+TRACE = 0.0
 """lambda, when nothing else is said."""
 
-FADING = 0.9
-"""What an action can still change shrinks as 1 - FADING ** (steps left) toward the horizon."""
-
-STATE_PENALTY, ACTION_PENALTY = 10.0, 1_000.0
+STATE_PENALTY, ACTION_PENALTY = 1.0, 100.0
 """In rows of a feature of variance 1: what an action changes is far less than what the state does."""
 
 CHUNK = 4_096
@@ -84,8 +82,8 @@ class Features:
     @property
     def penalties(self) -> Float[np.ndarray, "column"]:
         """Of each column."""
-        states = 2 * (2 * len(self.mean) + 1)
-        actions = len(self.terms.groups) + len(self.mean)
+        states = 2 * (2 * len(self.mean) + 1) + 1
+        actions = 2 * (len(self.terms.groups) + len(self.mean))
         return np.concatenate([np.full(states, STATE_PENALTY), np.full(actions, ACTION_PENALTY)])
 
     def columns(
@@ -98,15 +96,36 @@ class Features:
             steps: Since the start.
             mass: `(row, valid)`, or the positions `(row,)` of one action each.
         """
-        scaled = (observations - self.mean) / self.spread
-        state = value_features(scaled)
-        signs = np.clip((observations - self.low) / (self.high - self.low), 0, 1)
+        state, signs, share = self._parts(observations, steps)
         one = mass.ndim == 1
         terms = self.terms.columns(signs, signs, mass) if one else self.terms.expected(signs, signs, mass)
-        left = (self.horizon - steps)[:, None].astype(np.float32)
-        share = left / self.horizon
         action = np.concatenate([terms, terms[:, :1] * state[:, 1 : 1 + len(self.mean)]], axis=1)
-        return np.concatenate([share * state, share**2 * state, (1 - FADING**left) * action], axis=1, dtype=np.float32)
+        return np.concatenate([state, share * state, share**2, action, share * action], axis=1, dtype=np.float32)
+
+    def q(
+        self,
+        observations: Float32[np.ndarray, "row k"],
+        steps: Int64[np.ndarray, "row"],
+        weights: Float[np.ndarray, "column"],
+    ) -> Float[np.ndarray, "row valid"]:
+        """Q of every valid action under one theta; arguments as in `columns`."""
+        state, signs, share = self._parts(observations, steps)
+        size, count, k = state.shape[1], len(self.terms.groups), len(self.mean)
+        total = state @ weights[:size] + share[:, 0] * (state @ weights[size : 2 * size])
+        total = (total + share[:, 0] ** 2 * weights[2 * size])[:, None]
+        for scale, own in zip((1.0, share), np.split(weights[2 * size + 1 :], 2), strict=True):
+            joint = self.terms.joint_weights(own[:count])
+            effects = joint[0] + self.terms.fixed[:, 0] * (state[:, 1 : 1 + k] @ own[count:])[:, None]
+            if self.terms.indicated.any():
+                effects = effects + signs @ joint[-k:]
+            total = total + scale * effects
+        return total
+
+    def _parts(self, observations: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features of the state, observations from 0 to 1, and share of the time left."""
+        state = value_features((observations - self.mean) / self.spread)
+        signs = np.clip((observations - self.low) / (self.high - self.low), 0, 1)
+        return state, signs, (self.horizon - steps)[:, None].astype(np.float32) / self.horizon
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,6 +133,7 @@ class FittedQ:
     """Fitted values of one target policy.
 
     Attributes:
+        space: The actions.
         features: psi.
         weights: theta by fold of members, each from the other folds.
         fold: Fold of each member.
@@ -122,6 +142,7 @@ class FittedQ:
         estimate: Mean of V at the start, with the error of theta in the members' terms.
     """
 
+    space: ActionSpace
     features: Features
     weights: Float[np.ndarray, "fold column"]
     fold: Int64[np.ndarray, "episode"]
@@ -131,18 +152,17 @@ class FittedQ:
 
     def q(
         self, observations: Float32[np.ndarray, "n k"], steps: Int64[np.ndarray, "n"] | int = 0
-    ) -> Float[np.ndarray, "n valid"]:
-        """Q of all valid joint actions, for members of no fold.
+    ) -> Float[np.ndarray, "n joint"]:
+        """Q of all joint actions for members of no fold; 0 for invalid ones.
 
         Args:
             observations: Raw units.
             steps: Since the start.
         """
-        weights = self.weights.mean(axis=0)
-        rows, when = np.asarray(observations, dtype=np.float32), np.broadcast_to(steps, len(observations))
-        found = np.empty((len(rows), self.features.terms.fixed.shape[0]))
-        for action in range(found.shape[1]):
-            found[:, action] = self.features.columns(rows, when, np.full(len(rows), action)) @ weights
+        rows, space = np.asarray(observations, dtype=np.float32), self.space
+        found = np.zeros((len(rows), space.n_joint))
+        when = np.broadcast_to(np.asarray(steps), len(rows))
+        found[:, space.valid_joints] = self.features.q(rows, when, self.weights.mean(axis=0))
         return found
 
 
@@ -213,6 +233,7 @@ def fitted_q_evaluation(
     influence = len(episodes) * (scores @ np.linalg.solve((whole + penalty).T, first))
     terms = values.policy[:, 0] + influence - influence.mean()
     return FittedQ(
+        space=space,
         features=features,
         weights=weights,
         fold=fold,

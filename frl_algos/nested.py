@@ -52,6 +52,8 @@ class NestedModel:
         response: Index of the observation that shows a response; None without one.
         responses: Chances of a response; None without one.
         signs: Observations from 0 to 1, for the indications; by row.
+        kappa: What is left of an effect after a step.
+        strength: Effect of each valid action as a share of the largest; 0 without a response.
         amount: m_t with the sign of the rewards; by row.
         expected: Terms of the logged action, as far as an effect of them could be foreseen; by row.
         fold: Fold of each member.
@@ -65,6 +67,8 @@ class NestedModel:
     response: int | None
     responses: Responses | None
     signs: Float[np.ndarray, "row k"]
+    kappa: float
+    strength: Float[np.ndarray, "valid"]
     amount: Float[np.ndarray, "row"]
     expected: Float[np.ndarray, "row column"]
     fold: Int64[np.ndarray, "episode"]
@@ -107,23 +111,30 @@ class NestedModel:
         columns = terms.columns(signs, signs, rows.actions)
         outcome = _Outcome.of(rows, kappa)
         responses = None
+        strength = np.zeros(len(terms.fixed))
         if response is None:
             expected = columns
             deviation = columns - rows.history @ _projection(rows.history, columns)
-            nuisance = rows.history
+            weights, scores, prior = _solve(rows, outcome, deviation, rows.history, fold, folds, terms)
         else:
             responses = Responses.fit(rows, terms, response)
-            expected = columns * responses.chance[:, None]
-            deviation = columns * (responses.reached - responses.chance)[:, None]
             calls = responses.called - responses.chance_unprompted
             nuisance = np.concatenate([terms.levels[rows.actions], calls[:, None]], axis=1)
-        weights, scores, prior = _solve(rows, outcome, deviation, nuisance, fold, folds, terms)
+            surprise = columns * (responses.reached - responses.chance)[:, None]
+            # First as if effects added up, to learn which actions have one; then with what is left of earlier ones.
+            weights, _, _ = _solve(rows, outcome, surprise, nuisance, fold, folds, terms)
+            strength = _strength(terms, weights.mean(axis=0), signs.mean(axis=0))
+            room = 1 - _cover(rows, responses.reached * strength[rows.actions], kappa)
+            expected = columns * (room * responses.chance)[:, None]
+            weights, scores, prior = _solve(rows, outcome, surprise * room[:, None], nuisance, fold, folds, terms)
         return cls(
             rows=rows,
             terms=terms,
             response=response,
             responses=responses,
             signs=signs,
+            kappa=kappa,
+            strength=strength,
             amount=outcome.sign * outcome.amount,
             expected=expected.astype(np.float32),
             fold=fold,
@@ -152,6 +163,25 @@ def plain_terms(terms: Terms) -> Terms:
         scales=terms.scales[groups],
         optional=terms.optional[groups],
     )
+
+
+def _strength(terms: Terms, weights: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Effect of each valid action as a share of the largest."""
+    states = np.concatenate([[1.0], np.zeros(len(signs) * bool(terms.indicated.any())), signs])
+    joint = terms.joint_weights(weights)
+    effects = np.abs(states[: len(joint)] @ joint)
+    return effects / max(float(effects.max()), 1e-12)
+
+
+def _cover(rows: Histories, felt: np.ndarray, kappa: float) -> np.ndarray:
+    """What earlier answered attempts have left, before each decision, as a share of a full effect."""
+    mask = rows.episodes.mask
+    grid = np.zeros(mask.shape)
+    grid[mask] = felt
+    cover = np.zeros(mask.shape)
+    for t in range(1, mask.shape[1]):
+        cover[:, t] = kappa * (cover[:, t - 1] + (1 - cover[:, t - 1]) * grid[:, t - 1])
+    return cover[mask]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

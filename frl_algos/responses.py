@@ -41,7 +41,6 @@ class Responses:
         levels: Log odds by valid action, the intercept included.
         answered: Weights of the history on the log odds that an attempt is answered.
         unprompted: Weights of the history on the log odds of an unprompted response.
-        load: Of the logged attempts; by row.
         chance: p(h, a) of the logged action; 0 where nothing was done; by row.
         chance_unprompted: i(h); by row.
         reached: P(the attempt was answered | what was shown); by row.
@@ -53,7 +52,6 @@ class Responses:
     levels: Float[np.ndarray, "valid"]
     answered: Float[np.ndarray, "feature"]
     unprompted: Float[np.ndarray, "feature"]
-    load: Float[np.ndarray, "row"]
     chance: Float[np.ndarray, "row"]
     chance_unprompted: Float[np.ndarray, "row"]
     reached: Float[np.ndarray, "row"]
@@ -106,7 +104,6 @@ class Responses:
             levels=weights[0] + terms.levels @ weights[2 : 2 + n],
             answered=np.concatenate([[0.0], weights[2 + n :]]),
             unprompted=unprompted,
-            load=load,
             chance=chance,
             chance_unprompted=calls,
             reached=reached,

@@ -133,7 +133,7 @@ def test_the_spread_of_the_terms_is_the_error(behaviour):
         estimate = valuation.estimate(always(VISIT, 0.3), np.random.default_rng(0)).minus(valuation.returns)
         found.append((estimate.value, estimate.standard_error))
     values, errors = np.asarray(found).T
-    assert 0.6 < errors.mean() / values.std(ddof=1) < 1.8
+    assert 0.8 < errors.mean() / values.std(ddof=1) < 2.5, "wider, by what the prior leaves open"
 
 
 def test_where_nothing_helps_nothing_is_found():
