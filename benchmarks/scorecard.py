@@ -248,18 +248,21 @@ def _summary_table(card: Mapping[str, Any]) -> Table:
     seeds = card["summary"][0]["seeds"] if card["summary"] else 0
     table = Table(title=f"over {seeds} seeds, each on its own draw of the data", title_justify="left")
     table.add_column("policy", no_wrap=True)
-    for name in ("vs behaviour [95 %]", "score", "behind the first [95 %]", "P(first better)"):
+    for name in ("vs behaviour [95 %]", "score", "behind the first [95 %]", "P"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in card["summary"]:
         score = row["normalized_score"]
         table.add_row(
-            f"{row['label']} {row['mode']}",
+            f"{row['algo']} {row['mode']}",
             spread(row["difference_to_behaviour"], row["interval"]),
             "-" if score is None else f"{score:.1f}",
             spread(row["lead_of_first"], row["lead_interval"]),
             f"{row['probability_that_first_is_better']:.2f}",
         )
-    table.caption = "Interquartile mean over seeds; intervals by bootstrap over seeds and members, in pairs."
+    table.caption = (
+        "Interquartile mean over seeds; intervals by bootstrap over seeds and members, in pairs.\n"
+        "P: chance that a run of the first beats a run of this one."
+    )
     return table
 
 
