@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.algorithms import factored_awr
 from frl_algos.counterfactual import Counterfactual
 from frl_algos.fitted_q import fitted_q_evaluation
-from frl_algos.policy import LearnedPolicy
+from frl_algos.policy import LearnedPolicy, has_probabilities
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, evaluate, load_episodes
@@ -56,7 +56,7 @@ def estimate(algorithm: Any, mode: str, validation_id: str) -> dict[str, Any]:
         mode: Of `frl_algos.policy.LearnedPolicy`.
         validation_id: Minari id of the logged members.
     """
-    if mode == "stochastic" and not _has_probabilities(algorithm):
+    if mode == "stochastic" and not has_probabilities(algorithm):
         return {"sentence": "No estimate: draws of this policy have no probabilities over joint actions."}
     episodes, valuation, indications = _valuation(validation_id)
     target: Callable[[np.ndarray], np.ndarray] = LearnedPolicy(algorithm, episodes.action_space, mode).probabilities
@@ -72,10 +72,6 @@ def estimate(algorithm: Any, mode: str, validation_id: str) -> dict[str, Any]:
         headline=nested.name,
     )
     return {"dataset": validation_id} | report.to_dict()
-
-
-def _has_probabilities(algorithm: Any) -> bool:
-    return hasattr(algorithm, "predict_probabilities") and not getattr(algorithm, "relaxed", False)
 
 
 @lru_cache(maxsize=1)

@@ -26,7 +26,6 @@ from benchmarks.results import Results, write_bytes
 from benchmarks.runs import Job, plan_settings
 from benchmarks.sweep import default_processes, run_all
 from frl_algos import load_replay_buffer, select_policy
-from frl_algos.policy import LearnedPolicy
 from frl_algos.stock import STOCK, StockAlgorithm
 from frl_env.actions import ActionSpace
 from frl_env.datasets import check_dataset, ensure_dataset
@@ -141,11 +140,7 @@ def _load(file: Path, space: ActionSpace) -> Any:
     from d3rlpy import load_learnable  # after frl_algos, which keeps what d3rlpy imports from talking
 
     algorithm = load_learnable(str(file))
-    if algorithm.config.get_type() not in STOCK:
-        return algorithm
-    stock = StockAlgorithm(algorithm, space)
-    # Draws of a relaxed policy have no probabilities over joint actions, and estimates need them: its best action.
-    return LearnedPolicy(stock, space, "greedy" if stock.relaxed else stock.modes[0])
+    return StockAlgorithm(algorithm, space) if algorithm.config.get_type() in STOCK else algorithm
 
 
 if __name__ == "__main__":

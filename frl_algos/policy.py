@@ -1,7 +1,7 @@
 """One interface to a trained algorithm: raw observations in, factored actions out, all randomness passed in."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -85,6 +85,11 @@ class LearnedPolicy:
         if isinstance(self.algorithm, DrawingAlgorithm):
             return np.asarray(self.algorithm.draw(observations, uniform), dtype=np.int64)
         return draw_from(self.algorithm.predict_probabilities(observations), uniform[:, 0])
+
+
+def has_probabilities(algorithm: Any) -> bool:
+    """Whether it tells exact probabilities of joint actions; a relaxed algorithm draws from its policy, but can't."""
+    return hasattr(algorithm, "predict_probabilities") and not getattr(algorithm, "relaxed", False)
 
 
 def draw_from(

@@ -7,13 +7,14 @@ by; how well it chooses on the simulator, where the truth is known, stands in `d
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
+from frl_algos.adapter import modes
 from frl_algos.counterfactual import Counterfactual
-from frl_algos.policy import LearnedPolicy, Probabilities
+from frl_algos.policy import LearnedPolicy, Probabilities, has_probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, unknown_name
@@ -149,10 +150,10 @@ def target_probabilities(candidate: Any, action_space: ActionSpace) -> Probabili
     if isinstance(candidate, LearnedPolicy):
         return candidate.probabilities
     if hasattr(candidate, "predict"):
-        default = ("stochastic",) if hasattr(candidate, "predict_probabilities") else ("greedy",)
-        return LearnedPolicy(candidate, action_space, getattr(candidate, "modes", default)[0]).probabilities
+        mode = modes(candidate)[0] if has_probabilities(candidate) else "greedy"
+        return LearnedPolicy(candidate, action_space, mode).probabilities
     if callable(candidate):
-        return candidate
+        return cast(Probabilities, candidate)
     raise UserError(
         f"a {type(candidate).__name__} is no policy; pass a trained algorithm, a LearnedPolicy, or a function from "
         f"observations to probabilities"
