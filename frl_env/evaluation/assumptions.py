@@ -21,6 +21,7 @@ from frl_env.evaluation.inputs import (
     every_estimate,
     find_propensities,
     prepare,
+    recommended,
     with_state_ratios,
 )
 from frl_env.evaluation.intervals import interval
@@ -85,7 +86,7 @@ def sensitivity(
         q_values: As in `evaluate`.
         propensities: As in `evaluate`.
         discount: In [0, 1].
-        estimator: Whose answer is varied; by default WDR with values, WIS without.
+        estimator: Whose answer is varied; by default that of the headline of `evaluate`.
         strengths: Of hidden confounding, each at least 1; see `frl_env.evaluation.confounding`.
         clips: Cut-offs of the weights.
         windows: Weeks that the marginal weights keep as they are.
@@ -109,7 +110,7 @@ def sensitivity(
         support_members=Thresholds().support_members,
     )
     found, weights = every_estimate(inputs, clips=clips, windows=windows)
-    name = estimator or ("WIS" if inputs.values is None else "WDR")
+    name = estimator or recommended(found)
     if name not in found:
         raise unknown_name("estimator", name, found)
     rows = _Rows(episodes)

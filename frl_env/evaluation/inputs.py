@@ -1,6 +1,6 @@
 """From logged episodes and a target policy to the arrays that estimators take, and all estimates from these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,9 @@ Grid = Float64[np.ndarray, "episode step"]
 
 CLIPS = (1.0, 3.0, 10.0, 30.0, 100.0)
 """Cut-offs of the sweep."""
+
+CLIP = 30.0
+"""Cut-off of the recommended estimator: heavier weights are so rare that they bring variance and hardly any truth."""
 
 WINDOWS = (4, 13)
 """Weeks of the longer windows: a month and a quarter."""
@@ -142,6 +145,13 @@ def find_propensities(episodes: LoggedEpisodes, wanted: str | np.ndarray, rng: n
     if episodes.propensities is None:
         raise UserError("the episodes hold no logged propensities; pass propensities='estimated' or an array")
     return episodes.propensities
+
+
+def recommended(found: Mapping[str, Estimate]) -> str:
+    """Name of the estimator for the headline: WDR, or WIS without values; cut at `CLIP` where the sweep has that."""
+    name = "WDR" if "WDR" in found else "WIS"
+    clipped = f"{name} clip {CLIP:g}"
+    return clipped if clipped in found else name
 
 
 def every_estimate(

@@ -13,7 +13,7 @@ from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, diagnose
 from frl_env.evaluation.episodes import LoggedEpisodes
 from frl_env.evaluation.estimate import Estimate
 from frl_env.evaluation.estimators import ActionValues
-from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare
+from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.intervals import Interval, interval, resample
 from frl_env.evaluation.target import Probabilities, Scores
 
@@ -170,8 +170,8 @@ def evaluate(
             logged action under the behaviour policy.
         discount: In [0, 1].
         others: Estimates by models of one's own on the same members, to stand in the same table.
-        headline: Estimator of the headline; by default WDR with values, WIS without.
-        clips: Cut-offs of the sweep of the default headline's weights.
+        headline: Estimator of the headline; by default WDR with weights cut at 30, or WIS without values.
+        clips: Cut-offs of the sweep of WDR, or WIS without values.
         windows: Weeks that the longer marginal weights keep as they are.
         folds: Folds of members in which density ratios are cross-fitted.
         resamples: Of the members, for the intervals.
@@ -197,7 +197,7 @@ def evaluate(
     )
     found, weights = every_estimate(inputs, clips=clips, windows=windows)
     found |= {estimate.name: estimate for estimate in others}
-    chosen = headline or ("WIS" if inputs.values is None else "WDR")
+    chosen = headline or recommended(found)
     if chosen not in found:
         raise unknown_name("estimator for the headline", chosen, found)
     diagnostics = diagnose(episodes, inputs.log_ratios, weights, unsupported=inputs.unsupported)

@@ -71,31 +71,31 @@ def test_the_truth_is_inside_at_the_true_strength_and_outside_without(weeks):
     assert right.high.value - truth < 0.12 * weeks
 
 
-def test_bounds_widen_with_the_strength_and_have_standard_errors():
+def test_bounds_widen_with_the_strength():
     episodes = confounded(2_000, 3, 1.5)
     features = np.random.default_rng(0).normal(size=(2_000, 3, 4))
-    confounding = Confounding(
-        episodes.rewards, np.full((2_000, 3), 0.5), episodes.propensities, features, episodes.mask
-    )
+    half = np.full((2_000, 3), 0.5)
+    confounding = Confounding(episodes.rewards, half, episodes.propensities, features, episodes.mask)
     bounds = [confounding.bounds(strength) for strength in (1.0, 1.2, 1.5, 3.0)]
     lows, highs = [b.low.value for b in bounds], [b.high.value for b in bounds]
     assert lows == sorted(lows, reverse=True)
     assert highs == sorted(highs)
     assert lows[0] == pytest.approx(highs[0]) == pytest.approx(episodes.returns().mean(), abs=0.02)
-    # The same members in resamples: the spread of the bound is what its terms say.
-    rng = np.random.default_rng(1)
-    again = []
-    for _ in range(60):
-        drawn = rng.integers(2_000, size=2_000)
-        other = Confounding(
-            episodes.rewards[drawn],
-            np.full((2_000, 3), 0.5),
-            episodes.propensities[drawn],
-            features[drawn],
-            episodes.mask[drawn],
+
+
+@pytest.mark.parametrize("side", ["low", "high"])
+def test_standard_errors_of_bounds_are_those_of_new_samples(side):
+    found = []
+    for seed in range(150):
+        episodes = confounded(400, 3, 1.5, seed=seed)
+        features = np.random.default_rng(seed).normal(size=(400, 3, 1))
+        target = np.where(episodes.actions == 1, 0.9, 0.1)
+        confounding = Confounding(
+            episodes.rewards, target, episodes.propensities, features, episodes.mask, discount=0.9
         )
-        again.append(other.bounds(1.5).low.value)
-    assert bounds[2].low.standard_error == pytest.approx(np.std(again), rel=0.3)
+        found.append(getattr(confounding.bounds(2.0), side))
+    spread = np.std([bound.value for bound in found])
+    assert np.mean([bound.standard_error for bound in found]) == pytest.approx(spread, rel=0.15)
 
 
 def test_values_that_foresee_rewards_narrow_the_bounds():
@@ -157,6 +157,8 @@ def test_one_table_of_everything(table):
     assert (
         bounds.loc["Lambda = 1.5", "lowest"] < bounds.loc["Lambda = 1", "lowest"] <= bounds.loc["Lambda = 1", "highest"]
     )
+    assert bounds.loc["Lambda = 1.5", "highest"] > bounds.loc["Lambda = 1", "highest"]
+    assert bounds.loc["Lambda = 1.5", "high"] > bounds.loc["Lambda = 1.5", "highest"]
     assert bounds.loc["Lambda = 1.5", "low"] < bounds.loc["Lambda = 1.5", "lowest"]
     propensities = rows.loc["propensities"]
     assert set(propensities.index) == {

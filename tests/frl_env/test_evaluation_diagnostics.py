@@ -1,5 +1,7 @@
 """Diagnostics of weights, and the refusals that follow from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,16 @@ def test_after_the_end_nothing_counts(episodes):
     grid = np.where(episodes.mask, 1.0, 1e9)
     found = diagnose(episodes, np.zeros((400, 4)), {"cumulative": Weights(grid=grid)})
     assert found.weights["cumulative"].members == pytest.approx(400)
+
+
+def test_weeks_that_hardly_anybody_reaches_are_not_the_worst(episodes):
+    few = replace(episodes, lengths=np.where(np.arange(400) < 39, 4, 3))
+    found = diagnose(few, np.zeros((400, 4)), {"x": Weights(grid=np.ones((400, 4)))}).weights["x"]
+    assert found.by_week[3] == pytest.approx(39)
+    assert found.worst_week == pytest.approx(400)
+    enough = replace(episodes, lengths=np.where(np.arange(400) < 40, 4, 3))
+    found = diagnose(enough, np.zeros((400, 4)), {"x": Weights(grid=np.ones((400, 4)))}).weights["x"]
+    assert found.worst_week == pytest.approx(40)
 
 
 def test_a_cut_off_says_what_it_takes(episodes):

@@ -3,13 +3,22 @@
 import json
 import resource
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
-from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, Thresholds, evaluate, score_target
+from frl_env.evaluation import (
+    ActionValues,
+    Estimate,
+    LoggedEpisodes,
+    Thresholds,
+    evaluate,
+    score_target,
+    supported_actions,
+)
 
 SPACE = ActionSpace.from_nvec([2, 2])
 EFFECT = np.array([0.0, 1.0, -1.0, 0.5])
@@ -84,7 +93,7 @@ def test_the_behaviour_policy_keeps_its_value_and_everybody_counts(episodes):
     for weights in report.diagnostics.weights.values():
         assert weights.members == pytest.approx(len(episodes), rel=1e-6)
         assert weights.by_week == pytest.approx(episodes.mask.sum(axis=0), rel=1e-6)
-    assert report.headline is report.results["WIS"]
+    assert report.headline is report.results["WIS clip 30"]
     assert report.diagnostics.mean_ratio == pytest.approx(1, abs=1e-6)
     assert "difference to behaviour" in report.sentence
 
@@ -121,11 +130,20 @@ def test_a_headline_is_refused_and_says_why(episodes):
     rare = always(1, 0.999)
     report = evaluate(episodes, rare, rng=np.random.default_rng(0), resamples=20)
     assert report.headline is None
-    assert report.sentence.startswith("No headline (WIS): ")
-    assert f"of {len(episodes):,} members carry the weight" in report.sentence
+    assert report.sentence.startswith("No headline (WIS clip 30): ")
+    assert "members carry the weight of the worst week (at least 30); " in report.sentence
+    assert "the cut-off takes" in report.sentence
     lenient = Thresholds(members=0, week_members=0, tail=99, max_share=1, mean_ratio=1)
-    report = evaluate(episodes, rare, rng=np.random.default_rng(0), resamples=20, thresholds=lenient)
+    report = evaluate(episodes, rare, rng=np.random.default_rng(0), resamples=20, thresholds=lenient, headline="WIS")
     assert report.headline is not None
+
+
+def test_the_headline_is_what_is_recommended(episodes):
+    settings = {"rng": np.random.default_rng(0), "resamples": 2}
+    q = {"q_values": q_of_the_week}
+    assert evaluate(episodes, behaviour, **settings, **q).headline_estimator == "WDR clip 30"
+    assert evaluate(episodes, behaviour, **settings, **q, clips=(5,)).headline_estimator == "WDR"
+    assert evaluate(episodes, behaviour, **settings).headline_estimator == "WIS clip 30"
 
 
 def test_a_headline_of_ones_own_choice(episodes):
@@ -152,7 +170,7 @@ def test_groups_with_few_effective_members_are_withheld(episodes):
     assert most is not None
     kept = episodes.subset(episodes.groups["sex"] == "most")
     own = evaluate(kept, always(1, 0.2), rng=np.random.default_rng(0), resamples=2)
-    assert most.estimate.value == pytest.approx(own.results["WIS"].estimate.value)
+    assert most.estimate.value == pytest.approx(own.results["WIS clip 30"].estimate.value)
 
 
 def test_the_report_is_json_and_a_table_and_the_same_again(episodes):
@@ -197,18 +215,20 @@ def test_mass_off_the_support_is_measured():
     episodes = simulate(members=200)
     actions = np.where(episodes.actions == 3, 0, episodes.actions)
     actions[:5, 0] = 3  # five members got it
-    changed = LoggedEpisodes(
-        rewards=episodes.rewards,
-        lengths=episodes.lengths,
-        actions=actions,
-        action_space=SPACE,
-        observations=episodes.observations,
-        propensities=episodes.propensities,
-    )
+    changed = replace(episodes, actions=actions)
     scores = score_target(changed, lambda observations: np.tile([0.1, 0.2, 0.4, 0.3], (len(observations), 1)))
     assert np.allclose(scores.unsupported[changed.mask], 0.3)
     report = evaluate(changed, always(3, 0.5), rng=np.random.default_rng(0), resamples=2)
     assert "of its mass on actions that fewer than 11 members got" in report.sentence
+
+
+def test_support_counts_members_not_weeks():
+    episodes = simulate(members=200)
+    actions = np.where(episodes.actions == 3, 0, episodes.actions)
+    actions[:10] = 3  # ten members, up to six weeks each
+    assert supported_actions(replace(episodes, actions=actions)).tolist() == [True, True, True, False]
+    actions[10, 0] = 3
+    assert supported_actions(replace(episodes, actions=actions)).all()
 
 
 @pytest.mark.parametrize(
