@@ -43,7 +43,7 @@ from frl_env.cli import progress_bar, run_or_say, write_atomically
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.collect import collect
 from frl_env.datasets.recipes import recipe
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import unknown_name
 from frl_env.evaluation import Estimate, LoggedEpisodes, interval
 from frl_env.evaluation.inputs import every_estimate, prepare
 from frl_env.parameters import VERSION
@@ -101,11 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.report:
         for name in names:
             _measure(name, options, out)
-    found = {name: ope_report.read(_folder(name, options, out), options.replicates) for name in names}
-    missing = [name for name, study in found.items() if study is None]
-    if missing:
-        raise UserError(f"nothing was measured for {', '.join(missing)} with these settings; run without --report")
-    ope_report.write(found, out)
+    ope_report.write({name: ope_report.read(_folder(name, options, out), options.replicates) for name in names}, out)
 
 
 def _measure(name: str, options: argparse.Namespace, out: Path) -> None:

@@ -129,7 +129,7 @@ class Counterfactual:
         space, responses = rows.episodes.action_space, self.model.responses
         null = null_position(space)
         echoes = self._echoes()
-        changed = list(echoes) if model.response is None else [*echoes, model.response]
+        changed = np.asarray([*echoes, *([] if model.response is None else [model.response])], dtype=np.int64)
         places = rows.rows[asked]
         load, cover = np.zeros(len(asked)), np.zeros(len(asked))
         shown = rows.observations[places[:, 0]]

@@ -152,7 +152,7 @@ def target_probabilities(candidate: Any, action_space: ActionSpace) -> Probabili
         default = ("stochastic",) if hasattr(candidate, "predict_probabilities") else ("greedy",)
         return LearnedPolicy(candidate, action_space, getattr(candidate, "modes", default)[0]).probabilities
     if callable(candidate):
-        return candidate
+        return candidate  # type: ignore[return-value] - what it returns is checked when it is asked
     raise UserError(
         f"a {type(candidate).__name__} is no policy; pass a trained algorithm, a LearnedPolicy, or a function from "
         f"observations to probabilities"
