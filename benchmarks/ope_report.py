@@ -90,11 +90,15 @@ def regret(estimates: Float[np.ndarray, "policy"], truth: Float[np.ndarray, "pol
     return float(truth.max() - truth[np.argsort(-estimates, kind="stable")[:k]].max())
 
 
-def read(folder: Path, replicates: int) -> Study | None:
-    """What is there, at most so many replicates; None without any."""
+def read(folder: Path, replicates: int) -> Study:
+    """What is there, at most so many replicates.
+
+    Raises:
+        UserError: If nothing is, or it can't be read.
+    """
     files = sorted(folder.glob("replicate-*.json"))[:replicates]
     if not files:
-        return None
+        raise UserError(f"nothing was measured in {folder} with these settings and this code; run without --report")
     try:
         return Study(
             truth=json.loads((folder / "truth.json").read_text()),

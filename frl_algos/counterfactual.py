@@ -129,7 +129,7 @@ class Counterfactual:
         space, responses = rows.episodes.action_space, self.model.responses
         null = null_position(space)
         echoes = self._echoes()
-        changed = list(echoes) if model.response is None else [*echoes, model.response]
+        changed = np.asarray([*echoes, *([] if model.response is None else [model.response])], dtype=np.int64)
         places = rows.rows[asked]
         load, cover = np.zeros(len(asked)), np.zeros(len(asked))
         shown = rows.observations[places[:, 0]]
@@ -143,8 +143,7 @@ class Counterfactual:
                 observations[:, changed] = shown[np.ix_(who, changed)]
                 chances = checked_probabilities(target(observations), len(who), space.n_joint)[:, space.valid_joints]
                 uniform = rng.random((3, len(who)), dtype=np.float32)
-                cumulative = np.cumsum(chances, axis=1)
-                drawn = (cumulative[:, :-1] <= uniform[0][:, None] * cumulative[:, -1:]).sum(axis=1)
+                drawn = _draw(chances, uniform[0], null)
                 if responses is not None:
                     assert null is not None
                     assert model.response is not None
@@ -180,6 +179,20 @@ class Counterfactual:
                 whole = bool((following == np.rint(following)).all())
                 found[observation] = (np.rint(values) if whole else values).astype(np.float32)
         return found
+
+
+def _draw(chances: np.ndarray, uniform: np.ndarray, null: int | None) -> np.ndarray:
+    """Position of one action a row; only rows in which something is done need more than one comparison."""
+    drawn = np.full(len(chances), -1 if null is None else null)
+    idle = np.zeros(len(chances)) if null is None else chances[:, null]
+    acts = np.flatnonzero(uniform >= idle)
+    doing = chances[acts]
+    if null is not None:
+        doing[:, null] = 0.0
+    cumulative = np.cumsum(doing, axis=1)
+    level = (uniform[acts] - idle[acts]) / np.maximum(1 - idle[acts], 1e-12)
+    drawn[acts] = (cumulative[:, :-1] <= level[:, None] * cumulative[:, -1:]).sum(axis=1)
+    return drawn
 
 
 def checked_probabilities(probabilities: np.ndarray, rows: int, joints: int) -> np.ndarray:

@@ -213,7 +213,7 @@ def fitted_q_evaluation(
     squares, products = np.zeros((folds, total, total)), np.zeros((folds, total))
     for member, ahead, traces, rewards in _pieces(rows, logged, policy, discount, trace):
         for number in range(folds):
-            own = fold[member] == number
+            own = np.flatnonzero(fold[member] == number)
             squares[number] += traces[own].T @ ahead[own]
             products[number] += traces[own].T @ rewards[own]
     penalty = np.diag(features.penalties)
@@ -221,12 +221,12 @@ def fitted_q_evaluation(
     weights = np.stack([np.linalg.solve(whole - squares[f] + penalty, target_sums - products[f]) for f in range(folds)])
     scores = np.zeros((len(episodes), total))
     for member, ahead, traces, rewards in _pieces(rows, logged, policy, discount, trace):
-        unforeseen = rewards - np.einsum("nc,nc->n", ahead, weights[fold[member]])
-        np.add.at(scores, member, traces * unforeseen[:, None])
-    own = weights[fold[rows.member]]
+        scores[member[0] : member[-1] + 1] = _member_sums(
+            member, traces * (rewards - _crossed(ahead, weights, fold[member]))[:, None]
+        )
     values = ActionValues(
-        logged=episodes.padded("Q", np.einsum("nc,nc->n", logged, own)),
-        policy=episodes.padded("V", np.einsum("nc,nc->n", policy, own)),
+        logged=episodes.padded("Q", _crossed(logged, weights, fold[rows.member])),
+        policy=episodes.padded("V", _crossed(policy, weights, fold[rows.member])),
     )
     first = policy[rows.rows[:, 0]].mean(axis=0, dtype=np.float64)
     # The value is a mean over members, and a score counts one of them once more.
@@ -241,6 +241,16 @@ def fitted_q_evaluation(
         probabilities=episodes.padded("the target's probabilities", probabilities, 1.0),
         estimate=Estimate(name=NAME, plain=terms),
     )
+
+
+def _crossed(columns: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Each row's columns times the weights of its fold."""
+    return np.take_along_axis(columns @ weights.T.astype(np.float32), fold[:, None], axis=1)[:, 0]
+
+
+def _member_sums(member: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sums over the rows of each member, who stand one after the other."""
+    return np.add.reduceat(values, np.flatnonzero(np.diff(member, prepend=-1)), axis=0)
 
 
 def _pieces(
