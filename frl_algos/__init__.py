@@ -26,6 +26,7 @@ def _import_d3rlpy_quietly() -> None:
 
 _import_d3rlpy_quietly()
 
+from frl_algos.audit import audit_fairness, audit_policy  # noqa: E402
 from frl_algos.config import FactoredAWRConfig  # noqa: E402
 from frl_algos.export import export_policy  # noqa: E402
 from frl_algos.factored_awr import FactoredAWR  # noqa: E402
@@ -39,6 +40,8 @@ __all__ = [
     "FactoredAWRConfig",
     "FactoredReplayBuffer",
     "Selection",
+    "audit_fairness",
+    "audit_policy",
     "export_policy",
     "load_model",
     "load_replay_buffer",

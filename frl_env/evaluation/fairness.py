@@ -111,7 +111,8 @@ def audit(
     bins = bins_of(members.high_touch)
     scores = member_scores(members, members.needs[need], threshold, bins)
     measures = group_measures(members, scores)
-    tables = [by_group(grouping, measures, members.weights, minimum) for grouping in groupings]
+    smallest = 0 if members.simulated else SMALLEST
+    tables = [by_group(grouping, measures, members.weights, minimum, smallest) for grouping in groupings]
     intervals = group_intervals(groupings, measures, rng, resamples, level)
     comparison = compare_groups(
         scores, groupings, rng=rng, least=minimum, level=level, resamples=resamples, permutations=permutations

@@ -89,9 +89,11 @@ def group_measures(members: AuditedMembers, scores: Mapping[str, np.ndarray]) ->
 
 
 def by_group(
-    grouping: Grouping, measures: Mapping[str, Measure], weights: np.ndarray | None, least: int
+    grouping: Grouping, measures: Mapping[str, Measure], weights: np.ndarray | None, least: int, smallest: float
 ) -> pd.DataFrame:
-    """Every measure in every group that is large enough; NaN where it speaks of too few members.
+    """Every measure in every group that is large enough; NaN where it speaks of fewer than `least` members.
+
+    Effective members are NaN where they are fewer than `smallest`.
 
     The one metric gets the numbers of the rows in the place of labels and predictions, so that it may look at any
     column; one metric for each measure would take a hundred times as long.
@@ -101,7 +103,10 @@ def by_group(
 
     def metric(chosen: np.ndarray, _: np.ndarray) -> np.ndarray:
         found = [measure.of(chosen, least) for measure in measures.values()]
-        return np.asarray(found if weights is None else [*found, float(effective_members(weights[chosen]))])
+        if weights is not None:
+            effective = float(effective_members(weights[chosen]))
+            found.append(effective if effective >= smallest else float("nan"))
+        return np.asarray(found)
 
     if not len(rows):
         return pd.DataFrame(columns=names, dtype=float)
