@@ -14,7 +14,9 @@ def _blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/environment.md", "docs/factored_awr.md", "docs/d3rlpy.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/environment.md", "docs/factored_awr.md", "docs/d3rlpy.md", "docs/own_data.md"]
+)
 def test_python_blocks_run(page, tmp_path):
     blocks = _blocks((ROOT / page).read_text(), "python")
     assert blocks
