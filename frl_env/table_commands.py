@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from frl_env.datasets import ensure_dataset
-from frl_env.datasets.tabular import ColumnMap, Options, Problem, TableError, export_table, import_table
+from frl_env.datasets.tabular import ColumnMap, ImportOptions, Problem, TableError, export_table, import_table
 from frl_env.errors import UserError
 from frl_env.terminal import console, progress_bar
 
@@ -49,7 +49,9 @@ def import_command(
     columns = None
     if map_file is not None or column or action_schema is not None:
         columns = ColumnMap.read(map_file, columns=_pairs(column or []), action_schema=action_schema)
-    options = Options(on_error=on_error, rewards=rewards, validation_share=validation_share, keep_identifiers=keep_ids)
+    options = ImportOptions(
+        on_error=on_error, rewards=rewards, validation_share=validation_share, keep_identifiers=keep_ids
+    )
     try:
         with progress_bar() as progress:
             imported = import_table(

@@ -12,14 +12,14 @@ from frl_env.datasets.store import (
     stored_parts,
     verify_dataset,
 )
-from frl_env.datasets.tabular import ColumnMap, Imported, Options, TableError, export_table, import_table
+from frl_env.datasets.tabular import ColumnMap, Imported, ImportOptions, TableError, export_table, import_table
 
 __all__ = [
     "RECIPES",
     "ColumnMap",
     "Episodes",
+    "ImportOptions",
     "Imported",
-    "Options",
     "Recipe",
     "TableError",
     "build_dataset",

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from frl_algos import FactoredAWRConfig, flat, load_replay_buffer, replay
-from frl_env.datasets import ColumnMap, Options, TableError, export_table, import_table
+from frl_env.datasets import ColumnMap, ImportOptions, TableError, export_table, import_table
 from frl_env.errors import UserError
 
 RENAMED = {
@@ -80,7 +80,7 @@ def test_both_ways_of_reading_agree_on_one_step_problems(empty_store, tmp_path, 
     })  # fmt: skip
     table.to_parquet(tmp_path / "t.parquet")
     columns = ColumnMap(states=("x",))
-    dataset = import_table(tmp_path / "t.parquet", "tests/one-v0", columns=columns, options=Options()).load()
+    dataset = import_table(tmp_path / "t.parquet", "tests/one-v0", columns=columns, options=ImportOptions()).load()
     assert dataset.total_episodes == 6
     mapped = load_replay_buffer(dataset)
     assert mapped.size() == 60

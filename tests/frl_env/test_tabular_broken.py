@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from frl_env.datasets.tabular import ColumnMap, Options, TableError, import_table
+from frl_env.datasets.tabular import ColumnMap, ImportOptions, TableError, import_table
 from frl_env.datasets.tabular.source import open_table
 from frl_env.errors import UserError
 
@@ -229,7 +229,7 @@ def test_dropping_repairs_it_or_says_why_not(fault, table, tmp_path, empty_store
     except (pa.ArrowException, TypeError, ValueError):
         pytest.skip("exists in text only")
     try:
-        result = import_table(tmp_path / "table.parquet", ID, options=Options(on_error="drop"))
+        result = import_table(tmp_path / "table.parquet", ID, options=ImportOptions(on_error="drop"))
     except UserError as problem:
         _check(str(problem), empty_store)
     else:
@@ -383,7 +383,7 @@ def test_a_broken_map_is_refused_in_words(fault, table, tmp_path, empty_store):
 def test_broken_requests_are_refused_in_words(dataset_id, options, said, table, tmp_path, empty_store):
     table.to_parquet(tmp_path / "table.parquet")
     with pytest.raises(UserError, match=said):
-        import_table(tmp_path / "table.parquet", dataset_id, options=Options(**options))
+        import_table(tmp_path / "table.parquet", dataset_id, options=ImportOptions(**options))
     _nothing_left(empty_store)
 
 
@@ -441,7 +441,7 @@ def test_whatever_stands_in_a_table(whole_table, tmp_path, empty_store, cells, d
         return
     said = ""
     try:
-        import_table(file, ID, options=Options(on_error=on_error), force=True).load()
+        import_table(file, ID, options=ImportOptions(on_error=on_error), force=True).load()
     except UserError as problem:
         said = str(problem)
     for _, _, value in cells:

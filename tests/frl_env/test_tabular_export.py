@@ -6,7 +6,7 @@ import pytest
 
 from frl_env import World
 from frl_env.datasets import Recipe, build_dataset, store
-from frl_env.datasets.tabular import Options, export_table, import_table
+from frl_env.datasets.tabular import ImportOptions, export_table, import_table
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
 
@@ -39,7 +39,7 @@ def test_out_and_in_again_gives_the_same_episodes(built, tmp_path, ending):
     dataset = built()
     file = tmp_path / f"out.{ending}"
     export_table(dataset, file)
-    again = import_table(file, "tests/again-v0", options=Options(keep_identifiers=True)).load()
+    again = import_table(file, "tests/again-v0", options=ImportOptions(keep_identifiers=True)).load()
     assert again.total_steps == dataset.total_steps
     for one, two in zip(dataset.iterate_episodes(), again.iterate_episodes(), strict=True):
         for name in ("observations", "actions", "rewards", "terminations", "truncations"):
@@ -89,7 +89,7 @@ def test_other_measures_travel_with_the_table(built, tmp_path):
 def test_one_step_problems_come_back(outcome_table, tmp_path, empty_store):
     outcome_table["week"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(outcome_table["week"] * 7, unit="D")
     outcome_table.to_parquet(tmp_path / "in.parquet")
-    options = Options(rewards="one-step", keep_identifiers=True)
+    options = ImportOptions(rewards="one-step", keep_identifiers=True)
     dataset = import_table(tmp_path / "in.parquet", "tests/one-v0", options=options).load()
     export_table(dataset, tmp_path / "out.parquet")
     exported = pd.read_parquet(tmp_path / "out.parquet")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from frl_env.datasets import (
-    Options,
+    ImportOptions,
     Recipe,
     build_dataset,
     dataset_place,
@@ -252,7 +252,7 @@ def test_of_two_tables_at_once_one_wins(tables, empty_store, capfd):
 
 def test_members_of_an_interrupted_split_are_split_alike(tables, empty_store):
     """Killed between the two datasets of a split, the same import makes the other one as it would have been."""
-    options = Options(validation_share=0.4)
+    options = ImportOptions(validation_share=0.4)
 
     def work() -> None:
         import_table(tables[1], ID, options=options)

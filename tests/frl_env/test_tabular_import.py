@@ -12,7 +12,7 @@ import pytest
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.datasets import tabular
-from frl_env.datasets.tabular import ColumnMap, Options, import_table, partition
+from frl_env.datasets.tabular import ColumnMap, ImportOptions, import_table, partition
 from frl_env.datasets.tabular.outcomes import COLUMN, COUNTS, ONE_STEP
 from frl_env.errors import UserError
 from frl_env.parameters import GENDERS, MEASURES, RACES
@@ -28,7 +28,7 @@ def _own_store(empty_store):
 def _import(table: pd.DataFrame, tmp_path, dataset_id=ID, columns=None, **options) -> minari.MinariDataset:
     file = tmp_path / "table.parquet"
     table.to_parquet(file)
-    return import_table(file, dataset_id, columns=columns, options=Options(**options), force=True).load()
+    return import_table(file, dataset_id, columns=columns, options=ImportOptions(**options), force=True).load()
 
 
 def _facts(dataset) -> dict:
@@ -56,7 +56,7 @@ def test_every_number_arrives_where_it_was(simulated, table, tmp_path):
         assert episode.truncations[-1] == (not simulated.terminated[i])
         assert not (episode.terminations[:-1] | episode.truncations[:-1]).any()
         for key in ("propensity", "factor_propensities"):
-            np.testing.assert_array_equal(episode.infos[key][1:], simulated.information[key][i, 1 : length + 1])
+            np.testing.assert_array_equal(episode.infos[key], simulated.information[key][i, : length + 1])
         for key in ("age_band", "gender", "race_ethnicity"):
             np.testing.assert_array_equal(episode.infos[key][:-1], simulated.information[key][i, :length])
         np.testing.assert_array_equal(episode.infos["week"][:, 0], np.arange(length + 1))
@@ -264,6 +264,9 @@ def test_weeks_may_be_dates(plain_table, tmp_path):
     assert _content(dataset) != numbers
     text = plain_table.assign(week=plain_table["week"].astype(str))
     assert _content(_import(text, tmp_path)) == _content(dataset)
+    text.loc[0, "week"] = "first week"  # the kind is told by most of them
+    with pytest.raises(UserError, match="week: not a week in 1 row"):
+        _import(text, tmp_path)
     stamps = plain_table.assign(week=pd.to_datetime(plain_table["week"]))
     assert _content(_import(stamps, tmp_path)) == _content(dataset)
 
@@ -329,16 +332,25 @@ def test_other_vocabularies_and_measures(tmp_path):
 
 
 def test_members_are_split_never_their_rows(table, tmp_path):
-    both = import_table(_file(table, tmp_path), ID, options=Options(validation_share=0.3, keep_identifiers=True))
+    both = import_table(_file(table, tmp_path), ID, options=ImportOptions(validation_share=0.3, keep_identifiers=True))
     assert both.dataset_ids == (ID, "tests/own-validation-v0")
     parts = [minari.load_dataset(dataset_id) for dataset_id in both.dataset_ids]
     members = [set(pd.read_parquet(part.storage.data_path / "member_ids.parquet")["member_id"]) for part in parts]
     assert not members[0] & members[1]
-    assert members[0] | members[1] == {str(member) for member in table["member_id"]}
+    assert members[0] | members[1] == set(table["member_id"])
     assert 3 <= len(members[1]) <= 16
     assert sum(part.total_steps for part in parts) == len(table)
-    again = import_table(_file(table.iloc[::-1], tmp_path), ID, options=Options(validation_share=0.3), force=True)
+    again = import_table(_file(table.iloc[::-1], tmp_path), ID, options=ImportOptions(validation_share=0.3), force=True)
     assert [facts["members"] for facts in again.facts] == [len(own) for own in members]
+
+
+def test_one_dataset_of_a_split_comes_back_alone(table, tmp_path, empty_store):
+    both = import_table(_file(table, tmp_path), ID, options=ImportOptions(validation_share=0.3))
+    for missing in both.dataset_ids:
+        minari.delete_dataset(missing)
+        assert import_table(_file_again(tmp_path), ID, options=ImportOptions(validation_share=0.3)) == both
+        assert sorted(minari.list_local_datasets()) == sorted(both.dataset_ids)
+        assert not list((empty_store / "tests").glob(".*building*"))
 
 
 def test_identifiers_are_kept_only_when_asked(table, tmp_path):
@@ -355,6 +367,10 @@ def test_unknown_groups_have_a_name(table, tmp_path):
     table.loc[table["member_id"] == 1000, "gender"] = None
     vocabulary = _import(table, tmp_path).storage.metadata["frl_vocabularies"]["gender"]
     assert vocabulary == [*GENDERS, "UNKNOWN"]
+
+
+def _file_again(tmp_path):
+    return tmp_path / "table.parquet"
 
 
 def _file(table, tmp_path):

@@ -2,7 +2,8 @@
 
 from frl_env.datasets.tabular.columns import ColumnMap
 from frl_env.datasets.tabular.exporting import export_table
-from frl_env.datasets.tabular.importing import Imported, Options, import_table
+from frl_env.datasets.tabular.importing import Imported, import_table
+from frl_env.datasets.tabular.options import ImportOptions
 from frl_env.datasets.tabular.problems import Problem, TableError
 
-__all__ = ["ColumnMap", "Imported", "Options", "Problem", "TableError", "export_table", "import_table"]
+__all__ = ["ColumnMap", "ImportOptions", "Imported", "Problem", "TableError", "export_table", "import_table"]

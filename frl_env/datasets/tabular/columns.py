@@ -166,6 +166,11 @@ class ColumnMap:
         return tuple(f"{PROPENSITY}_{factor.name}" for factor in self.actions)
 
     @property
+    def chances(self) -> tuple[str, ...]:
+        """Columns of chances, of the joint action and of each factor."""
+        return (PROPENSITY, *self.factor_propensities)
+
+    @property
     def next_states(self) -> tuple[str, ...]:
         """Columns of the state a week later."""
         return tuple(f"next_{name}" for name in self.states)
@@ -178,7 +183,7 @@ class ColumnMap:
     @property
     def names(self) -> tuple[str, ...]:
         """All columns that mean something."""
-        optional = (REWARD, *OUTCOMES, TERMINATED, PROPENSITY, *self.factor_propensities, *self.demographics)
+        optional = (REWARD, *OUTCOMES, TERMINATED, *self.chances, *self.demographics)
         return (*self.required, *optional, *self.next_states)
 
     def in_table(self, name: str) -> str:

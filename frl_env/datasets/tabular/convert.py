@@ -105,14 +105,16 @@ def to_identifiers(array: pa.Array) -> tuple[pa.Array, Bool[np.ndarray, "row"], 
 
 
 def week_kind(array: pa.Array) -> str | None:
-    """Whether weeks are numbers or dates, by the type or else the first value; None where there is no value yet."""
+    """Whether weeks are numbers or dates, by the type or else what most values look like; None where there are none."""
     values = plain(array)
     if is_date(values.type):
         return "date"
     if not is_text(values.type):
         return "number"
-    first = texts(values).drop_null()[:1].to_pylist()
-    return ("date" if pd.Series(first).str.match(DATE).all() else "number") if first else None
+    some = texts(values).drop_null()
+    if not len(some):
+        return None
+    return "date" if pc.mean(pc.match_substring_regex(some, DATE)).as_py() > 0.5 else "number"
 
 
 def to_days(

@@ -89,7 +89,8 @@ class Recorded:
         truncated = last & ~self.terminals
         observations = self._closed(self.observations, self.next_observations[ends - 1])
         infos = {f"infos/{key}": self._closed(*rows) for key, rows in self.of_observation.items()}
-        infos |= {f"infos/{key}": self._opened(rows) for key, rows in self.of_action.items()}
+        # No action led to the first observation, which has probability 1 and did nothing.
+        infos |= {f"infos/{key}": self._opened(rows, "propensit" in key) for key, rows in self.of_action.items()}
         for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
             with_end = slice(start + number, end + number + 1)
             yield {
@@ -108,12 +109,12 @@ class Recorded:
         whole[~end], whole[end] = rows, ends
         return whole
 
-    def _opened(self, rows: np.ndarray) -> np.ndarray:
-        """Rows of the steps with each episode's start, which no action led to, before its first."""
+    def _opened(self, rows: np.ndarray, before: float) -> np.ndarray:
+        """Rows of the steps with one for each episode's start before its first."""
         whole = np.empty((len(rows) + len(self.lengths), *rows.shape[1:]), dtype=rows.dtype)
         start = np.zeros(len(whole), dtype=bool)
         start[np.cumsum(self.lengths + 1) - self.lengths - 1] = True
-        whole[~start], whole[start] = rows, 0
+        whole[~start], whole[start] = rows, before
         return whole
 
 

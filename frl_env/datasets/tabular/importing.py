@@ -18,7 +18,6 @@ from typing import Any
 import minari
 import numpy as np
 import pyarrow as pa
-from minari.dataset.minari_dataset import gen_dataset_id, parse_dataset_id
 from minari.dataset.minari_storage import MinariStorage
 
 from frl_env.datasets.placing import (
@@ -30,50 +29,22 @@ from frl_env.datasets.placing import (
     package_version,
     put_in_place,
 )
-from frl_env.datasets.recipes import RECIPES
 from frl_env.datasets.tabular.columns import MEMBER, ColumnMap
 from frl_env.datasets.tabular.episodes import make_episodes
 from frl_env.datasets.tabular.layout import Layout, lay_out
-from frl_env.datasets.tabular.outcomes import REWARDS, Evidence, choose_rewards, describe
+from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
+from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe
 from frl_env.datasets.tabular.partition import shares
-from frl_env.datasets.tabular.problems import ON_ERROR, Problem, TableError
+from frl_env.datasets.tabular.problems import Problem, TableError
 from frl_env.datasets.tabular.report import judge
 from frl_env.datasets.tabular.source import Table, open_table
 from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages, ordered_weeks, read_stage
 from frl_env.datasets.tabular.writing import Draft
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
 
 VOCABULARIES = {"age_band": AGE_BANDS, "gender": GENDERS, "race_ethnicity": RACES}
 """Groups of the simulator, in its order; a column with other groups has them in alphabetical order."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a table is imported.
-
-    Args:
-        on_error: "fail" at any problem; "drop" the rows; "clip" numbers to what is allowed and drop the rest.
-        rewards: "weekly", "one-step", or "auto"; see `outcomes`.
-        validation_share: Share of the members that make up a second dataset; 0 for none.
-        keep_identifiers: Whether the dataset says which number stands for which member of the table.
-
-    Raises:
-        UserError: If one of them is impossible.
-    """
-
-    on_error: str = "fail"
-    rewards: str = "auto"
-    validation_share: float = 0.0
-    keep_identifiers: bool = False
-
-    def __post_init__(self) -> None:
-        """Checks them."""
-        for name, known in (("on_error", ON_ERROR), ("rewards", REWARDS)):
-            if getattr(self, name) not in known:
-                raise unknown_name(name.replace("_", "-"), getattr(self, name), known)
-        if not 0 <= self.validation_share < 1:
-            raise UserError(f"the validation share must lie in 0..1, below 1, not {self.validation_share}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +69,7 @@ def import_table(
     dataset_id: str,
     *,
     columns: ColumnMap | None = None,
-    options: Options | None = None,
+    options: ImportOptions | None = None,
     description: str = "",
     check_only: bool = False,
     force: bool = False,
@@ -123,8 +94,8 @@ def import_table(
         TableError: If the table has problems; all of them, and nothing was written.
         UserError: If a name, an option or the table is no good, the dataset exists, or the store can't be written.
     """
-    options = options or Options()
-    ids = _ids(dataset_id, options)
+    options = options or ImportOptions()
+    ids = dataset_ids(dataset_id, options)
     table = open_table(Path(path))
     columns = columns or ColumnMap.of_table(table.schema)
     layout, problems = lay_out(columns, table.schema)
@@ -145,7 +116,7 @@ def import_table(
         with lock(*ids):
             if not check_only and not force and (there := task.already_there(ids)):
                 return there
-            return task.run(ids, write=not check_only)
+            return task.run(ids, write=not check_only, force=force)
     except OSError as problem:
         raise UserError(f"can't write dataset {dataset_id!r}: {problem.strerror or 'the disk may be full'}") from None
 
@@ -156,7 +127,7 @@ class _Import:
 
     table: Table
     layout: Layout
-    options: Options
+    options: ImportOptions
     description: str
     made_of: dict[str, Any]
     progress: Progress
@@ -181,7 +152,7 @@ class _Import:
                 )
         return Imported(dataset_ids=ids, facts=tuple(facts)) if len(there) == len(ids) else None
 
-    def run(self, ids: tuple[str, ...], *, write: bool) -> Imported:
+    def run(self, ids: tuple[str, ...], *, write: bool, force: bool) -> Imported:
         """Reads, checks and writes."""
         rows = self._building(ids[0]) / "rows"
         try:
@@ -192,8 +163,9 @@ class _Import:
                 return Imported(dataset_ids=(), facts=(facts,))
             # The one that was asked for comes last: as long as it is missing, the same import goes on.
             for dataset_id in reversed(ids):
-                if self._facts_of(dataset_id).get("made_of") != self.digest or dataset_id == ids[0]:
+                if force or self._facts_of(dataset_id).get("made_of") != self.digest:
                     self._write(dataset_id, dataset_id != ids[0], rows, read, checked, facts)
+            shutil.rmtree(self._building(ids[0]), ignore_errors=True)  # there already, with only the other one missing
             return Imported(dataset_ids=ids, facts=tuple(self._facts_of(dataset_id) for dataset_id in ids))
         except BaseException as problem:
             large = (rows / "read.json").exists() and (rows / "rows-001.arrow").exists()
@@ -295,23 +267,6 @@ class _Import:
             return MinariStorage.read_raw_metadata(dataset_place(dataset_id) / "data").get("frl_import", {})
         except (OSError, ValueError):
             return {}
-
-
-def _ids(dataset_id: str, options: Options) -> tuple[str, ...]:
-    """Ids to write.
-
-    Raises:
-        UserError: If the id is none, or that of a recipe.
-    """
-    try:
-        namespace, name, version = parse_dataset_id(dataset_id)
-    except (ValueError, TypeError):
-        raise UserError(f"{dataset_id!r} is no dataset id; write it like myorg/care-v0") from None
-    ids = (dataset_id, gen_dataset_id(namespace, f"{name}-validation", version))[: 2 if options.validation_share else 1]
-    for one in ids:
-        if one in RECIPES:
-            raise UserError(f"dataset {one!r} is made by a recipe; choose another id for your own members")
-    return ids
 
 
 def _vocabulary(name: str, groups: list[str]) -> list[str]:

@@ -6,15 +6,7 @@ from difflib import get_close_matches
 
 import pyarrow as pa
 
-from frl_env.datasets.tabular.columns import (
-    MEMBER,
-    OUTCOMES,
-    PROPENSITY,
-    REWARD,
-    TERMINATED,
-    WEEK,
-    ColumnMap,
-)
+from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATED, WEEK, ColumnMap
 from frl_env.datasets.tabular.convert import is_date, is_number, is_text
 from frl_env.datasets.tabular.problems import Problem
 
@@ -50,8 +42,7 @@ class Layout:
     @property
     def numbers(self) -> tuple[str, ...]:
         """Columns of numbers, apart from weeks."""
-        chances = (PROPENSITY, *self.map.factor_propensities)
-        return self.of(*self.map.states, REWARD, *OUTCOMES, *chances, *self.map.next_states)
+        return self.of(*self.map.states, REWARD, *OUTCOMES, *self.map.chances, *self.map.next_states)
 
     @property
     def demographics(self) -> tuple[str, ...]:
@@ -62,7 +53,7 @@ class Layout:
     def kept(self) -> pa.Schema:
         """How rows are kept while importing: identifiers as text, weeks as days, everything else as a number."""
         kinds = {MEMBER: pa.string(), "day": pa.int64(), "bad": pa.bool_()}
-        kinds |= {name: pa.float64() if name.startswith(PROPENSITY) else pa.float32() for name in self.numbers}
+        kinds |= {name: pa.float64() if name in self.map.chances else pa.float32() for name in self.numbers}
         kinds |= dict.fromkeys((*self.map.action_columns, *self.demographics), pa.int16())
         kinds |= dict.fromkeys(self.of(TERMINATED), pa.bool_())
         return pa.schema(list(kinds.items()))
@@ -83,7 +74,7 @@ class Layout:
         if name in self.map.action_columns:
             factor = self.map.action_columns[name]
             return f"{factor.levels[min(1, len(factor) - 1)]}, or 0..{len(factor) - 1}"
-        if name.startswith(PROPENSITY):
+        if name in self.map.chances:
             return "above 0, at most 1"
         if name in self.map.demographics:
             return "names of groups"

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from frl_env.actions import Factor
-from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, PROPENSITY, TERMINATED, WEEK
+from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, TERMINATED, WEEK
 from frl_env.datasets.tabular.convert import plain, texts, to_days, to_flags, to_identifiers, to_numbers, week_kind
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.leakage import Leakage
@@ -37,7 +37,7 @@ class Reader:
         """Starts with nothing read."""
         self.layout = layout
         self.clip = clip
-        self.rows = self.bad_rows = self.clipped_rows = 0
+        self.rows = self.clipped_rows = 0
         self.week_kind: str | None = None
         self.groups: dict[str, dict[str, int]] = {name: {} for name in layout.demographics}
         self.findings = Findings()
@@ -65,7 +65,6 @@ class Reader:
             arrays[TERMINATED] = flags
         self._possible(arrays)
         self.leakage.look(numbers, ~self._bad)
-        self.bad_rows += int(self._bad.sum())
         self.clipped_rows += int((self._clipped & ~self._bad).sum())
         arrays |= numbers | {"bad": self._bad}
         kept = layout.kept
@@ -76,7 +75,6 @@ class Reader:
         """What was learnt of the table, JSON-able."""
         return {
             "rows": self.rows,
-            "bad_rows": self.bad_rows,
             "clipped_rows": self.clipped_rows,
             "week_kind": self.week_kind or "number",
             "groups": {name: list(codes) for name, codes in self.groups.items()},
@@ -107,11 +105,11 @@ class Reader:
         if layout.map.is_whole(name):
             with np.errstate(invalid="ignore"):
                 self._mark(name, {"not a whole number": ~np.isnan(values) & (values != np.floor(values))})
-        low, high = (0.0, 1.0) if name.startswith(PROPENSITY) else layout.map.limit(name)
+        chance = name in layout.map.chances
+        low, high = (0.0, 1.0) if chance else layout.map.limit(name)
         outside = (values < low) | (values > high)
-        if name.startswith(PROPENSITY):
-            outside |= values == 0
-            self._mark(name, {"out of range": outside})
+        if chance:
+            self._mark(name, {"out of range": outside | (values == 0)})
         elif self.clip:
             self.findings.add(name, "out of range", outside.sum())
             self._clipped |= outside

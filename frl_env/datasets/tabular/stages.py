@@ -61,7 +61,6 @@ def read_stage(table: Table, layout: Layout, folder: Path, *, clip: bool, progre
         raise UserError(f"{table.path} changed while it was being read; run the same command again")
     lines = len(table.unreadable)
     reader.rows += lines
-    reader.bad_rows += lines
     reader.findings.add("lines", "unreadable line", lines)
     facts = {**reader.facts(), "files": rows}
     write_whole(memory, json.dumps(facts))
@@ -85,7 +84,7 @@ def check_stage(facts: dict[str, Any], layout: Layout, folder: Path, *, progress
         return json.loads(memory.read_text())
     findings, evidence, runs = Findings(), Evidence(), 0
     for number, rows in enumerate(facts["files"]):
-        if rows > MOST_ROWS:
+        if rows > max(MOST_ROWS, 4 * sum(facts["files"]) // len(facts["files"])):
             findings.add(MEMBER, "too large a member", rows)
         elif rows:
             weeks = ordered_weeks(folder, number, layout, findings)
