@@ -1,6 +1,6 @@
 """How long a large table takes to import, and how much memory, beside pandas reading the same file.
 
-    python benchmarks/import_rows.py --rows 10000000 --folder /tmp/rows
+    python benchmarks/import_rows.py --rows 10000000 --folder rows
 
 Members are simulated, and repeated under other identifiers until there are enough rows; by default the rows come week
 by week over all members, so that no two rows of a member stand together. Every figure is of a process of its own.
