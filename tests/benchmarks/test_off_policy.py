@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import run
-from frl_env.datasets import ColumnMap, Options, build_dataset, export_table, import_table
+from frl_env.datasets import ColumnMap, ImportOptions, build_dataset, export_table, import_table
 from frl_env.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,7 +28,7 @@ def own(tiny_recipe, tmp_path_factory):
         folder / "own.parquet",
         "myorg/care-v0",
         columns=ColumnMap(columns=RENAMED),
-        options=Options(validation_share=0.5),
+        options=ImportOptions(validation_share=0.5),
     )
     return "myorg/care-v0"
 
