@@ -1,30 +1,41 @@
-"""The algorithms that `--algo` knows, and one run of one of them: train, save, score."""
+"""The names that `--algo` knows: ours, stock d3rlpy's, those of installed packages, and `package.module:Name`.
 
-import logging
-import resource
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+All get the same data, the same scaling of observations, the same number of updates of the same size, and settings
+chosen by the same rule from equally many candidates (`benchmarks/tune.py`).
+"""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import structlog
-import torch
-from d3rlpy.logging import NoopAdapterFactory
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from benchmarks.evaluation import Evaluation
-from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
-from frl_algos.policy import MODES, LearnedPolicy
+from frl_algos import FactoredAWRConfig
+from frl_algos.adapter import adapt
+from frl_algos.stock import create_stock
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
-from frl_env.rollout import Returns
+from frl_env.errors import UserError, unknown_name
 
-UPDATES_AN_EPOCH = 500
-"""Updates between two looks at the progress bar's loss and at Ctrl-C."""
+BATCH_SIZE = 512
+"""Rows of an update, the same for every algorithm of this file."""
+
+ENTRY_POINTS = "frl.algorithms"
+"""Group of entry points by which an installed package offers algorithms."""
+
+REFERENCES = ("no_program", "random", "behaviour", "heuristic", "best_observation_only", "oracle")
+"""Policies of the simulator that every scorecard holds; naming one trains nothing."""
+
+MOST_JOINTS = 100_000
+"""Every algorithm here enumerates the joint actions."""
+
+TUNED = Path(__file__).with_name("tuned.json")
+"""Settings chosen by `benchmarks/tune.py`."""
+
+Settings = Mapping[str, Any]
+Maker = Callable[[Sequence[str], ActionSpace, Settings], Any]
 
 
 def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> FactoredAWRConfig:
@@ -37,6 +48,7 @@ def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> Factor
     contact = "num_encounters_last_week"
     levels = [level for factor in space for level in factor.levels]
     return FactoredAWRConfig(
+        batch_size=BATCH_SIZE,
         response=names.index(contact) if contact in names else None,
         indications={
             level: names.index(f"screened_{str(level).lower()}")
@@ -46,127 +58,132 @@ def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> Factor
     )
 
 
-ALGORITHMS: dict[str, Callable[[Sequence[str], ActionSpace], Any]] = {"factored_awr": factored_awr}
-"""Name on the command line to configuration, given the dataset's observation names and actions."""
+def seed_awr() -> FactoredAWRConfig:
+    """The published system as its document describes it: AWR on raw returns, embeddings of 32 that are learned.
 
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One trained algorithm, scored in one mode."""
-
-    algo: str
-    mode: str
-    seed: int
-    steps: int
-    wall_s: float
-    updates_per_s: float
-    samples_per_s: float
-    peak_rss_mb: float
-    metrics: dict[str, float]
-    model: str
-    returns: Returns
-
-    def facts(self) -> dict[str, Any]:
-        """Everything but the per-member returns."""
-        return {key: value for key, value in vars(self).items() if key != "returns"}
-
-
-def train_and_score(
-    name: str,
-    seed: int,
-    steps: int,
-    buffer: FactoredReplayBuffer,
-    dataset: Any,
-    evaluation: Evaluation,
-) -> tuple[Any, list[Run]]:
-    """Trains one algorithm with one seed and scores it in every mode.
-
-    Args:
-        name: A key of `ALGORITHMS`.
-        seed: Seed of initialisation and sampling.
-        steps: Updates.
-        buffer: Training data.
-        dataset: The Minari dataset it came from.
-        evaluation: Where policies are scored.
-
-    Returns:
-        The trained algorithm, and one run a mode.
+    Its published code leaves them as drawn; that is the variant "published settings" of `benchmarks/ablations.py`.
     """
-    torch.manual_seed(seed)
-    buffer.reseed(seed)
-    names = dataset.storage.metadata.get("frl_observation_names", [])
-    algorithm = ALGORITHMS[name](names, buffer.action_space).create()
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"{name} seed {seed}: training", total=steps)
-        # d3rlpy trains whole epochs only: equal ones lose less than one update an epoch.
-        epochs = -(-steps // UPDATES_AN_EPOCH)
-        an_epoch = steps // epochs
-        done = epochs * an_epoch
-        started = time.perf_counter()
-        with quiet_d3rlpy():
-            curve = algorithm.fit(
-                buffer,
-                n_steps=steps,
-                n_steps_per_epoch=an_epoch,
-                logger_adapter=NoopAdapterFactory(),
-                show_progress=False,
-                callback=lambda algo, epoch, step: bar.update(task, completed=step),
-            )
-        wall = time.perf_counter() - started
-        runs = []
-        for mode in MODES:
-            scoring = bar.add_task(f"{name} seed {seed}: scoring {mode}", total=evaluation.horizon)
-            returns = evaluation.score_decisions(
-                LearnedPolicy(algorithm, buffer.action_space, mode),
-                lambda week, total, scoring=scoring: bar.update(scoring, completed=week),
-            )
-            runs.append(
-                Run(
-                    algo=name,
-                    mode=mode,
-                    seed=seed,
-                    steps=done,
-                    wall_s=wall,
-                    updates_per_s=done / wall,
-                    samples_per_s=done * algorithm.batch_size / wall,
-                    peak_rss_mb=peak_rss_mb(),
-                    metrics={key: float(value) for key, value in curve[-1][1].items()},
-                    model=f"{name}-seed{seed}.d3",
-                    returns=returns,
-                )
-            )
-    return algorithm, runs
+    return FactoredAWRConfig.seed_preset(encoder="learned", batch_size=BATCH_SIZE)
 
 
-@contextmanager
-def quiet_d3rlpy() -> Iterator[None]:
-    """Keeps d3rlpy's log lines off the screen, which the progress bar has."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
+def _stock(name: str) -> Maker:
+    def make(observation_names: Sequence[str], space: ActionSpace, settings: Settings) -> Any:
+        return create_stock(name, action_space=space, batch_size=BATCH_SIZE, **settings)
+
+    return make
 
 
-def save_whole(algorithm: Any, file: Path) -> None:
-    """Saves a d3rlpy model under its name only when it is complete.
+ALGORITHMS: dict[str, Maker] = {
+    "factored_awr": lambda names, space, settings: dataclasses.replace(factored_awr(names, space), **settings).create(),
+    "bc": _stock("discrete_bc"),
+    "cql": _stock("discrete_cql"),
+    "iql": _stock("iql"),
+    "bcq": _stock("discrete_bcq"),
+    "awac": _stock("awac"),
+    "dqn": _stock("dqn"),
+    "seed_awr": lambda names, space, settings: dataclasses.replace(seed_awr(), **settings).create(),
+}
+"""Name to a maker of the algorithm, given the dataset's observation names, its actions, and settings."""
+
+LABELS = {
+    "factored_awr": "FactoredAWR",
+    "bc": "DiscreteBC (stock)",
+    "cql": "DiscreteCQL (stock)",
+    "iql": "IQL (stock, relaxed actions)",
+    "bcq": "DiscreteBCQ (stock)",
+    "awac": "AWAC (stock, relaxed actions)",
+    "dqn": "DQN (stock)",
+    "seed_awr": "AWR as published",
+}
+"""What to call them in a table; anybody else's algorithm goes by its name."""
+
+
+def parse_names(text: str) -> list[str]:
+    """Names of algorithms, from a comma list or "all"; each once.
 
     Raises:
-        UserError: If it can't be written; what was there before stays.
+        UserError: If one is unknown; says which are near.
     """
-    aside = file.with_name(f".{file.name}.writing")
+    names: list[str] = []
+    for name in text.split(","):
+        names += [*ALGORITHMS, *REFERENCES] if name.strip() == "all" else [name.strip()]
+    for name in names:
+        if ":" not in name and name not in known_names():
+            raise unknown_name("algorithm", name, known_names())
+    return list(dict.fromkeys(names))
+
+
+def known_names() -> list[str]:
+    """Every name but those of the form `package.module:Name`."""
+    return [*ALGORITHMS, *REFERENCES, *(name for name in _installed() if name not in ALGORITHMS)]
+
+
+def create(name: str, observation_names: Sequence[str], space: ActionSpace, settings: Settings | None = None) -> Any:
+    """An algorithm, untrained.
+
+    Args:
+        name: Of `known_names`, references excepted, or `package.module:Name`.
+        observation_names: Of the dataset.
+        space: Its actions.
+        settings: Instead of the tuned ones; for algorithms of this file only.
+
+    Raises:
+        UserError: If there is no such algorithm, or it can't be made.
+    """
+    if name in ALGORITHMS:
+        return ALGORITHMS[name](observation_names, space, tuned(name) if settings is None else settings)
+    return adapt(_offered(name), space)
+
+
+def label(name: str) -> str:
+    """What to call an algorithm in a table."""
+    return LABELS.get(name, name)
+
+
+def tuned(name: str) -> dict[str, Any]:
+    """The settings that tuning chose; empty where it was not tuned."""
+    return dict(_tuned().get(name, {}).get("chosen", {}))
+
+
+def check_fits(name: str, space: ActionSpace) -> None:
+    """Says before any training that an algorithm can't be trained on such actions.
+
+    Raises:
+        UserError: If so; says why.
+    """
+    if space.n_joint > MOST_JOINTS:
+        raise UserError(
+            f"{name} enumerates joint actions, and these are {space.n_joint:,} (at most {MOST_JOINTS:,}); "
+            "merge levels or leave out a factor"
+        )
+
+
+def source_of(name: str) -> str | None:
+    """File of an algorithm that is not ours, so that a change of it makes other results; None for ours."""
+    if name in ALGORITHMS:
+        return None
+    offered = _offered(name)
+    module = importlib.import_module(getattr(offered, "__module__", type(offered).__module__))
+    return getattr(module, "__file__", None)
+
+
+def _offered(name: str) -> Any:
+    """What a package offers under a name."""
+    if ":" not in name:
+        return _installed()[name].load()
+    module, _, attribute = name.partition(":")
     try:
-        algorithm.save(str(aside))
-        aside.replace(file)
-    except OSError as problem:
-        raise UserError(f"can't write {file} ({problem.strerror or problem}); free space or use --out") from problem
-    finally:
-        aside.unlink(missing_ok=True)
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as problem:
+        raise UserError(f"no module {problem.name!r} for --algo {name}; run from its folder or install it") from problem
+    except AttributeError as problem:
+        raise UserError(f"module {module!r} has no {attribute!r}") from problem
 
 
-def peak_rss_mb() -> float:
-    """Largest memory of this process so far, in MB (10**6 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+def _installed() -> dict[str, Any]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+@lru_cache(maxsize=1)
+def _tuned() -> dict[str, Any]:
+    return json.loads(TUNED.read_text())["algorithms"] if TUNED.exists() else {}

@@ -29,13 +29,13 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.algorithms import quiet_d3rlpy
 from benchmarks.command_line import Parser, check_at_least
 from benchmarks.run import check_writable
 from benchmarks.sepsis import SepsisTables, one_hot
 from benchmarks.sepsis_dataset import ensure_sepsis_dataset
+from benchmarks.training import quiet_d3rlpy
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
-from frl_env.cli import progress_bar, run_or_say, write_atomically
+from frl_env.terminal import progress_bar, run_or_say, write_atomically
 
 BATCH_SIZE = 512
 GAMMA = 1.0

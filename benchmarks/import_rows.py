@@ -23,13 +23,13 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.algorithms import peak_rss_mb
 from benchmarks.command_line import Parser, check_at_least
+from benchmarks.training import peak_rss_mb
 from frl_env import MEDICAID_ACTIONS
-from frl_env.cli import run_or_say
 from frl_env.datasets import collect, import_table
 from frl_env.errors import UserError
 from frl_env.parameters import AGE_BANDS, GENDERS, MEASURES, RACES, preset
+from frl_env.terminal import run_or_say
 
 SIMULATED = 5_000
 """Members simulated at a time."""

@@ -2,7 +2,8 @@
 
     python benchmarks/run.py --algo factored_awr
 
-It builds the dataset when it is missing. `--help` lists the options.
+It builds the dataset when it is missing, does not repeat runs that are finished, and goes on where it was stopped.
+`--help` lists the options.
 """
 
 import argparse
@@ -21,13 +22,16 @@ if __name__ == "__main__":
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import scorecard
-from benchmarks.algorithms import ALGORITHMS, Run, save_whole, train_and_score
+from benchmarks.algorithms import ALGORITHMS, REFERENCES, parse_names
 from benchmarks.command_line import Parser, check_at_least
-from benchmarks.evaluation import Evaluation
-from frl_algos import load_replay_buffer
-from frl_env.cli import progress_bar, run_or_say, write_atomically
+from benchmarks.evaluation import has_simulator
+from benchmarks.off_policy import validation_dataset
+from benchmarks.results import Results, write_bytes
+from benchmarks.runs import plan
+from benchmarks.sweep import default_processes, run_all
 from frl_env.datasets import check_dataset, ensure_dataset
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError
+from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"
 QUICK_DATASET = "frl/medicaid-synthetic-small-v0"
@@ -36,37 +40,57 @@ QUICK_DATASET = "frl/medicaid-synthetic-small-v0"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line and runs the benchmark."""
     options = _parser().parse_args(arguments)
-    names = list(dict.fromkeys(options.algo.split(",")))
-    for name in names:
-        if name not in ALGORITHMS:
-            raise unknown_name("algorithm", name, ALGORITHMS)
-    check_at_least(options, seeds=1, steps=1, eval_members=2)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # for --algo module:Name of a file in this folder, as `python -m` finds it
+    names = [name for name in parse_names(options.algo) if name not in REFERENCES]
+    check_at_least(options, seeds=1, steps=1, eval_members=2, jobs=1)
     dataset_id = options.dataset or (QUICK_DATASET if options.quick else DATASET)
-    steps = options.steps or (300 if options.quick else 3_000)
-    eval_members = options.eval_members or (1_000 if options.quick else 30_000)
-    out = Path(options.out)
     check_dataset(dataset_id)
-    check_writable(out)
-
-    with progress_bar() as progress:
-        dataset = ensure_dataset(dataset_id, progress=progress)
-        buffer = load_replay_buffer(dataset)
-        evaluation = Evaluation.of_dataset(dataset, members=eval_members)
-        references = evaluation.references(progress)
-    runs: list[Run] = []
-    models = {}
-    for name in names:
-        for seed in range(options.seeds):
-            algorithm, scored = train_and_score(name, seed, steps, buffer, dataset, evaluation)
-            models[scored[0].model] = algorithm
-            runs += scored
-    card = scorecard.assemble(dataset, references, runs, eval_members)
+    check_writable(Path(options.out))
+    results = Results(Path(options.out))
+    with results.lock():
+        with progress_bar() as progress:
+            data = ensure_dataset(dataset_id, progress=progress)
+            valued = options.ope or options.validation or not has_simulator(data)
+            validation = validation_dataset(dataset_id, options.validation) if valued else ""
+            if validation:
+                ensure_dataset(validation, progress=progress)
+            jobs = plan(
+                names,
+                dataset_id,
+                seeds=options.seeds,
+                steps=options.steps or (300 if options.quick else 3_000),
+                eval_members=options.eval_members or (1_000 if options.quick else 30_000),
+                validation=validation,
+                tell=progress,
+            )
+        failures = run_all(jobs, results, processes=options.jobs or default_processes(), scheduler=options.scheduler)
+        missing = {failure.job for failure in failures}
+        outcomes = [results.get(job) for job in jobs if job not in missing]
+        said = [f"{failure.job.name}: {failure.reason}" for failure in failures]
+        references_failed = [failure for failure in failures if failure.job.algo in REFERENCES]
+        if references_failed:
+            raise UserError(f"without references there is no scorecard; {said[0]}")
+        card = scorecard.assemble(data, outcomes, command=_command(arguments), failures=said)
+        results.write_table(card["runs"])
+        write_bytes(results.folder / "scorecard.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
     scorecard.show(card)
-    # Models and scorecard belong together: nothing is written before all of it is there.
-    for file, algorithm in models.items():
-        save_whole(algorithm, out / file)
-    write_atomically(out / "scorecard.json", json.dumps(card, indent=2, allow_nan=False) + "\n")
-    print(f"\nscorecard: {out / 'scorecard.json'}")
+    print(f"\nscorecard: {results.folder / 'scorecard.json'}")
+    if said:
+        raise UserError(f"{len(said)} of {len(jobs)} runs failed ({said[0]}); the same command tries them again")
+
+
+def _command(arguments: Sequence[str] | None) -> str:
+    """The command line that gives these results, wherever they are written and however many run at once."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    kept, skip = [], False
+    for argument in given:
+        name, _, value = argument.partition("=")
+        if skip or name in ("--out", "--jobs", "--scheduler"):
+            skip = not skip and not value
+            continue
+        kept.append(argument)
+    return " ".join(["python benchmarks/run.py", *kept])
 
 
 def check_writable(folder: Path) -> None:
@@ -85,12 +109,27 @@ def check_writable(folder: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(description="Train on a dataset, score on the simulator.")
-    parser.add_argument("--algo", default="factored_awr", help=f"one or several, by comma: {', '.join(ALGORITHMS)}")
+    parser.add_argument(
+        "--algo",
+        default="factored_awr",
+        help=f"a name, several by comma, or all: {', '.join(ALGORITHMS)}; the name of an installed package's "
+        "algorithm; or package.module:Name",
+    )
     parser.add_argument("--dataset", help=f"Minari id (default {DATASET})")
-    parser.add_argument("--seeds", type=int, default=1, help="training seeds 0..N-1 (default 1)")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds 0..N-1, of training and of the data (default 1)")
     parser.add_argument("--steps", type=int, help="updates a run (default 3000)")
     parser.add_argument("--eval-members", type=int, help="members of every rollout (default 30000)")
-    parser.add_argument("--out", default="results", help="folder for scorecard and models (default results)")
+    parser.add_argument(
+        "--ope",
+        action="store_true",
+        help="value policies by other members' logged weeks, too (always done where there is no simulator)",
+    )
+    parser.add_argument("--validation", help="Minari id of those members (default: ...-validation-v..., if it exists)")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: one a processor)")
+    parser.add_argument("--scheduler", help="address of a Dask scheduler (tcp://...) to send the runs to instead")
+    parser.add_argument(
+        "--out", default="results", help="folder of results; finished runs in it are not repeated (default results)"
+    )
     parser.add_argument("--quick", action="store_true", help="a smoke test in under a minute: small dataset, few steps")
     return parser
 

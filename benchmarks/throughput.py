@@ -2,6 +2,7 @@
 
     python benchmarks/throughput.py env       the environment, beside gymnasium's vector CartPole
     python benchmarks/throughput.py learn     training and choosing actions, beside stock d3rlpy algorithms
+    python benchmarks/throughput.py data      making, reading and sampling datasets, beside Minari's and d3rlpy's ways
 
 Every figure is the median of several repetitions with its range, taken in turn with the others, so that a busy
 machine slows all of them down alike. Only ratios within one run mean anything.
@@ -18,21 +19,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser
+from benchmarks.command_line import Parser, check_at_least
 from benchmarks.timing import Subject, ratio, spread, time_in_turn
 from frl_env import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
-from frl_env.cli import run_or_say
 from frl_env.dynamics import enter, step
-from frl_env.errors import UserError
 from frl_env.information import describe
 from frl_env.parameters import preset
 from frl_env.population import Members, draw_members
 from frl_env.state import State, draw_noise, observe
+from frl_env.terminal import run_or_say
 
 SIZES = (1, 64, 1_024, 20_000)
 REPETITIONS = 5
-UPDATES = 400
+UPDATES = 3_000
 DATASET = "frl/medicaid-synthetic-v0"
 
 
@@ -148,17 +148,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line and times what is asked for."""
     parser = Parser(description="Speed, side by side in one run.")
     parser.add_argument(
-        "what", choices=["env", "learn"], help="env: the environment; learn: training, choosing actions"
+        "what",
+        choices=["env", "learn", "data"],
+        help="env: the environment; learn: training, choosing actions; data: making, reading, sampling datasets",
     )
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help=f"of each timing (default {REPETITIONS})")
     parser.add_argument("--updates", type=int, default=UPDATES, help=f"learn: updates of a fit (default {UPDATES})")
     parser.add_argument("--dataset", default=DATASET, help=f"learn: Minari id (default {DATASET})")
     parser.add_argument("--threads", type=int, help="learn: of torch; 1 where others use the machine (default torch's)")
     options = parser.parse_args(arguments)
-    for name, least in (("repetitions", 1), ("updates", 2), ("threads", 1)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UserError(f"--{name} must be at least {least}, not {value}")
+    check_at_least(options, repetitions=1, updates=2, threads=1)
     console = Console(width=None if sys.stdout.isatty() else 120)
     if options.what == "env":
         environment(console, repetitions=options.repetitions)
@@ -166,10 +165,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Here, as timing the environment needs no deep learning library.
     import torch
 
+    from benchmarks.throughput_data import data
     from benchmarks.throughput_learn import learn
 
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.what == "data":
+        data(console, repetitions=options.repetitions)
+        return
     learn(console, dataset_id=options.dataset, updates=options.updates, repetitions=options.repetitions)
 
 

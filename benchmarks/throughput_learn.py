@@ -15,14 +15,15 @@ from d3rlpy.logging import NoopAdapterFactory
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.algorithms import ALGORITHMS, UPDATES_AN_EPOCH, quiet_d3rlpy
+from benchmarks.algorithms import factored_awr
 from benchmarks.timing import Subject, ratio, spread, time_in_turn
+from benchmarks.training import UPDATES_AN_EPOCH, quiet_d3rlpy
 from benchmarks.update_parts import parts_table
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.policy import MODES, LearnedPolicy
 from frl_algos.stock import StockAlgorithm, create_stock
-from frl_env.cli import progress_bar
 from frl_env.datasets import ensure_dataset
+from frl_env.terminal import progress_bar
 
 BATCH_SIZE = 256
 HIDDEN_SIZE = 256
@@ -78,12 +79,12 @@ def learn(
         buffer = load_replay_buffer(dataset)
     names = dataset.storage.metadata.get("frl_observation_names", [])
     contenders: dict[str, Callable[[], Any]] = {
-        OURS: lambda: _of_size(ALGORITHMS["factored_awr"](names, buffer.action_space), batch_size, hidden_size).create()
+        OURS: lambda: _of_size(factored_awr(names, buffer.action_space), batch_size, hidden_size).create()
     }
     for name in RIVALS:
         stock = _create_stock(name, buffer, batch_size, hidden_size)
         contenders[stock().label] = stock
-    contenders[DEFAULT] = lambda: ALGORITHMS["factored_awr"](names, buffer.action_space).create()
+    contenders[DEFAULT] = lambda: factored_awr(names, buffer.action_space).create()
     console.print(
         f"{dataset_id}: {buffer.transition_count:,} rows\n"
         f"torch {torch.__version__}, threads: {torch.get_num_threads()}\n"

@@ -26,20 +26,26 @@ def _import_d3rlpy_quietly() -> None:
 
 _import_d3rlpy_quietly()
 
+from frl_algos.audit import audit_fairness, audit_policy  # noqa: E402
 from frl_algos.config import FactoredAWRConfig  # noqa: E402
 from frl_algos.export import export_policy  # noqa: E402
 from frl_algos.factored_awr import FactoredAWR  # noqa: E402
 from frl_algos.model_files import load_model, save_model  # noqa: E402
 from frl_algos.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
 from frl_algos.seed_functions import train_awr_factored  # noqa: E402
+from frl_algos.selection import Selection, select_policy  # noqa: E402
 
 __all__ = [
     "FactoredAWR",
     "FactoredAWRConfig",
     "FactoredReplayBuffer",
+    "Selection",
+    "audit_fairness",
+    "audit_policy",
     "export_policy",
     "load_model",
     "load_replay_buffer",
     "save_model",
+    "select_policy",
     "train_awr_factored",
 ]

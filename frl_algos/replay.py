@@ -13,6 +13,7 @@ dataset brings these arrays along, and they are read by memory map (`frl_algos.f
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -243,16 +244,14 @@ def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None,
     Raises:
         UserError: If the spaces don't fit, an action lies outside them, a number is not finite, or a file is damaged.
     """
-    space = dataset.spec.action_space
     observation_space = dataset.spec.observation_space
-    if not isinstance(space, gymnasium.spaces.MultiDiscrete) or space.nvec.ndim != 1:
-        raise UserError(f"dataset {dataset.spec.dataset_id!r} has actions {space}; a flat MultiDiscrete is needed")
     if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
         raise UserError(
             f"dataset {dataset.spec.dataset_id!r} has observations {observation_space}; a flat Box is needed"
         )
+    space = _multi_discrete(dataset)
     if action_space is None:
-        action_space = _action_space(dataset, space)
+        action_space = action_space_of(dataset)
     if action_space.nvec != tuple(int(n) for n in space.nvec):
         raise UserError(f"action space {action_space} does not fit the dataset's {space}")
     mapped = map_arrays(dataset)
@@ -280,11 +279,22 @@ def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None,
     )
 
 
-def _action_space(dataset: Any, space: gymnasium.spaces.MultiDiscrete) -> ActionSpace:
-    import json
+def action_space_of(dataset: Any) -> ActionSpace:
+    """Names and validity of a Minari dataset's actions.
 
+    Raises:
+        UserError: If they are no flat `MultiDiscrete`.
+    """
+    space = _multi_discrete(dataset)
     schema = dataset.storage.metadata.get("frl_action_schema")
     return ActionSpace.from_json(json.dumps(schema)) if schema else ActionSpace.from_nvec(space.nvec.tolist())
+
+
+def _multi_discrete(dataset: Any) -> gymnasium.spaces.MultiDiscrete:
+    space = dataset.spec.action_space
+    if not isinstance(space, gymnasium.spaces.MultiDiscrete) or space.nvec.ndim != 1:
+        raise UserError(f"dataset {dataset.spec.dataset_id!r} has actions {space}; a flat MultiDiscrete is needed")
+    return space
 
 
 def _core_arrays(dataset: Any) -> list[dict[str, np.ndarray]]:

@@ -24,6 +24,7 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from frl_algos.policy import draw_from
 from frl_algos.relaxation import RelaxedReplayBuffer, relax
 from frl_algos.replay import FactoredReplayBuffer
 from frl_env.actions import ActionSpace
@@ -74,7 +75,7 @@ class StockAlgorithm:
     @property
     def modes(self) -> tuple[str, ...]:
         """The modes of `frl_algos.policy.LearnedPolicy` it can serve."""
-        return ("stochastic", "greedy") if self.name == "discrete_bc" else ("greedy",)
+        return ("stochastic", "greedy") if self.relaxed or self.name == "discrete_bc" else ("greedy",)
 
     @property
     def action_space(self) -> ActionSpace:
@@ -90,12 +91,7 @@ class StockAlgorithm:
     def fit(self, buffer: FactoredReplayBuffer, **options: Any) -> list[tuple[int, dict[str, float]]]:
         """d3rlpy's `fit` with its own options; the observation scaler is set from the buffer if there is none."""
         self._action_space = buffer.action_space
-        config = self.algorithm.config
-        if config.observation_scaler is None:
-            config.observation_scaler = StandardObservationScaler(
-                mean=buffer.observations.mean(axis=0, dtype=np.float64),
-                std=buffer.observations.std(axis=0, dtype=np.float64),
-            )
+        set_scaler(self.algorithm.config, buffer)
         return self.algorithm.fit(self.view(buffer), **options)
 
     def view(self, buffer: FactoredReplayBuffer) -> ReplayBuffer:
@@ -107,6 +103,26 @@ class StockAlgorithm:
         with torch.no_grad():
             best = self._scores(self._scaled(x)).argmax(dim=1).cpu().numpy()
         return self.action_space.valid_joints[best]
+
+    def draw(
+        self, observations: Float32[np.ndarray, "n k"], uniform: Float32[np.ndarray, "n 2"]
+    ) -> Int64[np.ndarray, "n"]:
+        """Joint actions drawn from the algorithm's own policy: softmax of DiscreteBC, Gaussian of IQL and AWAC.
+
+        The uniform numbers decide: the first of each state by the inverse of the cumulative probabilities, or all
+        together as the seed of the normal numbers that d3rlpy draws.
+
+        Raises:
+            UserError: If the algorithm has no policy to draw from.
+        """
+        if self.relaxed:
+            seed = int(np.ascontiguousarray(uniform).view(np.uint32).sum(dtype=np.uint64) % 2**63)
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                torch.manual_seed(seed)
+                proposed = self.algorithm.impl.inner_sample_action(self._scaled(observations))
+            best = (proposed @ self._valid_corners).argmax(dim=1).cpu().numpy()
+            return self.action_space.valid_joints[best]
+        return draw_from(self.predict_probabilities(observations), uniform[:, 0])
 
     def predict_probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
         """Probabilities of all joint actions: the softmax over the valid ones, 0 elsewhere.
@@ -121,6 +137,20 @@ class StockAlgorithm:
         full = np.zeros((len(valid), self.action_space.n_joint), dtype=np.float32)
         full[:, self.action_space.valid_joints] = valid
         return full
+
+    def predict_value(self, x: Float32[np.ndarray, "n k"], action: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n"]:
+        """Value of joint actions by the algorithm's own critic; cloning has none, as in d3rlpy."""
+        return self.algorithm.predict_value(x, relax(self.action_space)[action] if self.relaxed else action)
+
+    @property
+    def gamma(self) -> float:
+        """Discount a step."""
+        return self.algorithm.gamma
+
+    @property
+    def reward_scaler(self) -> Any:
+        """d3rlpy's, None without."""
+        return self.algorithm.reward_scaler
 
     def save(self, file: str) -> None:
         """Saves d3rlpy's model; `StockAlgorithm(d3rlpy.load_learnable(file), action_space)` reads it."""
@@ -154,6 +184,15 @@ class StockAlgorithm:
         logits = impl.modules.imitator(x).logits[:, self._valid]
         least = logits.amax(dim=1, keepdim=True) + math.log(self.algorithm.config.action_flexibility)
         return values.masked_fill(logits < least, float("-inf"))
+
+
+def set_scaler(config: Any, buffer: FactoredReplayBuffer) -> None:
+    """Sets the observation scaler of a d3rlpy configuration from a buffer, if it has none."""
+    if config.observation_scaler is None:
+        config.observation_scaler = StandardObservationScaler(
+            mean=buffer.observations.mean(axis=0, dtype=np.float64),
+            std=buffer.observations.std(axis=0, dtype=np.float64),
+        )
 
 
 def create_stock(

@@ -2,7 +2,7 @@
 
 from frl_env.datasets.collect import Episodes, collect, generate_synthetic_data
 from frl_env.datasets.placing import dataset_place
-from frl_env.datasets.recipes import RECIPES, Recipe, recipe
+from frl_env.datasets.recipes import RECIPES, Recipe, recipe, replicate
 from frl_env.datasets.store import (
     build_dataset,
     check_dataset,
@@ -33,6 +33,7 @@ __all__ = [
     "generate_synthetic_data",
     "import_table",
     "recipe",
+    "replicate",
     "stored_parts",
     "verify_dataset",
 ]

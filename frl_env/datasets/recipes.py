@@ -4,7 +4,7 @@ A dataset is data made by its recipe, never a file in the repository: the same r
 small, validation and large datasets hold other members than -v0; evaluation always draws members of its own.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_dataset import parse_dataset_id
@@ -152,3 +152,16 @@ def recipe(dataset_id: str) -> Recipe:
     if dataset_id not in RECIPES:
         raise unknown_name("dataset", dataset_id, RECIPES)
     return RECIPES[dataset_id]
+
+
+def replicate(dataset_id: str, number: int) -> Recipe:
+    """The recipe of a dataset of the same world and size with other members, chances and decisions.
+
+    Args:
+        dataset_id: Of `RECIPES`.
+        number: Which; any number gives a dataset of its own.
+    """
+    base = recipe(dataset_id)
+    check_whole("replicate", number, low=0, high=10**6)
+    name, version = base.dataset_id.rsplit("-v", 1)
+    return replace(base, dataset_id=f"{name}-replicate-{number}-v{version}", seed=base.seed + 100 + number)

@@ -66,7 +66,7 @@ def test_learners_along_the_dial_are_other_worlds():
     worlds = [ablations._dial(ablations.DATASET, insight) for insight in ablations.INSIGHTS]
     assert [recipe.world.insight for recipe in worlds] == [0.0, 0.5, 1.0]
     assert len({recipe.dataset_id for recipe in worlds}) == 3
-    one, two = (ablations._replicate(ablations.DATASET, number) for number in (0, 1))
+    one, two = (ablations.replicate(ablations.DATASET, number) for number in (0, 1))
     assert one.world == two.world
     assert one.seed != two.seed
     with pytest.raises(UserError, match="unknown dataset"):
@@ -95,7 +95,19 @@ def test_replicates_are_summed_up(tiny_dataset, tmp_path, capsys, monkeypatch, t
     def other(dataset_id, number):
         return dataclasses.replace(tiny_recipe, dataset_id=f"tests/replicate-{number}-v0", seed=10 + number)
 
-    monkeypatch.setattr(ablations, "_replicate", other)
+    monkeypatch.setattr(ablations, "replicate", other)
     arguments = ["--study", "replicates", "--replicates", "2", "--seeds", "1", "--steps", "2", "--eval-members", "30"]
-    ablations.main([*arguments, "--out", str(tmp_path / "runs")])
-    assert "FactoredAWR on 2 replicates" in capsys.readouterr().out
+    arguments += ["--first", "2", "--out", str(tmp_path / "runs")]
+    shares = {"tests/replicate-0-v0": (30.0, 10.0), "tests/replicate-1-v0": (20.0, 25.0)}
+
+    def study(made, variants, options, out):
+        real = real_study(made, variants, options, out)
+        assert list(real) == [variant.label for variant in variants]
+        return {label: (share, 0.0, 1.0) for label, share in zip(real, shares[made.dataset_id], strict=True)}
+
+    real_study = ablations._study
+    monkeypatch.setattr(ablations, "_study", study)
+    ablations.main(arguments)
+    ours, other = [line.split("│")[-3:-1] for line in capsys.readouterr().out.splitlines() if "[0, 1]" in line]
+    assert [cell.strip() for cell in ours] == ["25", ""]
+    assert [cell.strip() for cell in other] == ["18", "+8 (1 of 2)"]

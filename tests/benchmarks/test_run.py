@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import run
@@ -16,7 +17,7 @@ from frl_env.cli import app, run_or_say
 from frl_env.datasets import RECIPES
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = ["--dataset", "tests/tiny-v0", "--steps", "30", "--eval-members", "80"]
+TINY = ["--dataset", "tests/tiny-v0", "--steps", "30", "--eval-members", "80", "--jobs", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,36 @@ def test_scorecard_has_what_was_promised(card):
         assert row["steps"] == 30
         assert row["value"] < 0
     assert sorted(f.name for f in out.iterdir()) == [
-        "factored_awr-seed0.d3", "factored_awr-seed1.d3", "scorecard.json"
+        "factored_awr-seed0.d3", "factored_awr-seed1.d3", "runs", "runs.parquet", "scorecard.json"
     ]  # fmt: skip
+    assert {f.suffix for f in (out / "runs").iterdir()} == {".json", ".npz"}
+
+
+def test_the_tidy_table_says_what_the_scorecard_says(card):
+    data, out = card
+    table = pd.read_parquet(out / "runs.parquet")
+    assert table["value"].tolist() == [row["value"] for row in data["runs"]]
+    assert table[["algo", "mode", "seed"]].drop_duplicates().shape == (4, 3)
+
+
+def test_the_summary_is_that_of_the_runs(card):
+    data, _ = card
+    assert len(data["summary"]) == 2
+    for entry in data["summary"]:
+        runs = [row for row in data["runs"] if row["mode"] == entry["mode"]]
+        gains = [row["difference_to_behaviour"] for row in runs]
+        assert entry["seeds"] == len(gains) == 2
+        assert entry["difference_to_behaviour"] == pytest.approx(np.mean(gains), abs=1e-6)
+        assert entry["interval"][0] <= entry["difference_to_behaviour"] <= entry["interval"][1]
+        assert entry["scores"] == pytest.approx([row["normalized_score"] for row in runs], abs=1e-3)
+        assert entry["profile"] == sorted(entry["profile"], reverse=True)
+    first, second = data["summary"]
+    assert first["lead_of_first"] == 0
+    assert first["lead_interval"] == [0, 0]
+    assert first["probability_that_first_is_better"] == 0.5
+    assert second["lead_of_first"] == pytest.approx(
+        first["difference_to_behaviour"] - second["difference_to_behaviour"]
+    )
 
 
 def test_numbers_agree_with_each_other(card):
@@ -75,7 +104,8 @@ def test_common_random_numbers_pay(tiny_dataset):
     alone = np.hypot(references["behaviour"].summary()["se"], references["no_program"].summary()["se"])
     assert error < 0.5 * alone
     assert difference > -2 * error
-    assert normalized_score(0.0, {"no_program": references["oracle"], "oracle": references["oracle"]}) is None
+    oracle = references["oracle"].value
+    assert normalized_score(0.0, {"no_program": oracle, "oracle": oracle}) is None
 
 
 def _says(capsys, arguments, command=run.main):
@@ -119,7 +149,8 @@ def test_a_store_that_cannot_be_used_is_said(capsys, tmp_path, monkeypatch):
 def test_a_model_that_cannot_be_saved_is_said(capsys, tmp_path, tiny_dataset):
     (tmp_path / "factored_awr-seed0.d3").mkdir()
     assert "can't write" in _says(capsys, [*TINY, "--out", str(tmp_path)])
-    assert [f.name for f in tmp_path.iterdir()] == ["factored_awr-seed0.d3"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["factored_awr-seed0.d3", "runs"]
+    assert "factored_awr" not in "".join(f.read_text() for f in (tmp_path / "runs").glob("*.json"))
 
 
 def test_frl_command(capsys, empty_store, monkeypatch, tiny_recipe):
@@ -157,4 +188,5 @@ def test_ctrl_c_in_training_ends_in_one_line_and_leaves_no_half_file(tmp_path, t
     assert process.returncode == 2, err
     assert "error: stopped" in err
     assert "Traceback" not in err
-    assert not list(tmp_path.iterdir())
+    assert [f.name for f in tmp_path.iterdir()] == ["runs"]
+    assert "factored_awr" not in "".join(f.read_text() for f in (tmp_path / "runs").glob("*.json"))

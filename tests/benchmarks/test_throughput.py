@@ -1,8 +1,11 @@
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
+from benchmarks import throughput_data
 from benchmarks.throughput import environment
 from benchmarks.timing import Subject, time_in_turn
 
@@ -22,3 +25,15 @@ def test_the_table_has_every_size_and_the_floor():
     for word in ("single environment", "CartPole", "floor", "propensities", "bytes a member"):
         assert word in text
     assert np.char.count(text, "(") > 4
+
+
+def test_data_is_timed_beside_the_stock_way(monkeypatch):
+    monkeypatch.setattr(throughput_data, "BATCHES", 2)
+    out = Console(file=io.StringIO(), width=150)
+    store = os.environ["MINARI_DATASETS_PATH"]
+    throughput_data.data(out, members=12, repetitions=1)
+    text = out.file.getvalue()
+    for word in ("making", "reading", "sampling 256", "data: "):
+        assert word in text
+    assert os.environ["MINARI_DATASETS_PATH"] == store
+    assert not list(Path(store).glob("throughput*"))

@@ -6,8 +6,8 @@ import torch
 from rich.console import Console
 
 from benchmarks import throughput
-from benchmarks.algorithms import quiet_d3rlpy
 from benchmarks.throughput_learn import learn, train_in_turn
+from benchmarks.training import quiet_d3rlpy
 from benchmarks.update_parts import BATCHES, Product, record_products, update_parts
 from frl_algos.stock import create_stock
 from frl_env.errors import UserError

@@ -1,0 +1,216 @@
+"""What each member's record would have been under another policy: the direct estimate of the nested model.
+
+Everything that was recorded of a member stays, its luck too; only what the actions did is exchanged:
+
+    term_i = return_i + sum_t m_it (phi_it(target) - phi_it(logged)) . w
+
+phi(target) are the terms expected under the target policy at the logged observations and, where there is a response,
+times the chance of an answer at the load of attempts that the *target* would have put on the member. Observations that
+only echo the last action (calls last week) are replaced by what the
+target would have shown. Member terms carry the error of w as well (its influence function), so that their spread is the
+standard error of the value.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from frl_algos.histories import Histories, as_episodes
+from frl_algos.nested import KAPPA, NestedModel
+from frl_algos.policy import Probabilities
+from frl_algos.replay import FactoredReplayBuffer
+from frl_algos.terms import Terms, null_position
+from frl_env.errors import UserError, check_whole
+from frl_env.evaluation import Estimate, LoggedEpisodes
+
+ECHO = 0.8
+"""An observation echoes the last action when the action explains so much of its variance."""
+
+CHUNK = 4_096
+"""Members whose probabilities are held at once."""
+
+NAME = "SNM"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Counterfactual:
+    """Values target policies on one set of logged members.
+
+    Args:
+        model: Fitted on them.
+        discount: In [0, 1].
+    """
+
+    model: NestedModel
+    discount: float = 1.0
+
+    @classmethod
+    def fit(
+        cls,
+        data: LoggedEpisodes | FactoredReplayBuffer,
+        *,
+        rng: np.random.Generator,
+        response: int | None = None,
+        indications: Mapping[str, int] | None = None,
+        discount: float = 1.0,
+        kappa: float = KAPPA,
+        folds: int = 5,
+    ) -> "Counterfactual":
+        """Fits the model to logged members, once for all target policies.
+
+        Args:
+            data: Members on which no target policy was trained.
+            rng: Source of the folds.
+            response: Index of the observation whose next value is positive when an action got a response; None
+                without one. Actions are then compared given what is observed, which confounding can bias.
+            indications: Level name to the index of an observation that indicates it; see `FactoredAWRConfig`.
+            discount: In [0, 1].
+            kappa: What is left of an effect after a step.
+            folds: Folds of members.
+
+        Raises:
+            UserError: If there are too few members or responses, or an index does not exist.
+        """
+        rows = Histories.of(as_episodes(data))
+        space = rows.episodes.action_space
+        if response is not None and null_position(space) is None:
+            raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
+        terms = Terms.of_space(space, rows.observations.shape[1], indications=indications)
+        model = NestedModel.fit(rows, terms, response=response, kappa=kappa, folds=folds, rng=rng)
+        return cls(model=model, discount=discount)
+
+    @property
+    def returns(self) -> Float[np.ndarray, "episode"]:
+        """What the members got under the behaviour policy."""
+        return self.model.rows.episodes.returns(self.discount)
+
+    def estimate(self, target: Probabilities, rng: np.random.Generator, *, members: int | None = None) -> Estimate:
+        """Value of a target policy, as one term a member.
+
+        Args:
+            target: The policy.
+            rng: Source of the target's draws, which decide its load on each member.
+            members: How many, drawn at random, the target is asked about; the others get what these get on average.
+                It saves time, and adds little to an error that stems from the effects. None for all.
+
+        Raises:
+            UserError: If the probabilities have the wrong shape or don't sum to 1, or `members` is out of range.
+        """
+        model, n = self.model, len(self.model.fold)
+        asked = np.arange(n)
+        if members is not None:
+            check_whole("members", members, low=1, high=n)
+            asked = np.sort(rng.permutation(n)[:members])
+        found = self._change(target, asked, rng)
+        total = found.mean(axis=0)
+        change = np.tile(total, (n, 1))
+        change[asked] = found
+        # The value is a mean over members, and a score counts one of them once more.
+        influence = n * (model.scores @ total)
+        own = np.einsum("nc,nc->n", change, model.weights[model.fold])
+        terms = own + influence - influence.mean()
+        sampled = float(terms.var(ddof=1)) / n
+        if sampled > 0:
+            # What the prior and the sample leave open is the same for all members: it widens the spread of their terms.
+            common = float(total @ model.prior @ total) + float(own[asked].var()) * (1 / len(asked) - 1 / n)
+            terms = terms.mean() + (terms - terms.mean()) * np.sqrt(1 + common / sampled)
+        return Estimate(name=NAME, plain=self.returns + terms)
+
+    def _change(
+        self, target: Probabilities, asked: Int64[np.ndarray, "member"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "member column"]:
+        """Sum over the steps of m (phi(target) - phi(logged)), by member asked.
+
+        Step by step, because the target's load on a member depends on what it did before.
+        """
+        model, rows = self.model, self.model.rows
+        space, responses = rows.episodes.action_space, self.model.responses
+        null = null_position(space)
+        echoes = self._echoes()
+        changed = np.asarray([*echoes, *([] if model.response is None else [model.response])], dtype=np.int64)
+        places = rows.rows[asked]
+        load, cover = np.zeros(len(asked)), np.zeros(len(asked))
+        shown = rows.observations[places[:, 0]]
+        total = np.zeros((len(asked), model.expected.shape[1]))
+        for t in range(rows.episodes.steps):
+            followed = np.flatnonzero(places[:, t] >= 0)
+            for start in range(0, len(followed), CHUNK):
+                who = followed[start : start + CHUNK]
+                at = places[who, t]
+                observations = rows.observations[at]
+                observations[:, changed] = shown[np.ix_(who, changed)]
+                chances = checked_probabilities(target(observations), len(who), space.n_joint)[:, space.valid_joints]
+                uniform = rng.random((3, len(who)), dtype=np.float32)
+                drawn = _draw(chances, uniform[0], null)
+                if responses is not None:
+                    assert null is not None
+                    assert model.response is not None
+                    answers = responses.chances(load[who], rows.history[at], null)
+                    chances = chances * answers
+                    room = 1 - cover[who]
+                    cover[who] = model.kappa * (cover[who] + room * (chances @ model.strength))
+                    chances *= room[:, None]
+                    answered = uniform[1] < answers[np.arange(len(who)), drawn]
+                    shown[who, model.response] = answered * 1.0 + (uniform[2] < responses.chance_unprompted[at])
+                    load[who] = responses.fading * (load[who] + (drawn != null))
+                for observation, values in echoes.items():
+                    shown[who, observation] = values[drawn]
+                terms = model.terms.expected(model.signs[at], model.signs[at], chances)
+                total[who] += (terms - model.expected[at]) * (self.discount**t * model.amount[at])[:, None]
+        return total
+
+    def _echoes(self) -> dict[int, np.ndarray]:
+        """Observations that the last action all but decides, with their value after each valid action."""
+        rows, levels = self.model.rows, self.model.terms.levels
+        known = ~rows.last
+        indicators = np.concatenate([np.ones((len(levels), 1)), levels], axis=1)
+        columns = indicators[rows.actions[known]]
+        squares = columns.T @ columns + 1e-6 * np.eye(columns.shape[1])
+        found = {}
+        for observation in range(rows.observations.shape[1]):
+            following = rows.next_values(observation)[known].astype(np.float64)
+            if observation == self.model.response or following.var() == 0:
+                continue
+            weights = np.linalg.solve(squares, columns.T @ following)
+            if 1 - (following - columns @ weights).var() / following.var() > ECHO:
+                values = indicators @ weights
+                whole = bool((following == np.rint(following)).all())
+                found[observation] = (np.rint(values) if whole else values).astype(np.float32)
+        return found
+
+
+def _draw(chances: np.ndarray, uniform: np.ndarray, null: int | None) -> np.ndarray:
+    """Position of one action a row; only rows in which something is done need more than one comparison."""
+    drawn = np.full(len(chances), -1 if null is None else null)
+    idle = np.zeros(len(chances)) if null is None else chances[:, null]
+    acts = np.flatnonzero(uniform >= idle)
+    doing = chances[acts]
+    if null is not None:
+        doing[:, null] = 0.0
+    cumulative = np.cumsum(doing, axis=1)
+    level = (uniform[acts] - idle[acts]) / np.maximum(1 - idle[acts], 1e-12)
+    drawn[acts] = (cumulative[:, :-1] <= level[:, None] * cumulative[:, -1:]).sum(axis=1)
+    return drawn
+
+
+def checked_probabilities(probabilities: np.ndarray, rows: int, joints: int) -> np.ndarray:
+    """The probabilities of all joint actions, as they are.
+
+    Raises:
+        UserError: If the shape is wrong, or they don't sum to 1.
+    """
+    probabilities = np.asarray(probabilities)
+    if probabilities.shape != (rows, joints):
+        raise UserError(
+            f"the target's probabilities have shape {probabilities.shape}; ({rows}, {joints}) "
+            f"(decisions, joint actions) is needed"
+        )
+    wrong = ~(np.abs(probabilities.sum(axis=1) - 1) < 1e-3) | (probabilities.min(axis=1) < 0)
+    if wrong.any():
+        raise UserError(
+            f"the target's probabilities are negative, not finite or don't sum to 1 in {int(wrong.sum())} of {rows} "
+            f"decisions; normalise them over all joint actions"
+        )
+    return probabilities

@@ -1,0 +1,320 @@
+"""What actions do to the rewards that follow: a structural nested mean model with fading effects.
+
+One contact changes a year's events by about a hundredth, against a chance variation of several events; a value function
+fitted to returns sees little else than that chance, and who is contacted depends on how ill he is. So effects are asked
+for directly, and only by what chance decided of the treatment:
+
+    y_t = sum_k kappa^k r_{t+k} = what the history predicts + M_t d_t phi(a_t) . w + nuisance + noise
+
+- phi(a): terms of the action (`frl_algos.terms`): overall, levels, indications met.
+- d_t: what can't be foreseen of the treatment, so that nothing known of the member explains it. With a *response*:
+  whether the attempt was answered, less the chance of it (`frl_algos.responses`); why the team attempted is the same
+  among the answered and the others. Without: phi(a_t) less its expectation given the history (the R-learner).
+- An effect is a share of the reward expected of the week in which it is felt, and fades: kappa^k of it is left after k
+  weeks. M_t = sum_k kappa^2k E[r_{t+k}] is what an effect of 1 changes in y_t, and m_t = sum_k kappa^k E[r_{t+k}] what
+  it changes in the return, to the horizon. Weighting the rewards as the effect fades is the filter matched to it.
+- w: Bayesian linear regression, rows weighted by the inverse of their variance, with the prior scales of
+  `frl_algos.terms`; for each fold of members from the members of the other folds.
+
+Source: Robins (1994), structural nested mean models; Nie and Wager (2021) for the residuals.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from frl_algos.histories import Histories
+from frl_algos.responses import Responses
+from frl_algos.shrinkage import FLAT
+from frl_algos.targets import ridge, ridge_weights
+from frl_algos.terms import Terms
+from frl_env.evaluation import split_members
+
+KAPPA = 0.9
+"""What is left of an effect after a step, when nothing else is known: half is gone after 6.6 weeks."""
+
+CHUNK = 20_000
+"""Rows whose columns are held at once."""
+
+FLOOR = 0.2
+"""An expected amount or variance is not let below this share of its mean."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NestedModel:
+    """Fitted effects.
+
+    Attributes:
+        rows: The logged decisions.
+        terms: Columns of the actions.
+        response: Index of the observation that shows a response; None without one.
+        responses: Chances of a response; None without one.
+        signs: Observations from 0 to 1, for the indications; by row.
+        kappa: What is left of an effect after a step.
+        strength: Effect of each valid action as a share of the largest; 0 without a response.
+        amount: m_t with the sign of the rewards; by row.
+        expected: Terms of the logged action, as far as an effect of them could be foreseen; by row.
+        fold: Fold of each member.
+        weights: w by fold, each from the other folds.
+        scores: Influence of each member on w: what w changes by when the member counts once more.
+        prior: Covariance of w that stems from the prior, where the data says little.
+    """
+
+    rows: Histories
+    terms: Terms
+    response: int | None
+    responses: Responses | None
+    signs: Float[np.ndarray, "row k"]
+    kappa: float
+    strength: Float[np.ndarray, "valid"]
+    amount: Float[np.ndarray, "row"]
+    expected: Float[np.ndarray, "row column"]
+    fold: Int64[np.ndarray, "episode"]
+    weights: Float[np.ndarray, "fold column"]
+    scores: Float[np.ndarray, "episode column"]
+    prior: Float[np.ndarray, "column column"]
+
+    @classmethod
+    def fit(
+        cls,
+        rows: Histories,
+        terms: Terms,
+        *,
+        rng: np.random.Generator,
+        response: int | None = None,
+        kappa: float = KAPPA,
+        folds: int = 5,
+    ) -> "NestedModel":
+        """Estimates the effects.
+
+        Args:
+            rows: The logged decisions.
+            terms: Columns of the actions.
+            rng: Source of the folds.
+            response: Index of the observation whose next value is positive when an action got a response; None
+                without one.
+            kappa: What is left of an effect after a step.
+            folds: Folds of members.
+
+        Raises:
+            UserError: If there are too few members for the folds, or too few responses.
+        """
+        terms = plain_terms(terms)
+        episodes = rows.episodes
+        fold = np.zeros(len(episodes), dtype=np.int64)
+        for number, members in enumerate(split_members(len(episodes), folds, rng)):
+            fold[members] = number
+        low, high = rows.observations.min(axis=0), rows.observations.max(axis=0)
+        signs = ((rows.observations - low) / np.where(high > low, high - low, 1.0)).astype(np.float32)
+        columns = terms.columns(signs, signs, rows.actions)
+        outcome = _Outcome.of(rows, kappa)
+        responses = None
+        strength = np.zeros(len(terms.fixed))
+        if response is None:
+            expected = columns
+            deviation = columns - rows.history @ _projection(rows.history, columns)
+            weights, scores, prior = _solve(rows, outcome, deviation, rows.history, fold, folds, terms)
+        else:
+            responses = Responses.fit(rows, terms, response)
+            calls = responses.called - responses.chance_unprompted
+            nuisance = np.concatenate([terms.levels[rows.actions], calls[:, None]], axis=1)
+            surprise = columns * (responses.reached - responses.chance)[:, None]
+            # First as if effects added up, to learn which actions have one; then with what is left of earlier ones.
+            weights, _, _ = _solve(rows, outcome, surprise, nuisance, fold, folds, terms)
+            strength = _strength(terms, weights.mean(axis=0), signs.mean(axis=0))
+            room = 1 - _cover(rows, responses.reached * strength[rows.actions], kappa)
+            expected = columns * (room * responses.chance)[:, None]
+            weights, scores, prior = _solve(rows, outcome, surprise * room[:, None], nuisance, fold, folds, terms)
+        return cls(
+            rows=rows,
+            terms=terms,
+            response=response,
+            responses=responses,
+            signs=signs,
+            kappa=kappa,
+            strength=strength,
+            amount=outcome.sign * outcome.amount,
+            expected=expected.astype(np.float32),
+            fold=fold,
+            weights=weights,
+            scores=scores,
+            prior=prior,
+        )
+
+
+def plain_terms(terms: Terms) -> Terms:
+    """The terms without pairs of levels and without those of the state.
+
+    Pairs are most of the columns, and what they add to the variance of a value is more than what they explain.
+    """
+    simple = 1 + terms.levels.shape[1]
+    kept = np.zeros(len(terms.groups), dtype=bool)
+    kept[:simple] = True
+    if terms.indicated.any():
+        kept[-1 - terms.levels.shape[1] :] = True
+    groups, numbers = np.unique(terms.groups[kept], return_inverse=True)
+    return replace(
+        terms,
+        fixed=terms.fixed[:, :simple],
+        crossed=False,
+        groups=numbers,
+        scales=terms.scales[groups],
+        optional=terms.optional[groups],
+    )
+
+
+def _strength(terms: Terms, weights: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Effect of each valid action as a share of the largest."""
+    states = np.concatenate([[1.0], np.zeros(len(signs) * bool(terms.indicated.any())), signs])
+    joint = terms.joint_weights(weights)
+    effects = np.abs(states[: len(joint)] @ joint)
+    return effects / max(float(effects.max()), 1e-12)
+
+
+def _cover(rows: Histories, felt: np.ndarray, kappa: float) -> np.ndarray:
+    """What earlier answered attempts have left, before each decision, as a share of a full effect."""
+    mask = rows.episodes.mask
+    grid = np.zeros(mask.shape)
+    grid[mask] = felt
+    cover = np.zeros(mask.shape)
+    for t in range(1, mask.shape[1]):
+        cover[:, t] = kappa * (cover[:, t - 1] + (1 - cover[:, t - 1]) * grid[:, t - 1])
+    return cover[mask]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Outcome:
+    """What the regression explains; by row.
+
+    Attributes:
+        sign: Of the rewards, which are counts; 1 where they are not.
+        credit: y_t, of the rewards without their sign.
+        baseline: Features of the history that predict it, by time left.
+        felt: M_t.
+        amount: m_t.
+        precision: Inverse of the variance of y_t.
+    """
+
+    sign: int
+    credit: Float[np.ndarray, "row"]
+    baseline: Float[np.ndarray, "row feature"]
+    felt: Float[np.ndarray, "row"]
+    amount: Float[np.ndarray, "row"]
+    precision: Float[np.ndarray, "row"]
+
+    @classmethod
+    def of(cls, rows: Histories, kappa: float) -> "_Outcome":
+        """Credit-weighted rewards and what is expected of them."""
+        rewards = rows.episodes.rewards
+        sign = int(bool(rewards.any())) * (int(bool((rewards >= 0).all())) - int(bool((rewards <= 0).all())))
+        left = rows.episodes.steps - rows.step
+        weeks, squared = (_geometric(decay, left) for decay in (kappa, kappa**2))
+        scaled = weeks[:, None] / weeks.mean()
+        baseline = np.concatenate([rows.history, rows.history * scaled], axis=1)
+        credit = _credit(rows, rewards * (sign or 1), kappa)
+        fitted = ridge(baseline, credit)[1]
+        residual = credit - fitted
+        if sign == 0:
+            # No counts: an effect is felt alike in every week, in standard deviations of a reward.
+            unit = float(rewards[rows.episodes.mask].std()) or 1.0
+            felt, amount = unit * squared, unit * weeks
+            variance = np.full(len(credit), float((residual**2).mean()) or 1.0)
+        else:
+            amount = np.maximum(fitted, FLOOR * float(credit.mean()) * scaled[:, 0])
+            other = ridge(baseline, _credit(rows, rewards * sign, kappa**2))[1]
+            felt = np.maximum(other, FLOOR * float(other.mean()) * squared / squared.mean())
+            variance = _variance(amount, residual)
+        return cls(sign=sign or 1, credit=credit, baseline=baseline, felt=felt, amount=amount, precision=1 / variance)
+
+
+def _credit(rows: Histories, rewards: np.ndarray, decay: float) -> np.ndarray:
+    """Sum over the rest of the episode of decay ** k times the reward k steps ahead; by row."""
+    total = np.zeros(rewards.shape)
+    following = np.zeros(len(rewards))
+    for t in range(rewards.shape[1] - 1, -1, -1):
+        following = rewards[:, t] + decay * following
+        total[:, t] = following
+    return total[rows.episodes.mask]
+
+
+def _geometric(decay: float, terms: np.ndarray) -> np.ndarray:
+    """1 + decay + ... , so many terms."""
+    return terms.astype(float) if decay == 1 else (1 - decay**terms) / (1 - decay)
+
+
+def _variance(amount: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """Variance of the residuals as a quadratic in the expected amount, as for counts that vary more than Poisson."""
+    if np.ptp(amount) == 0:
+        return np.full(len(residual), float((residual**2).mean()) or 1.0)
+    powers = np.stack([np.ones_like(amount), amount, amount**2], axis=1) / amount[:, None]
+    coefficients = np.linalg.lstsq(powers, residual**2 / amount, rcond=None)[0]
+    least = FLOOR * float((residual**2).mean()) * np.minimum(amount / amount.mean(), 1.0)
+    return np.maximum((powers @ coefficients) * amount, np.maximum(least, 1e-12))
+
+
+def _projection(history: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Weights of the terms expected given the history."""
+    return ridge_weights(history.T @ history, history.T @ columns)
+
+
+def _solve(
+    rows: Histories,
+    outcome: _Outcome,
+    deviation: np.ndarray,
+    nuisance: np.ndarray,
+    fold: np.ndarray,
+    folds: int,
+    terms: Terms,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights by fold, scores by member, covariance from the prior.
+
+    The free columns (nuisance, baseline) have no prior to speak of and are taken out of the effects' columns first.
+    """
+    effects = deviation.shape[1]
+    total = effects + nuisance.shape[1] + outcome.baseline.shape[1]
+    root = np.sqrt(outcome.precision)
+    order = np.argsort(fold[rows.member], kind="stable")
+    bounds = np.searchsorted(fold[rows.member][order], np.arange(folds + 1))
+
+    def pieces(number: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Weighted columns, weighted credit and rows of one fold."""
+        for start in range(bounds[number], bounds[number + 1], CHUNK):
+            part = order[start : min(start + CHUNK, bounds[number + 1])]
+            treated = np.concatenate([deviation[part], nuisance[part]], axis=1) * outcome.felt[part, None]
+            columns = np.concatenate([treated, outcome.baseline[part]], axis=1) * root[part, None]
+            yield columns, outcome.credit[part] * root[part], part
+
+    squares, products = np.zeros((folds, total, total)), np.zeros((folds, total))
+    length = 0.0
+    for number in range(folds):
+        for columns, credit, _ in pieces(number):
+            squares[number] += columns.T @ columns
+            products[number] += columns.T @ credit
+            length += float(credit @ credit)
+    whole, target = squares.sum(axis=0), products.sum(axis=0)
+    free = FLAT * np.eye(total - effects)
+
+    def reduced(squares: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """X'X and X'y of the effects without the free columns, and what was taken out."""
+        out = np.linalg.solve(squares[effects:, effects:] + free, squares[effects:, :effects])
+        matrix = squares[:effects, :effects] - squares[:effects, effects:] @ out
+        return (matrix + matrix.T) / 2, products[:effects] - out.T @ products[effects:], out
+
+    matrix, _, out = reduced(whole, target)
+    rest = np.linalg.solve(whole[effects:, effects:] + free, target[effects:])
+    # The effects explain next to nothing of the variance, so the residual of the free columns is the noise.
+    noise = max((length - float(rest @ target[effects:])) / len(order), 1e-12)
+    prior = np.diag(1 / terms.scales[terms.groups] ** 2)
+    inverse = np.linalg.inv(matrix / noise + prior)
+    weights = np.empty((folds, effects))
+    scores = np.zeros((len(rows.episodes), effects))
+    for number in range(folds):
+        some, other, _ = reduced(whole - squares[number], target - products[number])
+        weights[number] = np.linalg.solve(some / noise + prior, other / noise)
+        for columns, credit, part in pieces(number):
+            clean = columns[:, :effects] - columns[:, effects:] @ out
+            left = credit - columns[:, effects:] @ rest - clean @ weights[number]
+            np.add.at(scores, rows.member[part], clean * (left / noise)[:, None])
+    return weights, scores @ inverse, inverse @ prior @ inverse

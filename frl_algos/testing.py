@@ -1,0 +1,151 @@
+"""A contract test that anybody can run on their own algorithm, in the manner of gymnasium's `check_env`.
+
+    from frl_algos.testing import check_algorithm
+    check_algorithm(MyConfig)
+
+What passes it trains and is scored by `benchmarks/run.py --algo mypackage.module:MyConfig`.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from d3rlpy.logging import NoopAdapterFactory
+
+from frl_algos.adapter import adapt, modes
+from frl_algos.policy import LearnedPolicy, has_probabilities
+from frl_algos.replay import FactoredReplayBuffer
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.errors import UserError
+
+EPISODES, STEPS = 40, 10
+UPDATES = 20
+UNITS = np.asarray([1, 1, 1, 1, 1, 100, 1_000], dtype=np.float32)
+
+
+def check_algorithm(offered: Any, *, action_space: ActionSpace = MEDICAID_ACTIONS, seed: int = 0) -> None:
+    """Trains an algorithm twice on a small made-up dataset and checks all that the benchmark relies on.
+
+    Args:
+        offered: What `frl_algos.adapter.adapt` takes: a configuration, its class, or an algorithm's class.
+        action_space: The actions to try it on.
+        seed: Of the made-up data and of the training.
+
+    Raises:
+        UserError: At the first thing that does not hold: says what, and what to do.
+    """
+    buffer = made_up_buffer(action_space, seed=seed)
+    observations = buffer.observations[:64]
+    first = _trained(offered, buffer, seed)
+    joints = _check_predictions(first, observations, action_space)
+    if has_probabilities(first) and "stochastic" in modes(first):
+        _check_probabilities(first, observations, action_space)
+    for mode in modes(first):
+        levels = LearnedPolicy(first, action_space, mode)(observations, np.random.default_rng(seed))
+        _require(bool(action_space.is_valid(levels).all()), f"the {mode} policy takes actions that are not valid")
+    again = _trained(offered, buffer, seed).predict(observations)
+    _require(
+        bool(np.array_equal(joints, again)),
+        "two trainings from the same seed end in different policies; draw from torch's global generator or the buffer",
+    )
+    _check_save(first)
+
+
+def made_up_buffer(action_space: ActionSpace, *, seed: int = 0) -> FactoredReplayBuffer:
+    """A small dataset with seven heavy-tailed observations, sparse rewards and mostly idle decisions."""
+    rng = np.random.default_rng(seed)
+    rows = EPISODES * STEPS
+    observations = rng.lognormal(size=(rows + 1, 7)).astype(np.float32) * UNITS
+    joints = rng.choice(action_space.valid_joints, rows)
+    joints[rng.random(rows) < 0.5] = action_space.valid_joints[0]
+    ended = np.arange(EPISODES) % 4 == 0
+    return FactoredReplayBuffer(
+        observations=observations[:-1],
+        actions=action_space.unravel(joints),
+        rewards=-rng.poisson(0.1, rows).astype(np.float32),
+        next_observations=observations[1:],
+        lengths=np.full(EPISODES, STEPS),
+        terminated=ended,
+        action_space=action_space,
+        seed=seed,
+    )
+
+
+def _trained(offered: Any, buffer: FactoredReplayBuffer, seed: int) -> Any:
+    algorithm = adapt(offered, buffer.action_space)
+    before = [array.copy() for array in _arrays(buffer)]
+    torch.manual_seed(seed)
+    buffer.reseed(seed)
+    algorithm.fit(
+        buffer,
+        n_steps=UPDATES,
+        n_steps_per_epoch=UPDATES // 2,
+        show_progress=False,
+        logger_adapter=NoopAdapterFactory(),
+        callback=lambda algo, epoch, step: None,
+    )
+    same = all(np.array_equal(old, new) for old, new in zip(before, _arrays(buffer), strict=True))
+    _require(same, "fit changes the arrays of the buffer, which other algorithms train from; copy them first")
+    return algorithm
+
+
+def _arrays(buffer: FactoredReplayBuffer) -> tuple[np.ndarray, ...]:
+    return buffer.observations, buffer.actions, buffer.rewards, buffer.next_observations, buffer.terminals
+
+
+def _check_predictions(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> np.ndarray:
+    joints = np.asarray(algorithm.predict(observations))
+    _require(
+        joints.shape == (len(observations),) and np.issubdtype(joints.dtype, np.integer),
+        f"predict gives {joints.dtype} of shape {joints.shape} for {len(observations)} observations; "
+        "one whole number each is needed, the joint index of an action",
+    )
+    outside = int(((joints < 0) | (joints >= action_space.n_joint)).sum())
+    _require(outside == 0, f"predict gives {outside} joint indices outside 0..{action_space.n_joint - 1}")
+    invalid = int((~action_space.valid[joints]).sum())
+    _require(
+        invalid == 0,
+        f"predict gives {invalid} of {len(joints)} actions that are not valid; "
+        "choose among buffer.action_space.valid_joints",
+    )
+    _require(
+        bool(np.array_equal(joints, algorithm.predict(observations))),
+        "predict gives other actions the second time; it has to be greedy (draws belong into predict_probabilities)",
+    )
+    alone = np.concatenate([np.asarray(algorithm.predict(observations[i : i + 1])) for i in range(8)])
+    _require(
+        bool(np.mean(alone == joints[:8]) > 0.8),
+        "predict gives other actions for a state alone than in a batch; leave batch statistics out when predicting",
+    )
+    return joints
+
+
+def _check_probabilities(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> None:
+    chances = np.asarray(algorithm.predict_probabilities(observations))
+    expected = (len(observations), action_space.n_joint)
+    _require(chances.shape == expected, f"predict_probabilities gives shape {chances.shape}, not {expected}")
+    _require(
+        bool(np.isfinite(chances).all() and (chances >= 0).all() and np.allclose(chances.sum(axis=1), 1, atol=1e-4)),
+        "predict_probabilities gives rows that are not probabilities: not finite, negative, or not summing to 1",
+    )
+    outside = float(chances[:, ~action_space.valid].sum(axis=1).max(initial=0.0))
+    _require(
+        outside < 1e-6, f"predict_probabilities gives up to {outside:.2g} to actions that are not valid; mask them"
+    )
+
+
+def _check_save(algorithm: Any) -> None:
+    if not hasattr(algorithm, "save"):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model"
+        algorithm.save(str(file))
+        written = sorted(path.name for path in Path(folder).iterdir())
+        _require(written == ["model"], f"save wrote {written or 'nothing'} where one file 'model' was asked for")
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise UserError(otherwise)

@@ -1,0 +1,115 @@
+"""Attributes and needs of the members of a Minari dataset, from the infos that come with their first observation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from frl_env.errors import UserError
+from frl_env.evaluation.suppression import people
+
+ATTRIBUTES = ("race_ethnicity", "gender", "age_band")
+"""What groups are made of unless said otherwise."""
+
+LATENT_NEED = "open_needs"
+"""Infos of the simulator: which needs are open; their number is the latent need."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MemberRecords:
+    """Members in the order of their episodes.
+
+    Attributes:
+        labels: By attribute; None where nothing is recorded.
+        needs: By name.
+        simulated: Whether the dataset was made by this project's simulator.
+    """
+
+    labels: dict[str, np.ndarray]
+    needs: dict[str, Float64[np.ndarray, "member"]]
+    simulated: bool
+
+
+def is_simulated(dataset: Any) -> bool:
+    """Whether a Minari dataset was made by this project's simulator; anything else may hold real people."""
+    return "frl_recipe" in dataset.storage.metadata
+
+
+def load_members(
+    dataset: Any, *, attributes: Sequence[str] = ATTRIBUTES, needs: Sequence[str] | None = None
+) -> MemberRecords:
+    """Reads what was known of each member at the start.
+
+    Args:
+        dataset: A `minari.MinariDataset`.
+        attributes: Keys of the infos. Whole numbers are names of the dataset's vocabulary, where it has one; below 0
+            they mean that nothing is recorded.
+        needs: Keys of the infos; of several numbers the sum is taken. By default `open_needs`, where it is there.
+
+    Raises:
+        UserError: If a key is missing, or a code is not in the vocabulary.
+    """
+    simulated = is_simulated(dataset)
+    columns: dict[str, list[np.ndarray]] = {}
+    for infos in _first_infos(dataset, attributes, needs):
+        for key, value in infos.items():
+            columns.setdefault(key, []).append(value.reshape(-1))
+    vocabularies = dataset.storage.metadata.get("frl_vocabularies", {})
+    named = [key for key in columns if key not in attributes or key in (needs or ())]
+    return MemberRecords(
+        labels={key: _labels(key, columns[key], vocabularies.get(key), simulated) for key in attributes},
+        needs={key: np.asarray([value.astype(np.float64).sum() for value in columns[key]]) for key in named},
+        simulated=simulated,
+    )
+
+
+def _labels(key: str, values: list[np.ndarray], vocabulary: Sequence[str] | None, simulated: bool) -> np.ndarray:
+    codes = np.asarray([value[0] for value in values])
+    if codes.dtype.kind == "S":
+        codes = codes.astype(str)
+    whole = np.issubdtype(codes.dtype, np.integer)
+    if vocabulary is None or not whole:
+        return np.where(codes < 0, None, codes.astype(object)) if whole else codes.astype(object)
+    strange = int((codes >= len(vocabulary)).sum())
+    if strange:
+        raise UserError(
+            f"attribute {key!r} has codes that are not among its {len(vocabulary)} names, for "
+            f"{people(strange, simulated=simulated)} of {len(codes):,} members; add these groups to the dataset's "
+            "vocabulary, or recode them"
+        )
+    return np.where(codes < 0, None, np.asarray([*vocabulary, None], dtype=object)[np.maximum(codes, -1)])
+
+
+def _first_infos(
+    dataset: Any, attributes: Sequence[str], needs: Sequence[str] | None
+) -> Iterator[dict[str, np.ndarray]]:
+    """The wanted infos of each episode's first observation; an HDF5 file lets us leave all others unread."""
+
+    def wanted(known: Any) -> list[str]:
+        keys = [*attributes, *(needs if needs is not None else [LATENT_NEED] if LATENT_NEED in known else [])]
+        missing = [key for key in keys if key not in known]
+        if missing:
+            raise UserError(
+                f"dataset {dataset.spec.dataset_id!r} has no infos {', '.join(map(repr, missing))}; "
+                f"it has {', '.join(sorted(known)) or 'none'}"
+            )
+        return list(dict.fromkeys(keys))
+
+    file = Path(dataset.storage.data_path) / "main_data.hdf5"
+    if not file.exists():
+        for episode in dataset.iterate_episodes():
+            known = episode.infos or {}
+            yield {key: np.asarray(known[key])[0] for key in wanted(known)}
+        return
+    import h5py
+
+    try:
+        with h5py.File(file, "r") as store:
+            for number in dataset.episode_indices:
+                known: Any = store[f"episode_{number}"].get("infos", {})
+                yield {key: np.asarray(known[key][0]) for key in wanted(known)}
+    except (OSError, KeyError) as problem:
+        raise UserError(f"dataset {dataset.spec.dataset_id!r} is damaged; build or import it again") from problem

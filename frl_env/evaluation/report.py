@@ -1,0 +1,266 @@
+"""One call for all estimators, with intervals, diagnostics, and a headline that may be refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+from frl_env.errors import unknown_name
+from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, diagnose
+from frl_env.evaluation.episodes import LoggedEpisodes
+from frl_env.evaluation.estimate import Estimate
+from frl_env.evaluation.estimators import ActionValues
+from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
+from frl_env.evaluation.intervals import Interval, interval, resample
+from frl_env.evaluation.target import Probabilities, Scores
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """One estimator's value and difference to behaviour.
+
+    Attributes:
+        estimate: Of the target's value.
+        interval: Of it.
+        difference: Of the target's value minus the observed returns, paired by member.
+        difference_interval: Of it.
+    """
+
+    estimate: Estimate
+    interval: Interval
+    difference: Estimate
+    difference_interval: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "estimator": self.estimate.name,
+            "weights": self.estimate.weights,
+            "value": self.estimate.value,
+            "standard_error": self.estimate.standard_error,
+            "interval": self.interval.to_dict(),
+            "difference": self.difference.value,
+            "difference_standard_error": self.difference.standard_error,
+            "difference_interval": self.difference_interval.to_dict(),
+            "decomposes": self.estimate.decomposes,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """All estimates of one target policy on one set of logged episodes.
+
+    Attributes:
+        members, decisions: Size of the data.
+        discount: Of the returns.
+        behaviour: Mean of the returns as logged.
+        results: By estimator, in the order of the table.
+        diagnostics: Of the weights.
+        headline_estimator: The one whose value is the headline.
+        reasons: Why there is no headline; empty when there is one.
+        by_group: The headline estimator's results by attribute and label; None for groups with too few effective
+            members.
+    """
+
+    members: int
+    decisions: int
+    discount: float
+    behaviour: Estimate
+    results: dict[str, Result]
+    diagnostics: Diagnostics
+    headline_estimator: str
+    reasons: list[str]
+    by_group: dict[str, dict[str, Result | None]] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> Result | None:
+        """The value to report, None when the data does not support one."""
+        return None if self.reasons else self.results[self.headline_estimator]
+
+    @property
+    def sentence(self) -> str:
+        """The headline in words, or why there is none."""
+        if self.reasons:
+            return f"No headline ({self.headline_estimator}): " + "; ".join(self.reasons) + "."
+        result = self.results[self.headline_estimator]
+        value, change = result.interval, result.difference_interval
+        return (
+            f"{self.headline_estimator}: value {result.estimate.value:.3f} ({value.level:.0%} interval {value.low:.3f} "
+            f"to {value.high:.3f}); difference to behaviour {result.difference.value:+.4f} "
+            f"({change.low:+.4f} to {change.high:+.4f})."
+        )
+
+    def table(self) -> pd.DataFrame:
+        """One row an estimator: value and difference to behaviour with their intervals, effective members."""
+        rows: dict[str, dict[str, float]] = {
+            "behaviour": {"value": self.behaviour.value, "SE": self.behaviour.standard_error}
+        }
+        for name, result in self.results.items():
+            kind = result.estimate.weights
+            weights = None if kind is None else self.diagnostics.weights[kind]
+            rows[name] = {
+                "value": result.estimate.value,
+                "SE": result.estimate.standard_error,
+                "low": result.interval.low,
+                "high": result.interval.high,
+                "difference": result.difference.value,
+                "difference SE": result.difference.standard_error,
+                "difference low": result.difference_interval.low,
+                "difference high": result.difference_interval.high,
+                "members": self.members if weights is None else weights.members,
+                "worst week": np.nan if weights is None else weights.worst_week,
+                "clipped": np.nan if weights is None else weights.clipped,
+            }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, without anything about a single member."""
+        headline = self.headline
+        return {
+            "members": self.members,
+            "decisions": self.decisions,
+            "discount": self.discount,
+            "behaviour": {"value": self.behaviour.value, "standard_error": self.behaviour.standard_error},
+            "headline_estimator": self.headline_estimator,
+            "headline": None if headline is None else headline.to_dict(),
+            "sentence": self.sentence,
+            "reasons": self.reasons,
+            "results": {name: result.to_dict() for name, result in self.results.items()},
+            "by_group": {
+                name: {label: None if r is None else r.to_dict() for label, r in group.items()}
+                for name, group in self.by_group.items()
+            },
+            "diagnostics": self.diagnostics.to_dict(),
+        }
+
+
+def evaluate(
+    episodes: LoggedEpisodes,
+    target_probabilities: Probabilities | np.ndarray,
+    *,
+    rng: np.random.Generator,
+    q_values: ActionValues | Scores | None = None,
+    propensities: str | np.ndarray = "logged",
+    discount: float = 1.0,
+    others: Sequence[Estimate] = (),
+    headline: str | None = None,
+    clips: Sequence[float] = CLIPS,
+    windows: Sequence[int] = WINDOWS,
+    folds: int = 5,
+    resamples: int = 1_000,
+    level: float = 0.95,
+    method: str = "studentised",
+    thresholds: Thresholds | None = None,
+    features: Float64[np.ndarray, "episode step feature"] | None = None,
+) -> Evaluation:
+    """Runs every estimator on one target policy.
+
+    Args:
+        episodes: The logged decisions.
+        target_probabilities: Observations `(n, k)` to probabilities of all joint actions `(n, n_joint)`, asked a chunk
+            at a time; or the target's probabilities of the logged actions, `(episode, step)`.
+        rng: Source of folds and resamples.
+        q_values: Q of the target at the logged actions and its expectation under the target, fitted on other members
+            (cross-fitted); or a function from observations to Q of all joint actions. Without, the direct and doubly
+            robust estimators are left out.
+        propensities: "logged"; "estimated", see `estimate_propensities`; or an array of the probability of each
+            logged action under the behaviour policy.
+        discount: In [0, 1].
+        others: Estimates by models of one's own on the same members, to stand in the same table.
+        headline: Estimator of the headline; by default WDR with weights cut at 30, or WIS without values.
+        clips: Cut-offs of the sweep of WDR, or WIS without values.
+        windows: Weeks that the longer marginal weights keep as they are.
+        folds: Folds of members in which density ratios are cross-fitted.
+        resamples: Of the members, for the intervals.
+        level: Nominal coverage.
+        method: Of the intervals: "studentised", "percentile" or "normal".
+        thresholds: What the headline has to meet.
+        features: Of the state, for the density ratios; by default smooth features of the observations.
+
+    Raises:
+        UserError: If anything does not fit.
+    """
+    limits = thresholds or Thresholds()
+    inputs = prepare(
+        episodes,
+        target_probabilities,
+        rng=rng,
+        q_values=q_values,
+        propensities=propensities,
+        discount=discount,
+        folds=folds,
+        features=features,
+        support_members=limits.support_members,
+    )
+    found, weights = every_estimate(inputs, clips=clips, windows=windows)
+    found |= {estimate.name: estimate for estimate in others}
+    chosen = headline or recommended(found)
+    if chosen not in found:
+        raise unknown_name("estimator for the headline", chosen, found)
+    diagnostics = diagnose(episodes, inputs.log_ratios, weights, unsupported=inputs.unsupported)
+    best = found[chosen]
+    settings = {"rng": rng, "resamples": resamples, "level": level, "method": method}
+    results = compare(list(found.values()), inputs.observed, **settings)
+    by_group: dict[str, dict[str, Result | None]] = {}
+    for name, labels in episodes.groups.items():
+        by_group[name] = {}
+        for label in np.unique(labels):
+            own = labels == label
+            effective = (
+                own.sum() if best.weights is None else diagnostics.weights[best.weights].by_group[name][str(label)]
+            )
+            shown = own.sum() > 1 and effective >= limits.group_members
+            by_group[name][str(label)] = compare([best.of(own)], inputs.observed[own], **settings)[0] if shown else None
+    return Evaluation(
+        members=len(episodes),
+        decisions=int(episodes.lengths.sum()),
+        discount=discount,
+        behaviour=Estimate(name="behaviour", plain=inputs.observed),
+        results=dict(zip(found, results, strict=True)),
+        diagnostics=diagnostics,
+        headline_estimator=chosen,
+        reasons=diagnostics.reasons(best.weights, limits),
+        by_group=by_group,
+    )
+
+
+def compare(
+    estimates: Sequence[Estimate],
+    observed: Float64[np.ndarray, "member"],
+    *,
+    rng: np.random.Generator,
+    resamples: int = 1_000,
+    level: float = 0.95,
+    method: str = "studentised",
+) -> list[Result]:
+    """Intervals of values and of differences to the observed returns, all from the same resamples of members.
+
+    Args:
+        estimates: Of the same members in the same order.
+        observed: Return of each member as logged.
+        rng: Source of the resamples.
+        resamples: How many.
+        level: Nominal coverage.
+        method: "studentised", "percentile" or "normal".
+
+    Raises:
+        UserError: If there are fewer than 2 members, or a setting is wrong.
+    """
+    drawn: list[Any] = [(None, None)] * len(estimates)
+    if method != "normal":
+        drawn = resample(estimates, observed, rng, resamples=resamples)
+    found = []
+    for estimate, (of_value, of_difference) in zip(estimates, drawn, strict=True):
+        difference = estimate.minus(observed)
+        found.append(
+            Result(
+                estimate=estimate,
+                interval=interval(estimate, of_value, level=level, method=method),
+                difference=difference,
+                difference_interval=interval(difference, of_difference, level=level, method=method),
+            )
+        )
+    return found

@@ -1,0 +1,169 @@
+"""The contract test passes what is sound, and says what is wrong with each kind of fault."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from d3rlpy.algos import DiscreteBCConfig, DoubleDQNConfig, IQLConfig, TD3PlusBCConfig
+
+from frl_algos import FactoredAWRConfig
+from frl_algos.adapter import ScaledAlgorithm, adapt, modes
+from frl_algos.stock import StockAlgorithm
+from frl_algos.testing import check_algorithm, made_up_buffer
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SMALL = ActionSpace.from_nvec([3, 2])
+
+
+class Constant:
+    """The simplest sound algorithm: the most common action of the data, with a softened version of it."""
+
+    def fit(self, buffer, n_steps, **options):
+        self.counts = np.bincount(buffer.actions, minlength=buffer.action_space.n_joint).astype(np.float32)
+
+    def predict(self, x):
+        return np.full(len(x), self.counts.argmax())
+
+    def predict_probabilities(self, observations):
+        return np.tile(self.counts / self.counts.sum(), (len(observations), 1))
+
+
+@pytest.mark.parametrize("space", [MEDICAID_ACTIONS, SMALL], ids=["medicaid", "small"])
+@pytest.mark.parametrize(
+    "offered",
+    [
+        FactoredAWRConfig,
+        Constant,
+        DiscreteBCConfig(batch_size=16),
+        IQLConfig(batch_size=16),
+        TD3PlusBCConfig(batch_size=16),
+    ],
+    ids=["factored_awr", "constant", "bc", "iql", "td3"],
+)  # fmt: skip
+def test_sound_algorithms_pass(offered, space):
+    check_algorithm(offered, action_space=space)
+
+
+class Other(Constant):
+    def fit(self, buffer, n_steps, **options):
+        super().fit(buffer, n_steps)
+        self.space = buffer.action_space
+
+
+class WritesIntoTheBuffer(Constant):
+    def fit(self, buffer, n_steps, **options):
+        super().fit(buffer, n_steps)
+        buffer.rewards *= 2
+
+
+class Levels(Constant):
+    def predict(self, x):
+        return np.zeros((len(x), 4), dtype=np.int64)
+
+
+class Floats(Constant):
+    def predict(self, x):
+        return np.zeros(len(x))
+
+
+class Outside(Constant):
+    def predict(self, x):
+        return np.full(len(x), 1_080)
+
+
+class Invalid(Other):
+    def predict(self, x):
+        return np.full(len(x), np.flatnonzero(~self.space.valid)[0])
+
+
+class Drawing(Constant):
+    def predict(self, x):
+        return np.random.default_rng().choice(np.flatnonzero(self.counts), len(x))
+
+
+class BatchStatistics(Constant):
+    def predict(self, x):
+        return np.where(x[:, 0] > x[:, 0].mean(), self.counts.argmax(), MEDICAID_ACTIONS.valid_joints[-1])
+
+
+class NotNormalised(Constant):
+    def predict_probabilities(self, observations):
+        return 2 * super().predict_probabilities(observations)
+
+
+class WrongShape(Constant):
+    def predict_probabilities(self, observations):
+        return super().predict_probabilities(observations)[:, :-1]
+
+
+class MassOutside(Other):
+    def predict_probabilities(self, observations):
+        return np.full((len(observations), len(self.counts)), 1 / len(self.counts), dtype=np.float32)
+
+
+class NotReproducible(Constant):
+    runs = 0
+
+    def fit(self, buffer, n_steps, **options):
+        super().fit(buffer, n_steps)
+        NotReproducible.runs += 1
+        self.counts[MEDICAID_ACTIONS.valid_joints[NotReproducible.runs]] = 1e6
+
+
+class SavesElsewhere(Constant):
+    def save(self, file):
+        open(file + ".bin", "w").close()
+
+
+@pytest.mark.parametrize(
+    ("offered", "says"),
+    [
+        (WritesIntoTheBuffer, "changes the arrays of the buffer"),
+        (Levels, r"shape \(64, 4\)"),
+        (Floats, "float64"),
+        (Outside, r"64 joint indices outside 0\.\.1079"),
+        (Invalid, "64 of 64 actions that are not valid"),
+        (Drawing, "the second time"),
+        (BatchStatistics, "alone than in a batch"),
+        (NotNormalised, "not summing to 1"),
+        (WrongShape, r"shape \(64, 1079\)"),
+        (MassOutside, "not valid; mask them"),
+        (NotReproducible, "different policies"),
+        (SavesElsewhere, "'model.bin'"),
+        (DoubleDQNConfig(batch_size=16), "not valid"),
+        (dict, "has no fit and no predict"),
+        (lambda: 1 / 0, "can't be made"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)  # fmt: skip
+def test_each_fault_is_said(offered, says):
+    with pytest.raises(UserError, match=says):
+        check_algorithm(offered)
+
+
+def test_adapting_keeps_what_needs_no_help():
+    assert isinstance(adapt(DiscreteBCConfig, MEDICAID_ACTIONS), StockAlgorithm)
+    assert isinstance(adapt(TD3PlusBCConfig(), MEDICAID_ACTIONS), ScaledAlgorithm)
+    ours = adapt(FactoredAWRConfig(batch_size=7), MEDICAID_ACTIONS)
+    assert ours.batch_size == 7
+    assert modes(ours) == ("stochastic", "greedy")
+    constant = Constant()
+    assert adapt(constant, MEDICAID_ACTIONS) is constant
+    assert modes(Constant()) == ("stochastic", "greedy")
+    assert modes(adapt(TD3PlusBCConfig(), SMALL)) == ("greedy",)
+
+
+def test_a_scaler_of_ones_own_is_kept():
+    from d3rlpy.preprocessing import StandardObservationScaler
+
+    own = StandardObservationScaler(mean=np.zeros(7), std=np.full(7, 9.0))
+    buffer = made_up_buffer(SMALL)
+    for given, expected in ((own, np.full(7, 9.0)), (None, buffer.observations.std(axis=0, dtype=np.float64))):
+        torch.manual_seed(0)
+        algorithm = adapt(TD3PlusBCConfig(batch_size=16, observation_scaler=given), SMALL)
+        algorithm.fit(buffer, n_steps=1, n_steps_per_epoch=1, show_progress=False)
+        np.testing.assert_allclose(algorithm.algorithm.config.observation_scaler.std, expected)
+    assert dataclasses.is_dataclass(own)
