@@ -25,6 +25,7 @@ from frl_env.evaluation.inputs import (
     with_state_ratios,
 )
 from frl_env.evaluation.intervals import interval
+from frl_env.evaluation.ridge import state_features
 from frl_env.evaluation.target import Probabilities, Scores
 
 STRENGTHS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
@@ -116,12 +117,15 @@ def sensitivity(
     rows = _Rows(episodes)
     rows.add("as evaluated", name, inputs, found[name], weights)
     tipping = float("nan")
-    if inputs.features is not None:
+    state = features
+    if state is None and episodes.observations is not None:
+        state = state_features(episodes.observations, episodes.mask, products=False)
+    if state is not None:
         confounding = Confounding(
             inputs.rewards,
             inputs.target,
             inputs.propensities,
-            inputs.features,
+            state,
             episodes.mask,
             values=inputs.values,
             discount=discount,

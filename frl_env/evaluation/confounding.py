@@ -14,7 +14,9 @@ with e_t = r_t + g V_t+1 - Q_t. The worst ratio is large where Z lies on one sid
 (Dorn & Guo 2022): for any q, the smallest E[rho Z] is at least E[pi / p q + low (Z - q)+ - high (q - Z)+].
 Here q is the best constant within strata of Q, so the bound is valid for any strata and sharp when the distribution of
 Z given the action is that of its stratum. The mean given s is a ridge regression on features of the state; V_t + D_t
-is kept between what the least and the greatest reward on record would give in every week that is left.
+is kept between what the least and the greatest reward on record would give in every week that is left. Errors of these
+regressions are for the worst case to exploit, so they widen the bounds: few features of the state are better than many,
+and values that foresee the rewards narrow the bounds most.
 
 What it covers: confounders that are drawn anew each week given the record (Bruns-Smith & Zhou call them memoryless).
 What it does not: a trait that lasts, such as a need that no screening found, except as far as the record of the week
@@ -62,7 +64,7 @@ class Confounding:
         rewards: Zero after the end.
         target: pi(a_t | s_t) of the logged actions.
         propensities: p, of the logged actions given the record.
-        features: Of the state, for instance from `state_features`.
+        features: Of the state, for instance from `state_features` without products.
         mask: Which steps belong to the episode.
         values: Of the target; zero without.
         discount: In [0, 1].
@@ -203,15 +205,20 @@ class _Week:
         """Smallest product of ratio and z of each decision, given the mean of the ratio, and its slope in z."""
         middle = self.target * (1 + self.rest)
         low, high = self.target * (1 + self.rest / strength), self.target * (1 + self.rest * strength)
-        quantile = np.empty_like(z)
+        quantile, share = np.empty_like(z), np.empty_like(z)
         for stratum in np.unique(self.strata):
             own = np.flatnonzero(self.strata == stratum)
             order = own[np.argsort(z[own], kind="stable")]
             # High ratios for the smallest z, until the mean ratio is what it has to be.
-            used = np.cumsum((high - low)[order])
-            last = np.searchsorted(used, (middle - low)[order].sum())
-            quantile[own] = z[order[min(last, len(order) - 1)]]
-        slope = np.where(z > quantile, low, high)
+            room = (high - low)[order]
+            wanted = (middle - low)[order].sum()
+            last = np.searchsorted(np.cumsum(room), wanted)
+            at = z[order[min(last, len(order) - 1)]]
+            tied = room[z[order] == at].sum()
+            quantile[own] = at
+            share[own] = (wanted - room[z[order] < at].sum()) / tied if tied > 0 else 0.0
+        share = np.where(z < quantile, 1.0, np.where(z > quantile, 0.0, np.clip(share, 0, 1)))
+        slope = low + share * (high - low)
         return middle * quantile + slope * (z - quantile), slope
 
 

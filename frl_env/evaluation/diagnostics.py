@@ -40,7 +40,8 @@ class Thresholds:
 
     Args:
         members: Effective members, at least.
-        week_members: Effective members in any week in which a tenth of the members is still followed, at least.
+        week_share: Effective members as a share of those still followed, at least, in any week in which a tenth of
+            the members is.
         group_members: Effective members of a subgroup, at least; else the value of that subgroup is withheld.
         max_share: Weight of the heaviest member, at most, as a share of all.
         tail: Tail index of the members' weights, at most: from 0.5 on their variance is infinite.
@@ -51,7 +52,7 @@ class Thresholds:
     """
 
     members: float = 100.0
-    week_members: float = 30.0
+    week_share: float = 0.25
     group_members: float = 30.0
     max_share: float = 0.05
     tail: float = 0.7
@@ -62,9 +63,9 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for name in ("members", "week_members", "group_members", "tail", "support_members"):
+        for name in ("members", "group_members", "tail", "support_members"):
             check_number(name, getattr(self, name), low=0, high=1e12)
-        for name in ("max_share", "clipped", "unsupported", "mean_ratio"):
+        for name in ("week_share", "max_share", "clipped", "unsupported", "mean_ratio"):
             check_number(name, getattr(self, name), low=0, high=1)
 
 
@@ -75,7 +76,7 @@ class WeightDiagnostics:
     Attributes:
         members: Effective members.
         by_week: Effective members among those still followed.
-        worst_week: Least of `by_week` while at least a tenth of the members is followed.
+        worst_week: Least share that they are of those followed, while a tenth of the members is.
         by_group: Effective members by attribute and label.
         max_share: Share of the heaviest member.
         tail: Hill's tail index of the members' weights.
@@ -152,10 +153,10 @@ class Diagnostics:
                 f"{weights.members:.1f} of {self.followed[0]:,} members carry the weight "
                 f"(at least {thresholds.members:g})"
             )
-        if weights.worst_week < thresholds.week_members:
+        if weights.worst_week < thresholds.week_share:
             found.append(
-                f"{weights.worst_week:.1f} members carry the weight of the worst week "
-                f"(at least {thresholds.week_members:g})"
+                f"{weights.worst_week:.1%} of the members still followed carry the weight of the worst week "
+                f"(at least {thresholds.week_share:.0%})"
             )
         if weights.max_share > thresholds.max_share:
             found.append(f"one member has {weights.max_share:.1%} of all weight (at most {thresholds.max_share:.1%})")
@@ -232,12 +233,13 @@ def _spread(episodes: LoggedEpisodes, weights: Weights) -> WeightDiagnostics:
     # Over the largest, so that squares of huge weights are numbers.
     member = kept.sum(axis=1) / episodes.lengths / max(float(kept.max()), 1e-300)
     by_week = effective_members(kept)
-    followed = mask.sum(axis=0) >= 0.1 * len(mask)
+    count = mask.sum(axis=0)
+    followed = count >= 0.1 * len(mask)
     total = float(member.sum())
     return WeightDiagnostics(
         members=float(effective_members(member)),
         by_week=by_week,
-        worst_week=float(by_week[followed].min()),
+        worst_week=float((by_week[followed] / count[followed]).min()),
         by_group={
             name: {str(label): float(effective_members(member[group == label])) for label in np.unique(group)}
             for name, group in episodes.groups.items()

@@ -12,7 +12,7 @@ from frl_env.errors import unknown_name
 from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, diagnose
 from frl_env.evaluation.episodes import LoggedEpisodes
 from frl_env.evaluation.estimate import Estimate
-from frl_env.evaluation.estimators import ActionValues
+from frl_env.evaluation.estimators import MARGINAL, ActionValues
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.intervals import Interval, interval, resample
 from frl_env.evaluation.target import Probabilities, Scores
@@ -87,10 +87,12 @@ class Evaluation:
             return f"No headline ({self.headline_estimator}): " + "; ".join(self.reasons) + "."
         result = self.results[self.headline_estimator]
         value, change = result.interval, result.difference_interval
+        assumed = (result.estimate.weights or "").startswith(MARGINAL)
         return (
             f"{self.headline_estimator}: value {result.estimate.value:.3f} ({value.level:.0%} interval {value.low:.3f} "
             f"to {value.high:.3f}); difference to behaviour {result.difference.value:+.4f} "
-            f"({change.low:+.4f} to {change.high:+.4f})."
+            f"({change.low:+.4f} to {change.high:+.4f})"
+            f"{', if the record then holds all of the past that matters' if assumed else ''}."
         )
 
     def table(self) -> pd.DataFrame:

@@ -131,9 +131,9 @@ def test_a_headline_is_refused_and_says_why(episodes):
     report = evaluate(episodes, rare, rng=np.random.default_rng(0), resamples=20)
     assert report.headline is None
     assert report.sentence.startswith("No headline (WIS clip 30): ")
-    assert "members carry the weight of the worst week (at least 30); " in report.sentence
+    assert "members still followed carry the weight of the worst week (at least 25%); " in report.sentence
     assert "the cut-off takes" in report.sentence
-    lenient = Thresholds(members=0, week_members=0, tail=99, max_share=1, mean_ratio=1)
+    lenient = Thresholds(members=0, week_share=0, tail=99, max_share=1, mean_ratio=1)
     report = evaluate(episodes, rare, rng=np.random.default_rng(0), resamples=20, thresholds=lenient, headline="WIS")
     assert report.headline is not None
 
@@ -151,6 +151,10 @@ def test_a_headline_of_ones_own_choice(episodes):
     report = evaluate(episodes, behaviour, rng=np.random.default_rng(0), resamples=20, others=[own], headline="mine")
     assert report.headline is not None
     assert report.headline.difference.value == pytest.approx(1)
+    assumes = "if the record then holds all of the past that matters"
+    marginal = evaluate(episodes, behaviour, rng=np.random.default_rng(0), resamples=20, headline="MIS 4 weeks")
+    assert assumes in marginal.sentence
+    assert assumes not in report.sentence
     with pytest.raises(UserError, match="unknown estimator for the headline 'WDR'"):
         evaluate(episodes, behaviour, rng=np.random.default_rng(0), headline="WDR")
 
