@@ -74,7 +74,10 @@ ASKED = 500
 
 CODE = (
     "benchmarks/policy_set.py",
-    *(f"frl_algos/{name}.py" for name in ("counterfactual", "fitted_q", "histories", "nested", "responses", "terms")),
+    *(
+        f"frl_algos/{name}.py"
+        for name in ("counterfactual", "credit", "fitted_q", "histories", "nested", "responses", "terms")
+    ),
 )
 """What the figures depend on, with `frl_env.evaluation`."""
 

@@ -4,11 +4,11 @@ Everything that was recorded of a member stays, its luck too; only what the acti
 
     term_i = return_i + sum_t m_it (phi_it(target) - phi_it(logged)) . w
 
-phi(target) are the terms expected under the target policy at the logged observations and, where there is a response,
-times the chance of an answer at the load of attempts that the *target* would have put on the member. Observations that
-only echo the last action (calls last week) are replaced by what the
-target would have shown. Member terms carry the error of w as well (its influence function), so that their spread is the
-standard error of the value.
+phi(target) are the terms expected under the target policy at the logged observations. Where there is a response they
+are times the chance of an answer, at the load of attempts that the *target* would have put on the member, and times
+what the target's earlier attempts have not done already. Observations that only echo the last action (calls last week)
+are what the target would have seen. The terms of the members carry the error of w as well (its influence function), so
+that their spread is the standard error of the value.
 """
 
 from collections.abc import Mapping

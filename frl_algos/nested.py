@@ -13,8 +13,11 @@ for directly, and only by what chance decided of the treatment:
 - An effect is a share of the reward expected of the week in which it is felt, and fades: kappa^k of it is left after k
   weeks. M_t = sum_k kappa^2k E[r_{t+k}] is what an effect of 1 changes in y_t, and m_t = sum_k kappa^k E[r_{t+k}] what
   it changes in the return, to the horizon. Weighting the rewards as the effect fades is the filter matched to it.
+- What an earlier attempt has left, an effect that fades, is not there to be had again: d_t is times the rest, by how
+  strong each action is.
 - w: Bayesian linear regression, rows weighted by the inverse of their variance, with the prior scales of
-  `frl_algos.terms`; for each fold of members from the members of the other folds.
+  `frl_algos.terms`; for each fold of members from the members of the other folds. The chance of an answer and what the
+  history predicts have few parameters and are fitted to all members.
 
 Source: Robins (1994), structural nested mean models; Nie and Wager (2021) for the residuals.
 """
@@ -25,10 +28,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int64
 
+from frl_algos.credit import CreditedRewards
 from frl_algos.histories import Histories
 from frl_algos.responses import Responses
 from frl_algos.shrinkage import FLAT
-from frl_algos.targets import ridge, ridge_weights
+from frl_algos.targets import ridge_weights
 from frl_algos.terms import Terms
 from frl_env.evaluation import split_members
 
@@ -37,9 +41,6 @@ KAPPA = 0.9
 
 CHUNK = 20_000
 """Rows whose columns are held at once."""
-
-FLOOR = 0.2
-"""An expected amount or variance is not let below this share of its mean."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,7 +110,7 @@ class NestedModel:
         low, high = rows.observations.min(axis=0), rows.observations.max(axis=0)
         signs = ((rows.observations - low) / np.where(high > low, high - low, 1.0)).astype(np.float32)
         columns = terms.columns(signs, signs, rows.actions)
-        outcome = _Outcome.of(rows, kappa)
+        outcome = CreditedRewards.of(rows, kappa)
         responses = None
         strength = np.zeros(len(terms.fixed))
         if response is None:
@@ -184,76 +185,6 @@ def _cover(rows: Histories, felt: np.ndarray, kappa: float) -> np.ndarray:
     return cover[mask]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Outcome:
-    """What the regression explains; by row.
-
-    Attributes:
-        sign: Of the rewards, which are counts; 1 where they are not.
-        credit: y_t, of the rewards without their sign.
-        baseline: Features of the history that predict it, by time left.
-        felt: M_t.
-        amount: m_t.
-        precision: Inverse of the variance of y_t.
-    """
-
-    sign: int
-    credit: Float[np.ndarray, "row"]
-    baseline: Float[np.ndarray, "row feature"]
-    felt: Float[np.ndarray, "row"]
-    amount: Float[np.ndarray, "row"]
-    precision: Float[np.ndarray, "row"]
-
-    @classmethod
-    def of(cls, rows: Histories, kappa: float) -> "_Outcome":
-        """Credit-weighted rewards and what is expected of them."""
-        rewards = rows.episodes.rewards
-        sign = int(bool(rewards.any())) * (int(bool((rewards >= 0).all())) - int(bool((rewards <= 0).all())))
-        left = rows.episodes.steps - rows.step
-        weeks, squared = (_geometric(decay, left) for decay in (kappa, kappa**2))
-        scaled = weeks[:, None] / weeks.mean()
-        baseline = np.concatenate([rows.history, rows.history * scaled], axis=1)
-        credit = _credit(rows, rewards * (sign or 1), kappa)
-        fitted = ridge(baseline, credit)[1]
-        residual = credit - fitted
-        if sign == 0:
-            # No counts: an effect is felt alike in every week, in standard deviations of a reward.
-            unit = float(rewards[rows.episodes.mask].std()) or 1.0
-            felt, amount = unit * squared, unit * weeks
-            variance = np.full(len(credit), float((residual**2).mean()) or 1.0)
-        else:
-            amount = np.maximum(fitted, FLOOR * float(credit.mean()) * scaled[:, 0])
-            other = ridge(baseline, _credit(rows, rewards * sign, kappa**2))[1]
-            felt = np.maximum(other, FLOOR * float(other.mean()) * squared / squared.mean())
-            variance = _variance(amount, residual)
-        return cls(sign=sign or 1, credit=credit, baseline=baseline, felt=felt, amount=amount, precision=1 / variance)
-
-
-def _credit(rows: Histories, rewards: np.ndarray, decay: float) -> np.ndarray:
-    """Sum over the rest of the episode of decay ** k times the reward k steps ahead; by row."""
-    total = np.zeros(rewards.shape)
-    following = np.zeros(len(rewards))
-    for t in range(rewards.shape[1] - 1, -1, -1):
-        following = rewards[:, t] + decay * following
-        total[:, t] = following
-    return total[rows.episodes.mask]
-
-
-def _geometric(decay: float, terms: np.ndarray) -> np.ndarray:
-    """1 + decay + ... , so many terms."""
-    return terms.astype(float) if decay == 1 else (1 - decay**terms) / (1 - decay)
-
-
-def _variance(amount: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    """Variance of the residuals as a quadratic in the expected amount, as for counts that vary more than Poisson."""
-    if np.ptp(amount) == 0:
-        return np.full(len(residual), float((residual**2).mean()) or 1.0)
-    powers = np.stack([np.ones_like(amount), amount, amount**2], axis=1) / amount[:, None]
-    coefficients = np.linalg.lstsq(powers, residual**2 / amount, rcond=None)[0]
-    least = FLOOR * float((residual**2).mean()) * np.minimum(amount / amount.mean(), 1.0)
-    return np.maximum((powers @ coefficients) * amount, np.maximum(least, 1e-12))
-
-
 def _projection(history: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Weights of the terms expected given the history."""
     return ridge_weights(history.T @ history, history.T @ columns)
@@ -261,7 +192,7 @@ def _projection(history: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 def _solve(
     rows: Histories,
-    outcome: _Outcome,
+    outcome: CreditedRewards,
     deviation: np.ndarray,
     nuisance: np.ndarray,
     fold: np.ndarray,

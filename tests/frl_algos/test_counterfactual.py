@@ -11,7 +11,7 @@ from frl_algos.responses import Responses
 from frl_algos.terms import Terms
 from frl_env.actions import ActionSpace, Factor
 from frl_env.errors import UserError
-from frl_env.evaluation import LoggedEpisodes
+from frl_env.evaluation import LoggedEpisodes, evaluate
 
 SPACE = ActionSpace(
     factors=(
@@ -212,3 +212,22 @@ def test_mistakes_are_said(logged):
     idle = Counterfactual.fit(everything, rng=np.random.default_rng(0))
     uniform = idle.estimate(lambda x: np.full((len(x), 4), 0.25), np.random.default_rng(0))
     assert uniform.value == 0
+
+
+def test_it_stands_beside_the_other_estimators(logged, valuation):
+    """In the report of `evaluate`, also as its headline."""
+    members = np.arange(400)
+    some = Counterfactual.fit(logged.subset(members), rng=np.random.default_rng(0), response=SHOWN)
+    estimate = some.estimate(always(VISIT, 0.3), np.random.default_rng(0))
+    report = evaluate(
+        logged.subset(members),
+        always(VISIT, 0.3),
+        rng=np.random.default_rng(0),
+        propensities=np.full((400, STEPS), 0.5),
+        others=[estimate],
+        headline="SNM",
+        resamples=50,
+    )
+    assert report.headline is not None
+    assert report.headline.estimate.value == estimate.value
+    assert estimate.decomposes
