@@ -37,16 +37,16 @@ def by_group(result, attribute, measure):
 def by_hand():
     """12 members, 6 in each group; everything can be counted on fingers."""
     who = AuditedMembers(
-        high_touch=np.array([0.1, 0.1, 0.2, 0.2, 0.4, 0.2] + [0.4, 0.4, 0.8, 0.6, 0.4, 0.4]),
+        high_touch=np.array([0.1, 0.1, 0.2, 0.2, 0.4, 0.2, 0.4, 0.4, 0.8, 0.6, 0.4, 0.4]),
         attributes={"group": np.repeat(["A", "B"], 6)},
         needs={
-            "need": np.array([1.0, 1, 2, 4, 4, np.nan] + [1, 1, 4, 2, 1, 3]),
-            "use": np.array([1.0] * 6 + [3.0] * 6),
+            "need": np.array([1.0, 1, 2, 4, 4, np.nan, 1, 1, 4, 2, 1, 3]),
+            "use": np.repeat([1.0, 3.0], 6),
         },
         simulated=True,
-        values=np.array([-1.0] * 6 + [-2.0] * 6),
-        behaviour_values=np.array([-1.5] * 6 + [-1.9] * 6),
-        weights=np.array([1.0, 1, 1, 1, 1, 1] + [6, 0, 0, 0, 0, 0]),
+        values=np.repeat([-1.0, -2.0], 6),
+        behaviour_values=np.repeat([-1.5, -1.9], 6),
+        weights=np.array([1.0, 1, 1, 1, 1, 1, 6, 0, 0, 0, 0, 0]),
         allocations={"modality: HOME_VISIT": np.repeat([0.1, 0.3], 6)},
     )
     return audit(who, rng=np.random.default_rng(0), minimum=2, **QUICK)
