@@ -70,9 +70,12 @@ def _labels(key: str, values: list[np.ndarray], vocabulary: Sequence[str] | None
     codes = np.asarray([value[0] for value in values])
     if codes.dtype.kind == "S":
         codes = codes.astype(str)
-    whole = np.issubdtype(codes.dtype, np.integer)
-    if vocabulary is None or not whole:
-        return np.where(codes < 0, None, codes.astype(object)) if whole else codes.astype(object)
+    labels = codes.astype(object)
+    if not np.issubdtype(codes.dtype, np.integer):
+        return labels
+    labels[codes < 0] = None
+    if vocabulary is None:
+        return labels
     strange = int((codes >= len(vocabulary)).sum())
     if strange:
         raise UserError(
@@ -80,7 +83,8 @@ def _labels(key: str, values: list[np.ndarray], vocabulary: Sequence[str] | None
             f"{people(strange, simulated=simulated)} of {len(codes):,} members; add these groups to the dataset's "
             "vocabulary, or recode them"
         )
-    return np.where(codes < 0, None, np.asarray([*vocabulary, None], dtype=object)[np.maximum(codes, -1)])
+    labels[codes >= 0] = np.asarray(vocabulary, dtype=object)[codes[codes >= 0]]
+    return labels
 
 
 def _first_infos(
@@ -109,7 +113,8 @@ def _first_infos(
     try:
         with h5py.File(file, "r") as store:
             for number in dataset.episode_indices:
-                known: Any = store[f"episode_{number}"].get("infos", {})
+                episode: Any = store[f"episode_{number}"]
+                known = episode.get("infos", {})
                 yield {key: np.asarray(known[key][0]) for key in wanted(known)}
     except (OSError, KeyError) as problem:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} is damaged; build or import it again") from problem

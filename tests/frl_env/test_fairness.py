@@ -41,11 +41,11 @@ def by_hand():
         attributes={"group": np.repeat(["A", "B"], 6)},
         needs={
             "need": np.array([1.0, 1, 2, 4, 4, np.nan, 1, 1, 4, 2, 1, 3]),
-            "use": np.array([1.0] * 6 + [3.0] * 6),
+            "use": np.repeat([1.0, 3.0], 6),
         },
         simulated=True,
-        values=np.array([-1.0] * 6 + [-2.0] * 6),
-        behaviour_values=np.array([-1.5] * 6 + [-1.9] * 6),
+        values=np.repeat([-1.0, -2.0], 6),
+        behaviour_values=np.repeat([-1.5, -1.9], 6),
         weights=np.array([1.0, 1, 1, 1, 1, 1, 6, 0, 0, 0, 0, 0]),
         allocations={"modality: HOME_VISIT": np.repeat([0.1, 0.3], 6)},
     )
