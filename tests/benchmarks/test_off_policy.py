@@ -26,11 +26,11 @@ def own(tiny_recipe, tmp_path_factory):
     table.to_parquet(folder / "own.parquet", index=False)
     import_table(
         folder / "own.parquet",
-        "myorg/care-v0",
+        "tests/care-v0",
         columns=ColumnMap(columns=RENAMED),
         options=ImportOptions(validation_share=0.5),
     )
-    return "myorg/care-v0"
+    return "tests/care-v0"
 
 
 def test_own_members_are_valued_without_a_simulator(own, tmp_path, capsys):
@@ -46,7 +46,7 @@ def test_own_members_are_valued_without_a_simulator(own, tmp_path, capsys):
     assert not any("value" in row or "normalized_score" in row for row in card["runs"])
     assert len(card["ope"]) == 3
     for entry in card["ope"]:
-        assert entry["dataset"] == "myorg/care-validation-v0"
+        assert entry["dataset"] == "tests/care-validation-v0"
         assert {"DM", "WDR", "SNM", "FQE"} <= set(entry["results"])
         assert (entry["headline"] is None) == bool(entry["reasons"])
         assert entry["sentence"] in " ".join(shown.split()) or entry["headline"] is not None
