@@ -67,7 +67,7 @@ def estimate(algorithm: Any, mode: str, validation_id: str) -> dict[str, Any]:
         target,
         rng=np.random.default_rng(SEED),
         q_values=fitted.values,
-        propensities=_propensities(validation_id),
+        propensities=propensities_of(validation_id),
         others=[nested, fitted.estimate],
         headline=nested.name,
     )
@@ -87,8 +87,8 @@ def _valuation(validation_id: str) -> tuple[LoggedEpisodes, Counterfactual, dict
 
 
 @lru_cache(maxsize=1)
-def _propensities(validation_id: str) -> Any:
-    """Those that were logged, or estimated ones."""
+def propensities_of(validation_id: str) -> Any:
+    """Propensities of a validation dataset's decisions: "logged", or estimated ones as an array."""
     episodes = _valuation(validation_id)[0]
     if episodes.propensities is not None:
         return "logged"
