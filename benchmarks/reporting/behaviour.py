@@ -1,5 +1,6 @@
 """What the policies do: by factor, by need, and how the trained embeddings of actions lie."""
 
+from functools import partial
 from typing import Any
 
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of, readable
@@ -9,11 +10,11 @@ from benchmarks.reporting.sweep_results import Policy, SweepResults
 
 def by_factor(results: SweepResults) -> Section:
     """Policy against behaviour, level by level."""
-    section = {"anchor": "factors", "title": "What the policy does, by factor"}
+    section = partial(Section, anchor="factors", title="What the policy does, by factor")
     policy = results.leading
     found = results.look(policy, "by_factor")
     if not found:
-        return Section(**section, missing=results.why_missing("No members to look at the policies on were given."))
+        return section(missing=results.why_missing("No members to look at the policies on were given."))
     seed, rows = found
     shown: dict[str, list[Pair]] = {}
     hidden = []  # what stands for doing nothing is most of the weeks, and would leave no room for the others
@@ -40,7 +41,7 @@ def by_factor(results: SweepResults) -> Section:
         ),
         notes=(f"In the states that the care team met, on {_source(results, policy, seed)}.{nothing}",),
     )
-    return Section(**section, parts=(figure, _all_factors(results)))
+    return section(parts=(figure, _all_factors(results)))
 
 
 def _percent(value: float | None) -> str:
@@ -62,7 +63,7 @@ def _all_factors(results: SweepResults) -> Table:
         for row in parts["by_factor"]
         if entry["algo"] in results.labels
     ]
-    columns = columns_of("policy | seed:d | factor | level | policy:.2% | care team:.2%")
+    columns = columns_of("policy | seed:d | factor | level | share:.2% | care team:.2%")
     return Table(
         name="all_policies_by_factor", caption="All policies and seeds.", columns=columns, rows=rows, shown=False
     )
@@ -70,12 +71,12 @@ def _all_factors(results: SweepResults) -> Table:
 
 def by_state(results: SweepResults) -> Section:
     """Need by action."""
-    section = {"anchor": "needs", "title": "Need by action"}
+    section = partial(Section, anchor="needs", title="Need by action")
     policy = results.leading
     found = results.look(policy, "by_state")
     if not found:
         why = "The observations have no names that say what was recorded of a member's needs."
-        return Section(**section, missing=results.why_missing(why))
+        return section(missing=results.why_missing(why))
     seed, table = found
     panel = _panel(results, policy, seed)
     rows, columns = [readable(row) for row in table["rows"]], [readable(column) for column in table["columns"]]
@@ -110,15 +111,15 @@ def by_state(results: SweepResults) -> Section:
             f"with the square root, so that small shares can be seen. {latent}{left_out}{crosses}",
         ),
     )
-    return Section(**section, parts=(figure,))
+    return section(parts=(figure,))
 
 
 def embeddings(results: SweepResults) -> Section:
     """Trained embeddings of the levels."""
-    section = {"anchor": "embeddings", "title": "Trained action embeddings"}
+    section = partial(Section, anchor="embeddings", title="Trained action embeddings")
     entries = [entry for entry in results.details if entry.get("embeddings")]
     if not entries:
-        return Section(**section, missing=results.why_missing("No trained algorithm embeds its actions."))
+        return section(missing=results.why_missing("No trained algorithm embeds its actions."))
     entry = min(
         entries, key=lambda e: (e["algo"] != results.leading[0], list(results.labels).index(e["algo"]), e["seed"])
     )
@@ -148,7 +149,7 @@ def embeddings(results: SweepResults) -> Section:
             "table only. Distances in a picture like this suggest and prove nothing.",
         ),
     )
-    return Section(**section, parts=(figure,))
+    return section(parts=(figure,))
 
 
 def _panel(results: SweepResults, policy: Policy, seed: int) -> dict[str, Any]:

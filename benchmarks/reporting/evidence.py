@@ -1,5 +1,7 @@
 """How far the logged weeks speak about the policies: effective members by week, and what the cut-off decides."""
 
+from functools import partial
+
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
 from benchmarks.reporting.doubts import weights_of
 from benchmarks.reporting.line_plots import Axes, Series, lines, panels
@@ -15,10 +17,10 @@ NOT_EXACT = "No trained policy has exact probabilities of its actions, or no pro
 
 def effective_members(results: SweepResults) -> Section:
     """Effective members by week."""
-    section = {"anchor": "effective", "title": "Effective sample size by week"}
+    section = partial(Section, anchor="effective", title="Effective sample size by week")
     found = [(policy, *seen) for policy in results.policies if (seen := weights_of(results, policy))]
     if not found:
-        return Section(**section, missing=results.why_missing(NOT_EXACT))
+        return section(missing=results.why_missing(NOT_EXACT))
     first, seed, weights = found[0]
     limit = weights["limits"]["week_share"]
     axes = Axes(
@@ -52,8 +54,7 @@ def effective_members(results: SweepResults) -> Section:
         for week, share in zip(w["weeks"], shares, strict=True)
     ]
     at_end = weights["by_week"]["cumulative"][-1]
-    return Section(
-        **section,
+    return section(
         text=(
             "An off-policy estimate re-weighs logged members so that they look as if the policy had decided. After "
             "some "
@@ -95,10 +96,10 @@ def effective_members(results: SweepResults) -> Section:
 
 def clip_sweep(results: SweepResults) -> Section:
     """What the cut-off does to the estimate."""
-    section = {"anchor": "clip", "title": "How much the cut-off of the weights decides"}
+    section = partial(Section, anchor="clip", title="How much the cut-off of the weights decides")
     found = [(policy, *seen) for policy in results.policies if (seen := weights_of(results, policy))]
     if not found:
-        return Section(**section, missing=results.why_missing(NOT_EXACT))
+        return section(missing=results.why_missing(NOT_EXACT))
     each, rows = [], []
     for policy, seed, w in found:
         clips = w["clips"]
@@ -157,7 +158,7 @@ def clip_sweep(results: SweepResults) -> Section:
             "like the others. These estimates are here to be doubted, and are no headline.",
         ),
     )
-    return Section(**section, parts=(figure, *_doubly_robust(results)))
+    return section(parts=(figure, *_doubly_robust(results)))
 
 
 def _cut(clip: float | None) -> str:

@@ -1,6 +1,7 @@
 """Values with intervals and truth, learning curves, and the performance profile."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
@@ -133,13 +134,13 @@ def _estimates(results: SweepResults) -> Figure:
 
 def curves(results: SweepResults) -> Section:
     """Learning curves, seed by seed."""
-    section = {"anchor": "learning", "title": "Learning curves"}
+    section = partial(Section, anchor="learning", title="Learning curves")
     with_curve = [entry for entry in results.details if entry.get("curve")]
     if not with_curve:
         why = f"{OLD}." if not results.details else "The algorithms say nothing while they train."
-        return Section(**section, missing=f"Nothing was kept along the way. {why}")
+        return section(missing=f"Nothing was kept along the way. {why}")
     watched = [entry for entry in with_curve if any(point["watched"] for point in entry["curve"])]
-    return Section(**section, parts=(_watched(results, watched) if watched else _losses(with_curve),))
+    return section(parts=(_watched(results, watched) if watched else _losses(with_curve),))
 
 
 def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
@@ -147,7 +148,7 @@ def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
     rows, members = [], 0
     for entry in entries:
         points = [(p["step"], p["watched"]) for p in entry["curve"] if p["watched"]]
-        each.setdefault(results.labels.get(entry["algo"], entry["algo"]), []).append(
+        each.setdefault(str(entry["label"]), []).append(
             Series(
                 label=f"seed {entry['seed']}",
                 xs=[step for step, _ in points],
@@ -208,12 +209,10 @@ def _losses(entries: list[dict[str, Any]]) -> Figure:
 
 def profile(results: SweepResults) -> Section:
     """Share of the seeds that score above each score."""
-    section = {"anchor": "profile", "title": "Performance profile"}
+    section = partial(Section, anchor="profile", title="Performance profile")
     profiled = [entry for entry in results.card["summary"] if entry.get("profile")]
     if not profiled:
-        return Section(
-            **section, missing="There is no normalised score: it takes a simulator, and references that differ."
-        )
+        return section(missing="There is no normalised score: it takes a simulator, and references that differ.")
     series = [
         Series(
             label=results.name((entry["algo"], entry["mode"])),
@@ -242,7 +241,7 @@ def profile(results: SweepResults) -> Section:
             f"shares come in steps of 1/{len(results.seeds)}.",
         ),
     )
-    return Section(**section, parts=(figure,))
+    return section(parts=(figure,))
 
 
 def _signed(value: float) -> str:
