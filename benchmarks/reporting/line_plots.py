@@ -83,7 +83,8 @@ def panels(
         block = tall + 90
         for number, (title, own) in enumerate(each):
             left, top = (number % across) * (wide + gap), (number // across) * block + 38
-            canvas.text(left, top - 24, shortened(title, wide / 1.1), "ink", bold=True)
+            size = SIZE if text_width(title) * 1.1 <= wide else 10.0
+            canvas.text(left, top - 24, shortened(title, wide / 1.1, size), "ink", bold=True, size=size)
             span = _y_range(every if shared else own, axes)
             _plot(canvas, own, axes, span, left, left + wide, top, top + tall, first=number % across == 0)
         return canvas.done(-(-len(each) // across) * block + 6)

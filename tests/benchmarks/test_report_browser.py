@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks import report, run
 
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
