@@ -10,7 +10,7 @@ from frl_env.errors import UserError
 from frl_env.parameters import VERSION
 from frl_env.reference_returns import reference_policies
 from frl_env.references import ObservationPolicy, Policy
-from frl_env.rollout import Returns, rollout, standard_error
+from frl_env.rollout import Recorder, Returns, rollout, standard_error
 from frl_env.worlds import World
 
 SEED = 431
@@ -63,10 +63,17 @@ class Evaluation:
             progress("references", done, len(policies))
         return results
 
-    def score(self, policy: Policy, progress: Callable[[int, int], None] | None = None) -> Returns:
-        """Returns of one policy, on the same members and chances as every other."""
+    def score(
+        self,
+        policy: Policy,
+        progress: Callable[[int, int], None] | None = None,
+        watch: Recorder | None = None,
+    ) -> Returns:
+        """Returns of one policy, on the same members and chances as every other; `watch` sees every week."""
 
-        def tell(week: int, *_: object) -> None:
+        def tell(week: int, *happened: Any) -> None:
+            if watch is not None:
+                watch(week, *happened)
             if progress is not None:
                 progress(week + 1, self.horizon)
 
@@ -78,9 +85,10 @@ class Evaluation:
         self,
         decide: Callable[[np.ndarray, np.random.Generator], np.ndarray],
         progress: Callable[[int, int], None] | None = None,
+        watch: Recorder | None = None,
     ) -> Returns:
         """Returns of a policy that sees observations only."""
-        return self.score(ObservationPolicy(decide, screening=self.world.observes_screening), progress)
+        return self.score(ObservationPolicy(decide, screening=self.world.observes_screening), progress, watch)
 
 
 def paired_difference(first: Returns, second: Returns) -> tuple[float, float]:

@@ -13,7 +13,7 @@ so that row t of any array belongs to the same decision. Stock d3rlpy algorithms
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,6 +33,8 @@ from jaxtyping import Bool, Float32, Int64
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
+from frl_env.evaluation.audited_members import label_missing
+from frl_env.evaluation.member_records import load_members
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,8 @@ class FactoredReplayBuffer(ReplayBuffer):
         terminated: Whether each episode ended for good rather than at the horizon.
         action_space: Names and validity of the actions.
         seed: Seed of the sampling.
+        groups: Labels by attribute, one an episode; a learner that is told to be fair looks at them, no policy does.
+        need: Of the member of each episode; likewise.
 
     Raises:
         UserError: If shapes disagree, a number is not finite, or an action does not exist.
@@ -70,6 +74,8 @@ class FactoredReplayBuffer(ReplayBuffer):
         terminated: np.ndarray,
         action_space: ActionSpace,
         seed: int = 0,
+        groups: Mapping[str, np.ndarray] | None = None,
+        need: np.ndarray | None = None,
     ) -> None:
         """Checks the arrays and keeps them."""
         rows = int(np.sum(lengths))
@@ -86,6 +92,11 @@ class FactoredReplayBuffer(ReplayBuffer):
             bad = ~np.isfinite(array).reshape(rows, -1).all(axis=1)
             if bad.any():
                 raise UserError(f"{name} are not finite in {int(bad.sum())} of {rows} rows; fill or drop them")
+        self.groups = {name: np.asarray(labels).astype(str) for name, labels in (groups or {}).items()}
+        self.need = None if need is None else np.asarray(need, dtype=np.float64)
+        for name, array in [*self.groups.items(), *([] if self.need is None else [("need", self.need)])]:
+            if array.shape != np.shape(lengths):
+                raise UserError(f"{name!r} has shape {array.shape}; one entry for each of {len(lengths)} episodes")
         self.action_space = action_space
         self.observations = np.ascontiguousarray(observations, dtype=np.float32)
         self.actions = action_space.ravel(actions)
@@ -212,7 +223,14 @@ class FactoredReplayBuffer(ReplayBuffer):
         raise UserError("this replay buffer is not dumped; the Minari dataset it came from is the file to keep")
 
 
-def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None, seed: int = 0) -> FactoredReplayBuffer:
+def load_replay_buffer(
+    dataset: Any,
+    *,
+    action_space: ActionSpace | None = None,
+    seed: int = 0,
+    groups: Sequence[str] = (),
+    need: str | None = None,
+) -> FactoredReplayBuffer:
     """Reads a Minari dataset with a `MultiDiscrete` action space and a one-dimensional `Box` observation space.
 
     Args:
@@ -220,12 +238,14 @@ def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None,
         action_space: Names and validity of the actions; from the dataset's `frl_action_schema` if it has one, else
             nameless levels that are all valid.
         seed: Seed of the sampling.
+        groups: Keys of the infos with an attribute of the member, for a learner that is told to be fair.
+        need: Key of the infos with the member's need, likewise; of several numbers the sum.
 
     Returns:
         A buffer that holds every step of every episode.
 
     Raises:
-        UserError: If the spaces don't fit, an action lies outside them, or a number is not finite.
+        UserError: If the spaces don't fit, an action lies outside them, a number is not finite, or a key is missing.
     """
     observation_space = dataset.spec.observation_space
     if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
@@ -245,6 +265,7 @@ def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None,
         terminated.append(bool(episode["terminations"][-1]))
     if not observations:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} has no episodes")
+    members = load_members(dataset, attributes=groups, needs=[] if need is None else [need]) if groups or need else None
     return FactoredReplayBuffer(
         observations=np.concatenate([o[:-1] for o in observations]),
         actions=np.concatenate(actions) - space.start,
@@ -254,6 +275,8 @@ def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None,
         terminated=np.asarray(terminated),
         action_space=action_space,
         seed=seed,
+        groups=None if members is None else {key: label_missing(members.labels[key]) for key in groups},
+        need=None if members is None or need is None else members.needs[need],
     )
 
 
