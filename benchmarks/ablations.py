@@ -38,11 +38,11 @@ from frl_algos.history import HistoryPolicy, stack_history
 from frl_algos.policy import LearnedPolicy
 from frl_algos.stock import create_stock
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.cli import progress_bar, run_or_say
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset, recipe, replicate
 from frl_env.errors import UserError
 from frl_env.reference_returns import ceiling
 from frl_env.state import observation_names
+from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"
 INSIGHTS = (0.0, 0.5, 1.0)

@@ -32,8 +32,8 @@ from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.networks import JointPolicy, JointScores, StateEncoder
 from frl_algos.terms import null_position
 from frl_env.actions import ActionSpace
-from frl_env.cli import progress_bar, run_or_say
 from frl_env.datasets import ensure_dataset
+from frl_env.terminal import progress_bar, run_or_say
 
 BATCH_SIZE = 512
 HIDDEN_SIZE = 128

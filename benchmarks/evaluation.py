@@ -40,9 +40,9 @@ class Evaluation:
         Raises:
             UserError: If the dataset does not come from the simulator, or from another version of it.
         """
-        spec = dataset.spec.env_spec
-        if spec is None or spec.entry_point != "frl_env.env:MedicaidCareEnv":
+        if not has_simulator(dataset):
             raise UserError(f"dataset {dataset.spec.dataset_id!r} has no simulator, so its policies have no true value")
+        spec = dataset.spec.env_spec
         recipe = dataset.storage.metadata.get("frl_recipe", {})
         version = recipe.get("parameters_version")
         if version != VERSION:
@@ -89,6 +89,12 @@ class Evaluation:
     ) -> Returns:
         """Returns of a policy that sees observations only."""
         return self.score(ObservationPolicy(decide, screening=self.world.observes_screening), progress, watch)
+
+
+def has_simulator(dataset: Any) -> bool:
+    """Whether a dataset comes from the simulator, so that policies trained on it have a true value."""
+    spec = dataset.spec.env_spec
+    return spec is not None and spec.entry_point == "frl_env.env:MedicaidCareEnv"
 
 
 def paired_difference(first: Returns, second: Returns) -> tuple[float, float]:

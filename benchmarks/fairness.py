@@ -35,10 +35,9 @@ from benchmarks.evaluation import Evaluation
 from benchmarks.member_table import audited, roll_out
 from benchmarks.results import write_bytes
 from benchmarks.run import check_writable
-from benchmarks.training import quiet_d3rlpy, train
+from benchmarks.training import train
 from frl_algos import FactoredAWR, load_replay_buffer
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.cli import progress_bar, run_or_say
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.allocations import allocation_table
@@ -46,6 +45,7 @@ from frl_env.evaluation.fairness import audit
 from frl_env.evaluation.fairness_files import write_audit
 from frl_env.evaluation.member_records import ATTRIBUTES, LATENT_NEED
 from frl_env.rollout import standard_error
+from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"
 WEIGHTS = (0.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)

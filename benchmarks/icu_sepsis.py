@@ -35,7 +35,7 @@ from benchmarks.sepsis import SepsisTables, one_hot
 from benchmarks.sepsis_dataset import ensure_sepsis_dataset
 from benchmarks.training import quiet_d3rlpy
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
-from frl_env.cli import progress_bar, run_or_say, write_atomically
+from frl_env.terminal import progress_bar, run_or_say, write_atomically
 
 BATCH_SIZE = 512
 GAMMA = 1.0

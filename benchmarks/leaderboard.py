@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import algorithms
 from benchmarks.command_line import Parser
 from benchmarks.scorecard import PROFILE, spread
-from frl_env.cli import run_or_say, write_atomically
 from frl_env.errors import UserError
+from frl_env.terminal import run_or_say, write_atomically
 
 PAGE = Path(__file__).with_name("LEADERBOARD.md")
 
@@ -52,6 +52,7 @@ def page(cards: Sequence[Mapping[str, Any]]) -> str:
         "  a run of the first beats a run of this one.",
         "- *stochastic*: actions are drawn from the policy; *greedy*: its best action. Q-learning has the latter only.",
         "- Same data, scaling of observations and number of updates for all; settings by the same rule, below.",
+        "- Wall time and updates/s: medians, one thread a run, with whatever else the machine did at the time.",
     ]
     for card in cards:
         lines += _dataset(card)

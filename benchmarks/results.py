@@ -99,7 +99,7 @@ class Results:
         file = self._runs / f"{job.key}.json"
         try:
             kept = json.loads(file.read_text())
-            with np.load(file.with_suffix(".npz")) as arrays:
+            with file.with_suffix(".npz").open("rb") as source, np.load(source) as arrays:
                 values = {mode: arrays[mode] for mode in kept["summaries"]}
             return Outcome(job=job, facts=kept["facts"], summaries=kept["summaries"], values=values, model=None)
         except (OSError, ValueError, KeyError, BadZipFile) as problem:

@@ -24,12 +24,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import scorecard
 from benchmarks.algorithms import ALGORITHMS, REFERENCES, parse_names
 from benchmarks.command_line import Parser, check_at_least
+from benchmarks.evaluation import has_simulator
+from benchmarks.off_policy import validation_dataset
 from benchmarks.results import Results, write_bytes
 from benchmarks.runs import plan
 from benchmarks.sweep import default_processes, run_all
-from frl_env.cli import progress_bar, run_or_say
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError
+from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"
 QUICK_DATASET = "frl/medicaid-synthetic-small-v0"
@@ -48,12 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = Results(Path(options.out))
     with results.lock():
         with progress_bar() as progress:
+            data = ensure_dataset(dataset_id, progress=progress)
+            valued = options.ope or options.validation or not has_simulator(data)
+            validation = validation_dataset(dataset_id, options.validation) if valued else ""
+            if validation:
+                ensure_dataset(validation, progress=progress)
             jobs = plan(
                 names,
                 dataset_id,
                 seeds=options.seeds,
                 steps=options.steps or (300 if options.quick else 3_000),
                 eval_members=options.eval_members or (1_000 if options.quick else 30_000),
+                validation=validation,
                 tell=progress,
             )
         failures = run_all(jobs, results, processes=options.jobs or default_processes(), scheduler=options.scheduler)
@@ -63,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         references_failed = [failure for failure in failures if failure.job.algo in REFERENCES]
         if references_failed:
             raise UserError(f"without references there is no scorecard; {said[0]}")
-        card = scorecard.assemble(ensure_dataset(dataset_id), outcomes, command=_command(arguments), failures=said)
+        card = scorecard.assemble(data, outcomes, command=_command(arguments), failures=said)
         results.write_table(card["runs"])
         write_bytes(results.folder / "scorecard.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
     scorecard.show(card)
@@ -111,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0..N-1, of training and of the data (default 1)")
     parser.add_argument("--steps", type=int, help="updates a run (default 3000)")
     parser.add_argument("--eval-members", type=int, help="members of every rollout (default 30000)")
+    parser.add_argument(
+        "--ope",
+        action="store_true",
+        help="value policies by other members' logged weeks, too (always done where there is no simulator)",
+    )
+    parser.add_argument("--validation", help="Minari id of those members (default: ...-validation-v..., if it exists)")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a processor)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler (tcp://...) to send the runs to instead")
     parser.add_argument(

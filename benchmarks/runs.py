@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from benchmarks import algorithms
-from benchmarks.evaluation import Evaluation
+from benchmarks import algorithms, off_policy
+from benchmarks.evaluation import Evaluation, has_simulator
 from benchmarks.training import train
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.adapter import modes
@@ -45,10 +45,11 @@ class Job:
         dataset: Minari id on the command line.
         seed: Of training, and number of the data replicate.
         steps: Updates.
-        eval_members: Members of every rollout; 0 only trains.
+        eval_members: Members of every rollout; 0 for no rollout.
         settings: JSON of the algorithm's settings.
         code: Hash of the code that trains and of the simulator, and of the algorithm's own file.
         data: Content hash of the replicate.
+        validation: Dataset whose members value the policy off-policy; empty for none.
     """
 
     algo: str
@@ -59,6 +60,7 @@ class Job:
     settings: str
     code: str
     data: str
+    validation: str = ""
 
     @property
     def name(self) -> str:
@@ -67,8 +69,8 @@ class Job:
 
     @property
     def model(self) -> str:
-        """File name of its trained model; of one that is not scored, settings are part of it."""
-        which = f"seed{self.seed}" if self.eval_members else self.key
+        """File name of its trained model; of one that is only trained, settings are part of it."""
+        which = f"seed{self.seed}" if self.eval_members or self.validation else self.key
         return f"{self.algo.replace(':', '.')}-{which}.d3"
 
     @property
@@ -96,7 +98,16 @@ class Outcome:
     model: bytes | None
 
 
-def plan(names: Sequence[str], dataset: str, *, seeds: int, steps: int, eval_members: int, tell: Tell) -> list[Job]:
+def plan(
+    names: Sequence[str],
+    dataset: str,
+    *,
+    seeds: int,
+    steps: int,
+    eval_members: int,
+    validation: str = "",
+    tell: Tell,
+) -> list[Job]:
     """The runs of a sweep, references first, then seed by seed; builds the data they need.
 
     Args:
@@ -104,11 +115,12 @@ def plan(names: Sequence[str], dataset: str, *, seeds: int, steps: int, eval_mem
         dataset: Minari id.
         seeds: Training seeds and data replicates 0..seeds-1.
         steps: Updates a run.
-        eval_members: Members of every rollout.
+        eval_members: Members of every rollout, where there is a simulator.
+        validation: Dataset whose members value the policies off-policy; empty for none.
         tell: Progress.
 
     Raises:
-        UserError: If an algorithm can't be trained on such actions, or the dataset has no simulator.
+        UserError: If an algorithm can't be trained on such actions.
     """
     jobs = []
     for seed in range(seeds):
@@ -118,10 +130,14 @@ def plan(names: Sequence[str], dataset: str, *, seeds: int, steps: int, eval_mem
             space = action_space_of(data)
             for name in names:
                 algorithms.check_fits(name, space)
-            world = Evaluation.of_dataset(data, members=eval_members).world
-            for name in reference_policies(world):
-                jobs.append(_job(name, dataset, 0, 0, eval_members, content))
-        jobs += [_job(name, dataset, seed, steps, eval_members, content) for name in names]
+            if has_simulator(data):
+                world = Evaluation.of_dataset(data, members=eval_members).world
+                for name in reference_policies(world):
+                    jobs.append(_job(name, dataset, 0, 0, eval_members, content))
+            else:
+                eval_members = 0
+        made = [_job(name, dataset, seed, steps, eval_members, content) for name in names]
+        jobs += [dataclasses.replace(job, validation=validation) for job in made]
     return jobs
 
 
@@ -183,7 +199,12 @@ def run(job: Job, tell: Tell) -> Outcome:
         summaries[mode] = returns.summary()
         values[mode] = returns.value.astype(np.float32)
         scored_in[mode] = time.perf_counter() - started
+    estimates = {}
+    for mode in modes(algorithm) if job.validation else ():
+        tell(f"valuing {mode} off-policy", 0, 1)
+        estimates[mode] = off_policy.estimate(algorithm, mode, job.validation)
     facts = dataclasses.asdict(taken) | {
+        "ope": estimates,
         "label": getattr(algorithm, "label", algorithms.label(job.algo)),
         "batch_size": getattr(algorithm, "batch_size", None),
         "rows": buffer.transition_count,

@@ -44,12 +44,13 @@ def assemble(
     references = {outcome.job.algo: outcome for outcome in outcomes if REFERENCE in outcome.values}
     values = {name: outcome.values[REFERENCE] for name, outcome in references.items()}
     trained = [outcome for outcome in outcomes if outcome.job.algo not in references]
+    environment = dataset.spec.env_spec
     return {
         "dataset": dataset.spec.dataset_id,
-        "environment": dataset.spec.env_spec.to_json(),
+        "environment": environment.to_json() if environment is not None else None,
         "dataset_sha256": dataset.storage.metadata.get("frl_content_sha256"),
-        "parameters_version": VERSION,
-        "eval_members": len(values["behaviour"]),
+        "parameters_version": VERSION if values else None,
+        "eval_members": len(values["behaviour"]) if values else 0,
         "eval_seed": SEED,
         "command": command,
         "versions": versions(),
@@ -58,7 +59,12 @@ def assemble(
             name: outcome.summaries[REFERENCE] | _against(values[name], values) for name, outcome in references.items()
         },
         "runs": [row for outcome in trained for row in _rows(outcome, values)],
-        "summary": _summary(trained, values),
+        "summary": _summary(trained, values) if values else [],
+        "ope": [
+            {"algo": outcome.job.algo, "seed": outcome.job.seed, "mode": mode} | estimates
+            for outcome in trained
+            for mode, estimates in outcome.facts.get("ope", {}).items()
+        ],
         "failed": list(failures),
     }
 
@@ -79,16 +85,18 @@ def _against(value: np.ndarray, references: Mapping[str, np.ndarray]) -> dict[st
 
 
 def _rows(outcome: Outcome, references: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """One row a mode."""
+    """One row a mode; without a simulator nothing in it is a true value."""
     job, facts = outcome.job, dict(outcome.facts)
-    scoring = facts.pop("scoring_s")
+    scoring, estimates = facts.pop("scoring_s"), facts.pop("ope")
     identity = {"algo": job.algo, "label": facts.pop("label"), "seed": job.seed, "steps": facts.pop("updates")}
     rest = {"settings": json.loads(job.settings), "data_sha256": job.data, "model": job.model, "key": job.key}
-    return [
-        identity | {"mode": mode} | facts | {"scoring_s": scoring[mode]} | rest
-        | outcome.summaries[mode] | _against(outcome.values[mode], references)
-        for mode in outcome.values
-    ]  # fmt: skip
+    rows = []
+    for mode in outcome.values or estimates:
+        row = identity | {"mode": mode} | facts | rest
+        if mode in outcome.values:
+            row |= {"scoring_s": scoring[mode]} | outcome.summaries[mode] | _against(outcome.values[mode], references)
+        rows.append(row)
+    return rows
 
 
 def _summary(outcomes: Sequence[Outcome], references: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -174,6 +182,21 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
     out = console or Console()
     if not out.is_terminal:
         out.width = 120
+    if card["references"]:
+        _show_truth(card, out)
+    else:
+        out.print(
+            f"{card['dataset']} has no simulator: [bold]there is no true value[/]. What follows is estimated from what "
+            "the care team did with other members.",
+            highlight=False,
+        )
+    if card["ope"]:
+        _show_estimates(card, out)
+    if card["runs"]:
+        out.print(_training_table(card))
+
+
+def _show_truth(card: Mapping[str, Any], out: Console) -> None:
     several = len({row["seed"] for row in card["runs"]}) > 1
     table = Table(title=f"{card['dataset']}: true values on {card['eval_members']:,} members", title_justify="left")
     table.add_column("policy", no_wrap=True)
@@ -194,26 +217,52 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
     )
     if several:
         out.print(_summary_table(card))
-    if card["runs"]:
-        out.print(_training_table(card))
+
+
+def _show_estimates(card: Mapping[str, Any], out: Console) -> None:
+    """Off-policy estimates, the reason why there is none beside them, and the truth where there is one."""
+    true = {(row["algo"], row["seed"], row["mode"]): row.get("difference_to_behaviour") for row in card["runs"]}
+    table = Table(title="estimated from other members' logged weeks", title_justify="left")
+    for name in ("policy", "estimator", "vs behaviour [95 %]", "true"):
+        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
+    said = []
+    for entry in card["ope"]:
+        name = f"{entry['algo']} {entry['mode']}, seed {entry['seed']}"
+        headline, truth = entry.get("headline"), true.get((entry["algo"], entry["seed"], entry["mode"]))
+        if headline is None:
+            said.append(f"{name}: {entry['sentence']}")
+        ends = (headline["difference_interval"]["low"], headline["difference_interval"]["high"]) if headline else None
+        table.add_row(
+            name,
+            entry.get("headline_estimator", "-"),
+            spread(headline["difference"], ends) if headline and ends else "withheld",
+            "-" if truth is None else f"{truth:+.4f}",
+        )
+    out.print(table)
+    for sentence in said:
+        out.print(sentence, highlight=False)
+    out.print("All estimators, their diagnostics and subgroups: `ope` in scorecard.json; docs/evaluation.md.")
 
 
 def _summary_table(card: Mapping[str, Any]) -> Table:
     seeds = card["summary"][0]["seeds"] if card["summary"] else 0
     table = Table(title=f"over {seeds} seeds, each on its own draw of the data", title_justify="left")
     table.add_column("policy", no_wrap=True)
-    for name in ("vs behaviour [95 %]", "score", "behind the first [95 %]", "P(first better)"):
+    for name in ("vs behaviour [95 %]", "score", "behind the first [95 %]", "P"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in card["summary"]:
         score = row["normalized_score"]
         table.add_row(
-            f"{row['label']} {row['mode']}",
+            f"{row['algo']} {row['mode']}",
             spread(row["difference_to_behaviour"], row["interval"]),
             "-" if score is None else f"{score:.1f}",
             spread(row["lead_of_first"], row["lead_interval"]),
             f"{row['probability_that_first_is_better']:.2f}",
         )
-    table.caption = "Interquartile mean over seeds; intervals by bootstrap over seeds and members, in pairs."
+    table.caption = (
+        "Interquartile mean over seeds; intervals by bootstrap over seeds and members, in pairs.\n"
+        "P: chance that a run of the first beats a run of this one."
+    )
     return table
 
 

@@ -16,7 +16,7 @@ from minari.dataset.minari_storage import MinariStorage
 
 from benchmarks.sepsis import MAX_STEPS, SEPSIS_ACTIONS, SepsisTables, observation_space
 from frl_env.datasets import Episodes, dataset_place
-from frl_env.datasets.hdf5 import join_shards, write_shard
+from frl_env.datasets.hdf5 import episode_arrays, join_shards, write_shard
 from frl_env.errors import UserError
 
 SHARD = 2_000
@@ -88,7 +88,7 @@ def _build(tables: SepsisTables, recipe: dict[str, Any], dataset_id: str, place:
             members = min(SHARD, recipe["episodes"] - first)
             part = collect_sepsis(tables, episodes=members, seed=(recipe["seed"], number))
             shards.append(building / f"shard-{number}.hdf5")
-            write_shard(shards[-1], part, first=first, content="", progress=lambda done: None)
+            write_shard(shards[-1], episode_arrays(part), first=first, content="", progress=lambda done: None)
             steps += int(part.lengths.sum())
             for array in (part.observations, part.actions, part.rewards, part.lengths):
                 digest.update(np.ascontiguousarray(array).tobytes())

@@ -23,12 +23,12 @@ from benchmarks.command_line import Parser, check_at_least
 from benchmarks.timing import Subject, ratio, spread, time_in_turn
 from frl_env import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
-from frl_env.cli import run_or_say
 from frl_env.dynamics import enter, step
 from frl_env.information import describe
 from frl_env.parameters import preset
 from frl_env.population import Members, draw_members
 from frl_env.state import State, draw_noise, observe
+from frl_env.terminal import run_or_say
 
 SIZES = (1, 64, 1_024, 20_000)
 REPETITIONS = 5

@@ -22,8 +22,8 @@ from benchmarks.update_parts import parts_table
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.policy import MODES, LearnedPolicy
 from frl_algos.stock import StockAlgorithm, create_stock
-from frl_env.cli import progress_bar
 from frl_env.datasets import ensure_dataset
+from frl_env.terminal import progress_bar
 
 BATCH_SIZE = 256
 HIDDEN_SIZE = 256

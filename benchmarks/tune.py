@@ -2,7 +2,7 @@
 
     python benchmarks/tune.py
 
-Each algorithm is trained once with each of its four settings, d3rlpy's (or the published) defaults among them. Of the
+Each algorithm is trained once with each of its two settings, d3rlpy's (or the published) defaults among them. Of the
 trained policies the one with the highest off-policy estimate on other logged members is taken
 (`frl_algos.select_policy`); the simulator is not asked. The table goes into `benchmarks/tuned.json`, which the
 benchmark reads and the leaderboard shows.
@@ -28,29 +28,24 @@ from benchmarks.sweep import default_processes, run_all
 from frl_algos import load_replay_buffer, select_policy
 from frl_algos.stock import STOCK, StockAlgorithm
 from frl_env.actions import ActionSpace
-from frl_env.cli import progress_bar, run_or_say
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError, unknown_name
+from frl_env.terminal import progress_bar, run_or_say
 
 TRAIN, VALIDATION = "frl/medicaid-synthetic-v0", "frl/medicaid-synthetic-validation-v0"
 
 
-def _grid(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Defaults, one change, the other, both."""
-    return ({}, dict(first), dict(second), {**first, **second})
-
-
 CANDIDATES: dict[str, tuple[dict[str, Any], ...]] = {
-    "factored_awr": _grid({"learning_rate": 3e-4}, {"td_lambda": 0.9}),
-    "bc": _grid({"learning_rate": 3e-4}, {"beta": 0.0}),
-    "cql": _grid({"learning_rate": 3e-4}, {"alpha": 0.1}),
-    "iql": _grid({"learning_rate": 1e-3}, {"expectile": 0.9}),
-    "bcq": _grid({"learning_rate": 3e-4}, {"action_flexibility": 0.05}),
-    "awac": _grid({"learning_rate": 1e-3}, {"lam": 0.3}),
-    "dqn": _grid({"learning_rate": 3e-4}, {"target_update_interval": 500}),
-    "seed_awr": _grid({"learning_rate": 1e-3}, {"temperature": 0.1}),
+    "factored_awr": ({}, {"td_lambda": 0.9}),
+    "bc": ({}, {"learning_rate": 3e-4}),
+    "cql": ({}, {"learning_rate": 3e-4}),
+    "iql": ({}, {"expectile": 0.9}),
+    "bcq": ({}, {"learning_rate": 3e-4}),
+    "awac": ({}, {"lam": 0.3}),
+    "dqn": ({}, {"learning_rate": 3e-4, "target_update_interval": 500}),
+    "seed_awr": ({}, {"learning_rate": 1e-3}),
 }
-"""Settings tried for each algorithm: the same number, a learning rate and what the algorithm hangs on most."""
+"""Settings tried for each algorithm, equally many: its defaults, and a change where they suit few updates least."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

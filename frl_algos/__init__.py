@@ -32,6 +32,7 @@ from frl_algos.export import export_policy  # noqa: E402
 from frl_algos.factored_awr import FactoredAWR  # noqa: E402
 from frl_algos.model_files import load_model, save_model  # noqa: E402
 from frl_algos.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
+from frl_algos.seed_functions import train_awr_factored  # noqa: E402
 from frl_algos.selection import Selection, select_policy  # noqa: E402
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "load_replay_buffer",
     "save_model",
     "select_policy",
+    "train_awr_factored",
 ]

@@ -2,30 +2,28 @@
 
 Everything that was recorded of a member stays, its luck too; only what the actions did is exchanged:
 
-    term_i = return_i + sum_t m_it (E_it(target) - E_it(logged)) . w
+    term_i = return_i + sum_t m_it (phi_it(target) - phi_it(logged)) . w
 
-E(target) fades and adds up as in `frl_algos.nested`, with the terms expected under the target policy at the logged
-observations and, where there is a response, with the chance of an answer at the load of attempts that the *target*
-would have put on the member. Observations that only echo the last action (calls last week) are replaced by what the
-target would have shown. Member terms carry the error of w as well (its influence function), so that their spread is the
-standard error of the value.
+phi(target) are the terms expected under the target policy at the logged observations. Where there is a response they
+are times the chance of an answer, at the load of attempts that the *target* would have put on the member, and times
+what the target's earlier attempts have not done already. Observations that only echo the last action (calls last week)
+are what the target would have seen. The terms of the members carry the error of w as well (its influence function), so
+that their spread is the standard error of the value.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Int64
 
 from frl_algos.histories import Histories, as_episodes
-from frl_algos.nested import Fading, NestedModel
+from frl_algos.nested import KAPPA, NestedModel
+from frl_algos.policy import Probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.terms import Terms, null_position
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes
-
-Probabilities = Callable[[np.ndarray], np.ndarray]
-"""Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
 
 ECHO = 0.8
 """An observation echoes the last action when the action explains so much of its variance."""
@@ -43,12 +41,10 @@ class Counterfactual:
     Args:
         model: Fitted on them.
         discount: In [0, 1].
-        response: Index of the observation that shows a response, as the model knows it.
     """
 
     model: NestedModel
     discount: float = 1.0
-    response: int | None = None
 
     @classmethod
     def fit(
@@ -59,17 +55,19 @@ class Counterfactual:
         response: int | None = None,
         indications: Mapping[str, int] | None = None,
         discount: float = 1.0,
+        kappa: float = KAPPA,
         folds: int = 5,
     ) -> "Counterfactual":
         """Fits the model to logged members, once for all target policies.
 
         Args:
             data: Members on which no target policy was trained.
-            rng: Source of the folds and of the draws from the posterior.
+            rng: Source of the folds.
             response: Index of the observation whose next value is positive when an action got a response; None
                 without one. Actions are then compared given what is observed, which confounding can bias.
             indications: Level name to the index of an observation that indicates it; see `FactoredAWRConfig`.
             discount: In [0, 1].
+            kappa: What is left of an effect after a step.
             folds: Folds of members.
 
         Raises:
@@ -80,93 +78,88 @@ class Counterfactual:
         if response is not None and null_position(space) is None:
             raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
         terms = Terms.of_space(space, rows.observations.shape[1], indications=indications)
-        model = NestedModel.fit(rows, terms, response=response, folds=folds, rng=rng)
-        return cls(model=model, discount=discount, response=response)
+        model = NestedModel.fit(rows, terms, response=response, kappa=kappa, folds=folds, rng=rng)
+        return cls(model=model, discount=discount)
 
     @property
     def returns(self) -> Float[np.ndarray, "episode"]:
         """What the members got under the behaviour policy."""
         return self.model.rows.episodes.returns(self.discount)
 
-    def estimate(self, target: Probabilities, rng: np.random.Generator) -> Estimate:
+    def estimate(self, target: Probabilities, rng: np.random.Generator, *, members: int | None = None) -> Estimate:
         """Value of a target policy, as one term a member.
 
         Args:
             target: The policy.
             rng: Source of the target's draws, which decide its load on each member.
+            members: How many, drawn at random, the target is asked about; the others get what these get on average.
+                It saves time, and adds little to an error that stems from the effects. None for all.
 
         Raises:
-            UserError: If the probabilities have the wrong shape or don't sum to 1.
+            UserError: If the probabilities have the wrong shape or don't sum to 1, or `members` is out of range.
         """
-        model = self.model
-        expected = self._expected(target, rng)
-        terms = np.zeros(len(model.fold))
-        spread, means = 0.0, []
-        for one in model.fadings:
-            change = self._change(expected - model.expected, one)
-            own = np.einsum("nc,nc->n", change, one.weights[model.fold])
-            total = change.mean(axis=0)
-            # A score counts the member once more among all; the value is a mean over members.
-            influence = len(terms) * (one.scores @ total)
-            terms += one.probability * (own + influence - influence.mean())
-            means.append(float(own.mean()))
-            spread += one.probability * (float(total @ one.shrinkage @ total) + means[-1] ** 2)
-        center = terms.mean()
-        spread -= center**2
-        sampled = float(terms.var(ddof=1)) / len(terms)
+        model, n = self.model, len(self.model.fold)
+        asked = np.arange(n)
+        if members is not None:
+            check_whole("members", members, low=1, high=n)
+            asked = np.sort(rng.permutation(n)[:members])
+        found = self._change(target, asked, rng)
+        total = found.mean(axis=0)
+        change = np.tile(total, (n, 1))
+        change[asked] = found
+        # The value is a mean over members, and a score counts one of them once more.
+        influence = n * (model.scores @ total)
+        own = np.einsum("nc,nc->n", change, model.weights[model.fold])
+        terms = own + influence - influence.mean()
+        sampled = float(terms.var(ddof=1)) / n
         if sampled > 0:
-            # What the prior and the choice of kappa leave open is the same for all members: it widens the spread.
-            terms = center + (terms - center) * np.sqrt(1 + max(spread, 0.0) / sampled)
+            # What the prior and the sample leave open is the same for all members: it widens the spread of their terms.
+            common = float(total @ model.prior @ total) + float(own[asked].var()) * (1 / len(asked) - 1 / n)
+            terms = terms.mean() + (terms - terms.mean()) * np.sqrt(1 + common / sampled)
         return Estimate(name=NAME, plain=self.returns + terms)
 
-    def _change(self, expected: np.ndarray, one: Fading) -> Float[np.ndarray, "episode column"]:
-        """Sum over the steps of the amount times the faded terms, by member."""
-        rows = self.model.rows
-        size = self.model.amount * self.discount**rows.step
-        total = np.zeros((len(self.model.fold), expected.shape[1]))
-        running = np.zeros_like(total)
-        for t in range(rows.episodes.steps):
-            members = np.flatnonzero(rows.rows[:, t] >= 0)
-            at = rows.rows[members, t]
-            running[members] = one.kappa * running[members] + expected[at]
-            total[members] += size[at, None] * running[members]
-        return total
+    def _change(
+        self, target: Probabilities, asked: Int64[np.ndarray, "member"], rng: np.random.Generator
+    ) -> Float[np.ndarray, "member column"]:
+        """Sum over the steps of m (phi(target) - phi(logged)), by member asked.
 
-    def _expected(self, target: Probabilities, rng: np.random.Generator) -> Float32[np.ndarray, "row column"]:
-        """Terms expected under the target, step by step because its load depends on what it did before."""
+        Step by step, because the target's load on a member depends on what it did before.
+        """
         model, rows = self.model, self.model.rows
-        space = rows.episodes.action_space
+        space, responses = rows.episodes.action_space, self.model.responses
         null = null_position(space)
-        responses = model.responses
         echoes = self._echoes()
-        expected = np.zeros_like(model.expected)
-        n = len(model.fold)
-        load, shown = np.zeros(n), rows.observations[rows.rows[:, 0]].copy()
+        changed = np.asarray([*echoes, *([] if model.response is None else [model.response])], dtype=np.int64)
+        places = rows.rows[asked]
+        load, cover = np.zeros(len(asked)), np.zeros(len(asked))
+        shown = rows.observations[places[:, 0]]
+        total = np.zeros((len(asked), model.expected.shape[1]))
         for t in range(rows.episodes.steps):
-            everyone = np.flatnonzero(rows.rows[:, t] >= 0)
-            for start in range(0, len(everyone), CHUNK):
-                members = everyone[start : start + CHUNK]
-                at = rows.rows[members, t]
-                observations = rows.observations[at].copy()
-                changed = [*echoes, *([] if responses is None else [self.response])]
-                observations[:, changed] = shown[np.ix_(members, changed)]
-                chances = _checked(target(observations), len(members), space.n_joint)[:, space.valid_joints]
-                uniform = rng.random((3, len(members)))
-                below = np.cumsum(chances, axis=1) <= uniform[0][:, None] * chances.sum(axis=1, keepdims=True)
-                drawn = np.minimum(below.sum(axis=1), chances.shape[1] - 1)
-                effective = chances
+            followed = np.flatnonzero(places[:, t] >= 0)
+            for start in range(0, len(followed), CHUNK):
+                who = followed[start : start + CHUNK]
+                at = places[who, t]
+                observations = rows.observations[at]
+                observations[:, changed] = shown[np.ix_(who, changed)]
+                chances = checked_probabilities(target(observations), len(who), space.n_joint)[:, space.valid_joints]
+                uniform = rng.random((3, len(who)), dtype=np.float32)
+                drawn = _draw(chances, uniform[0], null)
                 if responses is not None:
                     assert null is not None
-                    answers = responses.chances(load[members], rows.history[at], null)
-                    effective = chances * answers
-                    answered = uniform[1] < answers[np.arange(len(members)), drawn]
-                    called = uniform[2] < responses.chance_unprompted[at]
-                    shown[members, self.response] = answered.astype(np.float32) + called
-                    load[members] = responses.fading * (load[members] + (drawn != null))
+                    assert model.response is not None
+                    answers = responses.chances(load[who], rows.history[at], null)
+                    chances = chances * answers
+                    room = 1 - cover[who]
+                    cover[who] = model.kappa * (cover[who] + room * (chances @ model.strength))
+                    chances *= room[:, None]
+                    answered = uniform[1] < answers[np.arange(len(who)), drawn]
+                    shown[who, model.response] = answered * 1.0 + (uniform[2] < responses.chance_unprompted[at])
+                    load[who] = responses.fading * (load[who] + (drawn != null))
                 for observation, values in echoes.items():
-                    shown[members, observation] = values[drawn]
-                expected[at] = _terms(model, effective, model.signs[at])
-        return expected
+                    shown[who, observation] = values[drawn]
+                terms = model.terms.expected(model.signs[at], model.signs[at], chances)
+                total[who] += (terms - model.expected[at]) * (self.discount**t * model.amount[at])[:, None]
+        return total
 
     def _echoes(self) -> dict[int, np.ndarray]:
         """Observations that the last action all but decides, with their value after each valid action."""
@@ -178,7 +171,7 @@ class Counterfactual:
         found = {}
         for observation in range(rows.observations.shape[1]):
             following = rows.next_values(observation)[known].astype(np.float64)
-            if observation == self.response or following.var() == 0:
+            if observation == self.model.response or following.var() == 0:
                 continue
             weights = np.linalg.solve(squares, columns.T @ following)
             if 1 - (following - columns @ weights).var() / following.var() > ECHO:
@@ -188,18 +181,26 @@ class Counterfactual:
         return found
 
 
-def _terms(model: NestedModel, effective: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """Expected terms, given the mass of each valid action that takes effect."""
-    terms = model.terms
-    mass = effective.astype(np.float32)
-    parts = [mass @ terms.fixed]
-    if terms.indicated.any():
-        met = mass * (signs @ terms.indicated.T)
-        parts += [met.sum(axis=1, keepdims=True), met @ terms.levels]
-    return np.concatenate(parts, axis=1)
+def _draw(chances: np.ndarray, uniform: np.ndarray, null: int | None) -> np.ndarray:
+    """Position of one action a row; only rows in which something is done need more than one comparison."""
+    drawn = np.full(len(chances), -1 if null is None else null)
+    idle = np.zeros(len(chances)) if null is None else chances[:, null]
+    acts = np.flatnonzero(uniform >= idle)
+    doing = chances[acts]
+    if null is not None:
+        doing[:, null] = 0.0
+    cumulative = np.cumsum(doing, axis=1)
+    level = (uniform[acts] - idle[acts]) / np.maximum(1 - idle[acts], 1e-12)
+    drawn[acts] = (cumulative[:, :-1] <= level[:, None] * cumulative[:, -1:]).sum(axis=1)
+    return drawn
 
 
-def _checked(probabilities: np.ndarray, rows: int, joints: int) -> np.ndarray:
+def checked_probabilities(probabilities: np.ndarray, rows: int, joints: int) -> np.ndarray:
+    """The probabilities of all joint actions, as they are.
+
+    Raises:
+        UserError: If the shape is wrong, or they don't sum to 1.
+    """
     probabilities = np.asarray(probabilities)
     if probabilities.shape != (rows, joints):
         raise UserError(

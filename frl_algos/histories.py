@@ -96,11 +96,6 @@ class Histories:
             raise UserError(f"observation {observation} does not exist; there are {self.observations.shape[1]}")
         return np.where(self.last, 0.0, np.roll(self.observations[:, observation], -1)).astype(np.float32)
 
-    def sums(self, values: Float[np.ndarray, "row *column"]) -> Float[np.ndarray, "episode *column"]:
-        """Sum of the rows of each member."""
-        starts = np.concatenate([[0], np.cumsum(self.episodes.lengths)[:-1]])
-        return np.add.reduceat(values, starts, axis=0)
-
 
 def as_episodes(data: LoggedEpisodes | FactoredReplayBuffer) -> LoggedEpisodes:
     """Logged episodes as they are, or those of a replay buffer, which knows no propensities."""

@@ -1,65 +1,46 @@
-"""What actions do to the rewards of the weeks that follow: a structural nested mean model with fading effects.
+"""What actions do to the rewards that follow: a structural nested mean model with fading effects.
 
 One contact changes a year's events by about a hundredth, against a chance variation of several events; a value function
-fitted to returns sees little else than that chance, and who gets contacted depends on how ill he is. So effects are
-asked for directly, week by week, and only by what chance decided:
+fitted to returns sees little else than that chance, and who is contacted depends on how ill he is. So effects are asked
+for directly, and only by what chance decided of the treatment:
 
-    reward_t = what would have come anyway + m_t E_t . w + noise,      E_t = kappa E_{t-1} + d_t phi(a_t)
+    y_t = sum_k kappa^k r_{t+k} = what the history predicts + M_t d_t phi(a_t) . w + nuisance + noise
 
-- phi(a): terms of the action (`frl_algos.terms`): overall, levels, indications met. m_t: events expected in the week by
-  the history, so that effects are shares of them; where rewards are no counts, a constant.
-- d_t is what can't be foreseen of the treatment, so that nothing known about the member explains it. With a *response*:
-  whether the attempt was answered, less the chance of it (`frl_algos.responses`): why the team attempted is the same
+- phi(a): terms of the action (`frl_algos.terms`): overall, levels, indications met.
+- d_t: what can't be foreseen of the treatment, so that nothing known of the member explains it. With a *response*:
+  whether the attempt was answered, less the chance of it (`frl_algos.responses`); why the team attempted is the same
   among the answered and the others. Without: phi(a_t) less its expectation given the history (the R-learner).
-- kappa: what is left of an effect after a week. It is not known; each value of a grid has the weight that the data
-  gives it, and the estimate is the mean over the grid.
-- w: ridge regression, the penalty of each group of terms learned from the data (`frl_algos.shrinkage`), for each fold
-  of members from the members of the other folds.
+- An effect is a share of the reward expected of the week in which it is felt, and fades: kappa^k of it is left after k
+  weeks. M_t = sum_k kappa^2k E[r_{t+k}] is what an effect of 1 changes in y_t, and m_t = sum_k kappa^k E[r_{t+k}] what
+  it changes in the return, to the horizon. Weighting the rewards as the effect fades is the filter matched to it.
+- What an earlier attempt has left, an effect that fades, is not there to be had again: d_t is times the rest, by how
+  strong each action is.
+- w: Bayesian linear regression, rows weighted by the inverse of their variance, with the prior scales of
+  `frl_algos.terms`; for each fold of members from the members of the other folds. The chance of an answer and what the
+  history predicts have few parameters and are fitted to all members.
 
 Source: Robins (1994), structural nested mean models; Nie and Wager (2021) for the residuals.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int64
 
+from frl_algos.credit import CreditedRewards
 from frl_algos.histories import Histories
-from frl_algos.replay import to_grid
 from frl_algos.responses import Responses
-from frl_algos.shrinkage import FLAT, prior_precisions
-from frl_algos.targets import ridge
+from frl_algos.shrinkage import FLAT
+from frl_algos.targets import ridge_weights
 from frl_algos.terms import Terms
 from frl_env.evaluation import split_members
 
-FADINGS = (0.7, 0.8, 0.87, 0.92, 0.96, 0.98)
-"""Half of an effect is gone after 2, 3, 5, 8, 17 or 34 steps."""
+KAPPA = 0.9
+"""What is left of an effect after a step, when nothing else is known: half is gone after 6.6 weeks."""
 
-CHUNK = 4_000
-"""Members whose columns are held at once."""
-
-FLOOR = 0.2
-"""The amount expected is not let below this share of its mean."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Fading:
-    """The model for one value of kappa.
-
-    Attributes:
-        kappa: What is left of an effect after a step.
-        probability: Of this value, given the data.
-        weights: w by fold of members, each from the other folds; `(fold, column)`.
-        scores: Influence of each member on w, in units of w: a change of the weights of all when it counts once more.
-        shrinkage: Covariance of w that stems from the prior, where the data says little.
-    """
-
-    kappa: float
-    probability: float
-    weights: Float[np.ndarray, "fold column"]
-    scores: Float[np.ndarray, "episode column"]
-    shrinkage: Float[np.ndarray, "column column"]
+CHUNK = 20_000
+"""Rows whose columns are held at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,36 +50,54 @@ class NestedModel:
     Attributes:
         rows: The logged decisions.
         terms: Columns of the actions.
+        response: Index of the observation that shows a response; None without one.
         responses: Chances of a response; None without one.
-        amount: Reward that an effect of 1 is worth, with its sign; by row.
         signs: Observations from 0 to 1, for the indications; by row.
+        kappa: What is left of an effect after a step.
+        strength: Effect of each valid action as a share of the largest; 0 without a response.
+        amount: m_t with the sign of the rewards; by row.
         expected: Terms of the logged action, as far as an effect of them could be foreseen; by row.
         fold: Fold of each member.
-        fadings: One model for each kappa.
+        weights: w by fold, each from the other folds.
+        scores: Influence of each member on w: what w changes by when the member counts once more.
+        prior: Covariance of w that stems from the prior, where the data says little.
     """
 
     rows: Histories
     terms: Terms
+    response: int | None
     responses: Responses | None
-    amount: Float[np.ndarray, "row"]
     signs: Float[np.ndarray, "row k"]
+    kappa: float
+    strength: Float[np.ndarray, "valid"]
+    amount: Float[np.ndarray, "row"]
     expected: Float[np.ndarray, "row column"]
     fold: Int64[np.ndarray, "episode"]
-    fadings: Sequence[Fading]
+    weights: Float[np.ndarray, "fold column"]
+    scores: Float[np.ndarray, "episode column"]
+    prior: Float[np.ndarray, "column column"]
 
     @classmethod
     def fit(
-        cls, rows: Histories, terms: Terms, *, response: int | None, folds: int, rng: np.random.Generator
+        cls,
+        rows: Histories,
+        terms: Terms,
+        *,
+        rng: np.random.Generator,
+        response: int | None = None,
+        kappa: float = KAPPA,
+        folds: int = 5,
     ) -> "NestedModel":
         """Estimates the effects.
 
         Args:
             rows: The logged decisions.
             terms: Columns of the actions.
+            rng: Source of the folds.
             response: Index of the observation whose next value is positive when an action got a response; None
                 without one.
+            kappa: What is left of an effect after a step.
             folds: Folds of members.
-            rng: Source of the folds and of the draws from the posterior.
 
         Raises:
             UserError: If there are too few members for the folds, or too few responses.
@@ -110,40 +109,39 @@ class NestedModel:
             fold[members] = number
         low, high = rows.observations.min(axis=0), rows.observations.max(axis=0)
         signs = ((rows.observations - low) / np.where(high > low, high - low, 1.0)).astype(np.float32)
-        rewards = episodes.rewards[episodes.mask]
-        sign, amount = _amount(rows, rewards)
         columns = terms.columns(signs, signs, rows.actions)
+        outcome = CreditedRewards.of(rows, kappa)
         responses = None
+        strength = np.zeros(len(terms.fixed))
         if response is None:
             expected = columns
             deviation = columns - rows.history @ _projection(rows.history, columns)
-            nuisance = np.zeros((len(columns), 0))
+            weights, scores, prior = _solve(rows, outcome, deviation, rows.history, fold, folds, terms)
         else:
             responses = Responses.fit(rows, terms, response)
-            expected = columns * responses.chance[:, None].astype(np.float32)
-            deviation = columns * (responses.reached - responses.chance)[:, None].astype(np.float32)
-            nuisance = np.column_stack([terms.levels[rows.actions], responses.called - responses.chance_unprompted])
-        deviation, nuisance = deviation.astype(np.float32), nuisance.astype(np.float32)
-        start = rows.history[rows.rows[:, 0]]
-        fitted = []
-        for kappa in FADINGS:
-            pieces = _pieces(rows, sign * rewards, amount, deviation, nuisance, start, kappa)
-            fitted.append(_solve(pieces, fold, folds, terms, columns.shape[1], rng))
-        evidence = np.asarray([one[0] for one in fitted])
-        probability = np.exp(evidence - evidence.max())
-        probability /= probability.sum()
+            calls = responses.called - responses.chance_unprompted
+            nuisance = np.concatenate([terms.levels[rows.actions], calls[:, None]], axis=1)
+            surprise = columns * (responses.reached - responses.chance)[:, None]
+            # First as if effects added up, to learn which actions have one; then with what is left of earlier ones.
+            weights, _, _ = _solve(rows, outcome, surprise, nuisance, fold, folds, terms)
+            strength = _strength(terms, weights.mean(axis=0), signs.mean(axis=0))
+            room = 1 - _cover(rows, responses.reached * strength[rows.actions], kappa)
+            expected = columns * (room * responses.chance)[:, None]
+            weights, scores, prior = _solve(rows, outcome, surprise * room[:, None], nuisance, fold, folds, terms)
         return cls(
             rows=rows,
             terms=terms,
+            response=response,
             responses=responses,
-            amount=sign * amount,
             signs=signs,
+            kappa=kappa,
+            strength=strength,
+            amount=outcome.sign * outcome.amount,
             expected=expected.astype(np.float32),
             fold=fold,
-            fadings=[
-                Fading(kappa=kappa, probability=float(chance), weights=one[1], scores=one[2], shrinkage=one[3])
-                for kappa, chance, one in zip(FADINGS, probability, fitted, strict=True)
-            ],
+            weights=weights,
+            scores=scores,
+            prior=prior,
         )
 
 
@@ -168,102 +166,86 @@ def plain_terms(terms: Terms) -> Terms:
     )
 
 
-def faded(values: Float[np.ndarray, "episode step column"], kappa: float) -> Float[np.ndarray, "episode step column"]:
-    """Fading sum over the steps so far, this one included."""
-    total = np.zeros_like(values)
-    running = np.zeros_like(values[:, 0])
-    for t in range(values.shape[1]):
-        running = kappa * running + values[:, t]
-        total[:, t] = running
-    return total
+def _strength(terms: Terms, weights: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Effect of each valid action as a share of the largest."""
+    states = np.concatenate([[1.0], np.zeros(len(signs) * bool(terms.indicated.any())), signs])
+    joint = terms.joint_weights(weights)
+    effects = np.abs(states[: len(joint)] @ joint)
+    return effects / max(float(effects.max()), 1e-12)
 
 
-def _amount(rows: Histories, rewards: np.ndarray) -> tuple[int, np.ndarray]:
-    """Sign of the rewards and the amount expected of each, by the history; a constant where they are no counts."""
-    sign = int(bool(rewards.any())) * (int(bool((rewards >= 0).all())) - int(bool((rewards <= 0).all())))
-    if sign == 0:
-        return 1, np.full(len(rewards), float(rewards.std()) or 1.0)
-    features = np.concatenate([rows.history, rows.history[:, 1:] ** 2], axis=1)
-    fitted = ridge(features, sign * rewards)[1]
-    return sign, np.maximum(fitted, FLOOR * float(fitted.mean()))
+def _cover(rows: Histories, felt: np.ndarray, kappa: float) -> np.ndarray:
+    """What earlier answered attempts have left, before each decision, as a share of a full effect."""
+    mask = rows.episodes.mask
+    grid = np.zeros(mask.shape)
+    grid[mask] = felt
+    cover = np.zeros(mask.shape)
+    for t in range(1, mask.shape[1]):
+        cover[:, t] = kappa * (cover[:, t - 1] + (1 - cover[:, t - 1]) * grid[:, t - 1])
+    return cover[mask]
 
 
 def _projection(history: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Weights of the terms expected given the history."""
-    return np.linalg.solve(history.T @ history + 10.0 * np.eye(history.shape[1]), history.T @ columns)
-
-
-def _pieces(
-    rows: Histories,
-    outcome: np.ndarray,
-    amount: np.ndarray,
-    deviation: np.ndarray,
-    nuisance: np.ndarray,
-    start: np.ndarray,
-    kappa: float,
-) -> "Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]":
-    """Weighted columns (effects, then free ones), weighted outcomes and member of each row, some members at a time."""
-    lengths = rows.episodes.lengths
-    ends = np.cumsum(lengths)
-    for first in range(0, len(lengths), CHUNK):
-        last = min(first + CHUNK, len(lengths))
-        part = slice(int(ends[first] - lengths[first]), int(ends[last - 1]))
-        own = lengths[first:last]
-        treated = np.concatenate([deviation[part], nuisance[part]], axis=1)
-        grid, mask = to_grid(treated, np.zeros_like(own), own)
-        size = amount[part]
-        member = rows.member[part]
-        time = rows.step[part, None] / rows.episodes.steps
-        free = np.concatenate([start[member], time, time**2], axis=1)
-        columns = np.concatenate([faded(grid, kappa)[mask] * size[:, None], free], axis=1)
-        # Counts: the variance of a week's events grows as their expectation.
-        root = 1 / np.sqrt(size)
-        yield columns * root[:, None], outcome[part] * root, member
+    return ridge_weights(history.T @ history, history.T @ columns)
 
 
 def _solve(
-    pieces: "Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]",
+    rows: Histories,
+    outcome: CreditedRewards,
+    deviation: np.ndarray,
+    nuisance: np.ndarray,
     fold: np.ndarray,
     folds: int,
     terms: Terms,
-    effects: int,
-    rng: np.random.Generator,
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """Log evidence, weights by fold, scores by member, and covariance from the prior, for one kappa."""
-    kept = list(pieces)
-    total = kept[0][0].shape[1]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights by fold, scores by member, covariance from the prior.
+
+    The free columns (nuisance, baseline) have no prior to speak of and are taken out of the effects' columns first.
+    """
+    effects = deviation.shape[1]
+    total = effects + nuisance.shape[1] + outcome.baseline.shape[1]
+    root = np.sqrt(outcome.precision)
+    order = np.argsort(fold[rows.member], kind="stable")
+    bounds = np.searchsorted(fold[rows.member][order], np.arange(folds + 1))
+
+    def pieces(number: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Weighted columns, weighted credit and rows of one fold."""
+        for start in range(bounds[number], bounds[number + 1], CHUNK):
+            part = order[start : min(start + CHUNK, bounds[number + 1])]
+            treated = np.concatenate([deviation[part], nuisance[part]], axis=1) * outcome.felt[part, None]
+            columns = np.concatenate([treated, outcome.baseline[part]], axis=1) * root[part, None]
+            yield columns, outcome.credit[part] * root[part], part
+
     squares, products = np.zeros((folds, total, total)), np.zeros((folds, total))
-    for columns, outcome, member in kept:
-        for number in range(folds):
-            own = fold[member] == number
-            squares[number] += columns[own].T @ columns[own]
-            products[number] += columns[own].T @ outcome[own]
-    free = slice(effects, total)
-    all_squares, all_products = squares.sum(axis=0), products.sum(axis=0)
-    rough = np.linalg.solve(all_squares + 1e-3 * np.eye(total), all_products)
-    error = sum(float(((outcome - columns @ rough) ** 2).sum()) for columns, outcome, _ in kept)
-    noise = error / sum(len(outcome) for _, outcome, _ in kept) or 1.0
+    length = 0.0
+    for number in range(folds):
+        for columns, credit, _ in pieces(number):
+            squares[number] += columns.T @ columns
+            products[number] += columns.T @ credit
+            length += float(credit @ credit)
+    whole, target = squares.sum(axis=0), products.sum(axis=0)
+    free = FLAT * np.eye(total - effects)
 
     def reduced(squares: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """X'X and X'y of the effects with the free columns taken out, over the noise."""
-        out = np.linalg.solve(squares[free, free] + FLAT * np.eye(total - effects), squares[free, :effects])
-        matrix = (squares[:effects, :effects] - squares[:effects, free] @ out) / noise
-        return (matrix + matrix.T) / 2, (products[:effects] - out.T @ products[free]) / noise, out
+        """X'X and X'y of the effects without the free columns, and what was taken out."""
+        out = np.linalg.solve(squares[effects:, effects:] + free, squares[effects:, :effects])
+        matrix = squares[:effects, :effects] - squares[:effects, effects:] @ out
+        return (matrix + matrix.T) / 2, products[:effects] - out.T @ products[effects:], out
 
-    matrix, shift, out = reduced(all_squares, all_products)
-    prior = prior_precisions(matrix, shift, terms.groups, terms.scales, rng)
-    full = matrix + np.diag(prior)
-    inverse = np.linalg.inv(full)
-    evidence = 0.5 * float(shift @ inverse @ shift) - 0.5 * float(np.linalg.slogdet(full)[1] - np.log(prior).sum())
+    matrix, _, out = reduced(whole, target)
+    rest = np.linalg.solve(whole[effects:, effects:] + free, target[effects:])
+    # The effects explain next to nothing of the variance, so the residual of the free columns is the noise.
+    noise = max((length - float(rest @ target[effects:])) / len(order), 1e-12)
+    prior = np.diag(1 / terms.scales[terms.groups] ** 2)
+    inverse = np.linalg.inv(matrix / noise + prior)
     weights = np.empty((folds, effects))
-    scores = np.zeros((len(fold), effects))
+    scores = np.zeros((len(rows.episodes), effects))
     for number in range(folds):
-        some, other, _ = reduced(all_squares - squares[number], all_products - products[number])
-        weights[number] = np.linalg.solve(some + np.diag(prior), other)
-    rest = np.linalg.solve(all_squares[free, free] + FLAT * np.eye(total - effects), all_products[free])
-    for columns, outcome, member in kept:
-        left = outcome - columns[:, free] @ rest
-        clean = columns[:, :effects] - columns[:, free] @ out
-        left -= np.einsum("nc,nc->n", clean, weights[fold[member]])
-        np.add.at(scores, member, clean * left[:, None] / noise)
-    return evidence, weights, scores @ inverse, inverse @ np.diag(prior) @ inverse
+        some, other, _ = reduced(whole - squares[number], target - products[number])
+        weights[number] = np.linalg.solve(some / noise + prior, other / noise)
+        for columns, credit, part in pieces(number):
+            clean = columns[:, :effects] - columns[:, effects:] @ out
+            left = credit - columns[:, effects:] @ rest - clean @ weights[number]
+            np.add.at(scores, rows.member[part], clean * (left / noise)[:, None])
+    return weights, scores @ inverse, inverse @ prior @ inverse

@@ -1,6 +1,6 @@
 """The gap between groups as an evaluator of d3rlpy, to be watched while an algorithm trains.
 
-    algorithm.fit(buffer, n_steps=3_000, evaluators={"gap": GroupGap("race_ethnicity")})
+algorithm.fit(buffer, n_steps=3_000, evaluators={"gap": GroupGap("race_ethnicity")})
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,9 @@ class GroupGap:
         """
         buffer = dataset if self.buffer is None else self.buffer
         if not isinstance(buffer, FactoredReplayBuffer) or not buffer.groups:
-            raise UserError("GroupGap needs a buffer with groups: load_replay_buffer(dataset, groups=['race_ethnicity'])")
+            raise UserError(
+                "GroupGap needs a buffer with groups: load_replay_buffer(dataset, groups=['race_ethnicity'])"
+            )
         if self.attribute not in buffer.groups:
             raise unknown_name("attribute", self.attribute, buffer.groups)
         chosen = np.arange(len(buffer.lengths))

@@ -1,13 +1,17 @@
 """One interface to a trained algorithm: raw observations in, factored actions out, all randomness passed in."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 
 from frl_env.actions import ActionSpace
-from frl_env.errors import unknown_name
+from frl_env.errors import check_number, unknown_name
+
+Probabilities = Callable[[np.ndarray], np.ndarray]
+"""Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
 
 MODES = ("stochastic", "greedy")
 CHUNK = 512
@@ -83,6 +87,11 @@ class LearnedPolicy:
         return draw_from(self.algorithm.predict_probabilities(observations), uniform[:, 0])
 
 
+def has_probabilities(algorithm: Any) -> bool:
+    """Whether it tells exact probabilities of joint actions; a relaxed algorithm draws from its policy, but can't."""
+    return hasattr(algorithm, "predict_probabilities") and not getattr(algorithm, "relaxed", False)
+
+
 def draw_from(
     probabilities: Float32[np.ndarray, "n joint"], uniform: Float32[np.ndarray, "n"]
 ) -> Int64[np.ndarray, "n"]:
@@ -91,3 +100,19 @@ def draw_from(
     # Below the total even after rounding, so that the draw falls on an action with mass.
     level = torch.as_tensor(uniform)[:, None] * cumulative[:, -1:] * (1 - 1e-6)
     return torch.searchsorted(cumulative, level, right=True).squeeze(1).numpy()
+
+
+def softened(target: Probabilities, action_space: ActionSpace, epsilon: float) -> Probabilities:
+    """A policy that does any valid action with probability `epsilon`, and what the target does otherwise.
+
+    Importance weights need some probability on what was logged; a greedy policy has none on most of it. What is
+    valued then is this policy and not the greedy one.
+
+    Raises:
+        UserError: If epsilon is not in 0..1.
+    """
+    check_number("epsilon", epsilon, low=0, high=1)
+    if epsilon == 0:
+        return target
+    uniform = (action_space.valid / action_space.valid.sum()).astype(np.float32)
+    return lambda observations: (1 - epsilon) * target(observations) + epsilon * uniform

@@ -8,7 +8,8 @@ loops over transitions. This buffer keeps flat arrays instead:
     observation  o0  o1  o2  o3  o4  o0' o1' o2'
     next         o1  o2  o3  o4  o5  o1' o2' o3'
 
-so that row t of any array belongs to the same decision. Stock d3rlpy algorithms train from it as well.
+so that row t of any array belongs to the same decision. Stock d3rlpy algorithms train from it as well. An imported
+dataset brings these arrays along, and they are read by memory map (`frl_algos.flat`).
 """
 
 import dataclasses
@@ -21,7 +22,6 @@ import gymnasium
 import numpy as np
 from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.dataset import (
-    Episode,
     EpisodeBase,
     InfiniteBuffer,
     ReplayBuffer,
@@ -29,8 +29,10 @@ from d3rlpy.dataset import (
     Transition,
     TransitionMiniBatch,
 )
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
+from frl_algos.episodes import EpisodesView
+from frl_algos.flat import FlatArrays, map_arrays
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation.audited_members import label_missing
@@ -92,36 +94,68 @@ class FactoredReplayBuffer(ReplayBuffer):
             bad = ~np.isfinite(array).reshape(rows, -1).all(axis=1)
             if bad.any():
                 raise UserError(f"{name} are not finite in {int(bad.sum())} of {rows} rows; fill or drop them")
+        lengths = np.asarray(lengths, dtype=np.int64)
+        terminated = np.asarray(terminated, dtype=bool)
+        last = np.cumsum(lengths) - 1
+        joints = action_space.ravel(actions)
+        following = np.roll(joints, -1)
+        following[last] = 0
+        terminals = np.zeros(rows, dtype=np.float32)
+        terminals[last[terminated]] = 1.0
+        arrays = FlatArrays(
+            observations=np.ascontiguousarray(observations, dtype=np.float32),
+            next_observations=np.ascontiguousarray(next_observations, dtype=np.float32),
+            actions=joints,
+            next_actions=following,
+            rewards=np.ascontiguousarray(rewards, dtype=np.float32),
+            terminals=terminals,
+            lengths=lengths,
+            terminated=terminated,
+        )
+        self._keep(arrays, action_space, seed, groups, need)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: FlatArrays,
+        action_space: ActionSpace,
+        seed: int = 0,
+        *,
+        groups: Mapping[str, np.ndarray] | None = None,
+        need: np.ndarray | None = None,
+    ) -> "FactoredReplayBuffer":
+        """A buffer over arrays that were checked when they were written, without a copy."""
+        buffer = cls.__new__(cls)
+        buffer._keep(arrays, action_space, seed, groups, need)
+        return buffer
+
+    def _keep(
+        self,
+        arrays: FlatArrays,
+        action_space: ActionSpace,
+        seed: int,
+        groups: Mapping[str, np.ndarray] | None,
+        need: np.ndarray | None,
+    ) -> None:
         self.groups = {name: np.asarray(labels).astype(str) for name, labels in (groups or {}).items()}
         self.need = None if need is None else np.asarray(need, dtype=np.float64)
         for name, array in [*self.groups.items(), *([] if self.need is None else [("need", self.need)])]:
-            if array.shape != np.shape(lengths):
-                raise UserError(f"{name!r} has shape {array.shape}; one entry for each of {len(lengths)} episodes")
+            if array.shape != arrays.lengths.shape:
+                raise UserError(
+                    f"{name!r} has shape {array.shape}; one entry for each of {len(arrays.lengths)} episodes"
+                )
         self.action_space = action_space
-        self.observations = np.ascontiguousarray(observations, dtype=np.float32)
-        self.actions = action_space.ravel(actions)
-        self.rewards = np.ascontiguousarray(rewards, dtype=np.float32)
-        self.next_observations = np.ascontiguousarray(next_observations, dtype=np.float32)
-        self.lengths = np.asarray(lengths, dtype=np.int64)
-        self.terminated = np.asarray(terminated, dtype=bool)
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
-        last = self.starts + self.lengths - 1
-        self.terminals = np.zeros(rows, dtype=np.float32)
-        self.terminals[last[self.terminated]] = 1.0
-        self.next_actions = np.roll(self.actions, -1)
-        self.next_actions[last] = 0
+        self.observations = arrays.observations
+        self.next_observations = arrays.next_observations
+        self.actions = arrays.actions
+        self.next_actions = arrays.next_actions
+        self.rewards = arrays.rewards
+        self.terminals = arrays.terminals
+        self.lengths = arrays.lengths
+        self.terminated = arrays.terminated
+        self.starts = np.cumsum(self.lengths) - self.lengths
         self.reseed(seed)
-        self._episodes_view = [
-            Episode(
-                observations=self.observations[start : start + length],
-                actions=self.actions[start : start + length, None],
-                rewards=self.rewards[start : start + length, None],
-                terminated=bool(ended),
-            )
-            for start, length, ended in zip(self.starts, self.lengths, self.terminated, strict=True)
-            # A truncated episode of one step has no transition in d3rlpy's eyes, and its evaluators fail on it.
-            if ended or length > 1
-        ]
+        self._episodes_view = EpisodesView(arrays)
         super().__init__(
             InfiniteBuffer(),
             observation_signature=Signature(dtype=[np.dtype(np.float32)], shape=[self.observations.shape[1:]]),
@@ -242,10 +276,11 @@ def load_replay_buffer(
         need: Key of the infos with the member's need, likewise; of several numbers the sum.
 
     Returns:
-        A buffer that holds every step of every episode.
+        A buffer that holds every step of every episode; after a termination another begins.
 
     Raises:
-        UserError: If the spaces don't fit, an action lies outside them, a number is not finite, or a key is missing.
+        UserError: If the spaces don't fit, an action lies outside them, a number is not finite, a key is missing, or a
+            file is damaged.
     """
     observation_space = dataset.spec.observation_space
     if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
@@ -257,27 +292,43 @@ def load_replay_buffer(
         action_space = action_space_of(dataset)
     if action_space.nvec != tuple(int(n) for n in space.nvec):
         raise UserError(f"action space {action_space} does not fit the dataset's {space}")
-    observations, actions, rewards, terminated = [], [], [], []
+    labels, needs = _members(dataset, groups, need)
+    mapped = map_arrays(dataset)
+    if mapped is not None:
+        return FactoredReplayBuffer.from_arrays(mapped, action_space, seed, groups=labels, need=needs)
+    observations, actions, rewards, lengths, terminated, parts = [], [], [], [], [], []
     for episode in _core_arrays(dataset):
         observations.append(episode["observations"])
         actions.append(episode["actions"])
         rewards.append(episode["rewards"])
-        terminated.append(bool(episode["terminations"][-1]))
+        ends = np.flatnonzero(episode["terminations"][:-1]) + 1
+        lengths += np.diff(ends, prepend=0, append=len(episode["rewards"])).tolist()
+        terminated += [True] * len(ends) + [bool(episode["terminations"][-1])]
+        parts.append(1 + len(ends))
     if not observations:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} has no episodes")
-    members = load_members(dataset, attributes=groups, needs=[] if need is None else [need]) if groups or need else None
     return FactoredReplayBuffer(
         observations=np.concatenate([o[:-1] for o in observations]),
         actions=np.concatenate(actions) - space.start,
         rewards=np.concatenate(rewards).astype(np.float32),
         next_observations=np.concatenate([o[1:] for o in observations]),
-        lengths=np.asarray([len(a) for a in actions]),
+        lengths=np.asarray(lengths),
         terminated=np.asarray(terminated),
         action_space=action_space,
         seed=seed,
-        groups=None if members is None else {key: label_missing(members.labels[key]) for key in groups},
-        need=None if members is None or need is None else members.needs[need],
+        groups={key: np.repeat(column, parts) for key, column in labels.items()},
+        need=None if needs is None else np.repeat(needs, parts),
     )
+
+
+def _members(
+    dataset: Any, groups: Sequence[str], need: str | None
+) -> tuple[dict[str, np.ndarray], Float64[np.ndarray, "episode"] | None]:
+    """Labels and need of the member of each of the dataset's episodes, as far as they are asked for."""
+    if not groups and need is None:
+        return {}, None
+    found = load_members(dataset, attributes=groups, needs=[] if need is None else [need])
+    return {key: label_missing(found.labels[key]) for key in groups}, None if need is None else found.needs[need]
 
 
 def action_space_of(dataset: Any) -> ActionSpace:

@@ -7,16 +7,16 @@ member got in touch without it, which happens more often when something is wrong
     p(h, a) = sigmoid(level terms + slope * F + history),     i(h) = sigmoid(history),     p = 0 when nothing is done
     F_t = fading * F_{t-1} + fading * [attempt at t - 1]
 
-fitted by expectation-maximisation: given a response that is shown, each cause is as likely as the model says. F is the
-load of attempts that tires a member; `fading` is the value of a grid with the largest likelihood. A policy that attempts
-more, or less, than the data is answered accordingly, because its own load is put into F.
+fitted by maximum likelihood (Fisher scoring, a little ridge penalty). F is the load of attempts that tires a member;
+`fading` is the value of a grid with the largest likelihood. A policy that attempts more, or less, than the data is
+answered accordingly, because its own load is put into F.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
-from scipy.special import expit
+from jaxtyping import Bool, Float
+from scipy.special import expit, logit
 
 from frl_algos.histories import Histories
 from frl_algos.pacing import FADINGS
@@ -24,8 +24,8 @@ from frl_algos.replay import to_grid
 from frl_algos.terms import Terms
 from frl_env.errors import UserError
 
-ROUNDS = 8
-"""Of expectation-maximisation; the likelihood is flat after five."""
+ROUNDS = 40
+"""Of Fisher scoring, at most."""
 
 LEAST = 1e-6
 """Chances are kept so far from 0 and 1."""
@@ -41,7 +41,6 @@ class Responses:
         levels: Log odds by valid action, the intercept included.
         answered: Weights of the history on the log odds that an attempt is answered.
         unprompted: Weights of the history on the log odds of an unprompted response.
-        load: Of the logged attempts; by row.
         chance: p(h, a) of the logged action; 0 where nothing was done; by row.
         chance_unprompted: i(h); by row.
         reached: P(the attempt was answered | what was shown); by row.
@@ -53,7 +52,6 @@ class Responses:
     levels: Float[np.ndarray, "valid"]
     answered: Float[np.ndarray, "feature"]
     unprompted: Float[np.ndarray, "feature"]
-    load: Float[np.ndarray, "row"]
     chance: Float[np.ndarray, "row"]
     chance_unprompted: Float[np.ndarray, "row"]
     reached: Float[np.ndarray, "row"]
@@ -80,26 +78,23 @@ class Responses:
                 f"{len(tried)} attempts got {answers} responses (observation {response}); at least 10 are needed"
             )
         levels = terms.levels[rows.actions]
-        quiet = np.flatnonzero(~rows.attempted & known)
-        unprompted = np.zeros(rows.history.shape[1])
-        unprompted[0] = -4.0
-        if shown[quiet].any():
-            unprompted = logistic(rows.history[quiet], shown[quiet].astype(float), start=unprompted)
+        ones = np.ones((len(levels), 1))
         best = -np.inf
         fading, load, start = FADINGS[0], np.zeros(len(levels)), np.zeros(0)
         for candidate in FADINGS:
             loaded = attempt_load(rows.attempted, rows, candidate)
-            features = np.column_stack([np.ones(len(tried)), loaded[tried], levels[tried]])
-            weights, likelihood = _answered(features, shown[tried], expit(rows.history[tried] @ unprompted))
+            features = np.concatenate([ones, loaded[:, None], levels], axis=1)
+            weights, likelihood = _fit(features[known], ones[known], rows.attempted[known], shown[known])
             if likelihood > best:
                 best, fading, load, start = likelihood, candidate, loaded, weights
-        features = np.column_stack([np.ones(len(load)), load, levels, rows.history[:, 1:]])
-        weights = np.concatenate([start, np.zeros(rows.history.shape[1] - 1)])
-        chance, calls, reached, called = _split(features, weights, rows, unprompted, shown)
-        for _ in range(ROUNDS):
-            weights = logistic(features[tried], reached[tried], start=weights, sweeps=3)
-            unprompted = logistic(rows.history[known], called[known], start=unprompted, sweeps=3)
-            chance, calls, reached, called = _split(features, weights, rows, unprompted, shown)
+        features = np.concatenate([ones, load[:, None], levels, rows.history[:, 1:]], axis=1)
+        own = rows.history.shape[1] - 1
+        start = np.concatenate([start[:-1], np.zeros(own), start[-1:], np.zeros(own)])
+        weights, _ = _fit(features[known], rows.history[known], rows.attempted[known], shown[known], start=start)
+        weights, unprompted = weights[: features.shape[1]], weights[features.shape[1] :]
+        chance, calls = _sigmoid(features @ weights) * rows.attempted, _sigmoid(rows.history @ unprompted)
+        any_response = 1 - (1 - chance) * (1 - calls)
+        reached, called = shown * chance / any_response, shown * calls / any_response
         # The last row of an episode shows nothing, which is not the same as no response: it is taken as expected.
         reached, called = np.where(known, reached, chance), np.where(known, called, calls)
         n = levels.shape[1]
@@ -109,7 +104,6 @@ class Responses:
             levels=weights[0] + terms.levels @ weights[2 : 2 + n],
             answered=np.concatenate([[0.0], weights[2 + n :]]),
             unprompted=unprompted,
-            load=load,
             chance=chance,
             chance_unprompted=calls,
             reached=reached,
@@ -136,58 +130,51 @@ def attempt_load(attempted: Bool[np.ndarray, "row"], rows: Histories, fading: fl
     return load[mask]
 
 
-def logistic(
-    features: Float[np.ndarray, "row feature"],
-    target: Float[np.ndarray, "row"],
+def _fit(
+    answering: Float[np.ndarray, "row feature"],
+    calling: Float[np.ndarray, "row other"],
+    attempted: Bool[np.ndarray, "row"],
+    shown: Bool[np.ndarray, "row"],
     *,
-    start: Float[np.ndarray, "feature"] | None = None,
-    penalty: float = 1.0,
-    sweeps: int = 25,
-) -> Float[np.ndarray, "feature"]:
-    """Weights of a logistic regression by Newton's method; the first weight, the intercept, is free.
+    start: Float[np.ndarray, "weight"] | None = None,
+) -> tuple[Float[np.ndarray, "weight"], float]:
+    """Weights on the log odds of an answer, then of an unprompted response, and their penalised log-likelihood.
 
-    Args:
-        features: With a column of ones first.
-        target: In 0..1.
-        start: Weights to start from.
-        penalty: On the squares of the other weights.
-        sweeps: Newton steps at most.
+    The first feature of each is a one, whose weight has no penalty.
     """
-    weights = np.zeros(features.shape[1]) if start is None else start.copy()
-    shrink = np.full(len(weights), penalty)
-    shrink[0] = 1e-6
-    for _ in range(sweeps):
-        chance = expit(features @ weights)
-        slope = features.T @ (target - chance) - shrink * weights
-        curvature = (features * (chance * (1 - chance))[:, None]).T @ features + np.diag(shrink)
-        step = np.linalg.solve(curvature, slope)
-        # A long step means all but separated classes; short ones arrive as well.
-        weights += step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
-        if np.abs(step).max() < 1e-5:
-            break
-    return weights
-
-
-def _answered(
-    features: np.ndarray, shown: Bool[np.ndarray, "row"], calls: Float[np.ndarray, "row"]
-) -> tuple[np.ndarray, float]:
-    """Weights and log-likelihood of the chance that an attempt is answered, unprompted responses being known."""
-    chance = np.full(len(shown), float(np.clip(shown.mean() - calls.mean(), 0.02, 0.9)))
-    weights = None
-    for _ in range(3):
+    split = answering.shape[1]
+    shrink = np.ones(split + calling.shape[1])
+    shrink[[0, split]] = 1e-6
+    if start is None:
+        start = np.zeros(len(shrink))
+        start[[0, split]] = logit(np.clip(shown[attempted].mean() * np.asarray([0.75, 0.25]), 0.001, 0.5))
+    weights, value, step = start, -np.inf, np.zeros(len(start))
+    scale = 1.0
+    for _ in range(ROUNDS):
+        tried = weights + scale * step
+        chance, calls = _sigmoid(answering @ tried[:split]) * attempted, _sigmoid(calling @ tried[split:])
         any_response = 1 - (1 - chance) * (1 - calls)
-        weights = logistic(features, shown * chance / any_response, start=weights, sweeps=8)
-        chance = np.clip(expit(features @ weights), LEAST, 1 - LEAST)
-    any_response = 1 - (1 - chance) * (1 - calls)
-    assert weights is not None
-    return weights, float(np.log(np.where(shown, any_response, 1 - any_response)).sum())
+        likelihood = float(np.log(np.where(shown, any_response, 1 - any_response)).sum())
+        penalised = likelihood - 0.5 * float(shrink @ tried**2)
+        if penalised < value - 1e-9:
+            scale /= 2
+            continue
+        done = penalised - value < 1e-3
+        weights, value = tried, penalised
+        if done:
+            break
+        root = 1 / np.sqrt(any_response * (1 - any_response))
+        columns = np.concatenate(
+            [
+                answering * (root * chance * (1 - chance) * (1 - calls))[:, None],
+                calling * (root * calls * (1 - calls) * (1 - chance))[:, None],
+            ],
+            axis=1,
+        )
+        slope = columns.T @ ((shown - any_response) * root) - shrink * weights
+        step, scale = np.linalg.solve(columns.T @ columns + np.diag(shrink), slope), 1.0
+    return weights, value
 
 
-def _split(
-    features: np.ndarray, weights: np.ndarray, rows: Histories, unprompted: np.ndarray, shown: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Both chances, and how likely each cause is given what was shown."""
-    chance = np.clip(expit(features @ weights), LEAST, 1 - LEAST) * rows.attempted
-    calls = np.clip(expit(rows.history @ unprompted), LEAST, 1 - LEAST)
-    any_response = 1 - (1 - chance) * (1 - calls)
-    return chance, calls, shown * chance / any_response, shown * calls / any_response
+def _sigmoid(log_odds: np.ndarray) -> np.ndarray:
+    return np.clip(expit(log_odds), LEAST, 1 - LEAST)

@@ -7,13 +7,14 @@ by; how well it chooses on the simulator, where the truth is known, stands in `d
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from frl_algos.counterfactual import Counterfactual, Probabilities
-from frl_algos.policy import LearnedPolicy
+from frl_algos.adapter import modes
+from frl_algos.counterfactual import Counterfactual
+from frl_algos.policy import LearnedPolicy, Probabilities, has_probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, unknown_name
@@ -84,6 +85,7 @@ def select_policy(
     criterion: str = "value",
     discount: float = 1.0,
     level: float = 0.95,
+    members: int | None = 2_000,
     progress: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """Chooses among trained policies by their estimated values.
@@ -99,6 +101,8 @@ def select_policy(
         criterion: "value", the largest estimate, or "lower", the largest lower limit of the difference to behaviour.
         discount: In [0, 1].
         level: Nominal coverage of the intervals.
+        members: How many each candidate is asked about, the same for all; effects are estimated from all members.
+            None for all.
         progress: Called with (candidates done, candidates in all).
 
     Raises:
@@ -112,10 +116,11 @@ def select_policy(
     targets = {name: target_probabilities(candidate, space) for name, candidate in candidates.items()}
     valuation = Counterfactual.fit(data, rng=rng, response=response, indications=indications, discount=discount)
     seed = int(rng.integers(2**63))
+    asked = None if members is None else min(members, len(valuation.returns))
     found, estimate = [], None
     for done, (name, target) in enumerate(targets.items(), start=1):
         # The same draws for all candidates, so that they differ by what they do.
-        estimate = valuation.estimate(target, np.random.default_rng(seed))
+        estimate = valuation.estimate(target, np.random.default_rng(seed), members=asked)
         found.append(_valued(name, estimate, valuation.returns, level))
         if progress is not None:
             progress(done, len(targets))
@@ -145,10 +150,10 @@ def target_probabilities(candidate: Any, action_space: ActionSpace) -> Probabili
     if isinstance(candidate, LearnedPolicy):
         return candidate.probabilities
     if hasattr(candidate, "predict"):
-        default = ("stochastic",) if hasattr(candidate, "predict_probabilities") else ("greedy",)
-        return LearnedPolicy(candidate, action_space, getattr(candidate, "modes", default)[0]).probabilities
+        mode = modes(candidate)[0] if has_probabilities(candidate) else "greedy"
+        return LearnedPolicy(candidate, action_space, mode).probabilities
     if callable(candidate):
-        return candidate
+        return cast(Probabilities, candidate)
     raise UserError(
         f"a {type(candidate).__name__} is no policy; pass a trained algorithm, a LearnedPolicy, or a function from "
         f"observations to probabilities"

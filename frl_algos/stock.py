@@ -138,6 +138,20 @@ class StockAlgorithm:
         full[:, self.action_space.valid_joints] = valid
         return full
 
+    def predict_value(self, x: Float32[np.ndarray, "n k"], action: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n"]:
+        """Value of joint actions by the algorithm's own critic; cloning has none, as in d3rlpy."""
+        return self.algorithm.predict_value(x, relax(self.action_space)[action] if self.relaxed else action)
+
+    @property
+    def gamma(self) -> float:
+        """Discount a step."""
+        return self.algorithm.gamma
+
+    @property
+    def reward_scaler(self) -> Any:
+        """d3rlpy's, None without."""
+        return self.algorithm.reward_scaler
+
     def save(self, file: str) -> None:
         """Saves d3rlpy's model; `StockAlgorithm(d3rlpy.load_learnable(file), action_space)` reads it."""
         self.algorithm.save(file)

@@ -125,6 +125,29 @@ class Terms:
             parts += [met, met * levels]
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
+    def expected(
+        self,
+        states: Float[np.ndarray, "row k"],
+        signs: Float[np.ndarray, "row k"],
+        mass: Float[np.ndarray, "row valid"],
+    ) -> Float[np.ndarray, "row column"]:
+        """The columns summed over all valid actions, each times its mass; with probabilities, their expectation.
+
+        Args:
+            states: Standardised observations.
+            signs: Observations from 0 to 1, for the indications.
+            mass: Of each valid action.
+        """
+        mass = np.asarray(mass, dtype=np.float32)
+        parts = [mass @ self.fixed]
+        if self.crossed:
+            crossed = (mass @ self.levels)[:, :, None] * states[:, None, :]
+            parts += [parts[0][:, :1] * states, crossed.reshape(len(mass), -1)]
+        if self.indicated.any():
+            met = mass * (signs @ self.indicated.T)
+            parts += [met.sum(axis=1, keepdims=True), met @ self.levels]
+        return np.concatenate(parts, axis=1, dtype=np.float32)
+
     def joint_weights(self, weights: Float[np.ndarray, "column"]) -> Float[np.ndarray, "state_term valid"]:
         """Weights as one matrix W, so that all effects in a state are `[1, states, signs] @ W`; no signs, no rows."""
         (n, terms), levels, k = self.fixed.shape, self.levels.shape[1], self.indicated.shape[1]

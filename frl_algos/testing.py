@@ -15,7 +15,7 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos.adapter import adapt, modes
-from frl_algos.policy import LearnedPolicy
+from frl_algos.policy import LearnedPolicy, has_probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
@@ -40,11 +40,7 @@ def check_algorithm(offered: Any, *, action_space: ActionSpace = MEDICAID_ACTION
     observations = buffer.observations[:64]
     first = _trained(offered, buffer, seed)
     joints = _check_predictions(first, observations, action_space)
-    if (
-        hasattr(first, "predict_probabilities")
-        and "stochastic" in modes(first)
-        and not getattr(first, "relaxed", False)
-    ):
+    if has_probabilities(first) and "stochastic" in modes(first):
         _check_probabilities(first, observations, action_space)
     for mode in modes(first):
         levels = LearnedPolicy(first, action_space, mode)(observations, np.random.default_rng(seed))

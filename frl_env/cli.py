@@ -1,15 +1,12 @@
-"""`frl`: build, list, show datasets, and check the simulator, from the command line."""
+"""`frl`: build, import, export, list, load and show datasets, and check the simulator, from the command line."""
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import minari
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from frl_env import policy_search, reference_returns
@@ -18,14 +15,17 @@ from frl_env.calibration.report import show as show_number
 from frl_env.calibration.sensitivity import sweep, sweep_markdown
 from frl_env.datasets import RECIPES, build_dataset, dataset_state, delete_dataset, ensure_dataset, stored_parts
 from frl_env.errors import UserError
+from frl_env.load_command import load_and_show
+from frl_env.table_commands import export_command, import_command
+from frl_env.terminal import console, progress_bar, run_or_say, write_atomically
 from frl_env.worlds import LADDER, World
 
 app = typer.Typer(
-    help="Datasets of the offline RL benchmark for care management.", no_args_is_help=True, add_completion=False
+    help="Datasets of the offline RL benchmark for care management, and of your own members.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they may show local variables, which may hold a member's data
 )
-console = Console()
-if not console.is_terminal:
-    console.width = 120
 
 
 @app.command("build")
@@ -43,11 +43,24 @@ def build(
 
 @app.command("list")
 def list_datasets() -> None:
-    """Lists the datasets that can be built, and which are there."""
+    """Lists the datasets that can be built, which are there, and which were imported."""
     table = Table("dataset", "members", "dials", "here", "what for")
     for dataset_id, item in RECIPES.items():
         table.add_row(dataset_id, f"{item.members:,}", _dials(item.world), dataset_state(item), item.description)
+    stored: dict[str, Any] = minari.list_local_datasets()
+    for dataset_id, metadata in stored.items():
+        if "frl_import" in metadata:
+            members = metadata["frl_import"]["members"]
+            table.add_row(dataset_id, f"{members:,}", "", "imported", metadata["description"])
     console.print(table)
+
+
+@app.command("load")
+def load(
+    dataset_id: Annotated[str, typer.Argument(help="A dataset in the local store, or one that can be built.")],
+) -> None:
+    """Loads a dataset: builds it when it is one of ours and missing, compares checksums, says where it lies."""
+    load_and_show(dataset_id)
 
 
 @app.command("show")
@@ -79,6 +92,10 @@ def delete(
         return
     delete_dataset(dataset_id)
     console.print(f"deleted {dataset_id}")
+
+
+app.command("import")(import_command)
+app.command("export")(export_command)
 
 
 @app.command("calibrate")
@@ -173,61 +190,6 @@ def _check_target(report: Path | None) -> None:
     """Says before any long work that a report can't be written."""
     if report is not None and (report.is_dir() or not os.access(report.parent, os.W_OK)):
         raise UserError(f"can't write {report}; name a file in a folder that exists and can be written")
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        UserError: If the folder can't be written.
-    """
-    aside = file.with_name(f".{file.name}.writing")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(file)
-    except OSError as problem:
-        raise UserError(f"can't write {file} ({problem.strerror})") from problem
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on standard error, one line for each kind of work."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done)
-
-        yield report
-
-
-def run_or_say(command: Callable[[], object]) -> None:
-    """Runs a command; what a person can put right becomes one line on standard error and exit status 2."""
-    try:
-        command()
-    except UserError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except (KeyboardInterrupt, typer.Abort):
-        print(
-            "error: stopped; nothing half-written was kept (whole shards of a large build were); "
-            "run the same command again",
-            file=sys.stderr,
-        )
-        raise SystemExit(2) from None
-    except Exception as problem:
-        # Errors of usage, from whichever copy of click typer brings along.
-        message = getattr(problem, "format_message", None)
-        if message is None:
-            raise
-        if message():  # empty after the help that a bare `frl` prints
-            print(f"error: {message()} Try 'frl --help'.", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 def main() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
 
 
 def _blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/environment.md", "docs/factored_awr.md", "docs/d3rlpy.md"])
+@pytest.mark.parametrize("page", [page for page in PAGES if _blocks((ROOT / page).read_text(), "python")])
 def test_python_blocks_run(page, tmp_path):
     blocks = _blocks((ROOT / page).read_text(), "python")
     assert blocks
@@ -23,7 +24,7 @@ def test_python_blocks_run(page, tmp_path):
     assert done.stdout
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
         if not target.startswith("http"):

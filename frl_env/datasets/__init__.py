@@ -1,21 +1,27 @@
-"""Dataset family: recipes (how each is made), collection, and the Minari store."""
+"""Dataset family: recipes (how each is made), collection, the Minari store, and tables of your own members."""
 
 from frl_env.datasets.collect import Episodes, collect, generate_synthetic_data
+from frl_env.datasets.placing import dataset_place
 from frl_env.datasets.recipes import RECIPES, Recipe, recipe, replicate
 from frl_env.datasets.store import (
     build_dataset,
     check_dataset,
-    dataset_place,
     dataset_state,
     delete_dataset,
     ensure_dataset,
     stored_parts,
+    verify_dataset,
 )
+from frl_env.datasets.tabular import ColumnMap, Imported, ImportOptions, TableError, export_table, import_table
 
 __all__ = [
     "RECIPES",
+    "ColumnMap",
     "Episodes",
+    "ImportOptions",
+    "Imported",
     "Recipe",
+    "TableError",
     "build_dataset",
     "check_dataset",
     "collect",
@@ -23,8 +29,11 @@ __all__ = [
     "dataset_state",
     "delete_dataset",
     "ensure_dataset",
+    "export_table",
     "generate_synthetic_data",
+    "import_table",
     "recipe",
     "replicate",
     "stored_parts",
+    "verify_dataset",
 ]

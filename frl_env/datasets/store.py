@@ -1,28 +1,37 @@
 """Build datasets into Minari's local store, whole or not at all.
 
-A dataset is written into a hidden folder beside its place and renamed when it is complete, under a file lock: two
-builds of one id end well, and an interrupted one leaves nothing behind that Minari would list. Of a dataset of several
-shards the whole ones are kept, and the same command goes on from there.
+See `placing` for how. Of a dataset of several shards an interrupted build keeps the whole ones, and the same command
+goes on from there.
 """
 
 import hashlib
 import importlib.metadata
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import minari
 import numpy as np
-from filelock import FileLock
 from minari.dataset.minari_storage import MinariStorage
-from minari.storage import get_dataset_path
 
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.datasets.checksums import KEY as CHECKSUMS
+from frl_env.datasets.checksums import check_files, file_facts
 from frl_env.datasets.collect import Episodes, collect
-from frl_env.datasets.hdf5 import join_shards, shard_facts, write_shard
+from frl_env.datasets.hdf5 import episode_arrays, join_shards, shard_facts, write_shard
+from frl_env.datasets.placing import (
+    building_folder,
+    dataset_place,
+    discard,
+    has_dataset,
+    lock,
+    make_room,
+    package_version,
+    put_in_place,
+    unfinished,
+)
 from frl_env.datasets.recipes import RECIPES, Recipe, recipe
 from frl_env.env import observation_space
 from frl_env.errors import UserError
@@ -55,7 +64,7 @@ def build_dataset(
     """
     made = recipe(dataset) if isinstance(dataset, str) else dataset
     try:
-        with _lock(made.dataset_id):
+        with lock(made.dataset_id):
             if dataset_state(made) != "missing" and not force:
                 raise UserError(f"dataset {made.dataset_id!r} exists already; add --force to build it anew")
             _write(made, progress or _silent)
@@ -101,27 +110,13 @@ def ensure_dataset(dataset: str | Recipe, *, progress: Progress | None = None) -
         raise UserError(f"dataset {dataset_id!r} can't be read ({type(problem).__name__}); {hint}") from problem
 
 
-def dataset_place(dataset_id: str = "") -> Path:
-    """Folder of a dataset in Minari's local store, or of the store itself.
-
-    Raises:
-        UserError: If the store can't be used.
-    """
-    try:
-        return get_dataset_path(dataset_id)
-    except OSError as problem:
-        raise UserError(
-            f"Minari's store can't be used ({problem.strerror}); set MINARI_DATASETS_PATH to a folder you can write"
-        ) from problem
-
-
 def check_dataset(dataset_id: str) -> None:
     """Says early when a dataset is neither in the store nor ours to build.
 
     Raises:
         UserError: If so; names the nearest.
     """
-    if dataset_id not in RECIPES and not (dataset_place(dataset_id) / "data").exists():
+    if dataset_id not in RECIPES and not has_dataset(dataset_id):
         raise _unknown(dataset_id)
 
 
@@ -131,8 +126,10 @@ def delete_dataset(dataset_id: str) -> None:
     Raises:
         UserError: If there is neither.
     """
-    for folder in stored_parts(dataset_id):
-        shutil.rmtree(folder)
+    parts = stored_parts(dataset_id)
+    with lock(dataset_id):
+        for folder in parts:
+            discard(folder, dataset_place(dataset_id))
 
 
 def stored_parts(dataset_id: str) -> list[Path]:
@@ -142,19 +139,40 @@ def stored_parts(dataset_id: str) -> list[Path]:
         UserError: If there are none.
     """
     place = dataset_place(dataset_id)
-    parts = list(place.parent.glob(f".{place.name}.building-*")) + ([place] if (place / "data").exists() else [])
+    parts = unfinished(place) + ([place] if has_dataset(dataset_id) else [])
     if not parts:
         raise UserError(f"dataset {dataset_id!r} is not in the local store; 'frl list' shows what can be built")
     return parts
 
 
+def verify_dataset(dataset: minari.MinariDataset, *, progress: Progress | None = None) -> bool:
+    """Compares the files of a dataset with the checksums kept when it was made.
+
+    Args:
+        dataset: Which.
+        progress: Called as files are read.
+
+    Returns:
+        Whether there are any; datasets of other people have none.
+
+    Raises:
+        UserError: If a file is missing or differs.
+    """
+    facts = dataset.storage.metadata.get(CHECKSUMS, {})
+    dataset_id = dataset.spec.dataset_id
+    remedy = f"run 'frl build {dataset_id} --force'" if dataset_id in RECIPES else "import it again"
+    tell = progress or _silent
+    folder = Path(dataset.storage.data_path)
+    check_files(folder, facts, remedy=remedy, progress=lambda done, total: tell("comparing checksums", done, total))
+    return bool(facts)
+
+
 def dataset_state(made: Recipe) -> str:
     """Whether the store holds the dataset: "missing", "current", or "stale" (another recipe or version)."""
-    folder = dataset_place(made.dataset_id)
-    if not folder.exists():
+    if not has_dataset(made.dataset_id):
         return "missing"
     try:
-        metadata = MinariStorage.read_raw_metadata(folder / "data")
+        metadata = MinariStorage.read_raw_metadata(dataset_place(made.dataset_id) / "data")
     except (OSError, ValueError):
         return "stale"
     return "current" if metadata.get("frl_recipe") == made.fingerprint() else "stale"
@@ -173,16 +191,11 @@ def content_hash(episodes: Episodes) -> str:
 
 def _write(made: Recipe, progress: Progress) -> None:
     place = dataset_place(made.dataset_id)
-    building = _building(made)
-    retired = place.parent / f".{place.name}.retired"
-    if not place.exists() and retired.exists():
-        retired.rename(place)  # a replacement was killed between its two renames
-    shutil.rmtree(retired, ignore_errors=True)
-    for leftover in place.parent.glob(f".{place.name}.building-*"):
-        if leftover != building:
-            shutil.rmtree(leftover, ignore_errors=True)
+    building = building_folder(made.dataset_id, made.fingerprint())
     try:
-        (building / "data").mkdir(parents=True, exist_ok=True)
+        make_room(building, place)
+        shutil.rmtree(building / "data", ignore_errors=True)  # a killed build may have left it half-finished
+        (building / "data").mkdir()
         content, steps = _write_episodes(made, building, progress)
         storage = MinariStorage.new(
             building / "data",
@@ -193,14 +206,11 @@ def _write(made: Recipe, progress: Progress) -> None:
         )
         (building / "joined.hdf5").replace(building / "data" / "main_data.hdf5")
         storage.update_metadata(_metadata(made, content))
+        storage.update_metadata({CHECKSUMS: file_facts(building / "data", ["main_data.hdf5"])})
         storage.update_metadata(
             {"total_episodes": made.members, "total_steps": steps, "dataset_size": storage.get_size()}
         )
-        _namespace(place.parent)
-        if place.exists():
-            place.rename(retired)
-        building.rename(place)
-        shutil.rmtree(retired, ignore_errors=True)
+        put_in_place(building, place)
     except BaseException:
         # Whole shards stay for the next try (`frl delete` drops them), and nothing else does.
         shutil.rmtree(building / "data", ignore_errors=True)
@@ -221,7 +231,7 @@ def _write_episodes(made: Recipe, building: Path, progress: Progress) -> tuple[s
             episodes = collect(made.parameters, members=members, seed=seed, horizon=made.horizon)
             write_shard(
                 file,
-                episodes,
+                episode_arrays(episodes),
                 first=first,
                 content=content_hash(episodes),
                 progress=lambda done: progress("writing", done, made.members),
@@ -235,13 +245,6 @@ def _write_episodes(made: Recipe, building: Path, progress: Progress) -> tuple[s
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(), steps
 
 
-def _building(made: Recipe) -> Path:
-    """Where the dataset is written before it is whole; an interrupted build of the same recipe is found again."""
-    place = dataset_place(made.dataset_id)
-    recipe_hash = hashlib.sha256(json.dumps(made.fingerprint(), sort_keys=True).encode()).hexdigest()
-    return place.parent / f".{place.name}.building-{recipe_hash[:12]}"
-
-
 def _metadata(made: Recipe, content: str) -> dict[str, Any]:
     scores = reference_scores(made.world, horizon=made.horizon, members=REFERENCE_MEMBERS)
     low, high = scores["no_program"]["value"], scores[ceiling(scores)]["value"]
@@ -252,7 +255,7 @@ def _metadata(made: Recipe, content: str) -> dict[str, Any]:
         "description": made.description,
         "author": {"The FRL authors"},
         "author_email": {"frl@users.noreply.github.com"},
-        "code_permalink": f"frl_env/datasets/recipes.py, package frl-medicaid {_package_version()}",
+        "code_permalink": f"frl_env/datasets/recipes.py, package frl-medicaid {package_version()}",
         "algorithm_name": "BehaviourPolicy (simulated care team)",
         "minari_version": importlib.metadata.version("minari"),
         "requirements": ["frl-medicaid"],
@@ -272,28 +275,6 @@ def _metadata(made: Recipe, content: str) -> dict[str, Any]:
             "open_needs": list(NEED_NAMES),
         },
     }
-
-
-def _package_version() -> str:
-    try:
-        return importlib.metadata.version("frl-medicaid")
-    except importlib.metadata.PackageNotFoundError:
-        return "0.0.0"
-
-
-def _namespace(folder: Path) -> None:
-    """Marks the folder as a Minari namespace, as `minari.namespace.create_namespace` does."""
-    marker = folder / "namespace_metadata.json"
-    if folder != dataset_place() and not marker.exists():
-        marker.write_text("{}")
-
-
-@contextmanager
-def _lock(dataset_id: str) -> Iterator[None]:
-    place = dataset_place(dataset_id)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.parent / f".{place.name}.lock"):
-        yield
 
 
 def _unknown(dataset_id: str) -> UserError:

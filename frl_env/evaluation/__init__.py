@@ -5,14 +5,18 @@ The way of the data: `LoggedEpisodes` (from Minari or from rows), the target's p
 and the report (`evaluate`, an `Evaluation`). Arrays in, numbers out; no deep learning library.
 """
 
+from frl_env.evaluation.assumptions import Sensitivity, sensitivity
+from frl_env.evaluation.confounding import Bounds, Confounding
 from frl_env.evaluation.density_ratios import state_density_ratios
-from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, diagnose, effective_members, tail_index
+from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, Weights, diagnose, effective_members, tail_index
 from frl_env.evaluation.episodes import LoggedEpisodes, split_members
 from frl_env.evaluation.estimate import Estimate
 from frl_env.evaluation.estimators import (
     ActionValues,
+    cumulative_weights,
     direct_method,
     doubly_robust,
+    marginal_weights,
     marginalised_doubly_robust,
     marginalised_importance_sampling,
     per_decision_importance_sampling,
@@ -21,33 +25,43 @@ from frl_env.evaluation.estimators import (
 )
 from frl_env.evaluation.intervals import Interval, interval, resample
 from frl_env.evaluation.minari_episodes import load_episodes
+from frl_env.evaluation.propensities import EstimatedPropensities, estimate_propensities
 from frl_env.evaluation.report import Evaluation, Result, compare, evaluate
 from frl_env.evaluation.ridge import state_features
 from frl_env.evaluation.target import TargetScores, score_target, supported_actions
 
 __all__ = [
     "ActionValues",
+    "Bounds",
+    "Confounding",
     "Diagnostics",
     "Estimate",
+    "EstimatedPropensities",
     "Evaluation",
     "Interval",
     "LoggedEpisodes",
     "Result",
+    "Sensitivity",
     "TargetScores",
     "Thresholds",
+    "Weights",
     "compare",
+    "cumulative_weights",
     "diagnose",
     "direct_method",
     "doubly_robust",
     "effective_members",
+    "estimate_propensities",
     "evaluate",
     "interval",
     "load_episodes",
+    "marginal_weights",
     "marginalised_doubly_robust",
     "marginalised_importance_sampling",
     "per_decision_importance_sampling",
     "resample",
     "score_target",
+    "sensitivity",
     "split_members",
     "state_density_ratios",
     "state_features",

@@ -29,7 +29,7 @@ def state_density_ratios(
     *,
     folds: Sequence[Int64[np.ndarray, "member"]],
 ) -> Grid:
-    """d_t(s_t) of every decision; after an episode's end the weight that it ended with.
+    """d_t(s_t) of every decision; 1 after the end.
 
     Args:
         features: Of the state, for instance from `state_features`; it should hold all of the past that matters.
@@ -52,13 +52,13 @@ def _recursion(features: np.ndarray, one_week: Grid, mask: np.ndarray, train: np
     ratios = np.ones(mask.shape)
     for step in range(1, mask.shape[1]):
         weights = ratios[:, step - 1] * one_week[:, step - 1]
-        ratios[:, step] = weights  # what an ended episode keeps
         here = mask[:, step]
         rows = features[here & train, step]
         if not len(rows):
             continue
         responses = weights[here & train]
-        intercept, slopes = Ridge.of(rows).coefficients(rows, responses)
+        ridge = Ridge.of(rows)
+        intercept, slopes = ridge.coefficients(rows, responses, ridge.penalty(rows, responses))
         predicted = np.maximum(intercept + features[here, step] @ slopes, 0.0)
         fitted = np.maximum(intercept + rows @ slopes, 0.0).mean()
         ratios[here, step] = predicted * (responses.mean() / fitted if fitted > 0 else 0.0)

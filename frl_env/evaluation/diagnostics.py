@@ -8,6 +8,7 @@ is what says so. A member's weight is the mean of its weights over the weeks of 
 which is the number of members when all weigh alike, and 1 when one has it all.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,13 +21,27 @@ from frl_env.evaluation.episodes import LoggedEpisodes
 Grid = Float64[np.ndarray, "episode step"]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Weights:
+    """One kind of weights.
+
+    Attributes:
+        grid: Before any cut-off; what it is after the end does not matter.
+        clip: Cut-off, None for none.
+    """
+
+    grid: Grid
+    clip: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
     """What an estimate has to meet to be a headline. `docs/evaluation.md` says why these.
 
     Args:
         members: Effective members, at least.
-        week_members: Effective members in any week in which a tenth of the members is still followed, at least.
+        week_share: Effective members as a share of those still followed, at least, in any week in which a tenth of
+            the members is.
         group_members: Effective members of a subgroup, at least; else the value of that subgroup is withheld.
         max_share: Weight of the heaviest member, at most, as a share of all.
         tail: Tail index of the members' weights, at most: from 0.5 on their variance is infinite.
@@ -37,7 +52,7 @@ class Thresholds:
     """
 
     members: float = 100.0
-    week_members: float = 5.0
+    week_share: float = 0.25
     group_members: float = 30.0
     max_share: float = 0.05
     tail: float = 0.7
@@ -48,9 +63,9 @@ class Thresholds:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        for name in ("members", "week_members", "group_members", "tail", "support_members"):
+        for name in ("members", "group_members", "tail", "support_members"):
             check_number(name, getattr(self, name), low=0, high=1e12)
-        for name in ("max_share", "clipped", "unsupported", "mean_ratio"):
+        for name in ("week_share", "max_share", "clipped", "unsupported", "mean_ratio"):
             check_number(name, getattr(self, name), low=0, high=1)
 
 
@@ -61,7 +76,7 @@ class WeightDiagnostics:
     Attributes:
         members: Effective members.
         by_week: Effective members among those still followed.
-        worst_week: Least of `by_week` while at least a tenth of the members is followed.
+        worst_week: Least share that they are of those followed, while a tenth of the members is.
         by_group: Effective members by attribute and label.
         max_share: Share of the heaviest member.
         tail: Hill's tail index of the members' weights.
@@ -78,7 +93,8 @@ class WeightDiagnostics:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return asdict(self) | {"by_week": self.by_week.tolist()}
+        tail = self.tail if np.isfinite(self.tail) else None
+        return asdict(self) | {"by_week": self.by_week.tolist(), "tail": tail}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +102,8 @@ class Diagnostics:
     """Of one evaluation.
 
     Attributes:
-        weights: By kind: "cumulative" for PDIS, WIS, DR and WDR, "marginal" for MIS and MDR.
+        weights: By kind: "cumulative" for PDIS, WIS, DR and WDR, "marginal" for MIS and MDR, and these with cut-offs
+            and longer windows.
         followed: Members still followed, by week.
         mean_ratio: Mean one-week ratio over all decisions.
         mean_ratio_error: Its standard error, by members.
@@ -136,10 +153,10 @@ class Diagnostics:
                 f"{weights.members:.1f} of {self.followed[0]:,} members carry the weight "
                 f"(at least {thresholds.members:g})"
             )
-        if weights.worst_week < thresholds.week_members:
+        if weights.worst_week < thresholds.week_share:
             found.append(
-                f"{weights.worst_week:.1f} members carry the weight of the worst week "
-                f"(at least {thresholds.week_members:g})"
+                f"{weights.worst_week:.1%} of the members still followed carry the weight of the worst week "
+                f"(at least {thresholds.week_share:.0%})"
             )
         if weights.max_share > thresholds.max_share:
             found.append(f"one member has {weights.max_share:.1%} of all weight (at most {thresholds.max_share:.1%})")
@@ -158,9 +175,8 @@ class Diagnostics:
 def diagnose(
     episodes: LoggedEpisodes,
     log_ratios: Grid,
-    weights: dict[str, Grid],
+    weights: Mapping[str, Weights],
     *,
-    clip: float | None = None,
     unsupported: Grid | None = None,
 ) -> Diagnostics:
     """Diagnostics of the weights of one evaluation.
@@ -168,8 +184,7 @@ def diagnose(
     Args:
         episodes: The logged decisions.
         log_ratios: One-week, zero after the end.
-        weights: By kind, before any cut-off.
-        clip: Cut-off that the headline uses.
+        weights: By kind.
         unsupported: Mass off the data's support, by decision.
     """
     mask = episodes.mask
@@ -178,7 +193,7 @@ def diagnose(
     influence = (one_week.sum(axis=1) - mean * episodes.lengths) / episodes.lengths.mean()
     labels = {name: np.unique(group, return_counts=True) for name, group in episodes.groups.items()}
     return Diagnostics(
-        weights={kind: _spread(episodes, grid, clip) for kind, grid in weights.items()},
+        weights={kind: _spread(episodes, own) for kind, own in weights.items()},
         followed=mask.sum(axis=0),
         mean_ratio=mean,
         mean_ratio_error=float(np.std(influence) / np.sqrt(len(mask))),
@@ -211,19 +226,20 @@ def tail_index(weights: Float64[np.ndarray, "member"]) -> float:
     return float(np.log(positive[: max(count, 4)] / positive[max(count, 4)]).mean())
 
 
-def _spread(episodes: LoggedEpisodes, grid: Grid, clip: float | None) -> WeightDiagnostics:
+def _spread(episodes: LoggedEpisodes, weights: Weights) -> WeightDiagnostics:
     mask = episodes.mask
-    inside = np.where(mask, grid, 0.0)
-    kept = inside if clip is None else np.minimum(inside, clip)
+    inside = np.where(mask, weights.grid, 0.0)
+    kept = inside if weights.clip is None else np.minimum(inside, weights.clip)
     # Over the largest, so that squares of huge weights are numbers.
     member = kept.sum(axis=1) / episodes.lengths / max(float(kept.max()), 1e-300)
     by_week = effective_members(kept)
-    followed = mask.sum(axis=0) >= 0.1 * len(mask)
+    count = mask.sum(axis=0)
+    followed = count >= 0.1 * len(mask)
     total = float(member.sum())
     return WeightDiagnostics(
         members=float(effective_members(member)),
         by_week=by_week,
-        worst_week=float(by_week[followed].min()),
+        worst_week=float((by_week[followed] / count[followed]).min()),
         by_group={
             name: {str(label): float(effective_members(member[group == label])) for label in np.unique(group)}
             for name, group in episodes.groups.items()

@@ -27,12 +27,14 @@ class Estimate:
 
     Attributes:
         name: Short name, for instance "WDR".
+        weights: Kind of its weights, None when it has none.
         plain: Each member's own term.
         numerators: Weighted terms of the self-normalised part, None when there is none.
         denominators: Their weights.
     """
 
     name: str
+    weights: str | None = None
     plain: Float64[np.ndarray, "member"]
     numerators: Float64[np.ndarray, "member column"] | None = None
     denominators: Float64[np.ndarray, "member column"] | None = None

@@ -4,29 +4,34 @@ Notation, for a member's decision at step t:
 
     rho_t = pi(a_t | s_t) / pi_b(a_t | s_t)      one-week ratio of target to behaviour
     w_t   = rho_0 * ... * rho_t                  cumulative weight, w_-1 = 1
-    mu_t  = d_t(s_t) * rho_t                     marginal weight; d_t is the ratio of the densities of s_t
+    d_t   = density of s_t under the target over that under behaviour; 1 for t <= 0
+    mu_t  = d_j * rho_j * ... * rho_t, j = t-k+1 marginal weight with a window of k weeks
     Q_t   = Q(s_t, a_t), V_t = sum_a pi(a | s_t) Q(s_t, a), 0 after the end
     e_t   = r_t + g V_t+1 - Q_t                  what the values did not foresee; g is the discount
 
 The direct term is always V, the expectation under the target: with Q(s, a_logged) in its place every policy looks
-like the behaviour policy. Padding: log ratios, rewards and values are 0 after the end, so a weight stays what it was
-when the episode ended, and an ended episode goes on counting in the normalisation.
+like the behaviour policy. Padding: log ratios, rewards and values are 0 after the end. A weight stays what it was when
+the episode ended, and an ended episode goes on counting in the normalisation: it is in an absorbing state.
 
 A cut-off `clip` replaces each weight w by min(w, clip): less variance, for a bias toward the values.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from frl_env.errors import UserError
 from frl_env.evaluation.estimate import Estimate
 
 Grid = Float64[np.ndarray, "episode step"]
+Lengths = Int64[np.ndarray, "episode"]
 
 CEILING = 300.0
 """Largest natural logarithm of a weight that is computed with: its square is still a number."""
+
+CUMULATIVE, MARGINAL = "cumulative", "marginal"
+"""Kinds of weights."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,7 +78,7 @@ def per_decision_importance_sampling(
     """
     _check(rewards, log_ratios=log_ratios)
     plain = (_weights(log_ratios, clip) * rewards) @ _discounts(rewards, discount)
-    return Estimate(name="PDIS", plain=plain)
+    return Estimate(name="PDIS", weights=CUMULATIVE, plain=plain)
 
 
 def weighted_importance_sampling(
@@ -90,6 +95,7 @@ def weighted_importance_sampling(
     weights = _scaled(_cumulative(log_ratios), clip)
     return Estimate(
         name="WIS",
+        weights=CUMULATIVE,
         plain=np.zeros(len(rewards)),
         numerators=weights * rewards * _discounts(rewards, discount),
         denominators=weights,
@@ -118,7 +124,7 @@ def doubly_robust(
     _check(rewards, log_ratios=log_ratios, values=values)
     unforeseen = _unforeseen(rewards, values, discount)
     plain = values.policy[:, 0] + (_weights(log_ratios, clip) * unforeseen) @ _discounts(rewards, discount)
-    return Estimate(name="DR", plain=plain)
+    return Estimate(name="DR", weights=CUMULATIVE, plain=plain)
 
 
 def weighted_doubly_robust(
@@ -136,6 +142,7 @@ def weighted_doubly_robust(
     unforeseen = _unforeseen(rewards, values, discount)
     return Estimate(
         name="WDR",
+        weights=CUMULATIVE,
         plain=values.policy[:, 0].copy(),
         numerators=weights * unforeseen * _discounts(rewards, discount),
         denominators=weights,
@@ -147,14 +154,12 @@ def marginalised_importance_sampling(
     log_ratios: Grid,
     state_ratios: Grid,
     *,
+    lengths: Lengths | None = None,
+    window: int = 1,
     discount: float = 1.0,
-    clip: float | None = None,
     normalise: bool = True,
 ) -> Estimate:
-    """Sum_t g^t sum_i mu_it r_it / sum_i mu_it: one-week ratios, times the ratio of the densities of the state.
-
-    The variance grows with the square of the steps, no longer exponentially. The price: consistent only if the
-    observations are a Markov state and their ratios are right. Arguments as in `marginalised_doubly_robust`.
+    """Sum_t g^t sum_i mu_it r_it / sum_i mu_it: `marginalised_doubly_robust` without values, its arguments and errors.
 
     Source: Xie et al. (2019).
     """
@@ -164,13 +169,12 @@ def marginalised_importance_sampling(
         log_ratios,
         state_ratios,
         ActionValues(logged=nothing, policy=nothing),
+        lengths=lengths,
+        window=window,
         discount=discount,
-        clip=clip,
         normalise=normalise,
     )
-    return Estimate(
-        name="MIS", plain=estimate.plain, numerators=estimate.numerators, denominators=estimate.denominators
-    )
+    return replace(estimate, name="MIS")
 
 
 def marginalised_doubly_robust(
@@ -179,41 +183,45 @@ def marginalised_doubly_robust(
     state_ratios: Grid,
     values: ActionValues,
     *,
+    lengths: Lengths | None = None,
+    window: int = 1,
     discount: float = 1.0,
-    clip: float | None = None,
     normalise: bool = True,
 ) -> Estimate:
     """Mean of V_0, plus sum_t g^t sum_i mu_it e_it / sum_i mu_it, with time-indexed density ratios.
 
-    Where the observations are a Markov state: consistent when either the values or (propensities and density ratios)
-    are right, and efficient when both are. Where they are not (confounding that lasts), it needs the values and the
-    ratios to be right about what the record does not show, and nothing guarantees that.
+    The variance grows with the square of the steps, no longer exponentially. The price is an assumption: the
+    observation of `window` weeks ago has to hold all of the past that still matters. Where it does, the estimate is
+    consistent when either the values or (propensities and density ratios) are right, and efficient when both are.
+    Where it does not (needs that no record shows, effects that last longer than the window) it is biased, and its
+    interval does not say so. A window of all weeks is `weighted_doubly_robust`, without the assumption.
 
     Args:
         rewards: Zero after the end.
         log_ratios: ln rho_t; zero after the end.
-        state_ratios: d_t(s_t), from `state_density_ratios`; after the end, the last weight of the episode.
+        state_ratios: d_t(s_t), from `state_density_ratios`.
         values: Of the target, fitted on other members.
+        lengths: Steps of each episode; all of them unless given.
+        window: Weeks whose ratios are multiplied as they are.
         discount: In [0, 1].
-        clip: Cut-off of the weights, None for none.
         normalise: Whether the weights of a step sum to 1. Otherwise their mean is taken as it is, and the estimate
             decomposes.
 
     Raises:
         UserError: If shapes disagree or a number is not one.
 
-    Source: Kallus & Uehara (2020), Double Reinforcement Learning; the ratios by regression after Xie et al. (2019).
+    Source: Kallus & Uehara (2020), Double Reinforcement Learning; the ratios by regression after Xie et al. (2019);
+    windows, Yuan et al. (2021).
     """
     _check(rewards, log_ratios=log_ratios, values=values, state_ratios=state_ratios)
-    if (state_ratios < 0).any():
-        raise UserError(f"density ratios are negative in {_members(state_ratios < 0)} of {len(rewards)} members")
-    logs = marginal_log_weights(log_ratios, state_ratios)
+    logs = marginal_log_weights(log_ratios, state_ratios, lengths=lengths, window=window)
     unforeseen = _unforeseen(rewards, values, discount) * _discounts(rewards, discount)
     plain = values.policy[:, 0].copy()
     if not normalise:
-        return Estimate(name="MDR", plain=plain + (_exp(logs, clip) * unforeseen).sum(axis=1))
-    weights = _scaled(logs, clip)
-    return Estimate(name="MDR", plain=plain, numerators=weights * unforeseen, denominators=weights)
+        plain += (_exp(logs, None) * unforeseen).sum(axis=1)
+        return Estimate(name="MDR", weights=MARGINAL, plain=plain)
+    weights = _scaled(logs, None)
+    return Estimate(name="MDR", weights=MARGINAL, plain=plain, numerators=weights * unforeseen, denominators=weights)
 
 
 def cumulative_weights(log_ratios: Grid, clip: float | None = None) -> Grid:
@@ -222,14 +230,37 @@ def cumulative_weights(log_ratios: Grid, clip: float | None = None) -> Grid:
     Raises:
         UserError: If a log ratio is not a number or is infinite; minus infinity, a ratio of 0, is fine.
     """
-    _check(log_ratios, log_ratios=log_ratios)
+    _check(np.zeros_like(log_ratios), log_ratios=log_ratios)
     return _weights(log_ratios, clip)
 
 
-def marginal_log_weights(log_ratios: Grid, state_ratios: Grid) -> Grid:
+def marginal_weights(log_ratios: Grid, state_ratios: Grid, *, lengths: Lengths | None = None, window: int = 1) -> Grid:
+    """Weights mu_t, at most e^300; after the end what they were at the end.
+
+    Arguments and errors as in `marginalised_doubly_robust`.
+    """
+    return _exp(marginal_log_weights(log_ratios, state_ratios, lengths=lengths, window=window), None)
+
+
+def marginal_log_weights(
+    log_ratios: Grid, state_ratios: Grid, *, lengths: Lengths | None = None, window: int = 1
+) -> Grid:
     """Natural logarithm of mu_t."""
-    with np.errstate(divide="ignore"):
-        return log_ratios + np.log(state_ratios)
+    if window < 1:
+        raise UserError(f"window must be at least 1 week, not {window}")
+    if (state_ratios < 0).any():
+        raise UserError(f"density ratios are negative in {_members(state_ratios < 0)} of {len(log_ratios)} members")
+    members, steps = log_ratios.shape
+    logs = np.zeros((members, steps))
+    for lag in range(min(window, steps)):  # a difference of cumulative sums would be NaN after a ratio of 0
+        logs[:, lag:] += log_ratios[:, : steps - lag]
+    if window < steps:
+        with np.errstate(divide="ignore"):
+            logs[:, window - 1 :] += np.log(state_ratios[:, : steps - window + 1])
+    if lengths is not None:
+        last = np.asarray(lengths)[:, None] - 1
+        logs = np.where(np.arange(steps) > last, np.take_along_axis(logs, last, axis=1), logs)
+    return logs
 
 
 def _cumulative(log_ratios: Grid) -> Grid:

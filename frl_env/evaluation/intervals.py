@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.estimate import Estimate
 
 METHODS = ("studentised", "percentile", "normal")
 
-_CHUNK = 4_000_000
+_CHUNK = 1_000_000
 """Numbers of a matrix of counts: resamples are drawn a few at a time."""
 
 
@@ -50,7 +50,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Resamples:
-    """Bootstrap replicates of one estimate.
+    """Bootstrap replicates of one number.
 
     Attributes:
         value: By resample.
@@ -61,30 +61,37 @@ class Resamples:
     standard_error: Float64[np.ndarray, "resample"]
 
 
-def resample(estimates: Sequence[Estimate], rng: np.random.Generator, *, resamples: int = 1_000) -> list[Resamples]:
-    """Value and standard error of each estimate in resamples of the members.
+def resample(
+    estimates: Sequence[Estimate],
+    observed: Float64[np.ndarray, "member"],
+    rng: np.random.Generator,
+    *,
+    resamples: int = 1_000,
+) -> list[tuple[Resamples, Resamples]]:
+    """Each estimate, and its difference to the observed returns, in resamples of the members.
 
     Args:
         estimates: Of the same members in the same order.
+        observed: Return of each member as logged.
         rng: Source of the resamples.
         resamples: How many.
 
     Raises:
         UserError: If the estimates have different members, or fewer than 2.
     """
-    members = {len(estimate.plain) for estimate in estimates}
-    if len(members) != 1 or members == {1}:
-        raise UserError(f"a bootstrap needs at least 2 members, the same for each estimate, not {sorted(members)}")
-    n = members.pop()
-    results = [Resamples(value=np.empty(resamples), standard_error=np.empty(resamples)) for _ in estimates]
+    sizes = {len(observed), *(len(estimate.plain) for estimate in estimates)}
+    if len(sizes) != 1 or sizes == {1}:
+        raise UserError(f"a bootstrap needs at least 2 members, the same for each estimate, not {sorted(sizes)}")
+    n = len(observed)
+    found = np.empty((len(estimates), 4, resamples))
     size = max(1, _CHUNK // n)
     for start in range(0, resamples, size):
         rows = slice(start, min(start + size, resamples))
         drawn = rng.integers(n, size=(rows.stop - start, n))
         counts = np.stack([np.bincount(draw, minlength=n) for draw in drawn]).astype(np.float64)
-        for estimate, result in zip(estimates, results, strict=True):
-            result.value[rows], result.standard_error[rows] = _replicate(estimate, counts)
-    return results
+        for i, estimate in enumerate(estimates):
+            found[i, :, rows] = _replicate(estimate, observed, counts)
+    return [(Resamples(value=v, standard_error=e), Resamples(value=d, standard_error=f)) for v, e, d, f in found]
 
 
 def interval(
@@ -108,7 +115,7 @@ def interval(
     tails = np.asarray([(1 - level) / 2, (1 + level) / 2])
     value, error = estimate.value, estimate.standard_error
     if method == "normal":
-        low, high = value + norm.ppf(tails) * error
+        low, high = value + ndtri(tails) * error
     elif replicates is None:
         raise UserError(f"a {method} interval needs resamples of the members")
     elif method == "percentile":
@@ -121,21 +128,30 @@ def interval(
     return Interval(low=float(low), high=float(high), level=level, method=method)
 
 
-def _replicate(estimate: Estimate, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Value and standard error in each resample, by its counts `(resample, member)`."""
+def _replicate(estimate: Estimate, observed: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Value, its standard error, difference, its standard error in each resample; `counts` are `(resample, member)`."""
     n = counts.shape[1]
-    plain = estimate.plain
-    mean = counts @ plain / n
     if estimate.numerators is None or estimate.denominators is None:
-        variance = np.maximum(counts @ plain**2 / n - mean**2, 0)
-        return mean, np.sqrt(variance / (n - 1))
-    above, below = counts @ estimate.numerators / n, counts @ estimate.denominators / n
-    scale = np.divide(1.0, below, out=np.zeros_like(below), where=below > 0)
-    ratios = above * scale
-    # Linearised deviation of each member in each resample: (resample, member).
-    terms = scale @ estimate.numerators.T
-    terms -= (scale * ratios) @ estimate.denominators.T
-    terms += plain
-    terms -= mean[:, None]
-    variance = np.einsum("bn,bn,bn->b", counts, terms, terms) / n
-    return mean + ratios.sum(axis=1), np.sqrt(variance / (n - 1))
+        value = counts @ estimate.plain / n
+        terms = estimate.plain - value[:, None]
+    else:
+        above, below = counts @ estimate.numerators / n, counts @ estimate.denominators / n
+        scale = np.divide(1.0, below, out=np.zeros_like(below), where=below > 0)
+        ratios = above * scale
+        value = counts @ estimate.plain / n
+        # Linearised deviation of each member in each resample: (resample, member).
+        terms = scale @ estimate.numerators.T
+        terms -= (scale * ratios) @ estimate.denominators.T
+        terms += estimate.plain
+        terms -= value[:, None]
+        value = value + ratios.sum(axis=1)
+    returns = counts @ observed / n
+    spread = _spread(counts, terms)
+    terms -= observed
+    terms += returns[:, None]
+    return np.stack([value, spread, value - returns, _spread(counts, terms)])
+
+
+def _spread(counts: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    n = counts.shape[1]
+    return np.sqrt(np.einsum("bn,bn,bn->b", counts, terms, terms) / n / (n - 1))

@@ -1,31 +1,21 @@
 """One call for all estimators, with intervals, diagnostics, and a headline that may be refused."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from frl_env.errors import UserError, unknown_name
-from frl_env.evaluation import estimators as points
-from frl_env.evaluation.density_ratios import state_density_ratios
+from frl_env.errors import unknown_name
 from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, diagnose
-from frl_env.evaluation.episodes import LoggedEpisodes, split_members
+from frl_env.evaluation.episodes import LoggedEpisodes
 from frl_env.evaluation.estimate import Estimate
-from frl_env.evaluation.estimators import ActionValues
+from frl_env.evaluation.estimators import MARGINAL, ActionValues
+from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.intervals import Interval, interval, resample
-from frl_env.evaluation.ridge import state_features
-from frl_env.evaluation.target import Probabilities, Scores, score_target, supported_actions
-
-Grid = Float64[np.ndarray, "episode step"]
-
-CLIPS = (1.0, 3.0, 10.0, 30.0, 100.0)
-"""Cut-offs of the sweep."""
-
-_KINDS = {"DM": None, "MIS": "marginal", "MDR": "marginal"}
-"""Kind of the weights of each estimator; "cumulative" where not listed."""
+from frl_env.evaluation.target import Probabilities, Scores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +38,7 @@ class Result:
         """JSON-able."""
         return {
             "estimator": self.estimate.name,
+            "weights": self.estimate.weights,
             "value": self.estimate.value,
             "standard_error": self.estimate.standard_error,
             "interval": self.interval.to_dict(),
@@ -70,8 +61,8 @@ class Evaluation:
         diagnostics: Of the weights.
         headline_estimator: The one whose value is the headline.
         reasons: Why there is no headline; empty when there is one.
-        by_group: The headline estimator's results by attribute and label, without those of groups with too few
-            effective members.
+        by_group: The headline estimator's results by attribute and label; None for groups with too few effective
+            members.
     """
 
     members: int
@@ -96,16 +87,22 @@ class Evaluation:
             return f"No headline ({self.headline_estimator}): " + "; ".join(self.reasons) + "."
         result = self.results[self.headline_estimator]
         value, change = result.interval, result.difference_interval
+        assumed = (result.estimate.weights or "").startswith(MARGINAL)
         return (
             f"{self.headline_estimator}: value {result.estimate.value:.3f} ({value.level:.0%} interval {value.low:.3f} "
             f"to {value.high:.3f}); difference to behaviour {result.difference.value:+.4f} "
-            f"({change.low:+.4f} to {change.high:+.4f})."
+            f"({change.low:+.4f} to {change.high:+.4f})"
+            f"{', if the record then holds all of the past that matters' if assumed else ''}."
         )
 
     def table(self) -> pd.DataFrame:
-        """One row an estimator."""
-        rows = {"behaviour": {"value": self.behaviour.value, "SE": self.behaviour.standard_error}}
+        """One row an estimator: value and difference to behaviour with their intervals, effective members."""
+        rows: dict[str, dict[str, float]] = {
+            "behaviour": {"value": self.behaviour.value, "SE": self.behaviour.standard_error}
+        }
         for name, result in self.results.items():
+            kind = result.estimate.weights
+            weights = None if kind is None else self.diagnostics.weights[kind]
             rows[name] = {
                 "value": result.estimate.value,
                 "SE": result.estimate.standard_error,
@@ -115,6 +112,9 @@ class Evaluation:
                 "difference SE": result.difference.standard_error,
                 "difference low": result.difference_interval.low,
                 "difference high": result.difference_interval.high,
+                "members": self.members if weights is None else weights.members,
+                "worst week": np.nan if weights is None else weights.worst_week,
+                "clipped": np.nan if weights is None else weights.clipped,
             }
         return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -147,8 +147,10 @@ def evaluate(
     q_values: ActionValues | Scores | None = None,
     propensities: str | np.ndarray = "logged",
     discount: float = 1.0,
+    others: Sequence[Estimate] = (),
     headline: str | None = None,
     clips: Sequence[float] = CLIPS,
+    windows: Sequence[int] = WINDOWS,
     folds: int = 5,
     resamples: int = 1_000,
     level: float = 0.95,
@@ -166,10 +168,13 @@ def evaluate(
         q_values: Q of the target at the logged actions and its expectation under the target, fitted on other members
             (cross-fitted); or a function from observations to Q of all joint actions. Without, the direct and doubly
             robust estimators are left out.
-        propensities: "logged", or an array of the probability of each logged action under the behaviour policy.
+        propensities: "logged"; "estimated", see `estimate_propensities`; or an array of the probability of each
+            logged action under the behaviour policy.
         discount: In [0, 1].
-        headline: Estimator of the headline; by default MDR with values, MIS without.
-        clips: Cut-offs of the sweep of WDR.
+        others: Estimates by models of one's own on the same members, to stand in the same table.
+        headline: Estimator of the headline; by default WDR with weights cut at 30, or WIS without values.
+        clips: Cut-offs of the sweep of WDR, or WIS without values.
+        windows: Weeks that the longer marginal weights keep as they are.
         folds: Folds of members in which density ratios are cross-fitted.
         resamples: Of the members, for the intervals.
         level: Nominal coverage.
@@ -181,93 +186,47 @@ def evaluate(
         UserError: If anything does not fit.
     """
     limits = thresholds or Thresholds()
-    logged = _propensities(episodes, propensities)
-    target = score_target(
+    inputs = prepare(
         episodes,
         target_probabilities,
-        q_function=q_values if callable(q_values) else None,
-        support=supported_actions(episodes, limits.support_members),
+        rng=rng,
+        q_values=q_values,
+        propensities=propensities,
+        discount=discount,
+        folds=folds,
+        features=features,
+        support_members=limits.support_members,
     )
-    with np.errstate(divide="ignore"):
-        log_ratios = np.log(target.logged) - np.log(logged)
-    values = target.values if callable(q_values) else q_values
-    if values is not None:
-        values = ActionValues(
-            logged=episodes.padded("values of the logged actions", values.logged),
-            policy=episodes.padded("values of the policy", values.policy),
-        )
-    if features is None and episodes.observations is not None:
-        features = state_features(episodes.observations, episodes.mask)
-    state_ratios = None
-    if features is not None:
-        split = split_members(len(episodes), min(folds, len(episodes)), rng)
-        state_ratios = state_density_ratios(features, log_ratios, episodes.mask, folds=split)
-    found = all_estimates(
-        episodes.rewards, log_ratios, values=values, state_ratios=state_ratios, discount=discount, clips=clips
-    )
-    chosen = headline or next(name for name in ("MDR", "MIS", "WDR", "WIS") if name in found)
+    found, weights = every_estimate(inputs, clips=clips, windows=windows)
+    found |= {estimate.name: estimate for estimate in others}
+    chosen = headline or recommended(found)
     if chosen not in found:
         raise unknown_name("estimator for the headline", chosen, found)
-    weights = {"cumulative": points.cumulative_weights(log_ratios)}
-    if state_ratios is not None:
-        weights["marginal"] = np.exp(np.minimum(points.marginal_log_weights(log_ratios, state_ratios), points.CEILING))
-    clip = dict(zip((_swept(clip) for clip in clips), clips, strict=True)).get(chosen)
-    diagnostics = diagnose(episodes, log_ratios, weights, clip=clip, unsupported=target.unsupported)
-    kind = _KINDS.get(chosen, "cumulative")
-    observed = episodes.returns(discount)
+    diagnostics = diagnose(episodes, inputs.log_ratios, weights, unsupported=inputs.unsupported)
+    best = found[chosen]
     settings = {"rng": rng, "resamples": resamples, "level": level, "method": method}
-    results = compare(list(found.values()), observed, **settings)
+    results = compare(list(found.values()), inputs.observed, **settings)
     by_group: dict[str, dict[str, Result | None]] = {}
     for name, labels in episodes.groups.items():
         by_group[name] = {}
         for label in np.unique(labels):
             own = labels == label
-            effective = own.sum() if kind is None else diagnostics.weights[kind].by_group[name][str(label)]
-            enough = effective >= limits.group_members and own.sum() > 1
-            by_group[name][str(label)] = (
-                compare([found[chosen].of(own)], observed[own], **settings)[0] if enough else None
+            effective = (
+                own.sum() if best.weights is None else diagnostics.weights[best.weights].by_group[name][str(label)]
             )
+            shown = own.sum() > 1 and effective >= limits.group_members
+            by_group[name][str(label)] = compare([best.of(own)], inputs.observed[own], **settings)[0] if shown else None
     return Evaluation(
         members=len(episodes),
         decisions=int(episodes.lengths.sum()),
         discount=discount,
-        behaviour=Estimate(name="behaviour", plain=observed),
+        behaviour=Estimate(name="behaviour", plain=inputs.observed),
         results=dict(zip(found, results, strict=True)),
         diagnostics=diagnostics,
         headline_estimator=chosen,
-        reasons=diagnostics.reasons(kind, limits),
+        reasons=diagnostics.reasons(best.weights, limits),
         by_group=by_group,
     )
-
-
-def all_estimates(
-    rewards: Grid,
-    log_ratios: Grid,
-    *,
-    values: ActionValues | None,
-    state_ratios: Grid | None,
-    discount: float,
-    clips: Sequence[float] = (),
-) -> dict[str, Estimate]:
-    """Every point estimate that the arrays allow, by name; the sweep of WDR (of WIS without values) comes last."""
-    found = [
-        points.per_decision_importance_sampling(rewards, log_ratios, discount=discount),
-        points.weighted_importance_sampling(rewards, log_ratios, discount=discount),
-    ]
-    if state_ratios is not None:
-        found.append(points.marginalised_importance_sampling(rewards, log_ratios, state_ratios, discount=discount))
-    if values is not None:
-        found.insert(0, points.direct_method(values))
-        found.append(points.doubly_robust(rewards, log_ratios, values, discount=discount))
-        found.append(points.weighted_doubly_robust(rewards, log_ratios, values, discount=discount))
-        if state_ratios is not None:
-            found.append(
-                points.marginalised_doubly_robust(rewards, log_ratios, state_ratios, values, discount=discount)
-            )
-        for clip in clips:
-            cut = points.weighted_doubly_robust(rewards, log_ratios, values, discount=discount, clip=clip)
-            found.append(replace(cut, name=_swept(clip)))
-    return {estimate.name: estimate for estimate in found}
 
 
 def compare(
@@ -292,36 +251,18 @@ def compare(
     Raises:
         UserError: If there are fewer than 2 members, or a setting is wrong.
     """
-    differences = [estimate.minus(observed) for estimate in estimates]
-    replicates: list[Any] = [None] * (2 * len(estimates))
+    drawn: list[Any] = [(None, None)] * len(estimates)
     if method != "normal":
-        replicates = resample([*estimates, *differences], rng, resamples=resamples)
-    intervals = [
-        interval(estimate, drawn, level=level, method=method)
-        for estimate, drawn in zip([*estimates, *differences], replicates, strict=True)
-    ]
-    return [
-        Result(
-            estimate=estimates[i],
-            interval=intervals[i],
-            difference=differences[i],
-            difference_interval=intervals[len(estimates) + i],
+        drawn = resample(estimates, observed, rng, resamples=resamples)
+    found = []
+    for estimate, (of_value, of_difference) in zip(estimates, drawn, strict=True):
+        difference = estimate.minus(observed)
+        found.append(
+            Result(
+                estimate=estimate,
+                interval=interval(estimate, of_value, level=level, method=method),
+                difference=difference,
+                difference_interval=interval(difference, of_difference, level=level, method=method),
+            )
         )
-        for i in range(len(estimates))
-    ]
-
-
-def _propensities(episodes: LoggedEpisodes, propensities: str | np.ndarray) -> Grid:
-    if isinstance(propensities, str):
-        if propensities != "logged":
-            raise unknown_name("kind of propensities", propensities, ("logged",))
-        if episodes.propensities is None:
-            raise UserError("the episodes hold no logged propensities; estimate them, or pass them as an array")
-        return episodes.propensities
-    given = episodes.padded("propensities", propensities, 1.0)
-    replace(episodes, propensities=given)  # refuses what can't be a propensity
-    return given
-
-
-def _swept(clip: float) -> str:
-    return f"WDR clip {clip:g}"
+    return found

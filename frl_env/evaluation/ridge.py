@@ -16,23 +16,30 @@ _PAIRS_UP_TO = 10
 
 
 def state_features(
-    observations: Float64[np.ndarray, "episode step k"], mask: Bool[np.ndarray, "episode step"]
+    observations: Float64[np.ndarray, "episode step k"],
+    mask: Bool[np.ndarray, "episode step"],
+    *,
+    products: bool = True,
 ) -> Float64[np.ndarray, "episode step feature"]:
     """Smooth features of raw observations: logarithms, standardised, with their squares and products.
 
     Args:
         observations: Raw units.
         mask: Which steps belong to the episode; the others get zeros.
+        products: Whether squares and products are features too; products of two up to 10 measures only.
     """
     rows = np.asarray(observations, dtype=np.float64)[mask]
     rows = np.sign(rows) * np.log1p(np.abs(rows))
     spread = rows.std(axis=0)
-    rows = (rows[:, spread > 0] - rows.mean(axis=0)[spread > 0]) / spread[spread > 0]
+    varies = spread > 1e-9 * (1 + np.abs(rows).max(axis=0))
+    rows = (rows[:, varies] - rows.mean(axis=0)[varies]) / spread[varies]
     rows = np.clip(rows, -_FAR, _FAR)
     k = rows.shape[1]
-    first, second = np.triu_indices(k) if k <= _PAIRS_UP_TO else (np.arange(k), np.arange(k))
-    features = np.zeros((*mask.shape, k + len(first)))
-    features[mask] = np.concatenate([rows, rows[:, first] * rows[:, second]], axis=1)
+    if products:
+        first, second = np.triu_indices(k) if k <= _PAIRS_UP_TO else (np.arange(k), np.arange(k))
+        rows = np.concatenate([rows, rows[:, first] * rows[:, second]], axis=1)
+    features = np.zeros((*mask.shape, rows.shape[1]))
+    features[mask] = rows
     return features
 
 
@@ -61,26 +68,39 @@ class Ridge:
         kept = variances > 1e-9 * max(float(variances.max(initial=0.0)), 1e-300)
         return cls(mean=mean, directions=directions[:, kept], variances=variances[kept], rows=len(features))
 
-    def coefficients(
-        self, features: Float64[np.ndarray, "row feature"], responses: Float64[np.ndarray, "row"]
-    ) -> tuple[float, Float64[np.ndarray, "feature"]]:
-        """Intercept and coefficients, at the penalty with the smallest generalised cross-validation error.
+    def penalty(self, features: Float64[np.ndarray, "row feature"], responses: Float64[np.ndarray, "row"]) -> float:
+        """The one of `PENALTIES` with the smallest generalised cross-validation error.
 
         Args:
             features: The same rows that the regression was prepared on.
             responses: One a row.
         """
-        level = float(responses.mean())
-        deviation = responses - level
-        products = self.directions.T @ (features.T @ deviation - self.mean * deviation.sum())
+        deviation = responses - responses.mean()
+        products = self._products(features, deviation)
         total = float(deviation @ deviation)
-        best, chosen = np.inf, np.zeros(len(products))
+        errors = []
         for penalty in PENALTIES * self.rows:
             shrunk = products / (self.variances + penalty)
             freedom = 1 + float((self.variances / (self.variances + penalty)).sum())
             left = total - 2 * float(products @ shrunk) + float(self.variances @ shrunk**2)
-            error = left / max(self.rows - freedom, 1e-9) ** 2
-            if error < best:
-                best, chosen = error, shrunk
-        slopes = self.directions @ chosen
+            errors.append(left / max(self.rows - freedom, 1e-9) ** 2)
+        return float(PENALTIES[int(np.argmin(errors))])
+
+    def coefficients(
+        self, features: Float64[np.ndarray, "row feature"], responses: Float64[np.ndarray, "row"], penalty: float
+    ) -> tuple[float, Float64[np.ndarray, "feature"]]:
+        """Intercept and coefficients; features, responses and penalty as in `penalty`."""
+        level = float(responses.mean())
+        products = self._products(features, responses - level)
+        slopes = self.directions @ (products / (self.variances + penalty * self.rows))
         return level - float(self.mean @ slopes), slopes
+
+    def smooth(
+        self, features: Float64[np.ndarray, "row feature"], responses: Float64[np.ndarray, "row"], penalty: float
+    ) -> Float64[np.ndarray, "row"]:
+        """Predictions on the rows themselves: a symmetric linear map of the responses for a given penalty."""
+        intercept, slopes = self.coefficients(features, responses, penalty)
+        return intercept + features @ slopes
+
+    def _products(self, features: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+        return self.directions.T @ (features.T @ deviation - self.mean * deviation.sum())

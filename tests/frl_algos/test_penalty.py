@@ -79,7 +79,11 @@ def test_a_tilt_survives_policies_that_are_sure():
 
 @pytest.mark.parametrize(
     ("levels", "said"),
-    [(["HOUSE_VISIT"], "unknown action level"), (["NONE"], "includes doing nothing"), ([], "names none of the actions")],
+    [
+        (["HOUSE_VISIT"], "unknown action level"),
+        (["NONE"], "includes doing nothing"),
+        ([], "names none of the actions"),
+    ],
 )
 def test_high_touch_has_to_be_some_of_the_contacts(levels, said):
     with pytest.raises(UserError, match=said):
@@ -136,9 +140,11 @@ def test_what_was_fitted_to_some_members_holds_for_others():
     _, tilt, measures, odds, _ = fitted = _members(seed=0)
     fit_tilt(tilt, *fitted[:1], measures, odds, weight=1_000.0, slack=None)
     data, _, measures, odds, group = _members(seed=1)
+
     def gap(chances):
         mean = data.means(chances)[0]
         return float(mean.max() - mean.min())
+
     assert gap(_chances(tilt, measures, odds)) < gap(torch.sigmoid(odds.double())) / 4
 
 
@@ -239,7 +245,8 @@ def test_labels_are_used_in_training_only(fair, tiny_dataset):
     algorithm, buffer, _ = fair
     other = load_replay_buffer(tiny_dataset)  # no labels at all
     np.testing.assert_array_equal(
-        algorithm.predict_probabilities(other.observations[:20]), algorithm.predict_probabilities(buffer.observations[:20])
+        algorithm.predict_probabilities(other.observations[:20]),
+        algorithm.predict_probabilities(buffer.observations[:20]),
     )
 
 

@@ -8,6 +8,7 @@ from frl_env.evaluation import (
     ActionValues,
     direct_method,
     doubly_robust,
+    marginal_weights,
     marginalised_doubly_robust,
     marginalised_importance_sampling,
     per_decision_importance_sampling,
@@ -259,6 +260,23 @@ def test_terms_have_the_value_as_mean_and_the_spread_of_a_jackknife(arrays):
         )
 
 
+def test_windows_reach_from_one_week_to_all_of_them(arrays):
+    lengths, rewards, logs, values = arrays
+    steps = rewards.shape[1]
+    densities = np.where(logs != 0, np.exp(np.random.default_rng(3).normal(size=rewards.shape) / 3), 1)
+    densities[:, 0] = 1
+    for window in (1, 2, steps, 99):
+        found = marginal_weights(logs, densities, lengths=lengths, window=window)
+        for i in range(len(lengths)):
+            for t in range(steps):
+                end = min(t, lengths[i] - 1)
+                start = max(end - window + 1, 0)
+                by_hand = densities[i, start] * np.exp(logs[i, start : end + 1].sum())
+                assert found[i, t] == pytest.approx(by_hand)
+    all_weeks = marginalised_doubly_robust(rewards, logs, densities, values, lengths=lengths, window=steps)
+    assert all_weeks.value == pytest.approx(weighted_doubly_robust(rewards, logs, values).value)
+
+
 def test_weights_of_any_size_give_numbers(arrays):
     _, rewards, _, values = arrays
     huge = np.where(rewards != 0, 400.0, 0.0)
@@ -282,6 +300,7 @@ def test_weights_of_any_size_give_numbers(arrays):
             r"log_ratios are not finite in \d+ of 40 members",
         ),
         (lambda a: a | {"clip": 0.0}, "clip must be a positive cut-off"),
+        (lambda a: a | {"clip": float("nan")}, "clip must be a positive cut-off"),
         (lambda a: a | {"discount": 1.5}, "discount must be a number in 0..1"),
     ],
 )

@@ -1,0 +1,71 @@
+"""The flat arrays of an imported dataset, read by memory map: memory does not grow with rows.
+
+They lie in the folder `flat` of the dataset, one `.npy` file an array, and the metadata have a checksum of each under
+`frl_files`. Every file is read through once to compare it, which is as fast as the disk, and kept nowhere.
+"""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from frl_env.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FlatArrays:
+    """All that a replay buffer holds; a row a step, but the last two a row an episode.
+
+    Attributes:
+        observations, next_observations: Before and after the action; raw units.
+        actions, next_actions: Joint indices; the next one is 0 after the last step of an episode.
+        rewards: Of each step.
+        terminals: 1 where an episode ended for good, else 0.
+        lengths: Steps of each episode.
+        terminated: Whether it ended for good.
+    """
+
+    observations: Float32[np.ndarray, "row k"]
+    next_observations: Float32[np.ndarray, "row k"]
+    actions: Int64[np.ndarray, "row"]
+    next_actions: Int64[np.ndarray, "row"]
+    rewards: Float32[np.ndarray, "row"]
+    terminals: Float32[np.ndarray, "row"]
+    lengths: Int64[np.ndarray, "episode"]
+    terminated: Bool[np.ndarray, "episode"]
+
+
+def map_arrays(dataset: Any) -> FlatArrays | None:
+    """Maps the flat arrays of a dataset into memory.
+
+    Args:
+        dataset: A `minari.MinariDataset`.
+
+    Returns:
+        Read-only arrays; None where the dataset has none, is a part of one, or has grown since they were written.
+
+    Raises:
+        UserError: If a file is damaged or missing.
+    """
+    metadata = dataset.storage.metadata
+    files = metadata.get("frl_files", {})
+    names = {field.name: f"flat/{field.name}.npy" for field in dataclasses.fields(FlatArrays)}
+    if not files.keys() >= set(names.values()) or len(dataset.episode_indices) != metadata["total_episodes"]:
+        return None
+    if metadata["total_steps"] != metadata.get("frl_import", {}).get("steps"):
+        return None
+    arrays = {}
+    for name, file in names.items():
+        path = Path(dataset.storage.data_path) / file
+        try:
+            with path.open("rb") as source:
+                same = hashlib.file_digest(source, "sha256").hexdigest() == files[file]["sha256"]
+            arrays[name] = np.asarray(np.load(path, mmap_mode="r")) if same else None
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            raise UserError(f"dataset {dataset.spec.dataset_id!r} is damaged ({file}); build or import it again")
+    return FlatArrays(**arrays)

@@ -1,0 +1,253 @@
+"""The columns that a table of members may have, and what they are called in yours.
+
+One row is one member-week: what was known, what was done, what came of it.
+
+    member_id, week                        who and when: text or whole numbers; whole numbers, or dates a week apart
+    num_encounters_last_week, ...          the state before the decision, one column a measure
+    action_modality, ...                   the decision, one column a factor, by name or by code
+    reward                                 of the week after it; or instead
+    future_ed_30d, future_ip_30d           events of the 30 days after it
+    next_num_encounters_last_week, ...     optional: the state a week later
+    terminated                             optional: whether the member died or left for good in that week
+    propensity, propensity_modality, ...   optional: chance of the logged action, and of each factor given those before
+    age_band, gender, race_ethnicity       optional: demographics
+
+A `ColumnMap` says which states, actions and demographics there are, and which of your columns is which of these.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
+from frl_env.errors import UserError, unknown_name
+from frl_env.information import DEMOGRAPHIC_KEYS
+from frl_env.parameters import MEASURES
+
+MEMBER, WEEK, REWARD, TERMINATED, PROPENSITY = "member_id", "week", "reward", "terminated", "propensity"
+OUTCOMES = ("future_ed_30d", "future_ip_30d")
+EVENTS = ("num_ed_visits_last_week", "num_ip_visits_last_week")
+"""States that count the events which rewards count, of the week before."""
+
+DAYS_ENROLLED = "enrolled_days"
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "num_encounters_last_week": (0, 100),
+    "num_ed_visits_last_week": (0, 21),
+    "num_ip_visits_last_week": (0, 7),
+    "num_calls_last_week": (0, 100),
+    "num_texts_last_week": (0, 100),
+    "enrolled_days": (0, 36_525),
+    "total_paid": (0, 10_000_000),
+    "reward": (-28, 0),
+    "future_ed_30d": (0, 90),
+    "future_ip_30d": (0, 30),
+}
+"""What is possible: three ED visits and a hospital stay a day, a hundred years of enrolment, and so on."""
+
+WHOLE = (*MEASURES[:5], *OUTCOMES)
+"""Counts."""
+
+SCHEMA_KEY = b"frl_columns"
+"""Entry of a table's own metadata: states, demographics, action schema and limits, for importing it again."""
+
+NOTHING: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnMap:
+    """What a table holds and under which names.
+
+    Args:
+        columns: Name here to name in the table, where they differ.
+        states: Measures of the state, in the order of the observation.
+        demographics: Optional columns of groups for audits.
+        actions: Factors and vocabularies.
+        values: Action column to other spellings of its levels.
+        limits: Smallest and largest value, of columns for which `LIMITS` has none or others.
+
+    Raises:
+        UserError: If a name means nothing here, or occurs twice.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    states: tuple[str, ...] = MEASURES
+    demographics: tuple[str, ...] = DEMOGRAPHIC_KEYS
+    actions: ActionSpace = MEDICAID_ACTIONS
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks names and limits."""
+        if not self.states:
+            raise UserError("a table needs at least one state column; name them under 'states'")
+        names = self.names
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"column {name!r} would have two meanings; give states or demographics other names")
+        for name in self.columns:
+            if name not in names:
+                raise unknown_name("column", name, names)
+        for name, (low, high) in self.limits.items():
+            if name not in (*self.states, *OUTCOMES, REWARD):
+                raise unknown_name("column with limits", name, (*self.states, *OUTCOMES, REWARD))
+            if not low <= high:
+                raise UserError(f"limits of {name!r}: {low} is above {high}; give the smallest value first")
+        for name, spellings in self.values.items():
+            if name not in self.action_columns:
+                raise unknown_name("action column", name, self.action_columns)
+            for level in spellings.values():
+                if level not in self.action_columns[name].levels:
+                    raise unknown_name(f"level of {name!r}:", level, self.action_columns[name].levels)
+
+    @classmethod
+    def read(
+        cls,
+        file: Path | None = None,
+        *,
+        columns: Mapping[str, str] = NOTHING,
+        action_schema: Path | None = None,
+    ) -> "ColumnMap":
+        """Reads a map from a TOML file; what is given here besides wins.
+
+        Args:
+            file: With `states`, `demographics`, `action_schema` (a path, relative to the file), and tables `[columns]`,
+                `[values.action_...]` and `[limits]`; all optional.
+            columns: Name here to name in the table.
+            action_schema: A file of `ActionSpace.to_json`.
+
+        Raises:
+            UserError: If a file can't be read or says what it can't.
+        """
+        said = _toml(file) if file is not None else {}
+        schema = action_schema
+        if schema is None and file is not None and "action_schema" in said:
+            schema = file.parent / str(said["action_schema"])
+        settings: dict[str, Any] = {
+            "columns": {**said.get("columns", {}), **columns},
+            "values": said.get("values", {}),
+            "limits": {name: tuple(pair) for name, pair in said.get("limits", {}).items()},
+        }
+        settings |= {key: tuple(said[key]) for key in ("states", "demographics") if key in said}
+        if schema is not None:
+            settings["actions"] = ActionSpace.from_json(_text(schema))
+        return cls(**settings)
+
+    @classmethod
+    def of_table(cls, schema: pa.Schema) -> "ColumnMap":
+        """What a table says of itself, if `export_table` wrote it; else the names here."""
+        said = (schema.metadata or {}).get(SCHEMA_KEY)
+        if said is None:
+            return cls()
+        try:
+            facts = json.loads(said)
+            return cls(
+                states=tuple(facts["states"]),
+                demographics=tuple(facts["demographics"]),
+                actions=ActionSpace.from_json(facts["action_schema"]),
+                limits={name: tuple(pair) for name, pair in facts["limits"].items()},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError("what the table says of its columns can't be read; give a map with --map") from None
+
+    @property
+    def action_columns(self) -> dict[str, Factor]:
+        """Columns of the decision, one a factor."""
+        return {f"action_{factor.name}": factor for factor in self.actions}
+
+    @property
+    def factor_propensities(self) -> tuple[str, ...]:
+        """Columns of the chance of each factor."""
+        return tuple(f"{PROPENSITY}_{factor.name}" for factor in self.actions)
+
+    @property
+    def chances(self) -> tuple[str, ...]:
+        """Columns of chances, of the joint action and of each factor."""
+        return (PROPENSITY, *self.factor_propensities)
+
+    @property
+    def next_states(self) -> tuple[str, ...]:
+        """Columns of the state a week later."""
+        return tuple(f"next_{name}" for name in self.states)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns without which nothing can be done."""
+        return (MEMBER, WEEK, *self.states, *self.action_columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns that mean something."""
+        optional = (REWARD, *OUTCOMES, TERMINATED, *self.chances, *self.demographics)
+        return (*self.required, *optional, *self.next_states)
+
+    def in_table(self, name: str) -> str:
+        """What a column is called in the table."""
+        return self.columns.get(name, name)
+
+    def limit(self, name: str) -> tuple[float, float]:
+        """Smallest and largest value of a number."""
+        measure = self._measure(name)
+        everything = (float("-inf"), float("inf"))
+        return self.limits.get(measure, LIMITS.get(measure, everything))
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a number is a count."""
+        return self._measure(name) in WHOLE
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, JSON-able."""
+        return {
+            "columns": dict(self.columns),
+            "states": list(self.states),
+            "demographics": list(self.demographics),
+            "action_schema": self.actions.to_json(),
+            "values": {name: dict(spellings) for name, spellings in self.values.items()},
+            "limits": {name: list(pair) for name, pair in self.limits.items()},
+        }
+
+    def _measure(self, name: str) -> str:
+        return name.removeprefix("next_") if name in self.next_states else name
+
+
+_LISTS = ("states", "demographics")
+_TABLES = ("columns", "values", "limits")
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    """A map file, each entry of the type it must have."""
+    try:
+        said = tomllib.loads(_text(file))
+    except tomllib.TOMLDecodeError as problem:
+        raise UserError(f"{file} is not TOML ({problem}); see docs/own_data.md for an example") from None
+    for key, value in said.items():
+        if key not in (*_LISTS, *_TABLES, "action_schema"):
+            raise unknown_name(f"entry in {file}:", key, (*_LISTS, *_TABLES, "action_schema"))
+        if key in _LISTS and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            raise UserError(f"{file}: {key!r} must be a list of names")
+        if key in _TABLES and not isinstance(value, dict):
+            raise UserError(f"{file}: [{key}] must be a table of name = value")
+    for name, column in said.get("columns", {}).items():
+        if not isinstance(column, str):
+            raise UserError(f"{file}: [columns] {name} must be the name of a column, in quotes")
+    for name, pair in said.get("limits", {}).items():
+        numbers = isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, int | float) for x in pair)
+        if not numbers:
+            raise UserError(f"{file}: [limits] {name} must be two numbers, [smallest, largest]")
+    for name, spellings in said.get("values", {}).items():
+        if not (isinstance(spellings, dict) and all(isinstance(level, str) for level in spellings.values())):
+            raise UserError(f"{file}: [values.{name}] must be a table of spelling = level")
+    return said
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or "not UTF-8 text"
+        raise UserError(f"can't read {file} ({why})") from None

@@ -1,0 +1,274 @@
+"""A table of members to a Minari dataset: read, check, and only then write.
+
+    read     every value checked; rows sorted out by member into files that fit into memory
+    check    file by file: order, duplicates, gaps, where rewards come from; then one report of everything
+    write    file by file: episodes for Minari, flat arrays for training
+
+All of it happens in a hidden folder beside the dataset's place, which gets the name when it is complete. An import that
+was interrupted goes on: after reading, after checking, and after every file that was written.
+"""
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import minari
+import numpy as np
+import pyarrow as pa
+from minari.dataset.minari_storage import MinariStorage
+
+from frl_env.datasets.placing import (
+    building_folder,
+    dataset_place,
+    has_dataset,
+    lock,
+    make_room,
+    package_version,
+    put_in_place,
+)
+from frl_env.datasets.tabular.columns import MEMBER, ColumnMap
+from frl_env.datasets.tabular.episodes import make_episodes
+from frl_env.datasets.tabular.layout import Layout, lay_out
+from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
+from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe
+from frl_env.datasets.tabular.partition import shares
+from frl_env.datasets.tabular.problems import Problem, TableError
+from frl_env.datasets.tabular.report import judge
+from frl_env.datasets.tabular.source import Table, open_table
+from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages, ordered_weeks, read_stage
+from frl_env.datasets.tabular.writing import Draft
+from frl_env.errors import UserError
+from frl_env.parameters import AGE_BANDS, GENDERS, RACES
+
+VOCABULARIES = {"age_band": AGE_BANDS, "gender": GENDERS, "race_ethnicity": RACES}
+"""Groups of the simulator, in its order; a column with other groups has them in alphabetical order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What an import came to.
+
+    Attributes:
+        dataset_ids: Datasets that were written: the one asked for and, with a validation share, the one for validation.
+        facts: What the metadata of each say under `frl_import`; without any dataset, what they would say.
+    """
+
+    dataset_ids: tuple[str, ...]
+    facts: tuple[dict[str, Any], ...]
+
+    def load(self) -> minari.MinariDataset:
+        """The dataset that was asked for."""
+        return minari.load_dataset(self.dataset_ids[0])
+
+
+def import_table(
+    path: str | Path,
+    dataset_id: str,
+    *,
+    columns: ColumnMap | None = None,
+    options: ImportOptions | None = None,
+    description: str = "",
+    check_only: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Imported:
+    """Imports a table of member-weeks into Minari's local store.
+
+    Args:
+        path: A Parquet, CSV or Arrow file, or a folder of them.
+        dataset_id: Of the dataset, for instance "myorg/care-v0".
+        columns: What the table's columns mean; when None as `export_table` wrote it into the table, or by their names.
+        options: What to do about problems, and more.
+        description: For the metadata.
+        check_only: Stop before writing.
+        force: Replace a dataset of that id; the old one stays until the new one is whole.
+        progress: Called as the work goes on.
+
+    Returns:
+        What it came to. The same import once more changes nothing.
+
+    Raises:
+        TableError: If the table has problems; all of them, and nothing was written.
+        UserError: If a name, an option or the table is no good, the dataset exists, or the store can't be written.
+    """
+    options = options or ImportOptions()
+    ids = dataset_ids(dataset_id, options)
+    table = open_table(Path(path))
+    columns = columns or ColumnMap.of_table(table.schema)
+    layout, problems = lay_out(columns, table.schema)
+    problems += [Problem(column=name, kind="another type in some files") for name in table.changing(layout.columns)]
+    if problems:
+        raise TableError(problems)
+    made_of = {
+        "table": table.fingerprint(),
+        "columns": columns.facts(),
+        "options": asdict(options),
+        "version": package_version(),
+    }
+    task = _Import(
+        table=table, layout=layout, options=options, description=description, made_of=made_of,
+        progress=progress or (lambda what, done, total: None),
+    )  # fmt: skip
+    try:
+        with lock(*ids):
+            if not check_only and not force and (there := task.already_there(ids)):
+                return there
+            return task.run(ids, write=not check_only, force=force)
+    except OSError as problem:
+        raise UserError(f"can't write dataset {dataset_id!r}: {problem.strerror or 'the disk may be full'}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Import:
+    """One import, under way."""
+
+    table: Table
+    layout: Layout
+    options: ImportOptions
+    description: str
+    made_of: dict[str, Any]
+    progress: Progress
+
+    @property
+    def digest(self) -> str:
+        """Says whether two imports are the same."""
+        return hashlib.sha256(json.dumps(self.made_of, sort_keys=True).encode()).hexdigest()
+
+    def already_there(self, ids: tuple[str, ...]) -> Imported | None:
+        """The result of the same import, done before; None if there is nothing.
+
+        Raises:
+            UserError: If there is something else.
+        """
+        there = [dataset_id for dataset_id in ids if has_dataset(dataset_id)]
+        facts = [self._facts_of(dataset_id) for dataset_id in there]
+        for dataset_id, known in zip(there, facts, strict=True):
+            if known.get("made_of") != self.digest:
+                raise UserError(
+                    f"dataset {dataset_id!r} exists already; choose another id, or add --force to replace it"
+                )
+        return Imported(dataset_ids=ids, facts=tuple(facts)) if len(there) == len(ids) else None
+
+    def run(self, ids: tuple[str, ...], *, write: bool, force: bool) -> Imported:
+        """Reads, checks and writes."""
+        rows = self._building(ids[0]) / "rows"
+        try:
+            make_room(self._building(ids[0]), dataset_place(ids[0]))
+            read, checked, facts = self._check(rows)
+            if not write:
+                shutil.rmtree(self._building(ids[0]))
+                return Imported(dataset_ids=(), facts=(facts,))
+            # The one that was asked for comes last: as long as it is missing, the same import goes on.
+            for dataset_id in reversed(ids):
+                if force or self._facts_of(dataset_id).get("made_of") != self.digest:
+                    self._write(dataset_id, dataset_id != ids[0], rows, read, checked, facts)
+            shutil.rmtree(self._building(ids[0]), ignore_errors=True)  # there already, with only the other one missing
+            return Imported(dataset_ids=ids, facts=tuple(self._facts_of(dataset_id) for dataset_id in ids))
+        except BaseException as problem:
+            large = (rows / "read.json").exists() and (rows / "rows-001.arrow").exists()
+            if not (large and isinstance(problem, KeyboardInterrupt)):
+                for dataset_id in ids:
+                    shutil.rmtree(self._building(dataset_id), ignore_errors=True)
+            raise
+
+    def _check(self, rows: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Facts of both stages before writing, and those for the metadata.
+
+        Raises:
+            TableError: If something stands in the way.
+        """
+        options, layout = self.options, self.layout
+        read = read_stage(self.table, layout, rows, clip=options.on_error == "clip", progress=self.progress)
+        checked = check_stage(read, layout, rows, progress=self.progress)
+        evidence = Evidence(**checked["evidence"])
+        source, reason = choose_rewards(options.rewards, layout, evidence)
+        problems, repairs = judge(read, checked, layout, source=source, on_error=options.on_error)
+        if problems:
+            raise TableError(problems)
+        facts = {
+            "made_of": self.digest,
+            "on_error": options.on_error,
+            "rows_read": read["rows"],
+            "rows_left_out": read["rows"] - evidence.rows,
+            "rows_clipped": read["clipped_rows"],
+            "repairs": repairs,
+            "week": read["week_kind"],
+            "limits": layout.map.facts()["limits"],
+            "validation_share": options.validation_share,
+            **describe(source, reason, evidence),
+        }
+        return read, checked, facts
+
+    def _write(
+        self, dataset_id: str, validation: bool, rows: Path, read: dict[str, Any], checked: dict[str, Any],
+        facts: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """Writes one dataset and puts it in its place."""
+        building, place = self._building(dataset_id), dataset_place(dataset_id)
+        make_room(building, place)
+        what = "writing validation" if validation else "writing"
+        draft = Draft(
+            folder=building / "data",
+            columns=self.layout.map,
+            identifiers=self._identifiers if self.options.keep_identifiers else None,
+            progress=lambda done: self.progress(what, done, checked["runs"]),
+        )
+        vocabularies = {name: _vocabulary(name, groups) for name, groups in read["groups"].items()}
+        groups = {
+            name: np.array([vocabularies[name].index(group) for group in met] or [0], dtype=np.int16)
+            for name, met in read["groups"].items()
+        }
+        for number in range(len(draft.done), len(read["files"])):
+            weeks = ordered_weeks(rows, number, self.layout)
+            drawn = shares(weeks.identifiers) < self.options.validation_share
+            recorded = make_episodes(
+                weeks.of_members(drawn == validation),
+                self.layout,
+                source=facts["rewards"],
+                groups=groups,
+                dates=facts["week"] == "date",
+                first_member=draft.total("members"),
+            )
+            draft.add(recorded)
+        self.progress(what, checked["runs"], checked["runs"])
+        if not draft.total("steps"):
+            raise UserError(
+                f"no row of the table can be used for {dataset_id!r}: a decision counts only if what comes of it is "
+                "known, from the member's next week or columns of the next state"
+            )
+        counts = {what: draft.total(what) for what in ("rows", "members", "episodes", "steps")}
+        draft.finish({
+            "dataset_id": dataset_id,
+            "description": self.description or "Imported from a table of members; real people may stand behind it.",
+            "algorithm_name": "whoever decided in the table",
+            "frl_import": facts | counts,
+            "frl_vocabularies": vocabularies,
+        })  # fmt: skip
+        draft.clean()
+        if not validation:
+            forget_stages(rows)
+        put_in_place(building, place)
+
+    @property
+    def _identifiers(self) -> pa.DataType:
+        """Type in which identifiers are kept: whole numbers if the table has them as such, else text."""
+        kind = self.table.schema.field(self.layout.map.in_table(MEMBER)).type
+        return pa.int64() if pa.types.is_signed_integer(kind) else pa.string()
+
+    def _building(self, dataset_id: str) -> Path:
+        return building_folder(dataset_id, self.made_of)
+
+    def _facts_of(self, dataset_id: str) -> dict[str, Any]:
+        """What the metadata of a dataset say of its import; nothing if it is none, or not there."""
+        try:
+            return MinariStorage.read_raw_metadata(dataset_place(dataset_id) / "data").get("frl_import", {})
+        except (OSError, ValueError):
+            return {}
+
+
+def _vocabulary(name: str, groups: list[str]) -> list[str]:
+    known = VOCABULARIES.get(name, ())
+    return list(known) if set(groups) <= set(known) else sorted(groups)

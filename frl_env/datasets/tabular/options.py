@@ -1,0 +1,55 @@
+"""What a user may ask of an import."""
+
+from dataclasses import dataclass
+
+from minari.dataset.minari_dataset import gen_dataset_id, parse_dataset_id
+
+from frl_env.datasets.recipes import RECIPES
+from frl_env.datasets.tabular.outcomes import REWARDS
+from frl_env.datasets.tabular.problems import ON_ERROR
+from frl_env.errors import UserError, unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How a table is imported.
+
+    Args:
+        on_error: "fail" at any problem; "drop" the rows; "clip" numbers to what is allowed and drop the rest.
+        rewards: "weekly", "one-step", or "auto"; see `outcomes`.
+        validation_share: Share of the members that make up a second dataset; 0 for none.
+        keep_identifiers: Whether the dataset says which number stands for which member of the table.
+
+    Raises:
+        UserError: If one of them is impossible.
+    """
+
+    on_error: str = "fail"
+    rewards: str = "auto"
+    validation_share: float = 0.0
+    keep_identifiers: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks them."""
+        for name, known in (("on_error", ON_ERROR), ("rewards", REWARDS)):
+            if getattr(self, name) not in known:
+                raise unknown_name(name.replace("_", "-"), getattr(self, name), known)
+        if not 0 <= self.validation_share < 1:
+            raise UserError(f"the validation share must lie in 0..1, below 1, not {self.validation_share}")
+
+
+def dataset_ids(dataset_id: str, options: ImportOptions) -> tuple[str, ...]:
+    """Ids to write.
+
+    Raises:
+        UserError: If the id is none, or that of a recipe.
+    """
+    try:
+        namespace, name, version = parse_dataset_id(dataset_id)
+    except (ValueError, TypeError):
+        raise UserError(f"{dataset_id!r} is no dataset id; write it like myorg/care-v0") from None
+    ids = (dataset_id, gen_dataset_id(namespace, f"{name}-validation", version))[: 2 if options.validation_share else 1]
+    for one in ids:
+        if one in RECIPES:
+            raise UserError(f"dataset {one!r} is made by a recipe; choose another id for your own members")
+    return ids

@@ -1,0 +1,117 @@
+"""The two stages before anything is written: read every value, then look at every member's weeks.
+
+What they find is kept in a file each, so that an interrupted import does not do them again.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from frl_env.datasets.tabular.columns import MEMBER
+from frl_env.datasets.tabular.layout import Layout
+from frl_env.datasets.tabular.outcomes import Evidence
+from frl_env.datasets.tabular.partition import MOST_ROWS, partition, partition_file, partition_files, read_partition
+from frl_env.datasets.tabular.problems import Findings
+from frl_env.datasets.tabular.reader import Reader
+from frl_env.datasets.tabular.source import Table
+from frl_env.datasets.tabular.weeks import Weeks, order_weeks
+from frl_env.datasets.tabular.writing import write_whole
+from frl_env.errors import UserError
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
+
+
+def read_stage(table: Table, layout: Layout, folder: Path, *, clip: bool, progress: Progress) -> dict[str, Any]:
+    """Reads and checks every value, and sorts the rows out by member.
+
+    Args:
+        table: What to read.
+        layout: Its columns.
+        folder: Where rows are kept meanwhile.
+        clip: Whether numbers out of range move to the nearest one allowed.
+        progress: Called as rows are read.
+
+    Returns:
+        What was learnt: `Reader.facts`, and the rows of each file.
+
+    Raises:
+        UserError: If the table is damaged, or changes meanwhile.
+        OSError: If the rows can't be kept.
+    """
+    memory = folder / "read.json"
+    if memory.exists():
+        return json.loads(memory.read_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    before, size = table.fingerprint(), table.size()
+    reader = Reader(layout, clip=clip)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in table.batches(layout.columns):
+            yield reader.read(batch)
+            progress("reading", min(reader.rows, size), size)
+        progress("reading", size, size)
+
+    rows = partition(batches(), layout.kept, partition_files(folder, size))
+    if table.fingerprint() != before:
+        raise UserError(f"{table.path} changed while it was being read; run the same command again")
+    lines = len(table.unreadable)
+    reader.rows += lines
+    reader.findings.add("lines", "unreadable line", lines)
+    facts = {**reader.facts(), "files": rows}
+    write_whole(memory, json.dumps(facts))
+    return facts
+
+
+def check_stage(facts: dict[str, Any], layout: Layout, folder: Path, *, progress: Progress) -> dict[str, Any]:
+    """Looks at every member's weeks.
+
+    Args:
+        facts: Of the read stage.
+        layout: The columns.
+        folder: Where the rows are.
+        progress: Called as files are looked at.
+
+    Returns:
+        Findings, evidence for where rewards come from, good rows and runs of weeks, JSON-able.
+    """
+    memory = folder / "check.json"
+    if memory.exists():
+        return json.loads(memory.read_text())
+    findings, evidence, runs = Findings(), Evidence(), 0
+    for number, rows in enumerate(facts["files"]):
+        if rows > max(MOST_ROWS, 4 * sum(facts["files"]) // len(facts["files"])):
+            findings.add(MEMBER, "too large a member", rows)
+        elif rows:
+            weeks = ordered_weeks(folder, number, layout, findings)
+            evidence.add(weeks, layout)
+            runs += len(weeks.starts)
+        progress("checking", number + 1, len(facts["files"]))
+    found = {"findings": findings.to_json(), "evidence": evidence.facts(), "runs": runs}
+    write_whole(memory, json.dumps(found))
+    return found
+
+
+def forget_stages(folder: Path) -> None:
+    """Removes the rows; first of all what says that they are there."""
+    for name in ("check.json", "read.json"):
+        (folder / name).unlink()
+    shutil.rmtree(folder)
+
+
+def ordered_weeks(folder: Path, number: int, layout: Layout, findings: Findings | None = None) -> Weeks:
+    """The members of one file, their weeks in order.
+
+    Args:
+        folder: Where the rows are.
+        number: Of the file.
+        layout: The columns.
+        findings: Takes what is wrong.
+    """
+    return order_weeks(
+        read_partition(partition_file(folder, number)), layout, Findings() if findings is None else findings
+    )

@@ -1,0 +1,120 @@
+"""`frl import` and `frl export`: tables of your own members in and out, from the command line."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from frl_env.datasets import ensure_dataset
+from frl_env.datasets.tabular import ColumnMap, ImportOptions, Problem, TableError, export_table, import_table
+from frl_env.errors import UserError
+from frl_env.terminal import console, progress_bar
+
+
+def import_command(
+    table: Annotated[Path, typer.Argument(help="A Parquet, CSV or Arrow file, or a folder of them.")],
+    dataset_id: Annotated[str, typer.Option("--id", help="Of the dataset to make, for instance myorg/care-v0.")],
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="TOML file that says what your columns mean; see docs/own_data.md.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="NAME=COLUMN: a column by its name here and in the table; repeatable.")
+    ] = None,
+    action_schema: Annotated[
+        Path | None, typer.Option(help="JSON file of other factors and vocabularies (ActionSpace.to_json).")
+    ] = None,
+    on_error: Annotated[
+        str, typer.Option(help="fail; drop rows with problems; or clip numbers to what is allowed and drop the rest.")
+    ] = "fail",
+    rewards: Annotated[
+        str, typer.Option(help="weekly, one-step (30-day outcomes), or auto: weekly where it can be had.")
+    ] = "auto",
+    validation_share: Annotated[
+        float, typer.Option(help="Share of the members that make up a second dataset, ...-validation.")
+    ] = 0.0,
+    keep_ids: Annotated[
+        bool, typer.Option("--keep-ids", help="Keep which number stands for which member, in the dataset's folder.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the table and write nothing.")] = False,
+    description: Annotated[str, typer.Option(help="For the dataset's metadata.")] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace it; the old one stays until the new is whole.")
+    ] = False,
+) -> None:
+    """Imports a table of member-weeks as a Minari dataset; checks all of it before anything is written."""
+    columns = None
+    if map_file is not None or column or action_schema is not None:
+        columns = ColumnMap.read(map_file, columns=_pairs(column or []), action_schema=action_schema)
+    options = ImportOptions(
+        on_error=on_error, rewards=rewards, validation_share=validation_share, keep_identifiers=keep_ids
+    )
+    try:
+        with progress_bar() as progress:
+            imported = import_table(
+                table, dataset_id, columns=columns, options=options, description=description, check_only=check,
+                force=force, progress=progress,
+            )  # fmt: skip
+    except TableError as problem:
+        _show_problems(problem.problems)
+        raise UserError(f"{table} has {problem.summary}; nothing was written") from None
+    for name, facts in zip(imported.dataset_ids, imported.facts, strict=False):
+        console.print(
+            f"imported {name}: {facts['members']:,} members, {facts['steps']:,} steps in {facts['episodes']:,} episodes"
+        )
+    _show_facts(imported.facts[0])
+    if check:
+        console.print("nothing was written")
+
+
+def export_command(
+    dataset_id: Annotated[str, typer.Argument(help="A dataset in the local store, or one that can be built.")],
+    table: Annotated[Path, typer.Argument(help="Where to: a .parquet, .csv or .arrow file.")],
+) -> None:
+    """Writes a dataset as a table of member-weeks, in the schema that 'frl import' reads."""
+    if table.is_dir() or not os.access(table.parent, os.W_OK):
+        raise UserError(f"can't write {table}; name a file in a folder that exists and can be written")
+    with progress_bar() as progress:
+        dataset = ensure_dataset(dataset_id, progress=progress)
+        rows = export_table(dataset, table, progress=lambda done, total: progress("writing", done, total))
+    console.print(f"wrote {table}: {rows:,} rows")
+
+
+def _pairs(columns: list[str]) -> dict[str, str]:
+    """NAME=COLUMN, several times.
+
+    Raises:
+        UserError: If one is not of that form.
+    """
+    pairs = dict(text.split("=", 1) for text in columns if "=" in text)
+    if len(pairs) < len(columns):
+        raise UserError("--column takes NAME=COLUMN, each name once, for instance --column week=week_start")
+    return pairs
+
+
+def _show_problems(problems: list[Problem]) -> None:
+    """A table of everything that is wrong, on standard error."""
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
+        screen.width = 160
+    table = Table("column", "problem", "rows", "allowed", "way out", title="problems", title_justify="left")
+    for problem in problems:
+        rows = "" if problem.rows is None else f"{problem.rows:,}"
+        table.add_row(*map(escape, (problem.column, problem.kind, rows, problem.allowed, problem.way_out)))
+    screen.print(table)
+
+
+def _show_facts(facts: dict[str, Any]) -> None:
+    """What became of the rows."""
+    console.print(f"rewards: {facts['rewards']}: {facts['rewards_why']}")
+    console.print(
+        f"rows: {facts['rows_read']:,} read, {facts['rows_left_out']:,} left out, {facts['rows_clipped']:,} clipped"
+    )
+    if facts["repairs"]:
+        table = Table("column", "problem", "rows", "what was done")
+        for repair in facts["repairs"]:
+            table.add_row(repair["column"], repair["kind"], f"{repair['rows']:,}", repair["done"])
+        console.print(table)

@@ -1,0 +1,72 @@
+"""Settings are chosen by what other logged members say, and the benchmark then uses them."""
+
+import json
+
+import pytest
+
+from benchmarks import algorithms, leaderboard, tune
+from frl_env.datasets import build_dataset
+from frl_env.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def others(tiny_recipe):
+    import dataclasses
+
+    made = dataclasses.replace(tiny_recipe, dataset_id="tests/others-v0", seed=4, members=300, horizon=26)
+    return build_dataset(made).spec.dataset_id
+
+
+@pytest.fixture
+def written(tiny_dataset, others, tmp_path, monkeypatch):
+    few = {"bc": ({}, {"learning_rate": 1e-6}), "seed_awr": ({}, {"temperature": 0.1})}
+    monkeypatch.setattr(tune, "CANDIDATES", few)
+    file = tmp_path / "tuned.json"
+    arguments = ["--dataset", "tests/tiny-v0", "--validation", others, "--steps", "40", "--jobs", "1"]
+    arguments += ["--out", str(tmp_path / "candidates"), "--write", str(file)]
+    tune.main(arguments)
+    monkeypatch.setattr(algorithms, "TUNED", file)
+    algorithms._tuned.cache_clear()
+    yield arguments, file
+    algorithms._tuned.cache_clear()
+
+
+def test_the_best_estimate_is_taken_and_everything_tried_is_said(written, tiny_buffer, monkeypatch):
+    arguments, file = written
+    content = json.loads(file.read_text())
+    assert list(content["algorithms"]) == ["bc", "seed_awr"]
+    for name, entry in content["algorithms"].items():
+        assert [tried["settings"] for tried in entry["tried"]] == list(tune.CANDIDATES[name])
+        best = max(entry["tried"], key=lambda tried: tried["estimate"])
+        assert entry["chosen"] == best["settings"]
+        assert all(tried["standard_error"] > 0 for tried in entry["tried"])
+        assert algorithms.tuned(name) == entry["chosen"]
+    estimates = [tried["estimate"] for tried in content["algorithms"]["bc"]["tried"]]
+    assert estimates[0] != estimates[1]
+    page = "\n".join(leaderboard._tuning())
+    assert "learning_rate 1e-06" in page
+    assert content["command"] in page
+    # Again: nothing is trained twice, and the same comes out.
+    monkeypatch.setattr("benchmarks.runs.run", None)
+    tune.main(arguments)
+    assert json.loads(file.read_text()) == content
+
+
+def test_every_algorithm_has_as_many_candidates_and_each_can_be_made(tiny_buffer):
+    assert set(tune.CANDIDATES) == set(algorithms.ALGORITHMS)
+    assert len({len(each) for each in tune.CANDIDATES.values()}) == 1
+    for name, each in tune.CANDIDATES.items():
+        assert each[0] == {}
+        for settings in each:
+            made = algorithms.create(name, ("num_encounters_last_week",), tiny_buffer.action_space, settings)
+            config = getattr(made, "algorithm", made).config
+            for key, value in settings.items():
+                own = {"learning_rate": ("learning_rate", "actor_learning_rate")}.get(key, (key,))
+                assert value in [getattr(config, field, None) for field in own]
+
+
+def test_a_name_that_is_not_tuned_is_said():
+    with pytest.raises(UserError, match="unknown algorithm 'bcc'; did you mean"):
+        tune.main(["--algo", "bcc"])

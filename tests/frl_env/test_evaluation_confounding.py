@@ -1,0 +1,194 @@
+"""Bounds under hidden confounding: against linear programming, against a confounder that is known, and in one table."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError
+from frl_env.evaluation import ActionValues, Confounding, LoggedEpisodes, sensitivity
+
+
+def one_step(rewards, target, propensities, **options) -> Confounding:
+    n = len(rewards)
+    mask = np.ones((n, 1), dtype=bool)
+    return Confounding(rewards[:, None], target[:, None], propensities[:, None], np.zeros((n, 1, 0)), mask, **options)
+
+
+@pytest.mark.parametrize("strength", [1.0, 1.3, 4.0])
+def test_one_step_is_the_solution_of_the_linear_programme(strength):
+    rng = np.random.default_rng(0)
+    n = 60
+    rewards, target, propensities = rng.normal(size=n), rng.uniform(0.1, 0.9, n), rng.uniform(0.2, 0.8, n)
+    low = target * (1 + (1 / propensities - 1) / strength)
+    high = target * (1 + (1 / propensities - 1) * strength)
+    limits = np.stack([low, high], axis=1)
+    total = np.ones((1, n)), [(target / propensities).sum()]
+    least = linprog(rewards / n, A_eq=total[0], b_eq=total[1], bounds=limits).fun
+    most = -linprog(-rewards / n, A_eq=total[0], b_eq=total[1], bounds=limits).fun
+    wide = np.append(rewards, [-1e3, 1e3])  # far rewards widen what a value may be, and weigh nothing
+    found = one_step(wide, np.append(target, [0, 0]), np.append(propensities, [1, 1])).bounds(strength)
+    assert found.low.value * (n + 2) == pytest.approx(least * n, abs=1e-8)
+    assert found.high.value * (n + 2) == pytest.approx(most * n, abs=1e-8)
+
+
+def confounded(members: int, weeks: int, strength: float, seed: int = 0, noise: float = 0.2) -> LoggedEpisodes:
+    """Each week a hidden coin makes action 1 likelier, by exactly `strength` in the odds, and the reward worse."""
+    rng = np.random.default_rng(seed)
+    shape = (members, weeks)
+    coin = rng.random(shape) < 0.5
+    # P(action 1) is 1/2 over the coin; its odds given the coin are a factor of strength up or down.
+    chance = np.where(coin, strength, 1.0) / (1 + strength)
+    actions = (rng.random(shape) < chance).astype(int)
+    return LoggedEpisodes(
+        rewards=np.where(coin, -1.0, 0.0) + noise * rng.normal(size=shape) + 0.1 * actions,
+        lengths=np.full(members, weeks),
+        actions=actions,
+        action_space=ActionSpace.from_nvec([2]),
+        observations=np.zeros((*shape, 1), dtype=np.float32),
+        propensities=np.full(shape, 0.5),  # given the record, which does not show the coin
+        reward_parts={"coin": np.where(coin, -1.0, 0.0), "act": 0.1 * actions},
+    )
+
+
+@pytest.mark.parametrize("weeks", [1, 4])
+def test_the_truth_is_inside_at_the_true_strength_and_outside_without(weeks):
+    episodes = confounded(20_000, weeks, 2.0)
+    # The target always takes action 1: it meets the coin as it falls.
+    truth = weeks * (-0.5 + 0.1)
+    target = episodes.actions.astype(float)
+    confounding = Confounding(
+        episodes.rewards, target, episodes.propensities, np.zeros((20_000, weeks, 0)), episodes.mask
+    )
+    naive, right = confounding.bounds(1.0), confounding.bounds(2.0)
+    assert naive.low.value == pytest.approx(weeks * (-2 / 3 + 0.1), abs=0.02 * weeks)
+    assert naive.high.value == pytest.approx(naive.low.value)
+    assert truth > naive.high.value + 5 * naive.high.standard_error
+    # A coin that decides nearly all of the reward is nearly the worst case: inside, and not by much.
+    assert right.low.value < truth < right.high.value + 3 * right.high.standard_error
+    assert right.high.value - truth < 0.12 * weeks
+
+
+def test_bounds_widen_with_the_strength():
+    episodes = confounded(2_000, 3, 1.5)
+    features = np.random.default_rng(0).normal(size=(2_000, 3, 4))
+    half = np.full((2_000, 3), 0.5)
+    confounding = Confounding(episodes.rewards, half, episodes.propensities, features, episodes.mask)
+    bounds = [confounding.bounds(strength) for strength in (1.0, 1.2, 1.5, 3.0)]
+    lows, highs = [b.low.value for b in bounds], [b.high.value for b in bounds]
+    assert lows == sorted(lows, reverse=True)
+    assert highs == sorted(highs)
+    assert lows[0] == pytest.approx(highs[0]) == pytest.approx(episodes.returns().mean(), abs=0.02)
+
+
+@pytest.mark.parametrize(("side", "noise"), [("low", 0.2), ("high", 0.2), ("high", 0.0)])
+def test_standard_errors_of_bounds_are_those_of_new_samples(side, noise):
+    """Without noise most rewards are the same number, as they are in weeks without events."""
+    found = []
+    for seed in range(150):
+        episodes = confounded(400, 3, 1.5, seed=seed, noise=noise)
+        features = np.random.default_rng(seed).normal(size=(400, 3, 1))
+        target = np.where(episodes.actions == 1, 0.9, 0.1)
+        confounding = Confounding(
+            episodes.rewards, target, episodes.propensities, features, episodes.mask, discount=0.9
+        )
+        found.append(getattr(confounding.bounds(2.0), side))
+    spread = np.std([bound.value for bound in found])
+    assert np.mean([bound.standard_error for bound in found]) == pytest.approx(spread, rel=0.15)
+
+
+def test_values_that_foresee_rewards_narrow_the_bounds():
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(3_000, 2))
+    rewards = known + 0.1 * rng.normal(size=(3_000, 2))
+    half, mask = np.full((3_000, 2), 0.5), np.ones((3_000, 2), dtype=bool)
+    total = np.cumsum(known[:, ::-1], axis=1)[:, ::-1]
+    nothing = np.zeros((3_000, 2, 0))
+    without = Confounding(rewards, half, half, nothing, mask).bounds(2.0)
+    with_values = Confounding(
+        rewards, half, half, nothing, mask, values=ActionValues(logged=total, policy=total)
+    ).bounds(2.0)
+    assert with_values.high.value - with_values.low.value < 0.3 * (without.high.value - without.low.value)
+
+
+def test_the_tipping_strength_is_where_the_bound_meets_what_was_observed():
+    episodes = confounded(20_000, 1, 1.0)
+    target = episodes.actions.astype(float)
+    confounding = one_step(episodes.rewards[:, 0], target[:, 0], episodes.propensities[:, 0])
+    observed = episodes.returns() - 0.15  # a difference of 0.05 + 0.15
+    tipping = confounding.tipping_strength(observed)
+    assert 1.2 < tipping < 4
+    assert confounding.bounds(tipping).low.value <= observed.mean()
+    assert confounding.bounds(tipping - 0.05).low.value > observed.mean()
+    assert confounding.tipping_strength(observed - 100) == np.inf
+    with pytest.raises(UserError, match="strength of confounding must be a number in 1"):
+        confounding.bounds(0.5)
+
+
+@pytest.fixture(scope="module")
+def table():
+    episodes = confounded(600, 3, 1.5)
+    return episodes, sensitivity(
+        episodes,
+        np.where(episodes.actions == 1, 0.6, 0.4),
+        rng=np.random.default_rng(0),
+        strengths=(1.0, 1.5),
+        clips=(0.5, 2.0),
+        windows=(2,),
+        reward_weights=({"coin": 1.0, "act": 1.0}, {"act": 10.0}),
+    )
+
+
+def test_one_table_of_everything(table):
+    episodes, found = table
+    assert found.estimator == "WIS"
+    rows = found.table.set_index(["what", "setting"])
+    assert list(dict.fromkeys(found.table.what)) == [
+        "as evaluated",
+        "hidden confounding",
+        "propensities",
+        "cut-off",
+        "memory",
+        "reward",
+    ]
+    base = rows.loc[("as evaluated", "WIS")]
+    bounds = rows.loc["hidden confounding"]
+    assert (
+        bounds.loc["Lambda = 1.5", "lowest"] < bounds.loc["Lambda = 1", "lowest"] <= bounds.loc["Lambda = 1", "highest"]
+    )
+    assert bounds.loc["Lambda = 1.5", "highest"] > bounds.loc["Lambda = 1", "highest"]
+    assert bounds.loc["Lambda = 1.5", "high"] > bounds.loc["Lambda = 1.5", "highest"]
+    assert bounds.loc["Lambda = 1.5", "low"] < bounds.loc["Lambda = 1.5", "lowest"]
+    propensities = rows.loc["propensities"]
+    assert set(propensities.index) == {
+        "5% frequencies",
+        "20% frequencies",
+        "errors of 0.1",
+        "errors of 0.3",
+        "estimated",
+    }
+    assert propensities.loc["estimated", "difference"] == pytest.approx(base.difference, abs=0.02)
+    assert propensities.loc["errors of 0.3", "members"] < base.members
+    assert abs(rows.loc[("cut-off", "0.5"), "difference"]) < abs(base.difference)
+    # Parts with their own weights are the whole reward again, but for the noise that is in no part.
+    assert rows.loc[("reward", "coin x 1, act x 1"), "difference"] == pytest.approx(base.difference, abs=0.02)
+    acts = 10 * episodes.reward_parts["act"]
+    assert rows.loc[("reward", "act x 10"), "difference"] == pytest.approx(3 * 0.6 - acts.sum(axis=1).mean(), abs=0.06)
+
+
+def test_the_table_is_json(table):
+    _, found = table
+    again = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert again["tipping_strength"] is None or again["tipping_strength"] > 1
+    assert len(again["rows"]) == len(found.table)
+
+
+def test_errors_of_the_table():
+    episodes = confounded(50, 2, 1.0)
+    half = np.full((50, 2), 0.5)
+    with pytest.raises(UserError, match="unknown reward part 'ip'"):
+        sensitivity(episodes, half, rng=np.random.default_rng(0), reward_weights=({"ip": 1.0},))
+    with pytest.raises(UserError, match="unknown estimator 'WDR'"):
+        sensitivity(episodes, half, rng=np.random.default_rng(0), estimator="WDR")

@@ -1,0 +1,137 @@
+"""`frl import`, `frl export`, `frl load` as people type them."""
+
+import subprocess
+import sys
+
+import minari
+import pandas as pd
+import pytest
+
+from frl_env import cli
+from frl_env.datasets import Recipe, build_dataset, store
+
+SECRET = "Zebulon"
+
+
+@pytest.fixture
+def frl(empty_store, monkeypatch, capsys):
+    """Runs a command; gives exit status, standard output and standard error."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["frl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        screen = capsys.readouterr()
+        return int(ended.value.code or 0), screen.out, screen.err
+
+    return run
+
+
+def test_import_says_what_became_of_the_rows(frl, table, tmp_path):
+    table["total_paid"] = table["total_paid"].where(table.index != 3, -5)
+    table.rename(columns={"week": "wk"}).to_csv(tmp_path / "t.csv", index=False)
+    status, out, _ = frl("import", tmp_path / "t.csv", "--id", "my/own-v0", "--column", "week=wk", "--on-error", "clip")
+    assert status == 0
+    assert "imported my/own-v0: 30 members," in out
+    assert "weekly reward column: the table has it" in out
+    assert f"{len(table)} read, 0 left out, 1 clipped" in out
+    assert "total_paid" in out
+    assert "clipped" in out
+    status, out, _ = frl("list")
+    assert "imported" in out
+    status, out, _ = frl("load", "my/own-v0")
+    assert status == 0
+    assert "Total Episodes" in out
+    assert "checksums: as written" in out
+    assert f"path: {minari.load_dataset('my/own-v0').spec.data_path}" in out
+    assert frl("export", "my/own-v0", tmp_path / "out.parquet")[0] == 0
+    assert len(pd.read_parquet(tmp_path / "out.parquet")) == len(table)
+    assert frl("delete", "my/own-v0", "--yes")[0] == 0
+    assert minari.list_local_datasets() == {}
+
+
+def test_problems_are_a_table_and_a_line(frl, table, tmp_path, empty_store):
+    table["member_id"] = [f"{SECRET}{i}" for i in table["member_id"]]
+    table["action_goal"] = table["action_goal"].where(table.index != 3, SECRET)
+    table["reward"] = table["reward"].where(table.index != 5, 918273.5)
+    table.to_parquet(tmp_path / "t.parquet")
+    status, out, err = frl("import", tmp_path / "t.parquet", "--id", "my/own-v0")
+    assert status == 2
+    assert f"error: {tmp_path / 't.parquet'} has 2 problems; nothing was written" in err
+    for word in ("action_goal", "unknown level", "reward", "out of range", "-28..0", "[limits]", "--on-error"):
+        assert word in err
+    assert SECRET not in out + err
+    assert "918273" not in out + err
+    assert not (empty_store / "my/own-v0").exists()
+    status, out, _ = frl("import", tmp_path / "t.parquet", "--id", "my/own-v0", "--on-error", "drop", "--check")
+    assert status == 0
+    assert "nothing was written" in out
+    assert not (empty_store / "my/own-v0").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--column", "week"), "--column takes NAME=COLUMN"),
+        (("--column", "weak=wk"), "unknown column 'weak'; did you mean week"),
+        (("--map", "none.toml"), "can't read none.toml"),
+        (("--on-error", "ignore"), "unknown on-error 'ignore'"),
+        (("--validation-share", "2"), "must lie in 0..1"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_line(frl, table, tmp_path, arguments, said):
+    table.to_parquet(tmp_path / "t.parquet")
+    status, _, err = frl("import", tmp_path / "t.parquet", "--id", "my/own-v0", *arguments)
+    assert status == 2
+    assert said in err.splitlines()[-1]
+
+
+def test_a_crash_shows_no_local_variables(table, tmp_path, empty_store):
+    """A fault of the program ends in a traceback, and a traceback must not quote the table."""
+    table.assign(member_id=SECRET).to_parquet(tmp_path / "t.parquet")
+    script = (
+        "import sys\nfrom frl_env import cli\nfrom frl_env.datasets.tabular.reader import Reader\n"
+        "def broken(self, batch):\n    row = str(batch.to_pylist()[0])\n    raise RuntimeError('a fault')\n"
+        "Reader.read = broken\nsys.argv = ['frl', 'import', sys.argv[1], '--id', 'my/own-v0']\ncli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "t.parquet")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "RuntimeError: a fault" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert not list(empty_store.rglob("*.arrow"))
+
+
+def test_load_compares_checksums(frl, table, tmp_path, empty_store):
+    table.to_parquet(tmp_path / "t.parquet")
+    assert frl("import", tmp_path / "t.parquet", "--id", "my/own-v0")[0] == 0
+    file = empty_store / "my/own-v0/data/flat/rewards.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    status, _, err = frl("load", "my/own-v0")
+    assert status == 2
+    assert "rewards.npy is damaged or was changed since it was written; import it again" in err
+    file.unlink()
+    assert "rewards.npy is missing" in frl("load", "my/own-v0")[2]
+
+
+def test_load_builds_what_is_ours(frl, monkeypatch, empty_store):
+    made = Recipe(dataset_id="tests/ours-v0", description="", members=5, seed=1, horizon=3)
+    monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
+    monkeypatch.setitem(store.RECIPES, "tests/ours-v0", made)
+    status, out, _ = frl("load", "tests/ours-v0")
+    assert status == 0
+    assert "checksums: as written" in out
+    main = empty_store / "tests/ours-v0/data/main_data.hdf5"
+    content = bytearray(main.read_bytes())
+    content[len(content) // 2] ^= 1
+    main.write_bytes(content)
+    assert "run 'frl build tests/ours-v0 --force'" in frl("load", "tests/ours-v0")[2]
+    assert "unknown dataset" in frl("load", "tests/theirs-v0")[2]
+
+
+def test_a_dataset_without_checksums_says_so(frl, monkeypatch):
+    monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
+    dataset = build_dataset(Recipe(dataset_id="tests/old-v0", description="", members=5, seed=1, horizon=3))
+    monkeypatch.setattr("frl_env.datasets.store.CHECKSUMS", "none")
+    assert store.verify_dataset(dataset) is False
