@@ -139,7 +139,8 @@ class ExportedPolicy(nn.Module):
             scores = torch.where(torch.isfinite(what), advantages, what)
             what = torch.log_softmax(what + advantages / self.scale, dim=1)
         if self.tilt is not None:
-            what, gate = self.tilt(scaled, what, gate)
+            what, gate, lift = self.tilt(scaled, what, gate)
+            scores = scores + (lift if self.critic is None else lift * self.scale)
         best = scores.argmax(dim=1)
         if gate is not None and self.policy.null is not None:
             best = torch.where(gate > self.threshold, best, self.policy.null)

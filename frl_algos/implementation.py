@@ -266,16 +266,16 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         hidden = actor.encode(observations)
         what, gate = self._what(hidden, observations, temperature), self._gate(hidden)
         if self._modules.tilt is not None:
-            what, gate = self._modules.tilt(observations, what, gate)
+            what, gate, _ = self._modules.tilt(observations, what, gate)
         return actor.joint(what, gate)
 
     def inner_predict_best_action(self, x: Any) -> Int[Tensor, "batch"]:
         """The best supported joint action; "do nothing" where the gate stays below its threshold."""
         net = self._modules
         hidden = net.actor.encode(x)
-        gate = self._gate(hidden)
+        gate, lift = self._gate(hidden), None
         if net.tilt is not None:
-            gate = net.tilt(x, self._what(hidden, x), gate)[1]
+            _, gate, lift = net.tilt(x, self._what(hidden, x), gate)
         # shape[0], where len(x) would fix the size of the batch in a policy that d3rlpy's save_policy traces
         acts = torch.arange(x.shape[0], device=hidden.device)
         if gate is not None:
@@ -285,6 +285,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         else:
             scores = self._supported(net.clone.log_what(hidden[acts]))
             scores = torch.where(torch.isfinite(scores), self._advantages(x[acts]), scores)
+        if lift is not None:
+            scores = scores + self._advantage_of(lift[acts])
         return self._joint_actions(x.shape[0], acts, scores.argmax(dim=1))
 
     def inner_sample_action(self, x: Any) -> Int[Tensor, "batch"]:
@@ -300,7 +302,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         hidden = net.actor.encode(x)
         what, gate = None, self._gate(hidden)
         if net.tilt is not None:
-            what, gate = net.tilt(x, self._what(hidden, x), gate)
+            what, gate, _ = net.tilt(x, self._what(hidden, x), gate)
         acts = torch.arange(len(x), device=x.device)
         if gate is not None:
             acts = (uniform[:, 0] < torch.sigmoid(gate)).nonzero()[:, 0]
@@ -350,6 +352,13 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         scale = net.statistics.advantage_scale * (net.statistics.temperature if temperature is None else temperature)
         supported = self._supported(net.clone.log_what(hidden))
         return torch.log_softmax(supported + self._advantages(observations) / scale, dim=1)
+
+    def _advantage_of(self, lift: Float[Tensor, "batch valid"]) -> Float[Tensor, "batch valid"]:
+        """The change of the scores of greedy actions that goes with one of the log-probabilities."""
+        statistics = self._modules.statistics
+        if self._settings.extraction == "regression":
+            return lift
+        return lift * statistics.advantage_scale * statistics.temperature
 
     def _supported(self, log_what: Tensor) -> Tensor:
         return supported(log_what, self._settings.support_threshold)

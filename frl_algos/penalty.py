@@ -8,9 +8,9 @@ the mean of the policy as it was, and t_g what the group is to get in relation t
 - D is the divergence of p' from p, averaged over the states: the change that the policy is put through, in nats.
 - t_g is 1 for demographic parity ("parity"); for need-proportional care ("need") the group's mean need in relation
   to that of all members.
-- The second term is the sampling variance of M_g / m. Together they are the squared deviation to be expected among *new*
-  members: five thousand members differ between groups by chance as well, and to undo that for them widens the gap of
-  the next five thousand. It also is what keeps small groups stable.
+- The second term is the sampling variance of M_g / m. Together they are the squared deviation to be expected among
+  *new* members: five thousand members differ between groups by chance as well, and to undo that for them widens the
+  gap of the next five thousand. It also is what keeps small groups stable.
 
 Probabilities are the policy's own, summed over all joint actions; group means are those of all members and not of a
 mini-batch. The minimum is found in closed loop (L-BFGS on a few numbers) whenever an epoch of training ends. Group

@@ -43,6 +43,8 @@ class Tilt(nn.Module):
     center: Tensor
     spread: Tensor
     high_touch: Tensor
+    inside: Tensor
+    outside: Tensor
 
     def __init__(self, space: ActionSpace, observation_size: int, high_touch: Sequence[str]) -> None:
         """Starts with no tilt."""
@@ -58,14 +60,16 @@ class Tilt(nn.Module):
         self.register_buffer("center", torch.zeros(2 * observation_size))
         self.register_buffer("spread", torch.ones(2 * observation_size))
         self.register_buffer("high_touch", torch.as_tensor(chosen))
+        self.register_buffer("inside", torch.as_tensor(chosen.nonzero()[0]), persistent=False)
+        self.register_buffer("outside", torch.as_tensor((~chosen).nonzero()[0]), persistent=False)
 
     def forward(
         self,
         observations: Float[Tensor, "batch k"],
         log_what: Float[Tensor, "batch valid"],
         gate_logits: Float[Tensor, "batch"] | None,
-    ) -> tuple[Float[Tensor, "batch valid"], Float[Tensor, "batch"] | None]:
-        """The two parts of a policy, tilted.
+    ) -> tuple[Float[Tensor, "batch valid"], Float[Tensor, "batch"] | None, Float[Tensor, "batch valid"]]:
+        """The two parts of a policy, tilted, and f(s) * [a in H], which was added to the log-probabilities.
 
         Args:
             observations: Scaled.
@@ -73,19 +77,16 @@ class Tilt(nn.Module):
             gate_logits: Log odds of doing anything; None where everything does something.
         """
         log_high, log_low = self._split(log_what)
-        shift = self.measures(observations, self.log_odds(log_what, gate_logits)) @ self.weights
-        tilted = torch.log_softmax(log_what + shift[:, None] * self.high_touch, dim=1)
-        return tilted, None if gate_logits is None else gate_logits + torch.logaddexp(log_low, log_high + shift)
+        shift = self.measures(observations, _odds(log_high, log_low, gate_logits)) @ self.weights
+        lift = shift[:, None] * self.high_touch
+        change = torch.logaddexp(log_low, log_high + shift)
+        return log_what + lift - change[:, None], None if gate_logits is None else gate_logits + change, lift
 
     def log_odds(
         self, log_what: Float[Tensor, "batch valid"], gate_logits: Float[Tensor, "batch"] | None
     ) -> Float[Tensor, "batch"]:
         """Log odds of p(s), before the tilt."""
-        log_high, log_low = self._split(log_what)
-        if gate_logits is not None:
-            acting = F.logsigmoid(gate_logits)
-            log_high, log_low = acting + log_high, torch.logaddexp(F.logsigmoid(-gate_logits), acting + log_low)
-        return (log_high - log_low).clamp(-_BOUND, _BOUND)
+        return _odds(*self._split(log_what), gate_logits)
 
     def measures(
         self, observations: Float[Tensor, "batch k"], log_odds: Float[Tensor, "batch"]
@@ -102,11 +103,17 @@ class Tilt(nn.Module):
 
     def _split(self, log_what: Float[Tensor, "batch valid"]) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch"]]:
         """Log-probabilities of high touch and of the other actions, given that something is done."""
-        none = torch.full_like(log_what, float("-inf"))
-        return (
-            torch.logsumexp(torch.where(self.high_touch, log_what, none), dim=1),
-            torch.logsumexp(torch.where(self.high_touch, none, log_what), dim=1),
-        )
+        # Columns by index, since masks of all joint actions would cost more than the rest of the policy.
+        return torch.logsumexp(log_what[:, self.inside], dim=1), torch.logsumexp(log_what[:, self.outside], dim=1)
+
+
+def _odds(
+    log_high: Float[Tensor, "batch"], log_low: Float[Tensor, "batch"], gate_logits: Float[Tensor, "batch"] | None
+) -> Float[Tensor, "batch"]:
+    if gate_logits is not None:
+        acting = F.logsigmoid(gate_logits)
+        log_high, log_low = acting + log_high, torch.logaddexp(F.logsigmoid(-gate_logits), acting + log_low)
+    return (log_high - log_low).clamp(-_BOUND, _BOUND)
 
 
 def _state(observations: Float[Tensor, "batch k"]) -> Float[Tensor, "batch twice"]:

@@ -1,6 +1,6 @@
 """The tilt against its formula, the penalty against its goals, and a fair policy in every form it is kept in."""
 
-import dataclasses
+from itertools import pairwise
 
 import d3rlpy
 import numpy as np
@@ -15,6 +15,7 @@ from frl_algos.parity import GroupGap
 from frl_algos.penalty import PenaltyData, fit_tilt
 from frl_algos.tilt import Tilt
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.datasets import Recipe, build_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation.allocations import joints_with
 
@@ -48,15 +49,15 @@ def test_a_tilt_moves_the_log_odds_of_high_touch_and_keeps_all_else_in_proportio
     levels = ["HOME_VISIT", "VIDEO_VISIT"] if gated else ["L3"]
     observations, what, gate = _policy(space=space, gated=gated)
     tilt = Tilt(space, 7, levels)
-    for same, before in zip(tilt(observations, what, gate), (what, gate), strict=True):
+    for same, before in zip(tilt(observations, what, gate)[:2], (what, gate), strict=True):
         assert same is None or torch.allclose(same, before, atol=1e-6)
     tilt.weights.copy_(0.5 * torch.randn(16))
     tilt.standardise(observations)
-    before, after = _joint(what, gate), _joint(*tilt(observations, what, gate))
+    before, after = _joint(what, gate), _joint(*tilt(observations, what, gate)[:2])
     high = torch.as_tensor(joints_with(space, levels)[space.valid_joints])
     p, tilted = before[:, high].sum(dim=1), after[:, high].sum(dim=1)
     shift = tilt.measures(observations, torch.logit(p)) @ tilt.weights
-    assert torch.allclose(torch.logit(tilted), torch.logit(p) + shift, atol=1e-4)
+    assert torch.allclose(torch.logit(tilted), torch.logit(p) + shift, atol=1e-3)
     assert torch.allclose(tilt.log_odds(what, gate), torch.logit(p), atol=1e-4)
     assert torch.allclose(after.sum(dim=1), torch.ones(40), atol=1e-5)
     for inside in (high, ~high):
@@ -65,13 +66,13 @@ def test_a_tilt_moves_the_log_odds_of_high_touch_and_keeps_all_else_in_proportio
 
 
 def test_a_tilt_survives_policies_that_are_sure():
-    observations, what, gate = _policy(6)
+    observations, what, _ = _policy(6)
     tilt = Tilt(MEDICAID_ACTIONS, 7, ["HOME_VISIT"])
     tilt.weights.copy_(torch.randn(16))
     home = torch.as_tensor(joints_with(MEDICAID_ACTIONS, ["HOME_VISIT"])[MEDICAID_ACTIONS.valid_joints])
     never, always = what.masked_fill(home, float("-inf")), what.masked_fill(~home, float("-inf"))
     for sure in (never, always):
-        tilted, tilted_gate = tilt(observations, torch.log_softmax(sure, dim=1), torch.full((6,), 60.0))
+        tilted, tilted_gate, _ = tilt(observations, torch.log_softmax(sure, dim=1), torch.full((6,), 60.0))
         assert torch.isfinite(tilted_gate).all()
         assert torch.allclose(tilted.exp().sum(dim=1), torch.ones(6), atol=1e-5)
     assert (never[:, home] == float("-inf")).all()
@@ -131,15 +132,15 @@ def test_no_weight_no_tilt_and_more_weight_a_smaller_gap():
         divergences.append(found.divergence)
         assert found.high_touch == pytest.approx(torch.sigmoid(odds).mean().item(), rel=0.03)  # no cheap levelling down
     assert gaps[0] == pytest.approx(found.gap_before, abs=1e-4)
-    assert all(later < earlier for earlier, later in zip(gaps[:-1], gaps[1:], strict=True))
-    assert all(later > earlier for earlier, later in zip(divergences[:-1], divergences[1:], strict=True))
+    assert all(later < earlier for earlier, later in pairwise(gaps))
+    assert all(later > earlier for earlier, later in pairwise(divergences))
     assert found.gap < found.gap_before / 20
 
 
 def test_what_was_fitted_to_some_members_holds_for_others():
     _, tilt, measures, odds, _ = fitted = _members(seed=0)
     fit_tilt(tilt, *fitted[:1], measures, odds, weight=1_000.0, slack=None)
-    data, _, measures, odds, group = _members(seed=1)
+    data, _, measures, odds, _ = _members(seed=1)
 
     def gap(chances):
         mean = data.means(chances)[0]
@@ -179,8 +180,14 @@ def test_the_penalty_counts_members_not_weeks_and_what_chance_adds():
 
 
 @pytest.fixture(scope="module")
-def fair(tiny_dataset):
-    buffer = load_replay_buffer(tiny_dataset, groups=["gender"], need="open_needs")
+def people():
+    """Enough members for two groups."""
+    return build_dataset(Recipe(dataset_id="tests/people-v0", description="for tests", members=200, seed=3, horizon=8))
+
+
+@pytest.fixture(scope="module")
+def fair(people):
+    buffer = load_replay_buffer(people, groups=["gender"], need="open_needs")
     d3rlpy.seed(0)
     algorithm = FactoredAWRConfig(response=0, batch_size=64, fairness="parity", fairness_weight=1e5).create()
     with capture_logs() as logs:
@@ -207,8 +214,6 @@ def test_all_ways_to_ask_a_fair_policy_agree(fair):
     x = buffer.observations[:300]
     chances = algorithm.predict_probabilities(x)
     assert chances.sum(axis=1) == pytest.approx(np.ones(300), abs=1e-4)
-    algorithm_without = dataclasses.replace(algorithm.config)
-    assert algorithm_without.fairness == "parity"
     uniform = np.random.default_rng(0).random((300, 2))
     drawn = np.mean([HIGH[algorithm.draw(x, np.random.default_rng(s).random((300, 2)))].mean() for s in range(40)])
     assert drawn == pytest.approx(chances[:, HIGH].sum(axis=1).mean(), abs=0.015)
@@ -241,29 +246,29 @@ def test_a_fair_policy_is_saved_loaded_exported_and_copied(fair, tmp_path):
         plain.copy_policy_from(algorithm)
 
 
-def test_labels_are_used_in_training_only(fair, tiny_dataset):
+def test_labels_are_used_in_training_only(fair, people):
     algorithm, buffer, _ = fair
-    other = load_replay_buffer(tiny_dataset)  # no labels at all
+    other = load_replay_buffer(people)  # no labels at all
     np.testing.assert_array_equal(
         algorithm.predict_probabilities(other.observations[:20]),
         algorithm.predict_probabilities(buffer.observations[:20]),
     )
 
 
-def test_fairness_off_costs_nothing(tiny_dataset, trained):
+def test_fairness_off_costs_nothing(trained):
     assert trained.impl.modules.tilt is None
     with pytest.raises(UserError, match="not told to be fair"):
         trained.balance(weight=1.0)
 
 
-def test_what_is_missing_is_said(tiny_dataset, tiny_buffer):
+def test_what_is_missing_is_said(people, tiny_buffer):
     def fit(buffer, **settings):
         algorithm = FactoredAWRConfig(response=0, fairness="parity", **settings).create()
         algorithm.fit(buffer, n_steps=1, show_progress=False, logger_adapter=NoopAdapterFactory())
 
     with pytest.raises(UserError, match=r"fairness needs the groups of the members.*groups=\['race_ethnicity'\]"):
         fit(tiny_buffer)
-    labelled = load_replay_buffer(tiny_dataset, groups=["gender"])
+    labelled = load_replay_buffer(people, groups=["gender"])
     with pytest.raises(UserError, match="needs a need of each member"):
         PenaltyData.of_buffer(labelled, by_need=True)
     with pytest.raises(UserError, match="unknown action level 'HOUSE'"):
@@ -272,7 +277,7 @@ def test_what_is_missing_is_said(tiny_dataset, tiny_buffer):
     with pytest.raises(UserError, match="'gender' has 1 groups of at least 30 members"):
         fit(labelled)
     with pytest.raises(UserError, match="no infos 'race'"):
-        load_replay_buffer(tiny_dataset, groups=["race"])
+        load_replay_buffer(people, groups=["race"])
     for settings, said in (
         ({"fairness": "equal"}, "unknown fairness 'equal'"),
         ({"fairness_weight": -1.0}, "fairness_weight must be"),
@@ -282,8 +287,8 @@ def test_what_is_missing_is_said(tiny_dataset, tiny_buffer):
             FactoredAWRConfig(**settings)
 
 
-def test_a_slack_that_cannot_be_kept_is_said(tiny_dataset):
-    buffer = load_replay_buffer(tiny_dataset, groups=["gender"], need="open_needs")
+def test_a_slack_that_cannot_be_kept_is_said(people):
+    buffer = load_replay_buffer(people, groups=["gender"], need="open_needs")
     buffer.need = 1.0 + 50.0 * (buffer.groups["gender"] == "MALE")
     algorithm = FactoredAWRConfig(response=0, fairness="need", fairness_slack=0.0).create()
     with capture_logs() as logs:
@@ -291,8 +296,8 @@ def test_a_slack_that_cannot_be_kept_is_said(tiny_dataset):
     assert any("observations don't tell enough of the groups" in log["event"] for log in logs)
 
 
-def test_the_gap_is_an_evaluator_of_d3rlpy(tiny_dataset):
-    buffer = load_replay_buffer(tiny_dataset, groups=["gender"])
+def test_the_gap_is_an_evaluator_of_d3rlpy(people):
+    buffer = load_replay_buffer(people, groups=["gender"])
     algorithm = FactoredAWRConfig(response=0, batch_size=64).create()
     options = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
     curve = algorithm.fit(buffer, n_steps=4, n_steps_per_epoch=2, evaluators={"gap": GroupGap("gender")}, **options)
