@@ -26,15 +26,17 @@ class Evaluation:
         world: Its world.
         horizon: Weeks an episode lasts at most.
         members: Members of every rollout.
+        draw: Number of another draw of members and chances; None for those that all scores are of.
     """
 
     environment: str
     world: World
     horizon: int
     members: int
+    draw: int | None = None
 
     @classmethod
-    def of_dataset(cls, dataset: Any, *, members: int) -> "Evaluation":
+    def of_dataset(cls, dataset: Any, *, members: int, draw: int | None = None) -> "Evaluation":
         """The world a dataset was collected in.
 
         Raises:
@@ -52,7 +54,7 @@ class Evaluation:
             )
         kwargs = dict(spec.kwargs)
         horizon = int(kwargs.pop("horizon"))
-        return cls(environment=spec.id, world=World(**kwargs), horizon=horizon, members=members)
+        return cls(environment=spec.id, world=World(**kwargs), horizon=horizon, members=members, draw=draw)
 
     def references(self, progress: Callable[[str, int, int], None]) -> dict[str, Returns]:
         """Returns of the reference policies."""
@@ -77,8 +79,9 @@ class Evaluation:
             if progress is not None:
                 progress(week + 1, self.horizon)
 
+        seed = SEED if self.draw is None else (SEED, self.draw)
         return rollout(
-            policy, self.world.parameters, members=self.members, seed=SEED, horizon=self.horizon, record=tell
+            policy, self.world.parameters, members=self.members, seed=seed, horizon=self.horizon, record=tell
         )
 
     def score_decisions(

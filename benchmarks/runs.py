@@ -172,7 +172,7 @@ def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, cont
         steps=steps,
         eval_members=eval_members,
         settings="{}" if reference else json.dumps(algorithms.tuned(name), sort_keys=True),
-        code=_code_hash(None if reference else algorithms.source_of(name), reference),
+        code=code_hash(None if reference else algorithms.source_of(name), reference),
         data=content,
     )
 
@@ -242,7 +242,7 @@ def _model_bytes(algorithm: Any) -> bytes | None:
         return file.read_bytes()
 
 
-def _code_hash(source: str | None, reference: bool) -> str:
+def code_hash(source: str | None = None, reference: bool = False) -> str:
     """Hash of the code that a run's numbers depend on."""
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parent.parent
