@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import audits
 from benchmarks.algorithms import factored_awr
 from frl_algos.counterfactual import Counterfactual
 from frl_algos.fitted_q import fitted_q_evaluation
@@ -48,16 +49,20 @@ def validation_dataset(dataset_id: str, asked: str | None) -> str:
     return found
 
 
-def estimate(algorithm: Any, mode: str, validation_id: str) -> dict[str, Any]:
-    """Every estimator's value of a policy, JSON-able; nothing in it is about a single member.
+def estimate(
+    algorithm: Any, mode: str, validation_id: str, *, fairness: bool = False
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Every estimator's value of a policy, and an audit, JSON-able; nothing in it is about a single member.
 
     Args:
         algorithm: Trained, on other members.
         mode: Of `frl_algos.policy.LearnedPolicy`.
         validation_id: Minari id of the logged members.
+        fairness: Whether to audit; None in the place of the audit otherwise.
     """
     if mode == "stochastic" and not has_probabilities(algorithm):
-        return {"sentence": "No estimate: draws of this policy have no probabilities over joint actions."}
+        why = "draws of this policy have no probabilities over joint actions."
+        return {"sentence": f"No estimate: {why}"}, {"sentence": f"Not audited: {why}"} if fairness else None
     episodes, valuation, indications = _valuation(validation_id)
     target: Callable[[np.ndarray], np.ndarray] = LearnedPolicy(algorithm, episodes.action_space, mode).probabilities
     nested = valuation.estimate(target, np.random.default_rng(SEED))
@@ -71,7 +76,10 @@ def estimate(algorithm: Any, mode: str, validation_id: str) -> dict[str, Any]:
         others=[nested, fitted.estimate],
         headline=nested.name,
     )
-    return {"dataset": validation_id} | report.to_dict()
+    section = None
+    if fairness:
+        section = audits.of_logged(target, episodes, validation_id, nested.plain, valuation.returns)
+    return {"dataset": validation_id} | report.to_dict(), section
 
 
 @lru_cache(maxsize=1)
