@@ -12,11 +12,12 @@ import numpy as np
 from benchmarks import audits
 from benchmarks.algorithms import factored_awr
 from frl_algos.counterfactual import Counterfactual
-from frl_algos.fitted_q import fitted_q_evaluation
+from frl_algos.off_policy import value_policy
 from frl_algos.policy import LearnedPolicy, has_probabilities
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError
-from frl_env.evaluation import LoggedEpisodes, evaluate, load_episodes
+from frl_env.evaluation import LoggedEpisodes, load_episodes
+from frl_env.evaluation.member_records import is_simulated
 from frl_env.evaluation.propensities import estimate_propensities
 
 SEED = 911
@@ -65,21 +66,20 @@ def estimate(
         return {"sentence": f"No estimate: {why}"}, {"sentence": f"Not audited: {why}"} if fairness else None
     episodes, valuation, indications = _valuation(validation_id)
     target: Callable[[np.ndarray], np.ndarray] = LearnedPolicy(algorithm, episodes.action_space, mode).probabilities
-    nested = valuation.estimate(target, np.random.default_rng(SEED))
-    fitted = fitted_q_evaluation(episodes, target, rng=np.random.default_rng(SEED), indications=indications)
-    report = evaluate(
-        episodes,
+    report = value_policy(
         target,
-        rng=np.random.default_rng(SEED),
-        q_values=fitted.values,
+        episodes,
+        seed=SEED,
+        valuation=valuation,
+        indications=indications,
         propensities=_propensities(validation_id),
-        others=[nested, fitted.estimate],
-        headline=nested.name,
     )
     section = None
     if fairness:
-        section = audits.of_logged(target, episodes, validation_id, nested.plain, valuation.returns)
-    return {"dataset": validation_id} | report.to_dict(), section
+        values = valuation.estimate(target, np.random.default_rng(SEED)).plain
+        section = audits.of_logged(target, episodes, validation_id, values, valuation.returns)
+    simulated = is_simulated(ensure_dataset(validation_id))
+    return {"dataset": validation_id} | report.to_dict(simulated=simulated), section
 
 
 @lru_cache(maxsize=1)

@@ -10,15 +10,13 @@ by `python benchmarks/fairness.py`.
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
-from frl_algos.adapter import adapt
 from frl_algos.counterfactual import Counterfactual, Probabilities
-from frl_algos.model_files import SUFFIX, load_model
+from frl_algos.policy_files import load_policy, told_by
 from frl_algos.replay import action_space_of
 from frl_algos.selection import target_probabilities
 from frl_env.actions import ActionSpace
@@ -28,13 +26,9 @@ from frl_env.evaluation.allocations import HIGH_TOUCH, allocation_table
 from frl_env.evaluation.fairness import AuditedMembers, FairnessAudit, audit
 from frl_env.evaluation.fairness_files import write_audit
 from frl_env.evaluation.member_records import ATTRIBUTES, load_members
+from frl_env.members import ColumnMap, ImportOptions, open_members
 
-CONTACTS, ED_VISITS, STAYS, SPENDING = (
-    "num_encounters_last_week",
-    "num_ed_visits_last_week",
-    "num_ip_visits_last_week",
-    "total_paid",
-)
+ED_VISITS, STAYS, SPENDING = ("num_ed_visits_last_week", "num_ip_visits_last_week", "total_paid")
 """Observations that the audit makes use of where a dataset has them by these names."""
 
 CHUNK = 4_096
@@ -49,6 +43,8 @@ def audit_fairness(
     data_path: str | os.PathLike[str],
     output_dir: str | os.PathLike[str],
     *,
+    columns: ColumnMap | None = None,
+    options: ImportOptions | None = None,
     attributes: Sequence[str] = ATTRIBUTES,
     needs: Sequence[str] | None = None,
     high_touch: Sequence[str] = HIGH_TOUCH,
@@ -62,8 +58,11 @@ def audit_fairness(
     Args:
         policy_path: A `.safetensors` file of `frl_algos.save_model`, or d3rlpy's `.d3`, which is a pickle: open one
             only if you trust where it comes from. None for the logged decisions themselves.
-        data_path: Id of a Minari dataset, best of members that the policy was not trained on.
+        data_path: Id of a Minari dataset, best of members that the policy was not trained on; or a Parquet, CSV or
+            Arrow table of them in the schema of `docs/own_data.md`, or a folder of such.
         output_dir: Where the files go; see `frl_env.evaluation.fairness_files`.
+        columns: What the table's columns mean, where they have other names.
+        options: What to do about the table's problems.
         attributes: Infos of the dataset to make groups of.
         needs: Infos of the dataset that measure need, the one that counts first; by default the number of `open_needs`
             where it has them. Recorded utilisation follows where it is observed.
@@ -80,14 +79,14 @@ def audit_fairness(
         UserError: If a file or dataset is missing or does not fit, or nothing can be compared.
     """
     tell = progress or _silent
-    dataset = _dataset(data_path)
-    names = list(dataset.storage.metadata.get("frl_observation_names", []))
-    algorithm = None if policy_path is None else _algorithm(Path(policy_path), action_space_of(dataset))
-    tell("reading", 0, 1)
-    records = load_members(dataset, attributes=attributes, needs=needs)
-    episodes = replace(load_episodes(dataset), groups=records.labels)
-    tell("reading", 1, 1)
-    config: Any = getattr(algorithm, "config", None)
+    with open_members(data_path, columns=columns, options=options, progress=progress) as dataset:
+        names = list(dataset.storage.metadata.get("frl_observation_names", []))
+        algorithm = None if policy_path is None else load_policy(policy_path, action_space_of(dataset))
+        tell("reading", 0, 1)
+        records = load_members(dataset, attributes=attributes, needs=needs)
+        episodes = replace(load_episodes(dataset), groups=records.labels)
+        tell("reading", 1, 1)
+    response, indications = told_by(algorithm, names)
     result = audit_policy(
         algorithm,
         episodes,
@@ -97,8 +96,8 @@ def audit_fairness(
         high_touch=high_touch,
         minimum=minimum,
         value=value,
-        response=getattr(config, "response", names.index(CONTACTS) if CONTACTS in names else None),
-        indications=getattr(config, "indications", None),
+        response=response,
+        indications=indications,
         progress=tell,
     )
     write_audit(result, output_dir)
@@ -249,31 +248,6 @@ def _checked(chances: np.ndarray, rows: int, space: ActionSpace) -> np.ndarray:
     if wrong.any():
         raise UserError("the policy's probabilities are negative, not finite or don't sum to 1; normalise them")
     return chances
-
-
-def _dataset(data_path: str | os.PathLike[str]) -> Any:
-    import minari
-
-    try:
-        return minari.load_dataset(str(data_path))
-    except (FileNotFoundError, ValueError, OSError) as problem:
-        known = ", ".join(sorted(minari.list_local_datasets())) or "none"
-        raise UserError(
-            f"there is no Minari dataset {str(data_path)!r}; build or import it first (in the local store: {known})"
-        ) from problem
-
-
-def _algorithm(file: Path, space: ActionSpace) -> Any:
-    if file.suffix == SUFFIX:
-        return load_model(file)
-    if file.suffix != ".d3":
-        raise UserError(f"{file} is no trained policy; name a {SUFFIX} file of save_model, or a .d3 file of d3rlpy")
-    import d3rlpy
-
-    try:
-        return adapt(d3rlpy.load_learnable(str(file)), space)
-    except FileNotFoundError:
-        raise UserError(f"there is no file {file}; check the path, or write one with save_model") from None
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -59,6 +59,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         self._targets: Targets | None = None
         self._warned: set[str] = set()
         self._first_update, self._log_every = 0, 1
+        self._calibrated = False
         self._halves: tuple[Tensor, Tensor] | None = None
         self._sample = torch.zeros(0, *observation_shape)
         self._members: tuple[PenaltyData, Tensor] | None = None
@@ -125,6 +126,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             rate: Share of steps on which the policy is to act; NaN leaves the behaviour policy's own.
         """
         self._targets, self._sample, self._halves = targets, sample, halves
+        self._calibrated = False
         self._warned.clear()
         statistics = self._modules.statistics
         statistics.rate.fill_(rate)
@@ -149,7 +151,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         if self._targets is None:
             raise UserError("the algorithm has seen no dataset yet; call fit, or build_with_dataset before update")
         assert isinstance(batch.observations, Tensor)
-        if grad_step % CALIBRATE_EVERY == 0:
+        if self.separate_actor and grad_step % CALIBRATE_EVERY == 0:
             self.calibrate()
         # From the batch and not by row, so that a batch of any buffer trains on what it holds.
         actions = self._position[batch.actions.reshape(-1).long()]
@@ -166,7 +168,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             metrics |= more
             total = total + critic_loss
         optim = self._modules.optim
-        optim.zero_grad()
+        # Gradients that are dropped need not be filled with zeros and added to, as d3rlpy's wrapper does.
+        optim.optim.zero_grad(set_to_none=True)
         total.backward()
         parameters = [p for group in optim.optim.param_groups for p in group["params"]]
         if self._parallel:
@@ -174,6 +177,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         if self._settings.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self._settings.max_grad_norm)
         optim.step()
+        self._calibrated = False
         if isinstance(critic, ExpectileCritic):
             critic.update_target(TARGET_RATE)
         measured = {name: float(value) for name, value in metrics.items()}
@@ -199,8 +203,11 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
     def calibrate(self) -> None:
         """Sets the scale of the advantage, the temperature if it is to be chosen, and the shift of the gate.
 
-        All three are measured over the sample of the dataset, under the clone as it is now.
+        All three are measured over the sample of the dataset, under the clone as it is now; once, until it changes.
         """
+        if self._calibrated:
+            return
+        self._calibrated = True
         net, settings = self._modules, self._settings
         hidden = net.clone.encode(self._sample)
         gate = net.clone.gate_logits(hidden)

@@ -202,8 +202,8 @@ def test_imported_members_are_protected_in_every_file(file, imported, tmp_path):
 def test_what_does_not_fit_is_said(file, imported, tmp_path):
     out = tmp_path / "out"
     for policy, data, options, said in (
-        (file, "tests/nowhere-v0", {}, "no Minari dataset 'tests/nowhere-v0'"),
-        (file, tmp_path / "members.parquet", {}, "no Minari dataset"),
+        (file, "tests/nowhere-v0", {}, "no Minari dataset or table 'tests/nowhere-v0'"),
+        (file, tmp_path / "members.parquet", {}, "there is no table"),
         (tmp_path / "policy.onnx", TINY, {}, "is no trained policy"),
         (tmp_path / "policy.d3", TINY, {}, "there is no file"),
         (tmp_path / "none.safetensors", TINY, {}, "there is no model file"),
