@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import audits
 from benchmarks.algorithms import factored_awr
 from frl_algos.counterfactual import Counterfactual
 from frl_algos.off_policy import value_policy
@@ -49,16 +50,20 @@ def validation_dataset(dataset_id: str, asked: str | None) -> str:
     return found
 
 
-def estimate(algorithm: Any, mode: str, validation_id: str) -> dict[str, Any]:
-    """Every estimator's value of a policy, JSON-able; nothing in it is about a single member.
+def estimate(
+    algorithm: Any, mode: str, validation_id: str, *, fairness: bool = False
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Every estimator's value of a policy, and an audit, JSON-able; nothing in it is about a single member.
 
     Args:
         algorithm: Trained, on other members.
         mode: Of `frl_algos.policy.LearnedPolicy`.
         validation_id: Minari id of the logged members.
+        fairness: Whether to audit; None in the place of the audit otherwise.
     """
     if mode == "stochastic" and not has_probabilities(algorithm):
-        return {"sentence": "No estimate: draws of this policy have no probabilities over joint actions."}
+        why = "draws of this policy have no probabilities over joint actions."
+        return {"sentence": f"No estimate: {why}"}, {"sentence": f"Not audited: {why}"} if fairness else None
     episodes, valuation, indications = _valuation(validation_id)
     target: Callable[[np.ndarray], np.ndarray] = LearnedPolicy(algorithm, episodes.action_space, mode).probabilities
     report = value_policy(
@@ -69,7 +74,12 @@ def estimate(algorithm: Any, mode: str, validation_id: str) -> dict[str, Any]:
         indications=indications,
         propensities=_propensities(validation_id),
     )
-    return {"dataset": validation_id} | report.to_dict(simulated=is_simulated(ensure_dataset(validation_id)))
+    section = None
+    if fairness:
+        values = valuation.estimate(target, np.random.default_rng(SEED)).plain
+        section = audits.of_logged(target, episodes, validation_id, values, valuation.returns)
+    simulated = is_simulated(ensure_dataset(validation_id))
+    return {"dataset": validation_id} | report.to_dict(simulated=simulated), section
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,8 @@
     audit_fairness("policy.safetensors", "frl/medicaid-synthetic-validation-v0", "audit")
 
 `frl_env.evaluation.fairness` says what is measured. Here a policy is asked for its exact probabilities in every logged
-state, and valued off-policy, member by member (`frl_algos.counterfactual`).
+state, and valued off-policy, member by member (`frl_algos.counterfactual`). What is true in the simulator is measured
+by `python benchmarks/fairness.py`.
 """
 
 import os
