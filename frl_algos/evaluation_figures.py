@@ -1,5 +1,6 @@
 """Figures of a policy's evaluation, as SVG with text as text. They draw what was found and compute nothing."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -40,7 +41,7 @@ def _actions(actions: pd.DataFrame) -> Figure:
         own = actions[actions["factor"] == factor]
         for number, (column, label) in enumerate(BARS):
             places = [row + 0.38 * number - 0.19 for row in range(len(own))]
-            axes.barh(places, own[column].fillna(0), height=0.36, color=COLOURS[number], label=label)
+            axes.barh(places, np.nan_to_num(own[column]), height=0.36, color=COLOURS[number], label=label)
         axes.set_yticks(range(len(own)), list(own["level"]), fontsize="x-small")
         axes.invert_yaxis()
         axes.set_xscale("symlog", linthresh=1e-3)
@@ -61,7 +62,7 @@ def _values(values: pd.DataFrame) -> Figure:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(rows, list(shown["estimator"]), fontsize="small")
     axes.invert_yaxis()
-    reach = 1.15 * float(shown["difference"].abs().max())
+    reach = 1.15 * max(abs(float(change)) for change in shown["difference"])
     axes.set_xlim(-reach, reach)  # wider intervals are cut off: drawn in full they would hide all others
     axes.set_xlabel("estimated value less that of the logged decisions, 95% interval, cut off at the edges")
     return figure

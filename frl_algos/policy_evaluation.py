@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from frl_algos.embedding_map import EmbeddingMap, embedding_map
 from frl_algos.evaluation_figures import evaluation_figures
@@ -32,8 +32,9 @@ from frl_algos.replay import action_space_of
 from frl_algos.selection import default_mode
 from frl_env.evaluation import Evaluation, LoggedEpisodes, load_episodes
 from frl_env.evaluation.files import write_together
-from frl_env.evaluation.member_records import is_simulated
-from frl_env.evaluation.suppression import hidden_cells, people
+from frl_env.evaluation.member_records import is_simulated, load_people
+from frl_env.evaluation.suppression import hidden_cells
+from frl_env.evaluation.suppression import people as number_of_people
 from frl_env.members import ColumnMap, ImportOptions, open_members
 
 CHUNK = 4_096
@@ -130,11 +131,11 @@ def evaluate_policy(
         algorithm = load_policy(policy_path, space)
         episodes = load_episodes(dataset)
         names = dataset.storage.metadata.get("frl_observation_names", [])
-        simulated = is_simulated(dataset)
+        simulated, people = is_simulated(dataset), load_people(dataset)
         tell("reading", 1, 1)
     policy = LearnedPolicy(algorithm, space, default_mode(algorithm))
     found = None
-    actions, joints, entropy = _actions(policy, episodes, simulated, tell)
+    actions, joints, entropy = _actions(policy, episodes, None if simulated else people, tell)
     if value:
         tell("valuing", 0, 1)
         response, indications = told_by(algorithm, names)
@@ -142,7 +143,7 @@ def evaluate_policy(
         tell("valuing", 1, 1)
     evaluation = PolicyEvaluation(
         simulated=simulated,
-        members=people(len(episodes), simulated=simulated),
+        members=number_of_people(int(people.max()) + 1, simulated=simulated),
         decisions=int(episodes.lengths.sum()),
         mode=policy.mode,
         actions=actions,
@@ -178,22 +179,25 @@ def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str
 
 
 def _actions(
-    policy: LearnedPolicy, episodes: LoggedEpisodes, simulated: bool, tell: Progress
+    policy: LearnedPolicy, episodes: LoggedEpisodes, people: Int64[np.ndarray, "episode"] | None, tell: Progress
 ) -> tuple[pd.DataFrame, pd.DataFrame, float]:
-    """Shares of levels, the most frequent joint actions, and the mean entropy."""
+    """Shares of levels, the most frequent joint actions, and the mean entropy; `people` may be real."""
     space = episodes.action_space
     observations = episodes.observation_rows
     logged = episodes.actions[episodes.mask]
     mean, best, entropy = _means(policy.probabilities, observations, space.n_joint, tell)
     taken = np.bincount(logged, minlength=space.n_joint) / len(logged)
     levels = space.joint_levels
-    member = np.repeat(np.arange(len(episodes)), episodes.lengths)
+    person = None if people is None else np.repeat(people, episodes.lengths)
     rows = []
     for position, factor in enumerate(space.factors):
         own = levels[:, position]
-        who = np.unique(member * len(factor) + own[logged]) % len(factor)
-        people_by_level = dict(zip(factor.levels, np.bincount(who, minlength=len(factor)).tolist(), strict=True))
-        secret = set() if simulated else hidden_cells(people_by_level)
+        secret: set[str] = set()
+        if person is not None:
+            met = np.unique(person * len(factor) + own[logged]) % len(factor)
+            secret = hidden_cells(
+                dict(zip(factor.levels, np.bincount(met, minlength=len(factor)).tolist(), strict=True))
+            )
         shares = [np.bincount(own, weights=each, minlength=len(factor)) for each in (mean, best, taken)]
         rows += [
             (factor.name, level, *(float(share[k]) for share in shares[:2]), None if level in secret else shares[2][k])

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frl_algos import evaluate_policy, save_model
+from frl_algos import audit_fairness, evaluate_policy, save_model
 from frl_algos.embedding_map import embedding_map
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ColumnMap, ImportOptions, TableError, dataset_place, export_table
 from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes
+from frl_env.evaluation.member_records import load_people
 from frl_env.evaluation.suppression import coarse_steps, hidden_cells
 from frl_env.members import open_members
 
@@ -100,6 +101,29 @@ def test_no_number_of_few_real_people_is_written(file, table, tmp_path):
     assert [row["logged"] for row in summary["actions"] if row["level"] in modality[modality.isna()].index][:2] == [
         None
     ] * 2
+
+
+def test_a_record_with_gaps_is_one_person(file, table, tmp_path):
+    rows = pd.read_parquet(table)
+    middle = rows["week"] == rows["week"].min() + 5
+    rows[~middle].to_parquet(tmp_path / "gaps.parquet")
+    options = ImportOptions(on_error="drop")
+    with open_members(tmp_path / "gaps.parquet", options=options) as dataset:
+        assert dataset.total_episodes > 100
+        assert len(np.unique(load_people(dataset))) == 60
+    found = evaluate_policy(file, tmp_path / "gaps.parquet", tmp_path / "out", options=options, value=False)
+    assert found.members == "60"
+    audit = audit_fairness(
+        file,
+        tmp_path / "gaps.parquet",
+        tmp_path / "audit",
+        options=options,
+        attributes=["gender"],
+        minimum=11,
+        value=False,
+    )
+    assert audit.members == 60
+    assert sum(group.members for group in audit.of("gender")) == 60
 
 
 def test_weeks_in_which_few_leave_are_not_told():
