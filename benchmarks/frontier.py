@@ -97,7 +97,9 @@ def _column(table: pd.DataFrame, name: str) -> np.ndarray:
 
 def _gap(table: pd.DataFrame, attribute: str) -> float:
     """Largest less smallest group mean in one seed's members."""
-    return float(np.ptp(table.groupby(attribute)["high_touch"].mean().to_numpy(dtype=np.float64)))
+    labels, share = table[attribute].to_numpy(), _column(table, "high_touch")
+    means = [float(share[labels == name].mean()) for name in np.unique(labels)]
+    return max(means) - min(means)
 
 
 def _group_means(tables: Sequence[pd.DataFrame], attribute: str, names: Sequence[str]) -> np.ndarray:
