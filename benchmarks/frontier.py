@@ -140,7 +140,7 @@ def draw(content: Mapping[str, Any]) -> bytes:
     errors = [1.96 * point["cost_se"] for point in points]
     axes.errorbar(gaps, costs, xerr=ends, yerr=errors, fmt="o", color="#4477aa", linewidth=1)
     for point, gap, cost in zip(points, gaps, costs, strict=True):
-        axes.annotate(point["setting"], (gap, cost), fontsize=7, xytext=(4, 4), textcoords="offset points")
+        axes.annotate(point["setting"], (gap, cost), fontsize=7, xytext=(2, 5), textcoords="offset points", rotation=40)
     limit = 0.02 * abs(points[0]["value"])
     axes.axhline(limit, color="#cc6677", linestyle="--", linewidth=1)
     axes.annotate("2 % of the value", (0.99, limit), xycoords=("axes fraction", "data"), ha="right", va="bottom")
