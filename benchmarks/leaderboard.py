@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import algorithms
 from benchmarks.command_line import Parser
-from benchmarks.scorecard import PROFILE, spread
+from benchmarks.scorecard import spread
+from benchmarks.statistics import PROFILE
 from frl_env.errors import UserError
 from frl_env.terminal import run_or_say, write_atomically
 

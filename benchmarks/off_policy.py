@@ -72,7 +72,7 @@ def estimate(
         seed=SEED,
         valuation=valuation,
         indications=indications,
-        propensities=_propensities(validation_id),
+        propensities=propensities_of(validation_id),
     )
     section = None
     if fairness:
@@ -95,8 +95,8 @@ def _valuation(validation_id: str) -> tuple[LoggedEpisodes, Counterfactual, dict
 
 
 @lru_cache(maxsize=1)
-def _propensities(validation_id: str) -> Any:
-    """Those that were logged, or estimated ones."""
+def propensities_of(validation_id: str) -> Any:
+    """Propensities of a validation dataset's decisions: "logged", or estimated ones as an array."""
     episodes = _valuation(validation_id)[0]
     if episodes.propensities is not None:
         return "logged"

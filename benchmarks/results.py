@@ -1,6 +1,7 @@
 """Where finished runs lie, so that a stopped sweep goes on where it was.
 
     OUT/scorecard.json               everything that was measured, and its summary
+    OUT/details.json                 what a report shows besides: how each policy acts, and how it was learned
     OUT/runs.parquet                 tidy: one row a run and mode
     OUT/<algorithm>-seed<k>.d3       trained models
     OUT/runs/<key>.json, <key>.npz   one finished run: facts, and the value of each evaluation member

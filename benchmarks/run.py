@@ -73,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise UserError(f"without references there is no scorecard; {said[0]}")
         card = scorecard.assemble(data, outcomes, command=_command(arguments), failures=said)
         results.write_table(card["runs"])
+        write_bytes(results.folder / "details.json", json.dumps(scorecard.details(outcomes), allow_nan=False).encode())
         write_bytes(results.folder / "scorecard.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
     scorecard.show(card)
     print(f"\nscorecard: {results.folder / 'scorecard.json'}")

@@ -21,8 +21,10 @@ import torch
 from jaxtyping import Float32
 
 from benchmarks import algorithms, audits, off_policy
-from benchmarks.evaluation import Evaluation, has_simulator
+from benchmarks.evaluation import Evaluation, has_simulator, paired_difference
 from benchmarks.member_table import MemberWatch, roll_out
+from benchmarks.panel import panel_of
+from benchmarks.portrait import portrait
 from benchmarks.training import train
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.adapter import modes
@@ -35,6 +37,9 @@ from frl_env.reference_returns import reference_policies
 
 REFERENCE = "reference"
 """Mode of the runs that are reference policies."""
+
+CURVE_MEMBERS = 1_000
+"""Members of the rollouts of a learning curve, at most."""
 
 Tell = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -191,7 +196,12 @@ def run(job: Job, tell: Tell) -> Outcome:
     names = list(data.storage.metadata.get("frl_observation_names", []))
     algorithm = algorithms.create(job.algo, names, buffer.action_space, json.loads(job.settings))
     taken = train(
-        algorithm, buffer, steps=job.steps, seed=job.seed, progress=lambda done: tell("training", done, job.steps)
+        algorithm,
+        buffer,
+        steps=job.steps,
+        seed=job.seed,
+        progress=lambda done: tell("training", done, job.steps),
+        watch=_small_score(algorithm, data, buffer, job) if job.eval_members else None,
     )
     summaries, values, scored_in, fairness = {}, {}, {}, {}
     for mode in modes(algorithm) if job.eval_members else ():
@@ -212,15 +222,33 @@ def run(job: Job, tell: Tell) -> Outcome:
         tell(f"valuing {mode} off-policy", 0, 1)
         estimates[mode], section = off_policy.estimate(algorithm, mode, job.validation, fairness=not job.eval_members)
         fairness |= {mode: section} if section else {}
-    facts = dataclasses.asdict(taken) | {
+    tell("looking at the policy", 0, 1)
+    panel = panel_of(data, members=job.eval_members, validation=job.validation)
+    facts = dataclasses.asdict(taken)
+    curve = {"curve": facts.pop("curve")}
+    facts |= {
         "ope": estimates,
         "fairness": fairness,
+        "details": curve if panel is None else curve | portrait(algorithm, modes(algorithm), panel),
         "label": getattr(algorithm, "label", algorithms.label(job.algo)),
         "batch_size": getattr(algorithm, "batch_size", None),
         "rows": buffer.transition_count,
         "scoring_s": scored_in,
     }
     return Outcome(job=job, facts=facts, summaries=summaries, values=values, model=_model_bytes(algorithm))
+
+
+def _small_score(algorithm: Any, data: Any, buffer: FactoredReplayBuffer, job: Job) -> Callable[[], dict[str, float]]:
+    """Scores the algorithm as it is now on few members, for a learning curve: differences to the care team's."""
+    evaluation = Evaluation.of_dataset(data, members=min(job.eval_members, CURVE_MEMBERS))
+    team = evaluation.score(reference_policies(evaluation.world)["behaviour"])
+    policy = LearnedPolicy(algorithm, buffer.action_space, modes(algorithm)[0])
+
+    def score() -> dict[str, float]:
+        difference, error = paired_difference(evaluation.score_decisions(policy), team)
+        return {"difference": difference, "se": error, "members": evaluation.members}
+
+    return score
 
 
 def _run_reference(job: Job, tell: Tell) -> Outcome:

@@ -15,6 +15,7 @@ from rich.table import Table
 from benchmarks.evaluation import SEED
 from benchmarks.runs import REFERENCE, Outcome
 from benchmarks.statistics import (
+    PROFILE,
     bootstrap_means,
     interquartile_mean,
     interval,
@@ -26,9 +27,6 @@ from frl_env.reference_returns import FLOOR, ceiling
 from frl_env.rollout import standard_error
 
 PACKAGES = ("frl-medicaid", "gymnasium", "minari", "d3rlpy", "torch", "numpy", "pandas", "pyarrow")
-PROFILE = tuple(range(0, 101, 10))
-"""Normalised scores at which the performance profile is read."""
-
 NO_DIFFERENCE = 1e-9
 
 
@@ -74,6 +72,15 @@ def assemble(
     }
 
 
+def details(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """What `benchmarks/report.py` draws besides the scorecard, one entry a run: its curve and `portrait`."""
+    return [
+        {"algo": outcome.job.algo, "seed": outcome.job.seed, "label": outcome.facts["label"]} | outcome.facts["details"]
+        for outcome in outcomes
+        if "details" in outcome.facts
+    ]
+
+
 def normalized_score(value: float, references: Mapping[str, np.ndarray]) -> float | None:
     """0 is no program, 100 the best policy on the observations (or the oracle); None where the two don't differ."""
     low, high = (float(references[name].mean(dtype=np.float64)) for name in (FLOOR, ceiling(references)))
@@ -92,7 +99,7 @@ def _against(value: np.ndarray, references: Mapping[str, np.ndarray]) -> dict[st
 def _rows(outcome: Outcome, references: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """One row a mode; without a simulator nothing in it is a true value."""
     job, facts = outcome.job, dict(outcome.facts)
-    scoring, estimates, _ = (facts.pop(name, {}) for name in ("scoring_s", "ope", "fairness"))
+    scoring, estimates, _, _ = (facts.pop(name, {}) for name in ("scoring_s", "ope", "fairness", "details"))
     identity = {"algo": job.algo, "label": facts.pop("label"), "seed": job.seed, "steps": facts.pop("updates")}
     rest = {"settings": json.loads(job.settings), "data_sha256": job.data, "model": job.model, "key": job.key}
     rows = []

@@ -12,6 +12,9 @@ from jaxtyping import Float
 
 DRAWS = 2_000
 
+PROFILE = tuple(range(0, 101, 10))
+"""Normalised scores at which the performance profile is read."""
+
 
 def interquartile_mean(values: Float[np.ndarray, "*batch run"]) -> Float[np.ndarray, "*batch"]:
     """Mean of the middle half, over the last axis; runs at the edges count by the share that lies inside."""

@@ -5,7 +5,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from frl_algos import FactoredReplayBuffer
 
 UPDATES_AN_EPOCH = 500
 """Updates between two looks at Ctrl-C; d3rlpy calls an epoch what lies between two lines of its log."""
+
+LOOKS = 4
+"""Looks at an algorithm while it trains, at most."""
 
 LINUX_STATUS, LINUX_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -34,6 +37,7 @@ class Training:
         samples_per_s: The same in rows; None where the algorithm names no `batch_size`.
         peak_rss_mb: Largest memory of the process during it, in MB (10**6 bytes); the dataset is in it.
         metrics: What the algorithm logged at its end; None for what is not finite.
+        curve: The same along the way, with the number of updates (`step`) and what `watch` returned then (`watched`).
     """
 
     updates: int
@@ -42,6 +46,7 @@ class Training:
     samples_per_s: float | None
     peak_rss_mb: float
     metrics: dict[str, float | None]
+    curve: list[dict[str, Any]]
 
 
 def train(
@@ -51,6 +56,7 @@ def train(
     steps: int,
     seed: int,
     progress: Callable[[int], None] = lambda done: None,
+    watch: Callable[[], Any] | None = None,
 ) -> Training:
     """Trains an algorithm on a buffer.
 
@@ -60,11 +66,23 @@ def train(
         steps: Updates. d3rlpy trains whole epochs only: equal ones lose less than one update an epoch.
         seed: Of torch and of the sampling.
         progress: Called with the number of updates done.
+        watch: Looks at the algorithm at most `LOOKS` times on the way; its time does not count as training.
     """
     torch.manual_seed(seed)
     buffer.reseed(seed)
     epochs = -(-steps // UPDATES_AN_EPOCH)
     an_epoch = steps // epochs
+    every = -(-epochs // LOOKS)
+    watched: dict[int, Any] = {}
+    looked = 0.0
+
+    def after_epoch(algo: Any, epoch: int, step: int) -> None:
+        nonlocal looked
+        if watch is not None and (epoch % every == 0 or epoch == epochs):
+            began = time.perf_counter()
+            watched[epoch] = watch()
+            looked += time.perf_counter() - began
+
     forget_peak_rss()
     started = time.perf_counter()
     with quiet_d3rlpy():
@@ -75,8 +93,9 @@ def train(
             logger_adapter=NoopAdapterFactory(),
             show_progress=False,
             callback=lambda algo, epoch, step: progress(step),
+            epoch_callback=after_epoch,
         )
-    wall = time.perf_counter() - started
+    wall = time.perf_counter() - started - looked
     rows = getattr(algorithm, "batch_size", None)
     return Training(
         updates=an_epoch * epochs,
@@ -85,8 +104,16 @@ def train(
         samples_per_s=an_epoch * epochs * rows / wall if rows else None,
         peak_rss_mb=peak_rss_mb(),
         # d3rlpy returns its curve; an algorithm of another kind may return nothing.
-        metrics={key: _finite(value) for key, value in curve[-1][1].items()} if curve else {},
+        metrics=_metrics(curve[-1][1]) if curve else {},
+        curve=[
+            {"step": epoch * an_epoch, "metrics": _metrics(metrics), "watched": watched.get(epoch)}
+            for epoch, metrics in curve or ()
+        ],
     )
+
+
+def _metrics(logged: Mapping[str, Any]) -> dict[str, float | None]:
+    return {key: _finite(value) for key, value in logged.items()}
 
 
 def _finite(value: Any) -> float | None:

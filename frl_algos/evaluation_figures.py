@@ -61,7 +61,9 @@ def _values(values: pd.DataFrame) -> Figure:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(rows, list(shown["estimator"]), fontsize="small")
     axes.invert_yaxis()
-    axes.set_xlabel("estimated value less that of the logged decisions, 95% interval")
+    reach = 1.15 * float(shown["difference"].abs().max())
+    axes.set_xlim(-reach, reach)  # wider intervals are cut off: drawn in full they would hide all others
+    axes.set_xlabel("estimated value less that of the logged decisions, 95% interval, cut off at the edges")
     return figure
 
 

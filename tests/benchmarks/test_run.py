@@ -45,7 +45,7 @@ def test_scorecard_has_what_was_promised(card):
         assert row["steps"] == 30
         assert row["value"] < 0
     assert sorted(f.name for f in out.iterdir()) == [
-        "factored_awr-seed0.d3", "factored_awr-seed1.d3", "runs", "runs.parquet", "scorecard.json"
+        "details.json", "factored_awr-seed0.d3", "factored_awr-seed1.d3", "runs", "runs.parquet", "scorecard.json"
     ]  # fmt: skip
     assert {f.suffix for f in (out / "runs").iterdir()} == {".json", ".npz"}
 

@@ -1,0 +1,274 @@
+"""What a trained policy does, beyond what it is worth: the numbers that `benchmarks/report.py` draws.
+
+Everything is computed here, once, with the run, and kept with it; the report computes nothing. Means over many members'
+decisions and diagnostics of weights only. Where real people may stand behind the members, no cell of 1 to 10 of them is
+in it, nor what would let one be worked out.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from benchmarks.panel import UNSAID, Panel
+from frl_algos.policy import LearnedPolicy, has_probabilities
+from frl_env.actions import ActionSpace, Factor
+from frl_env.evaluation import evaluate
+from frl_env.evaluation.diagnostics import Thresholds
+from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL
+from frl_env.evaluation.inputs import CLIP, CLIPS
+from frl_env.evaluation.suppression import SMALLEST, hide
+
+SEED = 733
+"""Of draws and resamples."""
+
+CHUNK = 4_096
+"""Decisions whose probabilities are held at once."""
+
+FOLLOWED = 0.1
+"""Weeks are shown while at least this share of the members is followed."""
+
+DRAWN = (CUMULATIVE, f"{CUMULATIVE}, clip {CLIP:g}", MARGINAL)
+"""Kinds of weights whose effective members are kept week by week."""
+
+MOST_LEVELS = 40
+"""Of a factor, to be the columns of a table."""
+
+Table = Float64[np.ndarray, "state joint"]
+
+
+def portrait(algorithm: Any, modes: Sequence[str], panel: Panel) -> dict[str, Any]:
+    """What a report shows of a trained policy, JSON-able.
+
+    Args:
+        algorithm: Trained, on other members.
+        modes: Of `frl_algos.policy.LearnedPolicy`.
+        panel: The members.
+    """
+    space = panel.episodes.action_space
+    return {
+        "panel": {
+            "source": panel.source,
+            "simulated": panel.simulated,
+            "members": len(np.unique(panel.people)),
+            "decisions": int(panel.episodes.lengths.sum()),
+            "state_kind": panel.state_kind,
+        },
+        "modes": {mode: _of_mode(algorithm, mode, panel) for mode in modes},
+        "embeddings": embeddings(algorithm, space),
+    }
+
+
+def _of_mode(algorithm: Any, mode: str, panel: Panel) -> dict[str, Any]:
+    policy = LearnedPolicy(algorithm, panel.episodes.action_space, mode)
+    exact = mode == "greedy" or has_probabilities(algorithm)
+    target = policy.probabilities if exact else _drawn(policy)
+    masses = _masses(target, panel)
+    return {
+        "by_factor": _by_factor(masses[0], panel),
+        "by_state": _by_state(masses[1:], panel),
+        "weights": _weights(target, panel) if exact else None,
+    }
+
+
+def _drawn(policy: LearnedPolicy) -> Callable[[np.ndarray], np.ndarray]:
+    """One draw a decision, as if it had probability 1: enough for means over many decisions."""
+    rng = np.random.default_rng(SEED)
+
+    def target(observations: np.ndarray) -> np.ndarray:
+        joints = policy.action_space.ravel(policy(observations, rng))
+        return np.eye(policy.action_space.n_joint, dtype=np.float32)[joints]
+
+    return target
+
+
+def _masses(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> Table:
+    """Mean probabilities of the joint actions: over all decisions, then over those of each kind of state."""
+    rows = panel.episodes.observation_rows
+    states = np.stack([np.ones(len(rows)), *panel.states.values()]).astype(np.float64)
+    total = np.zeros((len(states), panel.episodes.action_space.n_joint))
+    for start in range(0, len(rows), CHUNK):
+        part = slice(start, start + CHUNK)
+        total += states[:, part] @ target(rows[part])
+    return total / np.maximum(states.sum(axis=1, keepdims=True), 1)
+
+
+def _by_factor(mass: np.ndarray, panel: Panel) -> list[dict[str, Any]]:
+    """Share of the decisions with each level, by the policy and as logged."""
+    space, rows = panel.episodes.action_space, []
+    for number, factor in enumerate(space):
+        if len(factor) > MOST_LEVELS:
+            continue
+        policy, behaviour = mass @ _levels(space, number), _logged(panel, number)[0]
+        for code, level in enumerate(factor.levels):
+            rows.append(
+                {
+                    "factor": factor.name,
+                    "level": level,
+                    "nothing": bool(space.contact_factors) and code == factor.null_level,
+                    "policy": _round(policy[code]),
+                    "behaviour": behaviour[code],
+                }
+            )
+    return rows
+
+
+def _by_state(masses: Table, panel: Panel) -> dict[str, Any] | None:
+    """Share of the decisions with each level of the factor that has most, by kind of state; no states, no table."""
+    space = panel.episodes.action_space
+    numbered = [(len(factor), number) for number, factor in enumerate(space) if len(factor) <= MOST_LEVELS]
+    if not panel.states or not numbered:
+        return None
+    number = max(numbered)[1]
+    factor = list(space)[number]
+    shown = [code for code in range(len(factor)) if not _is_nothing(space, factor, code)]
+    logged = _logged(panel, number, [np.ones_like(panel.person, dtype=bool), *panel.states.values()])[1:]
+    enough = [panel.simulated or _people(panel, state) >= SMALLEST for state in panel.states.values()]
+    policy = masses @ _levels(space, number)
+    return {
+        "factor": factor.name,
+        "columns": [factor.levels[code] for code in shown],
+        "rows": [name for name, keep in zip(panel.states, enough, strict=True) if keep],
+        "hidden_rows": sum(not keep for keep in enough),
+        "policy": [[_round(policy[i, code]) for code in shown] for i, keep in enumerate(enough) if keep],
+        "behaviour": [[logged[i][code] for code in shown] for i, keep in enumerate(enough) if keep],
+    }
+
+
+def _levels(space: ActionSpace, number: int) -> np.ndarray:
+    """Which joint actions have each level of a factor, `(joint, level)`."""
+    return np.eye(space.nvec[number])[space.joint_levels[:, number]]
+
+
+def _is_nothing(space: ActionSpace, factor: Factor, code: int) -> bool:
+    return factor.name in space.contact_factors and code == factor.null_level
+
+
+def _people(panel: Panel, decisions: np.ndarray) -> int:
+    return len(np.unique(panel.person[decisions]))
+
+
+def _logged(panel: Panel, number: int, states: Sequence[np.ndarray] | None = None) -> list[list[float | None]]:
+    """Share of logged decisions with each level of a factor, by state; None where it would be about too few people."""
+    actions = panel.episodes.actions[panel.episodes.mask]
+    space = panel.episodes.action_space
+    level = space.joint_levels[actions, number]
+    chosen = list(states) if states is not None else [np.ones(len(level), dtype=bool)]
+    counts = np.stack([np.bincount(level[state], minlength=space.nvec[number]) for state in chosen])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    hidden = np.zeros(counts.shape, dtype=bool)
+    if not panel.simulated:
+        cells = [[_people(panel, state & (level == code)) for code in range(counts.shape[1])] for state in chosen]
+        hidden = hide(
+            np.asarray(cells),
+            row_totals=np.ones(len(chosen), dtype=bool),
+            column_totals=np.ones(counts.shape[1], dtype=bool),
+        )
+    return [
+        [None if gone else _round(share) for share, gone in zip(row, missing, strict=True)]
+        for row, missing in zip(shares, hidden, strict=True)
+    ]
+
+
+def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[str, Any] | None:
+    """How far the logged weeks speak about the policy, and what the cut-off of the weights does to its estimate."""
+    if panel.propensities is None:
+        return None
+    found = evaluate(
+        panel.episodes,
+        target,
+        rng=np.random.default_rng(SEED),
+        propensities=panel.propensities,
+        resamples=200,
+        windows=(),
+    )
+    diagnostics = found.diagnostics
+    headline = diagnostics.weights[found.results[found.headline_estimator].estimate.weights or ""]
+    people = [_people(panel, _at_week(panel, week)) for week in range(panel.episodes.steps)]
+    least = max(FOLLOWED * people[0], 1 if panel.simulated else SMALLEST)
+    weeks = [week for week, followed in enumerate(people) if followed >= least]
+    return {
+        "estimator": found.headline_estimator,
+        "reasons": found.reasons,
+        "limits": dataclasses.asdict(Thresholds()),
+        "members": _round(headline.members),
+        "worst_week": _round(headline.worst_week),
+        "max_share": _round(headline.max_share),
+        "clipped": _round(headline.clipped),
+        "unsupported": None if diagnostics.unsupported is None else _round(diagnostics.unsupported),
+        "mean_ratio": _round(diagnostics.mean_ratio),
+        "weeks": [week + 1 for week in weeks],
+        "by_week": {
+            kind: [_round(weights.by_week[week] / diagnostics.followed[week]) for week in weeks]
+            for kind, weights in diagnostics.weights.items()
+            if kind in DRAWN
+        },
+        "groups": [
+            {
+                "attribute": name,
+                "group": label,
+                "effective": _round(effective),
+                "members": _in_group(panel, name, label),
+            }
+            for name, each in headline.by_group.items()
+            for label, effective in each.items()
+            if label != UNSAID
+        ],
+        "clips": [_clip(found, clip) for clip in (*CLIPS, None)],
+    }
+
+
+def _at_week(panel: Panel, week: int) -> np.ndarray:
+    """Decisions of one week, of flat decisions."""
+    return np.broadcast_to(np.arange(panel.episodes.steps) == week, panel.episodes.mask.shape)[panel.episodes.mask]
+
+
+def _in_group(panel: Panel, name: str, label: str) -> int:
+    return len(np.unique(panel.people[panel.episodes.groups[name] == label]))
+
+
+def _clip(found: Any, clip: float | None) -> dict[str, Any]:
+    result = found.results["WIS" if clip is None else f"WIS clip {clip:g}"]
+    weights = found.diagnostics.weights[result.estimate.weights]
+    return {
+        "clip": clip,
+        "difference": _round(result.difference.value),
+        "low": _round(result.difference_interval.low),
+        "high": _round(result.difference_interval.high),
+        "members": _round(weights.members),
+        "clipped": _round(weights.clipped),
+    }
+
+
+def embeddings(algorithm: Any, space: ActionSpace) -> dict[str, Any] | None:
+    """Trained embeddings of the levels in the two directions in which they differ most; None where there are none."""
+    modules = getattr(getattr(algorithm, "impl", None), "modules", None)
+    encoder = getattr(getattr(modules, "actor", None), "action_encoder", None)
+    tables = getattr(encoder, "tables", None)
+    if encoder is None or tables is None or tuple(encoder.nvec) != space.nvec:
+        return None
+    vectors = tables[0].detach().cpu().numpy().astype(np.float64)
+    centred = vectors - vectors.mean(axis=0)
+    left, strength, _ = np.linalg.svd(centred, full_matrices=False)
+    strength = np.append(strength, [0.0, 0.0])
+    places = (left * strength[: left.shape[1]])[:, :2]
+    places = places if places.shape[1] == 2 else np.column_stack([places, np.zeros(len(places))])
+    signs = np.sign(places[np.abs(places).argmax(axis=0), [0, 1]])  # a direction has no sign of its own
+    places = places * np.where(signs == 0, 1, signs)
+    names = [(factor.name, level) for factor in space for level in factor.levels]
+    return {
+        "size": vectors.shape[1],
+        "explained": [_round(part) for part in (strength**2 / max(float((strength**2).sum()), 1e-300))[:2]],
+        "points": [
+            {"factor": factor, "level": level, "x": _round(x), "y": _round(y)}
+            for (factor, level), (x, y) in zip(names, places, strict=True)
+        ],
+    }
+
+
+def _round(number: Any) -> float | None:
+    """Five significant digits: more than a figure shows; None for what is not finite."""
+    value = float(number)
+    return float(f"{value:.5g}") if np.isfinite(value) else None

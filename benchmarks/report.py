@@ -1,0 +1,108 @@
+"""One page that shows what a sweep found and why not to trust it.
+
+    python benchmarks/report.py results -o report.html
+
+Writes the page, its twin in Markdown, and a folder with every number of every figure as CSV and JSON:
+
+    report.html      one file: no script, no network; light, dark and print
+    report.md        the same in Markdown
+    report-data/     a CSV a table, and report.json with all of them
+
+It computes nothing: every number was kept by `benchmarks/run.py`.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import webbrowser
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.command_line import Parser
+from benchmarks.reporting.contents import data_files, report_of
+from benchmarks.reporting.markdown import markdown
+from benchmarks.reporting.page import page
+from benchmarks.reporting.sweep_results import read_results
+from frl_env.errors import UserError
+from frl_env.terminal import run_or_say, write_atomically
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Reads the results and writes the report."""
+    parser = Parser(description="Write the report of a finished sweep.")
+    parser.add_argument("results", type=Path, help="results folder of benchmarks/run.py")
+    parser.add_argument("-o", "--out", type=Path, default=Path("report.html"), help="the page (default report.html)")
+    parser.add_argument("--fairness", type=Path, help="folder of benchmarks/fairness.py (default RESULTS/fairness)")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    options = parser.parse_args(arguments)
+    if options.out.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"-o {options.out} is no .html file; the Markdown and the numbers are written beside the page")
+    results = read_results(options.results, options.fairness)
+    folder = options.out.with_name(f"{options.out.stem}-data")
+    try:
+        report = report_of(results, command=_command(options))
+        text, twin, files = page(report, files=folder.name), markdown(report, files=folder.name), data_files(report)
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise UserError(
+            f"{options.results} holds results of another form ({type(problem).__name__}: {problem}); "
+            f"run benchmarks/run.py --out {options.results} again"
+        ) from problem
+    _check_writable(options.out)
+    write_folder(folder, files)
+    write_atomically(options.out.with_suffix(".md"), twin)
+    write_atomically(options.out, text)
+    print(f"report: {options.out} ({len(text.encode()) / 1e6:.1f} MB), {options.out.with_suffix('.md')}, {folder}")
+    if options.open:
+        webbrowser.open(options.out.resolve().as_uri())
+
+
+def write_folder(folder: Path, files: Mapping[str, str]) -> None:
+    """Writes a folder whole or not at all; one that was written before is replaced.
+
+    Raises:
+        UserError: If it can't be written, or holds files that are not a report's.
+    """
+    strange = sorted(file.name for file in folder.glob("*") if file.suffix not in (".csv", ".json"))
+    if strange:
+        raise UserError(f"{folder} holds other files ({strange[0]}); choose another name with -o")
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    before = aside / "before"
+    try:
+        (aside / "new").mkdir()
+        for name, text in files.items():
+            (aside / "new" / name).write_text(text, encoding="utf-8")
+        if folder.exists():
+            folder.replace(before)
+        (aside / "new").replace(folder)
+    except OSError as problem:
+        if before.exists() and not folder.exists():
+            before.replace(folder)
+        raise UserError(f"can't write {folder} ({problem.strerror})") from problem
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_writable(file: Path) -> None:
+    """Says before anything is written that the page can't be.
+
+    Raises:
+        UserError: If so.
+    """
+    if file.is_dir():
+        raise UserError(f"-o {file} is a folder; name the page, for instance {file / 'report.html'}")
+    if not file.parent.is_dir():
+        raise UserError(f"there is no folder {file.parent} to write {file.name} to; make it first")
+    if not os.access(file.parent, os.W_OK):
+        raise UserError(f"can't write to {file.parent} (no permission); choose another place with -o")
+
+
+def _command(options: object) -> str:
+    """The command without places, which differ from machine to machine."""
+    return f"python benchmarks/report.py RESULTS -o {Path(getattr(options, 'out')).name}"  # noqa: B009
+
+
+if __name__ == "__main__":
+    run_or_say(main)

@@ -1,0 +1,80 @@
+"""The whole report of a sweep, section by section, and as files."""
+
+import csv
+import io
+import json
+from typing import Any
+
+from benchmarks.reporting.behaviour import by_factor, by_state, embeddings
+from benchmarks.reporting.document import Report, Table
+from benchmarks.reporting.doubts import doubts
+from benchmarks.reporting.evidence import clip_sweep, effective_members
+from benchmarks.reporting.fairness import fairness
+from benchmarks.reporting.provenance import provenance
+from benchmarks.reporting.summary import summary
+from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.reporting.values import curves, profile, values
+
+
+def report_of(results: SweepResults, *, command: str) -> Report:
+    """The report.
+
+    Args:
+        results: Of a sweep.
+        command: That makes it.
+    """
+    card = results.card
+    simulated = results.has_truth
+    facts = [("Dataset", card["dataset"]), ("Policies", str(len(results.policies))), ("Seeds", str(len(results.seeds)))]
+    if simulated:
+        facts.append(("Evaluation members", f"{card['eval_members']:,}"))
+    facts += [
+        ("Data", str(card.get("dataset_sha256") or "no hash")[:12]),
+        ("Commit", str(card.get("commit") or "none")[:12]),
+    ]
+    return Report(
+        title="What was learned, and what it is worth",
+        subtitle=f"Offline reinforcement learning on {card['dataset']}: {len(results.policies)} policies, "
+        f"{len(results.seeds)} {'seeds' if len(results.seeds) > 1 else 'seed'}.",
+        warning="Simulated members. Not to guide care."
+        if simulated
+        else "Recorded members. There is no true value on this page, only estimates. Not to guide care without review.",
+        facts=tuple(facts),
+        sections=(
+            summary(results),
+            doubts(results),
+            values(results),
+            effective_members(results),
+            clip_sweep(results),
+            by_factor(results),
+            by_state(results),
+            embeddings(results),
+            fairness(results),
+            curves(results),
+            profile(results),
+            provenance(results, command),
+        ),
+    )
+
+
+def data_files(report: Report) -> dict[str, str]:
+    """Every number of the report by file name: a CSV a table, and all of them as one JSON file."""
+    tables = [table for section in report.sections for table in section.tables]
+    files = {f"{table.name}.csv": _csv(table) for table in tables}
+    everything: dict[str, Any] = {
+        table.name: {
+            "caption": table.caption,
+            "columns": [c.name for c in table.columns],
+            "rows": [*map(list, table.rows)],
+        }
+        for table in tables
+    }
+    return files | {"report.json": json.dumps(everything, indent=1, allow_nan=False, ensure_ascii=False) + "\n"}
+
+
+def _csv(table: Table) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    writer.writerows(["" if value is None else value for value in row] for row in table.rows)
+    return text.getvalue()

@@ -1,0 +1,177 @@
+"""Fairness: what each group would get, with intervals, and what a smaller gap costs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.reporting.document import Figure, Section, Table, columns_of, readable
+from benchmarks.reporting.forest import Row, forest
+from benchmarks.reporting.line_plots import Axes, Series, lines
+from benchmarks.reporting.sweep_results import SweepResults
+
+DRAWN = "high_touch"
+"""The measure that is drawn; all others are in the table."""
+
+TEAM = ("behaviour", "reference")
+"""Algorithm and mode of the care team itself."""
+
+
+def fairness(results: SweepResults) -> Section:
+    """Bars by group, pairs of groups, and the frontier."""
+    audits = [entry for entry in results.card.get("fairness", []) if entry.get("groups")]
+    parts: list[Figure | Table] = []
+    missing = []
+    if audits:
+        parts += [_bars(results, audits), *_pairs(results, audits)]
+    else:
+        said = [entry["sentence"] for entry in results.card.get("fairness", []) if entry.get("sentence")]
+        missing.append(said[0] if said else "The scorecard holds no fairness audit of these policies.")
+    if results.frontier.get("points"):
+        parts.append(_frontier(results))
+    else:
+        missing.append(
+            "There is no frontier of value and gap: `python benchmarks/fairness.py` traces it, on the simulator, and "
+            "`--fairness` names its folder."
+        )
+    return Section(anchor="fairness", title="Fairness", parts=tuple(parts), missing=" ".join(missing))
+
+
+def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
+    known = {(entry["algo"], entry["mode"], entry["seed"]): entry for entry in reversed(audits)}
+    own = [key for key in known if key[:2] == results.leading] or list(known)
+    algo, mode, seed = min(own, key=lambda key: key[2])
+    entry = known[algo, mode, seed]
+    team = {
+        (group["attribute"], group["group"]): group["value"]
+        for key, each in known.items()
+        for group in each["groups"]
+        if key[:2] == TEAM and group["measure"] == DRAWN
+    }
+    withheld = [(each["attribute"], each["group"]) for each in entry.get("withheld", [])]
+    measured = [group for group in entry["groups"] if group["measure"] == DRAWN]
+    rows: list[Row] = []
+    for attribute in dict.fromkeys([g["attribute"] for g in measured] + [attribute for attribute, _ in withheld]):
+        rows.append(Row(label=attribute.replace("_", " ").capitalize()))
+        for group in measured:
+            if group["attribute"] == attribute:
+                beside = team.get((attribute, group["group"]))
+                rows.append(
+                    Row(
+                        label=readable(str(group["group"])),
+                        value=group["value"],
+                        low=group["low"],
+                        high=group["high"],
+                        points=() if beside is None else (beside,),
+                        said=f"{100 * group['value']:.2f} %",
+                        bar=True,
+                    )
+                )
+        rows += [Row(label=readable(str(name)), said="not shown") for kind, name in withheld if kind == attribute]
+    columns = columns_of("policy | seed:d | attribute | group | members:,d | measure | value:.4f | low:.4f | high:.4f")
+    cells = [
+        (_policy(each), each["seed"], *(group[name] for name in _GROUP))
+        for each in [entry, *(other for other in audits if other is not entry)]
+        for group in each["groups"]
+    ]
+    ring = " Rings: the care team." if team else ""
+    return Figure(
+        title=f"Probability of high-touch contact a week, by group: {_title(results, algo, mode)}, seed {seed}",
+        description=f"{len(measured)} bars, one a group, with intervals. All groups and measures are in the tables.",
+        draw=forest(rows, axis="probability a week", percent=True),
+        table=Table(
+            name="fairness_by_group",
+            caption="High-touch contact of each group.",
+            columns=columns,
+            rows=[row for row in cells if row[0] == _policy(entry) and row[1] == seed and row[5] == DRAWN],
+        ),
+        notes=(
+            f"Bars start at 0; lines are intervals over members.{ring} {entry.get('privacy', '')} Need is "
+            f"{str(entry.get('need', 'not known')).replace('_', ' ')}; every measure of every group is in the files.",
+        ),
+        more=(
+            Table(name="fairness", caption="Every measure of every group.", columns=columns, rows=cells, shown=False),
+        ),
+    )
+
+
+_GROUP = ("attribute", "group", "members", "measure", "value", "low", "high")
+
+
+def _pairs(results: SweepResults, audits: list[Mapping[str, Any]]) -> list[Table]:
+    rows = [
+        (
+            _policy(entry),
+            entry["seed"],
+            gap["attribute"],
+            gap["first"],
+            gap["second"],
+            gap["measure"],
+            gap["difference"],
+            gap["low"],
+            gap["high"],
+        )
+        for entry in audits
+        for gap in entry.get("gaps", [])
+    ]
+    columns = columns_of(
+        "policy | seed:d | attribute | first | second | measure | difference:+.4f | low:+.4f | high:+.4f"
+    )
+    leading = " ".join(results.leading)
+    shown = [row for row in rows if row[0] == leading and row[5] == DRAWN]
+    tables = [
+        Table(
+            name="fairness_gaps",
+            caption="High touch: difference between two groups, with its interval.",
+            columns=columns,
+            rows=shown,
+        ),
+        Table(name="fairness_all_gaps", caption="All policies and measures.", columns=columns, rows=rows, shown=False),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _frontier(results: SweepResults) -> Figure:
+    content = results.frontier
+    points = content["points"]
+    rows, series = [], []
+    for number, point in enumerate(points):
+        gap = point["gap"]
+        rows.append(
+            (point["setting"], gap["value"], gap["low"], gap["high"], point["value"], point["cost"], point["cost_se"])
+        )
+        series.append(
+            Series(
+                label=point["setting"],
+                xs=[100 * gap["value"]],
+                ys=[point["cost"]],
+                style=number,
+                spans=((100 * gap["low"], 100 * gap["high"]),),
+                marks=True,
+            )
+        )
+    path = Series(label="", xs=[100 * p["gap"]["value"] for p in points], ys=[p["cost"] for p in points], style=7)
+    what = readable(str(content.get("high_touch", "high touch"))).lower()
+    group = str(content.get("attribute", "group")).replace("_", " ")
+    return Figure(
+        title="What a smaller gap costs",
+        description=f"{len(points)} settings of the penalty: true value lost against the gap between groups of "
+        f"{group}. All points are in the table below.",
+        draw=lines([path, *series], Axes(x=f"gap in {what}, points of probability", y="events a member more")),
+        table=Table(
+            name="frontier",
+            caption="Gap and cost by setting.",
+            columns=columns_of("setting | gap:.4f | low:.4f | high:.4f | value:.4f | cost:+.4f | standard error:.4f"),
+            rows=rows,
+        ),
+        notes=(
+            f"Left is a smaller gap between groups of {group}, down is a smaller loss of value against no penalty. "
+            f"Lines: intervals of the gap. {content.get('seeds', '?')} seeds; `{content.get('command', '')}`.",
+        ),
+    )
+
+
+def _policy(entry: Mapping[str, Any]) -> str:
+    return f"{entry['algo']} {entry['mode']}"
+
+
+def _title(results: SweepResults, algo: str, mode: str) -> str:
+    return results.name((algo, mode)) if algo in results.labels else f"{algo} {mode}"

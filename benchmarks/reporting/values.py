@@ -1,0 +1,252 @@
+"""Values with intervals and truth, learning curves, and the performance profile."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
+from benchmarks.reporting.forest import Row, forest
+from benchmarks.reporting.line_plots import Axes, Series, lines, panels
+from benchmarks.reporting.summary import horizon
+from benchmarks.reporting.sweep_results import OLD, SweepResults
+from benchmarks.statistics import PROFILE
+
+REFERENCES = {
+    "no_program": "no program",
+    "random": "random valid actions",
+    "heuristic": "hand-written rule",
+    "best_observation_only": "best known on observations",
+    "oracle": "oracle, sees open needs",
+}
+
+
+def values(results: SweepResults) -> Section:
+    """True values, estimates, or both."""
+    parts = []
+    if results.has_truth and results.card["summary"]:
+        parts.append(_true_values(results))
+    if results.card["ope"]:
+        parts.append(_estimates(results))
+    missing = ""
+    if results.has_truth and not results.card["ope"]:
+        missing = (
+            "No off-policy estimates stand beside the truth: the sweep was run without `--ope`. "
+            "With it, every policy is also valued by other members' logged weeks."
+        )
+    elif not parts:
+        missing = "No policy has a value: nothing was rolled out and nothing was estimated."
+    return Section(
+        anchor="values",
+        title="Values, with intervals and the truth" if results.has_truth else "Values, estimated, with intervals",
+        parts=tuple(parts),
+        missing=missing,
+    )
+
+
+def _true_values(results: SweepResults) -> Figure:
+    card = results.card
+    team = card["references"]["behaviour"]["difference_to_behaviour"]
+    rows = [Row(label="Trained policies")]
+    table: list[tuple[Any, ...]] = []
+    for entry in card["summary"]:
+        policy = (entry["algo"], entry["mode"])
+        points = tuple(row["difference_to_behaviour"] for seed in results.seeds if (row := results.run(policy, seed)))
+        low, high = entry["interval"]
+        rows.append(
+            Row(
+                label=results.name(policy),
+                value=entry["difference_to_behaviour"],
+                low=low,
+                high=high,
+                points=points if len(points) > 1 else (),
+                said=_spread(entry["difference_to_behaviour"], low, high),
+            )
+        )
+        table.append((results.name(policy), entry["difference_to_behaviour"], low, high, *_by_seed(results, policy)))
+    rows.append(Row(label="References"))
+    for name, label in REFERENCES.items():
+        if name in card["references"]:
+            value = card["references"][name]["difference_to_behaviour"]
+            rows.append(Row(label=label, value=value, mark="diamond", colour=8, said=_signed(value)))
+            table.append((label, value, None, None, *([None] * len(results.seeds))))
+    return Figure(
+        title=f"Events avoided a member {horizon(results)}, against the care team",
+        description=f"Rows of estimates with intervals. First is {rows[1].label} with {rows[1].said}; the table below "
+        f"the figure has all {len(table)} rows.",
+        draw=forest(rows, axis="ED visits and hospital stays avoided a member", lines=[(team, "the care team")]),
+        table=Table(
+            name="true_values",
+            caption="True difference to the care team, by policy and seed.",
+            columns=(
+                *columns_of("policy | difference:+.4f | low:+.4f | high:+.4f"),
+                *(Column(f"seed {seed}", "+.4f") for seed in results.seeds),
+            ),
+            rows=table,
+        ),
+        notes=(
+            f"True values: rollouts of {card['eval_members']:,} simulated members under common random numbers, not "
+            "estimates. Full mark and line: interquartile mean over seeds with its 95 % bootstrap interval over seeds "
+            "and members; rings: single seeds; diamonds: references.",
+        ),
+    )
+
+
+def _by_seed(results: SweepResults, policy: tuple[str, str]) -> list[float | None]:
+    return [results.run(policy, seed).get("difference_to_behaviour") for seed in results.seeds]
+
+
+def _estimates(results: SweepResults) -> Figure:
+    """Headline estimates, and beside each the truth where there is one; what is withheld says so."""
+    truth = results.has_truth
+    rows, table = [], []
+    for policy in results.policies:
+        for entry in results.card["ope"]:
+            if (entry["algo"], entry["mode"]) != policy:
+                continue
+            label = f"{results.name(policy)}, seed {entry['seed']}"
+            headline: Mapping[str, Any] = entry.get("headline") or {}
+            true = results.run(policy, entry["seed"]).get("difference_to_behaviour") if truth else None
+            low, high = (headline.get("difference_interval", {}).get(end) for end in ("low", "high"))
+            value = headline.get("difference")
+            said = "withheld" if value is None or low is None or high is None else _spread(value, low, high)
+            rows.append(Row(label=label, value=value, low=low, high=high, truth=true, said=said))
+            reason = "" if headline else entry.get("sentence", "no estimate")
+            table.append((label, entry.get("headline_estimator"), value, low, high, *([true] if truth else []), reason))
+    beside = " A black diamond is the true value." if truth else " There is no true value to put beside them."
+    known = columns_of("policy | estimator | difference:+.4f | low:+.4f | high:+.4f")
+    return Figure(
+        title="Estimated from other members' logged weeks" + (", beside the truth" if truth else ""),
+        description=f"Estimated differences to the care team with 95 % intervals for {len(rows)} policies, "
+        f"{sum(row.value is None for row in rows)} of them withheld; the table below has all of them and the reasons.",
+        draw=forest(rows, axis="estimated events avoided a member", lines=[(0.0, "the care team")]),
+        table=Table(
+            name="estimated_values",
+            caption="Estimated difference to the care team.",
+            columns=(*known, *([Column("truth", "+.4f")] if truth else []), Column("why it is withheld")),
+            rows=table,
+        ),
+        notes=(
+            "Differences to the returns that the same members had, with 95 % intervals over members."
+            f"{beside} A value is withheld where the evidence is too thin; the reasons are in the table.",
+        ),
+    )
+
+
+def curves(results: SweepResults) -> Section:
+    """Learning curves, seed by seed."""
+    section = partial(Section, anchor="learning", title="Learning curves")
+    with_curve = [entry for entry in results.details if entry.get("curve")]
+    if not with_curve:
+        why = f"{OLD}." if not results.details else "The algorithms say nothing while they train."
+        return section(missing=f"Nothing was kept along the way. {why}")
+    watched = [entry for entry in with_curve if any(point["watched"] for point in entry["curve"])]
+    return section(parts=(_watched(results, watched) if watched else _losses(with_curve),))
+
+
+def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
+    each: dict[str, list[Series]] = {}
+    rows, members = [], 0
+    for entry in entries:
+        points = [(p["step"], p["watched"]) for p in entry["curve"] if p["watched"]]
+        each.setdefault(str(entry["label"]), []).append(
+            Series(
+                label=f"seed {entry['seed']}",
+                xs=[step for step, _ in points],
+                ys=[seen["difference"] for _, seen in points],
+                style=list(results.labels).index(entry["algo"]) if entry["algo"] in results.labels else 0,
+                dash=entry["seed"],
+                marks=True,
+            )
+        )
+        members = max(members, *(seen["members"] for _, seen in points))
+        rows += [(entry["label"], entry["seed"], step, seen["difference"], seen["se"]) for step, seen in points]
+    return Figure(
+        title="True difference to the care team while training",
+        description=f"One panel an algorithm ({', '.join(each)}), one line a seed: events avoided a member after "
+        "part of the updates. All points are in the table below.",
+        draw=panels(list(each.items()), Axes(x="updates", y="events avoided", lines=[(0.0, "")])),
+        table=Table(
+            name="learning_curves",
+            caption="True difference to the care team along the way.",
+            columns=columns_of("algorithm | seed:d | updates:,d | difference:+.4f | standard error:.4f"),
+            rows=rows,
+        ),
+        notes=(
+            f"Each point is a rollout of {members:,} simulated members, far fewer than in the values above: standard "
+            "errors "
+            "are in the table. The members are the same at every point, so that shapes are steadier than heights. "
+            "One line a "
+            "seed; seeds differ in their data, too.",
+        ),
+    )
+
+
+def _losses(entries: list[dict[str, Any]]) -> Figure:
+    """Where there is no truth: the first loss that each algorithm logs."""
+    each: dict[str, list[Series]] = {}
+    rows = []
+    for entry in entries:
+        logged = sorted(name for name in entry["curve"][-1]["metrics"] if name.endswith("loss"))
+        if not logged:
+            continue
+        points = [(point["step"], point["metrics"].get(logged[0])) for point in entry["curve"]]
+        line = Series(label="", xs=[x for x, _ in points], ys=[y for _, y in points], dash=entry["seed"], marks=True)
+        each.setdefault(f"{entry['label']}: {logged[0]}", []).append(line)
+        rows += [(entry["label"], entry["seed"], logged[0], *point) for point in points]
+    return Figure(
+        title="Loss while training",
+        description="One panel an algorithm, one line a seed: a training loss by updates; all points are in the table.",
+        draw=panels(list(each.items()) or [("nothing", [])], Axes(x="updates", y=""), shared=False),
+        table=Table(
+            name="learning_curves",
+            caption="Training loss along the way.",
+            columns=columns_of("algorithm | seed:d | what | updates:,d | loss:.4g"),
+            rows=rows,
+        ),
+        notes=("Without a simulator no true value can be followed. A falling loss is no rising value.",),
+    )
+
+
+def profile(results: SweepResults) -> Section:
+    """Share of the seeds that score above each score."""
+    section = partial(Section, anchor="profile", title="Performance profile")
+    profiled = [entry for entry in results.card["summary"] if entry.get("profile")]
+    if not profiled:
+        return section(missing="There is no normalised score: it takes a simulator, and references that differ.")
+    series = [
+        Series(
+            label=results.name((entry["algo"], entry["mode"])),
+            xs=list(PROFILE),
+            ys=entry["profile"],
+            style=results.style((entry["algo"], entry["mode"]))[0],
+            dash=results.style((entry["algo"], entry["mode"]))[1],
+            strong=number == 0,
+            marks=True,
+        )
+        for number, entry in enumerate(profiled)
+    ]
+    figure = Figure(
+        title="Share of the seeds that score above",
+        description=f"One line a policy over normalised scores from 0 to 100; the thick one is {series[0].label}.",
+        draw=lines(series, Axes(x="normalised score", y="share of the seeds", y_range=(-0.03, 1.03), y_percent=True)),
+        table=Table(
+            name="performance_profile",
+            caption="Share of the seeds that score above.",
+            columns=(Column("policy"), *(Column(str(score), ".2f") for score in PROFILE)),
+            rows=[(line.label, *line.ys) for line in series],
+        ),
+        notes=(
+            f"Score 0 is no program, 100 the best policy known on the observations. {len(results.seeds)} seeds, so "
+            "that "
+            f"shares come in steps of 1/{len(results.seeds)}.",
+        ),
+    )
+    return section(parts=(figure,))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _spread(value: float, low: float, high: float) -> str:
+    return f"{_signed(value)} [{_signed(low)}, {_signed(high)}]"

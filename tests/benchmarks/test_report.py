@@ -1,0 +1,362 @@
+"""The report page: what it shows, what it must not show, and how it fails."""
+
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from benchmarks import report, run
+from benchmarks.reporting.contents import report_of
+from benchmarks.reporting.document import Figure
+from benchmarks.reporting.markdown import markdown
+from benchmarks.reporting.page import page
+from benchmarks.reporting.sweep_results import read_results
+from frl_env.cli import run_or_say
+from frl_env.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = ["--dataset", "tests/tiny-v0", "--steps", "30", "--eval-members", "80", "--jobs", "1"]
+ANCHORS = [
+    "summary", "doubts", "values", "effective", "clip", "factors", "needs", "embeddings", "fairness", "learning",
+    "profile", "provenance",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def swept(tiny_dataset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("results")
+    run.main([*TINY, "--algo", "factored_awr", "--out", str(out)])
+    return out
+
+
+@pytest.fixture
+def results(swept, tmp_path):
+    """A copy to spoil; without the models."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for name in ("scorecard.json", "details.json"):
+        shutil.copy(swept / name, folder / name)
+    return folder
+
+
+def _change(file, change):
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def _written(results, *options):
+    out = results.parent / "report.html"
+    report.main([str(results), "-o", str(out), *options])
+    return out.read_text(), out.with_suffix(".md").read_text(), out.with_name("report-data")
+
+
+def _table(folder, name):
+    with (folder / f"{name}.csv").open() as lines:
+        return list(csv.DictReader(lines))
+
+
+class _Outline(HTMLParser):
+    """Headings' sections, tags, links and identifiers of a page; complains about tags that don't match."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.attributes = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.append((tag, dict(attrs)))
+        if tag not in ("meta", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def _outline(text):
+    outline = _Outline()
+    outline.feed(text)
+    assert not outline.open
+    return outline
+
+
+def test_sections_come_in_order_and_doubts_before_results(results):
+    text, twin, _ = _written(results)
+    outline = _outline(text)
+    assert [a["id"] for tag, a in outline.attributes if tag == "section"] == ANCHORS
+    assert text.index("Why not to trust this") < text.index('id="values"')
+    assert len(re.findall(r"(?m)^## ", twin)) == len(ANCHORS)
+    assert "Simulated members. Not to guide care." in text
+    assert "Simulated members. Not to guide care." in twin
+
+
+def test_the_page_needs_no_network_and_no_script(results):
+    text, _, _ = _written(results)
+    outline = _outline(text)
+    assert not {"script", "img", "iframe", "object", "embed"} & set(outline.tags)
+    links = [value for _, a in outline.attributes for name, value in a.items() if name in ("href", "src")]
+    assert all(link.startswith(("#", "data:,")) for link in links)
+    assert "http" not in text
+    assert "@import" not in text
+    assert "url(" not in text
+    assert len(text.encode()) < 5 * 2**20
+
+
+def test_every_figure_has_names_and_a_table(results):
+    text, _, folder = _written(results)
+    outline = _outline(text)
+    names = [a.get("id") for _, a in outline.attributes if a.get("id")]
+    assert len(names) == len(set(names))
+    drawings = [a for tag, a in outline.attributes if tag == "svg"]
+    assert len(drawings) == 2 * outline.tags.count("figure") > 10
+    for drawing in drawings:
+        assert drawing["role"] == "img"
+        assert set(drawing["aria-labelledby"].split()) <= set(names)
+    for figure in re.findall(r"<figure>.*?</figure>", text, flags=re.DOTALL):
+        assert figure.count("<desc") == 2
+        assert "<details>" in figure
+        assert figure.count("<table>") == 1
+    everything = json.loads((folder / "report.json").read_text())
+    assert {f"{name}.csv" for name in everything} == {file.name for file in folder.glob("*.csv")}
+    for table in everything.values():
+        assert len(table["columns"]) == len(set(table["columns"]))
+        assert all(len(row) == len(table["columns"]) for row in table["rows"])
+    for table in (a for tag, a in outline.attributes if a.get("class") == "scroll"):
+        assert table["tabindex"] == "0"
+        assert table["aria-label"]
+
+
+def test_numbers_are_those_of_the_results(results):
+    _, _, folder = _written(results)
+    card = json.loads((results / "scorecard.json").read_text())
+    details = json.loads((results / "details.json").read_text())
+    shown = {row["policy"]: row for row in _table(folder, "true_values")}
+    for entry in card["summary"]:
+        row = shown[f"{entry['label']}, {entry['mode']}"]
+        assert float(row["difference"]) == entry["difference_to_behaviour"]
+        assert [float(row["low"]), float(row["high"])] == entry["interval"]
+    assert float(shown["hand-written rule"]["difference"]) == card["references"]["heuristic"]["difference_to_behaviour"]
+    own = next(entry for entry in details if entry["algo"] == "factored_awr")
+    weights = own["modes"]["greedy"]["weights"]
+    weekly = [
+        float(row["effective share"])
+        for row in _table(folder, "effective_members_by_week")
+        if row["policy"] == "FactoredAWR, greedy"
+    ]
+    assert weekly == weights["by_week"]["cumulative"]
+    factors = [row for row in _table(folder, "all_policies_by_factor") if row["policy"] == "FactoredAWR, greedy"]
+    assert [(row["level"], float(row["share"])) for row in factors] == [
+        (row["level"], row["policy"]) for row in own["modes"]["greedy"]["by_factor"]
+    ]
+    points = [row for row in _table(folder, "learning_curves") if row["algorithm"] == "FactoredAWR"]
+    assert [float(p["difference"]) for p in points] == [p["watched"]["difference"] for p in own["curve"]]
+    assert len(_table(folder, "embeddings")) == 31
+
+
+def test_a_changed_number_changes_the_drawing(results):
+    before = _written(results)[0]
+    _change(results / "scorecard.json", lambda card: card["summary"][0].update(interval=[-0.5, 0.5]))
+    after = _written(results)[0]
+    assert _figure(before, "Events avoided") != _figure(after, "Events avoided")
+    assert "can be told apart from the care team" in after
+
+
+def _figure(text, title):
+    return next(f for f in re.findall(r"<figure>.*?</figure>", text, flags=re.DOTALL) if title in f)
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [([0.01, 0.2], "fewer ED visits"), ([-0.2, -0.01], "No policy is better"), ([-0.1, 0.1], "told apart")],
+)
+def test_the_summary_says_what_the_interval_says(results, interval, said):
+    def change(card):
+        card["summary"][0].update(interval=interval, difference_to_behaviour=sum(interval) / 2)
+
+    _change(results / "scorecard.json", change)
+    text = _written(results)[1]
+    assert said in text[: text.index("## Why not to trust this")]
+
+
+def test_the_same_results_give_the_same_bytes(results, tmp_path):
+    first = _written(results)
+    kept = {file.name: file.read_bytes() for file in first[2].iterdir()}
+    second = _written(results)
+    assert first[:2] == second[:2]
+    assert kept == {file.name: file.read_bytes() for file in second[2].iterdir()}
+    assert str(tmp_path) not in first[0] + first[1]
+
+
+def test_strange_names_are_text(results):
+    strange = 'a<script>alert("&")</script> | `b` *c*'
+    for name in ("scorecard.json", "details.json"):
+        file = results / name
+        file.write_text(file.read_text().replace('"FactoredAWR"', json.dumps(strange)))
+    text, twin, _ = _written(results)
+    _outline(text)
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert "<script" not in twin.replace("\\<script", "")
+    for line in twin.splitlines():  # a pipe in a name opens no column
+        if line.startswith("| a\\<script"):
+            assert " \\| " in line
+
+
+def test_older_results_say_what_is_missing_and_why(results):
+    (results / "details.json").unlink()
+    text, twin, folder = _written(results)
+    assert [a["id"] for tag, a in _outline(text).attributes if tag == "section"] == ANCHORS
+    for anchor in ("doubts", "effective", "clip", "factors", "needs", "embeddings", "learning"):
+        section = re.search(rf'<section id="{anchor}".*?</section>', text, flags=re.DOTALL)
+        assert section is not None
+        assert "written before runs kept it" in section[0], anchor
+        assert "<figure>" not in section[0]
+    assert twin.count("*Missing:*") >= 7
+    assert (folder / "true_values.csv").exists()
+    assert not (folder / "clip_sweep.csv").exists()
+
+
+def test_estimates_stand_beside_the_truth(results):
+    def change(card):
+        headline = {"difference": 0.02, "difference_interval": {"low": -0.1, "high": 0.15}}
+        card["ope"] = [
+            {"algo": "factored_awr", "seed": 0, "mode": "greedy", "headline": headline, "headline_estimator": "SNM"},
+            {
+                "algo": "factored_awr",
+                "seed": 0,
+                "mode": "stochastic",
+                "headline": None,
+                "sentence": "No headline: thin.",
+            },
+        ]
+
+    _change(results / "scorecard.json", change)
+    text, _, folder = _written(results)
+    rows = _table(folder, "estimated_values")
+    card = json.loads((results / "scorecard.json").read_text())
+    true = {row["mode"]: row["difference_to_behaviour"] for row in card["runs"]}
+    assert {float(row["truth"]) for row in rows} == set(true.values())
+    assert {row["difference"] for row in rows} == {"0.02", ""}
+    assert any(row["why it is withheld"] == "No headline: thin." for row in rows)
+    assert "withheld" in _figure(text, "beside the truth")
+
+
+def test_fairness_and_frontier_are_drawn_where_they_are(results):
+    assert "no fairness audit" in _written(results)[0]
+    group = {"attribute": "gender", "group": "FEMALE", "members": 40, "measure": "high_touch"}
+    audit = {
+        "groups": [group | {"value": 0.3, "low": 0.2, "high": 0.4}],
+        "withheld": [{"attribute": "gender", "group": "MALE", "why": "too few"}],
+        "gaps": [{"attribute": "gender", "measure": "high_touch", "first": "FEMALE", "second": "MALE"}
+                 | {"difference": 0.1, "low": 0.0, "high": 0.2}],
+    }  # fmt: skip
+    leading = read_results(results).leading
+    about = {"algo": leading[0], "mode": leading[1], "seed": 0}
+    _change(results / "scorecard.json", lambda card: card.update(fairness=[about | audit]))
+    gap = {"value": 0.03, "low": 0.02, "high": 0.04}
+    point = {"setting": "weight 0", "gap": gap, "value": -1.0, "cost": 0.0, "cost_se": 0.0}
+    (results / "fairness").mkdir()
+    (results / "fairness" / "frontier.json").write_text(
+        json.dumps({"points": [point, point | {"setting": "weight 9"}]})
+    )
+    text, _, folder = _written(results)
+    assert "30.00 %" in _figure(text, "by group")
+    assert "not shown" in _figure(text, "by group")
+    assert _table(folder, "fairness_by_group")[0]["value"] == "0.3"
+    assert _table(folder, "fairness_gaps")[0]["difference"] == "0.1"
+    assert [row["setting"] for row in _table(folder, "frontier")] == ["weight 0", "weight 9"]
+    assert "no fairness audit" not in text
+
+
+def _says(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        run_or_say(lambda: report.main([str(argument) for argument in arguments]))
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_bad_input_ends_in_one_line(capsys, results, tmp_path):
+    out = tmp_path / "page.html"
+    assert "there is no folder" in _says(capsys, tmp_path / "nothing", "-o", out)
+    (tmp_path / "empty").mkdir()
+    assert "holds no scorecard.json" in _says(capsys, tmp_path / "empty", "-o", out)
+    assert "is no .html file" in _says(capsys, results, "-o", tmp_path / "page.pdf")
+    assert "make it first" in _says(capsys, results, "-o", tmp_path / "none" / "page.html")
+    (tmp_path / "folder.html").mkdir()
+    assert "is a folder" in _says(capsys, results, "-o", tmp_path / "folder.html")
+    assert "frontier.json" in _says(capsys, results, "-o", out, "--fairness", tmp_path / "empty")
+    assert "unrecognized arguments" in _says(capsys, results, "--outt", out)
+    card = results / "scorecard.json"
+    whole = card.read_text()
+    for broken in (whole[: len(whole) // 2], "[]", '{"runs": 3}', '{"dataset": "x", "runs": [{}]}', "\x00"):
+        card.write_text(broken)
+        assert "damaged" in _says(capsys, results, "-o", out)
+    card.write_text('{"dataset": "x", "runs": []}')
+    assert "holds no trained policy" in _says(capsys, results, "-o", out)
+    card.write_text(json.dumps({k: v for k, v in json.loads(whole).items() if k != "eval_members"}))
+    assert "results of another form" in _says(capsys, results, "-o", out)
+    card.write_text(whole)
+    (results / "details.json").write_text('[{"algo"')
+    assert "details.json is damaged" in _says(capsys, results, "-o", out)
+    assert not out.exists()
+    assert not out.with_suffix(".md").exists()
+    assert not [file.name for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+def test_what_was_there_stays_when_writing_fails(results, tmp_path, monkeypatch):
+    text, twin, folder = _written(results)
+    stray = folder / "notes.txt"
+    stray.write_text("mine")
+    with pytest.raises(UserError, match="holds other files"):
+        _written(results)
+    stray.unlink()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    _change(results / "scorecard.json", lambda card: card.update(commit="other"))
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with pytest.raises(UserError, match="No space left"):
+        _written(results)
+    monkeypatch.undo()
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    out = tmp_path / "report.html"
+    assert (out.read_text(), out.with_suffix(".md").read_text()) == (text, twin)
+    assert not [file.name for file in tmp_path.iterdir() if file.name.startswith(".")]
+
+
+def test_open_asks_the_browser(results, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    _written(results)
+    assert opened == []
+    _written(results, "--open")
+    assert len(opened) == 1
+    assert opened[0].startswith("file://")
+    assert opened[0].endswith("/report.html")
+
+
+def test_all_drawings_are_whole_at_any_width(results):
+    made = report_of(read_results(results), command="x")
+    figures = [part for section in made.sections for part in section.parts if isinstance(part, Figure)]
+    for figure in figures:
+        for width in (760, 340):
+            inner, height = figure.draw(width)
+            assert 40 < height < 3_000
+            assert "nan" not in inner
+            assert "inf" not in inner
+            for x in re.findall(r' (?:x|x1|x2|cx)="([-\d.]+)"', inner):
+                assert -1 <= float(x) <= width + 1, figure.title
+    assert page(made, files="f").count("<svg") == 2 * len(figures)
+    assert markdown(made, files="f").count("\n### ") == len(figures)
