@@ -73,16 +73,19 @@ def without_disparity(world: Parameters) -> Parameters:
 def replicates(options: argparse.Namespace) -> dict[str, Any]:
     """Audits of the care team's home visits in many replicates, against the truth of as many members as all of them."""
     world = Parameters() if options.check == "disparity" else without_disparity(Parameters())
-    truth: dict[str, list[float]] = {race: [0.0, 0.0] for race in RACES}
+    totals, counts = dict.fromkeys(RACES, 0.0), dict.fromkeys(RACES, 0)
     audits: list[FairnessAudit] = []
     with progress_bar() as tell:
         for number in range(options.replicates):
             table = _care_team(world, options.members, 2 * number)
             audits.append(_audit(table, np.random.default_rng([SEED, number]), permutations=10))
-            for race, own in _care_team(world, options.members, 2 * number + 1).groupby(RACE)["high_touch"]:
-                truth[str(race)] = [truth[str(race)][0] + own.sum(), truth[str(race)][1] + len(own)]
+            others = _care_team(world, options.members, 2 * number + 1)
+            labels, visits = others[RACE].to_numpy(), others["high_touch"].to_numpy(dtype=np.float64)
+            for race in RACES:
+                totals[race] += float(visits[labels == race].sum())
+                counts[race] += int((labels == race).sum())
             tell(options.check, number + 1, options.replicates)
-    means = {race: total / count for race, (total, count) in truth.items()}
+    means = {race: totals[race] / counts[race] for race in RACES}
     pairs = []
     for first, second in dict.fromkeys((c.first, c.second) for c in audits[0].contrasts):
         true = means[first] - means[second]

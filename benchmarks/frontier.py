@@ -50,42 +50,56 @@ def measure(rollouts: Mapping[Setting, Sequence[pd.DataFrame]], attribute: str) 
     names = sorted(set(first[0][attribute]))
     shares = {setting: _group_means(each, attribute, names) for setting, each in rollouts.items()}
     before = np.ptp(shares[next(iter(rollouts))], axis=1)
+    unfair = [_column(table, "value") for table in first]
+    labels = np.concatenate([table[attribute].to_numpy() for table in first])
+    needs = np.concatenate([_column(table, LATENT_NEED) for table in first])
+    counts = np.asarray([np.sum(labels == name) for name in names])
+    needed = np.asarray([needs[labels == name].mean() for name in names]) / needs.mean()
     points = []
     for setting, each in rollouts.items():
-        together, unfair = pd.concat(each), pd.concat(first)
-        cost = unfair["value"].to_numpy() - together["value"].to_numpy()
+        values = [_column(table, "value") for table in each]
+        costs = [base - value for base, value in zip(unfair, values, strict=True)]
+        cost, level = np.concatenate(costs), float(np.concatenate([_column(t, "high_touch") for t in each]).mean())
         gaps = np.ptp(shares[setting], axis=1)
-        needed = together.groupby(attribute)[LATENT_NEED].mean()[names] / together[LATENT_NEED].mean()
-        ratio = shares[setting][0] / together["high_touch"].mean() / needed.to_numpy()
-        counts = together[attribute].value_counts()
         points.append(
             {
                 "setting": setting.name,
                 "weight": setting.weight if setting.slack is None else None,
                 "slack": setting.slack,
-                "high_touch": float(together["high_touch"].mean()),
+                "high_touch": level,
                 "gap": _with_interval(gaps),
                 "gap_factor": _with_interval(before / np.maximum(gaps, 1e-12)),
-                "value": float(together["value"].mean()),
+                "value": float(np.concatenate(values).mean()),
                 "cost": float(cost.mean()),
                 "cost_se": standard_error(cost),
-                "cost_share": float(cost.mean() / abs(unfair["value"].mean())),
+                "cost_share": float(cost.mean() / abs(np.concatenate(unfair).mean())),
                 "groups": [
-                    {"name": name, "members": int(counts[name]), "high_touch": float(share), "need_ratio": float(part)}
-                    for name, share, part in zip(names, shares[setting][0], ratio, strict=True)
+                    {
+                        "name": name,
+                        "members": int(n),
+                        "high_touch": float(share),
+                        "need_ratio": float(share / level / need),
+                    }
+                    for name, n, share, need in zip(names, counts, shares[setting][0], needed, strict=True)
                 ],
                 "seeds": [
-                    {
-                        "seed": seed,
-                        "gap": float(np.ptp(table.groupby(attribute)["high_touch"].mean())),
-                        "value": float(table["value"].mean()),
-                        "cost": float((unfair_table["value"] - table["value"]).mean()),
-                    }
-                    for seed, (table, unfair_table) in enumerate(zip(each, first, strict=True))
+                    {"seed": seed, "gap": _gap(table, attribute), "value": float(v.mean()), "cost": float(c.mean())}
+                    for seed, (table, v, c) in enumerate(zip(each, values, costs, strict=True))
                 ],
             }
         )
     return points
+
+
+def _column(table: pd.DataFrame, name: str) -> np.ndarray:
+    return table[name].to_numpy(dtype=np.float64)
+
+
+def _gap(table: pd.DataFrame, attribute: str) -> float:
+    """Largest less smallest group mean in one seed's members."""
+    labels, share = table[attribute].to_numpy(), _column(table, "high_touch")
+    means = [float(share[labels == name].mean()) for name in np.unique(labels)]
+    return max(means) - min(means)
 
 
 def _group_means(tables: Sequence[pd.DataFrame], attribute: str, names: Sequence[str]) -> np.ndarray:
@@ -96,7 +110,7 @@ def _group_means(tables: Sequence[pd.DataFrame], attribute: str, names: Sequence
         inside = np.stack([(table[attribute] == name).to_numpy(dtype=np.float64) for name in names], axis=1)
         # Poisson(1) counts are the bootstrap for many members, and cheaper than indices.
         counts = rng.poisson(1.0, size=(RESAMPLES, len(table))).astype(np.float64)
-        columns = np.concatenate([inside * table["high_touch"].to_numpy()[:, None], inside], axis=1)
+        columns = np.concatenate([inside * _column(table, "high_touch")[:, None], inside], axis=1)
         sums += np.concatenate([columns.sum(axis=0)[None], counts @ columns])
     return sums[:, : len(names)] / sums[:, len(names) :]
 
@@ -126,7 +140,7 @@ def draw(content: Mapping[str, Any]) -> bytes:
     errors = [1.96 * point["cost_se"] for point in points]
     axes.errorbar(gaps, costs, xerr=ends, yerr=errors, fmt="o", color="#4477aa", linewidth=1)
     for point, gap, cost in zip(points, gaps, costs, strict=True):
-        axes.annotate(point["setting"], (gap, cost), fontsize=7, xytext=(4, 4), textcoords="offset points")
+        axes.annotate(point["setting"], (gap, cost), fontsize=7, xytext=(2, 5), textcoords="offset points", rotation=40)
     limit = 0.02 * abs(points[0]["value"])
     axes.axhline(limit, color="#cc6677", linestyle="--", linewidth=1)
     axes.annotate("2 % of the value", (0.99, limit), xycoords=("axes fraction", "data"), ha="right", va="bottom")

@@ -196,7 +196,15 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             env: Takes joint indices; wrap it in `frl_env.JointActions`.
             buffer: Offline episodes to learn from as well.
             options: Most of d3rlpy's; see `frl_algos.online.fine_tune`.
+
+        Raises:
+            UserError: If it is told to be fair, or `fine_tune` has something to say.
         """
+        if self._config.fairness != "none":
+            raise UserError(
+                "members met online have no groups to be fair to; set fairness to 'none' to fine-tune, or fit to "
+                "logged members"
+            )
         fine_tune(self, env, buffer, self._prepare, **options)
 
     def predict_probabilities(self, observations: np.ndarray, temperature: float | None = None) -> np.ndarray:

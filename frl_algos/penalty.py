@@ -34,6 +34,7 @@ from frl_algos.config import HEAVIEST
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.tilt import Tilt
 from frl_env.errors import UserError
+from frl_env.evaluation.audited_members import NOT_RECORDED
 
 ROWS = 20_000
 """States over which the means are taken: equally many of each member, at least one."""
@@ -94,6 +95,10 @@ class PenaltyData:
         attributes = []
         for attribute, labels in buffer.groups.items():
             found, counts = np.unique(labels, return_counts=True)
+            if list(found) == [NOT_RECORDED]:
+                raise UserError(
+                    f"attribute {attribute!r} is missing for all {len(labels):,} members; fill it in or leave it out"
+                )
             kept = found[counts >= LEAST_MEMBERS]
             if len(kept) < 2:
                 raise UserError(

@@ -292,11 +292,11 @@ def load_replay_buffer(
         action_space = action_space_of(dataset)
     if action_space.nvec != tuple(int(n) for n in space.nvec):
         raise UserError(f"action space {action_space} does not fit the dataset's {space}")
-    labels, needs = _members(dataset, groups, need)
     mapped = map_arrays(dataset)
     if mapped is not None:
+        labels, needs = _members(dataset, groups, need, mapped.lengths)
         return FactoredReplayBuffer.from_arrays(mapped, action_space, seed, groups=labels, need=needs)
-    observations, actions, rewards, lengths, terminated, parts = [], [], [], [], [], []
+    observations, actions, rewards, lengths, terminated = [], [], [], [], []
     for episode in _core_arrays(dataset):
         observations.append(episode["observations"])
         actions.append(episode["actions"])
@@ -304,9 +304,9 @@ def load_replay_buffer(
         ends = np.flatnonzero(episode["terminations"][:-1]) + 1
         lengths += np.diff(ends, prepend=0, append=len(episode["rewards"])).tolist()
         terminated += [True] * len(ends) + [bool(episode["terminations"][-1])]
-        parts.append(1 + len(ends))
     if not observations:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} has no episodes")
+    labels, needs = _members(dataset, groups, need, np.asarray(lengths))
     return FactoredReplayBuffer(
         observations=np.concatenate([o[:-1] for o in observations]),
         actions=np.concatenate(actions) - space.start,
@@ -316,19 +316,25 @@ def load_replay_buffer(
         terminated=np.asarray(terminated),
         action_space=action_space,
         seed=seed,
-        groups={key: np.repeat(column, parts) for key, column in labels.items()},
-        need=None if needs is None else np.repeat(needs, parts),
+        groups=labels,
+        need=needs,
     )
 
 
 def _members(
-    dataset: Any, groups: Sequence[str], need: str | None
+    dataset: Any, groups: Sequence[str], need: str | None, lengths: Int64[np.ndarray, "episode"]
 ) -> tuple[dict[str, np.ndarray], Float64[np.ndarray, "episode"] | None]:
-    """Labels and need of the member of each of the dataset's episodes, as far as they are asked for."""
+    """Labels and need of the member of each episode, as far as they are asked for.
+
+    One episode of the dataset is several to a learner where it terminates in between.
+    """
     if not groups and need is None:
         return {}, None
     found = load_members(dataset, attributes=groups, needs=[] if need is None else [need])
-    return {key: label_missing(found.labels[key]) for key in groups}, None if need is None else found.needs[need]
+    steps = [facts["total_steps"] for facts in dataset.storage.get_episode_metadata(dataset.episode_indices)]
+    owner = np.searchsorted(np.cumsum(steps), np.cumsum(lengths) - lengths, side="right")
+    labels = {key: label_missing(found.labels[key])[owner] for key in groups}
+    return labels, None if need is None else found.needs[need][owner]
 
 
 def action_space_of(dataset: Any) -> ActionSpace:

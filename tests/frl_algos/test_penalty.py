@@ -9,15 +9,23 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 from structlog.testing import capture_logs
 
-from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, load_replay_buffer, save_model
+from frl_algos import (
+    FactoredAWRConfig,
+    FactoredReplayBuffer,
+    GroupGap,
+    load_model,
+    load_replay_buffer,
+    replay,
+    save_model,
+)
 from frl_algos.export import ExportedPolicy
-from frl_algos.parity import GroupGap
 from frl_algos.penalty import PenaltyData, fit_tilt
 from frl_algos.tilt import Tilt
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.datasets import Recipe, build_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation.allocations import joints_with
+from frl_env.parameters import GENDERS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -182,7 +190,7 @@ def test_the_penalty_counts_members_not_weeks_and_what_chance_adds():
 @pytest.fixture(scope="module")
 def people():
     """Enough members for two groups."""
-    return build_dataset(Recipe(dataset_id="tests/people-v0", description="for tests", members=200, seed=3, horizon=8))
+    return build_dataset(Recipe(dataset_id="tests/people-v0", description="for tests", members=120, seed=3, horizon=6))
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +230,27 @@ def test_all_ways_to_ask_a_fair_policy_agree(fair):
     assert acts == pytest.approx(1 - chances[:, 0].mean(), abs=0.1)
 
 
+@pytest.mark.parametrize("odds", [-1e4, 1e4])
+def test_greedy_actions_follow_the_tilt(fair, odds):
+    algorithm, buffer, _ = fair
+    tilt, x = algorithm.impl.modules.tilt, buffer.observations[:200]
+    before, acted = tilt.weights.clone(), algorithm.predict(x) != 0
+    try:
+        tilt.weights.zero_()
+        tilt.weights[0] = odds
+        algorithm.impl.modules.statistics.threshold.fill_(-np.inf)  # acts everywhere
+        chosen = algorithm.predict(x)
+        assert (HIGH[chosen] == (odds > 0)).all()
+        np.testing.assert_array_equal(chosen, ExportedPolicy(algorithm)(torch.as_tensor(x))[1])
+        levels, _ = algorithm.top_k(x, 1)
+        assert (HIGH[MEDICAID_ACTIONS.ravel(levels[:, 0])] == (odds > 0)).all()
+        assert (HIGH[algorithm.draw(x, np.full((200, 2), 0.5))] == (odds > 0)).all()
+    finally:
+        tilt.weights.copy_(before)
+        algorithm.balance()
+    assert ((algorithm.predict(x) != 0) == acted).all()
+
+
 def test_a_fair_policy_is_saved_loaded_exported_and_copied(fair, tmp_path):
     algorithm, buffer, _ = fair
     x = buffer.observations[:50]
@@ -255,10 +284,28 @@ def test_labels_are_used_in_training_only(fair, people):
     )
 
 
+def test_labels_stay_with_their_members_where_an_episode_ends_in_between(people):
+    buffer = load_replay_buffer(people, groups=["gender", "race_ethnicity"], need="open_needs")
+    episodes = list(people.iterate_episodes())
+    steps = [len(episode) for episode in episodes]
+    split = np.concatenate([[1, n - 1] if n > 1 else [n] for n in steps])  # as one-step rewards split them
+    labels, need = replay._members(people, ["gender"], "open_needs", split)
+    owner = np.repeat(np.arange(len(steps)), np.where(np.asarray(steps) > 1, 2, 1))
+    np.testing.assert_array_equal(labels["gender"], buffer.groups["gender"][owner])
+    np.testing.assert_array_equal(need, buffer.need[owner])
+    codes = [int(episode.infos["gender"][0].item()) for episode in episodes]
+    assert buffer.groups["gender"].tolist() == [GENDERS[code] for code in codes]
+
+
 def test_fairness_off_costs_nothing(trained):
     assert trained.impl.modules.tilt is None
     with pytest.raises(UserError, match="not told to be fair"):
         trained.balance(weight=1.0)
+
+
+def test_members_met_online_have_no_groups(fair):
+    with pytest.raises(UserError, match="no groups to be fair to"):
+        fair[0].fit_online(None)
 
 
 def test_what_is_missing_is_said(people, tiny_buffer):
@@ -273,7 +320,10 @@ def test_what_is_missing_is_said(people, tiny_buffer):
         PenaltyData.of_buffer(labelled, by_need=True)
     with pytest.raises(UserError, match="unknown action level 'HOUSE'"):
         fit(labelled, high_touch=["HOUSE"])
-    labelled.groups["gender"][:] = "FEMALE"
+    labelled.groups["gender"] = np.full(120, "NOT RECORDED")
+    with pytest.raises(UserError, match="'gender' is missing for all 120 members"):
+        fit(labelled)
+    labelled.groups["gender"] = np.full(120, "FEMALE")
     with pytest.raises(UserError, match="'gender' has 1 groups of at least 30 members"):
         fit(labelled)
     with pytest.raises(UserError, match="no infos 'race'"):
