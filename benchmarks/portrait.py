@@ -124,7 +124,7 @@ def _by_state(masses: Table, panel: Panel) -> dict[str, Any] | None:
     number = max(numbered)[1]
     factor = list(space)[number]
     shown = [code for code in range(len(factor)) if not _is_nothing(space, factor, code)]
-    logged = _logged(panel, number, [np.ones_like(panel.person, dtype=bool), *panel.states.values()])[1:]
+    logged = _logged(panel, number, list(panel.states.values()))[1:]
     enough = [panel.simulated or _people(panel, state) >= SMALLEST for state in panel.states.values()]
     policy = masses @ _levels(space, number)
     return {
@@ -150,22 +150,21 @@ def _people(panel: Panel, decisions: np.ndarray) -> int:
     return len(np.unique(panel.person[decisions]))
 
 
-def _logged(panel: Panel, number: int, states: Sequence[np.ndarray] | None = None) -> list[list[float | None]]:
-    """Share of logged decisions with each level of a factor, by state; None where it would be about too few people."""
-    actions = panel.episodes.actions[panel.episodes.mask]
+def _logged(panel: Panel, number: int, states: Sequence[np.ndarray] = ()) -> list[list[float | None]]:
+    """Share of logged decisions with each level of a factor: of all, then by state; None for what would name few."""
     space = panel.episodes.action_space
-    level = space.joint_levels[actions, number]
-    chosen = list(states) if states is not None else [np.ones(len(level), dtype=bool)]
+    level = space.joint_levels[panel.episodes.actions[panel.episodes.mask], number]
+    chosen = [np.ones(len(level), dtype=bool), *states]
     counts = np.stack([np.bincount(level[state], minlength=space.nvec[number]) for state in chosen])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     hidden = np.zeros(counts.shape, dtype=bool)
     if not panel.simulated:
         cells = [[_people(panel, state & (level == code)) for code in range(counts.shape[1])] for state in chosen]
-        hidden = hide(
-            np.asarray(cells),
-            row_totals=np.ones(len(chosen), dtype=bool),
-            column_totals=np.ones(counts.shape[1], dtype=bool),
-        )
+        people, known = np.asarray(cells), np.zeros(counts.shape[1], dtype=bool)
+        hidden[:1] = hide(people[:1], row_totals=np.ones(1, dtype=bool), column_totals=known)
+        if states:  # the shares of all decisions are the totals of the columns
+            rows = np.ones(len(states), dtype=bool)
+            hidden[1:] = hide(people[1:], row_totals=rows, column_totals=~hidden[0])
     return [
         [None if gone else _round(share) for share, gone in zip(row, missing, strict=True)]
         for row, missing in zip(shares, hidden, strict=True)

@@ -29,7 +29,7 @@ def report_of(results: SweepResults, *, command: str) -> Report:
     if simulated:
         facts.append(("Evaluation members", f"{card['eval_members']:,}"))
     facts += [
-        ("Data", str(card.get("dataset_sha256") or "no hash")[:12]),
+        ("Data SHA-256", str(card.get("dataset_sha256") or "no hash")[:12]),
         ("Commit", str(card.get("commit") or "none")[:12]),
     ]
     return Report(

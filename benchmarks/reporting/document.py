@@ -137,6 +137,11 @@ def typeset(text: str) -> str:
 ACRONYMS = {"SMS", "EHR", "CHW", "PCP", "COPD", "ED", "IP"}
 
 
+def attribute_name(name: str) -> str:
+    """What an attribute is called in a sentence."""
+    return {"race_ethnicity": "race or ethnicity"}.get(name, name.replace("_", " "))
+
+
 def readable(name: str) -> str:
     """A level or group as people write it: SMS_TEXT is "SMS text"; a name of other form stays."""
     if not name.replace("_", "").isalnum() or name != name.upper() or not any(c.isalpha() for c in name):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.reporting.document import Section, Table, columns_of, readable
+from benchmarks.reporting.document import Section, Table, attribute_name, columns_of, readable
 from benchmarks.reporting.sweep_results import Policy, SweepResults
 
 FEW_SEEDS = 5
@@ -216,7 +216,7 @@ def _groups(results: SweepResults, weights: Any) -> Table:
         columns=columns_of("attribute | group | members:,d | effective members:,.0f"),
         rows=[
             (
-                readable(group["attribute"]).replace("_", " "),
+                attribute_name(group["attribute"]),
                 readable(group["group"]),
                 group["members"],
                 group["effective"],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.reporting.document import Figure, Section, Table, columns_of, readable
+from benchmarks.reporting.document import Figure, Section, Table, attribute_name, columns_of, readable
 from benchmarks.reporting.forest import Row, forest
 from benchmarks.reporting.line_plots import Axes, Series, lines
 from benchmarks.reporting.sweep_results import SweepResults
@@ -50,7 +50,7 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
     measured = [group for group in entry["groups"] if group["measure"] == DRAWN]
     rows: list[Row] = []
     for attribute in dict.fromkeys([g["attribute"] for g in measured] + [attribute for attribute, _ in withheld]):
-        rows.append(Row(label=attribute.replace("_", " ").capitalize()))
+        rows.append(Row(label=attribute_name(attribute).capitalize()))
         for group in measured:
             if group["attribute"] == attribute:
                 beside = team.get((attribute, group["group"]))
@@ -68,20 +68,20 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
         rows += [Row(label=readable(str(name)), said="not shown") for kind, name in withheld if kind == attribute]
     columns = columns_of("policy | seed:d | attribute | group | members:,d | measure | value:.4f | low:.4f | high:.4f")
     cells = [
-        (_policy(each), each["seed"], *(group[name] for name in _GROUP))
+        (_policy(results, each), each["seed"], *(group[name] for name in _GROUP))
         for each in [entry, *(other for other in audits if other is not entry)]
         for group in each["groups"]
     ]
     ring = " Rings: the care team." if team else ""
     return Figure(
-        title=f"Probability of high-touch contact a week, by group: {_title(results, algo, mode)}, seed {seed}",
+        title=f"Probability of high-touch contact a week, by group: {_policy(results, entry)}, seed {seed}",
         description=f"{len(measured)} bars, one a group, with intervals. All groups and measures are in the tables.",
         draw=forest(rows, axis="probability a week", percent=True),
         table=Table(
             name="fairness_by_group",
             caption="High-touch contact of each group.",
             columns=columns,
-            rows=[row for row in cells if row[0] == _policy(entry) and row[1] == seed and row[5] == DRAWN],
+            rows=[row for row in cells if row[0] == _policy(results, entry) and row[1] == seed and row[5] == DRAWN],
         ),
         notes=(
             f"Bars start at 0; lines are intervals over members.{ring} {entry.get('privacy', '')} Need is "
@@ -99,7 +99,7 @@ _GROUP = ("attribute", "group", "members", "measure", "value", "low", "high")
 def _pairs(results: SweepResults, audits: list[Mapping[str, Any]]) -> list[Table]:
     rows = [
         (
-            _policy(entry),
+            _policy(results, entry),
             entry["seed"],
             gap["attribute"],
             gap["first"],
@@ -115,7 +115,7 @@ def _pairs(results: SweepResults, audits: list[Mapping[str, Any]]) -> list[Table
     columns = columns_of(
         "policy | seed:d | attribute | first | second | measure | difference:+.4f | low:+.4f | high:+.4f"
     )
-    leading = " ".join(results.leading)
+    leading = results.name(results.leading)
     shown = [row for row in rows if row[0] == leading and row[5] == DRAWN]
     tables = [
         Table(
@@ -150,7 +150,7 @@ def _frontier(results: SweepResults) -> Figure:
         )
     path = Series(label="", xs=[100 * p["gap"]["value"] for p in points], ys=[p["cost"] for p in points], style=7)
     what = readable(str(content.get("high_touch", "high touch"))).lower()
-    group = str(content.get("attribute", "group")).replace("_", " ")
+    group = attribute_name(str(content.get("attribute", "group")))
     return Figure(
         title="What a smaller gap costs",
         description=f"{len(points)} settings of the penalty: true value lost against the gap between groups of "
@@ -169,9 +169,6 @@ def _frontier(results: SweepResults) -> Figure:
     )
 
 
-def _policy(entry: Mapping[str, Any]) -> str:
-    return f"{entry['algo']} {entry['mode']}"
-
-
-def _title(results: SweepResults, algo: str, mode: str) -> str:
-    return results.name((algo, mode)) if algo in results.labels else f"{algo} {mode}"
+def _policy(results: SweepResults, entry: Mapping[str, Any]) -> str:
+    policy = (entry["algo"], entry["mode"])
+    return "the care team" if policy == TEAM else results.name(policy) if policy[0] in results.labels else policy[0]

@@ -8,6 +8,9 @@ from benchmarks.reporting.svg import Canvas, Scale, nice_step, round_range, shor
 
 Drawing = Callable[[int], tuple[str, float]]
 
+HEADING = 31
+"""Height of a row that is a heading."""
+
 SMALL = 11.0
 """Size of ticks and numbers."""
 
@@ -66,7 +69,7 @@ def forest(
         ends = 0.0 if narrow else max(text_width(row.said, SMALL) for row in rows) + 14
         scale = Scale(*span, labels + 6, width - ends - 6)
         top, step = (26 if any(name for _, name in lines) else 8), (38 if narrow else 25)
-        bottom = top + sum(step if _full(row) else 24 for row in rows)
+        bottom = top + sum(step if _full(row) else HEADING for row in rows)
         _vertical_axis_lines(canvas, scale, top, bottom, percent, axis)
         for place, name in lines:
             x = scale(place)
@@ -76,8 +79,8 @@ def forest(
         y = float(top)
         for row in rows:
             if not _full(row):
-                canvas.text(0, y + 17, row.label, "ink", bold=True)
-                y += 24
+                canvas.text(0, y + HEADING - 8, row.label, "ink", bold=True)
+                y += HEADING
                 continue
             if narrow:
                 said = text_width(row.said, SMALL)
@@ -110,7 +113,7 @@ def _estimate(canvas: Canvas, row: Row, scale: Scale, y: float) -> None:
             else:  # it goes on beyond the edge
                 canvas.path([(place - 5 * sign, y - 4), (place, y), (place - 5 * sign, y + 4)], f"s{row.colour}")
     for point in row.points:
-        canvas.mark(scale(point), y, "ring", "f8", 2.6)
+        canvas.mark(scale(point), y, "ring", "f8", 3)
     if row.value is not None and not row.bar:
         canvas.mark(scale(row.value), y, row.mark, f"f{row.colour}", 4.6)
     if row.truth is not None:
@@ -118,7 +121,7 @@ def _estimate(canvas: Canvas, row: Row, scale: Scale, y: float) -> None:
 
 
 def _vertical_axis_lines(canvas: Canvas, scale: Scale, top: float, bottom: float, percent: bool, axis: str) -> None:
-    most = max(2, int((scale.end - scale.start) / 75))
+    most = max(2, int((scale.end - scale.start) / 62))
     ticks = scale.ticks(most)
     step = nice_step((scale.high - scale.low) / most)
     for tick in ticks:

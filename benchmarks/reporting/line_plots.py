@@ -64,7 +64,7 @@ def lines(series: Sequence[Series], axes: Axes, *, tall: float = 300) -> Drawing
     def draw(width: int) -> tuple[str, float]:
         canvas = Canvas(width)
         _plot(canvas, series, axes, _y_range(series, axes), 0, width, 24, 24 + tall)
-        return canvas.done(_legend(canvas, series, width, 24 + tall + 50))
+        return canvas.done(_legend(canvas, series, width, 24 + tall + 56))
 
     return draw
 
@@ -80,10 +80,11 @@ def panels(
         across = min(across, len(each))
         gap, every = 20.0, [line for _, own in each for line in own]
         wide = min((width - gap * (across - 1)) / across, 380)
-        block = tall + 76
+        block = tall + 90
         for number, (title, own) in enumerate(each):
             left, top = (number % across) * (wide + gap), (number // across) * block + 38
-            canvas.text(left, top - 24, shortened(title, wide), "ink", bold=True)
+            size = SIZE if text_width(title) * 1.1 <= wide else 10.0
+            canvas.text(left, top - 24, shortened(title, wide / 1.1, size), "ink", bold=True, size=size)
             span = _y_range(every if shared else own, axes)
             _plot(canvas, own, axes, span, left, left + wide, top, top + tall, first=number % across == 0)
         return canvas.done(-(-len(each) // across) * block + 6)

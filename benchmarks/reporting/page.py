@@ -107,11 +107,12 @@ def _table(table: Table) -> str:
         ]
         cells[0] = re.sub(r"^<td(.*)</td>$", r'<th scope="row"\1</th>', cells[0])
         rows.append(f"<tr>{''.join(cells)}</tr>")
+    body = "\n".join(rows)
+    named = f'aria-labelledby="{table.name}-caption"'
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(table.caption)}"><table><caption>'
-        f"{_inline(table.caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n"
-        + "\n".join(rows)
-        + "</tbody></table></div>"
+        f'<p class="caption" id="{table.name}-caption">{_inline(table.caption)}</p>'
+        f'<div class="scroll" role="region" tabindex="0" {named}><table {named}>'
+        f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
     )
 
 

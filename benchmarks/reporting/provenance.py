@@ -19,7 +19,7 @@ def provenance(results: SweepResults, command: str) -> Section:
         "data SHA-256": card.get("dataset_sha256"),
         "simulator parameters": card.get("parameters_version"),
         "seeds": ", ".join(map(str, results.seeds)),
-        "evaluation members": card.get("eval_members") or None,
+        "evaluation members": f"{card['eval_members']:,}" if card.get("eval_members") else None,
         "evaluation seed": card.get("eval_seed") if results.has_truth else None,
         "commit": card.get("commit"),
         **{f"version of {name}": version for name, version in card["versions"].items()},

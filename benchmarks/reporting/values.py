@@ -98,26 +98,30 @@ def _by_seed(results: SweepResults, policy: tuple[str, str]) -> list[float | Non
 def _estimates(results: SweepResults) -> Figure:
     """Headline estimates, and beside each the truth where there is one; what is withheld says so."""
     truth = results.has_truth
-    rows, table = [], []
+    rows: list[Row] = []
+    table = []
+    several = len(results.seeds) > 1
     for policy in results.policies:
-        for entry in results.card["ope"]:
-            if (entry["algo"], entry["mode"]) != policy:
-                continue
-            label = f"{results.name(policy)}, seed {entry['seed']}"
+        entries = [entry for entry in results.card["ope"] if (entry["algo"], entry["mode"]) == policy]
+        if several and entries:
+            rows.append(Row(label=results.name(policy)))
+        for entry in entries:
             headline: Mapping[str, Any] = entry.get("headline") or {}
             true = results.run(policy, entry["seed"]).get("difference_to_behaviour") if truth else None
             low, high = (headline.get("difference_interval", {}).get(end) for end in ("low", "high"))
             value = headline.get("difference")
             said = "withheld" if value is None or low is None or high is None else _spread(value, low, high)
+            label = f"seed {entry['seed']}" if several else results.name(policy)
             rows.append(Row(label=label, value=value, low=low, high=high, truth=true, said=said))
+            cells = (results.name(policy), entry["seed"], entry.get("headline_estimator"), value, low, high)
             reason = "" if headline else entry.get("sentence", "no estimate")
-            table.append((label, entry.get("headline_estimator"), value, low, high, *([true] if truth else []), reason))
-    beside = " A black diamond is the true value." if truth else " There is no true value to put beside them."
-    known = columns_of("policy | estimator | difference:+.4f | low:+.4f | high:+.4f")
+            table.append((*cells, *([true] if truth else []), reason))
+    beside = " Diamonds are the true values." if truth else " There is no true value to put beside them."
+    known = columns_of("policy | seed:d | estimator | difference:+.4f | low:+.4f | high:+.4f")
     return Figure(
         title="Estimated from other members' logged weeks" + (", beside the truth" if truth else ""),
-        description=f"Estimated differences to the care team with 95 % intervals for {len(rows)} policies, "
-        f"{sum(row.value is None for row in rows)} of them withheld; the table below has all of them and the reasons.",
+        description=f"Estimated differences to the care team with 95 % intervals for {len(table)} policies, "
+        f"{sum(row[3] is None for row in table)} of them withheld; the table below has all of them and the reasons.",
         draw=forest(rows, axis="estimated events avoided a member", lines=[(0.0, "the care team")]),
         table=Table(
             name="estimated_values",

@@ -6,14 +6,17 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
-from benchmarks import report, run
+from benchmarks import algorithms, report, run
+from benchmarks.portrait import embeddings
 from benchmarks.reporting.contents import report_of
 from benchmarks.reporting.document import Figure
 from benchmarks.reporting.markdown import markdown
 from benchmarks.reporting.page import page
 from benchmarks.reporting.sweep_results import read_results
+from benchmarks.training import train
 from frl_env.cli import run_or_say
 from frl_env.errors import UserError
 
@@ -123,7 +126,7 @@ def test_every_figure_has_names_and_a_table(results):
     for figure in re.findall(r"<figure>.*?</figure>", text, flags=re.DOTALL):
         assert figure.count("<desc") == 2
         assert "<details>" in figure
-        assert figure.count("<table>") == 1
+        assert figure.count("</table>") == 1
     everything = json.loads((folder / "report.json").read_text())
     assert {f"{name}.csv" for name in everything} == {file.name for file in folder.glob("*.csv")}
     for table in everything.values():
@@ -131,7 +134,7 @@ def test_every_figure_has_names_and_a_table(results):
         assert all(len(row) == len(table["columns"]) for row in table["rows"])
     for table in (a for tag, a in outline.attributes if a.get("class") == "scroll"):
         assert table["tabindex"] == "0"
-        assert table["aria-label"]
+        assert table["aria-labelledby"] in names
 
 
 def test_numbers_are_those_of_the_results(results):
@@ -354,9 +357,52 @@ def test_all_drawings_are_whole_at_any_width(results):
         for width in (760, 340):
             inner, height = figure.draw(width)
             assert 40 < height < 3_000
-            assert "nan" not in inner
-            assert "inf" not in inner
+            assert not re.search(r'="[^"]*\b(nan|inf)\b', inner)
             for x in re.findall(r' (?:x|x1|x2|cx)="([-\d.]+)"', inner):
                 assert -1 <= float(x) <= width + 1, figure.title
     assert page(made, files="f").count("<svg") == 2 * len(figures)
     assert markdown(made, files="f").count("\n### ") == len(figures)
+
+
+@pytest.mark.parametrize("name", ["factored_awr", "iql"])
+def test_looking_at_an_algorithm_changes_nothing(tiny_buffer, name):
+    buffer = tiny_buffer
+    observations, uniform = buffer.observations[:50], np.random.default_rng(0).random((50, 2), dtype=np.float32)
+    drawn, looks = [], []
+    for watched in (False, True):
+        algorithm = algorithms.create(name, [], buffer.action_space, {})
+
+        def look(algorithm=algorithm):
+            looks.append(algorithm.draw(observations, uniform))
+            return {"seen": 1.0}
+
+        taken = train(algorithm, buffer, steps=20, seed=3, watch=look if watched else None)
+        assert [point["watched"] for point in taken.curve] == [{"seen": 1.0} if watched else None]
+        drawn.append(algorithm.draw(observations, uniform))
+    assert (drawn[0] == drawn[1]).all()
+    assert (looks[-1] == drawn[1]).all()
+
+
+def test_few_looks_and_the_last_one_at_the_end(tiny_buffer, monkeypatch):
+    monkeypatch.setattr("benchmarks.training.UPDATES_AN_EPOCH", 2)
+    algorithm = algorithms.create("factored_awr", [], tiny_buffer.action_space)
+    taken = train(algorithm, tiny_buffer, steps=18, seed=0, watch=lambda: {"seen": 1.0})
+    seen = [point["step"] for point in taken.curve if point["watched"]]
+    assert seen == [6, 12, 18]
+    assert [point["step"] for point in taken.curve] == [*range(2, 19, 2)]
+    assert taken.metrics == taken.curve[-1]["metrics"]
+
+
+def test_embeddings_are_the_trained_ones_seen_from_their_widest_side(trained, tiny_buffer):
+    space = tiny_buffer.action_space
+    found = embeddings(trained, space)
+    assert found is not None
+    vectors = trained.impl.modules.actor.action_encoder.tables[0].detach().numpy()
+    places = np.asarray([(point["x"], point["y"]) for point in found["points"]])
+    assert [point["level"] for point in found["points"]] == [level for factor in space for level in factor.levels]
+    centred = vectors - vectors.mean(axis=0)
+    assert places.var(axis=0).sum() == pytest.approx(sum(found["explained"]) * centred.var(axis=0).sum(), rel=1e-3)
+    assert found["explained"][0] >= found["explained"][1] > 1 / vectors.shape[1]
+    for k in (1, 10, 30):  # a projection makes no distance longer
+        assert np.linalg.norm(places[0] - places[k]) <= np.linalg.norm(vectors[0] - vectors[k]) * (1 + 1e-3)
+    assert embeddings(object(), space) is None
