@@ -13,7 +13,8 @@ LANE_PACKAGES := gymnasium minari[hdf5] h5py pillow matplotlib pandas pyarrow fi
 	pytest pytest-timeout
 LANE_TESTS := $(addprefix tests/frl_env/test_,env.py vector.py rendering.py datasets.py)
 
-.PHONY: run test test-suite test-gymnasium test-slow lint typecheck bench clean install
+.PHONY: run test test-suite test-gymnasium test-install test-slow lint typecheck bench paper-scale clean \
+	install
 
 run: $(STAMP)
 	$(BIN)/python benchmarks/run.py --algo factored_awr
@@ -25,6 +26,14 @@ test-suite: $(STAMP) lint
 
 test-gymnasium: $(LANE_STAMP)
 	$(LANE)/bin/python -m pytest $(LANE_TESTS)
+
+# Three ways of installing, in virtual environments of their own: takes minutes and the package index; CI runs it.
+test-# 50 epochs over 4.8 million weeks: about an hour; stopped, it goes on where it was.
+paper-scale: $(STAMP)
+	$(BIN)/python benchmarks/paper_scale.py
+
+install: $(STAMP)
+	$(BIN)/python -m pytest -m slow tests/test_minari_load.py
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -10,7 +10,7 @@ from frl_env.errors import UserError
 from frl_env.parameters import VERSION
 from frl_env.reference_returns import reference_policies
 from frl_env.references import ObservationPolicy, Policy
-from frl_env.rollout import Returns, rollout, standard_error
+from frl_env.rollout import Recorder, Returns, rollout, standard_error
 from frl_env.worlds import World
 
 SEED = 431
@@ -26,15 +26,17 @@ class Evaluation:
         world: Its world.
         horizon: Weeks an episode lasts at most.
         members: Members of every rollout.
+        draw: Number of another draw of members and chances; None for those that all scores are of.
     """
 
     environment: str
     world: World
     horizon: int
     members: int
+    draw: int | None = None
 
     @classmethod
-    def of_dataset(cls, dataset: Any, *, members: int) -> "Evaluation":
+    def of_dataset(cls, dataset: Any, *, members: int, draw: int | None = None) -> "Evaluation":
         """The world a dataset was collected in.
 
         Raises:
@@ -52,7 +54,7 @@ class Evaluation:
             )
         kwargs = dict(spec.kwargs)
         horizon = int(kwargs.pop("horizon"))
-        return cls(environment=spec.id, world=World(**kwargs), horizon=horizon, members=members)
+        return cls(environment=spec.id, world=World(**kwargs), horizon=horizon, members=members, draw=draw)
 
     def references(self, progress: Callable[[str, int, int], None]) -> dict[str, Returns]:
         """Returns of the reference policies."""
@@ -63,24 +65,33 @@ class Evaluation:
             progress("references", done, len(policies))
         return results
 
-    def score(self, policy: Policy, progress: Callable[[int, int], None] | None = None) -> Returns:
-        """Returns of one policy, on the same members and chances as every other."""
+    def score(
+        self,
+        policy: Policy,
+        progress: Callable[[int, int], None] | None = None,
+        watch: Recorder | None = None,
+    ) -> Returns:
+        """Returns of one policy, on the same members and chances as every other; `watch` sees every week."""
 
-        def tell(week: int, *_: object) -> None:
+        def tell(week: int, *happened: Any) -> None:
+            if watch is not None:
+                watch(week, *happened)
             if progress is not None:
                 progress(week + 1, self.horizon)
 
+        seed = SEED if self.draw is None else (SEED, self.draw)
         return rollout(
-            policy, self.world.parameters, members=self.members, seed=SEED, horizon=self.horizon, record=tell
+            policy, self.world.parameters, members=self.members, seed=seed, horizon=self.horizon, record=tell
         )
 
     def score_decisions(
         self,
         decide: Callable[[np.ndarray, np.random.Generator], np.ndarray],
         progress: Callable[[int, int], None] | None = None,
+        watch: Recorder | None = None,
     ) -> Returns:
         """Returns of a policy that sees observations only."""
-        return self.score(ObservationPolicy(decide, screening=self.world.observes_screening), progress)
+        return self.score(ObservationPolicy(decide, screening=self.world.observes_screening), progress, watch)
 
 
 def has_simulator(dataset: Any) -> bool:

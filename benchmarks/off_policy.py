@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import audits
 from benchmarks.algorithms import factored_awr
 from frl_algos.counterfactual import Counterfactual
-from frl_algos.fitted_q import fitted_q_evaluation
+from frl_algos.off_policy import value_policy
 from frl_algos.policy import LearnedPolicy, has_probabilities
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError
-from frl_env.evaluation import LoggedEpisodes, evaluate, load_episodes
+from frl_env.evaluation import LoggedEpisodes, load_episodes
+from frl_env.evaluation.member_records import is_simulated
 from frl_env.evaluation.propensities import estimate_propensities
 
 SEED = 911
@@ -48,30 +50,36 @@ def validation_dataset(dataset_id: str, asked: str | None) -> str:
     return found
 
 
-def estimate(algorithm: Any, mode: str, validation_id: str) -> dict[str, Any]:
-    """Every estimator's value of a policy, JSON-able; nothing in it is about a single member.
+def estimate(
+    algorithm: Any, mode: str, validation_id: str, *, fairness: bool = False
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Every estimator's value of a policy, and an audit, JSON-able; nothing in it is about a single member.
 
     Args:
         algorithm: Trained, on other members.
         mode: Of `frl_algos.policy.LearnedPolicy`.
         validation_id: Minari id of the logged members.
+        fairness: Whether to audit; None in the place of the audit otherwise.
     """
     if mode == "stochastic" and not has_probabilities(algorithm):
-        return {"sentence": "No estimate: draws of this policy have no probabilities over joint actions."}
+        why = "draws of this policy have no probabilities over joint actions."
+        return {"sentence": f"No estimate: {why}"}, {"sentence": f"Not audited: {why}"} if fairness else None
     episodes, valuation, indications = _valuation(validation_id)
     target: Callable[[np.ndarray], np.ndarray] = LearnedPolicy(algorithm, episodes.action_space, mode).probabilities
-    nested = valuation.estimate(target, np.random.default_rng(SEED))
-    fitted = fitted_q_evaluation(episodes, target, rng=np.random.default_rng(SEED), indications=indications)
-    report = evaluate(
-        episodes,
+    report = value_policy(
         target,
-        rng=np.random.default_rng(SEED),
-        q_values=fitted.values,
+        episodes,
+        seed=SEED,
+        valuation=valuation,
+        indications=indications,
         propensities=propensities_of(validation_id),
-        others=[nested, fitted.estimate],
-        headline=nested.name,
     )
-    return {"dataset": validation_id} | report.to_dict()
+    section = None
+    if fairness:
+        values = valuation.estimate(target, np.random.default_rng(SEED)).plain
+        section = audits.of_logged(target, episodes, validation_id, values, valuation.returns)
+    simulated = is_simulated(ensure_dataset(validation_id))
+    return {"dataset": validation_id} | report.to_dict(simulated=simulated), section
 
 
 @lru_cache(maxsize=1)

@@ -116,9 +116,7 @@ def _measure(name: str, options: argparse.Namespace, out: Path) -> None:
     with progress_bar() as progress:
         learned = _learned(name, options.steps, out, progress)
         policies = policy_set(world, learned)
-        truth = folder / "truth.json"
-        if not truth.exists():
-            write_atomically(truth, json.dumps(_truth(name, world, policies, options.truth_members, progress)) + "\n")
+        _truth(name, world, policies, options.truth_members, folder / "truth.json", progress)
         for number in range(options.replicates):
             kept = folder / f"replicate-{number:04d}.json"
             if not kept.exists():
@@ -155,20 +153,21 @@ def _learned(name: str, steps: int, out: Path, progress: Any) -> dict[str, Proba
 
 
 def _truth(
-    name: str, world: World, policies: Mapping[str, Probabilities], members: int, progress: Any
-) -> dict[str, dict[str, float]]:
-    """Value of each policy and of the behaviour policy, with standard errors."""
-    found = {}
+    name: str, world: World, policies: Mapping[str, Probabilities], members: int, file: Path, progress: Any
+) -> None:
+    """Value of each policy and of the behaviour policy, with standard errors; each kept as soon as it is known."""
+    found = json.loads(file.read_text()) if file.exists() else {}
     playing: dict[str, Any] = {
         label: ObservationPolicy(Drawn(policy), screening=world.observes_screening)
         for label, policy in policies.items()
     }
     playing["behaviour"] = reference_policies(world)["behaviour"]
     for done, (label, policy) in enumerate(playing.items(), start=1):
-        value = rollout(policy, world.parameters, members=members, seed=TRUTH_SEED).value
-        found[label] = {"value": float(value.mean()), "standard_error": standard_error(value)}
+        if label not in found:
+            value = rollout(policy, world.parameters, members=members, seed=TRUTH_SEED).value
+            found[label] = {"value": float(value.mean()), "standard_error": standard_error(value)}
+            write_atomically(file, json.dumps(found) + "\n")
         progress(f"{name}: true values", done, len(playing))
-    return found
 
 
 def _replicate(

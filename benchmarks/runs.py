@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float32
 
-from benchmarks import algorithms, off_policy
+from benchmarks import algorithms, audits, off_policy
 from benchmarks.evaluation import Evaluation, has_simulator, paired_difference
+from benchmarks.member_table import MemberWatch, roll_out
 from benchmarks.panel import panel_of
 from benchmarks.portrait import portrait
 from benchmarks.training import train
@@ -28,7 +30,9 @@ from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.adapter import modes
 from frl_algos.policy import LearnedPolicy
 from frl_algos.replay import action_space_of
+from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import RECIPES, Recipe, ensure_dataset, replicate
+from frl_env.evaluation.allocations import HIGH_TOUCH, allocation_table
 from frl_env.reference_returns import reference_policies
 
 REFERENCE = "reference"
@@ -177,7 +181,7 @@ def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, cont
         steps=steps,
         eval_members=eval_members,
         settings="{}" if reference else json.dumps(algorithms.tuned(name), sort_keys=True),
-        code=_code_hash(None if reference else algorithms.source_of(name), reference),
+        code=code_hash(None if reference else algorithms.source_of(name), reference),
         data=content,
     )
 
@@ -199,26 +203,32 @@ def run(job: Job, tell: Tell) -> Outcome:
         progress=lambda done: tell("training", done, job.steps),
         watch=_small_score(algorithm, data, buffer, job) if job.eval_members else None,
     )
-    summaries, values, scored_in = {}, {}, {}
+    summaries, values, scored_in, fairness = {}, {}, {}, {}
     for mode in modes(algorithm) if job.eval_members else ():
         started = time.perf_counter()
-        returns = Evaluation.of_dataset(data, members=job.eval_members).score_decisions(
+        watch = MemberWatch()
+        evaluation = Evaluation.of_dataset(data, members=job.eval_members)
+        returns = evaluation.score_decisions(
             LearnedPolicy(algorithm, buffer.action_space, mode),
             lambda week, total, mode=mode: tell(f"scoring {mode}", week, total),
+            watch,
         )
         summaries[mode] = returns.summary()
         values[mode] = returns.value.astype(np.float32)
         scored_in[mode] = time.perf_counter() - started
+        fairness[mode] = audits.of_rollout(watch.table(returns), _care_team(evaluation))
     estimates = {}
     for mode in modes(algorithm) if job.validation else ():
         tell(f"valuing {mode} off-policy", 0, 1)
-        estimates[mode] = off_policy.estimate(algorithm, mode, job.validation)
+        estimates[mode], section = off_policy.estimate(algorithm, mode, job.validation, fairness=not job.eval_members)
+        fairness |= {mode: section} if section else {}
     tell("looking at the policy", 0, 1)
     panel = panel_of(data, members=job.eval_members, validation=job.validation)
     facts = dataclasses.asdict(taken)
     curve = {"curve": facts.pop("curve")}
     facts |= {
         "ope": estimates,
+        "fairness": fairness,
         "details": curve if panel is None else curve | portrait(algorithm, modes(algorithm), panel),
         "label": getattr(algorithm, "label", algorithms.label(job.algo)),
         "batch_size": getattr(algorithm, "batch_size", None),
@@ -244,9 +254,17 @@ def _small_score(algorithm: Any, data: Any, buffer: FactoredReplayBuffer, job: J
 def _run_reference(job: Job, tell: Tell) -> Outcome:
     evaluation = Evaluation.of_dataset(ensure_dataset(job.dataset), members=job.eval_members)
     policy = reference_policies(evaluation.world)[job.algo]
-    returns = evaluation.score(policy, lambda week, total: tell("scoring", week, total))
+    watch = MemberWatch()
+    returns = evaluation.score(policy, lambda week, total: tell("scoring", week, total), watch)
     values = {REFERENCE: returns.value.astype(np.float32)}
-    return Outcome(job=job, facts={}, summaries={REFERENCE: returns.summary()}, values=values, model=None)
+    facts = {"fairness": {REFERENCE: audits.of_rollout(watch.table(returns), _care_team(evaluation))}}
+    return Outcome(job=job, facts=facts, summaries={REFERENCE: returns.summary()}, values=values, model=None)
+
+
+@lru_cache(maxsize=1)
+def _care_team(evaluation: Evaluation) -> pd.DataFrame:
+    """How the evaluation members fare without any learned policy."""
+    return roll_out(evaluation, None, allocation_table(MEDICAID_ACTIONS, HIGH_TOUCH))
 
 
 def _source(dataset: str, seed: int) -> str | Recipe:
@@ -270,7 +288,7 @@ def _model_bytes(algorithm: Any) -> bytes | None:
         return file.read_bytes()
 
 
-def _code_hash(source: str | None, reference: bool) -> str:
+def code_hash(source: str | None = None, reference: bool = False) -> str:
     """Hash of the code that a run's numbers depend on."""
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parent.parent

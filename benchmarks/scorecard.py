@@ -63,6 +63,11 @@ def assemble(
             for outcome in trained
             for mode, estimates in outcome.facts.get("ope", {}).items()
         ],
+        "fairness": [
+            {"algo": outcome.job.algo, "seed": outcome.job.seed, "mode": mode} | section
+            for outcome in outcomes
+            for mode, section in outcome.facts.get("fairness", {}).items()
+        ],
         "failed": list(failures),
     }
 
@@ -94,8 +99,7 @@ def _against(value: np.ndarray, references: Mapping[str, np.ndarray]) -> dict[st
 def _rows(outcome: Outcome, references: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """One row a mode; without a simulator nothing in it is a true value."""
     job, facts = outcome.job, dict(outcome.facts)
-    scoring, estimates = facts.pop("scoring_s"), facts.pop("ope")
-    facts.pop("details", None)
+    scoring, estimates, _, _ = (facts.pop(name, {}) for name in ("scoring_s", "ope", "fairness", "details"))
     identity = {"algo": job.algo, "label": facts.pop("label"), "seed": job.seed, "steps": facts.pop("updates")}
     rest = {"settings": json.loads(job.settings), "data_sha256": job.data, "model": job.model, "key": job.key}
     rows = []
@@ -200,6 +204,8 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
         )
     if card["ope"]:
         _show_estimates(card, out)
+    if card["fairness"]:
+        _show_fairness(card, out)
     if card["runs"]:
         out.print(_training_table(card))
 
@@ -250,6 +256,34 @@ def _show_estimates(card: Mapping[str, Any], out: Console) -> None:
     for sentence in said:
         out.print(sentence, highlight=False)
     out.print("All estimators, their diagnostics and subgroups: `ope` in scorecard.json; docs/evaluation.md.")
+
+
+def _show_fairness(card: Mapping[str, Any], out: Console) -> None:
+    """The pair of groups of each attribute that a policy of the first seed treats most differently in high touch."""
+    table = Table(title="high-touch contact by group: the pair that lies furthest apart", title_justify="left")
+    for name in ("policy", "attribute", "groups", "difference, points [95 %]"):
+        table.add_column(name, justify="right" if name.startswith("difference") else "left", no_wrap=True)
+    said = []
+    for entry in card["fairness"]:
+        if entry["seed"] != 0 or (entry["mode"] == REFERENCE and entry["algo"] != "behaviour"):
+            continue
+        name = f"{entry['algo']} {entry['mode']}"
+        if "sentence" in entry:
+            said.append(f"{name}: {entry['sentence']}")
+            continue
+        pairs = [pair for pair in entry["gaps"] if pair["measure"] == "high_touch"]
+        for attribute in dict.fromkeys(pair["attribute"] for pair in pairs):
+            own = [pair for pair in pairs if pair["attribute"] == attribute]
+            widest = max(own, key=lambda pair: abs(pair["difference"]))
+            difference, low, high = (100 * widest[key] for key in ("difference", "low", "high"))
+            groups = f"{widest['first']} less {widest['second']}"
+            table.add_row(name, attribute, groups, f"{difference:+.2f} [{low:+.2f}, {high:+.2f}]")
+            name = ""
+    if table.row_count:
+        out.print(table)
+    for sentence in said:
+        out.print(sentence, highlight=False)
+    out.print("All groups, measures and pairs: `fairness` in scorecard.json; docs/fairness.md.")
 
 
 def _summary_table(card: Mapping[str, Any]) -> Table:

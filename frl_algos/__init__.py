@@ -31,6 +31,8 @@ from frl_algos.config import FactoredAWRConfig  # noqa: E402
 from frl_algos.export import export_policy  # noqa: E402
 from frl_algos.factored_awr import FactoredAWR  # noqa: E402
 from frl_algos.model_files import load_model, save_model  # noqa: E402
+from frl_algos.parity import GroupGap  # noqa: E402
+from frl_algos.policy_evaluation import PolicyEvaluation, evaluate_policy  # noqa: E402
 from frl_algos.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
 from frl_algos.seed_functions import train_awr_factored  # noqa: E402
 from frl_algos.selection import Selection, select_policy  # noqa: E402
@@ -39,9 +41,12 @@ __all__ = [
     "FactoredAWR",
     "FactoredAWRConfig",
     "FactoredReplayBuffer",
+    "GroupGap",
+    "PolicyEvaluation",
     "Selection",
     "audit_fairness",
     "audit_policy",
+    "evaluate_policy",
     "export_policy",
     "load_model",
     "load_replay_buffer",

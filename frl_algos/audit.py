@@ -3,21 +3,20 @@
     audit_fairness("policy.safetensors", "frl/medicaid-synthetic-validation-v0", "audit")
 
 `frl_env.evaluation.fairness` says what is measured. Here a policy is asked for its exact probabilities in every logged
-state, and valued off-policy, member by member (`frl_algos.counterfactual`).
+state, and valued off-policy, member by member (`frl_algos.counterfactual`). What is true in the simulator is measured
+by `python benchmarks/fairness.py`.
 """
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
-from frl_algos.adapter import adapt
 from frl_algos.counterfactual import Counterfactual, Probabilities
-from frl_algos.model_files import SUFFIX, load_model
+from frl_algos.policy_files import load_policy, told_by
 from frl_algos.replay import action_space_of
 from frl_algos.selection import target_probabilities
 from frl_env.actions import ActionSpace
@@ -26,14 +25,10 @@ from frl_env.evaluation import LoggedEpisodes, load_episodes
 from frl_env.evaluation.allocations import HIGH_TOUCH, allocation_table
 from frl_env.evaluation.fairness import AuditedMembers, FairnessAudit, audit
 from frl_env.evaluation.fairness_files import write_audit
-from frl_env.evaluation.member_records import ATTRIBUTES, load_members
+from frl_env.evaluation.member_records import ATTRIBUTES, load_members, load_people
+from frl_env.members import ColumnMap, ImportOptions, open_members
 
-CONTACTS, ED_VISITS, STAYS, SPENDING = (
-    "num_encounters_last_week",
-    "num_ed_visits_last_week",
-    "num_ip_visits_last_week",
-    "total_paid",
-)
+ED_VISITS, STAYS, SPENDING = ("num_ed_visits_last_week", "num_ip_visits_last_week", "total_paid")
 """Observations that the audit makes use of where a dataset has them by these names."""
 
 CHUNK = 4_096
@@ -48,6 +43,8 @@ def audit_fairness(
     data_path: str | os.PathLike[str],
     output_dir: str | os.PathLike[str],
     *,
+    columns: ColumnMap | None = None,
+    options: ImportOptions | None = None,
     attributes: Sequence[str] = ATTRIBUTES,
     needs: Sequence[str] | None = None,
     high_touch: Sequence[str] = HIGH_TOUCH,
@@ -61,8 +58,11 @@ def audit_fairness(
     Args:
         policy_path: A `.safetensors` file of `frl_algos.save_model`, or d3rlpy's `.d3`, which is a pickle: open one
             only if you trust where it comes from. None for the logged decisions themselves.
-        data_path: Id of a Minari dataset, best of members that the policy was not trained on.
+        data_path: Id of a Minari dataset, best of members that the policy was not trained on; or a Parquet, CSV or
+            Arrow table of them in the schema of `docs/own_data.md`, or a folder of such.
         output_dir: Where the files go; see `frl_env.evaluation.fairness_files`.
+        columns: What the table's columns mean, where they have other names.
+        options: What to do about the table's problems.
         attributes: Infos of the dataset to make groups of.
         needs: Infos of the dataset that measure need, the one that counts first; by default the number of `open_needs`
             where it has them. Recorded utilisation follows where it is observed.
@@ -79,25 +79,27 @@ def audit_fairness(
         UserError: If a file or dataset is missing or does not fit, or nothing can be compared.
     """
     tell = progress or _silent
-    dataset = _dataset(data_path)
-    names = list(dataset.storage.metadata.get("frl_observation_names", []))
-    algorithm = None if policy_path is None else _algorithm(Path(policy_path), action_space_of(dataset))
-    tell("reading", 0, 1)
-    records = load_members(dataset, attributes=attributes, needs=needs)
-    episodes = replace(load_episodes(dataset), groups=records.labels)
-    tell("reading", 1, 1)
-    config: Any = getattr(algorithm, "config", None)
+    with open_members(data_path, columns=columns, options=options, progress=progress) as dataset:
+        names = list(dataset.storage.metadata.get("frl_observation_names", []))
+        algorithm = None if policy_path is None else load_policy(policy_path, action_space_of(dataset))
+        tell("reading", 0, 1)
+        records = load_members(dataset, attributes=attributes, needs=needs)
+        episodes = replace(load_episodes(dataset), groups=records.labels)
+        people = load_people(dataset)
+        tell("reading", 1, 1)
+    response, indications = told_by(algorithm, names)
     result = audit_policy(
         algorithm,
         episodes,
         needs=records.needs | recorded_use(episodes, names),
         simulated=records.simulated,
+        people=people,
         rng=np.random.default_rng(seed),
         high_touch=high_touch,
         minimum=minimum,
         value=value,
-        response=getattr(config, "response", names.index(CONTACTS) if CONTACTS in names else None),
-        indications=getattr(config, "indications", None),
+        response=response,
+        indications=indications,
         progress=tell,
     )
     write_audit(result, output_dir)
@@ -108,9 +110,10 @@ def audit_policy(
     policy: Any,
     episodes: LoggedEpisodes,
     *,
-    needs: Mapping[str, Float64[np.ndarray, "member"]],
+    needs: Mapping[str, Float64[np.ndarray, "episode"]],
     simulated: bool,
     rng: np.random.Generator,
+    people: Int64[np.ndarray, "episode"] | None = None,
     high_touch: Sequence[str] = HIGH_TOUCH,
     minimum: int = 30,
     value: bool = True,
@@ -124,9 +127,11 @@ def audit_policy(
     Args:
         policy: As `frl_algos.select_policy` takes a candidate; None for the logged decisions themselves.
         episodes: Their `groups` are the attributes.
-        needs: By name, one number a member; the first one counts.
+        needs: By name, one number an episode; the first one counts.
         simulated: Whether they are simulated. Only then are small cells shown.
         rng: Source of folds, resamples and permutations.
+        people: Which person each episode is of, from 0; None: each of another. Allocations and needs of a person are
+            means over all its weeks, its value is the sum over its episodes, its groups are those of its first episode.
         high_touch: Levels of any factor that count as high-touch contact.
         minimum: Members that a group needs to be measured.
         value: Whether to value the policy off-policy.
@@ -158,15 +163,17 @@ def audit_policy(
             source = f"off-policy estimates ({estimate.name}); the change is against the returns as logged"
             tell("valuing", 1, 1)
     tell("comparing groups", 0, 1)
+    whose = _Persons.of(np.arange(len(episodes)) if people is None else people, episodes.lengths)
+    allocations = {name: whose.mean(column) for name, column in allocations.items()}
     result = audit(
         AuditedMembers(
             high_touch=allocations.pop("high_touch"),
-            attributes=episodes.groups,
-            needs=needs,
+            attributes={name: labels[whose.first] for name, labels in episodes.groups.items()},
+            needs={name: whose.mean(column) for name, column in needs.items()},
             allocations=allocations,
-            values=values,
-            behaviour_values=behaviour,
-            weights=weights,
+            values=None if values is None else whose.total(values),
+            behaviour_values=None if behaviour is None else whose.total(behaviour),
+            weights=None if weights is None else whose.mean(weights),
             simulated=simulated,
             value_source=source,
         ),
@@ -176,6 +183,31 @@ def audit_policy(
     )
     tell("comparing groups", 1, 1)
     return result
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Persons:
+    """Episodes of the same person put together."""
+
+    person: Int64[np.ndarray, "episode"]
+    first: Int64[np.ndarray, "person"]
+    weeks: Float64[np.ndarray, "episode"]
+
+    @classmethod
+    def of(cls, people: Int64[np.ndarray, "episode"], lengths: Int64[np.ndarray, "episode"]) -> "_Persons":
+        if len(people) != len(lengths):
+            raise UserError(f"{len(people):,} people are given for {len(lengths):,} episodes; name one for each")
+        _, first, person = np.unique(people, return_index=True, return_inverse=True)
+        return cls(person=person, first=first, weeks=np.asarray(lengths, dtype=np.float64))
+
+    def total(self, column: np.ndarray) -> Float64[np.ndarray, "person"]:
+        return np.bincount(self.person, weights=column, minlength=len(self.first))
+
+    def mean(self, column: np.ndarray) -> Float64[np.ndarray, "person"]:
+        """Over weeks. A person of one episode keeps its number to the last bit."""
+        alone = np.bincount(self.person)[self.person] == 1
+        share = self.weeks / self.total(self.weeks)[self.person]
+        return self.total(np.where(alone, column, column * share))
 
 
 def member_allocations(
@@ -248,31 +280,6 @@ def _checked(chances: np.ndarray, rows: int, space: ActionSpace) -> np.ndarray:
     if wrong.any():
         raise UserError("the policy's probabilities are negative, not finite or don't sum to 1; normalise them")
     return chances
-
-
-def _dataset(data_path: str | os.PathLike[str]) -> Any:
-    import minari
-
-    try:
-        return minari.load_dataset(str(data_path))
-    except (FileNotFoundError, ValueError, OSError) as problem:
-        known = ", ".join(sorted(minari.list_local_datasets())) or "none"
-        raise UserError(
-            f"there is no Minari dataset {str(data_path)!r}; build or import it first (in the local store: {known})"
-        ) from problem
-
-
-def _algorithm(file: Path, space: ActionSpace) -> Any:
-    if file.suffix == SUFFIX:
-        return load_model(file)
-    if file.suffix != ".d3":
-        raise UserError(f"{file} is no trained policy; name a {SUFFIX} file of save_model, or a .d3 file of d3rlpy")
-    import d3rlpy
-
-    try:
-        return adapt(d3rlpy.load_learnable(str(file)), space)
-    except FileNotFoundError:
-        raise UserError(f"there is no file {file}; check the path, or write one with save_model") from None
 
 
 def _silent(what: str, done: int, total: int) -> None:

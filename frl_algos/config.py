@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from d3rlpy.base import LearnableConfig, register_learnable
 
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_number, unknown_name
+from frl_env.evaluation.allocations import HIGH_TOUCH
 
 if TYPE_CHECKING:
     from frl_algos.factored_awr import FactoredAWR
@@ -15,9 +16,12 @@ CHOICES = {
     "critic": ("effects", "expectile", "returns", "none"),
     "extraction": ("closed_form", "regression"),
     "encoder": ("learned", "frozen", "one_hot", "independent", "flat"),
+    "fairness": ("none", "parity", "need"),
 }
 POSITIVE = ("batch_size", "learning_rate", "critic_learning_rate", "embedding_size", "hidden_size", "max_weight")
 OPTIONAL_POSITIVE = ("temperature", "max_grad_norm", "action_rate")
+HEAVIEST = 1e7
+"""Weight of the fairness penalty, at most."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -55,6 +59,12 @@ class FactoredAWRConfig(LearnableConfig):
             observation positive, the less bias. None: there is no such observation.
         indications: Level name to the index of an observation that indicates it (a screening result that indicates a
             goal); an action that meets an indication has an effect of its own. Empty: there are none.
+        fairness: Whether high-touch contact is balanced between the groups of the buffer's members: "parity", as much
+            for each group; "need", as much as it needs (`frl_algos.penalty`). "none" costs nothing.
+        fairness_weight: Of the penalty; 0 measures the gap and leaves it.
+        fairness_slack: Gap between groups that is allowed, as a probability: the weight is then the smallest that keeps
+            it on the members of the buffer. None: the weight is given.
+        high_touch: Levels that count as high-touch contact.
         action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
     """
 
@@ -78,6 +88,10 @@ class FactoredAWRConfig(LearnableConfig):
     action_rate: float | None = None
     response: int | None = None
     indications: dict[str, int] = dataclasses.field(default_factory=dict)
+    fairness: str = "none"
+    fairness_weight: float = 1_000.0
+    fairness_slack: float | None = None
+    high_touch: list[str] = dataclasses.field(default_factory=lambda: list(HIGH_TOUCH))
     action_schema: str = ""
 
     def __post_init__(self) -> None:
@@ -103,6 +117,9 @@ class FactoredAWRConfig(LearnableConfig):
             raise UserError(f"expectile must lie between 0 and 1, not {self.expectile}")
         if not (math.isfinite(self.critic_weight_decay) and self.critic_weight_decay >= 0):
             raise UserError(f"critic_weight_decay must not be negative, not {self.critic_weight_decay}")
+        check_number("fairness_weight", self.fairness_weight, low=0, high=HEAVIEST)
+        if self.fairness_slack is not None:
+            check_number("fairness_slack", self.fairness_slack, low=0, high=1)
         for name in ("gamma", "td_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must lie in 0..1, not {getattr(self, name)}")

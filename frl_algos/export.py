@@ -103,6 +103,7 @@ class ExportedPolicy(nn.Module):
         self.support_threshold = config.support_threshold
         self.policy = copy.deepcopy(impl.modules.actor)
         self.critic = None if config.extraction == "regression" else copy.deepcopy(impl.modules.critic)
+        self.tilt = copy.deepcopy(impl.modules.tilt)
         statistics, joints = impl.modules.statistics, impl.joints
         columns = torch.full((impl.action_size,), len(joints))
         columns[joints.cpu()] = torch.arange(len(joints))
@@ -137,6 +138,9 @@ class ExportedPolicy(nn.Module):
             advantages = self.critic(scaled) * self.unit
             scores = torch.where(torch.isfinite(what), advantages, what)
             what = torch.log_softmax(what + advantages / self.scale, dim=1)
+        if self.tilt is not None:
+            what, gate, lift = self.tilt(scaled, what, gate)
+            scores = scores + (lift if self.critic is None else lift * self.scale)
         best = scores.argmax(dim=1)
         if gate is not None and self.policy.null is not None:
             best = torch.where(gate > self.threshold, best, self.policy.null)

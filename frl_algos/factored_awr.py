@@ -11,6 +11,7 @@ training starts (`effects`); how far to follow it and how often to act are chose
 `pacing`). Numbered deviations from the paper stand in `docs/factored_awr.md`.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Generator
 from typing import Any
@@ -31,6 +32,7 @@ from frl_algos.modules import create_modules
 from frl_algos.online import fine_tune
 from frl_algos.pacing import steady_rate
 from frl_algos.parallel import place
+from frl_algos.penalty import Balance, PenaltyData
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.targets import compute_targets
 from frl_algos.terms import Terms
@@ -145,6 +147,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         def after_epoch(algo: Any, epoch: int, step: int) -> None:
             assert self._impl is not None
             self._impl.calibrate()
+            self._tell_balance()
             if epoch_callback is not None:
                 epoch_callback(algo, epoch, step)
 
@@ -158,6 +161,32 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             **options,
         )
 
+    def balance(self, *, weight: float | None = None, slack: float | None = None) -> Balance:
+        """Fits the fairness penalty to the policy as it is; `fit` does so after every epoch.
+
+        With another weight or slack, the same training serves a whole frontier; nothing else of the policy changes.
+
+        Args:
+            weight: Of the penalty from now on.
+            slack: Gap allowed from now on, instead of a weight; None with a weight goes back to that.
+
+        Returns:
+            What the tilt did to the members of the buffer.
+
+        Raises:
+            UserError: If the configuration has no fairness, the members are not known, or a number is out of range.
+        """
+        if self._config.fairness == "none":
+            raise UserError("the algorithm was not told to be fair; set fairness to 'parity' or 'need' and fit again")
+        if weight is not None or slack is not None:
+            chosen = self._config.fairness_weight if weight is None else weight
+            checked = dataclasses.replace(self._config, fairness_weight=chosen, fairness_slack=slack)
+            self._config.fairness_weight, self._config.fairness_slack = checked.fairness_weight, checked.fairness_slack
+        found = self._require_impl().balance()
+        if found is None:
+            raise UserError("the members are not in a model file; fit the algorithm, or build_with_dataset, first")
+        return found
+
     def fit_online(  # type: ignore[override] - without the arguments that make sense for single transitions only
         self, env: Any, buffer: FactoredReplayBuffer | None = None, **options: Any
     ) -> None:
@@ -167,7 +196,15 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             env: Takes joint indices; wrap it in `frl_env.JointActions`.
             buffer: Offline episodes to learn from as well.
             options: Most of d3rlpy's; see `frl_algos.online.fine_tune`.
+
+        Raises:
+            UserError: If it is told to be fair, or `fine_tune` has something to say.
         """
+        if self._config.fairness != "none":
+            raise UserError(
+                "members met online have no groups to be fair to; set fairness to 'none' to fine-tune, or fit to "
+                "logged members"
+            )
         fine_tune(self, env, buffer, self._prepare, **options)
 
     def predict_probabilities(self, observations: np.ndarray, temperature: float | None = None) -> np.ndarray:
@@ -260,6 +297,18 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         self.action_space.unravel(joints)
         return super().predict_value(observations, joints.reshape(-1))
 
+    def _tell_balance(self) -> None:
+        """Balances where that was asked for, and logs what came of it."""
+        if self._config.fairness == "none":
+            return
+        found = self.balance()
+        if self._config.fairness_slack is not None and found.gap > self._config.fairness_slack:
+            LOG.warning(
+                f"groups lie {found.gap:.4f} apart where {self._config.fairness_slack:g} was allowed: the observations "
+                "don't tell enough of the groups; allow more"
+            )
+        LOG.info("balanced groups", **dataclasses.asdict(found))
+
     def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
         if isinstance(dataset, FactoredReplayBuffer):
             buffer = dataset
@@ -279,10 +328,14 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
                 mean=buffer.observations.mean(axis=0, dtype=np.float64),
                 std=buffer.observations.std(axis=0, dtype=np.float64),
             )
+        fair = self._config.fairness
+        data = None if fair == "none" else PenaltyData.of_buffer(buffer, by_need=fair == "need")
         if self._impl is None:
             self.create_impl(buffer.observations.shape[1:], buffer.action_space.n_joint)
         assert self._impl is not None
         scaled = self._scaled(buffer.observations)
+        if data is not None:
+            self._impl.take_members(data, torch.as_tensor(scaled[data.rows], device=self._device))
         rows = np.random.default_rng(0).permutation(buffer.transition_count)[:SAMPLE_ROWS]
         sample = torch.as_tensor(scaled[rows], device=self._device)
         config = self._config

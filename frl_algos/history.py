@@ -33,6 +33,8 @@ def stack_history(buffer: FactoredReplayBuffer, steps: int) -> FactoredReplayBuf
         terminated=buffer.terminated,
         action_space=buffer.action_space,
         seed=buffer.seed,
+        groups=buffer.groups,
+        need=buffer.need,
     )
 
 

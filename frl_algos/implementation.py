@@ -13,6 +13,7 @@ from frl_algos import losses, parallel, transfer
 from frl_algos.expectile import ExpectileCritic
 from frl_algos.extraction import TEMPERATURES, best_temperature, gate_shift, supported
 from frl_algos.modules import FactoredAWRModules
+from frl_algos.penalty import Balance, PenaltyData, fit_tilt
 from frl_algos.replay import IndexedMiniBatch
 from frl_algos.targets import Targets, value_features
 from frl_algos.terms import null_position
@@ -31,6 +32,9 @@ CALIBRATE_EVERY = 500
 
 The policy is looked at as often, for warnings; it is logged once a line of the log, at its last update, because d3rlpy
 averages what it is given."""
+
+ROWS_AT_ONCE = 2_000
+"""States whose scores of all joint actions are held at once."""
 
 
 class FactoredAWRImpl(QLearningAlgoImplBase):
@@ -55,8 +59,10 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         self._targets: Targets | None = None
         self._warned: set[str] = set()
         self._first_update, self._log_every = 0, 1
+        self._calibrated = False
         self._halves: tuple[Tensor, Tensor] | None = None
         self._sample = torch.zeros(0, *observation_shape)
+        self._members: tuple[PenaltyData, Tensor] | None = None
         space = ActionSpace.from_json(config.action_schema)
         self._null = null_position(space)
         self._factor_levels = torch.as_tensor(space.joint_levels[space.valid_joints], device=device)
@@ -120,6 +126,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             rate: Share of steps on which the policy is to act; NaN leaves the behaviour policy's own.
         """
         self._targets, self._sample, self._halves = targets, sample, halves
+        self._calibrated = False
         self._warned.clear()
         statistics = self._modules.statistics
         statistics.rate.fill_(rate)
@@ -131,6 +138,10 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         if self._parallel:
             parallel.follow_first(self._modules.get_torch_modules().values())
 
+    def take_members(self, data: PenaltyData, observations: Float[Tensor, "row k"]) -> None:
+        """Takes what the fairness penalty is about to use: members, and the scaled observations of their rows."""
+        self._members = (data, observations)
+
     def log_policy(self, *, after: int, every: int) -> None:
         """Says which updates end a line of the log: every so many after `after` updates."""
         self._first_update, self._log_every = after, every
@@ -140,7 +151,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         if self._targets is None:
             raise UserError("the algorithm has seen no dataset yet; call fit, or build_with_dataset before update")
         assert isinstance(batch.observations, Tensor)
-        if grad_step % CALIBRATE_EVERY == 0:
+        if self.separate_actor and grad_step % CALIBRATE_EVERY == 0:
             self.calibrate()
         # From the batch and not by row, so that a batch of any buffer trains on what it holds.
         actions = self._position[batch.actions.reshape(-1).long()]
@@ -157,7 +168,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             metrics |= more
             total = total + critic_loss
         optim = self._modules.optim
-        optim.zero_grad()
+        # Gradients that are dropped need not be filled with zeros and added to, as d3rlpy's wrapper does.
+        optim.optim.zero_grad(set_to_none=True)
         total.backward()
         parameters = [p for group in optim.optim.param_groups for p in group["params"]]
         if self._parallel:
@@ -165,6 +177,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         if self._settings.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self._settings.max_grad_norm)
         optim.step()
+        self._calibrated = False
         if isinstance(critic, ExpectileCritic):
             critic.update_target(TARGET_RATE)
         measured = {name: float(value) for name, value in metrics.items()}
@@ -190,8 +203,11 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
     def calibrate(self) -> None:
         """Sets the scale of the advantage, the temperature if it is to be chosen, and the shift of the gate.
 
-        All three are measured over the sample of the dataset, under the clone as it is now.
+        All three are measured over the sample of the dataset, under the clone as it is now; once, until it changes.
         """
+        if self._calibrated:
+            return
+        self._calibrated = True
         net, settings = self._modules, self._settings
         hidden = net.clone.encode(self._sample)
         gate = net.clone.gate_logits(hidden)
@@ -220,19 +236,53 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         if self._parallel:
             parallel.follow_first([statistics])
 
+    @torch.no_grad()
+    def balance(self) -> Balance | None:
+        """Fits the tilt to the policy as it is now; None where fairness was not asked for."""
+        net, settings = self._modules, self._settings
+        if net.tilt is None or self._members is None:
+            return None
+        data, observations = self._members
+        net.tilt.standardise(observations)
+        log_odds, measures = [], []
+        for part in observations.split(ROWS_AT_ONCE):
+            hidden = net.actor.encode(part)
+            log_odds.append(net.tilt.log_odds(self._what(hidden, part), self._gate(hidden)))
+            measures.append(net.tilt.measures(part, log_odds[-1]))
+        found = fit_tilt(
+            net.tilt,
+            data,
+            torch.cat(measures),
+            torch.cat(log_odds),
+            weight=settings.fairness_weight,
+            slack=settings.fairness_slack,
+        )
+        hidden = net.actor.encode(self._sample)
+        gate = net.tilt(self._sample, self._what(hidden, self._sample), self._gate(hidden))[1]
+        if gate is not None:
+            net.statistics.threshold.fill_(float(torch.quantile(gate, 1 - float(torch.sigmoid(gate).mean()))))
+        if self._parallel:
+            parallel.follow_first([net.tilt, net.statistics])
+        return found
+
     def log_probabilities(
         self, observations: Float[Tensor, "batch k"], temperature: float | None = None
     ) -> Float[Tensor, "batch valid"]:
         """Normalised log-probabilities of the valid joint actions; `temperature` instead of the chosen one."""
         actor = self._modules.actor
         hidden = actor.encode(observations)
-        return actor.joint(self._what(hidden, observations, temperature), self._gate(hidden))
+        what, gate = self._what(hidden, observations, temperature), self._gate(hidden)
+        if self._modules.tilt is not None:
+            what, gate, _ = self._modules.tilt(observations, what, gate)
+        return actor.joint(what, gate)
 
     def inner_predict_best_action(self, x: Any) -> Int[Tensor, "batch"]:
         """The best supported joint action; "do nothing" where the gate stays below its threshold."""
         net = self._modules
         hidden = net.actor.encode(x)
-        gate = self._gate(hidden)
+        gate, lift = self._gate(hidden), None
+        if net.tilt is not None:
+            _, gate, lift = net.tilt(x, self._what(hidden, x), gate)
         # shape[0], where len(x) would fix the size of the batch in a policy that d3rlpy's save_policy traces
         acts = torch.arange(x.shape[0], device=hidden.device)
         if gate is not None:
@@ -242,6 +292,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         else:
             scores = self._supported(net.clone.log_what(hidden[acts]))
             scores = torch.where(torch.isfinite(scores), self._advantages(x[acts]), scores)
+        if lift is not None:
+            scores = scores + self._advantage_of(lift[acts])
         return self._joint_actions(x.shape[0], acts, scores.argmax(dim=1))
 
     def inner_sample_action(self, x: Any) -> Int[Tensor, "batch"]:
@@ -251,15 +303,17 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
     def draw(self, x: Float[Tensor, "batch k"], uniform: Float[Tensor, "batch 2"]) -> Int[Tensor, "batch"]:
         """A draw from the policy: whether to act by the first uniform, what to do by the second.
 
-        Only states in which the policy acts need the scores of all actions.
+        Only states in which the policy acts need the scores of all actions; a tilted policy needs them in all.
         """
         net = self._modules
         hidden = net.actor.encode(x)
-        gate = self._gate(hidden)
+        what, gate = None, self._gate(hidden)
+        if net.tilt is not None:
+            what, gate, _ = net.tilt(x, self._what(hidden, x), gate)
         acts = torch.arange(len(x), device=x.device)
         if gate is not None:
             acts = (uniform[:, 0] < torch.sigmoid(gate)).nonzero()[:, 0]
-        chances = self._what(hidden[acts], x[acts]).softmax(dim=1).cumsum(dim=1)
+        chances = (self._what(hidden[acts], x[acts]) if what is None else what[acts]).softmax(dim=1).cumsum(dim=1)
         # Below the total even after rounding, so that the draw falls on an action with mass.
         level = uniform[acts, 1:] * chances[:, -1:] * (1 - 1e-6)
         return self._joint_actions(len(x), acts, torch.searchsorted(chances, level, right=True).squeeze(1))
@@ -305,6 +359,13 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         scale = net.statistics.advantage_scale * (net.statistics.temperature if temperature is None else temperature)
         supported = self._supported(net.clone.log_what(hidden))
         return torch.log_softmax(supported + self._advantages(observations) / scale, dim=1)
+
+    def _advantage_of(self, lift: Float[Tensor, "batch valid"]) -> Float[Tensor, "batch valid"]:
+        """The change of the scores of greedy actions that goes with one of the log-probabilities."""
+        statistics = self._modules.statistics
+        if self._settings.extraction == "regression":
+            return lift
+        return lift * statistics.advantage_scale * statistics.temperature
 
     def _supported(self, log_what: Tensor) -> Tensor:
         return supported(log_what, self._settings.support_threshold)

@@ -12,6 +12,7 @@ from frl_algos.expectile import ExpectileCritic
 from frl_algos.extraction import Statistics
 from frl_algos.networks import FixedEncoder, JointPolicy, JointScores
 from frl_algos.terms import Terms, null_position
+from frl_algos.tilt import Tilt
 from frl_env.actions import ActionSpace
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class FactoredAWRModules(Modules):
     critic: EffectCritic | ExpectileCritic
     actor: JointPolicy
     statistics: Statistics
+    tilt: Tilt | None
     optim: OptimizerWrapper
 
 
@@ -83,5 +85,6 @@ def create_modules(
         critic=critic,
         actor=actor,
         statistics=Statistics(2 * observation_size + 1).to(device),
+        tilt=None if config.fairness == "none" else Tilt(space, observation_size, config.high_touch).to(device),
         optim=OptimizerWrapper(parameters, adam, compiled=False),
     )

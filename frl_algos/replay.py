@@ -14,7 +14,7 @@ dataset brings these arrays along, and they are read by memory map (`frl_algos.f
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,12 +29,14 @@ from d3rlpy.dataset import (
     Transition,
     TransitionMiniBatch,
 )
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from frl_algos.episodes import EpisodesView
 from frl_algos.flat import FlatArrays, map_arrays
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
+from frl_env.evaluation.audited_members import label_missing
+from frl_env.evaluation.member_records import load_members
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,8 @@ class FactoredReplayBuffer(ReplayBuffer):
         terminated: Whether each episode ended for good rather than at the horizon.
         action_space: Names and validity of the actions.
         seed: Seed of the sampling.
+        groups: Labels by attribute, one an episode; a learner that is told to be fair looks at them, no policy does.
+        need: Of the member of each episode; likewise.
 
     Raises:
         UserError: If shapes disagree, a number is not finite, or an action does not exist.
@@ -72,6 +76,8 @@ class FactoredReplayBuffer(ReplayBuffer):
         terminated: np.ndarray,
         action_space: ActionSpace,
         seed: int = 0,
+        groups: Mapping[str, np.ndarray] | None = None,
+        need: np.ndarray | None = None,
     ) -> None:
         """Checks the arrays and keeps them."""
         rows = int(np.sum(lengths))
@@ -106,16 +112,38 @@ class FactoredReplayBuffer(ReplayBuffer):
             lengths=lengths,
             terminated=terminated,
         )
-        self._keep(arrays, action_space, seed)
+        self._keep(arrays, action_space, seed, groups, need)
 
     @classmethod
-    def from_arrays(cls, arrays: FlatArrays, action_space: ActionSpace, seed: int = 0) -> "FactoredReplayBuffer":
+    def from_arrays(
+        cls,
+        arrays: FlatArrays,
+        action_space: ActionSpace,
+        seed: int = 0,
+        *,
+        groups: Mapping[str, np.ndarray] | None = None,
+        need: np.ndarray | None = None,
+    ) -> "FactoredReplayBuffer":
         """A buffer over arrays that were checked when they were written, without a copy."""
         buffer = cls.__new__(cls)
-        buffer._keep(arrays, action_space, seed)
+        buffer._keep(arrays, action_space, seed, groups, need)
         return buffer
 
-    def _keep(self, arrays: FlatArrays, action_space: ActionSpace, seed: int) -> None:
+    def _keep(
+        self,
+        arrays: FlatArrays,
+        action_space: ActionSpace,
+        seed: int,
+        groups: Mapping[str, np.ndarray] | None,
+        need: np.ndarray | None,
+    ) -> None:
+        self.groups = {name: np.asarray(labels).astype(str) for name, labels in (groups or {}).items()}
+        self.need = None if need is None else np.asarray(need, dtype=np.float64)
+        for name, array in [*self.groups.items(), *([] if self.need is None else [("need", self.need)])]:
+            if array.shape != arrays.lengths.shape:
+                raise UserError(
+                    f"{name!r} has shape {array.shape}; one entry for each of {len(arrays.lengths)} episodes"
+                )
         self.action_space = action_space
         self.observations = arrays.observations
         self.next_observations = arrays.next_observations
@@ -229,7 +257,14 @@ class FactoredReplayBuffer(ReplayBuffer):
         raise UserError("this replay buffer is not dumped; the Minari dataset it came from is the file to keep")
 
 
-def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None, seed: int = 0) -> FactoredReplayBuffer:
+def load_replay_buffer(
+    dataset: Any,
+    *,
+    action_space: ActionSpace | None = None,
+    seed: int = 0,
+    groups: Sequence[str] = (),
+    need: str | None = None,
+) -> FactoredReplayBuffer:
     """Reads a Minari dataset with a `MultiDiscrete` action space and a one-dimensional `Box` observation space.
 
     Args:
@@ -237,12 +272,15 @@ def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None,
         action_space: Names and validity of the actions; from the dataset's `frl_action_schema` if it has one, else
             nameless levels that are all valid.
         seed: Seed of the sampling.
+        groups: Keys of the infos with an attribute of the member, for a learner that is told to be fair.
+        need: Key of the infos with the member's need, likewise; of several numbers the sum.
 
     Returns:
         A buffer that holds every step of every episode; after a termination another begins.
 
     Raises:
-        UserError: If the spaces don't fit, an action lies outside them, a number is not finite, or a file is damaged.
+        UserError: If the spaces don't fit, an action lies outside them, a number is not finite, a key is missing, or a
+            file is damaged.
     """
     observation_space = dataset.spec.observation_space
     if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
@@ -256,7 +294,8 @@ def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None,
         raise UserError(f"action space {action_space} does not fit the dataset's {space}")
     mapped = map_arrays(dataset)
     if mapped is not None:
-        return FactoredReplayBuffer.from_arrays(mapped, action_space, seed)
+        labels, needs = _members(dataset, groups, need, mapped.lengths)
+        return FactoredReplayBuffer.from_arrays(mapped, action_space, seed, groups=labels, need=needs)
     observations, actions, rewards, lengths, terminated = [], [], [], [], []
     for episode in _core_arrays(dataset):
         observations.append(episode["observations"])
@@ -267,6 +306,7 @@ def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None,
         terminated += [True] * len(ends) + [bool(episode["terminations"][-1])]
     if not observations:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} has no episodes")
+    labels, needs = _members(dataset, groups, need, np.asarray(lengths))
     return FactoredReplayBuffer(
         observations=np.concatenate([o[:-1] for o in observations]),
         actions=np.concatenate(actions) - space.start,
@@ -276,7 +316,25 @@ def load_replay_buffer(dataset: Any, *, action_space: ActionSpace | None = None,
         terminated=np.asarray(terminated),
         action_space=action_space,
         seed=seed,
+        groups=labels,
+        need=needs,
     )
+
+
+def _members(
+    dataset: Any, groups: Sequence[str], need: str | None, lengths: Int64[np.ndarray, "episode"]
+) -> tuple[dict[str, np.ndarray], Float64[np.ndarray, "episode"] | None]:
+    """Labels and need of the member of each episode, as far as they are asked for.
+
+    One episode of the dataset is several to a learner where it terminates in between.
+    """
+    if not groups and need is None:
+        return {}, None
+    found = load_members(dataset, attributes=groups, needs=[] if need is None else [need])
+    steps = [facts["total_steps"] for facts in dataset.storage.get_episode_metadata(dataset.episode_indices)]
+    owner = np.searchsorted(np.cumsum(steps), np.cumsum(lengths) - lengths, side="right")
+    labels = {key: label_missing(found.labels[key])[owner] for key in groups}
+    return labels, None if need is None else found.needs[need][owner]
 
 
 def action_space_of(dataset: Any) -> ActionSpace:

@@ -150,14 +150,18 @@ def target_probabilities(candidate: Any, action_space: ActionSpace) -> Probabili
     if isinstance(candidate, LearnedPolicy):
         return candidate.probabilities
     if hasattr(candidate, "predict"):
-        mode = modes(candidate)[0] if has_probabilities(candidate) else "greedy"
-        return LearnedPolicy(candidate, action_space, mode).probabilities
+        return LearnedPolicy(candidate, action_space, default_mode(candidate)).probabilities
     if callable(candidate):
         return cast(Probabilities, candidate)
     raise UserError(
         f"a {type(candidate).__name__} is no policy; pass a trained algorithm, a LearnedPolicy, or a function from "
         f"observations to probabilities"
     )
+
+
+def default_mode(algorithm: Any) -> str:
+    """How a trained algorithm is asked unless said otherwise: drawn from where it has probabilities, else greedy."""
+    return modes(algorithm)[0] if has_probabilities(algorithm) else "greedy"
 
 
 def _valued(name: str, estimate: Estimate, returns: np.ndarray, level: float) -> CandidateValue:

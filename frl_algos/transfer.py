@@ -47,6 +47,10 @@ def _matching(source: Any, target: "FactoredAWRImpl") -> dict[str, nn.Module]:
             f"FactoredAWR can only copy from another FactoredAWR, not from {type(source).__name__.removesuffix('Impl')}"
         )
     modules = target.modules.get_torch_modules()
+    if modules.keys() != source.modules.get_torch_modules().keys():
+        raise UserError(
+            "one of the two algorithms is told to be fair and the other is not; give both the same fairness"
+        )
     for name, theirs in source.modules.get_torch_modules().items():
         shapes = [{key: value.shape for key, value in m.state_dict().items()} for m in (modules[name], theirs)]
         if shapes[0] != shapes[1]:

@@ -1,34 +1,126 @@
-"""The Python blocks of a page run, one after the other, as a newcomer would type them."""
+"""What a page says to type works: its Python blocks run, its commands have these options, its links lead somewhere."""
 
 import re
+import runpy
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import typer
+from typer._click.exceptions import BadOptionUsage, MissingParameter
+
+from benchmarks.tutorial import blocks
+from frl_env.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "benchmarks/LEADERBOARD.md",
+    *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")),
+]
+COMMAND = re.compile(r"(?:^(?: {4}|\$ )|`)((?:\.venv/bin/)?(?:python3?|frl|minari|make) [^`\n]*)", flags=re.MULTILINE)
+"""A command on a line of its own, or between backticks."""
 
 
-def _blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+class Understood(Exception):
+    """Raised in place of a command's work, once its options are read."""
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if _blocks((ROOT / page).read_text(), "python")])
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks((ROOT / page).read_text())])
 def test_python_blocks_run(page, tmp_path):
-    blocks = _blocks((ROOT / page).read_text(), "python")
-    assert blocks
-    done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True)
+    """One after the other, as a newcomer would type them."""
+    code = "\n".join(blocks((ROOT / page).read_text(), quick=True))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+    for target in re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text()):
         if not target.startswith("http"):
             assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_anchors_lead_somewhere():
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", (ROOT / page).read_text()):
+            there = (ROOT / page).parent / target if target else ROOT / page
+            headings = re.findall(r"^#+ (.*)$", there.read_text(), flags=re.MULTILINE)
+            known = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in known, (page, target, anchor)
+
+
+def _commands() -> dict[str, str]:
+    """Every command that a page names, with the page it was first met on."""
+    found: dict[str, str] = {}
+    for page in PAGES:
+        for text in COMMAND.findall((ROOT / page).read_text()):
+            command = re.split(r"\s{2,}#|\s#\s|\s{3,}|\\$", text)[0].strip()
+            found.setdefault(command.removeprefix(".venv/bin/"), page)
+    return found
+
+
+def _understands(parser: Callable[[list[str]], object], arguments: list[str]) -> None:
+    """Reads the options as the command would, and does none of its work."""
+    try:
+        parser(arguments)
+    except Understood:
+        return
+
+
+@pytest.mark.parametrize("command", sorted(_commands()))
+def test_commands_exist_with_these_options(command, monkeypatch):
+    program, *arguments = shlex.split(command)
+    if program in ("python", "python3"):
+        if arguments[0] == "-m":
+            assert arguments[1] in ("pytest", "venv"), command
+            for path in (a for a in arguments[2:] if a.startswith("tests/")):
+                assert (ROOT / path).exists(), path
+            return
+        script = ROOT / arguments[0]
+        if not script.exists():
+            assert arguments[0] in ("my_script.py",), command
+            return
+        _understands(_parser_of(script, monkeypatch), [_filled(a) for a in arguments[1:]])
+    elif program == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+        assert set(arguments) <= set(targets), command
+    elif program == "minari":
+        assert arguments[0] in ("load", "show", "list", "download", "delete"), command
+    else:
+        group = typer.main.get_command(app)
+        context = group.make_context("frl", [_filled(a) for a in arguments], resilient_parsing=False)
+        name, inner, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        with suppress(MissingParameter, BadOptionUsage):  # a command that is only named, as `frl import`
+            inner.make_context(name, rest, parent=context)
+
+
+def _filled(argument: str) -> str:
+    """An example for what a page writes in capitals or brackets."""
+    return {"ID": "frl/medicaid-synthetic-v0", "TABLE": "t.parquet", "<id>": "frl/medicaid-synthetic-v0"}.get(
+        argument, argument
+    )
+
+
+def _parser_of(script: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], object]:
+    """A benchmark's `main`, stopped once its options are read."""
+    import argparse
+
+    read = argparse.ArgumentParser.parse_args
+
+    def stop(self, *given, **options):
+        read(self, *given, **options)
+        raise Understood
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    main = runpy.run_path(str(script), run_name="read")["main"]
+    return main
 
 
 @pytest.mark.slow

@@ -103,8 +103,6 @@ def _call(folder: Path, *command: str, status: int = 0, **environment: str) -> s
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("way", ["pip install .", "pip install -e .", "uv pip install ."])
 def test_in_an_installation_of_each_kind(way, tmp_path, tiny_dataset):
-    if way.startswith("uv") and shutil.which("uv") is None:
-        pytest.skip("uv is not installed")
     source = tmp_path / "source"
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     for name in tracked:
@@ -117,7 +115,8 @@ def test_in_an_installation_of_each_kind(way, tmp_path, tiny_dataset):
     look = "import sys; print(len(sys.modules), len(sys.meta_path))"
     without = _call(folder, "python", "-c", look).stdout
     python = str(folder / "bin/python")
-    tool = ["uv", "pip", "install", "--python", python] if way.startswith("uv") else ["python", "-m", "pip", "install"]
+    uv = str(Path(sys.executable).parent / "uv")
+    tool = [uv, "pip", "install", "--python", python] if way.startswith("uv") else ["python", "-m", "pip", "install"]
     _call(folder, *tool, "--quiet", "--no-deps", *(["-e"] if "-e" in way else []), str(source))
     loaded = _call(folder, "minari", "load", "tests/tiny-v0")
     assert "checksums: as written" in loaded.stdout
@@ -127,7 +126,7 @@ def test_in_an_installation_of_each_kind(way, tmp_path, tiny_dataset):
     _call(folder, "python", "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", "minari==0.5.4")
     _call(folder, "minari", "load", "tests/tiny-v0")
     assert _call(folder, "python", "-c", look).stdout == without, "any other process is left alone"
-    remove = ["uv", "pip", "uninstall", "--python", python] if way.startswith("uv") else [
+    remove = [uv, "pip", "uninstall", "--python", python] if way.startswith("uv") else [
         "python", "-m", "pip", "uninstall", "--yes"]  # fmt: skip
     _call(folder, *remove, "frl-medicaid")
     left = {f.relative_to(own) for f in own.rglob("*") if f.is_file() and "__pycache__" not in f.parts} - before

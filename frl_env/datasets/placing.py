@@ -16,6 +16,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,18 @@ from minari.storage import get_dataset_path
 
 from frl_env.errors import UserError
 
+_store: ContextVar[Path | None] = ContextVar("store", default=None)
+
+
+@contextmanager
+def store_in(folder: Path) -> Iterator[None]:
+    """Lets datasets be written to another store than Minari's, in this thread, for as long as it lasts."""
+    token = _store.set(folder)
+    try:
+        yield
+    finally:
+        _store.reset(token)
+
 
 def dataset_place(dataset_id: str = "") -> Path:
     """Folder of a dataset in Minari's local store, or of the store itself.
@@ -31,6 +44,9 @@ def dataset_place(dataset_id: str = "") -> Path:
     Raises:
         UserError: If the store can't be used.
     """
+    other = _store.get()
+    if other is not None:
+        return other / dataset_id
     try:
         return get_dataset_path(dataset_id)
     except OSError as problem:

@@ -15,6 +15,13 @@ NOT_RECORDED = "NOT RECORDED"
 """Label of members without one: a group like any other."""
 
 
+def label_missing(column: Any) -> np.ndarray:
+    """Labels as text; None, NaN and "" become `NOT_RECORDED`."""
+    series = pd.Series(np.asarray(column), dtype=object)
+    missing = (series.isna() | (series == "")).to_numpy(dtype=bool)
+    return np.where(missing, NOT_RECORDED, series.astype(str)).astype(str)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AuditedMembers:
     """What an audit looks at; one entry a member in every array.
@@ -85,16 +92,14 @@ class AuditedMembers:
         return array
 
     def _labels(self, name: str, column: Any) -> np.ndarray:
-        series = pd.Series(np.asarray(column), dtype=object)
-        if len(series) != len(self.high_touch):
-            raise UserError(f"attribute {name!r} has {len(series):,} labels for {len(self.high_touch):,} members")
-        missing = (series.isna() | (series == "")).to_numpy(dtype=bool)
-        if missing.all():
-            raise UserError(f"attribute {name!r} is missing for all {len(series):,} members; leave it out of the audit")
-        labels = np.where(missing, NOT_RECORDED, series.astype(str))
+        labels = label_missing(column)
+        if len(labels) != len(self.high_touch):
+            raise UserError(f"attribute {name!r} has {len(labels):,} labels for {len(self.high_touch):,} members")
+        if (labels == NOT_RECORDED).all():
+            raise UserError(f"attribute {name!r} is missing for all {len(labels):,} members; leave it out of the audit")
         if len(np.unique(labels)) == 1:
             raise UserError(f"attribute {name!r} has one group only, so there is nothing to compare; leave it out")
-        return labels.astype(str)
+        return labels
 
     def _refuse(self, bad: np.ndarray, problem: str) -> None:
         if bad.any():

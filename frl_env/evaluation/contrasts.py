@@ -37,7 +37,7 @@ class Contrast:
         score: What is compared.
         difference: Mean of the first less mean of the second.
         low, high: Limits of its confidence interval, for this difference alone.
-        p_value: Of the permutation test.
+        p_value: Of the permutation test; None where it was not tested.
         adjusted: The same after the correction for all contrasts of the audit.
         found: Whether the audit says that there is a difference.
     """
@@ -49,8 +49,8 @@ class Contrast:
     difference: float
     low: float
     high: float
-    p_value: float
-    adjusted: float = float("nan")
+    p_value: float | None
+    adjusted: float | None = None
     found: bool = False
 
 
@@ -110,13 +110,14 @@ def compare_groups(
         least: Members with a score that both groups need.
         level: Of the intervals; 1 less that of the tests.
         resamples: Of the members, for the intervals.
-        permutations: At least; more are made when the smallest p-value would not pass the correction.
+        permutations: At least; more are made when the smallest p-value would not pass the correction. 0 for no tests.
     """
     units, moments = _standardised(np.stack(list(scores.values()), axis=1))
     observed = [_sides(grouping, group_sums(grouping, moments), moments.sum(axis=0)) for grouping in groupings]
     tested = [(np.minimum(a, b)[:, : len(scores)] >= least) for a, b in observed]
     number = int(sum(cells.sum() for cells in tested))
-    permutations = max(permutations, math.ceil(2 * number / (1 - level)))
+    if permutations:
+        permutations = max(permutations, math.ceil(2 * number / (1 - level)))
     p_values, gaps = _permute(moments, groupings, observed, rng, permutations)
     limits = _limits(moments, groupings, rng, resamples, level)
     found = []
@@ -132,11 +133,13 @@ def compare_groups(
                     difference=float(difference[row, column]),
                     low=float(units[column] * low[row, column]),
                     high=float(units[column] * high[row, column]),
-                    p_value=float(p[row, column]),
+                    p_value=float(p[row, column]) if permutations else None,
                 )
                 for column, score in enumerate(scores)
                 if cells[row, column]
             ]
+    if not permutations:
+        return Comparison(contrasts=tuple(found), chance_gaps={})
     adjusted = holm(np.asarray([contrast.p_value for contrast in found]))
     return Comparison(
         contrasts=tuple(

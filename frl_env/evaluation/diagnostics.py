@@ -17,6 +17,7 @@ from jaxtyping import Float64
 
 from frl_env.errors import check_number
 from frl_env.evaluation.episodes import LoggedEpisodes
+from frl_env.evaluation.suppression import coarse_steps, hidden_cells
 
 Grid = Float64[np.ndarray, "episode step"]
 
@@ -91,10 +92,14 @@ class WeightDiagnostics:
     tail: float
     clipped: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+    def to_dict(self, hidden: Mapping[str, set[str]] | None = None) -> dict[str, Any]:
+        """JSON-able, without the groups that are hidden, by attribute."""
         tail = self.tail if np.isfinite(self.tail) else None
-        return asdict(self) | {"by_week": self.by_week.tolist(), "tail": tail}
+        by_group = {
+            name: {label: members for label, members in groups.items() if label not in (hidden or {}).get(name, ())}
+            for name, groups in self.by_group.items()
+        }
+        return asdict(self) | {"by_week": self.by_week.tolist(), "by_group": by_group, "tail": tail}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,16 +125,25 @@ class Diagnostics:
     unsupported: float | None
     groups: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
+    def to_dict(self, *, simulated: bool = False) -> dict[str, Any]:
+        """JSON-able.
+
+        Args:
+            simulated: Whether nobody real stands behind the members. Else no number of 1 to 10 people is told, nor one
+                that could be worked out: small groups are left out, and `followed` falls in steps of at least 11.
+        """
+        hidden = {} if simulated else {name: hidden_cells(groups) for name, groups in self.groups.items()}
         return {
-            "weights": {kind: weights.to_dict() for kind, weights in self.weights.items()},
-            "followed": self.followed.tolist(),
+            "weights": {kind: weights.to_dict(hidden) for kind, weights in self.weights.items()},
+            "followed": (self.followed if simulated else coarse_steps(self.followed)).tolist(),
             "mean_ratio": self.mean_ratio,
             "mean_ratio_error": self.mean_ratio_error,
             "mean_ratio_by_week": self.mean_ratio_by_week.tolist(),
             "unsupported": self.unsupported,
-            "groups": self.groups,
+            "groups": {
+                name: {label: count for label, count in groups.items() if label not in hidden.get(name, ())}
+                for name, groups in self.groups.items()
+            },
         }
 
     def reasons(self, kind: str | None, thresholds: Thresholds) -> list[str]:

@@ -88,14 +88,15 @@ def audit(
         high_need: Quantile of the need from which a member is in high need.
         level: Of all intervals; 1 less the family-wise level of all tests.
         resamples: Of the members, for intervals.
-        permutations: Of the members, for tests, at least.
+        permutations: Of the members, for tests, at least; 0 for intervals only, which is much faster.
 
     Raises:
         UserError: If a setting is out of range, or no attribute has two groups that are large enough.
     """
     check_whole("minimum", minimum, low=2 if members.simulated else SMALLEST, high=10**9)
     check_whole("resamples", resamples, low=10, high=10**6)
-    check_whole("permutations", permutations, low=10, high=10**9)
+    if permutations:
+        check_whole("permutations", permutations, low=10, high=10**9)
     check_number("high_need", high_need, low=0.01, high=0.99)
     check_number("level", level, low=0.5, high=0.999)
     pairs = list(combinations(members.attributes, 2)) if intersections is None else list(intersections)

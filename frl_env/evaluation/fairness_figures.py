@@ -27,7 +27,8 @@ def figures(audit: FairnessAudit) -> dict[str, bytes]:
         drawn["allocation.svg"] = _allocation(factors, single)
     if audit.calibration:
         drawn["calibration.svg"] = _calibration(audit)
-    return {name: _svg(figure, audit) for name, figure in drawn.items()}
+    note = "Simulated members; not to guide care" if audit.simulated else "Small groups suppressed"
+    return {name: svg(figure, note) for name, figure in drawn.items()}
 
 
 def _high_touch(audit: FairnessAudit, groups: Sequence[Group]) -> Figure:
@@ -118,12 +119,11 @@ def _dots(
             label = None
 
 
-def _svg(figure: Figure, audit: FairnessAudit) -> bytes:
-    figure.suptitle(
-        "Simulated members; not to guide care" if audit.simulated else "Small groups suppressed", fontsize=8
-    )
+def svg(figure: Figure, note: str) -> bytes:
+    """A figure as SVG, the same bytes every time, text as text, with a note above it."""
+    figure.suptitle(note, fontsize=8)
     stream = io.BytesIO()
     save: Callable[..., None] = figure.savefig
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "frl"}):  # text as text, the same bytes every time
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "frl"}):
         save(stream, format="svg", metadata={"Date": None})
     return stream.getvalue()

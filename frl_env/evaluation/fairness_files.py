@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from frl_env.errors import UserError
 from frl_env.evaluation.fairness_figures import figures
 from frl_env.evaluation.fairness_result import FairnessAudit
+from frl_env.evaluation.files import write_together
 
 
 def write_audit(audit: FairnessAudit, folder: str | os.PathLike[str]) -> list[Path]:
@@ -44,18 +44,4 @@ def write_audit(audit: FairnessAudit, folder: str | os.PathLike[str]) -> list[Pa
     contents = {name: table.to_csv(index=False).encode() for name, table in tables.items()}
     contents["audit.json"] = (json.dumps(audit.to_dict(), indent=1, allow_nan=False) + "\n").encode()
     contents |= figures(audit)
-    place = Path(folder)
-    aside = {name: place / f".{name}.writing" for name in contents}
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            aside[name].write_bytes(content)
-        for name, file in aside.items():
-            file.replace(place / name)
-    except OSError as problem:
-        raise UserError(f"can't write to {place} ({problem.strerror}); choose another folder") from problem
-    finally:
-        for file in aside.values():
-            if place.is_dir():
-                file.unlink(missing_ok=True)
-    return [place / name for name in contents]
+    return write_together(folder, contents)

@@ -47,11 +47,13 @@ class Measure:
         return 1.0 if self.relative else float(_quotient(self.numerator.sum(), self.denominator.sum()))
 
     def of(self, rows: np.ndarray, least: int) -> float:
-        """Of some members; NaN where it speaks of fewer than `least` of them."""
+        """Of some members; NaN where it speaks of fewer than `least` of them, or there is nothing to be relative to."""
         if (self.denominator[rows] != 0).sum() < least:
             return float("nan")
         quotient = _quotient(self.numerator[rows].sum(), self.denominator[rows].sum())
-        return float(quotient / _quotient(self.numerator.sum(), self.denominator.sum()) if self.relative else quotient)
+        if not self.relative:
+            return float(quotient)
+        return float(_relative(quotient, _quotient(self.numerator.sum(), self.denominator.sum())))
 
 
 def member_scores(
@@ -129,14 +131,15 @@ def group_intervals(
         everyone = np.where(relative, _quotient(*np.split(counts @ columns, 2, axis=1)), 1.0)
         for at, grouping in enumerate(groupings):
             sums = group_sums(grouping, columns, counts)
-            drawn[at][rows] = _quotient(*np.split(sums, 2, axis=2)) / everyone[:, None]
+            drawn[at][rows] = _relative(_quotient(*np.split(sums, 2, axis=2)), everyone[:, None])
     tails = [(1 - level) / 2, (1 + level) / 2]
     limits = {}
     for grouping, each in zip(groupings, drawn, strict=True):
         low, high = np.quantile(each, tails, axis=0)
         for i, group in enumerate(grouping.names):
             for j, measure in enumerate(measures):
-                limits[grouping.attribute, group, measure] = (float(low[i, j]), float(high[i, j]))
+                if not np.isnan(low[i, j]):
+                    limits[grouping.attribute, group, measure] = (float(low[i, j]), float(high[i, j]))
     return limits
 
 
@@ -144,6 +147,11 @@ def bins_of(high_touch: Float64[np.ndarray, "member"]) -> Int64[np.ndarray, "mem
     """Bin of each member by high-touch probability; members with the same probability share one."""
     edges = np.unique(np.quantile(high_touch, np.arange(1, BINS) / BINS))
     return np.searchsorted(edges, high_touch, side="left")
+
+
+def _relative(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """NaN where the whole is 0: nobody gets anything, so no group gets more of it than another."""
+    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole != 0)
 
 
 def _quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:

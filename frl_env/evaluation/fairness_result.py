@@ -137,6 +137,8 @@ class FairnessAudit:
     @property
     def sentences(self) -> list[str]:
         """The result in words: every difference that is more than chance, or that there is none."""
+        if not self.settings["permutations"]:
+            return ["Differences between groups were not tested.", self.privacy]
         tests = f"{len(self.contrasts)} contrasts, family-wise level {1 - self.settings['level']:.0%}"
         if not self.found:
             return [f"No difference between groups that is more than chance ({tests}).", self.privacy]

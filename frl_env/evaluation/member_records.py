@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from frl_env.errors import UserError
 from frl_env.evaluation.suppression import people
@@ -36,6 +36,17 @@ class MemberRecords:
 def is_simulated(dataset: Any) -> bool:
     """Whether a Minari dataset was made by this project's simulator; anything else may hold real people."""
     return "frl_recipe" in dataset.storage.metadata
+
+
+def load_people(dataset: Any) -> Int64[np.ndarray, "episode"]:
+    """Which person each episode is of, as numbers from 0.
+
+    An imported record with gaps is several episodes of one person, and people are what is counted and resampled.
+    """
+    if "frl_import" not in dataset.storage.metadata:
+        return np.arange(dataset.total_episodes)
+    members = [infos["member"].reshape(-1)[0] for infos in _first_infos(dataset, ["member"], [])]
+    return np.unique(np.asarray(members), return_inverse=True)[1].astype(np.int64)
 
 
 def load_members(

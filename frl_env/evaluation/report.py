@@ -118,8 +118,12 @@ class Evaluation:
             }
         return pd.DataFrame.from_dict(rows, orient="index")
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able, without anything about a single member."""
+    def to_dict(self, *, simulated: bool = False) -> dict[str, Any]:
+        """JSON-able, without anything about a single member.
+
+        Args:
+            simulated: Whether nobody real stands behind the members; else small numbers of people are left out.
+        """
         headline = self.headline
         return {
             "members": self.members,
@@ -135,7 +139,7 @@ class Evaluation:
                 name: {label: None if r is None else r.to_dict() for label, r in group.items()}
                 for name, group in self.by_group.items()
             },
-            "diagnostics": self.diagnostics.to_dict(),
+            "diagnostics": self.diagnostics.to_dict(simulated=simulated),
         }
 
 

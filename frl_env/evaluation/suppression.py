@@ -32,6 +32,26 @@ def people(number: int, *, simulated: bool) -> str:
     return SECRET if not simulated and 0 < number < SMALLEST else f"{number:,}"
 
 
+def hidden_cells(counts: Mapping[str, int]) -> set[str]:
+    """Names of the cells that must not be published beside the others and their total."""
+    row = np.asarray(list(counts.values()), dtype=np.int64)[None]
+    hidden = hide(row, row_totals=np.ones(1, dtype=bool), column_totals=np.zeros(row.shape[1], dtype=bool))[0]
+    return {name for name, out in zip(counts, hidden, strict=True) if out}
+
+
+def coarse_steps(counts: Int[np.ndarray, "week"]) -> Int[np.ndarray, "week"]:
+    """Numbers of people that fall week by week, told in steps of 0 or at least 11; a last rest of 1 to 10 is told as 0.
+
+    Nobody learns in which week a few people left.
+    """
+    shown = []
+    for count in counts.tolist():
+        last = shown[-1] if shown else None
+        rounded = 0 if count < SMALLEST else count
+        shown.append(last if last is not None and last - rounded < SMALLEST else rounded)
+    return np.asarray(shown, dtype=np.int64)
+
+
 def hidden_groups(
     labels: Mapping[str, np.ndarray], intersections: Sequence[tuple[str, str]] = ()
 ) -> dict[tuple[str, ...], set[str]]:
@@ -49,8 +69,7 @@ def hidden_groups(
     found: dict[tuple[str, ...], set[str]] = {}
     for attribute, column in labels.items():
         names, counts = np.unique(column, return_counts=True)
-        hidden = hide(counts[None], row_totals=np.ones(1, dtype=bool), column_totals=np.zeros(len(names), dtype=bool))
-        found[(attribute,)] = {str(name) for name in names[hidden[0]]}
+        found[(attribute,)] = hidden_cells({str(name): int(count) for name, count in zip(names, counts, strict=True)})
     for first, second in intersections:
         (rows, row), (columns, column) = (np.unique(labels[name], return_inverse=True) for name in (first, second))
         counts = np.zeros((len(rows), len(columns)), dtype=np.int64)

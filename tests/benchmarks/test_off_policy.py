@@ -3,12 +3,17 @@
 import dataclasses
 import json
 
+import minari
+import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import run
+from benchmarks import audits, run
 from frl_env.datasets import ColumnMap, ImportOptions, build_dataset, export_table, import_table
 from frl_env.errors import UserError
+from frl_env.evaluation import load_episodes
+from frl_env.evaluation.member_records import MemberRecords
+from frl_env.parameters import MEASURES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -51,6 +56,47 @@ def test_own_members_are_valued_without_a_simulator(own, tmp_path, capsys):
         assert (entry["headline"] is None) == bool(entry["reasons"])
         assert entry["sentence"] in " ".join(shown.split()) or entry["headline"] is not None
     assert (tmp_path / "factored_awr-seed0.d3").exists()
+    assert [(entry["algo"], entry["mode"]) for entry in card["fairness"]] == [
+        ("factored_awr", "stochastic"), ("factored_awr", "greedy"), ("cql", "greedy")
+    ]  # fmt: skip
+    for entry in card["fairness"]:
+        assert not entry["simulated"]
+        assert "suppressed" in entry["privacy"]
+        assert {"race_ethnicity", "gender"} <= {row["attribute"] for row in entry["groups"]}
+        assert all(row["members"] is None or row["members"] > 10 for row in entry["groups"])
+        assert all(
+            row["low"] <= row["value"] <= row["high"] for row in entry["groups"] if row["measure"] == "high_touch"
+        )
+    assert "high-touch contact by group" in shown
+
+
+def _audit(monkeypatch, labels):
+    """The scorecard's audit of a policy that always does the same, on members with these labels."""
+    episodes = load_episodes(minari.load_dataset("tests/care-validation-v0"))
+    n = len(episodes)
+    records = MemberRecords(labels=labels(n), needs={}, simulated=False)
+    monkeypatch.setattr(audits, "_records", lambda dataset_id: (records, list(MEASURES)))
+    always = np.zeros(1080, dtype=np.float32)
+    always[-1] = 1.0
+    return audits.of_logged(lambda rows: np.tile(always, (len(rows), 1)), episodes, "", np.zeros(n), np.zeros(n))
+
+
+def test_few_people_are_not_to_be_found_in_the_scorecard(own, monkeypatch):
+    def labels(n):
+        return {"race_ethnicity": np.repeat(["A", "B", "C", "D"], [n - 117, 60, 50, 7]).astype(object)}
+
+    told = _audit(monkeypatch, labels)
+    assert all(row["members"] > 10 for row in told["groups"])
+    hidden = {row["group"] for row in told["withheld"]}
+    assert "D" in hidden
+    assert len(hidden) > 1  # or the size of D would follow from the others
+    assert not hidden & {row["group"] for row in told["groups"]}
+    assert not hidden & {name for pair in told["gaps"] for name in (pair["first"], pair["second"])}
+
+
+def test_members_of_whom_nothing_is_known_are_not_audited(own, monkeypatch):
+    told = _audit(monkeypatch, lambda n: {})
+    assert told["sentence"].startswith("Not audited: an audit needs at least one attribute")
 
 
 def test_the_truth_stands_beside_the_estimate_where_there_is_one(tiny_dataset, own, tmp_path, capsys):

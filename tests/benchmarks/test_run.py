@@ -89,6 +89,27 @@ def test_numbers_agree_with_each_other(card):
     assert data["references"]["best_observation_only"]["normalized_score"] == 100
 
 
+def test_groups_add_up_to_the_values_of_the_runs(card):
+    data, _ = card
+    sections = {(entry["algo"], entry["seed"], entry["mode"]): entry for entry in data["fairness"]}
+    runs = {(row["algo"], row["seed"], row["mode"]): row for row in data["runs"]}
+    references = {(name, 0, "reference"): row for name, row in data["references"].items()}
+    assert set(sections) == set(runs | references)
+    for key, row in (runs | references).items():
+        section = sections[key]
+        assert (section["members"], section["simulated"], section["need"]) == (80, True, "open_needs")
+        for measure, expected in (("value", row["value"]), ("value_change", row["difference_to_behaviour"])):
+            groups = [g for g in section["groups"] if (g["attribute"], g["measure"]) == ("gender", measure)]
+            assert sum(g["members"] * g["value"] for g in groups) / 80 == pytest.approx(expected, abs=1e-5)
+        (pair,) = [g for g in section["gaps"] if (g["attribute"], g["measure"]) == ("gender", "high_touch")]
+        means = {g["group"]: g["value"] for g in section["groups"] if g["measure"] == "high_touch"}
+        assert pair["difference"] == pytest.approx(means[pair["first"]] - means[pair["second"]])
+        assert pair["low"] <= pair["difference"] <= pair["high"]
+        assert row is not data["references"]["no_program"] or set(means.values()) == {0.0}
+        # Groups of fewer than 30 of the 80 members: named, not measured.
+        assert {entry["attribute"] for entry in section["withheld"]} == {"race_ethnicity", "age_band"}
+
+
 def test_a_second_run_gives_the_same_values(card, tmp_path):
     data, _ = card
     run.main([*TINY, "--out", str(tmp_path)])

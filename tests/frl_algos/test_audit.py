@@ -199,11 +199,35 @@ def test_imported_members_are_protected_in_every_file(file, imported, tmp_path):
         assert group.measures.get("effective_members") is None or group.measures["effective_members"].value >= 11
 
 
+def test_episodes_of_one_person_are_put_together(trained, tiny_dataset):
+    from dataclasses import replace
+
+    records = load_members(tiny_dataset, attributes=["gender"])
+    episodes = replace(load_episodes(tiny_dataset), groups=records.labels)
+    people = np.arange(60)
+    people[1::2] = people[::2]  # two episodes each
+    found = audit_policy(
+        trained, episodes, needs=records.needs, simulated=True, people=people, rng=np.random.default_rng(0), minimum=5,
+        high_touch=["HOME_VISIT"], value=False, resamples=20,
+    )  # fmt: skip
+    assert found.members == 30
+    each, _ = member_allocations(trained.predict_probabilities, episodes, ["HOME_VISIT"])
+    assert found.overall["high_touch"].value == pytest.approx(
+        np.mean(
+            [np.average(each["high_touch"][i : i + 2], weights=episodes.lengths[i : i + 2]) for i in range(0, 60, 2)]
+        )
+    )
+    with pytest.raises(UserError, match="59 people are given for 60 episodes"):
+        audit_policy(
+            trained, episodes, needs=records.needs, simulated=True, people=people[1:], rng=np.random.default_rng(0)
+        )
+
+
 def test_what_does_not_fit_is_said(file, imported, tmp_path):
     out = tmp_path / "out"
     for policy, data, options, said in (
-        (file, "tests/nowhere-v0", {}, "no Minari dataset 'tests/nowhere-v0'"),
-        (file, tmp_path / "members.parquet", {}, "no Minari dataset"),
+        (file, "tests/nowhere-v0", {}, "no Minari dataset or table 'tests/nowhere-v0'"),
+        (file, tmp_path / "members.parquet", {}, "there is no table"),
         (tmp_path / "policy.onnx", TINY, {}, "is no trained policy"),
         (tmp_path / "policy.d3", TINY, {}, "there is no file"),
         (tmp_path / "none.safetensors", TINY, {}, "there is no model file"),

@@ -126,3 +126,22 @@ def test_mistakes_are_said():
             fitted_q_evaluation(episodes, policy(0.5, 0.5), rng=np.random.default_rng(0), **settings)
     with pytest.raises(UserError, match="don't sum to 1"):
         fitted_q_evaluation(episodes, lambda x: np.ones((len(x), 4)), rng=np.random.default_rng(0))
+
+
+def test_a_member_has_no_part_in_its_own_values():
+    episodes, _ = chain(100, seed=6)
+    changed = episodes.rewards.copy()
+    changed[7] += 5.0
+    other = LoggedEpisodes(
+        rewards=changed,
+        lengths=episodes.lengths,
+        actions=episodes.actions,
+        action_space=SPACE,
+        observations=episodes.observations,
+    )
+    before, after = (
+        fitted_q_evaluation(data, policy(0.9, 0.1), rng=np.random.default_rng(0)) for data in (episodes, other)
+    )
+    own = before.fold == before.fold[7]
+    np.testing.assert_allclose(before.values.logged[own], after.values.logged[own], rtol=1e-4)
+    assert np.abs(before.values.logged[~own] - after.values.logged[~own]).min() > 1e-4

@@ -99,6 +99,35 @@ def test_standard_errors_of_bounds_are_those_of_new_samples(side, noise):
     assert np.mean([bound.standard_error for bound in found]) == pytest.approx(spread, rel=0.15)
 
 
+def test_errors_follow_the_states_that_the_target_reaches():
+    """Who got action 1 last week has noisy rewards this week, and the target takes it nearly always."""
+
+    def bound(seed: int):
+        rng = np.random.default_rng(seed)
+        actions = (rng.random((500, 3)) < 0.5).astype(int)
+        last = np.concatenate([np.zeros((500, 1)), actions[:, :-1]], axis=1)
+        rewards = 2 * last + np.where(last == 1, 3.0, 0.1) * rng.normal(size=(500, 3))
+        target = np.where(actions == 1, 0.95, 0.05)
+        mask = np.ones((500, 3), dtype=bool)
+        return Confounding(rewards, target, np.full((500, 3), 0.5), last[..., None], mask).bounds(1.0).low
+
+    found = [bound(seed) for seed in range(150)]
+    spread = np.std([one.value for one in found])
+    assert np.mean([one.standard_error for one in found]) == pytest.approx(spread, rel=0.15)
+
+
+def test_errors_where_most_rewards_are_the_same():
+    def bound(seed: int):
+        rng = np.random.default_rng(seed)
+        rewards = -(rng.random((400, 15)) < 0.05).astype(float)
+        half, mask = np.full((400, 15), 0.5), np.ones((400, 15), dtype=bool)
+        return Confounding(rewards, half, half, np.zeros((400, 15, 0)), mask).bounds(2.0).low
+
+    found = [bound(seed) for seed in range(100)]
+    spread = np.std([one.value for one in found])
+    assert np.mean([one.standard_error for one in found]) == pytest.approx(spread, rel=0.2)
+
+
 def test_values_that_foresee_rewards_narrow_the_bounds():
     rng = np.random.default_rng(0)
     known = rng.normal(size=(3_000, 2))

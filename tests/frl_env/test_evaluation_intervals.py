@@ -73,6 +73,19 @@ def test_a_studentised_interval_reaches_far_on_the_side_of_the_tail():
     assert found.high - estimate.value > 1.5 * (estimate.value - found.low)
 
 
+@pytest.mark.parametrize("method", ["studentised", "percentile", "normal"])
+def test_the_interval_of_a_difference_is_that_of_the_paired_terms(method):
+    rng = np.random.default_rng(0)
+    estimate, observed = ratio_estimate(rng), 5 * rng.normal(size=50)
+    paired = compare([estimate], observed, rng=np.random.default_rng(1), resamples=80, method=method)[0]
+    alone = compare(
+        [estimate.minus(observed)], np.zeros(50), rng=np.random.default_rng(1), resamples=80, method=method
+    )[0]
+    limits = [paired.difference_interval.low, paired.difference_interval.high]
+    assert limits == pytest.approx([alone.interval.low, alone.interval.high])
+    assert limits != pytest.approx([paired.interval.low - observed.mean(), paired.interval.high - observed.mean()])
+
+
 def test_nothing_varies_where_nothing_differs():
     estimate = ratio_estimate(np.random.default_rng(0))
     same = Estimate(name="same", plain=estimate.terms)

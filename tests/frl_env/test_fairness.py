@@ -52,6 +52,23 @@ def by_hand():
     return audit(who, rng=np.random.default_rng(0), minimum=2, **QUICK)
 
 
+def test_where_nobody_gets_anything_nothing_goes_by_need():
+    result = audit(members(high_touch=np.zeros(400)), rng=np.random.default_rng(0), **QUICK)
+    for group in result.of("gender"):
+        assert group.measures["high_touch"].value == 0
+        assert "need_ratio (open_needs)" not in group.measures
+
+
+def test_without_tests_there_are_intervals_and_no_p_values():
+    tested, quick = (audit(members(), rng=np.random.default_rng(0), resamples=60, permutations=n) for n in (100, 0))
+    assert [(c.attribute, c.score, c.difference) for c in quick.contrasts] == [
+        (c.attribute, c.score, c.difference) for c in tested.contrasts
+    ]
+    assert all(c.low < c.high and (c.p_value, c.adjusted, c.found) == (None, None, False) for c in quick.contrasts)
+    assert quick.sentences[0] == "Differences between groups were not tested."
+    json.dumps(quick.to_dict(), allow_nan=False)
+
+
 def test_measures_by_hand(by_hand):
     assert by_group(by_hand, "group", "high_touch") == pytest.approx({"A": 0.2, "B": 0.5})
     # p 4.0 for need 24.0 among the eleven whose need is known: A has 1.0 for 12, B 3.0 for 12.

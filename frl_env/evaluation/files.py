@@ -1,0 +1,37 @@
+"""Several files of one result: each whole, or as it was before."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from frl_env.errors import UserError
+
+
+def write_together(folder: str | os.PathLike[str], contents: Mapping[str, bytes]) -> list[Path]:
+    """Writes all files beside their places first, and gives them their names when every one is whole.
+
+    Args:
+        folder: Made when missing.
+        contents: By file name.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: If the folder can't be made or written, or the disk is full.
+    """
+    place = Path(folder)
+    aside = {name: place / f".{name}.writing" for name in contents}
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            aside[name].write_bytes(content)
+        for name, file in aside.items():
+            file.replace(place / name)
+    except OSError as problem:
+        raise UserError(f"can't write to {place} ({problem.strerror}); choose another folder") from problem
+    finally:
+        for file in aside.values():
+            if place.is_dir():
+                file.unlink(missing_ok=True)
+    return [place / name for name in contents]

@@ -1,0 +1,72 @@
+"""Logged members to be looked at once: a dataset of Minari's store, or a table of one's own members.
+
+The one door by which solutions come to the datasets, so that they see what was logged and nothing of how it was made.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import minari
+from minari import MinariDataset
+
+from frl_env.datasets.placing import store_in
+from frl_env.datasets.tabular import ColumnMap, ImportOptions, import_table
+from frl_env.datasets.tabular.source import FORMATS
+from frl_env.errors import UserError
+
+__all__ = ["ColumnMap", "ImportOptions", "open_members"]
+
+TABLE_ID = "table/members-v0"
+"""What a table is called as a dataset."""
+
+
+@contextmanager
+def open_members(
+    place: str | os.PathLike[str],
+    *,
+    columns: ColumnMap | None = None,
+    options: ImportOptions | None = None,
+    progress: Any = None,
+) -> Iterator[MinariDataset]:
+    """Opens logged members for as long as they are needed.
+
+    A table is checked and imported as `frl import` does it, into a temporary folder that is gone afterwards; where the
+    same table is needed more than once, import it.
+
+    Args:
+        place: Id of a dataset in Minari's store; or a Parquet, CSV or Arrow file, or a folder of them.
+        columns: What a table's columns mean; see `import_table`.
+        options: What to do about a table's problems. All of its members are opened.
+        progress: Called as an import goes on.
+
+    Raises:
+        TableError: If the table has problems; all of them.
+        UserError: If there is no such dataset or table, or columns are given for a dataset.
+    """
+    path = Path(place)
+    if not (path.exists() or path.suffix.lower() in FORMATS):
+        if columns is not None or options is not None:
+            raise UserError(f"{str(place)!r} is no table, so that no columns or options can be given for it")
+        yield _in_store(str(place))
+        return
+    if options is not None and options.validation_share:
+        raise UserError("no validation share can be set here, where all members are looked at")
+    with tempfile.TemporaryDirectory(prefix="frl-members-") as folder:
+        with store_in(Path(folder)):
+            import_table(path, TABLE_ID, columns=columns, options=options, progress=progress)
+        yield MinariDataset(Path(folder) / TABLE_ID / "data")
+
+
+def _in_store(dataset_id: str) -> MinariDataset:
+    try:
+        return minari.load_dataset(dataset_id)
+    except (FileNotFoundError, ValueError, OSError) as problem:
+        known = ", ".join(sorted(minari.list_local_datasets())) or "none"
+        raise UserError(
+            f"there is no Minari dataset or table {dataset_id!r}; build or import it first, or check the path (in the "
+            f"local store: {known})"
+        ) from problem
