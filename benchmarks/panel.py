@@ -19,7 +19,7 @@ from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.collect import collect
 from frl_env.evaluation import LoggedEpisodes, load_episodes
-from frl_env.evaluation.member_records import ATTRIBUTES, load_members
+from frl_env.evaluation.member_records import ATTRIBUTES, load_members, load_people
 from frl_env.evaluation.suppression import hidden_groups
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES
 
@@ -112,10 +112,10 @@ def _recorded(validation: str) -> Panel:
     metadata = data.storage.metadata
     simulated = "frl_recipe" in metadata
     attributes = [name for name in ATTRIBUTES if name in metadata.get("frl_vocabularies", {})]
-    whole = load_episodes(data, groups=["member"] if "frl_import" in metadata else [])
+    whole = load_episodes(data)
     labels = load_members(data, attributes=attributes).labels if attributes else {}
     chosen = np.sort(np.random.default_rng(SEED).permutation(len(whole))[:MOST_EPISODES])
-    people = np.asarray(whole.groups.get("member", np.arange(len(whole))), dtype=np.int64)[chosen]
+    people = load_people(data)[chosen]
     groups = {name: np.where(each == None, UNSAID, each).astype(str)[chosen] for name, each in labels.items()}  # noqa: E711
     episodes = replace(whole.subset(chosen), groups=groups if simulated else _shown(groups, people))
     estimated = off_policy.propensities_of(validation)

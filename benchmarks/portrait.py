@@ -19,7 +19,7 @@ from frl_env.evaluation import evaluate
 from frl_env.evaluation.diagnostics import Thresholds
 from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL
 from frl_env.evaluation.inputs import CLIP, CLIPS
-from frl_env.evaluation.suppression import SMALLEST, hide
+from frl_env.evaluation.suppression import SECRET, SMALLEST, hide
 
 SEED = 733
 """Of draws and resamples."""
@@ -192,7 +192,7 @@ def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[s
         "estimator": found.headline_estimator,
         "reasons": found.reasons,
         "limits": dataclasses.asdict(Thresholds()),
-        "members": _round(headline.members),
+        "members": _effective(headline.members, panel),
         "worst_week": _round(headline.worst_week),
         "max_share": _round(headline.max_share),
         "clipped": _round(headline.clipped),
@@ -208,15 +208,20 @@ def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[s
             {
                 "attribute": name,
                 "group": label,
-                "effective": _round(effective),
+                "effective": _effective(effective, panel),
                 "members": _in_group(panel, name, label),
             }
             for name, each in headline.by_group.items()
             for label, effective in each.items()
             if label != UNSAID
         ],
-        "clips": [_clip(found, clip) for clip in (*CLIPS, None)],
+        "clips": [_clip(found, clip, panel) for clip in (*CLIPS, None)],
     }
+
+
+def _effective(members: float, panel: Panel) -> float | str | None:
+    """Effective members; few of real people are not said, though they are no count, since they look like one."""
+    return _round(members) if panel.simulated or members >= SMALLEST else SECRET
 
 
 def _at_week(panel: Panel, week: int) -> np.ndarray:
@@ -228,7 +233,7 @@ def _in_group(panel: Panel, name: str, label: str) -> int:
     return len(np.unique(panel.people[panel.episodes.groups[name] == label]))
 
 
-def _clip(found: Any, clip: float | None) -> dict[str, Any]:
+def _clip(found: Any, clip: float | None, panel: Panel) -> dict[str, Any]:
     result = found.results["WIS" if clip is None else f"WIS clip {clip:g}"]
     weights = found.diagnostics.weights[result.estimate.weights]
     return {
@@ -236,7 +241,7 @@ def _clip(found: Any, clip: float | None) -> dict[str, Any]:
         "difference": _round(result.difference.value),
         "low": _round(result.difference_interval.low),
         "high": _round(result.difference_interval.high),
-        "members": _round(weights.members),
+        "members": _effective(weights.members, panel),
         "clipped": _round(weights.clipped),
     }
 

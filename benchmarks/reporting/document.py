@@ -31,6 +31,8 @@ class Column:
         """A cell as people read it."""
         if value is None:
             return NO_VALUE
+        if isinstance(value, str):
+            return value
         if isinstance(value, bool):
             return "yes" if value else "no"
         return typeset(format(value, self.how)).replace("-", "\N{MINUS SIGN}") if self.how else str(value)

@@ -103,7 +103,7 @@ def _of_weights(results: SweepResults, weights: Any) -> list[tuple[str, str]]:
     said = [
         (
             "Few members carry the weight",
-            f"Of {found['panel']['source']}, {found['members']:.0f} carry the weight of an off-policy estimate for "
+            f"Of {found['panel']['source']}, {_said(found['members'])} carry the weight of an off-policy estimate for "
             f"{name} "
             f"with weights cut off at 30 (at least {limits['members']:.0f} are asked for). In the worst week it is "
             f"{found['worst_week']:.1%} of those still followed (at least {limits['week_share']:.0%}); the heaviest "
@@ -128,10 +128,10 @@ def _of_weights(results: SweepResults, weights: Any) -> list[tuple[str, str]]:
     small = [
         group
         for group in found["groups"]
-        if group["effective"] is not None and group["effective"] < limits["group_members"]
+        if isinstance(group["effective"], str) or (group["effective"] or 0.0) < limits["group_members"]
     ]
     if small:
-        names = ", ".join(f"{readable(group['group'])} ({group['effective']:.0f})" for group in small)
+        names = ", ".join(f"{readable(group['group'])} ({_said(group['effective'])})" for group in small)
         said.append(
             (
                 "Groups with too little evidence",
@@ -149,6 +149,11 @@ def _of_weights(results: SweepResults, weights: Any) -> list[tuple[str, str]]:
             )
         )
     return said
+
+
+def _said(members: float | str | None) -> str:
+    """Effective members in a sentence; the run may have withheld how few they are."""
+    return members if isinstance(members, str) else "0" if members is None else f"{members:,.0f}"
 
 
 def _of_the_runs(results: SweepResults) -> list[tuple[str, str]]:
@@ -201,7 +206,7 @@ def _diagnostics(results: SweepResults) -> Table:
         name="diagnostics",
         caption="How far logged weeks speak about each policy (weighted importance sampling, weights cut off at 30).",
         columns=columns_of(
-            "policy | seed:d | effective members:,.0f | worst week:.1% | heaviest member:.1%"
+            "policy | seed:d | effective:,.0f | worst week:.1% | heaviest:.1%"
             " | cut off:.1% | off support:.1% | mean ratio:.2f | withheld"
         ),
         rows=rows,

@@ -183,5 +183,11 @@ def _doubly_robust(results: SweepResults) -> list[Table]:
     if not rows:
         return []
     columns = columns_of("policy | seed:d | cut-off | difference:+.4f | low:+.4f | high:+.4f")
-    caption = "The same sweep for the weighted doubly robust estimator, on the validation members."
-    return [Table(name="clip_sweep_doubly_robust", caption=caption, columns=columns, rows=rows)]
+    name = results.name(results.leading)
+    leading = [row for row in rows if row[0] == name]
+    caption = f"The same sweep for the weighted doubly robust estimator, on the validation members: {name}."
+    everything = "The sweep of the weighted doubly robust estimator, all policies."
+    return [
+        Table(name="clip_sweep_doubly_robust", caption=caption, columns=columns, rows=leading),
+        Table(name="clip_sweep_doubly_robust_all", caption=everything, columns=columns, rows=rows, shown=False),
+    ]

@@ -136,14 +136,15 @@ def _estimated(results: SweepResults) -> tuple[str, str]:
         )
     best = max(valued, key=lambda entry: entry["headline"]["difference"])
     change = best["headline"]["difference_interval"]
+    chance = " That may be nothing: the interval holds 0." if change["low"] <= 0 <= change["high"] else ""
     return (
         found,
         f"The largest estimated difference to the care team is that of "
         f"{results.name((best['algo'], best['mode']))} (seed {best['seed']}): {best['headline']['difference']:+.4f} "
         "a member "
-        f"(95 % interval {change['low']:+.4f} to {change['high']:+.4f}), if the assumptions below hold. It is the "
-        "largest of "
-        f"{len(valued)}, so that part of it is luck. It is an estimate; the true value of these policies is not known.",
+        f"(95 % interval {change['low']:+.4f} to {change['high']:+.4f}), if the assumptions below hold."
+        f"{chance} It is the largest of {len(valued)}, so that part of it is luck. It is an estimate; the true value "
+        "of these policies is not known.",
     )
 
 

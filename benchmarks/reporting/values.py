@@ -1,5 +1,6 @@
 """Values with intervals and truth, learning curves, and the performance profile."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from benchmarks.reporting.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.summary import horizon
 from benchmarks.reporting.sweep_results import OLD, SweepResults
 from benchmarks.statistics import PROFILE
+from frl_env.evaluation.suppression import SECRET
 
 REFERENCES = {
     "no_program": "no program",
@@ -114,7 +116,7 @@ def _estimates(results: SweepResults) -> Figure:
             label = f"seed {entry['seed']}" if several else results.name(policy)
             rows.append(Row(label=label, value=value, low=low, high=high, truth=true, said=said))
             cells = (results.name(policy), entry["seed"], entry.get("headline_estimator"), value, low, high)
-            reason = "" if headline else entry.get("sentence", "no estimate")
+            reason = "" if headline else _reason(entry.get("sentence", "no estimate"), truth)
             table.append((*cells, *([true] if truth else []), reason))
     beside = " Diamonds are the true values." if truth else " There is no true value to put beside them."
     known = columns_of("policy | seed:d | estimator | difference:+.4f | low:+.4f | high:+.4f")
@@ -133,6 +135,15 @@ def _estimates(results: SweepResults) -> Figure:
             "Differences to the returns that the same members had, with 95 % intervals over members."
             f"{beside} A value is withheld where the evidence is too thin; the reasons are in the table.",
         ),
+    )
+
+
+def _reason(sentence: str, simulated: bool) -> str:
+    """Why there is no estimate; of real people few effective members are not said."""
+    return (
+        sentence
+        if simulated
+        else re.sub(r"(?<![\d.,])(?:10|\d)(?:\.\d+)? of (?=[\d,]+ members)", f"{SECRET} of ", sentence)
     )
 
 

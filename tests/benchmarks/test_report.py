@@ -253,6 +253,19 @@ def test_estimates_stand_beside_the_truth(results):
 
 
 def test_fairness_and_frontier_are_drawn_where_they_are(results):
+    measured = {
+        (entry["mode"], group["group"]): group["value"]
+        for entry in json.loads((results / "scorecard.json").read_text())["fairness"]
+        for group in entry.get("groups", ())
+        if entry["algo"] == "factored_awr" and group["measure"] == "high_touch"
+    }
+    mode = read_results(results).leading[1]
+    first = _written(results)[2]
+    assert measured
+    assert {row["group"]: float(row["value"]) for row in _table(first, "fairness_by_group")} == {
+        group: value for (own, group), value in measured.items() if own == mode
+    }
+    _change(results / "scorecard.json", lambda card: card.pop("fairness"))
     assert "no fairness audit" in _written(results)[0]
     group = {"attribute": "gender", "group": "FEMALE", "members": 40, "measure": "high_touch"}
     audit = {

@@ -60,7 +60,7 @@ def _write_results(out):
     assert panel is not None
     about = {"algo": "even", "seed": 0, "label": "Even"}
     details = about | portrait(_Uniform(panel.episodes.action_space.n_joint), ["stochastic"], panel)
-    sentence = "No headline (SNM): the data is thin."
+    sentence = "No headline (SNM): 6.2 of 1,506 members carry the weight (at least 100)."
     card = {
         "dataset": "tests/own-report-v0",
         "runs": [about | {"mode": "stochastic", "steps": 20}],
@@ -90,7 +90,20 @@ def test_there_is_no_truth_and_the_page_says_so(own):
     assert not (own / "report-data" / "true_values.csv").exists()
     assert "there is no true value to put beside them" in text.lower()
     assert (own / "report-data" / "estimated_values.csv").exists()
-    assert "It takes a simulator" in text or "it takes a simulator" in text
+    assert "it takes a simulator" in text
+
+
+def test_few_effective_members_are_not_said(own):
+    for name, content in _everything(own).items():
+        if name != "details.json":
+            assert not re.search(r"(?<![\d.,])(10|\d)(\.\d+)? of [\d,]+ members", content), name
+    kept = (own / "results" / "scorecard.json").read_text()
+    assert ("fewer than 11 of" in (own / "report-data" / "estimated_values.csv").read_text()) == ("6.2 of" in kept)
+    for name in ("clip_sweep", "diagnostics", "effective_members_by_group"):
+        with (own / "report-data" / f"{name}.csv").open() as lines:
+            for row in csv.DictReader(lines):
+                said = row.get("effective members") or row["effective"]
+                assert said == "fewer than 11" or float(said) >= 11, (name, row)
 
 
 def test_no_cell_is_about_few_people(own):
