@@ -13,16 +13,20 @@ LANE_PACKAGES := gymnasium minari[hdf5] h5py pillow matplotlib pandas pyarrow fi
 	pytest pytest-timeout
 LANE_TESTS := $(addprefix tests/frl_env/test_,env.py vector.py rendering.py datasets.py)
 
-.PHONY: run test test-suite test-gymnasium test-install test-slow lint typecheck bench paper-scale clean \
+.PHONY: run report test test-suite test-gymnasium test-install test-slow lint typecheck bench paper-scale clean \
 	install
 
 run: $(STAMP)
 	$(BIN)/python benchmarks/run.py --algo factored_awr
 
+report: $(STAMP)
+	$(BIN)/python benchmarks/report.py results -o report.html
+
 test: test-suite test-gymnasium
 
+# A file's tests stay together, because they share what takes long to make; one thread of torch each.
 test-suite: $(STAMP) lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-gymnasium: $(LANE_STAMP)
 	$(LANE)/bin/python -m pytest $(LANE_TESTS)

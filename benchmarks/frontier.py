@@ -59,7 +59,8 @@ def measure(rollouts: Mapping[Setting, Sequence[pd.DataFrame]], attribute: str) 
     for setting, each in rollouts.items():
         values = [_column(table, "value") for table in each]
         costs = [base - value for base, value in zip(unfair, values, strict=True)]
-        cost, level = np.concatenate(costs), float(np.concatenate([_column(t, "high_touch") for t in each]).mean())
+        cost, shared = np.concatenate(costs), np.concatenate([_column(table, "high_touch") for table in each])
+        level = float(shared.mean())
         gaps = np.ptp(shares[setting], axis=1)
         points.append(
             {
@@ -67,6 +68,7 @@ def measure(rollouts: Mapping[Setting, Sequence[pd.DataFrame]], attribute: str) 
                 "weight": setting.weight if setting.slack is None else None,
                 "slack": setting.slack,
                 "high_touch": level,
+                "high_touch_sd": float(shared.std()),
                 "gap": _with_interval(gaps),
                 "gap_factor": _with_interval(before / np.maximum(gaps, 1e-12)),
                 "value": float(np.concatenate(values).mean()),
@@ -160,7 +162,15 @@ def show(content: Mapping[str, Any]) -> None:
     title = f"{content['dataset']}: {content['high_touch']} by {content['attribute']}, target {content['target']}"
     table = Table(title=title, title_justify="left")
     table.add_column("penalty", no_wrap=True)
-    for name in ("gap, points [95 %]", "factor [95 %]", "need ratio", "high touch", "value", "cost (SE)", "cost, %"):
+    for name in (
+        "gap, points [95 %]",
+        "factor [95 %]",
+        "need ratio",
+        "high touch (SD)",
+        "value",
+        "cost (SE)",
+        "cost, %",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     for point in content["points"]:
         gap, factor = point["gap"], point["gap_factor"]
@@ -170,18 +180,18 @@ def show(content: Mapping[str, Any]) -> None:
             f"{100 * gap['value']:.3f} [{100 * gap['low']:.3f}, {100 * gap['high']:.3f}]",
             f"{factor['value']:.1f} [{factor['low']:.1f}, {factor['high']:.1f}]",
             f"{min(ratios):.2f} to {max(ratios):.2f}",
-            f"{point['high_touch']:.3f}",
+            f"{point['high_touch']:.3f} ({point['high_touch_sd']:.4f})",
             f"{point['value']:.4f}",
             f"{point['cost']:+.4f} ({point['cost_se']:.4f})",
             f"{100 * point['cost_share']:+.2f}",
         )
     console = Console()
     if not console.is_terminal:
-        console.width = 130
+        console.width = 140
     console.print(table)
     console.print(
         f"{content['seeds']} seeds, {content['members']:,} new members in all.\n"
         "gap: largest less smallest group mean of the probability of high touch a week; factor: how much smaller.\n"
         "need ratio: high touch in relation to open needs, least to most favoured group; 1 is by need.\n"
-        "cost: true value lost against weight 0, paired. Simulated members; not to guide care."
+        "SD: between members. cost: true value lost against weight 0, paired. Simulated members; not to guide care."
     )

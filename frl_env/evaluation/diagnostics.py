@@ -92,14 +92,14 @@ class WeightDiagnostics:
     tail: float
     clipped: float
 
-    def to_dict(self, hidden: Mapping[str, set[str]] | None = None) -> dict[str, Any]:
-        """JSON-able, without the groups that are hidden, by attribute."""
+    def to_dict(self, hidden: Mapping[str, set[str]], weeks: int) -> dict[str, Any]:
+        """JSON-able, without the groups that are hidden, by attribute, and of the first so many weeks."""
         tail = self.tail if np.isfinite(self.tail) else None
         by_group = {
-            name: {label: members for label, members in groups.items() if label not in (hidden or {}).get(name, ())}
+            name: {label: members for label, members in groups.items() if label not in hidden.get(name, ())}
             for name, groups in self.by_group.items()
         }
-        return asdict(self) | {"by_week": self.by_week.tolist(), "by_group": by_group, "tail": tail}
+        return asdict(self) | {"by_week": self.by_week[:weeks].tolist(), "by_group": by_group, "tail": tail}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -130,15 +130,18 @@ class Diagnostics:
 
         Args:
             simulated: Whether nobody real stands behind the members. Else no number of 1 to 10 people is told, nor one
-                that could be worked out: small groups are left out, and `followed` falls in steps of at least 11.
+                that could be worked out: small groups and the weeks at the end in which fewer are followed are left
+                out, and `followed` falls in steps of at least 11.
         """
         hidden = {} if simulated else {name: hidden_cells(groups) for name, groups in self.groups.items()}
+        followed = self.followed if simulated else coarse_steps(self.followed)
+        weeks = int((followed > 0).sum())
         return {
-            "weights": {kind: weights.to_dict(hidden) for kind, weights in self.weights.items()},
-            "followed": (self.followed if simulated else coarse_steps(self.followed)).tolist(),
+            "weights": {kind: weights.to_dict(hidden, weeks) for kind, weights in self.weights.items()},
+            "followed": followed[:weeks].tolist(),
             "mean_ratio": self.mean_ratio,
             "mean_ratio_error": self.mean_ratio_error,
-            "mean_ratio_by_week": self.mean_ratio_by_week.tolist(),
+            "mean_ratio_by_week": self.mean_ratio_by_week[:weeks].tolist(),
             "unsupported": self.unsupported,
             "groups": {
                 name: {label: count for label, count in groups.items() if label not in hidden.get(name, ())}

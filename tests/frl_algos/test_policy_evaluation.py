@@ -11,7 +11,7 @@ from frl_algos.embedding_map import embedding_map
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ColumnMap, ImportOptions, TableError, dataset_place, export_table
 from frl_env.errors import UserError
-from frl_env.evaluation import load_episodes
+from frl_env.evaluation import LoggedEpisodes, evaluate, load_episodes
 from frl_env.evaluation.member_records import load_people
 from frl_env.evaluation.suppression import coarse_steps, hidden_cells
 from frl_env.members import open_members
@@ -177,3 +177,28 @@ def test_members_of_a_table_are_gone_afterwards(table, tmp_path):
         assert dataset.total_episodes == 60
         assert str(dataset_place()) not in str(place)
     assert not place.exists()
+
+
+def test_a_report_of_real_members_ends_with_the_weeks_that_enough_are_followed(tiny_dataset):
+    episodes = load_episodes(tiny_dataset)
+    kept = [*range(14), *(i for i in range(60) if i >= 14 and episodes.lengths[i] == 12)]
+    short = np.asarray(kept)
+    rewards = episodes.rewards[short].copy()
+    lengths = episodes.lengths[short].copy()
+    lengths[8:] = np.minimum(lengths[8:], 5)  # from week 5 on at most 8 are followed
+    part = LoggedEpisodes(
+        rewards=np.where(np.arange(12) < lengths[:, None], rewards, 0.0),
+        lengths=lengths,
+        actions=episodes.actions[short],
+        action_space=episodes.action_space,
+        observations=episodes.observations[short],
+        propensities=episodes.propensities[short],
+    )
+    uniform = MEDICAID_ACTIONS.valid / MEDICAID_ACTIONS.valid.sum()
+    report = evaluate(part, lambda rows: np.tile(uniform, (len(rows), 1)), rng=np.random.default_rng(0), resamples=20)
+    whole, real = report.to_dict(simulated=True)["diagnostics"], report.to_dict()["diagnostics"]
+    assert len(whole["followed"]) == 12
+    assert len(real["followed"]) == len(real["mean_ratio_by_week"]) == 5
+    for kind in real["weights"]:
+        assert len(real["weights"][kind]["by_week"]) == 5
+    assert min(real["followed"]) >= 11
