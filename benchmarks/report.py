@@ -11,6 +11,7 @@ Writes the page, its twin in Markdown, and a folder with every number of every f
 It computes nothing: every number was kept by `benchmarks/run.py`.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -63,11 +64,11 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
     """Writes a folder whole or not at all; one that was written before is replaced.
 
     Raises:
-        UserError: If it can't be written, or holds files that are not a report's.
+        UserError: If it can't be written, or is not a report's own.
     """
-    strange = sorted(file.name for file in folder.glob("*") if file.suffix not in (".csv", ".json"))
+    strange = _not_ours(folder)
     if strange:
-        raise UserError(f"{folder} holds other files ({strange[0]}); choose another name with -o")
+        raise UserError(f"{folder} holds something else ({strange[0]}); choose another name with -o")
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     before = aside / "before"
     try:
@@ -83,6 +84,20 @@ def write_folder(folder: Path, files: Mapping[str, str]) -> None:
         raise UserError(f"can't write {folder} ({problem.strerror})") from problem
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _not_ours(folder: Path) -> list[str]:
+    """What is in a folder, or is it, that no report wrote."""
+    if not folder.exists():
+        return []
+    if not folder.is_dir():
+        return [folder.name]
+    try:
+        tables = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        tables = {}
+    ours = {"report.json", *(f"{name}.csv" for name in tables)} if tables else set()
+    return sorted(file.name for file in folder.iterdir() if file.name not in ours)
 
 
 def _check_writable(file: Path) -> None:

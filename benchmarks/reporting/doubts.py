@@ -144,7 +144,8 @@ def _of_weights(results: SweepResults, weights: Any) -> list[tuple[str, str]]:
         said.append(
             (
                 "What the simulator knows, records would not show",
-                "The four points above are what an analyst with records alone would face. True values do not depend on "
+                "The points on weights and support above are what an analyst with records alone would face. "
+                "True values do not depend on "
                 "them; any off-policy estimate on this page does.",
             )
         )
@@ -204,7 +205,9 @@ def _diagnostics(results: SweepResults) -> Table:
             )
     return Table(
         name="diagnostics",
-        caption="How far logged weeks speak about each policy (weighted importance sampling, weights cut off at 30).",
+        caption="How far logged weeks speak about each policy (weighted importance sampling, weights cut off at 30). "
+        "Effective: members that carry the weight; worst week: of those followed; heaviest: weight of one member; "
+        "withheld: whether such an estimate is refused.",
         columns=columns_of(
             "policy | seed:d | effective:,.0f | worst week:.1% | heaviest:.1%"
             " | cut off:.1% | off support:.1% | mean ratio:.2f | withheld"

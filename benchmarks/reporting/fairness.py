@@ -84,7 +84,7 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
             rows=[row for row in cells if row[0] == _policy(results, entry) and row[1] == seed and row[5] == DRAWN],
         ),
         notes=(
-            f"Bars start at 0; lines are intervals over members.{ring} {entry.get('privacy', '')} Need is "
+            f"Bars start at 0; lines are intervals over members.{ring} {entry.get('privacy', '')} Need is measured by "
             f"{str(entry.get('need', 'not known')).replace('_', ' ')}; every measure of every group is in the files.",
         ),
         more=(

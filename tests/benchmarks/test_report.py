@@ -331,11 +331,17 @@ def test_bad_input_ends_in_one_line(capsys, results, tmp_path):
 
 def test_what_was_there_stays_when_writing_fails(results, tmp_path, monkeypatch):
     text, twin, folder = _written(results)
-    stray = folder / "notes.txt"
-    stray.write_text("mine")
-    with pytest.raises(UserError, match="holds other files"):
-        _written(results)
-    stray.unlink()
+    for name in ("notes.txt", "mine.csv"):
+        stray = folder / name
+        stray.write_text("mine")
+        with pytest.raises(UserError, match=f"holds something else .{name}"):
+            _written(results)
+        assert stray.read_text() == "mine"
+        stray.unlink()
+    (tmp_path / "other-data").write_text("mine")
+    with pytest.raises(UserError, match=r"something else .other-data"):
+        report.main([str(results), "-o", str(tmp_path / "other.html")])
+    assert (tmp_path / "other-data").read_text() == "mine"
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import run
+from benchmarks.algorithms import REFERENCES
 from benchmarks.evaluation import Evaluation, paired_difference
 from benchmarks.scorecard import normalized_score
 from frl_env.cli import app, run_or_say
@@ -202,8 +203,12 @@ def test_ctrl_c_in_training_ends_in_one_line_and_leaves_no_half_file(tmp_path, t
         cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )  # fmt: skip
-    time.sleep(25)
-    assert process.poll() is None
+    deadline = time.monotonic() + 240
+    while len(list(tmp_path.glob("runs/*.json"))) < len(REFERENCES):  # they come first; then there is only training
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(2)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2, err
