@@ -222,8 +222,10 @@ def run(job: Job, tell: Tell) -> Outcome:
         tell(f"valuing {mode} off-policy", 0, 1)
         estimates[mode], section = off_policy.estimate(algorithm, mode, job.validation, fairness=not job.eval_members)
         fairness |= {mode: section} if section else {}
-    tell("looking at the policy", 0, 1)
-    panel = panel_of(data, members=job.eval_members, validation=job.validation)
+    panel = None
+    if job.eval_members or job.validation:
+        tell("looking at the policy", 0, 1)
+        panel = panel_of(data, members=job.eval_members, validation=job.validation)
     facts = dataclasses.asdict(taken)
     curve = {"curve": facts.pop("curve")}
     facts |= {
