@@ -245,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"passes over the data (default {EPOCHS})")
     parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, help=f"rows an update (default {BATCH_SIZE})")
     parser.add_argument("--eval-members", type=int, default=30_000, help="of the true values (default 30000)")
-    parser.add_argument("--threads", type=int, default=2, help="of torch (default 2)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch (default 1)")
     parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default 0)")
     parser.add_argument("--out", default="results/paper-scale", help="folder for what is kept and found")
     return parser
