@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from benchmarks.panel import UNSAID, Panel
+from frl_algos.embedding_map import embedding_map
 from frl_algos.policy import LearnedPolicy, has_probabilities
 from frl_env.actions import ActionSpace, Factor
 from frl_env.evaluation import evaluate
@@ -248,26 +249,15 @@ def _clip(found: Any, clip: float | None, panel: Panel) -> dict[str, Any]:
 
 def embeddings(algorithm: Any, space: ActionSpace) -> dict[str, Any] | None:
     """Trained embeddings of the levels in the two directions in which they differ most; None where there are none."""
-    modules = getattr(getattr(algorithm, "impl", None), "modules", None)
-    encoder = getattr(getattr(modules, "actor", None), "action_encoder", None)
-    tables = getattr(encoder, "tables", None)
-    if encoder is None or tables is None or tuple(encoder.nvec) != space.nvec:
+    found = embedding_map(algorithm)
+    if found is None or len(found.table) != sum(space.nvec):
         return None
-    vectors = tables[0].detach().cpu().numpy().astype(np.float64)
-    centred = vectors - vectors.mean(axis=0)
-    left, strength, _ = np.linalg.svd(centred, full_matrices=False)
-    strength = np.append(strength, [0.0, 0.0])
-    places = (left * strength[: left.shape[1]])[:, :2]
-    places = places if places.shape[1] == 2 else np.column_stack([places, np.zeros(len(places))])
-    signs = np.sign(places[np.abs(places).argmax(axis=0), [0, 1]])  # a direction has no sign of its own
-    places = places * np.where(signs == 0, 1, signs)
-    names = [(factor.name, level) for factor in space for level in factor.levels]
     return {
-        "size": vectors.shape[1],
-        "explained": [_round(part) for part in (strength**2 / max(float((strength**2).sum()), 1e-300))[:2]],
+        "size": found.size,
+        "explained": [_round(share) for share in found.explained],
         "points": [
             {"factor": factor, "level": level, "x": _round(x), "y": _round(y)}
-            for (factor, level), (x, y) in zip(names, places, strict=True)
+            for factor, level, x, y in found.table.itertuples(index=False)
         ],
     }
 
