@@ -3,6 +3,7 @@
     python benchmarks/throughput.py env       the environment, beside gymnasium's vector CartPole
     python benchmarks/throughput.py learn     training and choosing actions, beside stock d3rlpy algorithms
     python benchmarks/throughput.py data      making, reading and sampling datasets, beside Minari's and d3rlpy's ways
+    python benchmarks/throughput.py audit     the fairness audit of a policy, with its parts
 
 Every figure is the median of several repetitions with its range, taken in turn with the others, so that a busy
 machine slows all of them down alike. Only ratios within one run mean anything.
@@ -34,6 +35,7 @@ SIZES = (1, 64, 1_024, 20_000)
 REPETITIONS = 5
 UPDATES = 3_000
 DATASET = "frl/medicaid-synthetic-v0"
+AUDITED = "frl/medicaid-synthetic-validation-v0"
 
 
 def environment(console: Console, *, repetitions: int = REPETITIONS, sizes: Sequence[int] = SIZES) -> None:
@@ -149,12 +151,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(description="Speed, side by side in one run.")
     parser.add_argument(
         "what",
-        choices=["env", "learn", "data"],
-        help="env: the environment; learn: training, choosing actions; data: making, reading, sampling datasets",
+        choices=["env", "learn", "data", "audit"],
+        help="env: the environment; learn: training, choosing actions; data: making, reading, sampling datasets; "
+        "audit: the audit of a policy",
     )
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help=f"of each timing (default {REPETITIONS})")
     parser.add_argument("--updates", type=int, default=UPDATES, help=f"learn: updates of a fit (default {UPDATES})")
-    parser.add_argument("--dataset", default=DATASET, help=f"learn: Minari id (default {DATASET})")
+    parser.add_argument("--dataset", help=f"Minari id (default, learn: {DATASET}; audit: {AUDITED})")
     parser.add_argument("--threads", type=int, help="learn: of torch; 1 where others use the machine (default torch's)")
     options = parser.parse_args(arguments)
     check_at_least(options, repetitions=1, updates=2, threads=1)
@@ -165,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Here, as timing the environment needs no deep learning library.
     import torch
 
+    from benchmarks.throughput_audit import audits
     from benchmarks.throughput_data import data
     from benchmarks.throughput_learn import learn
 
@@ -173,7 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.what == "data":
         data(console, repetitions=options.repetitions)
         return
-    learn(console, dataset_id=options.dataset, updates=options.updates, repetitions=options.repetitions)
+    if options.what == "audit":
+        audits(console, dataset_id=options.dataset or AUDITED, repetitions=options.repetitions)
+        return
+    learn(console, dataset_id=options.dataset or DATASET, updates=options.updates, repetitions=options.repetitions)
 
 
 if __name__ == "__main__":

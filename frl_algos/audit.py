@@ -19,6 +19,7 @@ from frl_algos.counterfactual import Counterfactual, Probabilities
 from frl_algos.policy_files import load_policy, told_by
 from frl_algos.replay import action_space_of
 from frl_algos.selection import target_probabilities
+from frl_algos.threads import numpy_alone
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, load_episodes
@@ -210,6 +211,7 @@ class _Persons:
         return self.total(np.where(alone, column, column * share))
 
 
+@numpy_alone()
 def member_allocations(
     target: Probabilities | None,
     episodes: LoggedEpisodes,

@@ -22,6 +22,7 @@ from frl_algos.nested import KAPPA, NestedModel
 from frl_algos.policy import Probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.terms import Terms, null_position
+from frl_algos.threads import numpy_alone
 from frl_env.errors import UserError, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes
 
@@ -86,6 +87,7 @@ class Counterfactual:
         """What the members got under the behaviour policy."""
         return self.model.rows.episodes.returns(self.discount)
 
+    @numpy_alone()
     def estimate(self, target: Probabilities, rng: np.random.Generator, *, members: int | None = None) -> Estimate:
         """Value of a target policy, as one term a member.
 
@@ -131,7 +133,8 @@ class Counterfactual:
         echoes = self._echoes()
         changed = np.asarray([*echoes, *([] if model.response is None else [model.response])], dtype=np.int64)
         places = rows.rows[asked]
-        load, cover = np.zeros(len(asked)), np.zeros(len(asked))
+        load, cover = np.zeros(len(asked)), np.zeros(len(asked), dtype=np.float32)
+        strength = model.strength.astype(np.float32)
         shown = rows.observations[places[:, 0]]
         total = np.zeros((len(asked), model.expected.shape[1]))
         for t in range(rows.episodes.steps):
@@ -150,7 +153,7 @@ class Counterfactual:
                     answers = responses.chances(load[who], rows.history[at], null)
                     chances = chances * answers
                     room = 1 - cover[who]
-                    cover[who] = model.kappa * (cover[who] + room * (chances @ model.strength))
+                    cover[who] = model.kappa * (cover[who] + room * (chances @ strength))
                     chances *= room[:, None]
                     answered = uniform[1] < answers[np.arange(len(who)), drawn]
                     shown[who, model.response] = answered * 1.0 + (uniform[2] < responses.chance_unprompted[at])

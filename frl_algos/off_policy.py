@@ -8,9 +8,11 @@ import numpy as np
 from frl_algos.counterfactual import Counterfactual
 from frl_algos.fitted_q import fitted_q_evaluation
 from frl_algos.policy import Probabilities
+from frl_algos.threads import numpy_alone
 from frl_env.evaluation import Evaluation, LoggedEpisodes, evaluate
 
 
+@numpy_alone()
 def value_policy(
     target: Probabilities,
     episodes: LoggedEpisodes,

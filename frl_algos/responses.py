@@ -148,12 +148,19 @@ def _fit(
     if start is None:
         start = np.zeros(len(shrink))
         start[[0, split]] = logit(np.clip(shown[attempted].mean() * np.asarray([0.75, 0.25]), 0.001, 0.5))
+    # Where nothing was done, most rows, nothing but the unprompted responses is to be fitted.
+    answering = answering[attempted]
+    order = np.argsort(~attempted, kind="stable")
+    calling, shown = calling[order], shown[order]
+    n = len(answering)
     weights, value, step = start, -np.inf, np.zeros(len(start))
     scale = 1.0
     for _ in range(ROUNDS):
         tried = weights + scale * step
-        chance, calls = _sigmoid(answering @ tried[:split]) * attempted, _sigmoid(calling @ tried[split:])
-        any_response = 1 - (1 - chance) * (1 - calls)
+        calls = _sigmoid(calling @ tried[split:])
+        chance = _sigmoid(answering @ tried[:split])
+        any_response = calls.copy()
+        any_response[:n] = 1 - (1 - chance) * (1 - calls[:n])
         likelihood = float(np.log(np.where(shown, any_response, 1 - any_response)).sum())
         penalised = likelihood - 0.5 * float(shrink @ tried**2)
         if penalised < value - 1e-9:
@@ -164,15 +171,15 @@ def _fit(
         if done:
             break
         root = 1 / np.sqrt(any_response * (1 - any_response))
-        columns = np.concatenate(
-            [
-                answering * (root * chance * (1 - chance) * (1 - calls))[:, None],
-                calling * (root * calls * (1 - calls) * (1 - chance))[:, None],
-            ],
-            axis=1,
-        )
-        slope = columns.T @ ((shown - any_response) * root) - shrink * weights
-        step, scale = np.linalg.solve(columns.T @ columns + np.diag(shrink), slope), 1.0
+        called = root * calls * (1 - calls)
+        called[:n] *= 1 - chance
+        calls_part = calling * called[:, None]
+        answers_part = answering * (root[:n] * chance * (1 - chance) * (1 - calls[:n]))[:, None]
+        left = (shown - any_response) * root
+        crossed = answers_part.T @ calls_part[:n]
+        squares = np.block([[answers_part.T @ answers_part, crossed], [crossed.T, calls_part.T @ calls_part]])
+        slope = np.concatenate([answers_part.T @ left[:n], calls_part.T @ left]) - shrink * weights
+        step, scale = np.linalg.solve(squares + np.diag(shrink), slope), 1.0
     return weights, value
 
 

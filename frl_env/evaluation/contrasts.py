@@ -203,6 +203,12 @@ def _permute(
     members, width = moments.shape
     own = [np.abs(_t(*sides)) for sides in observed]
     ends = [np.cumsum([0, *((g.labels == name).sum() for name in g.names)]) for g in groupings]
+    # Only sums between two ends of any grouping are needed, and of columns that differ.
+    cuts = np.unique(np.concatenate(ends))
+    starts = cuts[cuts < members]
+    places = [np.searchsorted(cuts, each) for each in ends]
+    distinct, whose = np.unique(moments, axis=1, return_inverse=True)
+    distinct = np.ascontiguousarray(distinct)
     total = moments.sum(axis=0)
     beyond = [np.zeros_like(t) for t in own]
     gaps = [np.zeros(width // 3) for _ in groupings]
@@ -210,10 +216,11 @@ def _permute(
     for start in range(0, permutations, size):
         n = min(size, permutations - start)
         order = rng.permuted(np.tile(np.arange(members), (n, 1)), axis=1)
-        running = np.zeros((n, members + 1, width))
-        np.cumsum(moments[order], axis=1, out=running[:, 1:])
+        running = np.zeros((n, len(starts) + 1, width))
+        between = np.add.reduceat(distinct[order], starts, axis=1)[:, :, whose]
+        np.cumsum(between, axis=1, out=running[:, 1:])
         for at, grouping in enumerate(groupings):
-            sums = np.diff(running[:, ends[at]], axis=1)
+            sums = np.diff(running[:, places[at]], axis=1)
             t = np.abs(_t(*_sides(grouping, sums, total)))
             beyond[at] += (t >= own[at] * (1 - 1e-9)).sum(axis=0)
             if len(grouping.names):

@@ -7,7 +7,9 @@ from rich.console import Console
 
 from benchmarks import throughput_data
 from benchmarks.throughput import environment
+from benchmarks.throughput_audit import audits
 from benchmarks.timing import Subject, time_in_turn
+from frl_env.datasets import Recipe, build_dataset
 
 
 def test_subjects_are_timed_in_turn():
@@ -37,3 +39,13 @@ def test_data_is_timed_beside_the_stock_way(monkeypatch):
         assert word in text
     assert os.environ["MINARI_DATASETS_PATH"] == store
     assert not list(Path(store).glob("throughput*"))
+
+
+def test_audits_are_timed():
+    recipe = Recipe(dataset_id="tests/timed-audit-v0", description="to be audited", members=150, seed=0)
+    build_dataset(recipe)
+    out = Console(file=io.StringIO(), width=150)
+    audits(out, dataset_id=recipe.dataset_id, repetitions=1)
+    text = out.file.getvalue()
+    for word in ("audit, logged decisions", "audit, without values", "episodes"):
+        assert word in text
