@@ -11,20 +11,11 @@ from pathlib import Path
 
 import pytest
 import typer
+from documented import PAGES, ROOT, commands
 from typer._click.exceptions import BadOptionUsage, MissingParameter
 
 from benchmarks.tutorial import blocks
 from frl_env.cli import app
-
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "benchmarks/LEADERBOARD.md",
-    *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md")),
-]
-COMMAND = re.compile(r"(?:^(?: {4}|\$ )|`)((?:\.venv/bin/)?(?:python3?|frl|minari|make) [^`\n]*)", flags=re.MULTILINE)
-"""A command on a line of its own, or between backticks."""
 
 
 class Understood(Exception):
@@ -56,16 +47,6 @@ def test_anchors_lead_somewhere():
             assert anchor in known, (page, target, anchor)
 
 
-def _commands() -> dict[str, str]:
-    """Every command that a page names, with the page it was first met on."""
-    found: dict[str, str] = {}
-    for page in PAGES:
-        for text in COMMAND.findall((ROOT / page).read_text()):
-            command = re.split(r"\s{2,}#|\s#\s|\s{3,}|\\$", text)[0].strip()
-            found.setdefault(command.removeprefix(".venv/bin/"), page)
-    return found
-
-
 def _understands(parser: Callable[[list[str]], object], arguments: list[str]) -> None:
     """Reads the options as the command would, and does none of its work."""
     try:
@@ -74,7 +55,7 @@ def _understands(parser: Callable[[list[str]], object], arguments: list[str]) ->
         return
 
 
-@pytest.mark.parametrize("command", sorted(_commands()))
+@pytest.mark.parametrize("command", sorted(commands()))
 def test_commands_exist_with_these_options(command, monkeypatch):
     program, *arguments = shlex.split(command)
     if program in ("python", "python3"):

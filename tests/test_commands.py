@@ -1,0 +1,123 @@
+"""Every command that a page names, run to its end: made small by options that follow its own and so win.
+
+`make` commands and the suite itself are run by `.ci/run`; a command that is only named has nothing to run.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+from documented import ROOT, commands
+
+from benchmarks.tutorial import blocks
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
+
+SMALL_DATASET = "frl/medicaid-synthetic-small-v0"
+
+SMALL = {
+    "ablations.py": "--seeds 1 --steps 4 --eval-members 100 --replicates 1 --out {new}",
+    "candidates.py": f"--updates 4 --seeds 1 --train {SMALL_DATASET} --test {SMALL_DATASET}",
+    "fairness.py": f"--dataset {SMALL_DATASET} --seeds 1 --steps 4 --eval-members 100 --out {{new}}",
+    "fairness_checks.py": "--replicates 2 --members 600",
+    "icu_sepsis.py": "--seeds 1 --episodes 40 --steps 4",
+    "import_rows.py": "--rows 2000 --folder {new}",
+    "leaderboard.py": "--out {new}/LEADERBOARD.md",
+    "ope.py": "--datasets small-v0 --replicates 1 --members 100 --truth-members 200 --steps 2 --out {new}",
+    "paper_scale.py": f"--dataset {SMALL_DATASET} --epochs 1 --eval-members 100 --out {{new}}",
+    "report.py": "--out {new}/report.html",
+    "run.py": "--steps 4 --eval-members 100 --seeds 1 --jobs 1 --out {new}",
+    "throughput.py": f"--repetitions 1 --updates 4 --dataset {SMALL_DATASET}",
+    "tune.py": f"--dataset {SMALL_DATASET} --validation {SMALL_DATASET} --steps 4 --jobs 1 --out {{new}} "
+    "--write {new}/tuned.json",
+    "tutorial.py": "--out {new}",
+    "build": "--force",
+    "sensitivity": "--members 1000 --report {new}/page.md",
+}
+"""By script or subcommand."""
+
+EXAMPLES = {
+    "ID": SMALL_DATASET,
+    "<id>": SMALL_DATASET,
+    "frl/medicaid-synthetic-<name>": SMALL_DATASET,
+    "FOLDER": "results",
+    "FOLDER...": "results",
+    "results-v0": "results",
+    "again.parquet": "{new}/again.parquet",
+    "table.parquet": "{new}/table.parquet",
+}
+"""For what a page writes in capitals or brackets, and for files that must not exist yet."""
+
+ONLY_NAMED = {
+    "frl build", "frl delete", "frl export", "frl import", "frl import --validation-share", "frl load", "minari load",
+    "minari show",
+}  # fmt: skip
+
+PAGES_OF = ("calibrate", "references")
+"""They say with their exit status whether enough members met the goals; `test_docs` runs them at full size."""
+
+
+def _run(command: str, desk: Path) -> subprocess.CompletedProcess[str]:
+    program, *arguments = shlex.split(command)
+    called = {
+        "python": [sys.executable],
+        "frl": [sys.executable, "-c", "from frl_env.cli import main; main()"],
+        "minari": [sys.executable, "-m", "minari"],
+    }[program]
+    environment = os.environ | {"MINARI_DATASETS_PATH": str(desk / "store"), "PYTHONPATH": str(ROOT)}
+    return subprocess.run([*called, *arguments], cwd=desk, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Path:
+    """A folder as it is after README: the repository's benchmarks, a table, an algorithm, a dataset, results."""
+    desk = tmp_path_factory.mktemp("desk")
+    (desk / "contents").write_text(_contents())
+    (desk / "benchmarks").symlink_to(ROOT / "benchmarks")
+    (desk / "my_algorithm.py").write_text(blocks((ROOT / "docs" / "own_algorithm.md").read_text())[0])
+    for command in (
+        f"frl build {SMALL_DATASET}",
+        f"frl export {SMALL_DATASET} members.parquet",
+        "frl import members.parquet --id myorg/care-v0 --validation-share 0.3",
+        "python benchmarks/run.py --quick --out results",
+    ):
+        done = _run(command, desk)
+        assert done.returncode == 0, (command, done.stderr)
+    return desk
+
+
+def _contents() -> str:
+    """Fingerprints of all files that a command could take for its own."""
+    files = sorted(path for room in ("benchmarks", "docs") for path in (ROOT / room).rglob("*.*") if path.is_file())
+    return "\n".join(f"{path} {crc32(path.read_bytes())}" for path in files if path.suffix != ".pyc")
+
+
+def _runs(command: str) -> bool:
+    program, name, *_ = command.split()
+    return program in ("python", "frl", "minari") and name not in ("-m", *PAGES_OF) and command not in ONLY_NAMED
+
+
+@pytest.mark.parametrize("command", sorted(filter(_runs, commands())), ids=str)
+def test_command_runs(command, desk, tmp_path):
+    words = [EXAMPLES.get(word, word) for word in shlex.split(command)]
+    name = Path(words[1]).name
+    if words[:2] == ["frl", "import"] and "--check" not in words:
+        words[words.index("--id") + 1] = f"tests/{tmp_path.name.replace('_', '-')}-v0"
+    small = SMALL.get(name, "")
+    if name == "run.py" and "--quick" in words:
+        small = "--out {new}"
+    elif name == "run.py" and "--dataset" not in words:
+        small += f" --dataset {SMALL_DATASET}"
+    if name == "ablations.py" and "--dataset" not in words and "--study" not in words:
+        small += f" --dataset {SMALL_DATASET}"
+    done = _run(f"{shlex.join(words)} {small}".replace("{new}", str(tmp_path)), desk)
+    assert done.returncode == 0, done.stderr or done.stdout
+    assert done.stdout or any(tmp_path.iterdir())
+
+
+def test_nothing_of_the_repository_was_written(desk):
+    assert _contents() == (desk / "contents").read_text()
