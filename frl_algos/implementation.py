@@ -10,13 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from frl_algos import losses, parallel, transfer
+from frl_algos.decisions import Decisions
 from frl_algos.expectile import ExpectileCritic
-from frl_algos.extraction import TEMPERATURES, best_temperature, gate_shift, supported
+from frl_algos.extraction import TEMPERATURES, best_temperature, gate_shift
 from frl_algos.modules import FactoredAWRModules
 from frl_algos.penalty import Balance, PenaltyData, fit_tilt
 from frl_algos.replay import IndexedMiniBatch
 from frl_algos.targets import Targets, value_features
-from frl_algos.terms import null_position
 from frl_algos.watch import troubles
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -64,7 +64,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         self._sample = torch.zeros(0, *observation_shape)
         self._members: tuple[PenaltyData, Tensor] | None = None
         space = ActionSpace.from_json(config.action_schema)
-        self._null = null_position(space)
+        self._null = modules.actor.null
+        self._decisions = Decisions(modules, config)
         self._factor_levels = torch.as_tensor(space.joint_levels[space.valid_joints], device=device)
         self._factors = [(factor.name, len(factor)) for factor in space]
         position = torch.full((space.n_joint,), -1, dtype=torch.long)
@@ -213,7 +214,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         gate = net.clone.gate_logits(hidden)
         what = net.clone.log_what(hidden)
         weight = torch.ones(len(what), device=what.device) if gate is None else torch.sigmoid(gate)
-        advantages = self._advantages(self._sample)
+        advantages = self._decisions.advantages(self._sample)
         chances = what.exp()
         centred = advantages - (chances * advantages).sum(dim=1, keepdim=True)
         variance = (weight[:, None] * chances * centred**2).sum() / weight.sum()
@@ -224,7 +225,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             statistics.temperature.fill_(settings.temperature)
         elif self._halves is not None and scale > 1e-12:
             ours = [net.critic(self._sample, half.to(what.device)) for half in self._halves]
-            chosen = best_temperature(self._supported(what), weight, ours)
+            chosen = best_temperature(self._decisions.supported(what), weight, ours)
             statistics.temperature.fill_(chosen)
         else:
             statistics.temperature.fill_(TEMPERATURES[0])
@@ -247,7 +248,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         log_odds, measures = [], []
         for part in observations.split(ROWS_AT_ONCE):
             hidden = net.actor.encode(part)
-            log_odds.append(net.tilt.log_odds(self._what(hidden, part), self._gate(hidden)))
+            log_odds.append(net.tilt.log_odds(self._decisions.what(hidden, part), self._decisions.gate(hidden)))
             measures.append(net.tilt.measures(part, log_odds[-1]))
         found = fit_tilt(
             net.tilt,
@@ -258,7 +259,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             slack=settings.fairness_slack,
         )
         hidden = net.actor.encode(self._sample)
-        gate = net.tilt(self._sample, self._what(hidden, self._sample), self._gate(hidden))[1]
+        gate = net.tilt(self._sample, self._decisions.what(hidden, self._sample), self._decisions.gate(hidden))[1]
         if gate is not None:
             net.statistics.threshold.fill_(float(torch.quantile(gate, 1 - float(torch.sigmoid(gate).mean()))))
         if self._parallel:
@@ -269,68 +270,29 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         self, observations: Float[Tensor, "batch k"], temperature: float | None = None
     ) -> Float[Tensor, "batch valid"]:
         """Normalised log-probabilities of the valid joint actions; `temperature` instead of the chosen one."""
-        actor = self._modules.actor
-        hidden = actor.encode(observations)
-        what, gate = self._what(hidden, observations, temperature), self._gate(hidden)
-        if self._modules.tilt is not None:
-            what, gate, _ = self._modules.tilt(observations, what, gate)
-        return actor.joint(what, gate)
+        return self._decisions.log_probabilities(observations, temperature)
+
+    def draw(self, x: Float[Tensor, "batch k"], uniform: Float[Tensor, "batch 2"]) -> Int[Tensor, "batch"]:
+        """A draw from the policy; see `Decisions.draw`."""
+        return self._decisions.draw(x, uniform)
 
     def inner_predict_best_action(self, x: Any) -> Int[Tensor, "batch"]:
-        """The best supported joint action; "do nothing" where the gate stays below its threshold."""
-        net = self._modules
-        hidden = net.actor.encode(x)
-        gate, lift = self._gate(hidden), None
-        if net.tilt is not None:
-            _, gate, lift = net.tilt(x, self._what(hidden, x), gate)
-        # shape[0], where len(x) would fix the size of the batch in a policy that d3rlpy's save_policy traces
-        acts = torch.arange(x.shape[0], device=hidden.device)
-        if gate is not None:
-            acts = (gate > net.statistics.threshold).nonzero()[:, 0]
-        if self._settings.extraction == "regression":
-            scores = net.actor.log_what(hidden[acts])
-        else:
-            scores = self._supported(net.clone.log_what(hidden[acts]))
-            scores = torch.where(torch.isfinite(scores), self._advantages(x[acts]), scores)
-        if lift is not None:
-            scores = scores + self._advantage_of(lift[acts])
-        return self._joint_actions(x.shape[0], acts, scores.argmax(dim=1))
+        """The best supported joint action; see `Decisions.best`."""
+        return self._decisions.best(x)
 
     def inner_sample_action(self, x: Any) -> Int[Tensor, "batch"]:
         """A draw from the policy with torch's global generator."""
         return self.draw(x, torch.rand(len(x), 2, device=x.device))
-
-    def draw(self, x: Float[Tensor, "batch k"], uniform: Float[Tensor, "batch 2"]) -> Int[Tensor, "batch"]:
-        """A draw from the policy: whether to act by the first uniform, what to do by the second.
-
-        Only states in which the policy acts need the scores of all actions; a tilted policy needs them in all.
-        """
-        net = self._modules
-        hidden = net.actor.encode(x)
-        what, gate = None, self._gate(hidden)
-        if net.tilt is not None:
-            what, gate, _ = net.tilt(x, self._what(hidden, x), gate)
-        acts = torch.arange(len(x), device=x.device)
-        if gate is not None:
-            acts = (uniform[:, 0] < torch.sigmoid(gate)).nonzero()[:, 0]
-        chances = (self._what(hidden[acts], x[acts]) if what is None else what[acts]).softmax(dim=1).cumsum(dim=1)
-        # Below the total even after rounding, so that the draw falls on an action with mass.
-        level = uniform[acts, 1:] * chances[:, -1:] * (1 - 1e-6)
-        return self._joint_actions(len(x), acts, torch.searchsorted(chances, level, right=True).squeeze(1))
 
     def inner_predict_value(self, x: Any, action: Tensor) -> Float[Tensor, "batch"]:
         """Value of the state plus centred advantage of the action, in units of reward."""
         position = self._position[action.reshape(-1).long()]
         if bool((position < 0).any()):
             raise UserError(f"{int((position < 0).sum())} actions are not valid; their value is not defined")
-        advantages = self._advantages(x)
+        advantages = self._decisions.advantages(x)
         expected = (self._modules.clone(x).exp() * advantages).sum(dim=1)
         value = torch.as_tensor(value_features(x.cpu().numpy()), device=x.device) @ self._modules.statistics.value
         return value + advantages.gather(1, position[:, None]).squeeze(1) - expected
-
-    def _advantages(self, observations: Float[Tensor, "batch k"]) -> Float[Tensor, "batch valid"]:
-        """Advantages of the valid joint actions, in units of reward; a constant a state is left open."""
-        return self._modules.critic(observations) * self._modules.statistics.unit
 
     def _critic_loss(
         self, critic: ExpectileCritic, batch: TorchMiniBatch, actions: Tensor
@@ -346,33 +308,6 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             gamma=self._settings.gamma,
             expectile=self._settings.expectile,
         )
-
-    def _gate(self, hidden: Tensor) -> Tensor | None:
-        gate = self._modules.actor.gate_logits(hidden)
-        return None if gate is None else gate + self._modules.statistics.shift
-
-    def _what(self, hidden: Tensor, observations: Tensor, temperature: float | None = None) -> Tensor:
-        """Log-probabilities of the actions, given that something is done."""
-        net = self._modules
-        if self._settings.extraction == "regression":
-            return net.actor.log_what(hidden)
-        scale = net.statistics.advantage_scale * (net.statistics.temperature if temperature is None else temperature)
-        supported = self._supported(net.clone.log_what(hidden))
-        return torch.log_softmax(supported + self._advantages(observations) / scale, dim=1)
-
-    def _advantage_of(self, lift: Float[Tensor, "batch valid"]) -> Float[Tensor, "batch valid"]:
-        """The change of the scores of greedy actions that goes with one of the log-probabilities."""
-        statistics = self._modules.statistics
-        if self._settings.extraction == "regression":
-            return lift
-        return lift * statistics.advantage_scale * statistics.temperature
-
-    def _supported(self, log_what: Tensor) -> Tensor:
-        return supported(log_what, self._settings.support_threshold)
-
-    def _joint_actions(self, size: int, acts: Tensor, positions: Tensor) -> Int[Tensor, "batch"]:
-        chosen = torch.full((size,), -1 if self._null is None else self._null, device=positions.device)
-        return self.joints[chosen.index_copy(0, acts, positions)]
 
     def _actor_loss(self, batch: TorchMiniBatch, actions: Tensor) -> tuple[Tensor, losses.Metrics]:
         net, observations = self._modules, batch.observations
@@ -390,7 +325,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
                 advantages = (torch.as_tensor(self._targets.returns[rows]).float() - value) / spread
                 advantages = advantages.to(observations.device)
             else:
-                scores = self._advantages(observations)
+                scores = self._decisions.advantages(observations)
                 centre = (net.clone(observations).exp() * scores).sum(dim=1)
                 advantages = (scores.gather(1, actions[:, None])[:, 0] - centre) / net.statistics.advantage_scale
         return losses.weighted_regression_loss(

@@ -14,6 +14,8 @@ import minari
 from minari import MinariDataset
 
 from frl_env.datasets.placing import store_in
+from frl_env.datasets.recipes import RECIPES
+from frl_env.datasets.store import ensure_dataset
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, import_table
 from frl_env.datasets.tabular.source import FORMATS
 from frl_env.errors import UserError
@@ -38,10 +40,11 @@ def open_members(
     same table is needed more than once, import it.
 
     Args:
-        place: Id of a dataset in Minari's store; or a Parquet, CSV or Arrow file, or a folder of them.
+        place: Id of a dataset in Minari's store, which is built when it is missing and has a recipe; or a Parquet, CSV
+            or Arrow file, or a folder of them.
         columns: What a table's columns mean; see `import_table`.
         options: What to do about a table's problems. All of its members are opened.
-        progress: Called as an import goes on.
+        progress: Called as an import or a build goes on.
 
     Raises:
         TableError: If the table has problems; all of them.
@@ -51,7 +54,7 @@ def open_members(
     if not (path.exists() or path.suffix.lower() in FORMATS):
         if columns is not None or options is not None:
             raise UserError(f"{str(place)!r} is no table, so that no columns or options can be given for it")
-        yield _in_store(str(place))
+        yield _in_store(str(place), progress)
         return
     if options is not None and options.validation_share:
         raise UserError("no validation share can be set here, where all members are looked at")
@@ -61,7 +64,9 @@ def open_members(
         yield MinariDataset(Path(folder) / TABLE_ID / "data")
 
 
-def _in_store(dataset_id: str) -> MinariDataset:
+def _in_store(dataset_id: str, progress: Any) -> MinariDataset:
+    if dataset_id in RECIPES:
+        return ensure_dataset(dataset_id, progress=progress)
     try:
         return minari.load_dataset(dataset_id)
     except (FileNotFoundError, ValueError, OSError) as problem:

@@ -66,7 +66,7 @@ def _run(command: str, desk: Path) -> subprocess.CompletedProcess[str]:
     called = {
         "python": [sys.executable],
         "frl": [sys.executable, "-c", "from frl_env.cli import main; main()"],
-        "minari": [sys.executable, "-m", "minari"],
+        "minari": [str(Path(sys.executable).with_name("minari"))],
     }[program]
     environment = os.environ | {"MINARI_DATASETS_PATH": str(desk / "store"), "PYTHONPATH": str(ROOT)}
     return subprocess.run([*called, *arguments], cwd=desk, env=environment, capture_output=True, text=True)
@@ -112,6 +112,8 @@ def test_command_runs(command, desk, tmp_path):
         small = "--out {new}"
     elif name == "run.py" and "--dataset" not in words:
         small += f" --dataset {SMALL_DATASET}"
+    if "--ope" in words:
+        small += " --validation myorg/care-validation-v0"
     if name == "ablations.py" and "--dataset" not in words and "--study" not in words:
         small += f" --dataset {SMALL_DATASET}"
     done = _run(f"{shlex.join(words)} {small}".replace("{new}", str(tmp_path)), desk)

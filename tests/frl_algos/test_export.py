@@ -39,7 +39,7 @@ def _algorithm(size=6, space=MEDICAID_ACTIONS, **settings):
         for statistic in (modules.statistics.temperature, modules.statistics.advantage_scale):
             statistic.fill_(0.7)
         scaled = torch.as_tensor(algorithm._scaled(_numbers(size)))
-        gate = algorithm.impl._gate(modules.actor.encode(scaled))
+        gate = algorithm.impl._decisions.gate(modules.actor.encode(scaled))
         if gate is not None:
             modules.statistics.threshold.fill_(float(gate.sort().values[len(gate) // 2 : len(gate) // 2 + 2].mean()))
     return algorithm

@@ -202,3 +202,11 @@ def test_a_report_of_real_members_ends_with_the_weeks_that_enough_are_followed(t
     for kind in real["weights"]:
         assert len(real["weights"][kind]["by_week"]) == 5
     assert min(real["followed"]) >= 11
+
+
+def test_members_with_a_recipe_are_built_when_missing(empty_store):
+    told = []
+    with open_members("frl/medicaid-synthetic-small-v0", progress=lambda *each: told.append(each)) as dataset:
+        assert len(dataset) == 500
+    assert told
+    assert dataset_place("frl/medicaid-synthetic-small-v0").exists()
