@@ -81,7 +81,11 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
             name="fairness_by_group",
             caption="High-touch contact of each group.",
             columns=columns,
-            rows=[row for row in cells if row[0] == _policy(results, entry) and row[1] == seed and row[5] == DRAWN],
+            rows=[
+                (*row[:2], attribute_name(row[2]), readable(str(row[3])), row[4], _measure(row[5]), *row[6:])
+                for row in cells
+                if row[0] == _policy(results, entry) and row[1] == seed and row[5] == DRAWN
+            ],
         ),
         notes=(
             f"Bars start at 0; lines are intervals over members.{ring} {entry.get('privacy', '')} Need is measured by "
@@ -116,7 +120,11 @@ def _pairs(results: SweepResults, audits: list[Mapping[str, Any]]) -> list[Table
         "policy | seed:d | attribute | first | second | measure | difference:+.4f | low:+.4f | high:+.4f"
     )
     leading = results.name(results.leading)
-    shown = [row for row in rows if row[0] == leading and row[5] == DRAWN]
+    shown = [
+        (*row[:2], attribute_name(row[2]), readable(str(row[3])), readable(str(row[4])), _measure(row[5]), *row[6:])
+        for row in rows
+        if row[0] == leading and row[5] == DRAWN
+    ]
     tables = [
         Table(
             name="fairness_gaps",
@@ -167,6 +175,10 @@ def _frontier(results: SweepResults) -> Figure:
             f"Lines: intervals of the gap. {content.get('seeds', '?')} seeds; `{content.get('command', '')}`.",
         ),
     )
+
+
+def _measure(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _policy(results: SweepResults, entry: Mapping[str, Any]) -> str:

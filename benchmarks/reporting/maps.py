@@ -206,19 +206,21 @@ def _name(
 ) -> None:
     """Writes a name beside its point where nothing else is; not at all where there is no room."""
     wide = text_width(label, size) * 0.95
-    for dx, dy in (
-        (8, 4),
-        (-8 - wide, 4),
-        (-wide / 2, -8),
-        (-wide / 2, 17),
-        (8, -6),
-        (8, 14),
-        (-8 - wide, -6),
-        (-8 - wide, 14),
+    for anchor, dx, dy in (
+        ("start", 8, 4),
+        ("end", -8, 4),
+        ("middle", 0, -8),
+        ("middle", 0, 17),
+        ("start", 8, -6),
+        ("start", 8, 14),
+        ("end", -8, -6),
+        ("end", -8, 14),
     ):
-        own = (x + dx, y + dy - size, x + dx + wide, y + dy + 2)
+        # The width is a guess: with an anchor the name keeps off its own mark, whatever it comes out at.
+        left = x + dx - {"start": 0.0, "middle": wide / 2, "end": wide}[anchor]
+        own = (left, y + dy - size, left + wide, y + dy + 2)
         free = all(own[2] < o[0] or own[0] > o[2] or own[3] < o[1] or own[1] > o[3] for o in placed)
         if free and own[0] >= 0 and own[2] <= width:
-            canvas.text(own[0], y + dy, label, "ink", size=size)
+            canvas.text(x + dx, y + dy, label, "ink", anchor=anchor, size=size)
             placed.append(own)
             return

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import algorithms, report, run
 from benchmarks.portrait import embeddings
 from benchmarks.reporting.contents import report_of
-from benchmarks.reporting.document import Figure
+from benchmarks.reporting.document import Figure, readable
 from benchmarks.reporting.markdown import markdown
 from benchmarks.reporting.page import page
 from benchmarks.reporting.sweep_results import read_results
@@ -263,7 +263,7 @@ def test_fairness_and_frontier_are_drawn_where_they_are(results):
     first = _written(results)[2]
     assert measured
     assert {row["group"]: float(row["value"]) for row in _table(first, "fairness_by_group")} == {
-        group: value for (own, group), value in measured.items() if own == mode
+        readable(group): value for (own, group), value in measured.items() if own == mode
     }
     _change(results / "scorecard.json", lambda card: card.pop("fairness"))
     assert "no fairness audit" in _written(results)[0]
@@ -287,7 +287,8 @@ def test_fairness_and_frontier_are_drawn_where_they_are(results):
     assert "30.00 %" in _figure(text, "by group")
     assert "not shown" in _figure(text, "by group")
     assert _table(folder, "fairness_by_group")[0]["value"] == "0.3"
-    assert _table(folder, "fairness_gaps")[0]["difference"] == "0.1"
+    gaps = _table(folder, "fairness_gaps")[0]
+    assert (gaps["difference"], gaps["first"], gaps["measure"]) == ("0.1", "Female", "high touch")
     assert [row["setting"] for row in _table(folder, "frontier")] == ["weight 0", "weight 9"]
     assert "no fairness audit" not in text
 

@@ -1,6 +1,7 @@
 """The report in a real browser: no complaint, no sideways scroll, no serious accessibility fault.
 
-Needs Chromium, and skips without. With the environment variable AXE naming `axe.min.js` of axe-core, that is run, too.
+Needs Chromium, and skips without. With the environment variable AXE naming `axe.min.js` of axe-core, that is run, too;
+with REPORT naming a report, that one is looked at.
 """
 
 import json
@@ -56,6 +57,8 @@ frame.addEventListener("load", async () => {
 
 @pytest.fixture(scope="module")
 def page(tiny_dataset, tmp_path_factory):
+    if "REPORT" in os.environ:
+        return Path(os.environ["REPORT"])
     folder = tmp_path_factory.mktemp("browser")
     tiny = ["--dataset", "tests/tiny-v0", "--steps", "30", "--eval-members", "80", "--jobs", "1", "--seeds", "2"]
     run.main([*tiny, "--algo", "factored_awr", "--out", str(folder / "results")])
