@@ -73,7 +73,7 @@ def forest(
         _vertical_axis_lines(canvas, scale, top, bottom, percent, axis)
         for place, name in lines:
             x = scale(place)
-            canvas.line(x, top - 4, x, bottom, "inkline", wide=1.2)
+            canvas.line(x, top - 4, x, top if narrow else bottom, "inkline", wide=1.2)
             half = text_width(name, SMALL) / 2
             canvas.text(min(max(x, half), width - half), top - 9, name, "ink", anchor="middle", size=SMALL)
         y = float(top)
@@ -86,6 +86,8 @@ def forest(
                 said = text_width(row.said, SMALL)
                 canvas.text(0, y + 13, shortened(row.label, width - said - 10), "ink")
                 canvas.text(width, y + 13, row.said, "muted", anchor="end", size=SMALL)
+                for place, _ in lines:  # not through the names
+                    canvas.line(scale(place), y + 18, scale(place), y + step - 2, "inkline", wide=1.2)
             else:
                 canvas.text(0, y + step / 2 + 4, shortened(row.label, labels - 10), "ink")
                 canvas.text(width, y + step / 2 + 4, row.said, "muted", anchor="end", size=SMALL)
