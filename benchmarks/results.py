@@ -11,6 +11,7 @@ A run is there when its JSON file is, which is written last: what a killed sweep
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,8 +67,14 @@ class Results:
             (self.folder / ".lock").unlink(missing_ok=True)
 
     def has(self, job: Job) -> bool:
-        """Whether the run is finished."""
-        return (self._runs / f"{job.key}.json").exists()
+        """Whether the run is finished, and the model of its name is not that of another run."""
+        file, model = self._runs / f"{job.key}.json", self.folder / job.model
+        if not (file.exists() and model.exists()):
+            return file.exists()
+        try:
+            return json.loads(file.read_text())["model"] in ("", _digest(model.read_bytes()))
+        except (OSError, ValueError, KeyError):
+            return True  # `get` says what is wrong with it
 
     def add(self, outcome: Outcome) -> None:
         """Keeps a finished run, whole or not at all.
@@ -87,7 +94,7 @@ class Results:
             finally:
                 aside.unlink(missing_ok=True)
         facts = {"job": dataclasses.asdict(job), "facts": outcome.facts, "summaries": outcome.summaries}
-        facts["saved"] = outcome.model is not None
+        facts["model"] = "" if outcome.model is None else _digest(outcome.model)
         write_bytes(self._runs / f"{job.key}.json", json.dumps(facts, indent=1).encode())
         self._failure(job).unlink(missing_ok=True)
 
@@ -131,6 +138,10 @@ class Results:
 
     def _failure(self, job: Job) -> Path:
         return self.folder / "failed" / f"{job.model.removesuffix('.d3')}.txt"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_bytes(file: Path, content: bytes) -> None:

@@ -46,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_at_least(options, seeds=1, steps=1, eval_members=2, jobs=1)
     dataset_id = options.dataset or (QUICK_DATASET if options.quick else DATASET)
     check_dataset(dataset_id)
-    check_writable(Path(options.out))
-    results = Results(Path(options.out))
+    out = Path(options.out or _folder(dataset_id, quick=options.quick))
+    check_writable(out)
+    results = Results(out)
     with results.lock():
         with progress_bar() as progress:
             data = ensure_dataset(dataset_id, progress=progress)
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 validation=validation,
                 tell=progress,
             )
+        kept = sum(results.has(job) for job in jobs)
         failures = run_all(jobs, results, processes=options.jobs or default_processes(), scheduler=options.scheduler)
         missing = {failure.job for failure in failures}
         outcomes = [results.get(job) for job in jobs if job not in missing]
@@ -76,9 +78,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_bytes(results.folder / "details.json", json.dumps(scorecard.details(outcomes), allow_nan=False).encode())
         write_bytes(results.folder / "scorecard.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
     scorecard.show(card)
-    print(f"\nscorecard: {results.folder / 'scorecard.json'}")
+    again = f"; {kept} of {len(jobs)} runs were there from before (--out elsewhere runs them anew)" if kept else ""
+    print(f"\nscorecard: {results.folder / 'scorecard.json'}{again}")
     if said:
         raise UserError(f"{len(said)} of {len(jobs)} runs failed ({said[0]}); the same command tries them again")
+
+
+def _folder(dataset_id: str, *, quick: bool) -> str:
+    """Where results go by default: what is tried or measured on other data stays apart from the benchmark's own."""
+    if quick:
+        return "results-quick"
+    return "results" if dataset_id == DATASET else f"results-{dataset_id.replace('/', '-')}"
 
 
 def _command(arguments: Sequence[str] | None) -> str:
@@ -129,7 +139,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a processor)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler (tcp://...) to send the runs to instead")
     parser.add_argument(
-        "--out", default="results", help="folder of results; finished runs in it are not repeated (default results)"
+        "--out",
+        help="folder of results; finished runs in it are not repeated (default: results; results-quick, and "
+        "results-<id> for other datasets)",
     )
     parser.add_argument("--quick", action="store_true", help="a smoke test in under a minute: small dataset, few steps")
     return parser

@@ -295,7 +295,7 @@ def code_hash(source: str | None = None, reference: bool = False) -> str:
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parent.parent
     files = [] if reference else [*(root / "frl_algos").glob("*.py")]
-    files += (root / "frl_env").glob("*.py")
+    files += (root / "frl_env").rglob("*.py")
     for file in [*sorted(files), *([Path(source)] if source else [])]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -104,6 +105,8 @@ def _in_parallel(
         with _backend(processes, scheduler):
             # One run at a time and process, none waiting in joblib's queue: they take minutes, and a stop is clean.
             options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "n_jobs", "return_as": "generator_unordered"}
+            # Runs differ in the memory they need; joblib replaces a process that has grown, and warns of it.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
             with _without_ctrl_c():
                 work: Any = Parallel(**options)(delayed(attempt)(job, signs) for job in pending)
             yield from work

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import minari
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from frl_env import policy_search, reference_returns
 from frl_env.calibration import judge, markdown, measure
@@ -44,14 +44,20 @@ def build(
 @app.command("list")
 def list_datasets() -> None:
     """Lists the datasets that can be built, which are there, and which were imported."""
-    table = Table("dataset", "members", "dials", "here", "what for")
-    for dataset_id, item in RECIPES.items():
-        table.add_row(dataset_id, f"{item.members:,}", _dials(item.world), dataset_state(item), item.description)
+    rows = [
+        (dataset_id, f"{item.members:,}", _dials(item.world), dataset_state(item), item.description)
+        for dataset_id, item in RECIPES.items()
+    ]
     stored: dict[str, Any] = minari.list_local_datasets()
-    for dataset_id, metadata in stored.items():
-        if "frl_import" in metadata:
-            members = metadata["frl_import"]["members"]
-            table.add_row(dataset_id, f"{members:,}", "", "imported", metadata["description"])
+    rows += [
+        (dataset_id, f"{metadata['frl_import']['members']:,}", "", "imported", metadata["description"])
+        for dataset_id, metadata in stored.items()
+        if "frl_import" in metadata
+    ]
+    longest = max(len(row[0]) for row in rows)  # it is what one has to type
+    table = Table(Column("dataset", no_wrap=True, min_width=longest), "members", "dials", "here", "what for")
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
 
 
@@ -108,12 +114,12 @@ def calibrate(
     with progress_bar() as progress:
         measured = measure(members=members, seed=1, progress=lambda done, total: progress("simulating", done, total))
     verdicts = judge(measured)
-    table = Table("what", "published", "range", "simulated", "")
+    table = Table("what", "published", "range", "simulated", Column("met", min_width=6))
     for verdict in verdicts:
         anchor, simulated = verdict.anchor, verdict.simulated
         span = f"{show_number(anchor.low)} to {show_number(anchor.high)}"
         table.add_row(
-            anchor.what, show_number(anchor.target), span, show_number(simulated), "" if verdict.met else "MISSED"
+            anchor.what, show_number(anchor.target), span, show_number(simulated), "yes" if verdict.met else "MISSED"
         )
     console.print(table)
     if report is not None:

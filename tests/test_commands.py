@@ -47,6 +47,7 @@ EXAMPLES = {
     "FOLDER": "results",
     "FOLDER...": "results",
     "results-v0": "results",
+    "results-myorg-care-v0": "results",
     "again.parquet": "{new}/again.parquet",
     "table.parquet": "{new}/table.parquet",
 }

@@ -71,7 +71,14 @@ def _found(results: SweepResults) -> tuple[str, str]:
             f"No policy can be told apart from the care team: the best, {name}, differs by {gain:+.3f} ED visits and "
             f"hospital stays avoided a member {horizon(results)} (95 % interval {low:+.3f} to {high:+.3f})."
         )
-    return f"{verdict}{_lead(results)}", _worth(results)
+    return f"{verdict}{_lead(results)}{_draws(results)}", _worth(results)
+
+
+def _draws(results: SweepResults) -> str:
+    """What an interval from one seed leaves out."""
+    if len(results.seeds) > 1:
+        return ""
+    return " With one seed, the interval is over the members of the evaluation: another draw of the data is not in it."
 
 
 def _lead(results: SweepResults) -> str:

@@ -1,5 +1,6 @@
 """Sweeps: other people's algorithms, failures, kills and resumption, clusters, and the leaderboard."""
 
+import hashlib
 import json
 import os
 import re
@@ -158,6 +159,31 @@ def test_other_settings_and_other_code_are_other_runs(tmp_path):
     ):  # fmt: skip
         keys.add(runs.Job(**base | change).key)
     assert len(keys) == 8
+
+
+def test_a_model_beside_the_scorecard_is_the_scorecards_own(tiny_dataset, tmp_path, capsys):
+    model = tmp_path / "factored_awr-seed0.d3"
+
+    def trained(steps: int) -> str:
+        run.main([*TINY, "--algo", "factored_awr", "--steps", str(steps), "--jobs", "1", "--out", str(tmp_path)])
+        return hashlib.sha256(model.read_bytes()).hexdigest()
+
+    first = trained(2)
+    assert trained(2) == first
+    assert "runs were there from before" in capsys.readouterr().out
+    assert trained(3) != first
+    assert trained(2) == first, "the other run's model is not taken for its own"
+    model.unlink()
+    run.main([*TINY, "--algo", "factored_awr", "--steps", "2", "--jobs", "1", "--out", str(tmp_path)])
+    assert not model.exists(), "one that was taken away is not missed"
+
+
+def test_other_data_has_a_folder_of_its_own():
+    folders = [run._folder(run.DATASET, quick=False), run._folder(run.DATASET, quick=True)]
+    folders += [run._folder(name, quick=False) for name in ("myorg/care-v0", "frl/medicaid-synthetic-null-v0")]
+    assert folders[0] == "results"
+    assert folders[2] == "results-myorg-care-v0"
+    assert len(set(folders)) == 4
 
 
 def test_one_sweep_a_folder_and_damage_is_said(tiny_dataset, tmp_path):

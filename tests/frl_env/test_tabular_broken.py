@@ -75,7 +75,7 @@ def outcomes(change: Change = lambda table: table) -> Change:
 VALUES: dict[str, tuple[Change, str]] = {
     "no member": (without("member_id"), "member_id: no such column"),
     "no week": (without("week"), "week: no such column; name it with --column"),
-    "no state": (without("total_paid"), "total_paid: no such column"),
+    "no state": (without("total_paid"), "total_paid: no such column; "),  # what comes later is not proposed as a state
     "no action": (without("action_goal"), "action_goal: no such column"),
     "misspelt column": (
         lambda t: t.rename(columns={"total_paid": "totl_paid"}), "no such column .allowed: 'totl_paid' is the nearest",
@@ -119,7 +119,8 @@ VALUES: dict[str, tuple[Change, str]] = {
     "misspelt level": (put("action_goal", "FOD_INSECURITY"), "nearest: FOOD_INSECURITY"),
     "level in small letters": (put("action_modality", "phone_call"), "action_modality: unknown level in 1 row"),
     "code out of range": (
-        lambda t: t.assign(action_modality=6), r"modality: unknown level in \d+ rows \(allowed: PHONE_CALL, or 0..5",
+        lambda t: t.assign(action_modality=6),
+        r"modality: unknown level in \d+ rows \(allowed: .*PHONE_CALL, SMS_TEXT.*, or 0..5",
     ),
     "negative code": (as_column("action_provider", lambda t: -1), "action_provider: unknown level"),
     "fractional code": (as_column("action_provider", lambda t: 0.5), "action_provider: unknown level"),

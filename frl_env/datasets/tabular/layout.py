@@ -10,6 +10,9 @@ from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATE
 from frl_env.datasets.tabular.convert import is_date, is_number, is_text
 from frl_env.datasets.tabular.problems import Problem
 
+FEW_LEVELS = 8
+"""Levels of a factor are named in full up to so many."""
+
 LATER = re.compile(r"^(next|future)_|^(outcome|label|target|reward)s?$", re.IGNORECASE)
 """Names of what is not known before the decision."""
 
@@ -73,7 +76,8 @@ class Layout:
             return "true or false"
         if name in self.map.action_columns:
             factor = self.map.action_columns[name]
-            return f"{factor.levels[min(1, len(factor) - 1)]}, or 0..{len(factor) - 1}"
+            shown = ", ".join(factor.levels) if len(factor) <= FEW_LEVELS else f"{factor.levels[1]} and the like"
+            return f"{shown}, or 0..{len(factor) - 1}"
         if name in self.map.chances:
             return "above 0, at most 1"
         if name in self.map.demographics:
@@ -108,7 +112,9 @@ def lay_out(columns: ColumnMap, schema: pa.Schema) -> tuple[Layout, list[Problem
                 problems.append(Problem(column=f"{own} as {both}", kind=kind))
             used[own] = name
         elif name in columns.required or name in columns.columns:
-            near = get_close_matches(own, schema.names, n=1, cutoff=0.6)
+            # For a state never what comes after the decision: that would be leakage.
+            others = [each for each in schema.names if name not in columns.states or not LATER.search(each)]
+            near = get_close_matches(own, others, n=1, cutoff=0.6)
             hint = f"{near[0]!r} is the nearest" if near else ""
             problems.append(Problem(column=own, kind="no such column", allowed=hint))
     layout = Layout(map=columns, present=frozenset(used.values()))
