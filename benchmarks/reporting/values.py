@@ -228,6 +228,8 @@ def profile(results: SweepResults) -> Section:
     profiled = [entry for entry in results.card["summary"] if entry.get("profile")]
     if not profiled:
         return section(missing="There is no normalised score: it takes a simulator, and references that differ.")
+    if len(results.seeds) < 2:
+        return section(missing="One seed has no profile: its score is in the summary.")
     series = [
         Series(
             label=results.name((entry["algo"], entry["mode"])),
