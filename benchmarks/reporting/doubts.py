@@ -18,7 +18,7 @@ def doubts(results: SweepResults) -> Section:
     return Section(
         anchor="doubts",
         title="Why not to trust this",
-        text=("Read this before any result.",),
+        text=("Read this before any number, the summary's too.",),
         points=tuple(points),
         parts=tuple(parts),
         missing=""
