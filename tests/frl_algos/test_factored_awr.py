@@ -52,6 +52,15 @@ def test_the_policy_is_the_closed_form(trained, observations):
     np.testing.assert_allclose(actual, expected.numpy(), rtol=2e-3, atol=1e-6)
 
 
+def test_probabilities_do_not_hang_on_how_many_states_are_asked_about(trained, observations):
+    many = np.resize(observations, (1_300, observations.shape[1]))
+    many[:, -1] += np.arange(len(many))  # more than two blocks, no two states alike
+    whole = trained.predict_probabilities(many)
+    one_by_one = np.concatenate([trained.predict_probabilities(many[row : row + 1]) for row in range(0, 1_300, 100)])
+    assert np.abs(whole[::100] - one_by_one).max() < 1e-6
+    assert np.abs(whole.sum(axis=1) - 1).max() < 1e-5
+
+
 def test_greedy_is_the_best_over_all_valid_joint_actions_where_it_acts(trained, observations):
     best = trained.predict(observations)
     assert MEDICAID_ACTIONS.valid[best].all()
