@@ -56,8 +56,8 @@ def run_or_say(command: Callable[[], object]) -> None:
         raise SystemExit(2) from None
     except (KeyboardInterrupt, typer.Abort):
         print(
-            "error: stopped; nothing half-written was kept (whole parts of a large build or import were); "
-            "run the same command again",
+            "error: stopped; what was whole is kept (finished runs, parts of a large build or import), nothing "
+            "half-written is; the same command goes on",
             file=sys.stderr,
         )
         raise SystemExit(2) from None
