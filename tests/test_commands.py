@@ -1,6 +1,7 @@
 """Every command that a page names, run to its end: made small by options that follow its own and so win.
 
-`make` commands and the suite itself are run by `.ci/run`; a command that is only named has nothing to run.
+Not here: `make` commands, of which `.ci/run` runs `test` and `test-install` and the Makefile's others are these same
+programs; the suite itself; commands that are only named.
 """
 
 import os
