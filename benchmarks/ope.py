@@ -72,13 +72,8 @@ CLIP, WINDOW = 10.0, 13
 ASKED = 500
 """Members that the nested model asks a policy about."""
 
-CODE = (
-    "benchmarks/policy_set.py",
-    *(
-        f"frl_algos/{name}.py"
-        for name in ("counterfactual", "credit", "fitted_q", "histories", "nested", "responses", "terms")
-    ),
-)
+_MODELS = ("counterfactual", "credit", "echoes", "fitted_q", "histories", "nested", "responses", "targets", "terms")
+CODE = ("benchmarks/policy_set.py", *(f"frl_algos/{name}.py" for name in _MODELS))
 """What the figures depend on, with `frl_env.evaluation`."""
 
 MODELS: dict[str, dict[str, Any]] = {"cloned": {"critic": "none", "response": None}, "factored_awr": {}}

@@ -8,15 +8,20 @@ phi(target) are the terms expected under the target policy at the logged observa
 are times the chance of an answer, at the load of attempts that the *target* would have put on the member, and times
 what the target's earlier attempts have not done already. Observations that only echo the last action (calls last week)
 are what the target would have seen. The terms of the members carry the error of w as well (its influence function), so
-that their spread is the standard error of the value.
+that their spread is the sampling error of the value. What they can't show is the estimate's `shared` error: what the
+prior leaves open of w, and what the team may have known beyond the record. An action does more, or less, where somebody
+chose it who knew more, a policy of the record alone does not choose it so, and the logged weeks of a team can't show
+the difference.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int64
 
+from frl_algos.echoes import action_echoes
 from frl_algos.histories import Histories, as_episodes
 from frl_algos.nested import KAPPA, NestedModel
 from frl_algos.policy import Probabilities
@@ -26,13 +31,13 @@ from frl_algos.threads import numpy_alone
 from frl_env.errors import UserError, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes
 
-ECHO = 0.8
-"""An observation echoes the last action when the action explains so much of its variance."""
-
 CHUNK = 4_096
 """Members whose probabilities are held at once."""
 
 NAME = "SNM"
+
+INSIGHT = 0.05
+"""Half the prior scale of the effects of a level (`frl_algos.terms`)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,10 +47,13 @@ class Counterfactual:
     Args:
         model: Fitted on them.
         discount: In [0, 1].
+        insight: How much more or less than others an action may do that the team chose because it knew more than the
+            record: a prior standard deviation, as a share of the reward expected. No data of the record can tell.
     """
 
     model: NestedModel
     discount: float = 1.0
+    insight: float = INSIGHT
 
     @classmethod
     def fit(
@@ -58,6 +66,7 @@ class Counterfactual:
         discount: float = 1.0,
         kappa: float = KAPPA,
         folds: int = 5,
+        insight: float = INSIGHT,
     ) -> "Counterfactual":
         """Fits the model to logged members, once for all target policies.
 
@@ -70,6 +79,7 @@ class Counterfactual:
             discount: In [0, 1].
             kappa: What is left of an effect after a step.
             folds: Folds of members.
+            insight: As above; 0 where the team is known to have acted on the record alone.
 
         Raises:
             UserError: If there are too few members or responses, or an index does not exist.
@@ -80,7 +90,7 @@ class Counterfactual:
             raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
         terms = Terms.of_space(space, rows.observations.shape[1], indications=indications)
         model = NestedModel.fit(rows, terms, response=response, kappa=kappa, folds=folds, rng=rng)
-        return cls(model=model, discount=discount)
+        return cls(model=model, discount=discount, insight=insight)
 
     @property
     def returns(self) -> Float[np.ndarray, "episode"]:
@@ -112,13 +122,20 @@ class Counterfactual:
         # The value is a mean over members, and a score counts one of them once more.
         influence = n * (model.scores @ total)
         own = np.einsum("nc,nc->n", change, model.weights[model.fold])
-        terms = own + influence - influence.mean()
-        sampled = float(terms.var(ddof=1)) / n
-        if sampled > 0:
-            # What the prior and the sample leave open is the same for all members: it widens the spread of their terms.
-            common = float(total @ model.prior @ total) + float(own[asked].var()) * (1 / len(asked) - 1 / n)
-            terms = terms.mean() + (terms - terms.mean()) * np.sqrt(1 + common / sampled)
-        return Estimate(name=NAME, plain=self.returns + terms)
+        unasked = float(own[asked].var()) * (1 / len(asked) - 1 / n)
+        prior = float(total @ model.prior @ total) + (self.insight * self._logged) ** 2
+        return Estimate(
+            name=NAME,
+            plain=self.returns + own + influence - influence.mean(),
+            shared=float(np.sqrt(prior + unasked)),
+        )
+
+    @cached_property
+    def _logged(self) -> float:
+        """What an effect of 1 of every logged action would be worth to a member."""
+        rows, overall = self.model.rows, 0
+        worth = self.discount**rows.step * self.model.amount * self.model.expected[:, overall]
+        return float(worth.sum()) / len(self.model.fold)
 
     def _change(
         self, target: Probabilities, asked: Int64[np.ndarray, "member"], rng: np.random.Generator
@@ -130,7 +147,7 @@ class Counterfactual:
         model, rows = self.model, self.model.rows
         space, responses = rows.episodes.action_space, self.model.responses
         null = null_position(space)
-        echoes = self._echoes()
+        echoes = action_echoes(rows, self.model.terms.levels, besides=model.response)
         changed = np.asarray([*echoes, *([] if model.response is None else [model.response])], dtype=np.int64)
         places = rows.rows[asked]
         load, cover = np.zeros(len(asked)), np.zeros(len(asked), dtype=np.float32)
@@ -157,31 +174,12 @@ class Counterfactual:
                     chances *= room[:, None]
                     answered = uniform[1] < answers[np.arange(len(who)), drawn]
                     shown[who, model.response] = answered * 1.0 + (uniform[2] < responses.chance_unprompted[at])
-                    load[who] = responses.fading * (load[who] + (drawn != null))
+                    load[who] = responses.fading * (load[who] + responses.slopes[drawn])
                 for observation, values in echoes.items():
                     shown[who, observation] = values[drawn]
                 terms = model.terms.expected(model.signs[at], model.signs[at], chances)
                 total[who] += (terms - model.expected[at]) * (self.discount**t * model.amount[at])[:, None]
         return total
-
-    def _echoes(self) -> dict[int, np.ndarray]:
-        """Observations that the last action all but decides, with their value after each valid action."""
-        rows, levels = self.model.rows, self.model.terms.levels
-        known = ~rows.last
-        indicators = np.concatenate([np.ones((len(levels), 1)), levels], axis=1)
-        columns = indicators[rows.actions[known]]
-        squares = columns.T @ columns + 1e-6 * np.eye(columns.shape[1])
-        found = {}
-        for observation in range(rows.observations.shape[1]):
-            following = rows.next_values(observation)[known].astype(np.float64)
-            if observation == self.model.response or following.var() == 0:
-                continue
-            weights = np.linalg.solve(squares, columns.T @ following)
-            if 1 - (following - columns @ weights).var() / following.var() > ECHO:
-                values = indicators @ weights
-                whole = bool((following == np.rint(following)).all())
-                found[observation] = (np.rint(values) if whole else values).astype(np.float32)
-        return found
 
 
 def _draw(chances: np.ndarray, uniform: np.ndarray, null: int | None) -> np.ndarray:

@@ -80,6 +80,12 @@ class Histories:
         return self.step == self.episodes.lengths[self.member] - 1
 
     @cached_property
+    def observation_of(self) -> Int64[np.ndarray, "feature"]:
+        """The observation that each feature of the history is made of; -1 for the constant and the time."""
+        k = self.observations.shape[1]
+        return np.concatenate([[-1], np.tile(np.arange(k), (self.history.shape[1] - 2) // k), [-1]])
+
+    @cached_property
     def rows(self) -> Int64[np.ndarray, "episode step"]:
         """Row of each step; -1 after the end."""
         grid = np.full(self.episodes.mask.shape, -1, dtype=np.int64)

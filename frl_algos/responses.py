@@ -4,20 +4,22 @@ An observation that shows a response (a completed contact) shows two things at o
 member got in touch without it, which happens more often when something is wrong. So the two are kept apart,
 
     P(shown | h, a) = 1 - (1 - p(h, a)) (1 - i(h)),
-    p(h, a) = sigmoid(level terms + slope * F + history),     i(h) = sigmoid(history),     p = 0 when nothing is done
-    F_t = fading * F_{t-1} + fading * [attempt at t - 1]
+    p(h, a) = sigmoid(level terms + slopes . F + history),     i(h) = sigmoid(history),     p = 0 when nothing is done
+    F_t = fading * (F_{t-1} + [attempts at t - 1, in all and by level])
 
-fitted by maximum likelihood (Fisher scoring, a little ridge penalty). F is the load of attempts that tires a member;
-`fading` is the value of a grid with the largest likelihood. A policy that attempts more, or less, than the data is
-answered accordingly, because its own load is put into F.
+fitted by maximum likelihood (Fisher scoring, a little ridge penalty). F is the load of attempts that tires a member,
+each level of an action with a weight of its own: a text message tires less than a visit. `fading` is the value of a
+grid with the largest likelihood. A policy that attempts more, or otherwise, than the data is answered accordingly,
+because its own load is put into F.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from scipy.special import expit, logit
 
+from frl_algos.echoes import action_echoes
 from frl_algos.histories import Histories
 from frl_algos.pacing import FADINGS
 from frl_algos.replay import to_grid
@@ -37,7 +39,7 @@ class Responses:
 
     Attributes:
         fading: What is left of the load after a step.
-        slope: Change of the log odds for a unit of load.
+        slopes: Change of the log odds for a unit of load that an action leaves; by valid action.
         levels: Log odds by valid action, the intercept included.
         answered: Weights of the history on the log odds that an attempt is answered.
         unprompted: Weights of the history on the log odds of an unprompted response.
@@ -48,7 +50,7 @@ class Responses:
     """
 
     fading: float
-    slope: float
+    slopes: Float[np.ndarray, "valid"]
     levels: Float[np.ndarray, "valid"]
     answered: Float[np.ndarray, "feature"]
     unprompted: Float[np.ndarray, "feature"]
@@ -70,39 +72,42 @@ class Responses:
             UserError: If there are too few attempts, or none got a response.
         """
         shown = rows.next_values(response) > 0
-        known = ~rows.last
-        tried = np.flatnonzero(rows.attempted & known)
-        answers = int(shown[tried].sum())
+        # Only attempts are answered: the columns of the chance of it are those of the attempts.
+        known, attempts = ~rows.last, np.flatnonzero(rows.attempted)
+        seen = known[attempts]
+        answers = int(shown[attempts][seen].sum())
         if answers < 10:
             raise UserError(
-                f"{len(tried)} attempts got {answers} responses (observation {response}); at least 10 are needed"
+                f"{int(seen.sum())} attempts got {answers} responses (observation {response}); at least 10 are needed"
             )
-        levels = terms.levels[rows.actions]
-        ones = np.ones((len(levels), 1))
-        best = -np.inf
-        fading, load, start = FADINGS[0], np.zeros(len(levels)), np.zeros(0)
-        for candidate in FADINGS:
-            loaded = attempt_load(rows.attempted, rows, candidate)
-            features = np.concatenate([ones, loaded[:, None], levels], axis=1)
-            weights, likelihood = _fit(features[known], ones[known], rows.attempted[known], shown[known])
-            if likelihood > best:
-                best, fading, load, start = likelihood, candidate, loaded, weights
-        features = np.concatenate([ones, load[:, None], levels, rows.history[:, 1:]], axis=1)
-        own = rows.history.shape[1] - 1
-        start = np.concatenate([start[:-1], np.zeros(own), start[-1:], np.zeros(own)])
-        weights, _ = _fit(features[known], rows.history[known], rows.attempted[known], shown[known], start=start)
+        levels = terms.levels[rows.actions[attempts]]
+        fading, start = _fading(rows, levels, attempts, shown)
+        loads = [attempt_load(rows.attempted, rows, fading)[attempts]]
+        loads += [attempt_load(level[rows.actions], rows, fading)[attempts] for level in terms.levels.T]
+        # What earlier attempts did to the chance is the load's to say: it is what another policy changes.
+        changed = [response, *action_echoes(rows, terms.levels, besides=response)]
+        kept = ~np.isin(rows.observation_of, changed)
+        kept[0] = False
+        features = np.column_stack([rows.history[attempts, :1], *loads, levels, rows.history[np.ix_(attempts, kept)]])
+        n = levels.shape[1]
+        start = np.concatenate(
+            [start[:2], np.zeros(n), start[2:-1], np.zeros(kept.sum()), start[-1:], np.zeros(len(kept) - 1)]
+        )
+        weights, _ = _fit(features[seen], rows.history[known], rows.attempted[known], shown[known], start=start)
         weights, unprompted = weights[: features.shape[1]], weights[features.shape[1] :]
-        chance, calls = _sigmoid(features @ weights) * rows.attempted, _sigmoid(rows.history @ unprompted)
+        chance, calls = np.zeros(len(known)), _sigmoid(rows.history @ unprompted)
+        chance[attempts] = _sigmoid(features @ weights)
         any_response = 1 - (1 - chance) * (1 - calls)
         reached, called = shown * chance / any_response, shown * calls / any_response
         # The last row of an episode shows nothing, which is not the same as no response: it is taken as expected.
         reached, called = np.where(known, reached, chance), np.where(known, called, calls)
-        n = levels.shape[1]
+        answered = np.zeros(len(kept))
+        answered[kept] = weights[2 + 2 * n :]
         return cls(
             fading=fading,
-            slope=float(weights[1]),
-            levels=weights[0] + terms.levels @ weights[2 : 2 + n],
-            answered=np.concatenate([[0.0], weights[2 + n :]]),
+            slopes=terms.fixed[:, 0] * weights[1] + terms.levels @ weights[2 : 2 + n],
+            levels=weights[0] + terms.levels @ weights[2 + n : 2 + 2 * n],
+            answered=answered,
             unprompted=unprompted,
             chance=chance,
             chance_unprompted=calls,
@@ -113,25 +118,52 @@ class Responses:
     def chances(
         self, load: Float[np.ndarray, "n"], history: Float[np.ndarray, "n feature"], null: int
     ) -> Float[np.ndarray, "n valid"]:
-        """Chance that each valid action gets an answer; 0 for doing nothing."""
-        own = (self.slope * load + history @ self.answered).astype(np.float32)
+        """Chance that each valid action gets an answer; 0 for doing nothing.
+
+        Args:
+            load: What earlier attempts left, as change of the log odds.
+            history: Features of the history.
+            null: Position of doing nothing.
+        """
+        own = (load + history @ self.answered).astype(np.float32)
         chances = expit(self.levels.astype(np.float32) + own[:, None])
         chances[:, null] = 0.0
         return chances
 
 
-def attempt_load(attempted: Bool[np.ndarray, "row"], rows: Histories, fading: float) -> Float[np.ndarray, "row"]:
-    """Faded number of attempts before each decision."""
+def attempt_load(
+    attempts: Bool[np.ndarray, "row"] | Float[np.ndarray, "row"], rows: Histories, fading: float
+) -> Float[np.ndarray, "row"]:
+    """Faded number of attempts, or of those of a kind, before each decision."""
     lengths = rows.episodes.lengths
-    grid, mask = to_grid(attempted.astype(np.float64), np.zeros_like(lengths), lengths)
+    grid, mask = to_grid(attempts.astype(np.float64), np.zeros_like(lengths), lengths)
     load = np.zeros_like(grid)
     for t in range(1, grid.shape[1]):
         load[:, t] = fading * (load[:, t - 1] + grid[:, t - 1])
     return load[mask]
 
 
+def _fading(
+    rows: Histories,
+    levels: Float[np.ndarray, "attempt level"],
+    attempts: Int64[np.ndarray, "attempt"],
+    shown: Bool[np.ndarray, "row"],
+) -> tuple[float, Float[np.ndarray, "weight"]]:
+    """What is left of the load after a step, by likelihood, and the weights of a fit with load and levels alone."""
+    known = ~rows.last
+    seen, ones = known[attempts], rows.history[known, :1]
+    best, fading, start, weights = -np.inf, FADINGS[0], np.zeros(0), None
+    for candidate in FADINGS:
+        load = attempt_load(rows.attempted, rows, candidate)[attempts]
+        features = np.column_stack([rows.history[attempts, :1], load, levels])[seen]
+        weights, likelihood = _fit(features, ones, rows.attempted[known], shown[known], start=weights)
+        if likelihood > best:
+            best, fading, start = likelihood, candidate, weights
+    return fading, start
+
+
 def _fit(
-    answering: Float[np.ndarray, "row feature"],
+    answering: Float[np.ndarray, "attempt feature"],
     calling: Float[np.ndarray, "row other"],
     attempted: Bool[np.ndarray, "row"],
     shown: Bool[np.ndarray, "row"],
@@ -140,7 +172,7 @@ def _fit(
 ) -> tuple[Float[np.ndarray, "weight"], float]:
     """Weights on the log odds of an answer, then of an unprompted response, and their penalised log-likelihood.
 
-    The first feature of each is a one, whose weight has no penalty.
+    `answering` has the rows with an attempt, `calling` all. The first feature of each is a one without a penalty.
     """
     split = answering.shape[1]
     shrink = np.ones(split + calling.shape[1])
@@ -149,7 +181,6 @@ def _fit(
         start = np.zeros(len(shrink))
         start[[0, split]] = logit(np.clip(shown[attempted].mean() * np.asarray([0.75, 0.25]), 0.001, 0.5))
     # Where nothing was done, most rows, nothing but the unprompted responses is to be fitted.
-    answering = answering[attempted]
     order = np.argsort(~attempted, kind="stable")
     calling, shown = calling[order], shown[order]
     n = len(answering)

@@ -31,6 +31,8 @@ class Estimate:
         plain: Each member's own term.
         numerators: Weighted terms of the self-normalised part, None when there is none.
         denominators: Their weights.
+        shared: Standard error of what is the same for all members and so does not show in their spread, for instance
+            what a prior leaves open.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Estimate:
     plain: Float64[np.ndarray, "member"]
     numerators: Float64[np.ndarray, "member column"] | None = None
     denominators: Float64[np.ndarray, "member column"] | None = None
+    shared: float = 0.0
 
     @property
     def decomposes(self) -> bool:
@@ -66,10 +69,15 @@ class Estimate:
         return self.plain + self.ratios.sum() + deviation
 
     @property
-    def standard_error(self) -> float:
+    def sampling_error(self) -> float:
         """Of the value, from the spread of the terms over members; NaN for one member."""
         n = len(self.terms)
         return float(np.std(self.terms, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+
+    @property
+    def standard_error(self) -> float:
+        """Of the value: what varies from member to member and what is shared; NaN for one member."""
+        return float(np.hypot(self.sampling_error, self.shared))
 
     def minus(self, returns: Float64[np.ndarray, "member"]) -> "Estimate":
         """The difference to the returns that the same members had, paired by member.

@@ -5,7 +5,8 @@ made of per-member sums (see `estimate`), so a resample is a matrix product with
 self-normalised ones are computed anew in each resample, not approximated. The same resamples serve all estimates.
 
 Nuisances (values, propensities, density ratios) are held as they are: they are cross-fitted, and their own error is in
-the interval only as far as it differs from member to member. `docs/evaluation.md` has the coverage that was measured.
+the interval only as far as it differs from member to member; an error that an estimate says is shared by all members
+widens its interval by as much. `docs/evaluation.md` has the coverage that was measured.
 """
 
 from collections.abc import Sequence
@@ -113,7 +114,7 @@ def interval(
     if not 0 < level < 1:
         raise UserError(f"level must be a number between 0 and 1, not {level}")
     tails = np.asarray([(1 - level) / 2, (1 + level) / 2])
-    value, error = estimate.value, estimate.standard_error
+    value, error = estimate.value, estimate.sampling_error
     if method == "normal":
         low, high = value + ndtri(tails) * error
     elif replicates is None:
@@ -125,6 +126,9 @@ def interval(
         # A resample whose members are all alike says nothing about the spread.
         t = np.divide(replicates.value - value, spread, out=np.zeros_like(spread), where=spread > 0)
         high, low = value - np.quantile(t, tails) * error
+    if estimate.shared:
+        # Of two independent sources: the distances to the limits add up as standard errors do.
+        low, high = value + np.asarray([-1, 1]) * np.hypot([low - value, high - value], ndtri(tails) * estimate.shared)
     return Interval(low=float(low), high=float(high), level=level, method=method)
 
 

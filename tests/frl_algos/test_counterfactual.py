@@ -26,7 +26,9 @@ TIRING = 0.4
 SHOWN, EVENTS, CALLS = range(3)
 
 
-def simulate(attempt, *, members: int, seed: int, effect: float = 0.6) -> LoggedEpisodes:
+def simulate(
+    attempt, *, members: int, seed: int, effect: float = 0.6, tiring: tuple[float, float] = (1.0, 1.0)
+) -> LoggedEpisodes:
     """Half the members are ill, which nothing shows; visits that reach a member spare events for some weeks.
 
     Args:
@@ -34,6 +36,7 @@ def simulate(attempt, *, members: int, seed: int, effect: float = 0.6) -> Logged
         members: How many.
         seed: Of everything.
         effect: Share of the events that a visit spares in its week.
+        tiring: Load that a call and a visit leave.
     """
     rng = np.random.default_rng(seed)
     ill = rng.random(members) < 0.5
@@ -43,7 +46,7 @@ def simulate(attempt, *, members: int, seed: int, effect: float = 0.6) -> Logged
     for t in range(STEPS):
         chosen = attempt(ill, rng)
         reached = (chosen != NOTHING) & (rng.random(members) < 0.6 * np.exp(-TIRING * load))
-        load = 0.9 * (load + (chosen != NOTHING))
+        load = 0.9 * (load + np.select([chosen == CALL, chosen == VISIT], tiring, 0.0))
         relief = np.maximum(0.9 * relief, effect * (reached & (chosen == VISIT)))
         events = rng.poisson(np.where(ill, 0.3, 0.1) * (1 - relief))
         observations[:, t], actions[:, t], rewards[:, t] = last, chosen, -events
@@ -98,11 +101,27 @@ def test_answers_and_calls_are_told_apart(logged):
     rows = Histories.of(logged)
     responses = Responses.fit(rows, plain_terms(Terms.of_space(SPACE, 3)), SHOWN)
     assert responses.fading == 0.9
-    assert -0.9 < responses.slope < -TIRING, "a logistic slope is steeper than the logarithm's"
+    for joint in (CALL, VISIT):
+        slope = responses.slopes[SPACE.valid_joints.tolist().index(joint)]
+        assert -0.9 < slope < -TIRING, "a logistic slope is steeper than the logarithm's"
     fresh = rows.attempted & (rows.step == 0)
     assert abs(responses.chance[fresh].mean() - 0.6) < 0.05
     assert abs(responses.chance_unprompted.mean() - 0.06) < 0.01
     assert (responses.chance[~rows.attempted] == 0).all()
+
+
+def test_each_action_tires_as_much_as_it_does():
+    """A policy that only calls is answered as one that only calls would be."""
+
+    def lot(ill, rng):
+        return rng.choice([NOTHING, CALL, VISIT], len(ill))
+
+    logged = simulate(lot, members=4_000, seed=4, tiring=(0.1, 1.0))
+    responses = Responses.fit(Histories.of(logged), plain_terms(Terms.of_space(SPACE, 3)), SHOWN)
+    call, visit = (responses.slopes[SPACE.valid_joints.tolist().index(joint)] for joint in (CALL, VISIT))
+    assert visit < -0.3
+    assert -0.15 < call < 0.05
+    assert responses.slopes[0] == 0
 
 
 @pytest.mark.parametrize(("joint", "share"), [(NOTHING, 0.0), (VISIT, 0.1), (VISIT, 0.3), (CALL, 0.3)])
@@ -134,6 +153,25 @@ def test_the_spread_of_the_terms_is_the_error(behaviour):
         found.append((estimate.value, estimate.standard_error))
     values, errors = np.asarray(found).T
     assert 0.8 < errors.mean() / values.std(ddof=1) < 2.5, "wider, by what the prior leaves open"
+
+
+def test_what_the_team_may_have_known_widens_every_interval(logged, valuation):
+    """The logged weeks can't show it, so the value stays and the error that members share grows, by a known amount."""
+    rows = valuation.model.rows
+    often = np.bincount(logged.actions[logged.mask], minlength=SPACE.n_joint) / len(rows.actions)
+
+    def alike(observations):
+        return np.tile(often.astype(np.float32), (len(observations), 1))
+
+    blind, wary = (
+        Counterfactual(model=valuation.model, insight=insight).estimate(alike, np.random.default_rng(0))
+        for insight in (0.0, 0.1)
+    )
+    assert blind.value == wary.value
+    np.testing.assert_array_equal(blind.terms, wary.terms)
+    worth = float(np.abs(valuation.model.amount * valuation.model.expected[:, 0]).sum()) / len(logged)
+    assert worth > 0
+    assert np.sqrt(wary.shared**2 - blind.shared**2) == pytest.approx(0.1 * worth)
 
 
 def test_where_nothing_helps_nothing_is_found():

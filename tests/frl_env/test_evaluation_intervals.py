@@ -86,6 +86,23 @@ def test_the_interval_of_a_difference_is_that_of_the_paired_terms(method):
     assert limits != pytest.approx([paired.interval.low - observed.mean(), paired.interval.high - observed.mean()])
 
 
+@pytest.mark.parametrize("method", ["studentised", "percentile", "normal"])
+def test_an_error_that_all_members_share_is_in_every_interval(method):
+    """Members x_i + b with one b for all, which resampling can't see: nominally 0.95, and hardly any without it."""
+    rng = np.random.default_rng(5)
+    covered, blind = 0, 0
+    for _ in range(200):
+        plain = rng.normal(size=60) + 0.5 * rng.normal()
+        estimate = Estimate(name="x", plain=plain, shared=0.5)
+        replicates = resample([estimate], np.zeros(60), rng, resamples=100)[0][0]
+        covered += 0.0 in interval(estimate, replicates, method=method)
+        blind += 0.0 in interval(Estimate(name="x", plain=plain), replicates, method=method)
+    assert 0.91 <= covered / 200 <= 0.985
+    assert blind / 200 < 0.6
+    assert estimate.standard_error == pytest.approx(np.hypot(0.5, estimate.sampling_error))
+    assert estimate.minus(np.ones(60)).of(np.arange(30)).shared == 0.5
+
+
 def test_nothing_varies_where_nothing_differs():
     estimate = ratio_estimate(np.random.default_rng(0))
     same = Estimate(name="same", plain=estimate.terms)
