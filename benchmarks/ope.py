@@ -54,6 +54,7 @@ from frl_env.state import observation_names
 from frl_env.terminal import progress_bar, run_or_say, write_atomically
 from frl_env.worlds import World
 
+ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "frl/medicaid-synthetic-"
 DATASETS = {
     "v0": "v0",
@@ -74,7 +75,7 @@ ASKED = 500
 
 _MODELS = ("counterfactual", "credit", "echoes", "fitted_q", "histories", "nested", "responses", "targets", "terms")
 CODE = ("benchmarks/policy_set.py", *(f"frl_algos/{name}.py" for name in _MODELS))
-"""What the figures depend on, with `frl_env.evaluation`."""
+"""What the figures depend on, with `frl_env.evaluation`; the true ones on the first only."""
 
 MODELS: dict[str, dict[str, Any]] = {"cloned": {"critic": "none", "response": None}, "factored_awr": {}}
 """Trained once a dataset: name to fields of FactoredAWRConfig that differ from the benchmark's."""
@@ -100,7 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.report:
         for name in names:
             _measure(name, options, out)
-    ope_report.write({name: ope_report.read(_folder(name, options, out), options.replicates) for name in names}, out)
+    studies = {
+        name: ope_report.read(_truth_file(name, options, out), _folder(name, options, out), options.replicates)
+        for name in names
+    }
+    ope_report.write(studies, out)
 
 
 def _measure(name: str, options: argparse.Namespace, out: Path) -> None:
@@ -111,7 +116,7 @@ def _measure(name: str, options: argparse.Namespace, out: Path) -> None:
     with progress_bar() as progress:
         learned = _learned(name, options.steps, out, progress)
         policies = policy_set(world, learned)
-        _truth(name, world, policies, options.truth_members, folder / "truth.json", progress)
+        _truth(name, world, policies, options.truth_members, _truth_file(name, options, out), progress)
         for number in range(options.replicates):
             kept = folder / f"replicate-{number:04d}.json"
             if not kept.exists():
@@ -258,13 +263,22 @@ def _numbers(estimate: Estimate, returns: np.ndarray, seconds: float) -> dict[st
 
 def _folder(name: str, options: argparse.Namespace, out: Path) -> Path:
     """Where the figures of one dataset stand: everything they depend on is in the name, the code included."""
-    code = hashlib.sha256()
-    root = Path(__file__).resolve().parent.parent
-    for file in (*CODE, *sorted(str(path) for path in (root / "frl_env" / "evaluation").glob("*.py"))):
-        code.update((root / file).read_bytes())
-    facts = f"{VERSION}-{options.steps}-{options.truth_members}-{code.hexdigest()}"
+    evaluation = sorted(str(path) for path in (ROOT / "frl_env" / "evaluation").glob("*.py"))
     kind = "nested-" if options.nested else ""
-    return out / f"{name}-{kind}{options.members}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
+    return out / f"{name}-{kind}{options.members}-{_digest(options, (*CODE, *evaluation))}"
+
+
+def _truth_file(name: str, options: argparse.Namespace, out: Path) -> Path:
+    """Where the true values stand, which no estimator and no replicate changes."""
+    return out / f"{name}-truth-{_digest(options, CODE[:1])}.json"
+
+
+def _digest(options: argparse.Namespace, files: Sequence[str]) -> str:
+    code = hashlib.sha256()
+    for file in files:
+        code.update((ROOT / file).read_bytes())
+    facts = f"{VERSION}-{options.steps}-{options.truth_members}-{code.hexdigest()}"
+    return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
 
 def _parser() -> argparse.ArgumentParser:

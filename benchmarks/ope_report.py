@@ -17,6 +17,7 @@ import pandas as pd
 from jaxtyping import Float
 from rich.console import Console
 from rich.table import Table
+from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from frl_env.errors import UserError
@@ -32,7 +33,16 @@ COLUMNS = {
     "regret@3": "{:.3f}",
     "seconds": "{:.2f}",
 }
+POLICY_COLUMNS = {
+    "true": "{:+.3f}",
+    "mean estimate": "{:+.3f}",
+    "SD": "{:.3f}",
+    "mean SE": "{:.3f}",
+    "covers": "{:.2f}",
+}
 LEVEL = 0.95
+RECOMMENDED = "SNM"
+_DIFFERENCE = ("difference", "difference_low", "difference_high")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +87,26 @@ class Study:
             }
         return pd.DataFrame.from_dict(rows, orient="index")
 
+    def by_policy(self, estimator: str = RECOMMENDED) -> pd.DataFrame:
+        """One row a policy, the worst first: the difference to behaviour as it is and as one estimator sees it.
+
+        Columns as in `POLICY_COLUMNS`: the truth; mean and SD of the estimates over replicates; the mean standard error
+        that they come with; share of intervals that cover the truth.
+        """
+        rows = {}
+        for name in self.policies:
+            found = {key: np.asarray([one[name][estimator][key] for one in self.replicates]) for key in _DIFFERENCE}
+            truth = self.truth[name]["value"] - self.truth["behaviour"]["value"]
+            estimates, low, high = (found[key] for key in _DIFFERENCE)
+            rows[name] = {
+                "true": truth,
+                "mean estimate": estimates.mean(),
+                "SD": estimates.std(ddof=1) if len(estimates) > 1 else float("nan"),
+                "mean SE": (high - low).mean() / (2 * ndtri((1 + LEVEL) / 2)),
+                "covers": ((low <= truth) & (truth <= high)).mean(),
+            }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
 
 def spearman(estimates: Float[np.ndarray, "policy"], truth: Float[np.ndarray, "policy"]) -> float:
     """Rank correlation; 0 where all estimates are alike."""
@@ -90,8 +120,13 @@ def regret(estimates: Float[np.ndarray, "policy"], truth: Float[np.ndarray, "pol
     return float(truth.max() - truth[np.argsort(-estimates, kind="stable")[:k]].max())
 
 
-def read(folder: Path, replicates: int) -> Study:
+def read(truth: Path, folder: Path, replicates: int) -> Study:
     """What is there, at most so many replicates.
+
+    Args:
+        truth: File of the true values.
+        folder: Of the replicates.
+        replicates: How many.
 
     Raises:
         UserError: If nothing is, or it can't be read.
@@ -101,11 +136,11 @@ def read(folder: Path, replicates: int) -> Study:
         raise UserError(f"nothing was measured in {folder} with these settings and this code; run without --report")
     try:
         return Study(
-            truth=json.loads((folder / "truth.json").read_text()),
+            truth=json.loads(truth.read_text()),
             replicates=[json.loads(file.read_text()) for file in files],
         )
     except (OSError, json.JSONDecodeError) as problem:
-        raise UserError(f"{folder} is damaged ({problem}); delete it and measure again") from problem
+        raise UserError(f"{folder} or {truth} is damaged ({problem}); delete it and measure again") from problem
 
 
 def write(studies: Mapping[str, Study], out: Path) -> None:
@@ -126,17 +161,30 @@ def write(studies: Mapping[str, Study], out: Path) -> None:
     console.print(table)
     for name, study in studies.items():
         console.print(f"{name}: {len(study.replicates)} replicates, {len(study.policies)} policies")
+        console.print(_policies(name, study.by_policy()))
     summary = {
         name: {
             "replicates": len(study.replicates),
             "truth": study.truth,
             "estimators": tables[name].to_dict(orient="index"),
+            "by_policy": json.loads(str(study.by_policy().to_json(orient="index"))),
         }
         for name, study in studies.items()
     }
     write_atomically(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     _figure(tables, out / "ope.png")
     console.print(f"\ntable: {out / 'summary.json'}, figure: {out / 'ope.png'}")
+
+
+def _policies(name: str, rows: pd.DataFrame) -> Table:
+    """What the recommended estimator says of each policy."""
+    table = Table(title=f"{name}: difference to behaviour by {RECOMMENDED}")
+    table.add_column("policy", no_wrap=True)
+    for column in POLICY_COLUMNS:
+        table.add_column(column, justify="right")
+    for policy, row in rows.iterrows():
+        table.add_row(str(policy), *(form.format(row[key]) for key, form in POLICY_COLUMNS.items()))
+    return table
 
 
 def _figure(tables: Mapping[str, pd.DataFrame], file: Path) -> None:

@@ -45,12 +45,16 @@ def test_every_estimator_values_every_policy(out):
         assert -1 <= row["Spearman"] <= 1
         assert 0 <= row["regret@3"] <= row["regret@1"]
         assert row["seconds"] > 0
+    for row in summary["by_policy"].values():
+        assert set(row) == {"true", "mean estimate", "SD", "mean SE", "covers"}
+        assert row["mean SE"] > 0
     assert (out / "ope.png").stat().st_size > 10_000
 
 
 def test_a_stopped_run_goes_on_where_it_was(out):
     (folder,) = [path for path in out.iterdir() if path.is_dir()]
-    kept = {file: file.stat().st_mtime_ns for file in folder.iterdir()}
+    kept = {file: file.stat().st_mtime_ns for file in (*folder.iterdir(), *out.glob("*-truth-*.json"))}
+    assert len(kept) == 3
     lost = folder / "replicate-0001.json"
     before = json.loads(lost.read_text())
     lost.unlink()
@@ -138,3 +142,7 @@ def test_the_table_of_known_errors():
     for column, value in expected.items():
         assert found[column] == pytest.approx(value), column
     assert study.policies == ["a", "b"]
+    own = study.by_policy("E").loc["a"]
+    wanted = {"true": -0.5, "mean estimate": -0.4, "SD": 0, "mean SE": 0.05 / 1.96, "covers": 0}
+    for column, value in wanted.items():
+        assert own[column] == pytest.approx(value, abs=1e-4), column
