@@ -28,7 +28,7 @@ from frl_algos.policy import Probabilities
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.terms import Terms, null_position
 from frl_algos.threads import numpy_alone
-from frl_env.errors import UserError, check_whole
+from frl_env.errors import UserError, check_number, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes
 
 CHUNK = 4_096
@@ -49,6 +49,7 @@ class Counterfactual:
         discount: In [0, 1].
         insight: How much more or less than others an action may do that the team chose because it knew more than the
             record: a prior standard deviation, as a share of the reward expected. No data of the record can tell.
+            Without a response, what the team knew is in the effects themselves, as confounding, and this counts not.
     """
 
     model: NestedModel
@@ -82,8 +83,9 @@ class Counterfactual:
             insight: As above; 0 where the team is known to have acted on the record alone.
 
         Raises:
-            UserError: If there are too few members or responses, or an index does not exist.
+            UserError: If there are too few members or responses, an index does not exist, or insight is out of range.
         """
+        check_number("insight", insight, low=0.0, high=1.0)
         rows = Histories.of(as_episodes(data))
         space = rows.episodes.action_space
         if response is not None and null_position(space) is None:
@@ -123,7 +125,8 @@ class Counterfactual:
         influence = n * (model.scores @ total)
         own = np.einsum("nc,nc->n", change, model.weights[model.fold])
         unasked = float(own[asked].var()) * (1 / len(asked) - 1 / n)
-        prior = float(total @ model.prior @ total) + (self.insight * self._logged) ** 2
+        insight = self.insight if model.responses is not None else 0.0
+        prior = float(total @ model.prior @ total) + (insight * self._logged) ** 2
         return Estimate(
             name=NAME,
             plain=self.returns + own + influence - influence.mean(),

@@ -173,6 +173,11 @@ def test_what_the_team_may_have_known_widens_every_interval(logged, valuation):
     assert worth > 0
     assert np.sqrt(wary.shared**2 - blind.shared**2) == pytest.approx(0.1 * worth)
 
+    naive = Counterfactual.fit(logged.subset(np.arange(500)), rng=np.random.default_rng(0), insight=0.1)
+    bare = Counterfactual(model=naive.model, insight=0.0)
+    shared = {model.estimate(alike, np.random.default_rng(0)).shared for model in (naive, bare)}
+    assert len(shared) == 1, "without a response it is confounding, which no interval holds"
+
 
 def test_where_nothing_helps_nothing_is_found():
     logged = simulate(team, members=4_000, seed=2, effect=0.0)
@@ -238,6 +243,8 @@ def test_mistakes_are_said(logged):
         Counterfactual.fit(logged.subset(np.arange(5)), rng=np.random.default_rng(0), response=SHOWN)
     with pytest.raises(UserError, match="folds of 3 members"):
         Counterfactual.fit(logged.subset(np.arange(3)), rng=np.random.default_rng(0))
+    with pytest.raises(UserError, match="insight must be a number in 0..1"):
+        Counterfactual.fit(logged, rng=np.random.default_rng(0), insight=-0.1)
     everything = LoggedEpisodes(
         rewards=np.zeros((30, 4)),
         lengths=np.full(30, 4),
