@@ -66,7 +66,7 @@ DATASETS = {
 """Name of the dataset to that of the one on which the learned policies are trained."""
 
 DEFAULT = ("v0", "screened-v0", "random-v0")
-SEED = 60_000
+SEED = 61_000
 """Of the replicates; no dataset and no evaluation uses it."""
 
 CLIP, WINDOW = 10.0, 13

@@ -64,6 +64,7 @@ class Counterfactual:
         rng: np.random.Generator,
         response: int | None = None,
         indications: Mapping[str, int] | None = None,
+        leading: str | None = None,
         discount: float = 1.0,
         kappa: float = KAPPA,
         folds: int = 5,
@@ -77,13 +78,16 @@ class Counterfactual:
             response: Index of the observation whose next value is positive when an action got a response; None
                 without one. Actions are then compared given what is observed, which confounding can bias.
             indications: Level name to the index of an observation that indicates it; see `FactoredAWRConfig`.
+            leading: Name of the factor whose levels are expected to differ most in effect; None for "modality" where
+                there is one. It moves the estimate where the data says little, and makes no interval narrower.
             discount: In [0, 1].
             kappa: What is left of an effect after a step.
             folds: Folds of members.
             insight: As above; 0 where the team is known to have acted on the record alone.
 
         Raises:
-            UserError: If there are too few members or responses, an index does not exist, or insight is out of range.
+            UserError: If there are too few members or responses, an index or a factor does not exist, or insight is
+                out of range.
         """
         check_number("insight", insight, low=0.0, high=1.0)
         rows = Histories.of(as_episodes(data))
@@ -91,7 +95,7 @@ class Counterfactual:
         if response is not None and null_position(space) is None:
             raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
         terms = Terms.of_space(space, rows.observations.shape[1], indications=indications)
-        model = NestedModel.fit(rows, terms, response=response, kappa=kappa, folds=folds, rng=rng)
+        model = NestedModel.fit(rows, terms, response=response, leading=leading, kappa=kappa, folds=folds, rng=rng)
         return cls(model=model, discount=discount, insight=insight)
 
     @property

@@ -16,13 +16,14 @@ for directly, and only by what chance decided of the treatment:
 - What an earlier attempt has left, an effect that fades, is not there to be had again: d_t is times the rest, by how
   strong each action is.
 - w: Bayesian linear regression, rows weighted by the inverse of their variance, with the prior scales of
-  `frl_algos.terms`; for each fold of members from the members of the other folds. The chance of an answer and what the
-  history predicts have few parameters and are fitted to all members.
+  `frl_algos.terms`, but narrow ones for the levels of all factors except the leading one; for each fold of members
+  from the members of the other folds. The chance of an answer and what the history predicts have few parameters and
+  are fitted to all members.
 
 Source: Robins (1994), structural nested mean models; Nie and Wager (2021) for the residuals.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,10 +35,18 @@ from frl_algos.responses import Responses
 from frl_algos.shrinkage import FLAT
 from frl_algos.targets import ridge_weights
 from frl_algos.terms import Terms
+from frl_env.errors import unknown_name
 from frl_env.evaluation import split_members
 
 KAPPA = 0.9
 """What is left of an effect after a step, when nothing else is known: half is gone after 6.6 weeks."""
+
+LEADING = "modality"
+"""Factor whose levels are expected to differ most in effect, in a space that has it: trials differ by whether members
+were seen or called (`docs/environment.md`); of goals, providers and urgencies nothing of the kind is known."""
+
+FOLLOWING = 0.1
+"""Prior scale of the levels of the other factors, as a share of the leading one's."""
 
 CHUNK = 20_000
 """Rows whose columns are held at once."""
@@ -60,7 +69,8 @@ class NestedModel:
         fold: Fold of each member.
         weights: w by fold, each from the other folds.
         scores: Influence of each member on w: what w changes by when the member counts once more.
-        prior: Covariance of w that stems from the prior, where the data says little.
+        prior: Covariance of w that stems from the prior, where the data says little, as if the levels of any factor
+            could differ as much as those of the leading one: what was believed makes no interval narrower.
     """
 
     rows: Histories
@@ -85,6 +95,7 @@ class NestedModel:
         *,
         rng: np.random.Generator,
         response: int | None = None,
+        leading: str | None = None,
         kappa: float = KAPPA,
         folds: int = 5,
     ) -> "NestedModel":
@@ -96,14 +107,17 @@ class NestedModel:
             rng: Source of the folds.
             response: Index of the observation whose next value is positive when an action got a response; None
                 without one.
+            leading: Name of the factor whose levels are expected to differ most; None for `LEADING`, or for none in a
+                space without it.
             kappa: What is left of an effect after a step.
             folds: Folds of members.
 
         Raises:
-            UserError: If there are too few members for the folds, or too few responses.
+            UserError: If there are too few members for the folds, or too few responses, or there is no such factor.
         """
         terms = plain_terms(terms)
         episodes = rows.episodes
+        believed = _believed(terms, [factor.name for factor in episodes.action_space], leading)
         fold = np.zeros(len(episodes), dtype=np.int64)
         for number, members in enumerate(split_members(len(episodes), folds, rng)):
             fold[members] = number
@@ -116,18 +130,20 @@ class NestedModel:
         if response is None:
             expected = columns
             deviation = columns - rows.history @ _projection(rows.history, columns)
-            weights, scores, prior = _solve(rows, outcome, deviation, rows.history, fold, folds, terms)
+            weights, scores, prior = _solve(rows, outcome, deviation, rows.history, fold, folds, terms, believed)
         else:
             responses = Responses.fit(rows, terms, response)
             calls = responses.called - responses.chance_unprompted
             nuisance = np.concatenate([terms.levels[rows.actions], calls[:, None]], axis=1)
             surprise = columns * (responses.reached - responses.chance)[:, None]
             # First as if effects added up, to learn which actions have one; then with what is left of earlier ones.
-            weights, _, _ = _solve(rows, outcome, surprise, nuisance, fold, folds, terms)
+            weights, _, _ = _solve(rows, outcome, surprise, nuisance, fold, folds, terms, believed)
             strength = _strength(terms, weights.mean(axis=0), signs.mean(axis=0))
             room = 1 - _cover(rows, responses.reached * strength[rows.actions], kappa)
             expected = columns * (room * responses.chance)[:, None]
-            weights, scores, prior = _solve(rows, outcome, surprise * room[:, None], nuisance, fold, folds, terms)
+            weights, scores, prior = _solve(
+                rows, outcome, surprise * room[:, None], nuisance, fold, folds, terms, believed
+            )
         return cls(
             rows=rows,
             terms=terms,
@@ -166,6 +182,18 @@ def plain_terms(terms: Terms) -> Terms:
     )
 
 
+def _believed(terms: Terms, factors: Sequence[str], leading: str | None) -> Float[np.ndarray, "column"]:
+    """Prior scale of each column."""
+    if leading is not None and leading not in factors:
+        raise unknown_name("factor", leading, factors)
+    scales = terms.scales.copy()
+    first = leading or LEADING
+    if first in factors:
+        for group, factor in enumerate(factors, start=1):
+            scales[group] *= 1.0 if factor == first else FOLLOWING
+    return scales[terms.groups]
+
+
 def _strength(terms: Terms, weights: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """Effect of each valid action as a share of the largest."""
     states = np.concatenate([[1.0], np.zeros(len(signs) * bool(terms.indicated.any())), signs])
@@ -198,6 +226,7 @@ def _solve(
     fold: np.ndarray,
     folds: int,
     terms: Terms,
+    believed: Float[np.ndarray, "column"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights by fold, scores by member, covariance from the prior.
 
@@ -237,7 +266,7 @@ def _solve(
     rest = np.linalg.solve(whole[effects:, effects:] + free, target[effects:])
     # The effects explain next to nothing of the variance, so the residual of the free columns is the noise.
     noise = max((length - float(rest @ target[effects:])) / len(order), 1e-12)
-    prior = np.diag(1 / terms.scales[terms.groups] ** 2)
+    prior = np.diag(1 / believed**2)
     inverse = np.linalg.inv(matrix / noise + prior)
     weights = np.empty((folds, effects))
     scores = np.zeros((len(rows.episodes), effects))
@@ -248,4 +277,5 @@ def _solve(
             clean = columns[:, :effects] - columns[:, effects:] @ out
             left = credit - columns[:, effects:] @ rest - clean @ weights[number]
             np.add.at(scores, rows.member[part], clean * (left / noise)[:, None])
-    return weights, scores @ inverse, inverse @ prior @ inverse
+    shrinkage = inverse @ prior
+    return weights, scores @ inverse, shrinkage @ np.diag(terms.scales[terms.groups] ** 2) @ shrinkage.T

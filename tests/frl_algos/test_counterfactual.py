@@ -179,6 +179,22 @@ def test_what_the_team_may_have_known_widens_every_interval(logged, valuation):
     assert len(shared) == 1, "without a response it is confounding, which no interval holds"
 
 
+def test_a_belief_moves_estimates_and_narrows_no_interval(logged):
+    """Levels of other factors are shrunk harder; that they might differ as much stays in the error."""
+    few = logged.subset(np.arange(60))
+    by_modality, by_goal = (
+        Counterfactual.fit(few, rng=np.random.default_rng(0), response=SHOWN, leading=leading).model
+        for leading in (None, "goal")
+    )
+    modality, goal = (np.flatnonzero(by_modality.terms.groups == group) for group in (1, 2))
+    for columns, believing, doubting in ((modality, by_modality, by_goal), (goal, by_goal, by_modality)):
+        assert np.abs(believing.weights[:, columns]).max() > 5 * np.abs(doubting.weights[:, columns]).max()
+        for model in (believing, doubting):
+            assert (np.sqrt(np.diag(model.prior)[columns]) > 0.6 * model.terms.scales[1]).all()
+    with pytest.raises(UserError, match="unknown factor 'channel'"):
+        Counterfactual.fit(few, rng=np.random.default_rng(0), response=SHOWN, leading="channel")
+
+
 def test_where_nothing_helps_nothing_is_found():
     logged = simulate(team, members=4_000, seed=2, effect=0.0)
     valuation = Counterfactual.fit(logged, rng=np.random.default_rng(0), response=SHOWN)
@@ -243,7 +259,7 @@ def test_mistakes_are_said(logged):
         Counterfactual.fit(logged.subset(np.arange(5)), rng=np.random.default_rng(0), response=SHOWN)
     with pytest.raises(UserError, match="folds of 3 members"):
         Counterfactual.fit(logged.subset(np.arange(3)), rng=np.random.default_rng(0))
-    with pytest.raises(UserError, match="insight must be a number in 0..1"):
+    with pytest.raises(UserError, match="insight must be a number in 0"):
         Counterfactual.fit(logged, rng=np.random.default_rng(0), insight=-0.1)
     everything = LoggedEpisodes(
         rewards=np.zeros((30, 4)),
