@@ -82,6 +82,8 @@ VARIANTS = (
     Variant("policy network: frozen random embeddings", {"encoder": "frozen"}),
     Variant("flat softmax and critic over joint actions", {"encoder": "flat"}),
     Variant("independent factors, policy and critic", {"encoder": "independent"}),
+    Variant("temperature 1 (near the clone)", {"temperature": 1.0}),
+    Variant("temperature 0.03 (all but greedy)", {"temperature": 0.03}),
     Variant("no response contrast (R-learner)", {"response": None}),
     Variant("acting as often as the care team", {"action_rate": 0.112}),
     Variant("weighted regression of the same advantage", {"extraction": "regression", "temperature": 0.1}),

@@ -15,8 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-TEMPERATURES = (1.0, 0.3, 0.1, 0.03)
-"""From following the advantage a little to following it closely."""
+TEMPERATURES = (0.3, 0.1)
+"""To choose from. Below, a policy does the same thing over and over, whose worth falls as it is repeated: an advantage
+of one step, estimated where actions vary, can't see that. Above, it hardly leaves the behaviour policy."""
+
+DEFAULT_TEMPERATURE = 1.0
+"""Where there is nothing to choose by."""
 
 
 class Statistics(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from frl_algos import losses, parallel, transfer
 from frl_algos.decisions import Decisions
 from frl_algos.expectile import ExpectileCritic
-from frl_algos.extraction import TEMPERATURES, best_temperature, gate_shift
+from frl_algos.extraction import DEFAULT_TEMPERATURE, best_temperature, gate_shift
 from frl_algos.modules import FactoredAWRModules
 from frl_algos.penalty import Balance, PenaltyData, fit_tilt
 from frl_algos.replay import IndexedMiniBatch
@@ -228,7 +228,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             chosen = best_temperature(self._decisions.supported(what), weight, ours)
             statistics.temperature.fill_(chosen)
         else:
-            statistics.temperature.fill_(TEMPERATURES[0])
+            statistics.temperature.fill_(DEFAULT_TEMPERATURE)
         own = net.actor.gate_logits(net.actor.encode(self._sample)) if self.separate_actor else gate
         if own is not None:
             shift, threshold = gate_shift(own, float(statistics.rate))
