@@ -77,13 +77,18 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
         "| peak MB |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
+    older = card.get("older", [])
     for place, row in enumerate(summary, start=1):
+        mark = " †" if row["algo"] in older else ""
         lines.append(
-            f"| {place} | {row['label']} | {row['mode']} | {spread(row['difference_to_behaviour'], row['interval'])} "
+            f"| {place} | {row['label']}{mark} | {row['mode']} "
+            f"| {spread(row['difference_to_behaviour'], row['interval'])} "
             f"| {_number(row['normalized_score'], '.1f')} | {spread(row['lead_of_first'], row['lead_interval'])} "
             f"| {row['probability_that_first_is_better']:.2f} | {row['wall_s']:.0f} | {row['updates_per_s']:.0f} "
             f"| {row['peak_rss_mb']:,.0f} |"
         )
+    if older:
+        lines += ["", "† Trained and scored by earlier code than this commit's, and taken as it is (`--older`)."]
     lines += ["", "References:", "", "| policy | vs behaviour (SE) | score |", "|---|---|---|"]
     for name, row in card["references"].items():
         lines.append(

@@ -43,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # for --algo module:Name of a file in this folder, as `python -m` finds it
     names = [name for name in parse_names(options.algo) if name not in REFERENCES]
+    older = parse_names(options.older) if options.older else []
+    strangers = [name for name in older if name not in names]
+    if strangers:
+        raise UserError(f"--older names {strangers[0]!r}, which is not among the algorithms; add it to --algo")
     check_at_least(options, seeds=1, steps=1, eval_members=2, jobs=1)
     dataset_id = options.dataset or (QUICK_DATASET if options.quick else DATASET)
     check_dataset(dataset_id)
@@ -65,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 validation=validation,
                 tell=progress,
             )
+        planned, jobs = jobs, [results.older(job) if job.algo in older else job for job in jobs]
+        taken = [job.algo for wanted, job in zip(planned, jobs, strict=True) if job != wanted]
         kept = sum(results.has(job) for job in jobs)
         failures = run_all(jobs, results, processes=options.jobs or default_processes(), scheduler=options.scheduler)
         missing = {failure.job for failure in failures}
@@ -73,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         references_failed = [failure for failure in failures if failure.job.algo in REFERENCES]
         if references_failed:
             raise UserError(f"without references there is no scorecard; {said[0]}")
-        card = scorecard.assemble(data, outcomes, command=_command(arguments), failures=said)
+        card = scorecard.assemble(data, outcomes, command=_command(arguments), failures=said, older=taken)
         results.write_table(card["runs"])
         write_bytes(results.folder / "details.json", json.dumps(scorecard.details(outcomes), allow_nan=False).encode())
         write_bytes(results.folder / "scorecard.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
@@ -142,6 +148,12 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         help="folder of results; finished runs in it are not repeated (default: results; results-quick, and "
         "results-<id> for other datasets)",
+    )
+    parser.add_argument(
+        "--older",
+        metavar="NAMES",
+        help="algorithms whose finished runs by earlier code in the folder are taken as they are, and marked; by "
+        "default a change to the code makes every run another one",
     )
     parser.add_argument("--quick", action="store_true", help="a smoke test in under a minute: small dataset, few steps")
     return parser

@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,19 @@ NO_DIFFERENCE = 1e-9
 
 
 def assemble(
-    dataset: Any, outcomes: Sequence[Outcome], *, command: str, failures: Sequence[str] = ()
+    dataset: Any,
+    outcomes: Sequence[Outcome],
+    *,
+    command: str,
+    failures: Sequence[str] = (),
+    older: Collection[str] = (),
 ) -> dict[str, Any]:
     """Everything that was measured, JSON-able.
 
     `value` is the mean undiscounted return of a member; `normalized_score` is 0 for no program and 100 for the best
     policy on the observations that search found; `difference_to_behaviour` is paired over members, under common random
-    numbers. `summary` has one entry an algorithm and mode, over all its runs.
+    numbers. `summary` has one entry an algorithm and mode, over all its runs. `older` names the algorithms with a run
+    by earlier code.
     """
     references = {outcome.job.algo: outcome for outcome in outcomes if REFERENCE in outcome.values}
     values = {name: outcome.values[REFERENCE] for name, outcome in references.items()}
@@ -68,6 +74,7 @@ def assemble(
             for outcome in outcomes
             for mode, section in outcome.facts.get("fairness", {}).items()
         ],
+        "older": sorted(set(older)),
         "failed": list(failures),
     }
 
@@ -102,6 +109,7 @@ def _rows(outcome: Outcome, references: Mapping[str, np.ndarray]) -> list[dict[s
     scoring, estimates, _, _ = (facts.pop(name, {}) for name in ("scoring_s", "ope", "fairness", "details"))
     identity = {"algo": job.algo, "label": facts.pop("label"), "seed": job.seed, "steps": facts.pop("updates")}
     rest = {"settings": json.loads(job.settings), "data_sha256": job.data, "model": job.model, "key": job.key}
+    rest |= {"code": job.code}
     rows = []
     for mode in outcome.values or estimates:
         row = identity | {"mode": mode} | facts | rest
@@ -214,6 +222,8 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
         _show_fairness(card, out)
     if card["runs"]:
         out.print(_training_table(card))
+    if card["older"]:
+        out.print(f"trained by earlier code than this (--older): {', '.join(card['older'])}", highlight=False)
 
 
 def _show_truth(card: Mapping[str, Any], out: Console) -> None:

@@ -1,6 +1,8 @@
+import numpy as np
+import pytest
 import torch
 
-from benchmarks.candidates import AutoregressivePolicy, main
+from benchmarks.candidates import AUTOREGRESSIVE, ENCODERS, AutoregressivePolicy, _error_by_member, main
 from frl_env.actions import MEDICAID_ACTIONS
 
 
@@ -15,8 +17,17 @@ def test_the_autoregressive_policy_is_exact_and_normalised():
     torch.testing.assert_close(policy.log_likelihood(x, actions), log_probabilities[torch.arange(5), actions])
 
 
-def test_the_command_shows_both(tiny_dataset, capsys):
+def test_the_command_shows_all(tiny_dataset, capsys):
     main(["--updates", "5", "--seeds", "1", "--train", "tests/tiny-v0", "--test", "tests/tiny-v0"])
     shown = capsys.readouterr().out
-    assert "gate and joint softmax" in shown
-    assert "autoregressive" in shown
+    for label in (*ENCODERS.values(), AUTOREGRESSIVE):
+        assert label in shown
+
+
+def test_the_error_of_steps_that_are_alike_within_a_member(tiny_buffer):
+    """Alike within members, the error is that of as many numbers as there are members."""
+    members = np.random.default_rng(0).normal(size=len(tiny_buffer.lengths))
+    steps = np.repeat(members, tiny_buffer.lengths)
+    alike = np.sqrt((tiny_buffer.lengths * (members - steps.mean())) @ (tiny_buffer.lengths * (members - steps.mean())))
+    assert _error_by_member(steps, tiny_buffer) == pytest.approx(alike / len(steps))
+    assert _error_by_member(steps, tiny_buffer) > 3 * steps.std() / np.sqrt(len(steps))

@@ -161,6 +161,31 @@ def test_other_settings_and_other_code_are_other_runs(tmp_path):
     assert len(keys) == 8
 
 
+def test_runs_of_earlier_code_are_taken_only_when_asked_for_and_said(tiny_dataset, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    arguments = [*TINY, "--algo", "bc,seed_awr", "--jobs", "1", "--out", str(out)]
+
+    def swept(*more: str) -> dict[str, str]:
+        """The code of each algorithm's run on the scorecard."""
+        run.main([*arguments, *more])
+        return {row["algo"]: row["code"] for row in json.loads((out / "scorecard.json").read_text())["runs"]}
+
+    for code in ("one", "two"):
+        monkeypatch.setattr(runs, "code_hash", lambda *_, code=code: code)
+        assert swept() == {"bc": code, "seed_awr": code}
+    monkeypatch.setattr(runs, "code_hash", lambda *_: "three")
+    capsys.readouterr()
+    assert swept("--older", "bc") == {"bc": "two", "seed_awr": "three"}
+    assert "trained by earlier code than this (--older): bc\n" in capsys.readouterr().out
+    leaderboard.main([str(out), "-o", str(tmp_path / "page.md")])
+    page = (tmp_path / "page.md").read_text()
+    assert page.count("(stock) †") == 2, "drawn from, and greedy"
+    assert page.count("published †") == 0
+    assert "--older bc" in page
+    with pytest.raises(UserError, match="--older names 'cql', which is not among the algorithms"):
+        run.main([*arguments, "--older", "cql"])
+
+
 def test_a_model_beside_the_scorecard_is_the_scorecards_own(tiny_dataset, tmp_path, capsys):
     model = tmp_path / "factored_awr-seed0.d3"
 
