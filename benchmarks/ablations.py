@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_dataset(options.dataset)
         worlds, variants = [options.dataset], VARIANTS[: options.first]
     elif options.study == "confounding":
-        worlds, variants = [_dial(options.dataset, insight) for insight in INSIGHTS], LEARNERS
+        worlds, variants = [_dial(options.dataset, insight) for insight in INSIGHTS], LEARNERS[: options.first]
     else:
         worlds = [replicate(options.dataset, number) for number in range(options.replicates)]
         variants = VARIANTS[: options.first]

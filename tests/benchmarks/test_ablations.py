@@ -75,6 +75,19 @@ def test_learners_along_the_dial_are_other_worlds():
         ablations.main(["--seeds", "0"])
 
 
+def test_first_holds_for_the_dial_too(tmp_path, capsys, monkeypatch):
+    asked = []
+
+    def study(world, variants, options, out):
+        asked.append([variant.label for variant in variants])
+        return {variant.label: (1.0, 0.0, 2.0) for variant in variants}
+
+    monkeypatch.setattr(ablations, "_study", study)
+    ablations.main(["--study", "confounding", "--first", "2", "--out", str(tmp_path)])
+    assert asked == [[variant.label for variant in ablations.LEARNERS[:2]]] * 3
+    assert ablations.LEARNERS[2].label not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("variant", ablations.VARIANTS[3:-1], ids=lambda variant: variant.label)
 def test_every_variant_is_a_sound_configuration(variant):
     algorithm = variant.create(("num_encounters_last_week",))
