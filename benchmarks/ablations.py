@@ -139,14 +139,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             cells += [f"{shares.mean():.0f}", "" if variant is OURS else _lead(ours - shares)]
         table.add_row(variant.label, *cells)
     if over_replicates:
-        table.caption = "Lead: mean of the differences by dataset and, in brackets, on how many datasets it is above 0."
+        table.caption = (
+            "Lead: mean of the differences by dataset, its standard error and, in brackets, on how many it is above 0."
+        )
     if not console.is_terminal:
         console.width = 130
     console.print(table)
 
 
 def _lead(differences: np.ndarray) -> str:
-    return f"{differences.mean():+.0f} ({int((differences > 0).sum())} of {len(differences)})"
+    error = f", SE {differences.std(ddof=1) / np.sqrt(len(differences)):.1f}" if len(differences) > 1 else ""
+    return f"{differences.mean():+.1f}{error} ({int((differences > 0).sum())} of {len(differences)})"
 
 
 def _study(
