@@ -126,17 +126,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     columns = [_study(world, variants, options, out) for world in worlds]
     names = [world if isinstance(world, str) else world.dataset_id for world in worlds]
     console = Console()
-    for name in names:
-        table.add_column(name.split("/")[-1], justify="right", no_wrap=True)
     over_replicates = options.study == "replicates"
-    if over_replicates:
-        table.add_column("mean", justify="right", no_wrap=True)
-        table.add_column("FactoredAWR's lead", justify="right", no_wrap=True)
+    # Each replicate has had its line; a column for each would leave no room for what they say together.
+    shown = [f"mean of {len(names)} datasets", "FactoredAWR's lead"] if over_replicates else names
+    for name in shown:
+        table.add_column(name.split("/")[-1], justify="right", no_wrap=True)
     for variant in variants:
-        cells = [f"{m:.0f} [{low:.0f}, {high:.0f}]" for m, low, high in (column[variant.label] for column in columns)]
         if over_replicates:
             ours, shares = (np.asarray([column[v.label][0] for column in columns]) for v in (OURS, variant))
-            cells += [f"{shares.mean():.0f}", "" if variant is OURS else _lead(ours - shares)]
+            cells = [f"{shares.mean():.0f}", "" if variant is OURS else _lead(ours - shares)]
+        else:
+            found = [column[variant.label] for column in columns]
+            cells = [f"{mean:.0f} [{low:.0f}, {high:.0f}]" for mean, low, high in found]
         table.add_row(variant.label, *cells)
     if over_replicates:
         table.caption = (
