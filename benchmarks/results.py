@@ -86,7 +86,8 @@ class Results:
                 kept = Job(**json.loads(file.read_text())["job"])
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # damaged: whoever asks for it by its name is told
-            if dataclasses.replace(kept, code=job.code) == job:
+            # One that counts as not done would be trained by this code and kept as if by that one.
+            if dataclasses.replace(kept, code=job.code) == job and self.has(kept):
                 found.append((file.stat().st_mtime_ns, kept.code))
         return dataclasses.replace(job, code=max(found)[1]) if found else job
 

@@ -184,6 +184,8 @@ def test_runs_of_earlier_code_are_taken_only_when_asked_for_and_said(tiny_datase
     assert "--older bc" in page
     with pytest.raises(UserError, match="--older names 'cql', which is not among the algorithms"):
         run.main([*arguments, "--older", "cql"])
+    (out / "bc-seed0.d3").write_bytes(b"another run's")
+    assert swept("--older", "bc") == {"bc": "three", "seed_awr": "three"}, "what is trained anew is not called older"
 
 
 def test_a_model_beside_the_scorecard_is_the_scorecards_own(tiny_dataset, tmp_path, capsys):
