@@ -35,7 +35,7 @@ from frl_algos.parallel import place
 from frl_algos.penalty import Balance, PenaltyData
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.targets import compute_targets
-from frl_algos.terms import Terms
+from frl_algos.terms import CAUTIOUS_SCALES, Terms
 from frl_algos.transfer import NO_Q_FUNCTION
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole
@@ -352,6 +352,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
                 scaled.shape[1],
                 structure=config.encoder if config.encoder in ("independent", "flat") else "factored",
                 indications=config.indications,
+                scales=CAUTIOUS_SCALES,
             )
             respond = config.response is not None
             effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed)

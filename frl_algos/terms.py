@@ -25,7 +25,12 @@ STRUCTURES = ("factored", "independent", "flat")
 """Levels and pairs; levels only; one term a joint action, nothing shared."""
 
 SCALES = {"overall": 0.2, "levels": 0.1, "pairs": 0.05, "state": 0.001, "indication": 0.1, "indication_levels": 0.05}
-"""Prior scales, as shares of what is expected without the action: large effects of single levels, small surprises."""
+"""Prior scales, as shares of what is expected without the action: large effects of single levels, small surprises.
+Wide, so that an estimate's interval holds what may be true."""
+
+CAUTIOUS_SCALES = SCALES | {"levels": 0.01, "pairs": 0.005}
+"""For choosing actions: whoever takes the best of many noisy levels takes noise, the more the wider the prior. The
+half-Cauchy's tail lets an effect through that the data is sure of."""
 
 MOST_COLUMNS = 1_000
 """Levels are crossed with the state only when no more columns come of it."""
@@ -61,6 +66,7 @@ class Terms:
         *,
         structure: str = "factored",
         indications: Mapping[str, int] | None = None,
+        scales: Mapping[str, float] = SCALES,
     ) -> "Terms":
         """Terms for the valid joint actions of a space.
 
@@ -69,6 +75,7 @@ class Terms:
             observation_size: Number of observed numbers, k.
             structure: One of `STRUCTURES`.
             indications: Level name to the index of the observation that indicates it.
+            scales: Prior scale of each kind of term.
 
         Raises:
             UserError: If an indication names a level or an observation that does not exist.
@@ -101,7 +108,7 @@ class Terms:
             indicated=indicated,
             crossed=crossed,
             groups=np.repeat(np.arange(len(sizes)), sizes),
-            scales=np.asarray([SCALES[name] for name in names]),
+            scales=np.asarray([scales[name] for name in names]),
             optional=np.asarray([name == "state" for name in names]),
         )
 
