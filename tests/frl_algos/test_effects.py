@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from frl_algos import FactoredAWRConfig
 from frl_algos.effects import estimate_effects
 from frl_algos.pacing import steady_rate
 from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.shrinkage import posterior_mean
 from frl_algos.targets import compute_targets
-from frl_algos.terms import Terms
+from frl_algos.terms import CAUTIOUS_SCALES, SCALES, Terms
 from frl_env.actions import ActionSpace, Factor
 
 CARE = ActionSpace(
@@ -94,15 +95,16 @@ def _care_records(members=3_000, weeks=20, seed=0, effects=(0.1, 0.6), tiring=0.
     )
 
 
-def _effects(buffer, response=0):
+def _effects(buffer, response=0, scales=SCALES):
     targets = compute_targets(buffer, buffer.observations, decay=0.0, response=response)
-    terms = Terms.of_space(CARE, 2)
+    terms = Terms.of_space(CARE, 2, scales=scales)
     return targets, estimate_effects(terms, targets, buffer.observations, respond=response is not None, seed=0)
 
 
-def test_the_response_contrast_survives_confounding_by_indication():
+@pytest.mark.parametrize("scales", [SCALES, CAUTIOUS_SCALES])
+def test_the_response_contrast_survives_confounding_by_indication(scales):
     buffer = _care_records()
-    targets, effects = _effects(buffer)
+    targets, effects = _effects(buffer, scales=scales)
     visits = CARE.joint_levels[CARE.valid_joints][:, 0]
     call, visit = (effects.weights[0][visits == level].mean() for level in (1, 2))
     assert visit == pytest.approx(0.6, abs=0.2)
@@ -115,6 +117,20 @@ def test_the_response_contrast_survives_confounding_by_indication():
 def test_no_effect_is_found_where_there_is_none():
     _, effects = _effects(_care_records(effects=(0.0, 0.0)))
     assert np.abs(effects.weights[0]).max() < 0.15
+
+
+def test_the_learner_takes_less_noise_for_a_difference_than_the_estimators():
+    """Calls and visits about anything help alike here, so all differences that are found are noise."""
+
+    def found_by_learner(buffer):
+        algorithm = FactoredAWRConfig(response=0, td_lambda=0.0).create()
+        algorithm.build_with_dataset(buffer)
+        assert algorithm.impl is not None
+        return algorithm.impl._modules.critic.weights[0, 1:].numpy()
+
+    buffers = [_care_records(members=1_000, seed=seed, effects=(0.3, 0.3)) for seed in range(5)]
+    wide = np.mean([np.ptp(_effects(buffer)[1].weights[0, 1:]) for buffer in buffers])
+    assert np.mean([np.ptp(found_by_learner(buffer)) for buffer in buffers]) < 0.6 * wide
 
 
 def test_halves_are_estimated_from_different_members():
