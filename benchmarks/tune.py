@@ -36,7 +36,7 @@ TRAIN, VALIDATION = "frl/medicaid-synthetic-v0", "frl/medicaid-synthetic-validat
 
 
 CANDIDATES: dict[str, tuple[dict[str, Any], ...]] = {
-    "factored_awr": ({}, {"td_lambda": 0.9}),
+    "factored_awr": ({}, {"td_lambda": 0.97}),
     "bc": ({}, {"learning_rate": 3e-4}),
     "cql": ({}, {"learning_rate": 3e-4}),
     "iql": ({}, {"expectile": 0.9}),

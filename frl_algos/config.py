@@ -79,7 +79,7 @@ class FactoredAWRConfig(LearnableConfig):
     expectile: float = 0.7
     critic_learning_rate: float = 1e-3
     critic_weight_decay: float = 0.1
-    td_lambda: float = 0.97
+    td_lambda: float = 0.9
     extraction: str = "closed_form"
     temperature: float | None = None
     standardise: bool = True
