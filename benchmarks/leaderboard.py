@@ -2,10 +2,12 @@
 
     python benchmarks/leaderboard.py results-v0 results-screened results-null
 
-It computes nothing: every number on the page stands in a scorecard.
+It computes nothing: every number on the page stands in a scorecard. Sections of datasets that are not given stay as
+they are, and say so: a sweep of all algorithms takes hours.
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +24,8 @@ from frl_env.terminal import run_or_say, write_atomically
 
 PAGE = Path(__file__).with_name("LEADERBOARD.md")
 
+KEPT = "*Kept from an earlier page: measured at the commit above, and what has changed since does not show.*"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the scorecards and writes the page."""
@@ -30,18 +34,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, default=PAGE, help="the page (default benchmarks/LEADERBOARD.md)")
     options = parser.parse_args(arguments)
     cards = [_read(folder) for folder in options.results]
-    write_atomically(options.out, page(cards))
+    write_atomically(options.out, page(cards, before=options.out.read_text() if options.out.exists() else ""))
     print(f"leaderboard: {options.out}")
 
 
-def page(cards: Sequence[Mapping[str, Any]]) -> str:
-    """The page in Markdown."""
+def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:
+    """The page in Markdown.
+
+    Args:
+        cards: Scorecards, one a dataset.
+        before: The page as it was, from which the sections of other datasets are taken.
+    """
+    sections = {dataset: _kept(lines) for dataset, lines in _sections(before).items()}
+    sections |= {card["dataset"]: _dataset(card) for card in cards}
     lines = [
         "# Leaderboard",
         "",
-        "Written by `python benchmarks/leaderboard.py FOLDER...`; don't edit. Each folder comes from one of",
-        "",
-        *(f"    {card['command']} --out FOLDER" for card in cards),
+        "Written by `python benchmarks/leaderboard.py FOLDER...`; don't edit. Each section has its folder's command.",
         "",
         "True values on the simulator: nothing is estimated. Simulated members; not to guide care.",
         "",
@@ -57,9 +66,24 @@ def page(cards: Sequence[Mapping[str, Any]]) -> str:
         "  values on other members of this world ([factored_awr.md](../docs/factored_awr.md#what-it-learns)).",
         "- Wall time and updates/s: medians, one thread a run, with whatever else the machine did at the time.",
     ]
-    for card in cards:
-        lines += _dataset(card)
+    for section in sections.values():
+        lines += section
     return "\n".join([*lines, *_tuning()]) + "\n"
+
+
+def _sections(text: str) -> dict[str, list[str]]:
+    """The lines of each dataset's section, by its id."""
+    parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    headed = [(re.match(r"## `(.+)`\n", part), part) for part in parts]
+    return {match[1]: ["", *part.rstrip("\n").split("\n")] for match, part in headed if match}
+
+
+def _kept(section: Sequence[str]) -> list[str]:
+    """A section from an earlier page, which says that it is."""
+    if KEPT in section:
+        return list(section)
+    table = next((at for at, line in enumerate(section) if line.startswith("|")), len(section))
+    return [*section[:table], KEPT, "", *section[table:]]
 
 
 def _dataset(card: Mapping[str, Any]) -> list[str]:
@@ -72,6 +96,8 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
         f"{summary[0]['seeds']} seeds, {', '.join(f'{count:,}' for count in updates)} updates, "
         f"{card['eval_members']:,} evaluation members; parameters {card['parameters_version']}, "
         f"data `{str(card['dataset_sha256'])[:12]}`, commit `{str(card['commit'])[:12]}`.",
+        "",
+        f"    {card['command']} --out FOLDER",
         "",
         "| # | algorithm | policy | vs behaviour [95 %] | score | behind the first [95 %] | P | wall s | updates/s "
         "| peak MB |",

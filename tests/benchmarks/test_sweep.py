@@ -253,6 +253,13 @@ def test_the_leaderboard_shows_what_the_scorecards_say(tiny_dataset, tmp_path):
     for entry in card["summary"]:
         line = next(line for line in page.splitlines() if f"| {entry['label']} | {entry['mode']} | " in line)
         assert f"{entry['difference_to_behaviour']:+.4f} [{entry['interval'][0]:+.4f}" in line
+    other = {**card, "dataset": "frl/other-v0"}
+    both, twice = leaderboard.page([other], page), leaderboard.page([other], leaderboard.page([other], page))
+    assert both == twice, "a section says once that it was kept"
+    assert both.count(leaderboard.KEPT) == 1
+    assert both.replace(f"{leaderboard.KEPT}\n\n", "").startswith(page.split("\n## Settings")[0]), "nothing is lost"
+    assert leaderboard.page([card], both).count(leaderboard.KEPT) == 1
+    assert leaderboard.page([other, card], both) == leaderboard.page([card, other])
     with pytest.raises(UserError, match=r"can't read .*nowhere"):
         leaderboard.main([str(tmp_path / "nowhere")])
     (out / "scorecard.json").write_text("{")
