@@ -10,8 +10,9 @@ Sparse rewards drown in noise what one contact changes, and a care team contacts
    same in both groups. A(s, a) = P(r | s, a) m(s) phi(s, a) . w, and 0 for doing nothing.
    Without one, actions are taken relative to what the state predicts (the R-learner of Nie and Wager, 2021):
    residual ~ m (phi(s, a) - E[phi | s]) . w, and A(s, a) = m(s) phi(s, a) . w.
-4. The coefficients w are shrunk, group by group, as far as the data asks for (`frl_algos.shrinkage`). How effects
-   differ by state is asked of large datasets only: the terms of the state, most of all columns, need many rows each.
+4. The coefficients w are shrunk, group by group, as far as the data asks for (`frl_algos.shrinkage`), and so are those
+   of P(r | s, a), whose noise in a pair of levels would be picked along with A. How effects differ by state is asked
+   of large datasets only: the terms of the state, most of all columns, need many rows each.
 
 The same is done on two halves of the episodes: what one half recommends can be valued by the other.
 """
@@ -88,10 +89,10 @@ def estimate_effects(
     unit = float(np.abs(targets.returns).mean() if relative else targets.returns.std()) or 1.0
     amount = np.maximum(targets.sign * targets.history / unit, FLOOR) if relative else np.ones(len(observations))
     precision = 1 / _variance(amount, targets.residuals)
-    problem = _Regression(terms, targets, kept, states, signs, amount * unit, precision, respond)
+    generator = np.random.default_rng(seed)
+    problem = _Regression(terms, targets, kept, states, signs, amount * unit, precision, respond, generator)
     halves = [_moments(problem, half) for half in (0, 1)]
     noise = problem.noise()
-    generator = np.random.default_rng(seed)
 
     both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
     # Columns of no group, -1, are never optional.
@@ -154,6 +155,7 @@ class _Regression:
         size: np.ndarray,
         precision: np.ndarray,
         respond: bool,
+        generator: np.random.Generator,
     ) -> None:
         self.terms, self.targets, self.kept = terms, targets, kept
         self.states, self.signs, self.size, self.precision = states, signs, size, precision
@@ -164,7 +166,7 @@ class _Regression:
         if respond:
             weights, _ = ridge(np.concatenate([np.ones((len(kept), 1)), states[kept]], axis=1), targets.responses[kept])
             self.chance = np.clip(weights[0] + states @ weights[1:], 0.02, 0.98)
-            self.response = self._response()
+            self.response = self._response(generator)
         else:
             self.expected = self._expected()
         nuisance = terms.levels.shape[1] if respond else 0
@@ -206,8 +208,8 @@ class _Regression:
     def _columns(self, rows: np.ndarray) -> np.ndarray:
         return self.terms.columns(self.states[rows], self.signs[rows], self.targets.actions[rows])
 
-    def _response(self) -> np.ndarray:
-        """Probability of a response as a linear model of the same columns."""
+    def _response(self, generator: np.random.Generator) -> np.ndarray:
+        """Probability of a response as a linear model of the same columns; only its mean over all actions is free."""
         total = len(self.terms.groups)
         squares, products = np.zeros((total, total)), np.zeros(total)
         for start in range(0, len(self.kept), CHUNK):
@@ -215,7 +217,12 @@ class _Regression:
             columns = self._columns(part)
             squares += columns.T @ columns
             products += columns.T @ self.targets.responses[part]
-        return self.terms.joint_weights(ridge_weights(squares, products))
+        groups = np.where(self.terms.groups == 0, -1, self.terms.groups)
+        noise = float(self.targets.responses[self.kept].var()) or 1.0
+        found = posterior_mean(
+            squares / noise, products / noise, groups, self.terms.scales, generator, sweeps=100, warm_up=50
+        )
+        return self.terms.joint_weights(found)
 
     def _expected(self) -> np.ndarray:
         """Columns expected in a state, as a linear model of its features."""

@@ -54,12 +54,13 @@ def test_groups_without_signal_shrink_and_the_others_do_not():
     assert np.abs(found[5:]).sum() < 0.6 * np.abs(least_squares[5:]).sum()
 
 
-def _care_records(members=3_000, weeks=20, seed=0, effects=(0.1, 0.6), tiring=0.0):
+def _care_records(members=3_000, weeks=20, seed=0, effects=(0.1, 0.6), tiring=0.0, answers=(0.0, 0.0)):
     """Counts of events; the sick are contacted more, and sicker ones visited; an answered visit prevents most.
 
     Args:
         effects: Share of the next week's events that an answered call, visit prevents.
         tiring: Log odds of an answer lost by each recent attempt (fading 0.8).
+        answers: Log odds of an answer to a call, to a visit.
     """
     rng = np.random.default_rng(seed)
     sick = rng.gamma(0.5, 2.0, members)
@@ -69,7 +70,8 @@ def _care_records(members=3_000, weeks=20, seed=0, effects=(0.1, 0.6), tiring=0.
         attempted = rng.random(members) < 0.1 + 0.4 * (sick > 1)
         channel = 1 + (rng.random(members) < 0.2 + 0.4 * (sick > 2))
         topic = rng.integers(1, 3, members)
-        answered = attempted & (rng.random(members) < 1 / (1 + np.exp(tiring * load)))
+        odds = np.exp(np.asarray((0.0, *answers))[channel] - tiring * load)
+        answered = attempted & (rng.random(members) < odds / (1 + odds))
         load = 0.8 * load + attempted
         protected = answered * np.asarray((0.0, *effects))[channel]
         events = rng.poisson(0.5 * sick * (1 - protected))
@@ -131,6 +133,21 @@ def test_the_learner_takes_less_noise_for_a_difference_than_the_estimators():
     buffers = [_care_records(members=1_000, seed=seed, effects=(0.3, 0.3)) for seed in range(5)]
     wide = np.mean([np.ptp(_effects(buffer)[1].weights[0, 1:]) for buffer in buffers])
     assert np.mean([np.ptp(found_by_learner(buffer)) for buffer in buffers]) < 0.6 * wide
+
+
+def test_chances_of_a_response_differ_as_far_as_the_data_is_sure_of_it():
+    """With few attempts of each kind, what looks like a difference is noise; it would be picked with the advantage."""
+    buffer = _care_records(members=100, effects=(0.3, 0.3))
+    targets, effects = _effects(buffer, scales=CAUTIOUS_SCALES)
+    rates = [targets.responses[targets.actions == action].mean() for action in range(1, 5)]
+    assert effects.response is not None
+    assert np.ptp(effects.response[0, 1:]) < 0.5 * np.ptp(rates)
+    _, effects = _effects(_care_records(answers=(-1.0, 1.0)), scales=CAUTIOUS_SCALES)
+    visits = CARE.joint_levels[CARE.valid_joints][1:, 0] == 2
+    assert effects.response is not None
+    chances = effects.response[0, 1:]
+    np.testing.assert_allclose(chances[visits], 1 / (1 + np.exp(-1.0)), atol=0.03)
+    np.testing.assert_allclose(chances[~visits], 1 / (1 + np.exp(1.0)), atol=0.03)
 
 
 def test_halves_are_estimated_from_different_members():
