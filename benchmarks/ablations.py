@@ -74,6 +74,7 @@ class Variant:
         return dataclasses.replace(base, **self.settings).create()
 
 
+UNSUITED = {"need_factor": None, "skill_factor": None}
 RETURNS = {"critic": "returns", "extraction": "regression", "temperature": 1.0}
 OURS = Variant("FactoredAWR")
 VARIANTS = (
@@ -81,7 +82,9 @@ VARIANTS = (
     Variant("policy network: one-hot, no embeddings", {"encoder": "one_hot"}),
     Variant("policy network: frozen random embeddings", {"encoder": "frozen"}),
     Variant("flat softmax and critic over joint actions", {"encoder": "flat"}),
-    Variant("independent factors, policy and critic", {"encoder": "independent"}),
+    Variant("independent factors, policy and critic", {"encoder": "independent", "skill_factor": None}),
+    Variant("no needs and skills (effects as estimated)", UNSUITED),
+    Variant("needs, no skills", {"skill_factor": None}),
     Variant("temperature 1 (near the clone)", {"temperature": 1.0}),
     Variant("temperature 0.03 (all but greedy)", {"temperature": 0.03}),
     Variant("no response contrast (R-learner)", {"response": None}),

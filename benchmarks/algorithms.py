@@ -42,11 +42,12 @@ def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> Factor
     """FactoredAWR, told what the observations mean.
 
     A completed contact is the response of a member, where the dataset records it; a screening result indicates the goal
-    of the same name.
+    of the same name; goals answer to needs, which providers are not all as able to do something about.
     """
     names = list(observation_names)
     contact = "num_encounters_last_week"
     levels = [level for factor in space for level in factor.levels]
+    told = {"goal", "provider"} <= {factor.name for factor in space}
     return FactoredAWRConfig(
         batch_size=BATCH_SIZE,
         response=names.index(contact) if contact in names else None,
@@ -55,6 +56,8 @@ def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> Factor
             for level in levels
             if f"screened_{str(level).lower()}" in names
         },
+        need_factor="goal" if told else None,
+        skill_factor="provider" if told else None,
     )
 
 

@@ -59,6 +59,13 @@ class FactoredAWRConfig(LearnableConfig):
             observation positive, the less bias. None: there is no such observation.
         indications: Level name to the index of an observation that indicates it (a screening result that indicates a
             goal); an action that meets an indication has an effect of its own. Empty: there are none.
+        need_factor: Factor whose levels answer to needs that last (the goal), which the team knows more of than the
+            observations do. Effects of a level are then weighed by how common its need is among the members, as far as
+            levels that come back with the same members show it (`frl_algos.suitability`). Leave it out where a team
+            repeats itself for other reasons. Critic "effects" only. None: effects count as estimated, on those
+            for whom actions were chosen.
+        skill_factor: Factor whose levels are not all as able to do something about a need (the provider): those that
+            the team turns to for it count more. Only with a need factor.
         fairness: Whether high-touch contact is balanced between the groups of the buffer's members: "parity", as much
             for each group; "need", as much as it needs (`frl_algos.penalty`). "none" costs nothing.
         fairness_weight: Of the penalty; 0 measures the gap and leaves it.
@@ -88,6 +95,8 @@ class FactoredAWRConfig(LearnableConfig):
     action_rate: float | None = None
     response: int | None = None
     indications: dict[str, int] = dataclasses.field(default_factory=dict)
+    need_factor: str | None = None
+    skill_factor: str | None = None
     fairness: str = "none"
     fairness_weight: float = 1_000.0
     fairness_slack: float | None = None
@@ -125,6 +134,8 @@ class FactoredAWRConfig(LearnableConfig):
                 raise UserError(f"{name} must lie in 0..1, not {getattr(self, name)}")
         if self.reward_scaler is not None:
             raise UserError("FactoredAWR takes rewards in their own unit; leave reward_scaler out")
+        if self.skill_factor is not None and self.need_factor in (None, self.skill_factor):
+            raise UserError(f"skill_factor {self.skill_factor!r} needs a need_factor, another one")
         if self.critic == "returns" and self.extraction != "regression":
             raise UserError("critic 'returns' knows the value of logged actions only; it needs extraction 'regression'")
 

@@ -14,9 +14,11 @@ Sparse rewards drown in noise what one contact changes, and a care team contacts
    of P(r | s, a), whose noise in a pair of levels would be picked along with A. How effects differ by state is asked
    of large datasets only: the terms of the state, most of all columns, need many rows each.
 
-The same is done on two halves of the episodes: what one half recommends can be valued by the other.
+The same is done on two halves of the episodes: what one half recommends can be valued by the other. Whom else an action
+suits than those it was chosen for is asked afterwards, of the choices themselves (`frl_algos.suitability`).
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,6 +26,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from frl_algos.shrinkage import posterior_mean
+from frl_algos.suitability import Suitability
 from frl_algos.targets import Targets, ridge, ridge_weights, value_features
 from frl_algos.terms import Terms
 
@@ -63,6 +66,18 @@ class Effects:
     spread: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+    def suited(self, found: Suitability) -> "Effects":
+        """Effects on whom it may be, from those on whom the actions were chosen for.
+
+        An indication shows the need itself: what an action does beyond, where it meets one, depends on skill only.
+        """
+        shown = 1 + len(self.center)
+        factors = np.repeat(found.skills[None], len(self.weights), axis=0)
+        factors[:shown] *= found.needs
+        factors = factors.astype(np.float32)
+        first, second = self.halves
+        return dataclasses.replace(self, weights=self.weights * factors, halves=(first * factors, second * factors))
 
 
 def estimate_effects(

@@ -34,6 +34,7 @@ from frl_algos.pacing import steady_rate
 from frl_algos.parallel import place
 from frl_algos.penalty import Balance, PenaltyData
 from frl_algos.replay import FactoredReplayBuffer
+from frl_algos.suitability import suitability
 from frl_algos.targets import compute_targets
 from frl_algos.terms import CAUTIOUS_SCALES, Terms
 from frl_algos.transfer import NO_Q_FUNCTION
@@ -355,7 +356,14 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
                 scales=CAUTIOUS_SCALES,
             )
             respond = config.response is not None
-            effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed)
+            suited = suitability(
+                buffer.action_space,
+                targets.actions[targets.attempted],
+                targets.episodes[targets.attempted],
+                need=config.need_factor,
+                skill=config.skill_factor,
+            )
+            effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed).suited(suited)
             critic = self._impl.modules.critic
             assert isinstance(critic, EffectCritic)
             critic.take(effects)
