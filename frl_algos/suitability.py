@@ -30,6 +30,9 @@ from frl_env.errors import unknown_name
 CERTAIN = 2.0
 """Standard errors below which the mean covariance counts as chance."""
 
+ITERATIONS = 50
+"""Of the estimate of a spread; a handful are enough."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Suitability:
@@ -137,7 +140,9 @@ def _skills(
 
 
 def _shrunk(deviation: Float[np.ndarray, "x"], variance: Float[np.ndarray, "x"]) -> Float[np.ndarray, "x"]:
-    """Deviations shrunk towards 0 by what their spread is beyond chance; precise ones say more of the spread."""
-    weight = 1 / np.maximum(variance, 1e-12) ** 2
-    beyond = max(float((weight * (deviation**2 - variance)).sum() / weight.sum()), 0.0)
+    """Deviations shrunk towards 0 by what their spread is beyond chance; found by iteration (Morris, 1983)."""
+    beyond = float((deviation**2).mean())
+    for _ in range(ITERATIONS):
+        weight = 1 / np.maximum(beyond + variance, 1e-12)
+        beyond = max(float((weight * (deviation**2 - variance)).sum() / weight.sum()), 0.0)
     return deviation * beyond / np.maximum(beyond + variance, 1e-12)
