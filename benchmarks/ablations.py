@@ -23,6 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from jaxtyping import Float32, Float64
 from rich.console import Console
 from rich.table import Table
 
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for variant in variants:
         if over_replicates:
             ours, shares = (np.asarray([column[v.label][0] for column in columns]) for v in (OURS, variant))
-            cells = [f"{shares.mean():.0f}", "" if variant is OURS else _lead(ours - shares)]
+            cells = [f"{shares.mean():.0f}", "" if variant is OURS else lead(ours - shares)]
         else:
             found = [column[variant.label] for column in columns]
             cells = [f"{mean:.0f} [{low:.0f}, {high:.0f}]" for mean, low, high in found]
@@ -151,7 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(table)
 
 
-def _lead(differences: np.ndarray) -> str:
+def lead(differences: Float64[np.ndarray, "dataset"]) -> str:
+    """Their mean, its standard error and on how many datasets they are above 0."""
     error = f", SE {differences.std(ddof=1) / np.sqrt(len(differences)):.1f}" if len(differences) > 1 else ""
     return f"{differences.mean():+.1f}{error} ({int((differences > 0).sum())} of {len(differences)})"
 
@@ -167,27 +169,11 @@ def _study(
     buffer = load_replay_buffer(dataset)
     behaviour, best = references["behaviour"].value, references[ceiling(references)].value
     gap = float((best - behaviour).mean())
-    names = observation_names(screening=evaluation.world.observes_screening)
-    found = {}
     print(f"{dataset.spec.dataset_id}: behaviour {behaviour.mean():.4f}, {ceiling(references)} {gap:+.4f}", flush=True)
+    content = dataset.storage.metadata.get("frl_content_sha256")
+    found = {}
     for variant in variants:
-        values = []
-        for seed in range(options.seeds):
-            kept = out / f"{_fingerprint(dataset, variant, seed, options)}.npy"
-            if not kept.exists():
-                value = _run(variant, seed, options.steps, buffer, names, evaluation)
-                values.append(value.astype(np.float32))  # as it is kept: going on gives the same digits
-                aside = kept.with_suffix(".writing.npy")
-                try:
-                    np.save(aside, values[-1])
-                    aside.replace(kept)
-                except OSError as problem:
-                    raise UserError(f"can't write {kept} ({problem.strerror}); free space or use --out") from problem
-                finally:
-                    aside.unlink(missing_ok=True)
-            else:
-                values.append(np.load(kept))
-        gains = np.stack(values) - behaviour
+        gains = values_of(variant, buffer, content, evaluation, options, out) - behaviour
         scale = 100 / gap if abs(gap) > 1e-9 else float("nan")
         low, high = bootstrap_interval(gains, np.random.default_rng(0))
         mean = float(interquartile_mean(gains.mean(axis=1)))
@@ -195,6 +181,47 @@ def _study(
         print(f"{variant.label}: {mean:+.4f} [{low:+.4f}, {high:+.4f}], seeds {each}", flush=True)
         found[variant.label] = (mean * scale, low * scale, high * scale)
     return found
+
+
+def values_of(
+    variant: Variant,
+    buffer: FactoredReplayBuffer,
+    content: str | None,
+    evaluation: Evaluation,
+    options: argparse.Namespace,
+    out: Path,
+) -> Float32[np.ndarray, "seed member"]:
+    """True value for each evaluation member of one variant trained with each seed; finished runs are kept in a folder.
+
+    Args:
+        variant: What is trained.
+        buffer: The data.
+        content: Checksum of the data.
+        evaluation: Of the world that the data are from.
+        options: `seeds`, `steps`, `eval_members`.
+        out: The folder.
+
+    Raises:
+        UserError: If a run can't be kept.
+    """
+    names = observation_names(screening=evaluation.world.observes_screening)
+    values = []
+    for seed in range(options.seeds):
+        kept = out / f"{_fingerprint(content, variant, seed, options)}.npy"
+        if not kept.exists():
+            value = _run(variant, seed, options.steps, buffer, names, evaluation)
+            values.append(value.astype(np.float32))  # as it is kept: going on gives the same digits
+            aside = kept.with_suffix(".writing.npy")
+            try:
+                np.save(aside, values[-1])
+                aside.replace(kept)
+            except OSError as problem:
+                raise UserError(f"can't write {kept} ({problem.strerror}); free space or use --out") from problem
+            finally:
+                aside.unlink(missing_ok=True)
+        else:
+            values.append(np.load(kept))
+    return np.stack(values)
 
 
 def _run(
@@ -224,13 +251,13 @@ def _dial(dataset_id: str, insight: float) -> Recipe:
     )
 
 
-def _fingerprint(dataset: Any, variant: Variant, seed: int, options: argparse.Namespace) -> str:
+def _fingerprint(content: str | None, variant: Variant, seed: int, options: argparse.Namespace) -> str:
     """Name of a run's file: everything its numbers depend on, the code of the learner included."""
     code = hashlib.sha256()
     for file in sorted((Path(__file__).resolve().parent.parent / "frl_algos").glob("*.py")):
         code.update(file.read_bytes())
     facts = {
-        "data": dataset.storage.metadata.get("frl_content_sha256"),
+        "data": content,
         "variant": dataclasses.asdict(variant),
         "seed": seed,
         "steps": options.steps,

@@ -25,6 +25,7 @@ SMALL = {
     "candidates.py": f"--updates 4 --seeds 1 --train {SMALL_DATASET} --test {SMALL_DATASET}",
     "fairness.py": f"--dataset {SMALL_DATASET} --seeds 1 --steps 4 --eval-members 100 --out {{new}}",
     "fairness_checks.py": "--replicates 2 --members 600",
+    "habits.py": "--replicates 1 --members 200 --steps 4 --eval-members 100 --out {new}",
     "icu_sepsis.py": "--seeds 1 --episodes 40 --steps 4",
     "import_rows.py": "--rows 2000 --folder {new}",
     "leaderboard.py": "--out {new}/LEADERBOARD.md",
