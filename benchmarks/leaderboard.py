@@ -63,7 +63,8 @@ def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:
         "- *stochastic*: actions are drawn from the policy; *greedy*: its best action. Q-learning has the latter only.",
         "- Same data, scaling of observations and number of updates for all; settings by the same rule, below.",
         "- FactoredAWR is told which observation shows a response and that goals answer to needs; its rules and prior",
-        "  scales were chosen by true values on other members of this world ([factored_awr.md](../docs/factored_awr.md#what-it-learns)).",
+        "  scales were chosen by true values on other members of this world",
+        "  ([factored_awr.md](../docs/factored_awr.md#what-it-learns)).",
         "- Wall time and updates/s: medians, one thread a run, with whatever else the machine did at the time.",
     ]
     for section in sections.values():
