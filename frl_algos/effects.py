@@ -19,7 +19,7 @@ suits than those it was chosen for is asked afterwards, of the choices themselve
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,18 +70,30 @@ class Effects:
     def suited(self, found: Suitability) -> "Effects":
         """Effects on whom it may be, from those on whom the actions were chosen for.
 
-        An indication shows the need itself: what an action does beyond, where it meets one, depends on skill only.
+        An indication shows the need itself: what an action does beyond, where it meets one, depends on skill only. And
+        where few need it there is less to gain, but no less harm: an action that harms on average stays as it is.
         """
         shown = 1 + len(self.center)
         factors = np.repeat(found.skills[None], len(self.weights), axis=0)
         factors[:shown] *= found.needs
         factors = factors.astype(np.float32)
+
+        def weighed(weights: np.ndarray) -> np.ndarray:
+            # States are centred, so that the first row is the average effect.
+            return np.where(weights[0] > 0, weights * factors, weights)
+
         first, second = self.halves
-        return dataclasses.replace(self, weights=self.weights * factors, halves=(first * factors, second * factors))
+        return dataclasses.replace(self, weights=weighed(self.weights), halves=(weighed(first), weighed(second)))
 
 
 def estimate_effects(
-    terms: Terms, targets: Targets, observations: Float32[np.ndarray, "row k"], *, respond: bool, seed: int
+    terms: Terms,
+    targets: Targets,
+    observations: Float32[np.ndarray, "row k"],
+    *,
+    respond: bool,
+    seed: int,
+    told: Collection[str] = (),
 ) -> Effects:
     """Effects of all valid joint actions.
 
@@ -91,6 +103,7 @@ def estimate_effects(
         observations: Scaled as the networks see them.
         respond: Whether the targets' responses are to be used.
         seed: Of the posterior draws.
+        told: Factors whose levels are told apart by `suited`: effects of theirs are shrunk harder.
     """
     kept = np.flatnonzero(targets.attempted) if respond else np.arange(len(observations))
     squashed = squash(observations)
@@ -112,6 +125,7 @@ def estimate_effects(
     both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
     # Columns of no group, -1, are never optional.
     wanted = ~np.append(terms.optional, False)[problem.groups]
+    scales = terms.scales_given(told)
     if len(kept) >= ROWS_A_COLUMN * len(wanted):
         wanted[:] = True
 
@@ -123,7 +137,7 @@ def estimate_effects(
             squares[np.ix_(wanted, wanted)],
             products[wanted],
             problem.groups[wanted],
-            terms.scales,
+            scales,
             generator,
             sweeps=sweeps,
         )

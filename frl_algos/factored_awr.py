@@ -363,7 +363,9 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
                 need=config.need_factor,
                 skill=config.skill_factor,
             )
-            effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed).suited(suited)
+            told = {config.need_factor, config.skill_factor} - {None}
+            effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed, told=told)
+            effects = effects.suited(suited)
             critic = self._impl.modules.critic
             assert isinstance(critic, EffectCritic)
             critic.take(effects)

@@ -11,7 +11,7 @@ Levels pool evidence over all actions that share them; pairs keep the interactio
 has no terms: its effect is 0. Each group of terms has a scale of its own (`frl_algos.shrinkage`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -32,6 +32,10 @@ CAUTIOUS_SCALES = SCALES | {"levels": 0.01, "pairs": 0.005}
 """For choosing actions: whoever takes the best of many noisy levels takes noise, the more the wider the prior. The
 half-Cauchy's tail lets an effect through that the data is sure of."""
 
+TOLD = 0.1
+"""Of these scales, for the levels of factors that are told apart otherwise, and their pairs: where the choices say whom
+a goal suits, outcomes have little to add, and what they add is mostly noise."""
+
 MOST_COLUMNS = 1_000
 """Levels are crossed with the state only when no more columns come of it."""
 
@@ -48,6 +52,7 @@ class Terms:
         groups: Group of each column.
         optional: Which groups are terms of the state: left out of small datasets.
         scales: Prior scale of each group.
+        factors: Whose levels, alone or in pairs, the terms of each group are; none for other terms.
     """
 
     fixed: Float[np.ndarray, "valid term"]
@@ -57,6 +62,7 @@ class Terms:
     groups: Int[np.ndarray, "column"]
     scales: Float[np.ndarray, "group"]
     optional: Bool[np.ndarray, "group"]
+    factors: tuple[tuple[str, ...], ...]
 
     @classmethod
     def of_space(
@@ -84,14 +90,18 @@ class Terms:
         acts = np.ones(len(levels_of)) if null_position(space) is None else (levels_of != space.null_action).any(axis=1)
         by_factor = [_indicators(levels_of[:, f], acts) for f in range(len(space.nvec))]
         blocks, names = [acts[:, None].astype(float)], ["overall"]
+        factors = [factor.name for factor in space]
+        whose: list[tuple[str, ...]] = [(), *((name,) for name in factors)]
         if structure == "flat":
             by_factor = [_indicators(np.arange(len(levels_of)), acts)]
+            whose = [(), ()]
         blocks += by_factor
         names += ["levels"] * len(by_factor)
         if structure == "factored":
             for f, g in combinations(range(len(space.nvec)), 2):
                 blocks.append(_indicators(levels_of[:, f] * space.nvec[g] + levels_of[:, g], acts))
                 names.append("pairs")
+                whose.append((factors[f], factors[g]))
         levels = np.concatenate(by_factor, axis=1)
         indicated = _indicated(space, levels_of, observation_size, indications or {})
         sizes = [block.shape[1] for block in blocks]
@@ -110,7 +120,13 @@ class Terms:
             groups=np.repeat(np.arange(len(sizes)), sizes),
             scales=np.asarray([scales[name] for name in names]),
             optional=np.asarray([name == "state" for name in names]),
+            factors=(*whose, *[()] * (len(names) - len(whose))),
         )
+
+    def scales_given(self, told: Collection[str]) -> Float[np.ndarray, "group"]:
+        """Prior scales where the levels of some factors are told apart otherwise, by the factors' names."""
+        narrow = [not set(told).isdisjoint(factors) for factors in self.factors]
+        return np.where(narrow, TOLD, 1.0) * self.scales
 
     def columns(
         self, states: Float[np.ndarray, "row k"], signs: Float[np.ndarray, "row k"], actions: Int[np.ndarray, "row"]

@@ -42,6 +42,19 @@ def test_an_indication_bears_on_its_own_level_only():
     np.testing.assert_array_equal((on != off).any(axis=1), food)
 
 
+@pytest.mark.parametrize(
+    ("structure", "narrow"),
+    [("factored", [False, False, True, True]), ("independent", [False, False, True]), ("flat", [False, False])],
+)
+def test_only_levels_that_are_told_apart_otherwise_are_shrunk_harder(structure, narrow):
+    """In the order of the groups: overall, channel, topic, their pairs; a flat table has one group of all actions."""
+    terms = Terms.of_space(CARE, 3, structure=structure, indications={"FOOD": 2})
+    narrowed = terms.scales_given({"topic"}) < terms.scales
+    assert narrowed[: len(narrow)].tolist() == narrow
+    assert not narrowed[len(narrow) :].any()
+    np.testing.assert_array_equal(terms.scales_given(()), terms.scales)
+
+
 def test_groups_without_signal_shrink_and_the_others_do_not():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3_000, 20))
