@@ -363,8 +363,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
                 need=config.need_factor,
                 skill=config.skill_factor,
             )
-            told = {config.need_factor, config.skill_factor} - {None}
-            effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed, told=told)
+            effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed, told=suited.told)
             effects = effects.suited(suited)
             critic = self._impl.modules.critic
             assert isinstance(critic, EffectCritic)

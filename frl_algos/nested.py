@@ -179,6 +179,7 @@ def plain_terms(terms: Terms) -> Terms:
         groups=numbers,
         scales=terms.scales[groups],
         optional=terms.optional[groups],
+        factors=tuple(terms.factors[group] for group in groups),
     )
 
 

@@ -41,10 +41,12 @@ class Suitability:
     Attributes:
         needs: `(valid,)`, how common the need is that an action answers to.
         skills: `(valid,)`, how far whoever carries it out is the one to turn to.
+        told: Factors whose levels these tell apart; none where choices say nothing of them.
     """
 
     needs: Float[np.ndarray, "valid"]
     skills: Float[np.ndarray, "valid"]
+    told: frozenset[str] = frozenset()
 
 
 def suitability(
@@ -73,11 +75,19 @@ def suitability(
         return Suitability(needs=ones, skills=ones)
     n = column(space, need)
     found = _needs(levels[actions, n], episodes, space.nvec[n])[levels[:, n]]
+    told = {need} if _differ(found) else set()
     if skill is None:
-        return Suitability(needs=found, skills=ones)
+        return Suitability(needs=found, skills=ones, told=frozenset(told))
     s = column(space, skill)
     able = _skills(levels[actions, n], levels[actions, s], space.nvec[n], space.nvec[s])[levels[:, n], levels[:, s]]
-    return Suitability(needs=found, skills=able)
+    if _differ(able):
+        told.add(skill)
+    return Suitability(needs=found, skills=able, told=frozenset(told))
+
+
+def _differ(factors: Float[np.ndarray, "valid"]) -> bool:
+    """Whether they do by more than rounding."""
+    return bool(np.ptp(factors) > 1e-6)
 
 
 def column(space: ActionSpace, name: str) -> int:

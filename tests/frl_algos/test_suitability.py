@@ -72,12 +72,14 @@ def test_what_effects_are_multiplied_by_is_one_on_average():
     assert found.skills[actions].mean() == pytest.approx(1.0)
     assert np.ptp(found.needs) > 0.5
     assert np.ptp(found.skills) > 0.2
+    assert found.told == {"topic", "who"}
 
 
 @pytest.mark.parametrize("case", [{"insight": 0.0}, {"insight": 3.0, "lasting": False}])
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_found_where_choices_do_not_come_back_with_the_same_members(case, seed):
     found = _suited(*_decisions(seed=seed, **case))
+    assert "topic" not in found.told
     np.testing.assert_array_equal(found.needs, 1.0)
     np.testing.assert_allclose(found.skills, 1.0, atol=0.05)
 
@@ -123,6 +125,7 @@ def test_a_topic_that_is_all_but_never_raised_says_nothing_about_the_rest():
 )
 def test_too_little_to_say_anything(actions, episodes):
     found = _suited(np.array(actions, int), np.array(episodes, int))
+    assert "topic" not in found.told
     np.testing.assert_array_equal(found.needs, 1.0)
     assert np.isfinite(found.skills).all()
 
@@ -132,7 +135,9 @@ def test_without_a_factor_nothing_changes():
     found = _suited(actions, episodes, need=None, skill=None)
     assert (found.needs == 1).all()
     assert (found.skills == 1).all()
+    assert not found.told
     found = _suited(actions, episodes, skill=None)
+    assert found.told == {"topic"}
     assert np.ptp(found.needs) > 0.5
     assert (found.skills == 1).all()
 
@@ -227,3 +232,10 @@ def test_noise_in_outcomes_does_not_drown_what_the_choices_say():
         best += int(np.argmax(_average_effects(buffer, need_factor="topic")) == np.argmax(needs))
     assert wrong["topic"] < 0.3 * wrong[None]
     assert best >= 7
+
+
+def test_where_choices_tell_nothing_outcomes_are_read_as_ever():
+    """By chance alone topics come up here: what outcomes say of them is shrunk no harder than without a need factor."""
+    actions, episodes = _decisions(members=4_000, insight=0.0)
+    buffer = _buffer(actions, episodes)
+    np.testing.assert_array_equal(_average_effects(buffer), _average_effects(buffer, need_factor="topic"))
