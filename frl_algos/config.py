@@ -61,9 +61,10 @@ class FactoredAWRConfig(LearnableConfig):
             goal); an action that meets an indication has an effect of its own. Empty: there are none.
         need_factor: Factor whose levels answer to needs that last (the goal), which the team knows more of than the
             observations do. Effects of a level are then weighed by how common its need is among the members, as far as
-            levels that come back with the same members show it (`frl_algos.suitability`). Leave it out where a team
-            repeats itself for other reasons. Critic "effects" only. None: effects count as estimated, on those
-            for whom actions were chosen.
+            levels that come back with the same members show it (`frl_algos.suitability`): what an action gains is
+            multiplied, not what it harms, and what outcomes say of these levels is shrunk to a small spread. Leave it
+            out where a team repeats itself for other reasons. Critic "effects" only. None: effects count as estimated,
+            on those for whom actions were chosen.
         skill_factor: Factor whose levels are not all as able to do something about a need (the provider): those that
             the team turns to for it count more. Only with a need factor.
         fairness: Whether high-touch contact is balanced between the groups of the buffer's members: "parity", as much

@@ -15,7 +15,10 @@ Sparse rewards drown in noise what one contact changes, and a care team contacts
    of large datasets only: the terms of the state, most of all columns, need many rows each.
 
 The same is done on two halves of the episodes: what one half recommends can be valued by the other. Whom else an action
-suits than those it was chosen for is asked afterwards, of the choices themselves (`frl_algos.suitability`).
+suits than those it was chosen for is asked of the choices themselves (`frl_algos.suitability`), of all of them for both
+halves. Levels that the choices tell apart are taken to do the same for those who need them but for a known, small
+spread: their outcomes, few and noisy, would be multiplied with the needs. The chances of a response, of which choices
+say nothing, keep their priors.
 """
 
 import dataclasses
@@ -71,19 +74,17 @@ class Effects:
         """Effects on whom it may be, from those on whom the actions were chosen for.
 
         An indication shows the need itself: what an action does beyond, where it meets one, depends on skill only. And
-        where few need it there is less to gain, but no less harm: an action that harms on average stays as it is.
+        where few need it there is less to gain, but no less harm: what harms on average stays as it is.
         """
         shown = 1 + len(self.center)
+        # On average over states, which are centred, without an indication; and what meeting one adds.
+        gains = np.repeat(self.weights[:1] > 0, len(self.weights), axis=0)
+        gains[shown:] = self.weights[shown:] > 0
         factors = np.repeat(found.skills[None], len(self.weights), axis=0)
         factors[:shown] *= found.needs
-        factors = factors.astype(np.float32)
-
-        def weighed(weights: np.ndarray) -> np.ndarray:
-            # States are centred, so that the first row is the average effect.
-            return np.where(weights[0] > 0, weights * factors, weights)
-
+        factors = np.where(gains, factors, 1.0).astype(np.float32)
         first, second = self.halves
-        return dataclasses.replace(self, weights=weighed(self.weights), halves=(weighed(first), weighed(second)))
+        return dataclasses.replace(self, weights=self.weights * factors, halves=(first * factors, second * factors))
 
 
 def estimate_effects(
@@ -103,7 +104,7 @@ def estimate_effects(
         observations: Scaled as the networks see them.
         respond: Whether the targets' responses are to be used.
         seed: Of the posterior draws.
-        told: Factors whose levels are told apart by `suited`: effects of theirs are shrunk harder.
+        told: Factors whose levels choices tell apart (`Suitability.told`): the spread of their effects is known.
     """
     kept = np.flatnonzero(targets.attempted) if respond else np.arange(len(observations))
     squashed = squash(observations)
@@ -125,7 +126,7 @@ def estimate_effects(
     both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
     # Columns of no group, -1, are never optional.
     wanted = ~np.append(terms.optional, False)[problem.groups]
-    scales = terms.scales_given(told)
+    known = terms.told_apart(told)
     if len(kept) >= ROWS_A_COLUMN * len(wanted):
         wanted[:] = True
 
@@ -137,8 +138,9 @@ def estimate_effects(
             squares[np.ix_(wanted, wanted)],
             products[wanted],
             problem.groups[wanted],
-            scales,
+            terms.scales,
             generator,
+            known=known,
             sweeps=sweeps,
         )
         return terms.joint_weights(found[: len(terms.groups)])

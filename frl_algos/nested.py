@@ -187,12 +187,11 @@ def _believed(terms: Terms, factors: Sequence[str], leading: str | None) -> Floa
     """Prior scale of each column."""
     if leading is not None and leading not in factors:
         raise unknown_name("factor", leading, factors)
-    scales = terms.scales.copy()
     first = leading or LEADING
-    if first in factors:
-        for group, factor in enumerate(factors, start=1):
-            scales[group] *= 1.0 if factor == first else FOLLOWING
-    return scales[terms.groups]
+    if first not in factors:
+        return terms.scales[terms.groups]
+    following = terms.told_apart(set(factors) - {first})
+    return (terms.scales * np.where(following, FOLLOWING, 1.0))[terms.groups]
 
 
 def _strength(terms: Terms, weights: np.ndarray, signs: np.ndarray) -> np.ndarray:

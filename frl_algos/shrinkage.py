@@ -9,7 +9,7 @@ needed, so the rows may be many.
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 FLAT = 1e-4
 """Prior precision of coefficients that belong to no group."""
@@ -22,6 +22,7 @@ def posterior_mean(
     scales: Float[np.ndarray, "group"],
     rng: np.random.Generator,
     *,
+    known: Bool[np.ndarray, "group"] | None = None,
     sweeps: int = 400,
     warm_up: int = 100,
 ) -> Float[np.ndarray, "column"]:
@@ -33,10 +34,12 @@ def posterior_mean(
         groups: Group of each column; -1 leaves it (almost) free.
         scales: Half-Cauchy scale of each group's standard deviation.
         rng: Source of the draws.
+        known: Groups whose tau is known to be the scale, and not learned; None where all are learned.
         sweeps: Draws, after `warm_up` more.
         warm_up: Draws to forget.
     """
     members = [np.flatnonzero(groups == g) for g in range(len(scales))]
+    learned = [(g, columns) for g, columns in enumerate(members) if known is None or not known[g]]
     variance = np.asarray(scales, dtype=np.float64) ** 2
     total = np.zeros(len(shift))
     prior = np.full(len(shift), FLAT)
@@ -52,7 +55,7 @@ def posterior_mean(
         drawn = mean + scipy.linalg.solve_triangular(factor.T, noise, lower=False, check_finite=False)
         if sweep >= warm_up:
             total += mean
-        for g, columns in enumerate(members):
+        for g, columns in learned:
             # 1 / xi given the variance, then the variance given 1 / xi and the coefficients.
             mixing = rng.gamma(1.0) / (1 / scales[g] ** 2 + 1 / variance[g])
             rate = mixing + float(drawn[columns] @ drawn[columns]) / 2

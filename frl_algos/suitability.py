@@ -15,8 +15,15 @@ choices themselves say by how much:
    most that any of its levels does: a team knows who is able to do what.
 
 Both are shrunk to no difference as far as chance explains them, by empirical Bayes (Morris, 1983): where a team
-chooses at random, or by the record alone, nothing is left of them. What they can't tell from a need is anything else
-that makes a team repeat itself with the same members; where that is so, leave `need_factor` out.
+chooses at random, nothing is left of them. What they suppose:
+
+- What comes back with the same members answers to a need. They can't tell from one anything else that makes a team
+  repeat itself: a plan, a member's own nurse, anything lasting in the record, a learner's own decisions online. Where
+  that is so, leave `need_factor` out.
+- Levels are chosen out of habit and by need at much the same rates, and no need is had by much more than half of the
+  members: c_g falls again above.
+- A level does as much for those who need it as any other does, unless outcomes say otherwise beyond doubt: an effect is
+  multiplied, so one that is no use and often needed looks good.
 """
 
 from dataclasses import dataclass
@@ -28,7 +35,7 @@ from frl_env.actions import ActionSpace
 from frl_env.errors import unknown_name
 
 CERTAIN = 2.0
-"""Standard errors below which the mean covariance counts as chance."""
+"""Standard errors below which the mean covariance, or the dependence of skills on needs, counts as chance."""
 
 ITERATIONS = 50
 """Of the estimate of a spread; a handful are enough."""
@@ -140,6 +147,11 @@ def _skills(
     np.add.at(table, (need, skill), 1.0)
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
     seen = expected > 0
+    # Pearson's statistic, against its mean and standard deviation if the two are independent.
+    statistic = ((table - expected)[seen] ** 2 / expected[seen]).sum()
+    free = (seen.any(axis=1).sum() - 1) * (seen.any(axis=0).sum() - 1)
+    if statistic <= free + CERTAIN * np.sqrt(2 * free):
+        return np.ones_like(table)
     lift = np.ones_like(table)
     variance = (1 - table.sum(axis=0) / table.sum())[None, :] / np.where(seen, expected, 1.0)
     lift[seen] = np.maximum(1 + _shrunk((table[seen] / expected[seen]) - 1, variance[seen]), 0.0)

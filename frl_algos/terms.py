@@ -32,10 +32,6 @@ CAUTIOUS_SCALES = SCALES | {"levels": 0.01, "pairs": 0.005}
 """For choosing actions: whoever takes the best of many noisy levels takes noise, the more the wider the prior. The
 half-Cauchy's tail lets an effect through that the data is sure of."""
 
-TOLD = 0.1
-"""Of these scales, for the levels of factors that are told apart otherwise, and their pairs: where the choices say whom
-a goal suits, outcomes have little to add, and what they add is mostly noise."""
-
 MOST_COLUMNS = 1_000
 """Levels are crossed with the state only when no more columns come of it."""
 
@@ -94,7 +90,7 @@ class Terms:
         whose: list[tuple[str, ...]] = [(), *((name,) for name in factors)]
         if structure == "flat":
             by_factor = [_indicators(np.arange(len(levels_of)), acts)]
-            whose = [(), ()]
+            whose = [(), tuple(factors)]
         blocks += by_factor
         names += ["levels"] * len(by_factor)
         if structure == "factored":
@@ -123,10 +119,9 @@ class Terms:
             factors=(*whose, *[()] * (len(names) - len(whose))),
         )
 
-    def scales_given(self, told: Collection[str]) -> Float[np.ndarray, "group"]:
-        """Prior scales where the levels of some factors are told apart otherwise, by the factors' names."""
-        narrow = [not set(told).isdisjoint(factors) for factors in self.factors]
-        return np.where(narrow, TOLD, 1.0) * self.scales
+    def told_apart(self, factors: Collection[str]) -> Bool[np.ndarray, "group"]:
+        """Which groups of terms tell apart levels of some factors, by the factors' names."""
+        return np.asarray([not set(factors).isdisjoint(whose) for whose in self.factors])
 
     def columns(
         self, states: Float[np.ndarray, "row k"], signs: Float[np.ndarray, "row k"], actions: Int[np.ndarray, "row"]

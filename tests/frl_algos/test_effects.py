@@ -43,16 +43,28 @@ def test_an_indication_bears_on_its_own_level_only():
 
 
 @pytest.mark.parametrize(
-    ("structure", "narrow"),
-    [("factored", [False, False, True, True]), ("independent", [False, False, True]), ("flat", [False, False])],
+    ("structure", "apart"),
+    [("factored", [False, False, True, True]), ("independent", [False, False, True]), ("flat", [False, True])],
 )
-def test_only_levels_that_are_told_apart_otherwise_are_shrunk_harder(structure, narrow):
+def test_which_terms_tell_levels_of_a_factor_apart(structure, apart):
     """In the order of the groups: overall, channel, topic, their pairs; a flat table has one group of all actions."""
     terms = Terms.of_space(CARE, 3, structure=structure, indications={"FOOD": 2})
-    narrowed = terms.scales_given({"topic"}) < terms.scales
-    assert narrowed[: len(narrow)].tolist() == narrow
-    assert not narrowed[len(narrow) :].any()
-    np.testing.assert_array_equal(terms.scales_given(()), terms.scales)
+    assert terms.told_apart({"topic"}).tolist() == apart + [False] * (len(terms.scales) - len(apart))
+    assert not terms.told_apart(()).any()
+
+
+def test_a_known_spread_is_not_learned():
+    """Large effects and a small scale: learned, the spread grows to fit them; known, they stay shrunk."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 8))
+    y = x @ np.full(8, 0.5) + rng.normal(size=400)
+    squares, products = x.T @ x, x.T @ y
+    both = [
+        posterior_mean(squares, products, np.zeros(8, int), np.array([0.01]), np.random.default_rng(1), known=known)
+        for known in (None, np.array([True]))
+    ]
+    assert np.abs(both[0]).min() > 0.3
+    np.testing.assert_allclose(both[1], np.linalg.solve(squares + np.eye(8) / 0.01**2, products), rtol=1e-9)
 
 
 def test_groups_without_signal_shrink_and_the_others_do_not():
