@@ -236,7 +236,7 @@ def test_noise_in_outcomes_does_not_drown_what_the_choices_say():
 
 
 def test_outcomes_of_many_members_overrule_what_the_choices_say():
-    """What most need is no use here, the rest is: 1,000 members can't show that, 40,000 do."""
+    """What most need is no use here, the rest is, and 40,000 members are enough to show it."""
     actions, episodes = _decisions(members=40_000, insight=3.0)
     useless = TOPIC[actions] == 1
     buffer = _buffer(actions, episodes, prevented=np.where(useless, 0.0, 0.5))
