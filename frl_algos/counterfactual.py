@@ -57,6 +57,7 @@ class Counterfactual:
     insight: float = INSIGHT
 
     @classmethod
+    @numpy_alone()
     def fit(
         cls,
         data: LoggedEpisodes | FactoredReplayBuffer,

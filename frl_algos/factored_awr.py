@@ -37,6 +37,7 @@ from frl_algos.replay import FactoredReplayBuffer
 from frl_algos.suitability import suitability
 from frl_algos.targets import compute_targets
 from frl_algos.terms import CAUTIOUS_SCALES, Terms
+from frl_algos.threads import numpy_alone
 from frl_algos.transfer import NO_Q_FUNCTION
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole
@@ -314,6 +315,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             )
         LOG.info("balanced groups", **dataclasses.asdict(found))
 
+    @numpy_alone()
     def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
         if isinstance(dataset, FactoredReplayBuffer):
             buffer = dataset

@@ -29,6 +29,7 @@ from frl_algos.policy import Probabilities
 from frl_algos.replay import FactoredReplayBuffer, to_grid
 from frl_algos.targets import value_features
 from frl_algos.terms import Terms
+from frl_algos.threads import numpy_alone
 from frl_env.actions import ActionSpace
 from frl_env.errors import check_number
 from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members
@@ -166,6 +167,7 @@ class FittedQ:
         return found
 
 
+@numpy_alone()
 def fitted_q_evaluation(
     data: LoggedEpisodes | FactoredReplayBuffer,
     target: Probabilities,

@@ -27,6 +27,7 @@ from frl_env.evaluation.inputs import (
 from frl_env.evaluation.intervals import interval
 from frl_env.evaluation.ridge import state_features
 from frl_env.evaluation.target import Probabilities, Scores
+from frl_env.evaluation.threads import numpy_alone
 
 STRENGTHS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
 """Strengths of confounding, Lambda."""
@@ -62,6 +63,7 @@ class Sensitivity:
         return {"estimator": self.estimator, "tipping_strength": tipping, "rows": rows}
 
 
+@numpy_alone()
 def sensitivity(
     episodes: LoggedEpisodes,
     target_probabilities: Probabilities | np.ndarray,

@@ -16,6 +16,7 @@ from frl_env.evaluation.estimators import MARGINAL, ActionValues
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.intervals import Interval, interval, resample
 from frl_env.evaluation.target import Probabilities, Scores
+from frl_env.evaluation.threads import numpy_alone
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -143,6 +144,7 @@ class Evaluation:
         }
 
 
+@numpy_alone()
 def evaluate(
     episodes: LoggedEpisodes,
     target_probabilities: Probabilities | np.ndarray,
