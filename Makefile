@@ -51,7 +51,7 @@ bench: $(STAMP)
 
 # 50 epochs over 4.8 million weeks: about an hour; stopped, it goes on where it was.
 paper-scale: $(STAMP)
-	$(BIN)/python benchmarks/paper_scale.py
+	$(BIN)/python benchmarks/studies/paper_scale.py
 
 install: $(STAMP)
 

@@ -1,6 +1,8 @@
 """What the benchmark commands share on the command line: complaints in one line, and a folder that can be written."""
 
 import argparse
+import tempfile
+from pathlib import Path
 from typing import NoReturn
 
 from frl_env.errors import UserError
@@ -24,3 +26,17 @@ def check_at_least(options: argparse.Namespace, **least: int) -> None:
         value = getattr(options, name)
         if value is not None and value < smallest:
             raise UserError(f"--{name.replace('_', '-')} must be at least {smallest}, not {value}")
+
+
+def check_writable(folder: Path) -> None:
+    """Makes the results folder and writes into it once, before any long work.
+
+    Raises:
+        UserError: If that fails.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise UserError(f"can't write to {folder} ({problem.strerror}); choose another folder with --out") from problem

@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(description="Write the report of a finished sweep.")
     parser.add_argument("results", type=Path, help="results folder of benchmarks/run.py")
     parser.add_argument("-o", "--out", type=Path, default=Path("report.html"), help="the page (default report.html)")
-    parser.add_argument("--fairness", type=Path, help="folder of benchmarks/fairness.py (default RESULTS/fairness)")
+    parser.add_argument(
+        "--fairness", type=Path, help="folder of benchmarks/studies/fairness_frontier.py (default RESULTS/fairness)"
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     options = parser.parse_args(arguments)
     if options.out.suffix.lower() not in (".html", ".htm"):

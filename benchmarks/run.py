@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,14 +20,14 @@ if __name__ == "__main__":
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import scorecard
-from benchmarks.algorithms import ALGORITHMS, REFERENCES, parse_names
-from benchmarks.command_line import Parser, check_at_least
-from benchmarks.evaluation import has_simulator
-from benchmarks.off_policy import validation_dataset
-from benchmarks.results import Results, write_bytes
-from benchmarks.runs import plan
-from benchmarks.sweep import default_processes, run_all
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.sweep import scorecard
+from benchmarks.sweep.results import Results, write_bytes
+from benchmarks.sweep.runs import plan
+from benchmarks.sweep.workers import default_processes, run_all
+from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, parse_names
+from benchmarks.truth.logged_values import validation_dataset
+from benchmarks.truth.true_values import has_simulator
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.terminal import progress_bar, run_or_say
@@ -108,20 +107,6 @@ def _command(arguments: Sequence[str] | None) -> str:
             continue
         kept.append(argument)
     return " ".join(["python benchmarks/run.py", *kept])
-
-
-def check_writable(folder: Path) -> None:
-    """Makes the results folder and writes into it once, before any long work.
-
-    Raises:
-        UserError: If that fails.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as problem:
-        raise UserError(f"can't write to {folder} ({problem.strerror}); choose another folder with --out") from problem
 
 
 def _parser() -> argparse.ArgumentParser:

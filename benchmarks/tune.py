@@ -20,13 +20,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.algorithms import ALGORITHMS, TUNED, factored_awr, label
 from benchmarks.command_line import Parser, check_at_least
-from benchmarks.results import Results, write_bytes
-from benchmarks.runs import Job, plan_settings
-from benchmarks.sweep import default_processes, run_all
+from benchmarks.sweep.results import Results, write_bytes
+from benchmarks.sweep.runs import Job, plan_settings
+from benchmarks.sweep.workers import default_processes, run_all
+from benchmarks.training.algorithms import ALGORITHMS, TUNED, factored_awr, label
 from frl_algos import load_replay_buffer, select_policy
-from frl_algos.stock import STOCK, StockAlgorithm
+from frl_algos.policies.stock import STOCK, StockAlgorithm
 from frl_env.actions import ActionSpace
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError, unknown_name

@@ -26,30 +26,37 @@ def _import_d3rlpy_quietly() -> None:
 
 _import_d3rlpy_quietly()
 
-from frl_algos.audit import audit_fairness, audit_policy  # noqa: E402
-from frl_algos.config import FactoredAWRConfig  # noqa: E402
-from frl_algos.export import export_policy  # noqa: E402
-from frl_algos.factored_awr import FactoredAWR  # noqa: E402
-from frl_algos.model_files import load_model, save_model  # noqa: E402
-from frl_algos.parity import GroupGap  # noqa: E402
-from frl_algos.policy_evaluation import PolicyEvaluation, evaluate_policy  # noqa: E402
-from frl_algos.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
-from frl_algos.seed_functions import train_awr_factored  # noqa: E402
-from frl_algos.selection import Selection, select_policy  # noqa: E402
+from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig  # noqa: E402
+from frl_algos.files.export import export_policy  # noqa: E402
+from frl_algos.files.model_files import load_model, save_model  # noqa: E402
+from frl_algos.judgement.audit import audit_fairness, audit_policy  # noqa: E402
+from frl_algos.judgement.group_gap import GroupGap  # noqa: E402
+from frl_algos.judgement.policy_evaluation import PolicyEvaluation, evaluate_policy  # noqa: E402
+from frl_algos.logged.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
+from frl_algos.policies.policy import LearnedPolicy  # noqa: E402
+from frl_algos.published import train_awr_factored  # noqa: E402
+from frl_algos.valuation.counterfactual import Counterfactual  # noqa: E402
+from frl_algos.valuation.evaluators import policy_evaluators  # noqa: E402
+from frl_algos.valuation.fitted_q import fitted_q_evaluation  # noqa: E402
+from frl_algos.valuation.selection import Selection, select_policy  # noqa: E402
 
 __all__ = [
+    "Counterfactual",
     "FactoredAWR",
     "FactoredAWRConfig",
     "FactoredReplayBuffer",
     "GroupGap",
+    "LearnedPolicy",
     "PolicyEvaluation",
     "Selection",
     "audit_fairness",
     "audit_policy",
     "evaluate_policy",
     "export_policy",
+    "fitted_q_evaluation",
     "load_model",
     "load_replay_buffer",
+    "policy_evaluators",
     "save_model",
     "select_policy",
     "train_awr_factored",

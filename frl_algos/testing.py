@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from d3rlpy.logging import NoopAdapterFactory
 
-from frl_algos.adapter import adapt, modes
-from frl_algos.policy import LearnedPolicy, has_probabilities
-from frl_algos.replay import FactoredReplayBuffer
+from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.policies.adapter import adapt, modes
+from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
 
@@ -29,7 +29,7 @@ def check_algorithm(offered: Any, *, action_space: ActionSpace = MEDICAID_ACTION
     """Trains an algorithm twice on a small made-up dataset and checks all that the benchmark relies on.
 
     Args:
-        offered: What `frl_algos.adapter.adapt` takes: a configuration, its class, or an algorithm's class.
+        offered: What `frl_algos.policies.adapter.adapt` takes: a configuration, its class, or an algorithm's class.
         action_space: The actions to try it on.
         seed: Of the made-up data and of the training.
 

@@ -14,7 +14,7 @@ from zlib import crc32
 import pytest
 from documented import ROOT, commands
 
-from benchmarks.tutorial import blocks
+from benchmarks.pages.tutorial import blocks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
@@ -22,14 +22,14 @@ SMALL_DATASET = "frl/medicaid-synthetic-small-v0"
 
 SMALL = {
     "ablations.py": "--seeds 1 --steps 4 --eval-members 100 --replicates 1 --out {new}",
-    "candidates.py": f"--updates 4 --seeds 1 --train {SMALL_DATASET} --test {SMALL_DATASET}",
-    "fairness.py": f"--dataset {SMALL_DATASET} --seeds 1 --steps 4 --eval-members 100 --out {{new}}",
+    "encodings.py": f"--updates 4 --seeds 1 --train {SMALL_DATASET} --test {SMALL_DATASET}",
+    "fairness_frontier.py": f"--dataset {SMALL_DATASET} --seeds 1 --steps 4 --eval-members 100 --out {{new}}",
     "fairness_checks.py": "--replicates 2 --members 600",
     "habits.py": "--replicates 1 --members 200 --steps 4 --eval-members 100 --out {new}",
-    "icu_sepsis.py": "--seeds 1 --episodes 40 --steps 4",
-    "import_rows.py": "--rows 2000 --folder {new}",
+    "study.py": "--seeds 1 --episodes 40 --steps 4",
+    "importing.py": "--rows 2000 --folder {new}",
     "leaderboard.py": "--out {new}/LEADERBOARD.md",
-    "ope.py": "--datasets small-v0 --replicates 1 --members 100 --truth-members 200 --steps 2 --out {new}",
+    "estimators.py": "--datasets small-v0 --replicates 1 --members 100 --truth-members 200 --steps 2 --out {new}",
     "paper_scale.py": f"--dataset {SMALL_DATASET} --epochs 1 --eval-members 100 --out {{new}}",
     "report.py": "--out {new}/report.html",
     "run.py": "--steps 4 --eval-members 100 --seeds 1 --jobs 1 --out {new}",

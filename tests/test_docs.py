@@ -14,7 +14,7 @@ import typer
 from documented import PAGES, ROOT, commands
 from typer._click.exceptions import BadOptionUsage, MissingParameter
 
-from benchmarks.tutorial import blocks
+from benchmarks.pages.tutorial import blocks
 from frl_env.cli import app
 
 

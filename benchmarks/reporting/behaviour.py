@@ -3,8 +3,8 @@
 from functools import partial
 from typing import Any
 
+from benchmarks.drawing.maps import Pair, Place, heatmap, pairs, plane
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of, readable
-from benchmarks.reporting.maps import Pair, Place, heatmap, pairs, plane
 from benchmarks.reporting.sweep_results import Policy, SweepResults
 
 

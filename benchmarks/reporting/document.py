@@ -9,9 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-WIDE, NARROW = 760, 340
-"""Widths that figures are drawn for, in CSS pixels: a page of paper or a desktop, and a telephone."""
-
 NO_VALUE = "\N{EN DASH}"
 
 

@@ -2,9 +2,9 @@
 
 from functools import partial
 
+from benchmarks.drawing.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
 from benchmarks.reporting.doubts import weights_of
-from benchmarks.reporting.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.sweep_results import SweepResults
 
 KINDS = {

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.drawing.forest import Row, forest
+from benchmarks.drawing.line_plots import Axes, Series, lines
 from benchmarks.reporting.document import Figure, Section, Table, attribute_name, columns_of, readable
-from benchmarks.reporting.forest import Row, forest
-from benchmarks.reporting.line_plots import Axes, Series, lines
 from benchmarks.reporting.sweep_results import SweepResults
 
 DRAWN = "high_touch"
@@ -29,8 +29,8 @@ def fairness(results: SweepResults) -> Section:
         parts.append(_frontier(results))
     else:
         missing.append(
-            "There is no frontier of value and gap: `python benchmarks/fairness.py` traces it, on the simulator, and "
-            "`--fairness` names its folder."
+            "There is no frontier of value and gap: `python benchmarks/studies/fairness_frontier.py` traces it, on the "
+            "simulator, and `--fairness` names its folder."
         )
     return Section(anchor="fairness", title="Fairness", parts=tuple(parts), missing=" ".join(missing))
 

@@ -4,7 +4,8 @@ import re
 from html import escape
 from pathlib import Path
 
-from benchmarks.reporting.document import NARROW, WIDE, Figure, Report, Section, Table, typeset
+from benchmarks.drawing.svg import NARROW, WIDE
+from benchmarks.reporting.document import Figure, Report, Section, Table, typeset
 
 STYLE = Path(__file__).with_name("page.css")
 

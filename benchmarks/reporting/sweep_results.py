@@ -22,7 +22,7 @@ class SweepResults:
     Attributes:
         card: `scorecard.json`.
         details: `details.json`; empty for older results.
-        frontier: `frontier.json` of `benchmarks/fairness.py`; empty without.
+        frontier: `frontier.json` of `benchmarks/studies/fairness_frontier.py`; empty without.
     """
 
     card: Mapping[str, Any]
@@ -94,7 +94,8 @@ def read_results(folder: Path, fairness: Path | None = None) -> SweepResults:
 
     Args:
         folder: Of `benchmarks/run.py`.
-        fairness: Folder of `benchmarks/fairness.py`; by default `fairness` in the results folder, if it is there.
+        fairness: Folder of `benchmarks/studies/fairness_frontier.py`; by default `fairness` in the results folder, if
+            it is there.
 
     Raises:
         UserError: If there is no scorecard, a file is damaged, or nothing was trained.
@@ -119,10 +120,10 @@ def read_results(folder: Path, fairness: Path | None = None) -> SweepResults:
         raise UserError(f"{beside} is damaged; run benchmarks/run.py --out {folder} again")
     file = (fairness or folder / "fairness") / "frontier.json"
     if fairness is not None and not file.exists():
-        raise UserError(f"there is no {file}; name the --out folder of benchmarks/fairness.py")
+        raise UserError(f"there is no {file}; name the --out folder of benchmarks/studies/fairness_frontier.py")
     frontier = _json(file) if file.exists() else {}
     if not isinstance(frontier, dict) or not isinstance(frontier.get("points", []), list):
-        raise UserError(f"{file} is damaged; run benchmarks/fairness.py again")
+        raise UserError(f"{file} is damaged; run benchmarks/studies/fairness_frontier.py again")
     return SweepResults(card=card, details=details, frontier=frontier)
 
 

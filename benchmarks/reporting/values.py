@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from benchmarks.drawing.forest import Row, forest
+from benchmarks.drawing.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
-from benchmarks.reporting.forest import Row, forest
-from benchmarks.reporting.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.summary import horizon
 from benchmarks.reporting.sweep_results import OLD, SweepResults
-from benchmarks.statistics import PROFILE
+from benchmarks.sweep.statistics import PROFILE
 from frl_env.evaluation.suppression import SECRET
 
 REFERENCES = {

@@ -9,14 +9,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from benchmarks import algorithms, report, run
-from benchmarks.portrait import embeddings
+from benchmarks import report, run
 from benchmarks.reporting.contents import report_of
 from benchmarks.reporting.document import Figure, readable
 from benchmarks.reporting.markdown import markdown
 from benchmarks.reporting.page import page
 from benchmarks.reporting.sweep_results import read_results
-from benchmarks.training import train
+from benchmarks.training import algorithms
+from benchmarks.training.train import train
+from benchmarks.truth.policy_behaviour import embeddings
 from frl_env.cli import run_or_say
 from frl_env.errors import UserError
 
@@ -404,7 +405,7 @@ def test_looking_at_an_algorithm_changes_nothing(tiny_buffer, name):
 
 
 def test_few_looks_and_the_last_one_at_the_end(tiny_buffer, monkeypatch):
-    monkeypatch.setattr("benchmarks.training.UPDATES_AN_EPOCH", 2)
+    monkeypatch.setattr("benchmarks.training.train.UPDATES_AN_EPOCH", 2)
     algorithm = algorithms.create("factored_awr", [], tiny_buffer.action_space)
     taken = train(algorithm, tiny_buffer, steps=18, seed=0, watch=lambda: {"seen": 1.0})
     seen = [point["step"] for point in taken.curve if point["watched"]]

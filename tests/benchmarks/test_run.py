@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from benchmarks import run
-from benchmarks.algorithms import REFERENCES
-from benchmarks.evaluation import Evaluation, paired_difference
-from benchmarks.scorecard import normalized_score
+from benchmarks.sweep.scorecard import normalized_score
+from benchmarks.training.algorithms import REFERENCES
+from benchmarks.truth.true_values import Evaluation, paired_difference
 from frl_env.cli import app, run_or_say
 from frl_env.datasets import RECIPES
 

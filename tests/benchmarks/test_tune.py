@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from benchmarks import algorithms, leaderboard, tune
+from benchmarks import tune
+from benchmarks.pages import leaderboard
+from benchmarks.training import algorithms
 from frl_env.datasets import build_dataset
 from frl_env.errors import UserError
 
@@ -49,7 +51,7 @@ def test_the_best_estimate_is_taken_and_everything_tried_is_said(written, tiny_b
     assert "learning_rate 1e-06" in page
     assert content["command"] in page
     # Again: nothing is trained twice, and the same comes out.
-    monkeypatch.setattr("benchmarks.runs.run", None)
+    monkeypatch.setattr("benchmarks.sweep.runs.run", None)
     tune.main(arguments)
     assert json.loads(file.read_text()) == content
 

@@ -8,8 +8,8 @@ import torch
 from d3rlpy.algos import DiscreteBCConfig, DoubleDQNConfig, IQLConfig, TD3PlusBCConfig
 
 from frl_algos import FactoredAWRConfig
-from frl_algos.adapter import ScaledAlgorithm, adapt, modes
-from frl_algos.stock import StockAlgorithm
+from frl_algos.policies.adapter import ScaledAlgorithm, adapt, modes
+from frl_algos.policies.stock import StockAlgorithm
 from frl_algos.testing import check_algorithm, made_up_buffer
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError

@@ -1,0 +1,1 @@
+"""Figures in SVG, drawn from numbers alone. For `benchmarks.reporting`."""

@@ -1,0 +1,181 @@
+"""The leaderboard page, from the scorecards of finished sweeps.
+
+    python benchmarks/pages/leaderboard.py results-v0 results-screened results-null
+
+It computes nothing: every number on the page stands in a scorecard. Sections of datasets that are not given stay as
+they are, and say so: a sweep of all algorithms takes hours.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.command_line import Parser
+from benchmarks.sweep.scorecard import spread
+from benchmarks.sweep.statistics import PROFILE
+from benchmarks.training import algorithms
+from frl_env.errors import UserError
+from frl_env.terminal import run_or_say, write_atomically
+
+PAGE = Path(__file__).resolve().parents[1] / "LEADERBOARD.md"
+
+KEPT = "*Kept from an earlier page: measured at the commit above, and what has changed since does not show.*"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Reads the scorecards and writes the page."""
+    parser = Parser(description="Write the leaderboard from the scorecards of finished sweeps.")
+    parser.add_argument("results", nargs="+", type=Path, help="results folders of benchmarks/run.py, one a dataset")
+    parser.add_argument("-o", "--out", type=Path, default=PAGE, help="the page (default benchmarks/LEADERBOARD.md)")
+    options = parser.parse_args(arguments)
+    cards = [_read(folder) for folder in options.results]
+    write_atomically(options.out, page(cards, before=options.out.read_text() if options.out.exists() else ""))
+    print(f"leaderboard: {options.out}")
+
+
+def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:
+    """The page in Markdown.
+
+    Args:
+        cards: Scorecards, one a dataset.
+        before: The page as it was, from which the sections of other datasets are taken.
+    """
+    sections = {dataset: _kept(lines) for dataset, lines in _sections(before).items()}
+    sections |= {card["dataset"]: _dataset(card) for card in cards}
+    lines = [
+        "# Leaderboard",
+        "",
+        "Written by `python benchmarks/pages/leaderboard.py FOLDER...`; don't edit. Each section has its folder's "
+        "command.",
+        "",
+        "True values on the simulator: nothing is estimated. Simulated members; not to guide care.",
+        "",
+        "- Seed k is training seed k on data replicate k (other members of the same world), for all algorithms alike.",
+        "- **vs behaviour**: ED visits and hospital stays of a member in a year, fewer than under the care team whose",
+        "  data it is: interquartile mean over seeds, with a 95 % bootstrap interval over seeds and members.",
+        "- **score**: 0 is no program, 100 the best policy on the observations that search found on the simulator.",
+        "- **behind the first**: difference to the first line, in pairs (same seed, same members). **P**: chance that",
+        "  a run of the first beats a run of this one.",
+        "- *stochastic*: actions are drawn from the policy; *greedy*: its best action. Q-learning has the latter only.",
+        "- Same data, scaling of observations and number of updates for all; settings by the same rule, below.",
+        "- FactoredAWR is told which observation shows a response and that goals answer to needs; its rules and prior",
+        "  scales were chosen by true values on other members of this world",
+        "  ([factored_awr.md](../docs/factored_awr.md#what-it-learns)).",
+        "- Wall time and updates/s: medians, one thread a run, with whatever else the machine did at the time.",
+    ]
+    for section in sections.values():
+        lines += section
+    return "\n".join([*lines, *_tuning()]) + "\n"
+
+
+def _sections(text: str) -> dict[str, list[str]]:
+    """The lines of each dataset's section, by its id."""
+    parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    headed = [(re.match(r"## `(.+)`\n", part), part) for part in parts]
+    return {match[1]: ["", *part.rstrip("\n").split("\n")] for match, part in headed if match}
+
+
+def _kept(section: Sequence[str]) -> list[str]:
+    """A section from an earlier page, which says that it is."""
+    if KEPT in section:
+        return list(section)
+    table = next((at for at, line in enumerate(section) if line.startswith("|")), len(section))
+    return [*section[:table], KEPT, "", *section[table:]]
+
+
+def _dataset(card: Mapping[str, Any]) -> list[str]:
+    summary = card["summary"]
+    updates = sorted({row["steps"] for row in card["runs"]})
+    lines = [
+        "",
+        f"## `{card['dataset']}`",
+        "",
+        f"{summary[0]['seeds']} seeds, {', '.join(f'{count:,}' for count in updates)} updates, "
+        f"{card['eval_members']:,} evaluation members; parameters {card['parameters_version']}, "
+        f"data `{str(card['dataset_sha256'])[:12]}`, commit `{str(card['commit'])[:12]}`.",
+        "",
+        f"    {card['command']} --out FOLDER",
+        "",
+        "| # | algorithm | policy | vs behaviour [95 %] | score | behind the first [95 %] | P | wall s | updates/s "
+        "| peak MB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    older = card.get("older", [])
+    for place, row in enumerate(summary, start=1):
+        mark = " †" if row["algo"] in older else ""
+        lines.append(
+            f"| {place} | {row['label']}{mark} | {row['mode']} "
+            f"| {spread(row['difference_to_behaviour'], row['interval'])} "
+            f"| {_number(row['normalized_score'], '.1f')} | {spread(row['lead_of_first'], row['lead_interval'])} "
+            f"| {row['probability_that_first_is_better']:.2f} | {row['wall_s']:.0f} | {row['updates_per_s']:.0f} "
+            f"| {row['peak_rss_mb']:,.0f} |"
+        )
+    if older:
+        lines += ["", "† Trained and scored by earlier code than this commit's, and taken as it is (`--older`)."]
+    lines += ["", "References:", "", "| policy | vs behaviour (SE) | score |", "|---|---|---|"]
+    for name, row in card["references"].items():
+        lines.append(
+            f"| {name} | {row['difference_to_behaviour']:+.4f} ({row['difference_se']:.4f}) "
+            f"| {_number(row['normalized_score'], '.1f')} |"
+        )
+    profiled = [row for row in summary if row["profile"]]
+    if profiled:
+        lines += ["", "Performance profile: share of the seeds that score above"]
+        lines += ["", f"| algorithm | policy | {' | '.join(str(score) for score in PROFILE)} |"]
+        lines += [f"|---|---|{'---|' * len(PROFILE)}"]
+        for row in profiled:
+            lines.append(f"| {row['label']} | {row['mode']} | {' | '.join(f'{s:.1f}' for s in row['profile'])} |")
+    if card["failed"]:
+        lines += ["", f"{len(card['failed'])} runs failed: {'; '.join(card['failed'])}"]
+    return lines
+
+
+def _tuning() -> list[str]:
+    """What was tried for each algorithm, from `tuned.json`."""
+    if not algorithms.TUNED.exists():
+        return ["", "## Settings", "", "Each algorithm's own defaults; nothing was tuned."]
+    tuned = json.loads(algorithms.TUNED.read_text())
+    lines = [
+        "",
+        "## Settings",
+        "",
+        tuned["rule"],
+        f"Command: `{tuned['command']}`.",
+        "",
+        "| algorithm | settings tried | estimate | chosen |",
+        "|---|---|---|---|",
+    ]
+    for name, entry in tuned["algorithms"].items():
+        for tried in entry["tried"]:
+            settings = ", ".join(f"{key} {value}" for key, value in tried["settings"].items()) or "defaults"
+            chosen = "yes" if tried["settings"] == entry["chosen"] else ""
+            lines.append(f"| {algorithms.label(name)} | {settings} | {_number(tried['estimate'], '+.4f')} | {chosen} |")
+    return lines
+
+
+def _number(value: float | None, how: str) -> str:
+    return "-" if value is None else format(value, how)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    file = folder / "scorecard.json"
+    try:
+        card = json.loads(file.read_text())
+    except OSError as problem:
+        raise UserError(
+            f"can't read {file} ({problem.strerror}); run benchmarks/run.py --out {folder} first"
+        ) from problem
+    except ValueError as problem:
+        raise UserError(f"{file} is damaged; run benchmarks/run.py --out {folder} again") from problem
+    if not card.get("summary"):
+        raise UserError(f"{file} holds no trained algorithm; run benchmarks/run.py --algo all --out {folder}")
+    return card
+
+
+if __name__ == "__main__":
+    run_or_say(main)

@@ -1,0 +1,51 @@
+"""How long the audit and the off-policy evaluation of a policy take on logged members.
+
+audit, logged decisions       no policy is asked
+audit, without values         the policy is asked once in every logged state, groups are compared
+audit                         and is valued off-policy, member by member: the default
+"""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.speed.timing import Subject, time_in_turn
+from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.train import quiet_d3rlpy
+from frl_algos import audit_fairness, save_model
+from frl_algos.logged.replay import action_space_of
+from frl_env.datasets import ensure_dataset
+from frl_env.terminal import progress_bar
+
+
+def audits(console: Console, *, dataset_id: str, repetitions: int) -> None:
+    """Times audits of a FactoredAWR policy, from its file to the files written. It is untrained: that costs the same.
+
+    Raises:
+        UserError: If there is no such dataset.
+    """
+    with progress_bar() as progress:
+        dataset = ensure_dataset(dataset_id, progress=progress)
+    names = dataset.storage.metadata.get("frl_observation_names", [])
+    with tempfile.TemporaryDirectory(prefix="frl-throughput-") as folder, quiet_d3rlpy():
+        policy, output = Path(folder) / "policy.safetensors", Path(folder) / "audit"
+        space = action_space_of(dataset)
+        algorithm = replace(factored_awr(names, space), action_schema=space.to_json()).create()
+        assert dataset.spec.observation_space.shape is not None
+        algorithm.create_impl(dataset.spec.observation_space.shape, space.n_joint)
+        save_model(algorithm, policy)
+        subjects = [
+            Subject("audit, logged decisions", 1, lambda: audit_fairness(None, dataset_id, output)),
+            Subject("audit, without values", 1, lambda: audit_fairness(policy, dataset_id, output, value=False)),
+            Subject("audit", 1, lambda: audit_fairness(policy, dataset_id, output)),
+        ]
+        rates = time_in_turn(subjects, repetitions)
+    table = Table("what", "seconds", title=f"{dataset_id}: {len(dataset):,} episodes, {dataset.total_steps:,} weeks")
+    for name, rate in rates.items():
+        seconds = 1 / rate
+        table.add_row(name, f"{np.median(seconds):.1f} ({seconds.min():.1f} to {seconds.max():.1f})")
+    console.print(table)

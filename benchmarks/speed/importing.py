@@ -1,0 +1,180 @@
+"""How long a large table takes to import, and how much memory, beside pandas reading the same file.
+
+    python benchmarks/speed/importing.py --rows 10000000 --folder rows
+
+Members are simulated, and repeated under other identifiers until there are enough rows; by default the rows come week
+by week over all members, so that no two rows of a member stand together. Every figure is of a process of its own.
+"""
+
+import multiprocessing
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.command_line import Parser, check_at_least
+from benchmarks.training.train import peak_rss_mb
+from frl_env import MEDICAID_ACTIONS
+from frl_env.datasets import collect, import_table
+from frl_env.errors import UserError
+from frl_env.parameters import AGE_BANDS, GENDERS, MEASURES, RACES, preset
+from frl_env.terminal import run_or_say
+
+SIMULATED = 5_000
+"""Members simulated at a time."""
+
+MOST_SIMULATED = 4
+"""How many times, before members are repeated."""
+
+ORDERS = ("week", "member")
+DATASET = "bench/rows-v0"
+
+
+def simulate(seed: int) -> pd.DataFrame:
+    """Member-weeks in the published schema, with a weekly reward and demographics."""
+    episodes = collect(preset(), members=SIMULATED, seed=(seed, 1))
+    mask = episodes.mask
+    member = np.repeat(np.arange(SIMULATED), episodes.lengths)
+    week = np.broadcast_to(np.arange(mask.shape[1]), mask.shape)[mask]
+    columns = {"member": member, "week": week}
+    columns |= {name: episodes.observations[:, :-1][mask][:, i] for i, name in enumerate(MEASURES)}
+    names = MEDICAID_ACTIONS.decode(episodes.actions[mask])
+    columns |= {f"action_{factor.name}": names[:, i] for i, factor in enumerate(MEDICAID_ACTIONS)}
+    columns["reward"] = episodes.rewards[mask]
+    columns["terminated"] = (week == episodes.lengths[member] - 1) & episodes.terminated[member]
+    columns["propensity"] = episodes.information["propensity"][:, 1:][mask][:, 0]
+    for name, groups in (("age_band", AGE_BANDS), ("gender", GENDERS), ("race_ethnicity", RACES)):
+        columns[name] = np.asarray(groups, dtype=object)[episodes.information[name][:, :-1][mask][:, 0]]
+    return pd.DataFrame(columns)
+
+
+def write_rows(file: Path, rows: int, order: str) -> int:
+    """Writes a table of so many rows; returns the number of members."""
+    whole = [simulate(seed) for seed in range(min(MOST_SIMULATED, -(-rows // (SIMULATED * 52))))]
+    base = pd.concat([part.assign(member=part["member"] + i * SIMULATED) for i, part in enumerate(whole)])
+    base = base.sort_values(["week", "member"] if order == "week" else ["member", "week"], ignore_index=True)
+    people = len(whole) * SIMULATED
+    copies = -(-rows // len(base))
+    names = np.random.default_rng(0).permutation(copies * people)
+    left = rows
+    writer = None
+    members: set[int] = set()
+    # By week: the first weeks of all copies, then the next; by member: one copy after the other.
+    cuts = np.flatnonzero(np.diff(base["week"], prepend=-1)) if order == "week" else np.array([0])
+    for start, end in zip(cuts, [*cuts[1:], len(base)], strict=True):
+        for copy in range(copies):
+            part = base.iloc[start : min(end, start + left)]
+            if part.empty:
+                break
+            who = names[part["member"].to_numpy() + copy * people]
+            members.update(who.tolist())
+            part = part.drop(columns="member").assign(member_id=[f"M{number:08d}" for number in who])
+            table = pa.Table.from_pandas(part, preserve_index=False)
+            writer = writer or pq.ParquetWriter(file, table.schema)
+            writer.write_table(table)
+            left -= len(part)
+    if writer is not None:
+        writer.close()
+    return len(members)
+
+
+def _apart(work: Callable[..., None], *arguments: object) -> tuple[float, float]:
+    """Seconds and peak memory (MB) of something in a new process."""
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe()
+    process = context.Process(target=_measured, args=(theirs, work, *arguments))
+    process.start()
+    try:
+        seconds, peak = mine.recv()
+    except EOFError:
+        raise UserError(f"{work.__name__} failed; see above") from None
+    finally:
+        process.join()
+    return seconds, peak
+
+
+def _measured(pipe: object, work: Callable[..., None], *arguments: object) -> None:
+    started = time.perf_counter()
+    work(*arguments)
+    pipe.send((time.perf_counter() - started, peak_rss_mb()))  # type: ignore[attr-defined]
+
+
+def make_table(file: str, rows: int, order: str) -> None:
+    """Writes the table and says what it is; apart, because a new process inherits the peak memory of its parent."""
+    members = write_rows(Path(file), rows, order)
+    print(f"{rows:,} rows of {members:,} members, {Path(file).stat().st_size / 1e6:,.0f} MB of Parquet", flush=True)
+
+
+def read_with_pandas(file: str) -> None:
+    """What most people would do first."""
+    pd.read_parquet(file)
+
+
+def import_rows(file: str, store: str) -> None:
+    """The import, with the seconds at which its parts ended."""
+    os.environ["MINARI_DATASETS_PATH"] = store
+    started = time.perf_counter()
+    said: set[str] = set()
+
+    def tell(what: str, done: int, total: int) -> None:
+        if done >= total and what not in said:
+            said.add(what)
+            print(f"  {what}: done after {time.perf_counter() - started:.0f} s", flush=True)
+
+    import_table(file, DATASET, progress=tell)
+
+
+def load_rows(store: str) -> None:
+    """The replay buffer, and 1,000 mini-batches from it."""
+    os.environ["MINARI_DATASETS_PATH"] = store
+    import minari
+
+    from frl_algos import load_replay_buffer
+
+    buffer = load_replay_buffer(minari.load_dataset(DATASET))
+    for _ in range(1_000):
+        buffer.sample_transition_batch(512)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes the table, imports it, reads it with pandas, and prints the figures."""
+    parser = Parser(description="Time and memory of importing a large table.")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="default 10000000")
+    parser.add_argument("--order", choices=ORDERS, default="week", help="of the rows (default week)")
+    parser.add_argument("--folder", default="results/rows", help="for table and dataset (default results/rows)")
+    options = parser.parse_args(arguments)
+    check_at_least(options, rows=100)
+    folder = Path(options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    file, store = folder / f"{options.order}-{options.rows}.parquet", folder / "store"
+    _apart(make_table, str(file), options.rows, options.order)
+    table = Table("what", "seconds", "rows/s", "peak MB")
+    pandas_s, pandas_mb = _apart(read_with_pandas, str(file))
+    import_s, import_mb = _apart(import_rows, str(file), str(store))
+    size = sum(f.stat().st_size for f in store.rglob("*") if f.is_file()) / 1e6
+    load_s, load_mb = _apart(load_rows, str(store))
+    for what, seconds, peak in (
+        ("pandas.read_parquet", pandas_s, pandas_mb),
+        ("frl import", import_s, import_mb),
+        ("load_replay_buffer, 1,000 batches of 512", load_s, load_mb),
+    ):
+        table.add_row(what, f"{seconds:,.1f}", f"{options.rows / seconds:,.0f}", f"{peak:,.0f}")
+    Console(width=100).print(table)
+    print(f"dataset: {size:,.0f} MB")
+    shutil.rmtree(store)
+    file.unlink()
+
+
+if __name__ == "__main__":
+    run_or_say(main)

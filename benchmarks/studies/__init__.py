@@ -1,0 +1,1 @@
+"""Questions about the learner and the estimators, one command each. Nothing imports a study but its own kind."""

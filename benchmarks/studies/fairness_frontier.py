@@ -1,0 +1,172 @@
+"""What a fairness penalty costs and buys: the true value of FactoredAWR against the gap between groups.
+
+    python benchmarks/studies/fairness_frontier.py                      as much high-touch care for each group
+    python benchmarks/studies/fairness_frontier.py --target need        as much as it needs
+
+Trains once a seed and fits the penalty to the trained policy for each weight (`FactoredAWR.balance`); "slack" rows ask
+for a gap instead of a weight. Every policy of a seed is rolled out on the same new members under the same chances, and
+every seed has other members: the gap is that of the policy's exact probabilities in the states that *it* leads to, the
+value the true one. A rollout is kept as soon as it is done; the same command goes on where a stopped one was. To the
+folder of `--out` go the table (CSV), the same as JSON with intervals, and the figure.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    # The imports below take seconds; Ctrl-C must be one line there, too.
+    signal.signal(signal.SIGINT, lambda *_: (sys.stderr.write("error: stopped before any work\n"), os._exit(2)))
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import pandas as pd
+import torch
+
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.studies import frontier_table
+from benchmarks.studies.frontier_table import Setting
+from benchmarks.sweep.results import write_bytes
+from benchmarks.sweep.runs import code_hash
+from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.train import train
+from benchmarks.truth.member_table import roll_out
+from benchmarks.truth.true_values import Evaluation
+from frl_algos import FactoredAWR, load_replay_buffer
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.datasets import check_dataset, ensure_dataset
+from frl_env.errors import UserError, unknown_name
+from frl_env.evaluation.fairness.allocations import joints_with
+from frl_env.evaluation.member_records import ATTRIBUTES, LATENT_NEED
+from frl_env.terminal import progress_bar, run_or_say
+
+DATASET = "frl/medicaid-synthetic-v0"
+WEIGHTS = (0.0, 10.0, 100.0, 300.0, 1_000.0, 10_000.0)
+SLACKS = (0.001,)
+
+Tell = Callable[[str, int, int], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs what is not there yet, and shows the frontier."""
+    options = _parser().parse_args(arguments)
+    check_at_least(options, seeds=1, steps=1, eval_members=100)
+    if options.attribute not in ATTRIBUTES:
+        raise unknown_name("attribute", options.attribute, ATTRIBUTES)
+    settings = [Setting(weight) for weight in sorted({0.0, *_numbers(options.weights, "--weights")})]
+    settings += [Setting(0.0, slack) for slack in _numbers(options.slacks, "--slacks")]
+    joints_with(MEDICAID_ACTIONS, options.high_touch.split(","))
+    check_dataset(options.dataset)
+    out = Path(options.out)
+    check_writable(out)
+    torch.set_num_threads(1)
+    with progress_bar() as tell:
+        dataset = ensure_dataset(options.dataset, progress=tell)
+        tables = {seed: _rollouts(dataset, settings, seed, options, out, tell) for seed in range(options.seeds)}
+    by_setting = {setting: [tables[seed][setting] for seed in tables] for setting in settings}
+    points = frontier_table.measure(by_setting, options.attribute)
+    content = {
+        "command": _command(options),
+        **{name: getattr(options, name) for name in ("dataset", "target", "attribute", "high_touch", "steps", "seeds")},
+        "members": options.seeds * options.eval_members,
+        "points": points,
+    }
+    write_bytes(out / "frontier.json", (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(out / "frontier.csv", frontier_table.flat(points).to_csv(index=False).encode())
+    write_bytes(out / "frontier.png", frontier_table.draw(content))
+    frontier_table.show(content)
+    print(f"table, JSON and figure: {out}")
+
+
+def _rollouts(
+    dataset: Any, settings: Sequence[Setting], seed: int, options: argparse.Namespace, out: Path, tell: Tell
+) -> dict[Setting, pd.DataFrame]:
+    """Rollouts of all settings of one seed; trains only when one is missing."""
+    files = {setting: out / f"{_fingerprint(dataset, setting, seed, options)}.parquet" for setting in settings}
+    evaluation = Evaluation.of_dataset(dataset, members=options.eval_members, draw=seed)
+    columns = {"high_touch": joints_with(MEDICAID_ACTIONS, options.high_touch.split(",")).astype("float32")}
+    algorithm = None
+    for setting, file in files.items():
+        if file.exists():
+            continue
+        if algorithm is None:
+            algorithm = _trained(dataset, seed, options, tell)
+        algorithm.balance(weight=setting.weight, slack=setting.slack)
+        what = f"seed {seed}, {setting.name}"
+        table = roll_out(
+            evaluation, algorithm.predict_probabilities, columns, lambda week, weeks, what=what: tell(what, week, weeks)
+        )
+        write_bytes(file, table.to_parquet(index=False))
+    return {setting: pd.read_parquet(file) for setting, file in files.items()}
+
+
+def _trained(dataset: Any, seed: int, options: argparse.Namespace, tell: Tell) -> FactoredAWR:
+    buffer = load_replay_buffer(dataset, groups=[options.attribute], need=LATENT_NEED)
+    names = list(dataset.storage.metadata.get("frl_observation_names", []))
+    config = dataclasses.replace(
+        factored_awr(names, buffer.action_space),
+        fairness=options.target,
+        fairness_weight=0.0,
+        high_touch=options.high_touch.split(","),
+    )
+    algorithm = config.create()
+    what = f"seed {seed}, training"
+    train(algorithm, buffer, steps=options.steps, seed=seed, progress=lambda done: tell(what, done, options.steps))
+    return algorithm
+
+
+def _fingerprint(dataset: Any, setting: Setting, seed: int, options: argparse.Namespace) -> str:
+    """Name of a rollout's file: everything its numbers depend on, the code of learner and simulator included."""
+    names = ("steps", "eval_members", "target", "attribute", "high_touch")
+    facts = {
+        "data": dataset.storage.metadata.get("frl_content_sha256"),
+        "setting": dataclasses.asdict(setting),
+        "seed": seed,
+        "options": {name: getattr(options, name) for name in names},
+        "code": code_hash(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command line that gives these results, wherever they are written."""
+    parser = _parser()
+    given = {
+        name: value for name, value in vars(options).items() if name != "out" and value != parser.get_default(name)
+    }
+    parts = [f"--{name.replace('_', '-')} {value or repr(value)}" for name, value in given.items()]
+    return " ".join(["python benchmarks/studies/fairness_frontier.py", *parts])
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UserError(f"{option} takes numbers by comma, not {text!r}") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(description="The frontier of true value and fairness.")
+    parser.add_argument("--target", choices=("parity", "need"), default="parity", help="default parity")
+    parser.add_argument("--attribute", default="race_ethnicity", help="whose groups (default race_ethnicity)")
+    parser.add_argument("--high-touch", default="HOME_VISIT", help="levels by comma (default HOME_VISIT)")
+    parser.add_argument("--weights", default=",".join(f"{w:g}" for w in WEIGHTS), help="of the penalty, by comma")
+    parser.add_argument("--slacks", default=",".join(f"{s:g}" for s in SLACKS), help="gaps allowed, by comma")
+    parser.add_argument("--dataset", default=DATASET, help=f"Minari id (default {DATASET})")
+    parser.add_argument("--seeds", type=int, default=3, help="training seeds 0..N-1 (default 3)")
+    parser.add_argument("--steps", type=int, default=3_000, help="updates a training (default 3000)")
+    parser.add_argument("--eval-members", type=int, default=10_000, help="members of every rollout (default 10000)")
+    parser.add_argument("--out", default="results/fairness", help="folder of results (default results/fairness)")
+    return parser
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run_or_say(main)

@@ -1,0 +1,176 @@
+"""What it costs FactoredAWR to take a habit for a need: a team that repeats itself for reasons of its own.
+
+    python benchmarks/studies/habits.py
+
+FactoredAWR reads from the goals that come back with the same members how common each need is. Here, at a quarter of
+its contacts, the team sets the member's own goal: one dealt out at random beforehand, which has nothing to do with any
+need. Rows are such teams; columns the true value of FactoredAWR with and without reading needs and skills, as shares of
+the gap between the simulator's care team and the best observation-only policy, over datasets of other members each.
+Every run is kept as soon as it is done; the same command goes on where a stopped one was.
+"""
+
+import argparse
+import hashlib
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+from jaxtyping import Int64
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.studies.ablations import OURS, UNSUITED, Variant, lead, values_of
+from benchmarks.truth.true_values import Evaluation
+from frl_algos import FactoredReplayBuffer
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.behaviour import BehaviourPolicy, provider_given_goal
+from frl_env.datasets.collect import collect
+from frl_env.parameters import Parameters, preset
+from frl_env.population import Members
+from frl_env.reference_returns import ceiling
+from frl_env.state import State
+from frl_env.terminal import progress_bar, run_or_say
+from frl_env.worlds import World
+
+SEED = 1_733
+"""Of the first dataset; no dataset of `frl list` is collected with it."""
+
+GOALS = len(MEDICAID_ACTIONS.factors[2].levels) - 1
+FEW = 6
+
+
+@dataclass(frozen=True)
+class Habit:
+    """A care team.
+
+    Attributes:
+        label: What it does.
+        insight: Share of goals drawn from the member's open needs.
+        share: Share of contacts about the member's own goal.
+        goals: How many goals members' own ones are dealt from.
+    """
+
+    label: str
+    insight: float
+    share: float
+    goals: int = GOALS
+
+
+HABITS = (
+    Habit("needs: as in -v0", 0.25, 0.0),
+    Habit("needs, and habit", 0.25, 0.25),
+    Habit("habit only", 0.0, 0.25),
+    Habit(f"habit only, {FEW} goals", 0.0, 0.25, FEW),
+)
+VARIANTS = (OURS, Variant("no needs and skills", UNSUITED))
+
+
+class HabitualTeam:
+    """The simulator's care team, which at some contacts sets a goal of habit instead, and the provider by the goal.
+
+    Args:
+        parameters: The world; its team decides all else.
+        share: Share of contacts about the member's own goal.
+        own: `(members,)`, level of each member's own goal.
+    """
+
+    def __init__(self, parameters: Parameters, share: float, own: Int64[np.ndarray, "member"]) -> None:
+        """Keeps who has which goal."""
+        self._team, self._share, self._own = BehaviourPolicy(parameters), share, own
+        self._providers = provider_given_goal(parameters).cumsum(axis=1)
+
+    def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
+        """Decides for every member."""
+        levels = self._team.act(members, state, rng)
+        uniform = rng.random((2, len(members)))
+        own = (levels[:, 0] > 0) & (uniform[0] < self._share)
+        goal = self._own[own]
+        levels[own, 2] = goal
+        levels[own, 1] = (uniform[1, own, None] >= self._providers[goal]).sum(axis=1)
+        return levels
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains with and without needs and skills on what each team would have logged."""
+    options = _parser().parse_args(arguments)
+    check_at_least(options, members=2, replicates=1, steps=1, eval_members=2, seeds=1)
+    out = Path(options.out)
+    check_writable(out)
+    world = World()
+    evaluation = Evaluation(
+        environment="frl_env:frl/MedicaidCare-v0", world=world, horizon=52, members=options.eval_members
+    )
+    with progress_bar() as progress:
+        references = evaluation.references(progress)
+    team, best = references["behaviour"].value, references[ceiling(references)].value
+    gap = float((best - team).mean())
+    table = Table(title=f"share of the gap of {gap:+.4f} closed, %, {options.replicates} datasets a team")
+    for heading in ("the team's goals", *(variant.label for variant in VARIANTS), "lead"):
+        table.add_column(heading, justify="left" if heading == "the team's goals" else "right")
+    for habit in HABITS:
+        shares = np.zeros((options.replicates, len(VARIANTS)))
+        for number in range(options.replicates):
+            buffer = logged(habit, members=options.members, seed=SEED + number)
+            for column, variant in enumerate(VARIANTS):
+                values = values_of(variant, buffer, _content(buffer), evaluation, options, out)
+                shares[number, column] = 100 * float((values - team).mean()) / gap
+            print(f"{habit.label}, dataset {number}: " + ", ".join(f"{share:.1f} %" for share in shares[number]))
+        table.add_row(habit.label, *(f"{mean:.0f}" for mean in shares.mean(axis=0)), lead(shares[:, 0] - shares[:, 1]))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 110
+    console.print(table)
+
+
+def logged(habit: Habit, *, members: int, seed: int) -> FactoredReplayBuffer:
+    """What the team would have logged.
+
+    Args:
+        habit: The team.
+        members: How many, one episode each.
+        seed: Of members, chances, decisions and habits.
+    """
+    rng = np.random.default_rng((seed, 1))
+    own = 1 + rng.permutation(GOALS)[: habit.goals][rng.integers(habit.goals, size=members)]
+    parameters = preset(goal_insight=habit.insight)
+    episodes = collect(parameters, members=members, seed=seed, policy=HabitualTeam(parameters, habit.share, own))
+    mask = episodes.mask
+    return FactoredReplayBuffer(
+        observations=episodes.observations[:, :-1][mask],
+        actions=episodes.actions[mask],
+        rewards=episodes.rewards[mask],
+        next_observations=episodes.observations[:, 1:][mask],
+        lengths=episodes.lengths,
+        terminated=episodes.terminated,
+        action_space=MEDICAID_ACTIONS,
+    )
+
+
+def _content(buffer: FactoredReplayBuffer) -> str:
+    """Checksum of what was logged."""
+    content = hashlib.sha256()
+    for array in (buffer.observations, buffer.actions, buffer.rewards):
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(description="What it costs FactoredAWR to take a habit for a need.")
+    parser.add_argument("--replicates", type=int, default=6, help="datasets of each team (default 6)")
+    parser.add_argument("--members", type=int, default=5_000, help="members of a dataset (default 5000)")
+    parser.add_argument("--seeds", type=int, default=1, help="training seeds 0..N-1 (default 1)")
+    parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
+    parser.add_argument("--eval-members", type=int, default=20_000, help="members of every rollout (default 20000)")
+    parser.add_argument("--out", default="results/habits", help="folder for finished runs (default results/habits)")
+    return parser
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run_or_say(main)

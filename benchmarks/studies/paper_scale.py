@@ -1,0 +1,255 @@
+"""The published run at its size: 50 epochs in batches of 256 over some five million weeks, on a CPU.
+
+    make paper-scale                                             or: python benchmarks/studies/paper_scale.py
+    python benchmarks/studies/paper_scale.py --algo seed_awr     the published algorithm instead
+
+An epoch is as many updates as the dataset has batches. What was learned is kept after every epoch: the same command
+goes on where a stopped one was, and ends with the same policy as one that was never stopped. Then the policy is rolled
+out on the simulator, and time, samples a second, memory and true value stand beside what was published.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.sweep.results import write_bytes
+from benchmarks.training.algorithms import create
+from benchmarks.training.train import forget_peak_rss, peak_rss_mb
+from benchmarks.truth.true_values import Evaluation, paired_difference
+from frl_algos import FactoredAWR, FactoredReplayBuffer, load_replay_buffer, save_model
+from frl_algos.policies.policy import LearnedPolicy
+from frl_env.datasets import check_dataset, ensure_dataset
+from frl_env.errors import UserError
+from frl_env.reference_returns import reference_policies
+from frl_env.rollout import standard_error
+from frl_env.terminal import progress_bar, run_or_say
+
+DATASET = "frl/medicaid-synthetic-large-v0"
+BATCH_SIZE, EPOCHS = 256, 50
+"""As published."""
+
+PUBLISHED = {"rows": 4_999_070, "hours": 3.5, "samples_per_s": 50 * 4_999_070 / (3.5 * 3600), "cores": 16}
+"""Basu et al. (2025): steps, hours and cores of its training; samples a second follow."""
+
+SETTINGS: dict[str, dict[str, Any]] = {"factored_awr": {}, "seed_awr": {"encoder": "learned"}}
+
+Tell = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epochs: Done.
+        prepare_s: Seconds that estimating effects and scales took, each time it was begun.
+        epoch_s: Seconds of each epoch.
+        losses: Mean cloning loss of each epoch.
+        peak_mb: Largest memory so far, in MB (10**6 bytes).
+    """
+
+    epochs: int = 0
+    prepare_s: float = 0.0
+    epoch_s: list[float] = dataclasses.field(default_factory=list)
+    losses: list[float] = dataclasses.field(default_factory=list)
+    peak_mb: float = 0.0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains what is missing, and shows what it came to."""
+    options = _parser().parse_args(arguments)
+    check_at_least(options, epochs=1, eval_members=2, threads=1, batch_size=1)
+    check_dataset(options.dataset)
+    out = Path(options.out)
+    check_writable(out)
+    torch.set_num_threads(options.threads)
+    with progress_bar() as progress:
+        dataset = ensure_dataset(options.dataset, progress=progress)
+        buffer = load_replay_buffer(dataset)
+        forget_peak_rss()
+        algorithm, state = _train(dataset, buffer, options, out, progress)
+    file = out / f"{options.algo}.safetensors"
+    save_model(algorithm, file)
+    with progress_bar() as progress:
+        values = _true_values(dataset, algorithm, options.eval_members, progress)
+    facts = _facts(buffer, options, state) | {"values": values, "model": file.name}
+    write_bytes(out / "summary.json", (json.dumps(facts, indent=1) + "\n").encode())
+    _show(facts)
+
+
+def _train(
+    dataset: Any, buffer: FactoredReplayBuffer, options: argparse.Namespace, out: Path, tell: Tell
+) -> tuple[FactoredAWR, Progress]:
+    """The algorithm after all epochs, and what they took; begins after the last epoch that is kept."""
+    names = list(dataset.storage.metadata.get("frl_observation_names", []))
+    made = create(options.algo, names, buffer.action_space, SETTINGS[options.algo])
+    config = dataclasses.replace(made.config, batch_size=options.batch_size)
+    content = dataset.storage.metadata.get("frl_content_sha256", dataset.spec.dataset_id)
+    key = hashlib.sha256(f"{content} {options.seed} {config.serialize()}".encode()).hexdigest()[:12]
+    kept = out / f"{options.algo}-{key}.pt"
+    algorithm = config.create()
+    torch.manual_seed(options.seed)
+    tell("estimating effects", 0, 1)
+    started = time.perf_counter()
+    algorithm.build_with_dataset(buffer)
+    assert algorithm.impl is not None
+    prepared = time.perf_counter() - started
+    tell("estimating effects", 1, 1)
+    state = _restore(algorithm, kept) if kept.exists() else Progress()
+    state.prepare_s += prepared
+    an_epoch = -(-buffer.transition_count // options.batch_size)
+    algorithm.impl.log_policy(after=0, every=an_epoch)
+    total = an_epoch * options.epochs
+    for epoch in range(state.epochs, options.epochs):
+        # From here on everything follows from the seed and the number of the epoch.
+        torch.manual_seed(options.seed * 100_003 + epoch)
+        buffer.reseed(options.seed * 100_003 + epoch)
+        started, losses = time.perf_counter(), 0.0
+        for update in range(an_epoch):
+            losses += algorithm.update(buffer.sample_transition_batch(options.batch_size))["clone_loss"]
+            if update % 50 == 0:
+                tell("training", epoch * an_epoch + update, total)
+        state.epochs = epoch + 1
+        state.epoch_s.append(time.perf_counter() - started)
+        state.losses.append(losses / an_epoch)
+        state.peak_mb = max(state.peak_mb, peak_rss_mb())
+        _keep(algorithm, state, kept)
+        tell("training", state.epochs * an_epoch, total)
+    algorithm.impl.calibrate()
+    return algorithm, state
+
+
+def _keep(algorithm: FactoredAWR, state: Progress, file: Path) -> None:
+    """Writes all that training goes on from, whole or not at all."""
+    assert algorithm.impl is not None
+    modules = algorithm.impl.modules
+    aside = file.with_name(f".{file.name}.writing")
+    try:
+        torch.save(
+            {
+                "modules": {name: module.state_dict() for name, module in modules.get_torch_modules().items()},
+                "optimiser": modules.optim.optim.state_dict(),
+                "updates": algorithm.grad_step,
+                "progress": dataclasses.asdict(state),
+            },
+            aside,
+        )
+        aside.replace(file)
+    except (OSError, RuntimeError) as problem:
+        raise UserError(f"can't write {file} ({problem}); free space or choose another folder with --out") from problem
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _restore(algorithm: FactoredAWR, file: Path) -> Progress:
+    """Takes up what was kept."""
+    assert algorithm.impl is not None
+    modules = algorithm.impl.modules
+    try:
+        kept = torch.load(file, weights_only=True)
+        for name, module in modules.get_torch_modules().items():
+            module.load_state_dict(kept["modules"][name])
+        modules.optim.optim.load_state_dict(kept["optimiser"])
+        algorithm.set_grad_step(int(kept["updates"]))
+        return Progress(**kept["progress"])
+    except Exception as problem:
+        raise UserError(f"{file} is damaged ({type(problem).__name__}); delete it to start anew") from problem
+
+
+def _true_values(dataset: Any, algorithm: FactoredAWR, members: int, tell: Tell) -> dict[str, dict[str, float]]:
+    """True values of the policy and of what it stands between."""
+    evaluation = Evaluation.of_dataset(dataset, members=members)
+    references = reference_policies(evaluation.world)
+    found = {}
+    behaviour = evaluation.score(references["behaviour"], lambda week, weeks: tell("scoring behaviour", week, weeks))
+    found["behaviour"] = behaviour
+    for name in ("no_program", "best_observation_only"):
+        if name in references:
+            found[name] = evaluation.score(references[name], lambda w, weeks, n=name: tell(f"scoring {n}", w, weeks))
+    for mode in ("stochastic", "greedy"):
+        policy = LearnedPolicy(algorithm, algorithm.action_space, mode)
+        found[mode] = evaluation.score_decisions(policy, lambda w, weeks, m=mode: tell(f"scoring {m}", w, weeks))
+    rows = {}
+    for name, returns in found.items():
+        change, error = paired_difference(returns, behaviour)
+        value = float(np.mean(returns.value))
+        rows[name] = {
+            "value": value, "standard_error": standard_error(returns.value), "change": change, "change_error": error
+        }  # fmt: skip
+    return rows
+
+
+def _facts(buffer: FactoredReplayBuffer, options: argparse.Namespace, state: Progress) -> dict[str, Any]:
+    """What the training took, JSON-able."""
+    seconds = sum(state.epoch_s)
+    updates = -(-buffer.transition_count // options.batch_size) * state.epochs
+    return {
+        "algo": options.algo,
+        "dataset": options.dataset,
+        "rows": buffer.transition_count,
+        "epochs": state.epochs,
+        "batch_size": options.batch_size,
+        "threads": options.threads,
+        "updates": updates,
+        "prepare_s": state.prepare_s,
+        "training_s": seconds,
+        "updates_per_s": updates / seconds,
+        "samples_per_s": updates * options.batch_size / seconds,
+        "peak_mb": state.peak_mb,
+        "losses": state.losses,
+        "eval_members": options.eval_members,
+        "published": PUBLISHED,
+    }
+
+
+def _show(facts: dict[str, Any]) -> None:
+    screen = Console()
+    if not screen.is_terminal:
+        screen.width = 110
+    table = Table("", "here", "published", title=f"{facts['algo']} on {facts['dataset']}", title_justify="left")
+    published = facts["published"]
+    table.add_row("rows", f"{facts['rows']:,}", f"{published['rows']:,}")
+    table.add_row("epochs, batch", f"{facts['epochs']}, {facts['batch_size']}", f"{EPOCHS}, {BATCH_SIZE}")
+    table.add_row("hours of training", f"{facts['training_s'] / 3600:.2f}", f"{published['hours']}")
+    table.add_row("before it, minutes", f"{facts['prepare_s'] / 60:.1f}", "")
+    table.add_row("samples/s", f"{facts['samples_per_s']:,.0f}", f"{published['samples_per_s']:,.0f}")
+    table.add_row("threads or cores", f"{facts['threads']}", f"{published['cores']}")
+    table.add_row("peak memory, GB", f"{facts['peak_mb'] / 1e3:.1f}", "")
+    for name, row in facts["values"].items():
+        change = "" if name == "behaviour" else f", {row['change']:+.4f} ({row['change_error']:.4f}) to behaviour"
+        table.add_row(f"true value, {name}", f"{row['value']:.4f} ({row['standard_error']:.4f}){change}", "not known")
+    screen.print(table)
+    screen.print("In brackets: standard errors. Simulated members; not to guide care.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(description="The published run at its size.")
+    parser.add_argument("--algo", choices=sorted(SETTINGS), default="factored_awr", help="(default factored_awr)")
+    parser.add_argument("--dataset", default=DATASET, help=f"(default {DATASET})")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"passes over the data (default {EPOCHS})")
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, help=f"rows an update (default {BATCH_SIZE})")
+    parser.add_argument("--eval-members", type=int, default=30_000, help="of the true values (default 30000)")
+    parser.add_argument("--threads", type=int, default=1, help="of torch (default 1)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default 0)")
+    parser.add_argument("--out", default="results/paper-scale", help="folder for what is kept and found")
+    return parser
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run_or_say(main)

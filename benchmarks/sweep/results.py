@@ -1,0 +1,185 @@
+"""Where finished runs lie, so that a stopped sweep goes on where it was.
+
+    OUT/scorecard.json               everything that was measured, and its summary
+    OUT/details.json                 what a report shows besides: how each policy acts, and how it was learned
+    OUT/runs.parquet                 tidy: one row a run and mode
+    OUT/<algorithm>-seed<k>.d3       trained models
+    OUT/runs/<key>.json, <key>.npz   one finished run: facts, and the value of each evaluation member
+    OUT/failed/<run>.txt             the traceback of a run that failed
+
+A run is there when its JSON file is, which is written last: what a killed sweep was in the middle of is not there.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from benchmarks.sweep.runs import Job, Outcome
+from frl_env.errors import UserError
+
+
+class Results:
+    """The results folder of a sweep.
+
+    Args:
+        folder: Where; made when missing.
+
+    Raises:
+        UserError: If it can't be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Makes the folder."""
+        self.folder = folder
+        self._runs = folder / "runs"
+        with _said(self._runs):
+            self._runs.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps a second sweep out of the folder.
+
+        Raises:
+            UserError: If one is at work.
+        """
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as problem:
+            raise UserError(
+                f"another sweep is writing to {self.folder}; wait for it, or choose another folder with --out"
+            ) from problem
+        try:
+            for leftover in self._runs.glob(".*"):
+                leftover.unlink()
+            yield
+        finally:
+            lock.release()
+            (self.folder / ".lock").unlink(missing_ok=True)
+
+    def has(self, job: Job) -> bool:
+        """Whether the run is finished, and the model of its name is not that of another run."""
+        file, model = self._runs / f"{job.key}.json", self.folder / job.model
+        if not (file.exists() and model.exists()):
+            return file.exists()
+        try:
+            return json.loads(file.read_text())["model"] in ("", _digest(model.read_bytes()))
+        except (OSError, ValueError, KeyError):
+            return True  # `get` says what is wrong with it
+
+    def older(self, job: Job) -> Job:
+        """The same run by earlier code, the newest, where that is here and the run itself is not; else the run."""
+        if self.has(job):
+            return job
+        found = []
+        for file in self._runs.glob("*.json"):
+            try:
+                kept = Job(**json.loads(file.read_text())["job"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # damaged: whoever asks for it by its name is told
+            # One that counts as not done would be trained by this code and kept as if by that one.
+            if dataclasses.replace(kept, code=job.code) == job and self.has(kept):
+                found.append((file.stat().st_mtime_ns, kept.code))
+        return dataclasses.replace(job, code=max(found)[1]) if found else job
+
+    def add(self, outcome: Outcome) -> None:
+        """Keeps a finished run, whole or not at all.
+
+        Raises:
+            UserError: If it can't be written.
+        """
+        job = outcome.job
+        if outcome.model is not None:
+            write_bytes(self.folder / job.model, outcome.model)
+        aside = self._runs / f".{job.key}.writing.npz"
+        with _said(self._runs):
+            try:
+                arrays: dict[str, Any] = dict(outcome.values)
+                np.savez_compressed(aside, **arrays)
+                aside.replace(self._runs / f"{job.key}.npz")
+            finally:
+                aside.unlink(missing_ok=True)
+        facts = {"job": dataclasses.asdict(job), "facts": outcome.facts, "summaries": outcome.summaries}
+        facts["model"] = "" if outcome.model is None else _digest(outcome.model)
+        write_bytes(self._runs / f"{job.key}.json", json.dumps(facts, indent=1).encode())
+        self._failure(job).unlink(missing_ok=True)
+
+    def get(self, job: Job) -> Outcome:
+        """A finished run, without its model.
+
+        Raises:
+            UserError: If its files are damaged.
+        """
+        file = self._runs / f"{job.key}.json"
+        try:
+            kept = json.loads(file.read_text())
+            with file.with_suffix(".npz").open("rb") as source, np.load(source) as arrays:
+                values = {mode: arrays[mode] for mode in kept["summaries"]}
+            return Outcome(job=job, facts=kept["facts"], summaries=kept["summaries"], values=values, model=None)
+        except (OSError, ValueError, KeyError, BadZipFile) as problem:
+            raise UserError(
+                f"{file} is damaged ({type(problem).__name__}); delete it and run the same command"
+            ) from problem
+
+    def add_failure(self, job: Job, traceback: str) -> Path:
+        """Keeps the traceback of a run that failed; returns where."""
+        file = self._failure(job)
+        with _said(file.parent):
+            file.parent.mkdir(exist_ok=True)
+        write_bytes(file, traceback.encode())
+        return file
+
+    def write_table(self, rows: Sequence[dict[str, object]]) -> Path:
+        """Writes the tidy table, one row a run and mode; what has parts of its own becomes JSON."""
+        flat = [{key: json.dumps(v) if isinstance(v, dict | list) else v for key, v in row.items()} for row in rows]
+        file = self.folder / "runs.parquet"
+        aside = self.folder / f".{file.name}.writing"
+        with _said(file):
+            try:
+                pd.DataFrame(flat).to_parquet(aside, index=False)
+                aside.replace(file)
+            finally:
+                aside.unlink(missing_ok=True)
+        return file
+
+    def _failure(self, job: Job) -> Path:
+        return self.folder / "failed" / f"{job.model.removesuffix('.d3')}.txt"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        UserError: If it can't be written; what was there before stays.
+    """
+    aside = file.with_name(f".{file.name}.writing")
+    with _said(file):
+        try:
+            aside.write_bytes(content)
+            aside.replace(file)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _said(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        reason = problem.strerror or problem
+        raise UserError(
+            f"can't write to {place} ({reason}); free space or choose another folder with --out"
+        ) from problem

@@ -1,0 +1,304 @@
+"""One run of the benchmark: an algorithm, a training seed and a draw of the data, trained and scored.
+
+Seed k is training seed k on data replicate k: replicate 0 is the dataset itself, the others are made by the same recipe
+with other members, chances and decisions. A dataset without a recipe has no replicates; all seeds train on it. A
+reference policy is a run, too, without training.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float32
+
+from benchmarks.training import algorithms
+from benchmarks.training.train import train
+from benchmarks.truth import audits, logged_values
+from benchmarks.truth.member_table import MemberWatch, roll_out
+from benchmarks.truth.panel import panel_of
+from benchmarks.truth.policy_behaviour import portrait
+from benchmarks.truth.true_values import Evaluation, has_simulator, paired_difference
+from frl_algos import FactoredReplayBuffer, load_replay_buffer
+from frl_algos.logged.replay import action_space_of
+from frl_algos.policies.adapter import modes
+from frl_algos.policies.policy import LearnedPolicy
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.datasets import RECIPES, Recipe, ensure_dataset, replicate
+from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
+from frl_env.reference_returns import reference_policies
+
+REFERENCE = "reference"
+"""Mode of the runs that are reference policies."""
+
+CURVE_MEMBERS = 1_000
+"""Members of the rollouts of a learning curve, at most."""
+
+Tell = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything a run depends on.
+
+    Attributes:
+        algo: Name on the command line.
+        dataset: Minari id on the command line.
+        seed: Of training, and number of the data replicate.
+        steps: Updates.
+        eval_members: Members of every rollout; 0 for no rollout.
+        settings: JSON of the algorithm's settings.
+        code: Hash of the code that trains and of the simulator, and of the algorithm's own file.
+        data: Content hash of the replicate.
+        validation: Dataset whose members value the policy off-policy; empty for none.
+    """
+
+    algo: str
+    dataset: str
+    seed: int
+    steps: int
+    eval_members: int
+    settings: str
+    code: str
+    data: str
+    validation: str = ""
+
+    @property
+    def name(self) -> str:
+        """What to call it while it runs."""
+        return f"{self.algo} seed {self.seed}"
+
+    @property
+    def model(self) -> str:
+        """File name of its trained model; of one that is only trained, settings are part of it."""
+        which = f"seed{self.seed}" if self.eval_members or self.validation else self.key
+        return f"{self.algo.replace(':', '.')}-{which}.d3"
+
+    @property
+    def key(self) -> str:
+        """Name of its results: the same for the same run."""
+        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:24]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        job: The run.
+        facts: What training took, and what the algorithm logged, JSON-able.
+        summaries: For each mode what `frl_env.rollout.Returns.summary` says.
+        values: For each mode the true value of each evaluation member.
+        model: The trained model's file; None where the algorithm can't be saved.
+    """
+
+    job: Job
+    facts: dict[str, Any]
+    summaries: dict[str, dict[str, float]]
+    values: dict[str, Float32[np.ndarray, "member"]]
+    model: bytes | None
+
+
+def plan(
+    names: Sequence[str],
+    dataset: str,
+    *,
+    seeds: int,
+    steps: int,
+    eval_members: int,
+    validation: str = "",
+    tell: Tell,
+) -> list[Job]:
+    """The runs of a sweep, references first, then seed by seed; builds the data they need.
+
+    Args:
+        names: Algorithms to train.
+        dataset: Minari id.
+        seeds: Training seeds and data replicates 0..seeds-1.
+        steps: Updates a run.
+        eval_members: Members of every rollout, where there is a simulator.
+        validation: Dataset whose members value the policies off-policy; empty for none.
+        tell: Progress.
+
+    Raises:
+        UserError: If an algorithm can't be trained on such actions.
+    """
+    jobs = []
+    for seed in range(seeds):
+        data = ensure_dataset(_source(dataset, seed), progress=tell)
+        content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
+        if seed == 0:
+            space = action_space_of(data)
+            for name in names:
+                algorithms.check_fits(name, space)
+            if has_simulator(data):
+                world = Evaluation.of_dataset(data, members=eval_members).world
+                for name in reference_policies(world):
+                    jobs.append(_job(name, dataset, 0, 0, eval_members, content))
+            else:
+                eval_members = 0
+        made = [_job(name, dataset, seed, steps, eval_members, content) for name in names]
+        jobs += [dataclasses.replace(job, validation=validation) for job in made]
+    return jobs
+
+
+def plan_settings(
+    candidates: Mapping[str, Sequence[Mapping[str, Any]]], dataset: str, *, steps: int, tell: Tell
+) -> list[Job]:
+    """One training, not scored, for each algorithm and setting.
+
+    Args:
+        candidates: Settings to try, by algorithm.
+        dataset: Minari id.
+        steps: Updates a run.
+        tell: Progress.
+    """
+    data = ensure_dataset(dataset, progress=tell)
+    content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
+    return [
+        dataclasses.replace(
+            _job(name, dataset, 0, steps, 0, content), settings=json.dumps(dict(settings), sort_keys=True)
+        )
+        for name, each in candidates.items()
+        for settings in each
+    ]
+
+
+def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, content: str) -> Job:
+    reference = name in algorithms.REFERENCES
+    return Job(
+        algo=name,
+        dataset=dataset,
+        seed=seed,
+        steps=steps,
+        eval_members=eval_members,
+        settings="{}" if reference else json.dumps(algorithms.tuned(name), sort_keys=True),
+        code=code_hash(None if reference else algorithms.source_of(name), reference),
+        data=content,
+    )
+
+
+def run(job: Job, tell: Tell) -> Outcome:
+    """Trains and scores; the same job gives the same values, on one thread or in one process of many."""
+    torch.set_num_threads(1)
+    tell("loading", 0, 1)
+    if job.algo in algorithms.REFERENCES:
+        return _run_reference(job, tell)
+    data, buffer = _data(job.dataset, job.seed)
+    names = list(data.storage.metadata.get("frl_observation_names", []))
+    algorithm = algorithms.create(job.algo, names, buffer.action_space, json.loads(job.settings))
+    taken = train(
+        algorithm,
+        buffer,
+        steps=job.steps,
+        seed=job.seed,
+        progress=lambda done: tell("training", done, job.steps),
+        watch=_small_score(algorithm, data, buffer, job) if job.eval_members else None,
+    )
+    summaries, values, scored_in, fairness = {}, {}, {}, {}
+    for mode in modes(algorithm) if job.eval_members else ():
+        started = time.perf_counter()
+        watch = MemberWatch()
+        evaluation = Evaluation.of_dataset(data, members=job.eval_members)
+        returns = evaluation.score_decisions(
+            LearnedPolicy(algorithm, buffer.action_space, mode),
+            lambda week, total, mode=mode: tell(f"scoring {mode}", week, total),
+            watch,
+        )
+        summaries[mode] = returns.summary()
+        values[mode] = returns.value.astype(np.float32)
+        scored_in[mode] = time.perf_counter() - started
+        fairness[mode] = audits.of_rollout(watch.table(returns), _care_team(evaluation))
+    estimates = {}
+    for mode in modes(algorithm) if job.validation else ():
+        tell(f"valuing {mode} off-policy", 0, 1)
+        estimates[mode], section = logged_values.estimate(
+            algorithm, mode, job.validation, fairness=not job.eval_members
+        )
+        fairness |= {mode: section} if section else {}
+    panel = None
+    if job.eval_members or job.validation:
+        tell("looking at the policy", 0, 1)
+        panel = panel_of(data, members=job.eval_members, validation=job.validation)
+    facts = dataclasses.asdict(taken)
+    curve = {"curve": facts.pop("curve")}
+    facts |= {
+        "ope": estimates,
+        "fairness": fairness,
+        "details": curve if panel is None else curve | portrait(algorithm, modes(algorithm), panel),
+        "label": getattr(algorithm, "label", algorithms.label(job.algo)),
+        "batch_size": getattr(algorithm, "batch_size", None),
+        "rows": buffer.transition_count,
+        "scoring_s": scored_in,
+    }
+    return Outcome(job=job, facts=facts, summaries=summaries, values=values, model=_model_bytes(algorithm))
+
+
+def _small_score(algorithm: Any, data: Any, buffer: FactoredReplayBuffer, job: Job) -> Callable[[], dict[str, float]]:
+    """Scores the algorithm as it is now on few members, for a learning curve: differences to the care team's."""
+    evaluation = Evaluation.of_dataset(data, members=min(job.eval_members, CURVE_MEMBERS))
+    team = evaluation.score(reference_policies(evaluation.world)["behaviour"])
+    policy = LearnedPolicy(algorithm, buffer.action_space, modes(algorithm)[0])
+
+    def score() -> dict[str, float]:
+        difference, error = paired_difference(evaluation.score_decisions(policy), team)
+        return {"difference": difference, "se": error, "members": evaluation.members}
+
+    return score
+
+
+def _run_reference(job: Job, tell: Tell) -> Outcome:
+    evaluation = Evaluation.of_dataset(ensure_dataset(job.dataset), members=job.eval_members)
+    policy = reference_policies(evaluation.world)[job.algo]
+    watch = MemberWatch()
+    returns = evaluation.score(policy, lambda week, total: tell("scoring", week, total), watch)
+    values = {REFERENCE: returns.value.astype(np.float32)}
+    facts = {"fairness": {REFERENCE: audits.of_rollout(watch.table(returns), _care_team(evaluation))}}
+    return Outcome(job=job, facts=facts, summaries={REFERENCE: returns.summary()}, values=values, model=None)
+
+
+@lru_cache(maxsize=1)
+def _care_team(evaluation: Evaluation) -> pd.DataFrame:
+    """How the evaluation members fare without any learned policy."""
+    return roll_out(evaluation, None, allocation_table(MEDICAID_ACTIONS, HIGH_TOUCH))
+
+
+def _source(dataset: str, seed: int) -> str | Recipe:
+    """Where the data of a seed comes from."""
+    return replicate(dataset, seed) if dataset in RECIPES and seed > 0 else dataset
+
+
+@lru_cache(maxsize=1)
+def _data(dataset: str, seed: int) -> tuple[Any, FactoredReplayBuffer]:
+    """A dataset and its buffer; kept from one run of a worker to the next, since jobs come seed by seed."""
+    data = ensure_dataset(_source(dataset, seed))
+    return data, load_replay_buffer(data)
+
+
+def _model_bytes(algorithm: Any) -> bytes | None:
+    if not hasattr(algorithm, "save"):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model"
+        algorithm.save(str(file))
+        return file.read_bytes()
+
+
+def code_hash(source: str | None = None, reference: bool = False) -> str:
+    """Hash of the code that a run's numbers depend on."""
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parents[2]
+    files = [] if reference else [*(root / "frl_algos").rglob("*.py")]
+    files += (root / "frl_env").rglob("*.py")
+    for file in [*sorted(files), *([Path(source)] if source else [])]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,360 @@
+"""The scorecard: what the runs of a sweep gave, summed up, as JSON and as tables."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.sweep.runs import REFERENCE, Outcome
+from benchmarks.sweep.statistics import (
+    PROFILE,
+    bootstrap_means,
+    interquartile_mean,
+    interval,
+    performance_profile,
+    probability_of_improvement,
+)
+from benchmarks.truth.true_values import SEED
+from frl_env.parameters import VERSION
+from frl_env.reference_returns import FLOOR, ceiling
+from frl_env.rollout import standard_error
+
+PACKAGES = ("frl-medicaid", "gymnasium", "minari", "d3rlpy", "torch", "numpy", "pandas", "pyarrow")
+NO_DIFFERENCE = 1e-9
+
+
+def assemble(
+    dataset: Any,
+    outcomes: Sequence[Outcome],
+    *,
+    command: str,
+    failures: Sequence[str] = (),
+    older: Collection[str] = (),
+) -> dict[str, Any]:
+    """Everything that was measured, JSON-able.
+
+    `value` is the mean undiscounted return of a member; `normalized_score` is 0 for no program and 100 for the best
+    policy on the observations that search found; `difference_to_behaviour` is paired over members, under common random
+    numbers. `summary` has one entry an algorithm and mode, over all its runs. `older` names the algorithms with a run
+    by earlier code.
+    """
+    references = {outcome.job.algo: outcome for outcome in outcomes if REFERENCE in outcome.values}
+    values = {name: outcome.values[REFERENCE] for name, outcome in references.items()}
+    trained = [outcome for outcome in outcomes if outcome.job.algo not in references]
+    environment = dataset.spec.env_spec
+    return {
+        "dataset": dataset.spec.dataset_id,
+        "environment": environment.to_json() if environment is not None else None,
+        "dataset_sha256": dataset.storage.metadata.get("frl_content_sha256"),
+        "parameters_version": VERSION if values else None,
+        "eval_members": len(values["behaviour"]) if values else 0,
+        "eval_seed": SEED,
+        "command": command,
+        "versions": versions(),
+        "commit": commit(),
+        "references": {
+            name: outcome.summaries[REFERENCE] | _against(values[name], values) for name, outcome in references.items()
+        },
+        "runs": [row for outcome in trained for row in _rows(outcome, values)],
+        "summary": _summary(trained, values) if values else [],
+        "ope": [
+            {"algo": outcome.job.algo, "seed": outcome.job.seed, "mode": mode} | estimates
+            for outcome in trained
+            for mode, estimates in outcome.facts.get("ope", {}).items()
+        ],
+        "fairness": [
+            {"algo": outcome.job.algo, "seed": outcome.job.seed, "mode": mode} | section
+            for outcome in outcomes
+            for mode, section in outcome.facts.get("fairness", {}).items()
+        ],
+        "older": sorted(set(older)),
+        "failed": list(failures),
+    }
+
+
+def details(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """What `benchmarks/report.py` draws besides the scorecard, one entry a run: its curve and `portrait`."""
+    return [
+        {"algo": outcome.job.algo, "seed": outcome.job.seed, "label": outcome.facts["label"]} | outcome.facts["details"]
+        for outcome in outcomes
+        if "details" in outcome.facts
+    ]
+
+
+def normalized_score(value: float, references: Mapping[str, np.ndarray]) -> float | None:
+    """0 is no program, 100 the best policy on the observations (or the oracle); None where the two don't differ."""
+    low, high = (float(references[name].mean(dtype=np.float64)) for name in (FLOOR, ceiling(references)))
+    return 100 * (value - low) / (high - low) if abs(high - low) > NO_DIFFERENCE else None
+
+
+def _against(value: np.ndarray, references: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+    difference = value.astype(np.float64) - references["behaviour"]
+    return {
+        "normalized_score": normalized_score(float(value.mean(dtype=np.float64)), references),
+        "difference_to_behaviour": float(difference.mean()),
+        "difference_se": standard_error(difference),
+    }
+
+
+def _rows(outcome: Outcome, references: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """One row a mode; without a simulator nothing in it is a true value."""
+    job, facts = outcome.job, dict(outcome.facts)
+    scoring, estimates, _, _ = (facts.pop(name, {}) for name in ("scoring_s", "ope", "fairness", "details"))
+    identity = {"algo": job.algo, "label": facts.pop("label"), "seed": job.seed, "steps": facts.pop("updates")}
+    rest = {"settings": json.loads(job.settings), "data_sha256": job.data, "model": job.model, "key": job.key}
+    rest |= {"code": job.code}
+    rows = []
+    for mode in outcome.values or estimates:
+        row = identity | {"mode": mode} | facts | rest
+        if mode in outcome.values:
+            row |= {"scoring_s": scoring[mode]} | outcome.summaries[mode] | _against(outcome.values[mode], references)
+        rows.append(row)
+    return rows
+
+
+def _summary(outcomes: Sequence[Outcome], references: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """One entry an algorithm and mode, best first.
+
+    The lead is what the first one's interquartile mean is above the entry's, resampled in pairs.
+    """
+    behaviour = references["behaviour"]
+    gains: dict[tuple[str, str], dict[int, np.ndarray]] = {}
+    for outcome in outcomes:
+        for mode, value in outcome.values.items():
+            gains.setdefault((outcome.job.algo, mode), {})[outcome.job.seed] = value - behaviour
+    if not gains:
+        return []
+    # Only seeds that every algorithm has: pairs need both.
+    seeds = sorted(set.intersection(*({*by_seed} for by_seed in gains.values())))
+    if not seeds:
+        return []
+    names = list(gains)
+    arrays = [np.stack([gains[name][seed] for seed in seeds]) for name in names]
+    means = np.stack([array.mean(axis=1, dtype=np.float64) for array in arrays])
+    estimates = interquartile_mean(means)
+    resampled = bootstrap_means(arrays, np.random.default_rng(0))
+    resampled_means = interquartile_mean(resampled)
+    best = int(np.argmax(estimates))
+    level = float(behaviour.mean(dtype=np.float64))
+    entries = []
+    for index in np.argsort(-estimates, kind="stable"):
+        (algo, mode), each = names[index], means[index]
+        rows = [outcome for outcome in outcomes if outcome.job.algo == algo and outcome.job.seed in seeds]
+        scores = [normalized_score(level + gain, references) for gain in each]
+        lead = resampled_means[best] - resampled_means[index]
+        improvement = probability_of_improvement(means[best], each)
+        entries.append(
+            {
+                "algo": algo,
+                "label": rows[0].facts["label"],
+                "mode": mode,
+                "seeds": len(seeds),
+                "difference_to_behaviour": float(estimates[index]),
+                "interval": interval(resampled_means[index]),
+                "lead_of_first": float(estimates[best] - estimates[index]),
+                "lead_interval": interval(lead),
+                "probability_that_first_is_better": float(improvement),
+                "normalized_score": normalized_score(level + float(estimates[index]), references),
+                "scores": scores,
+                "profile": None
+                if None in scores
+                else performance_profile(np.asarray(scores), np.asarray(PROFILE)).tolist(),
+                "wall_s": float(np.median([row.facts["wall_s"] for row in rows])),
+                "updates_per_s": float(np.median([row.facts["updates_per_s"] for row in rows])),
+                "peak_rss_mb": float(max(row.facts["peak_rss_mb"] for row in rows)),
+                "settings": json.loads(rows[0].job.settings),
+            }
+        )
+    return entries
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that matter."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def commit() -> str | None:
+    """The commit of this checkout, with "+" when files were changed since; None outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def show(card: Mapping[str, Any], console: Console | None = None) -> None:
+    """Prints the scorecard: run by run for one seed, summed up for several."""
+    out = console or Console()
+    if not out.is_terminal:
+        out.width = 120
+    if card["references"]:
+        _show_truth(card, out)
+    else:
+        out.print(
+            f"{card['dataset']} has no simulator: [bold]there is no true value[/]. What follows is estimated from what "
+            "the care team did with other members.",
+            highlight=False,
+        )
+    if card["ope"]:
+        _show_estimates(card, out)
+    if card["fairness"]:
+        _show_fairness(card, out)
+    if card["runs"]:
+        out.print(_training_table(card))
+    if card["older"]:
+        out.print(f"trained by earlier code than this (--older): {', '.join(card['older'])}", highlight=False)
+
+
+def _show_truth(card: Mapping[str, Any], out: Console) -> None:
+    several = len({row["seed"] for row in card["runs"]}) > 1
+    table = Table(title=f"{card['dataset']}: true values on {card['eval_members']:,} members", title_justify="left")
+    table.add_column("policy", no_wrap=True)
+    for name in ("value", "SE", "score", "vs behaviour", "ED", "IP", "contacts", "minutes"):
+        table.add_column(name, justify="right")
+    for name, row in card["references"].items():
+        table.add_row(name, *_cells(row, against=False))
+    if not several:
+        table.add_section()
+        for row in card["runs"]:
+            table.add_row(f"{row['algo']} {row['mode']}, seed {row['seed']}", *_cells(row))
+    out.print(table)
+    out.print(
+        "value: mean return of a member (minus ED visits and hospital stays).\n"
+        "score: 0 no program, 100 best observation-only.\n"
+        "vs behaviour: paired difference (its standard error). ED, IP: per 1,000 member-months.\n"
+        "contacts: attempts a week. minutes: staff minutes a week. Simulated members; not to guide care."
+    )
+    if several:
+        out.print(_summary_table(card))
+
+
+def _show_estimates(card: Mapping[str, Any], out: Console) -> None:
+    """Off-policy estimates, the reason why there is none beside them, and the truth where there is one."""
+    true = {(row["algo"], row["seed"], row["mode"]): row.get("difference_to_behaviour") for row in card["runs"]}
+    table = Table(title="estimated from other members' logged weeks", title_justify="left")
+    for name in ("policy", "estimator", "vs behaviour [95 %]", "true"):
+        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
+    said = []
+    for entry in card["ope"]:
+        name = f"{entry['algo']} {entry['mode']}, seed {entry['seed']}"
+        headline, truth = entry.get("headline"), true.get((entry["algo"], entry["seed"], entry["mode"]))
+        if headline is None:
+            said.append(f"{name}: {entry['sentence']}")
+        ends = (headline["difference_interval"]["low"], headline["difference_interval"]["high"]) if headline else None
+        table.add_row(
+            name,
+            entry.get("headline_estimator", "-"),
+            spread(headline["difference"], ends) if headline and ends else "withheld",
+            "-" if truth is None else f"{truth:+.4f}",
+        )
+    out.print(table)
+    for sentence in said:
+        out.print(sentence, highlight=False)
+    out.print("All estimators, their diagnostics and subgroups: `ope` in scorecard.json; docs/evaluation.md.")
+
+
+def _show_fairness(card: Mapping[str, Any], out: Console) -> None:
+    """The pair of groups of each attribute that a policy of the first seed treats most differently in high touch."""
+    table = Table(title="high-touch contact by group: the pair that lies furthest apart", title_justify="left")
+    for name in ("policy", "attribute", "groups", "difference, points [95 %]"):
+        table.add_column(name, justify="right" if name.startswith("difference") else "left", no_wrap=True)
+    said = []
+    for entry in card["fairness"]:
+        if entry["seed"] != 0 or (entry["mode"] == REFERENCE and entry["algo"] != "behaviour"):
+            continue
+        name = f"{entry['algo']} {entry['mode']}"
+        if "sentence" in entry:
+            said.append(f"{name}: {entry['sentence']}")
+            continue
+        pairs = [pair for pair in entry["gaps"] if pair["measure"] == "high_touch"]
+        for attribute in dict.fromkeys(pair["attribute"] for pair in pairs):
+            own = [pair for pair in pairs if pair["attribute"] == attribute]
+            widest = max(own, key=lambda pair: abs(pair["difference"]))
+            difference, low, high = (100 * widest[key] for key in ("difference", "low", "high"))
+            groups = f"{widest['first']} less {widest['second']}"
+            table.add_row(name, attribute, groups, f"{difference:+.2f} [{low:+.2f}, {high:+.2f}]")
+            name = ""
+    if table.row_count:
+        out.print(table)
+    for sentence in said:
+        out.print(sentence, highlight=False)
+    out.print("All groups, measures and pairs: `fairness` in scorecard.json; docs/fairness.md.")
+
+
+def _summary_table(card: Mapping[str, Any]) -> Table:
+    seeds = card["summary"][0]["seeds"] if card["summary"] else 0
+    table = Table(title=f"over {seeds} seeds, each on its own draw of the data", title_justify="left")
+    table.add_column("policy", no_wrap=True)
+    for name in ("vs behaviour [95 %]", "score", "behind the first [95 %]", "P"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in card["summary"]:
+        score = row["normalized_score"]
+        table.add_row(
+            f"{row['algo']} {row['mode']}",
+            spread(row["difference_to_behaviour"], row["interval"]),
+            "-" if score is None else f"{score:.1f}",
+            spread(row["lead_of_first"], row["lead_interval"]),
+            f"{row['probability_that_first_is_better']:.2f}",
+        )
+    table.caption = (
+        "Interquartile mean over seeds; intervals by bootstrap over seeds and members, in pairs.\n"
+        "P: chance that a run of the first beats a run of this one."
+    )
+    return table
+
+
+def spread(value: float, ends: Sequence[float]) -> str:
+    """An estimate and its interval."""
+    return f"{value:+.4f} [{ends[0]:+.4f}, {ends[1]:+.4f}]"
+
+
+def _training_table(card: Mapping[str, Any]) -> Table:
+    trained = {(row["algo"], row["seed"]): row for row in card["runs"]}
+    speed = Table(title="training", title_justify="left")
+    for name in ("run", "updates", "updates/s", "samples/s", "wall s", "peak MB"):
+        speed.add_column(name, justify="left" if name == "run" else "right")
+    for (algo, seed), row in trained.items():
+        speed.add_row(
+            f"{algo}, seed {seed}",
+            f"{row['steps']:,}",
+            f"{row['updates_per_s']:.0f}",
+            "-" if row["samples_per_s"] is None else f"{row['samples_per_s']:,.0f}",
+            f"{row['wall_s']:.0f}",
+            f"{row['peak_rss_mb']:,.0f}",
+        )
+    return speed
+
+
+def _cells(row: Mapping[str, Any], *, against: bool = True) -> tuple[str, ...]:
+    score = row["normalized_score"]
+    return (
+        f"{row['value']:.3f}",
+        f"{row['se']:.3f}",
+        "-" if score is None else f"{score:.1f}",
+        f"{row['difference_to_behaviour']:+.4f} ({row['difference_se']:.4f})" if against else "",
+        f"{row['ed_per_1000_member_months']:.1f}",
+        f"{row['ip_per_1000_member_months']:.1f}",
+        f"{row['contacts_per_week']:.3f}",
+        f"{row['effort_minutes_per_week']:.1f}",
+    )

@@ -1,0 +1,213 @@
+"""Many runs at once: over processes, or over a cluster; live progress, failures kept apart, nothing done twice.
+
+The runs of a sweep know nothing of each other. joblib hands them to processes of this machine, or with `--scheduler`
+to the workers of a Dask cluster. Only this process writes results; a worker tells how far it is through a small file,
+where it shares a disk with us.
+"""
+
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed, parallel_config
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from benchmarks.sweep import runs
+from benchmarks.sweep.results import Results
+from benchmarks.sweep.runs import Job, Outcome
+from frl_env.errors import UserError
+
+HEARTBEAT = 0.5
+"""Seconds between two signs of life of a run."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that ended in an exception.
+
+    Attributes:
+        job: The run.
+        reason: In a line.
+        traceback: In full.
+    """
+
+    job: Job
+    reason: str
+    traceback: str
+
+
+def run_all(jobs: Sequence[Job], results: Results, *, processes: int, scheduler: str | None = None) -> list[Failure]:
+    """Does the runs that are not there yet, and keeps each as soon as it is done.
+
+    Args:
+        jobs: The sweep.
+        results: Where they are kept.
+        processes: How many at a time.
+        scheduler: Address of a Dask scheduler, instead of processes of this machine.
+
+    Returns:
+        The runs that failed.
+
+    Raises:
+        UserError: If a worker dies, or the scheduler can't be reached.
+    """
+    pending = [job for job in jobs if not results.has(job)]
+    failures: list[Failure] = []
+    if not pending:
+        return failures
+    with _progress(len(jobs), len(jobs) - len(pending)) as (signs, bar):
+        alone = scheduler is None and (processes == 1 or len(pending) == 1)
+        work = _one_by_one(pending, signs) if alone else _in_parallel(pending, signs, processes, scheduler)
+        for done in work:
+            if isinstance(done, Failure):
+                failures.append(done)
+                place = results.add_failure(done.job, done.traceback)
+                bar.console.print(f"{done.job.name} failed: {done.reason} ({place})", highlight=False)
+            else:
+                results.add(done)
+            bar.advance(TaskID(0))
+            (signs / f"{done.job.key}.json").unlink(missing_ok=True)
+    return failures
+
+
+def attempt(job: Job, signs: Path) -> Outcome | Failure:
+    """One run: whatever goes wrong, but for Ctrl-C, comes back as a failure."""
+    try:
+        return runs.run(job, _Sign(signs / f"{job.key}.json", job.name))
+    except Exception as problem:
+        reason = " ".join(f"{type(problem).__name__}: {problem}".split())
+        return Failure(job, reason[:300], traceback.format_exc())
+
+
+def _one_by_one(pending: Sequence[Job], signs: Path) -> Iterator[Outcome | Failure]:
+    for job in pending:
+        yield attempt(job, signs)
+
+
+def _in_parallel(
+    pending: Sequence[Job], signs: Path, processes: int, scheduler: str | None
+) -> Iterator[Outcome | Failure]:
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    try:
+        with _backend(processes, scheduler):
+            # One run at a time and process, none waiting in joblib's queue: they take minutes, and a stop is clean.
+            options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "n_jobs", "return_as": "generator_unordered"}
+            # Runs differ in the memory they need; joblib replaces a process that has grown, and warns of it.
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+            with _without_ctrl_c():
+                work: Any = Parallel(**options)(delayed(attempt)(job, signs) for job in pending)
+            yield from work
+    except TerminatedWorkerError as problem:
+        raise UserError(
+            f"a process of the sweep died, perhaps for want of memory; finished runs are kept: run the same command "
+            f"again with --jobs {max(processes // 2, 1)}"
+        ) from problem
+    finally:
+        if scheduler is None:
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes started in here never hear of Ctrl-C, which reaches every process of a terminal; we do, afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _backend(processes: int, scheduler: str | None) -> Iterator[None]:
+    if scheduler is None:
+        with parallel_config(backend="loky", n_jobs=processes, inner_max_num_threads=1):
+            yield
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError as problem:
+        raise UserError("--scheduler needs Dask: pip install 'frl-medicaid[cluster]'") from problem
+    try:
+        client = Client(scheduler, timeout=5)
+    except (OSError, ValueError, TimeoutError) as problem:
+        raise UserError(
+            f"no Dask scheduler at {scheduler} ({type(problem).__name__}); start one, or leave --scheduler out"
+        ) from problem
+    with client, parallel_config(backend="dask", n_jobs=-1):
+        yield
+
+
+class _Sign:
+    """A worker's sign of life: what it is at, in a small file, now and then.
+
+    Args:
+        file: Where.
+        name: Of the run.
+    """
+
+    def __init__(self, file: Path, name: str) -> None:
+        """Gives none yet."""
+        self._file, self._name, self._next = file, name, 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Says how far the run is."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + HEARTBEAT
+        with suppress(OSError):  # on another machine there is nobody to tell
+            self._file.write_text(json.dumps([f"{self._name}: {what}", done, total]))
+
+
+@contextmanager
+def _progress(total: int, done: int) -> Iterator[tuple[Path, Progress]]:
+    """A bar for the sweep and one for each run at work."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    stop = threading.Event()
+    with (
+        tempfile.TemporaryDirectory(prefix="frl-sweep-") as folder,
+        Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar,
+    ):
+        signs = Path(folder)
+        bar.add_task("runs", total=total, completed=done)
+        watcher = threading.Thread(target=_watch, args=(signs, bar, stop), daemon=True)
+        watcher.start()
+        try:
+            yield signs, bar
+        finally:
+            stop.set()
+            watcher.join()
+
+
+def _watch(signs: Path, bar: Progress, stop: threading.Event) -> None:
+    shown: dict[str, TaskID] = {}
+    while not stop.wait(HEARTBEAT):
+        present = {file.name: file for file in signs.iterdir()}
+        for name in set(shown) - set(present):
+            bar.remove_task(shown.pop(name))
+        for name, file in present.items():
+            with suppress(OSError, ValueError):
+                what, done, total = json.loads(file.read_text())
+                if name not in shown:
+                    shown[name] = bar.add_task(what, total=total)
+                bar.update(shown[name], description=what, completed=done, total=total)
+
+
+def default_processes() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,193 @@
+"""The names that `--algo` knows: ours, stock d3rlpy's, those of installed packages, and `package.module:Name`.
+
+All get the same data, the same scaling of observations, the same number of updates of the same size, and settings
+chosen by the same rule from equally many candidates (`benchmarks/tune.py`).
+"""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from frl_algos import FactoredAWRConfig
+from frl_algos.policies.adapter import adapt
+from frl_algos.policies.stock import create_stock
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError, unknown_name
+
+BATCH_SIZE = 512
+"""Rows of an update, the same for every algorithm of this file."""
+
+ENTRY_POINTS = "frl.algorithms"
+"""Group of entry points by which an installed package offers algorithms."""
+
+REFERENCES = ("no_program", "random", "behaviour", "heuristic", "best_observation_only", "oracle")
+"""Policies of the simulator that every scorecard holds; naming one trains nothing."""
+
+MOST_JOINTS = 100_000
+"""Every algorithm here enumerates the joint actions."""
+
+TUNED = Path(__file__).with_name("tuned.json")
+"""Settings chosen by `benchmarks/tune.py`."""
+
+Settings = Mapping[str, Any]
+Maker = Callable[[Sequence[str], ActionSpace, Settings], Any]
+
+
+def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> FactoredAWRConfig:
+    """FactoredAWR, told what the observations mean.
+
+    A completed contact is the response of a member, where the dataset records it; a screening result indicates the goal
+    of the same name; goals answer to needs, which providers are not all as able to do something about.
+    """
+    names = list(observation_names)
+    contact = "num_encounters_last_week"
+    levels = [level for factor in space for level in factor.levels]
+    told = {"goal", "provider"} <= {factor.name for factor in space}
+    return FactoredAWRConfig(
+        batch_size=BATCH_SIZE,
+        response=names.index(contact) if contact in names else None,
+        indications={
+            level: names.index(f"screened_{str(level).lower()}")
+            for level in levels
+            if f"screened_{str(level).lower()}" in names
+        },
+        need_factor="goal" if told else None,
+        skill_factor="provider" if told else None,
+    )
+
+
+def seed_awr() -> FactoredAWRConfig:
+    """The published system as its document describes it: AWR on raw returns, embeddings of 32 that are learned.
+
+    Its published code leaves them as drawn; that is the variant "published settings" of
+    `benchmarks/studies/ablations.py`.
+    """
+    return FactoredAWRConfig.seed_preset(encoder="learned", batch_size=BATCH_SIZE)
+
+
+def _stock(name: str) -> Maker:
+    def make(observation_names: Sequence[str], space: ActionSpace, settings: Settings) -> Any:
+        return create_stock(name, action_space=space, batch_size=BATCH_SIZE, **settings)
+
+    return make
+
+
+ALGORITHMS: dict[str, Maker] = {
+    "factored_awr": lambda names, space, settings: dataclasses.replace(factored_awr(names, space), **settings).create(),
+    "bc": _stock("discrete_bc"),
+    "cql": _stock("discrete_cql"),
+    "iql": _stock("iql"),
+    "bcq": _stock("discrete_bcq"),
+    "awac": _stock("awac"),
+    "dqn": _stock("dqn"),
+    "seed_awr": lambda names, space, settings: dataclasses.replace(seed_awr(), **settings).create(),
+}
+"""Name to a maker of the algorithm, given the dataset's observation names, its actions, and settings."""
+
+LABELS = {
+    "factored_awr": "FactoredAWR",
+    "bc": "DiscreteBC (stock)",
+    "cql": "DiscreteCQL (stock)",
+    "iql": "IQL (stock, relaxed actions)",
+    "bcq": "DiscreteBCQ (stock)",
+    "awac": "AWAC (stock, relaxed actions)",
+    "dqn": "DQN (stock)",
+    "seed_awr": "AWR as published",
+}
+"""What to call them in a table; anybody else's algorithm goes by its name."""
+
+
+def parse_names(text: str) -> list[str]:
+    """Names of algorithms, from a comma list or "all"; each once.
+
+    Raises:
+        UserError: If one is unknown; says which are near.
+    """
+    names: list[str] = []
+    for name in text.split(","):
+        names += [*ALGORITHMS, *REFERENCES] if name.strip() == "all" else [name.strip()]
+    for name in names:
+        if ":" not in name and name not in known_names():
+            raise unknown_name("algorithm", name, known_names())
+    return list(dict.fromkeys(names))
+
+
+def known_names() -> list[str]:
+    """Every name but those of the form `package.module:Name`."""
+    return [*ALGORITHMS, *REFERENCES, *(name for name in _installed() if name not in ALGORITHMS)]
+
+
+def create(name: str, observation_names: Sequence[str], space: ActionSpace, settings: Settings | None = None) -> Any:
+    """An algorithm, untrained.
+
+    Args:
+        name: Of `known_names`, references excepted, or `package.module:Name`.
+        observation_names: Of the dataset.
+        space: Its actions.
+        settings: Instead of the tuned ones; for algorithms of this file only.
+
+    Raises:
+        UserError: If there is no such algorithm, or it can't be made.
+    """
+    if name in ALGORITHMS:
+        return ALGORITHMS[name](observation_names, space, tuned(name) if settings is None else settings)
+    return adapt(_offered(name), space)
+
+
+def label(name: str) -> str:
+    """What to call an algorithm in a table."""
+    return LABELS.get(name, name)
+
+
+def tuned(name: str) -> dict[str, Any]:
+    """The settings that tuning chose; empty where it was not tuned."""
+    return dict(_tuned().get(name, {}).get("chosen", {}))
+
+
+def check_fits(name: str, space: ActionSpace) -> None:
+    """Says before any training that an algorithm can't be trained on such actions.
+
+    Raises:
+        UserError: If so; says why.
+    """
+    if space.n_joint > MOST_JOINTS:
+        raise UserError(
+            f"{name} enumerates joint actions, and these are {space.n_joint:,} (at most {MOST_JOINTS:,}); "
+            "merge levels or leave out a factor"
+        )
+
+
+def source_of(name: str) -> str | None:
+    """File of an algorithm that is not ours, so that a change of it makes other results; None for ours."""
+    if name in ALGORITHMS:
+        return None
+    offered = _offered(name)
+    module = importlib.import_module(getattr(offered, "__module__", type(offered).__module__))
+    return getattr(module, "__file__", None)
+
+
+def _offered(name: str) -> Any:
+    """What a package offers under a name."""
+    if ":" not in name:
+        return _installed()[name].load()
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as problem:
+        raise UserError(f"no module {problem.name!r} for --algo {name}; run from its folder or install it") from problem
+    except AttributeError as problem:
+        raise UserError(f"module {module!r} has no {attribute!r}") from problem
+
+
+def _installed() -> dict[str, Any]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+@lru_cache(maxsize=1)
+def _tuned() -> dict[str, Any]:
+    return json.loads(TUNED.read_text())["algorithms"] if TUNED.exists() else {}

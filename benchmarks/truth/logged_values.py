@@ -1,0 +1,103 @@
+"""What a trained policy is worth by other members' logged weeks alone: the scorecard's `ope`.
+
+On data without a simulator that is all there is. Where there is a simulator it stands beside the truth, to be judged.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from benchmarks.training.algorithms import factored_awr
+from benchmarks.truth import audits
+from frl_algos.policies.policy import LearnedPolicy, has_probabilities
+from frl_algos.valuation.counterfactual import Counterfactual
+from frl_algos.valuation.value_policy import value_policy
+from frl_env.datasets import check_dataset, ensure_dataset
+from frl_env.errors import UserError
+from frl_env.evaluation import LoggedEpisodes, load_episodes
+from frl_env.evaluation.member_records import is_simulated
+from frl_env.evaluation.propensities import estimate_propensities
+
+SEED = 911
+"""Of folds, draws and resamples: the same for every policy."""
+
+
+def validation_dataset(dataset_id: str, asked: str | None) -> str:
+    """Id of the dataset whose members value the policies.
+
+    Args:
+        dataset_id: What is trained on.
+        asked: By the user; None looks for the dataset that `frl import --validation-share` or a recipe put beside it.
+
+    Raises:
+        UserError: If there is none.
+    """
+    name, _, version = dataset_id.rpartition("-v")
+    found = asked or f"{name}-validation-v{version}"
+    try:
+        check_dataset(found)
+    except UserError as problem:
+        if asked:
+            raise
+        raise UserError(
+            f"no dataset of other members to value policies on ({found!r} does not exist); "
+            "import with --validation-share 0.3, or name one with --validation"
+        ) from problem
+    if found == dataset_id:
+        raise UserError("--validation names the training data; policies are valued on members they were not trained on")
+    return found
+
+
+def estimate(
+    algorithm: Any, mode: str, validation_id: str, *, fairness: bool = False
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Every estimator's value of a policy, and an audit, JSON-able; nothing in it is about a single member.
+
+    Args:
+        algorithm: Trained, on other members.
+        mode: Of `frl_algos.policies.policy.LearnedPolicy`.
+        validation_id: Minari id of the logged members.
+        fairness: Whether to audit; None in the place of the audit otherwise.
+    """
+    if mode == "stochastic" and not has_probabilities(algorithm):
+        why = "draws of this policy have no probabilities over joint actions."
+        return {"sentence": f"No estimate: {why}"}, {"sentence": f"Not audited: {why}"} if fairness else None
+    episodes, valuation, indications = _valuation(validation_id)
+    target: Callable[[np.ndarray], np.ndarray] = LearnedPolicy(algorithm, episodes.action_space, mode).probabilities
+    report = value_policy(
+        target,
+        episodes,
+        seed=SEED,
+        valuation=valuation,
+        indications=indications,
+        propensities=propensities_of(validation_id),
+    )
+    section = None
+    if fairness:
+        values = valuation.estimate(target, np.random.default_rng(SEED)).plain
+        section = audits.of_logged(target, episodes, validation_id, values, valuation.returns)
+    simulated = is_simulated(ensure_dataset(validation_id))
+    return {"dataset": validation_id} | report.to_dict(simulated=simulated), section
+
+
+@lru_cache(maxsize=1)
+def _valuation(validation_id: str) -> tuple[LoggedEpisodes, Counterfactual, dict[str, int]]:
+    """Logged members and the model of what actions do to them, the same for every policy of a worker."""
+    data = ensure_dataset(validation_id)
+    episodes = load_episodes(data)
+    told = factored_awr(data.storage.metadata.get("frl_observation_names", []), episodes.action_space)
+    valuation = Counterfactual.fit(
+        episodes, rng=np.random.default_rng(SEED), response=told.response, indications=told.indications
+    )
+    return episodes, valuation, told.indications
+
+
+@lru_cache(maxsize=1)
+def propensities_of(validation_id: str) -> Any:
+    """Propensities of a validation dataset's decisions: "logged", or estimated ones as an array."""
+    episodes = _valuation(validation_id)[0]
+    if episodes.propensities is not None:
+        return "logged"
+    return estimate_propensities(episodes, rng=np.random.default_rng(SEED)).logged

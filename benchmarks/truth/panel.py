@@ -1,0 +1,149 @@
+"""The members on whom a trained policy is looked at: logged, and not those it was trained on.
+
+On the simulator they are drawn anew, so that what no record shows (open needs, true propensities) is known. Elsewhere
+they are those of the validation dataset; there an episode is a stretch of one person's weeks, and people are what is
+counted before anything small is hidden.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from benchmarks.truth import logged_values
+from benchmarks.truth.true_values import Evaluation, has_simulator
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.datasets import ensure_dataset
+from frl_env.datasets.collect import collect
+from frl_env.evaluation import LoggedEpisodes, load_episodes
+from frl_env.evaluation.member_records import ATTRIBUTES, load_members, load_people
+from frl_env.evaluation.suppression import hidden_groups
+from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES
+
+SEED = 619
+"""Of members and chances; neither a dataset nor an evaluation is drawn with it."""
+
+MOST = 1_000
+"""Simulated members at most; a look costs about as much as a second of training."""
+
+MOST_EPISODES = 5_000
+"""Episodes of an imported dataset at most."""
+
+UNSAID = ""
+"""Label of members of whose group nothing must be said, or nothing is known."""
+
+RECORDED = {"num_ed_visits_last_week": "ED visit last week", "num_ip_visits_last_week": "hospital stay last week"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Panel:
+    """Logged members, and in which states their policy is looked at.
+
+    Attributes:
+        source: Where they come from, in words.
+        simulated: Whether no real person stands behind them.
+        episodes: What was logged; groups that must not be shown are labelled `UNSAID`.
+        people: Number of the person of each episode.
+        propensities: Of the logged actions; None where they are not known.
+        states: Decisions of each kind of state, by its name, in the order of `LoggedEpisodes.observation_rows`.
+        state_kind: What these states are states of.
+    """
+
+    source: str
+    simulated: bool
+    episodes: LoggedEpisodes
+    people: Int64[np.ndarray, "episode"]
+    propensities: Float64[np.ndarray, "episode step"] | None
+    states: Mapping[str, Bool[np.ndarray, "decision"]]
+    state_kind: str
+
+    @property
+    def person(self) -> Int64[np.ndarray, "decision"]:
+        """Number of the person of each decision."""
+        return np.repeat(self.people, self.episodes.lengths)
+
+
+def panel_of(dataset: Any, *, members: int, validation: str) -> Panel | None:
+    """The members on whom policies trained on a dataset are looked at; None where there are none.
+
+    Args:
+        dataset: What is trained on.
+        members: Of an evaluation rollout; no more are drawn.
+        validation: Dataset of other members; empty for none.
+    """
+    if has_simulator(dataset):
+        world = Evaluation.of_dataset(dataset, members=members)
+        return _simulated(world.world, min(members, MOST), world.horizon)
+    return _recorded(validation) if validation else None
+
+
+@lru_cache(maxsize=1)
+def _simulated(world: Any, members: int, horizon: int) -> Panel:
+    collected = collect(world.parameters, members=members, seed=SEED, horizon=horizon)
+    mask, known = collected.mask, collected.information
+    vocabularies = {"race_ethnicity": RACES, "gender": GENDERS, "age_band": AGE_BANDS}
+    episodes = LoggedEpisodes(
+        observations=collected.observations[:, :-1],
+        actions=MEDICAID_ACTIONS.ravel(collected.actions),
+        rewards=collected.rewards,
+        lengths=collected.lengths,
+        action_space=MEDICAID_ACTIONS,
+        propensities=known["propensity"][:, 1:, 0],
+        groups={name: np.asarray(words)[known[name][:, 0, 0]] for name, words in vocabularies.items()},
+    )
+    needs = known["open_needs"][:, :-1][mask] > 0
+    return Panel(
+        source=f"{members:,} simulated members of the same world, none of whom was trained on",
+        simulated=True,
+        episodes=episodes,
+        people=np.arange(members),
+        propensities=episodes.propensities,
+        states={name: needs[:, column] for column, name in enumerate(NEED_NAMES)},
+        state_kind="open need",
+    )
+
+
+@lru_cache(maxsize=1)
+def _recorded(validation: str) -> Panel:
+    data = ensure_dataset(validation)
+    metadata = data.storage.metadata
+    simulated = "frl_recipe" in metadata
+    attributes = [name for name in ATTRIBUTES if name in metadata.get("frl_vocabularies", {})]
+    whole = load_episodes(data)
+    labels = load_members(data, attributes=attributes).labels if attributes else {}
+    chosen = np.sort(np.random.default_rng(SEED).permutation(len(whole))[:MOST_EPISODES])
+    people = load_people(data)[chosen]
+    groups = {name: np.where(each == None, UNSAID, each).astype(str)[chosen] for name, each in labels.items()}  # noqa: E711
+    episodes = replace(whole.subset(chosen), groups=groups if simulated else _shown(groups, people))
+    estimated = logged_values.propensities_of(validation)
+    return Panel(
+        source=f"{len(np.unique(people)):,} members of {validation}, none of whom was trained on",
+        simulated=simulated,
+        episodes=episodes,
+        people=people,
+        propensities=episodes.propensities if isinstance(estimated, str) else estimated[chosen],
+        states=_recorded_states(episodes, metadata.get("frl_observation_names", [])),
+        state_kind="record",
+    )
+
+
+def _shown(groups: Mapping[str, np.ndarray], people: np.ndarray) -> dict[str, np.ndarray]:
+    """Groups without those that must not be shown: by people, each once."""
+    _, first = np.unique(people, return_index=True)
+    hidden = hidden_groups({name: labels[first] for name, labels in groups.items()})
+    return {name: np.where(np.isin(each, [*hidden[(name,)]]), UNSAID, each) for name, each in groups.items()}
+
+
+def _recorded_states(episodes: LoggedEpisodes, names: Sequence[str]) -> dict[str, Bool[np.ndarray, "decision"]]:
+    """States by what the record of the last week says, where observations have names that are known."""
+    rows = episodes.observation_rows
+    found = {said: rows[:, list(names).index(name)] > 0 for name, said in RECORDED.items() if name in names}
+    if found:
+        found["neither"] = ~np.any(list(found.values()), axis=0)
+    for column, name in enumerate(names):
+        if name.startswith("screened_"):
+            found[f"screened: {name.removeprefix('screened_')}"] = rows[:, column] > 0
+    return found

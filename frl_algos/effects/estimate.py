@@ -1,0 +1,278 @@
+"""What actions do to the return, estimated in closed form before training starts.
+
+Sparse rewards drown in noise what one contact changes, and a care team contacts those who are about to fall ill. So:
+
+1. Returns are credit-weighted, sum_k decay^k r_{t+k}, and taken relative to what the whole history predicts.
+2. Where rewards count events (all of one sign), effects are shares of the predicted amount m(s), and rows are weighted
+   by the inverse of a variance that grows with it, as for counts.
+3. With an observed *response* (a contact that reached the member), attempts that got none are the control group:
+   residual ~ m (r - p(s)) phi(s, a) . w + nuisance, among attempts. What made the team attempt the contact is the
+   same in both groups. A(s, a) = P(r | s, a) m(s) phi(s, a) . w, and 0 for doing nothing.
+   Without one, actions are taken relative to what the state predicts (the R-learner of Nie and Wager, 2021):
+   residual ~ m (phi(s, a) - E[phi | s]) . w, and A(s, a) = m(s) phi(s, a) . w.
+4. The coefficients w are shrunk, group by group, as far as the data asks for (`frl_algos.effects.shrinkage`), and so
+   are those of P(r | s, a), whose noise in a pair of levels would be picked along with A. How effects differ by state
+   is asked of large datasets only: the terms of the state, most of all columns, need many rows each.
+
+The same is done on two halves of the episodes: what one half recommends can be valued by the other. Whom else an action
+suits than those it was chosen for is asked of the choices themselves (`frl_algos.effects.suitability`), of all of them
+for both halves. Levels that the choices tell apart are taken to do the same for those who need them but for a known,
+small spread: their outcomes, few and noisy, would be multiplied with the needs. The chances of a response, of which
+choices say nothing, keep their priors.
+"""
+
+import dataclasses
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from frl_algos.effects.shrinkage import posterior_mean
+from frl_algos.effects.suitability import Suitability
+from frl_algos.effects.targets import Targets, ridge, ridge_weights, value_features
+from frl_algos.effects.terms import Terms
+
+ROWS_A_COLUMN = 200
+"""The state has terms where there are so many rows for each column."""
+
+CHUNK = 20_000
+"""Rows whose columns are held at once."""
+
+FLOOR = 0.2
+"""The predicted amount and variance are not let below this share of their mean."""
+
+SCORED_COLUMNS = 40
+"""First columns (overall, levels) on which the correlation of a member's rows is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effects:
+    """Estimated effects, as weights of `[1, states, signs]`; see `Terms.joint_weights`.
+
+    Attributes:
+        weights: `(state_term, valid)`, effects as shares of the predicted amount (or of the return's spread).
+        halves: The same from each half of the episodes.
+        response: `(state_term, valid)`, probability of a response; None without one.
+        amount: Weights of the predicted amount on `value_features`; None where effects are not relative.
+        unit: Reward that an effect of 1 is worth at an amount of 1.
+        center, spread: Of the squashed observations, to make states of them.
+        low, high: Of the observations, to make signs of them.
+    """
+
+    weights: Float32[np.ndarray, "state_term valid"]
+    halves: tuple[np.ndarray, np.ndarray]
+    response: Float32[np.ndarray, "state_term valid"] | None
+    amount: np.ndarray | None
+    unit: float
+    center: np.ndarray
+    spread: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def suited(self, found: Suitability) -> "Effects":
+        """Effects on whom it may be, from those on whom the actions were chosen for.
+
+        An indication shows the need itself: what an action does beyond, where it meets one, depends on skill only. And
+        where few need it there is less to gain, but no less harm: what harms on average stays as it is.
+        """
+        shown = 1 + len(self.center)
+        # On average over states, which are centred, without an indication; and what meeting one adds.
+        gains = np.repeat(self.weights[:1] > 0, len(self.weights), axis=0)
+        gains[shown:] = self.weights[shown:] > 0
+        factors = np.repeat(found.skills[None], len(self.weights), axis=0)
+        factors[:shown] *= found.needs
+        factors = np.where(gains, factors, 1.0).astype(np.float32)
+        first, second = self.halves
+        return dataclasses.replace(self, weights=self.weights * factors, halves=(first * factors, second * factors))
+
+
+def estimate_effects(
+    terms: Terms,
+    targets: Targets,
+    observations: Float32[np.ndarray, "row k"],
+    *,
+    respond: bool,
+    seed: int,
+    told: Collection[str] = (),
+) -> Effects:
+    """Effects of all valid joint actions.
+
+    Args:
+        terms: Columns of the model.
+        targets: Of every row of the dataset.
+        observations: Scaled as the networks see them.
+        respond: Whether the targets' responses are to be used.
+        seed: Of the posterior draws.
+        told: Factors whose levels choices tell apart (`Suitability.told`): the spread of their effects is known.
+    """
+    kept = np.flatnonzero(targets.attempted) if respond else np.arange(len(observations))
+    squashed = squash(observations)
+    center, spread = squashed[kept].mean(axis=0), squashed[kept].std(axis=0)
+    # Rounding gives a column that never changes a spread of about 1e-8: to divide by it makes noise a feature.
+    spread = np.where(spread < 1e-4, np.ones_like(spread), spread)
+    low, high = observations.min(axis=0), observations.max(axis=0)
+    states = ((squashed - center) / spread).clip(-4, 4)
+    signs = (observations - low) / np.where(high > low, high - low, 1.0)
+    relative = targets.sign != 0
+    unit = float(np.abs(targets.returns).mean() if relative else targets.returns.std()) or 1.0
+    amount = np.maximum(targets.sign * targets.history / unit, FLOOR) if relative else np.ones(len(observations))
+    precision = 1 / _variance(amount, targets.residuals)
+    generator = np.random.default_rng(seed)
+    problem = _Regression(terms, targets, kept, states, signs, amount * unit, precision, respond, generator)
+    halves = [_moments(problem, half) for half in (0, 1)]
+    noise = problem.noise()
+
+    both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
+    # Columns of no group, -1, are never optional.
+    wanted = ~np.append(terms.optional, False)[problem.groups]
+    known = terms.told_apart(told)
+    if len(kept) >= ROWS_A_COLUMN * len(wanted):
+        wanted[:] = True
+
+    def solved(moments: tuple[np.ndarray, np.ndarray], sweeps: int = 200) -> np.ndarray:
+        squares, products = (moment / noise for moment in moments)
+        found = np.zeros(len(wanted))
+        # A column of zeros (a level never tried) has nothing but its prior.
+        found[wanted] = posterior_mean(
+            squares[np.ix_(wanted, wanted)],
+            products[wanted],
+            problem.groups[wanted],
+            terms.scales,
+            generator,
+            known=known,
+            sweeps=sweeps,
+        )
+        return terms.joint_weights(found[: len(terms.groups)])
+
+    return Effects(
+        weights=solved(both, sweeps=400),
+        halves=(solved(halves[0]), solved(halves[1])),
+        response=problem.response,
+        amount=targets.value_weights * targets.sign / unit if relative else None,
+        unit=unit,
+        center=center,
+        spread=spread,
+        low=low,
+        high=high,
+    )
+
+
+def squash(x: Float32[np.ndarray, "row k"]) -> Float32[np.ndarray, "row k"]:
+    """Signed logarithm, which tames heavy tails."""
+    return np.sign(x) * np.log1p(np.abs(x))
+
+
+def _variance(amount: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Variance of the residuals as a quadratic in the predicted amount, fitted with weights against its own spread."""
+    if np.ptp(amount) == 0:
+        return np.full(len(residuals), float((residuals**2).mean()) or 1.0)
+    powers = np.stack([np.ones_like(amount), amount, amount**2], axis=1) / amount[:, None]
+    coefficients = np.linalg.lstsq(powers, residuals**2 / amount, rcond=None)[0]
+    fitted = (powers @ coefficients) * amount
+    return np.maximum(fitted, FLOOR * float((residuals**2).mean()) * np.minimum(amount, 1.0))
+
+
+class _Regression:
+    """Rows, columns and weights of the regression, made chunk by chunk."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        targets: Targets,
+        kept: Int[np.ndarray, "row"],
+        states: np.ndarray,
+        signs: np.ndarray,
+        size: np.ndarray,
+        precision: np.ndarray,
+        respond: bool,
+        generator: np.random.Generator,
+    ) -> None:
+        self.terms, self.targets, self.kept = terms, targets, kept
+        self.states, self.signs, self.size, self.precision = states, signs, size, precision
+        self.features = value_features(states).astype(np.float32)
+        self.respond = respond
+        self.response = None
+        self.expected = np.zeros((self.features.shape[1], 0))
+        if respond:
+            weights, _ = ridge(np.concatenate([np.ones((len(kept), 1)), states[kept]], axis=1), targets.responses[kept])
+            self.chance = np.clip(weights[0] + states @ weights[1:], 0.02, 0.98)
+            self.response = self._response(generator)
+        else:
+            self.expected = self._expected()
+        nuisance = terms.levels.shape[1] if respond else 0
+        self.groups = np.concatenate([terms.groups, np.full(1 + nuisance + states.shape[1], -1)])
+        self._scores = np.zeros((int(targets.episodes.max()) + 1, min(SCORED_COLUMNS, len(terms.groups))))
+        self._squares = 0.0
+        self._error = 0.0
+
+    def chunks(self, half: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Columns scaled by the root of the precision, and rows, of one half of the episodes."""
+        rows = self.kept[self.targets.episodes[self.kept] % 2 == half]
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            columns = self._columns(part)
+            actions = self.targets.actions[part]
+            free = [np.ones((len(part), 1)), self.states[part]]
+            if self.respond:
+                columns = columns * (self.targets.responses[part] - self.chance[part])[:, None]
+                free.insert(1, self.terms.levels[actions])
+            else:
+                columns = columns - self.features[part] @ self.expected
+            size = (self.size * np.sqrt(self.precision))[part, None]
+            yield np.concatenate([columns, *free], axis=1, dtype=np.float64) * size, part
+
+    def watch(self, columns: np.ndarray, weighted: np.ndarray, part: np.ndarray) -> None:
+        """Keeps what `noise` needs."""
+        scores = columns[:, : self._scores.shape[1]] * weighted[:, None]
+        np.add.at(self._scores, self.targets.episodes[part], scores)
+        self._squares += float((scores**2).sum())
+        self._error += float((weighted**2).sum())
+
+    def noise(self) -> float:
+        """Variance of the weighted residuals, times how much the overlap of a member's returns inflates it."""
+        overlap = float((self._scores**2).sum()) / max(self._squares, 1e-12)
+        noise = self._error / max(len(self.kept), 1) * max(overlap, 1.0)
+        # Without any (no reward was ever logged) nothing is learned; a tiny number would overwhelm the prior.
+        return noise if noise > 1e-12 else 1.0
+
+    def _columns(self, rows: np.ndarray) -> np.ndarray:
+        return self.terms.columns(self.states[rows], self.signs[rows], self.targets.actions[rows])
+
+    def _response(self, generator: np.random.Generator) -> np.ndarray:
+        """Probability of a response as a linear model of the same columns; only its mean over all actions is free."""
+        total = len(self.terms.groups)
+        squares, products = np.zeros((total, total)), np.zeros(total)
+        for start in range(0, len(self.kept), CHUNK):
+            part = self.kept[start : start + CHUNK]
+            columns = self._columns(part)
+            squares += columns.T @ columns
+            products += columns.T @ self.targets.responses[part]
+        groups = np.where(self.terms.groups == 0, -1, self.terms.groups)
+        noise = float(self.targets.responses[self.kept].var()) or 1.0
+        found = posterior_mean(
+            squares / noise, products / noise, groups, self.terms.scales, generator, sweeps=100, warm_up=50
+        )
+        return self.terms.joint_weights(found)
+
+    def _expected(self) -> np.ndarray:
+        """Columns expected in a state, as a linear model of its features."""
+        features, total = self.features.shape[1], len(self.terms.groups)
+        squares, products = np.zeros((features, features)), np.zeros((features, total))
+        for start in range(0, len(self.kept), CHUNK):
+            part = self.kept[start : start + CHUNK]
+            squares += self.features[part].T @ self.features[part]
+            products += self.features[part].T @ self._columns(part)
+        return ridge_weights(squares, products)
+
+
+def _moments(problem: _Regression, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """X'X and X'y of one half of the episodes, rows weighted."""
+    total = len(problem.groups)
+    squares, products = np.zeros((total, total)), np.zeros(total)
+    for columns, part in problem.chunks(half):
+        weighted = problem.targets.residuals[part] * np.sqrt(problem.precision[part])
+        squares += columns.T @ columns
+        products += columns.T @ weighted
+        problem.watch(columns, weighted, part)
+    return squares, products

@@ -1,0 +1,422 @@
+"""FactoredAWR: advantage-weighted regression over factored actions, as a d3rlpy algorithm.
+
+The learned policy follows a clone of the behaviour policy in whether to act, more or less often, and tilts what it does
+by a *learned* advantage, not by raw returns:
+
+    pi(a | s, act)  proportional to  pi_b(a | s, act) * exp( A(s, a) / (temperature * sd(A)) )    on supported actions,
+
+the exact solution of the regression that AWR (Peng et al., 2019) approximates by weighting samples. pi_b is an exact
+softmax over all valid joint actions with learned level embeddings (`networks`); A is estimated in closed form before
+training starts (`effects`); how far to follow it and how often to act are chosen on the data alone (`extraction`,
+`pacing`). Numbered deviations from the paper stand in `docs/factored_awr.md`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import torch
+from d3rlpy.algos.qlearning.base import QLearningAlgoBase
+from d3rlpy.base import register_learnable
+from d3rlpy.constants import ActionSpace as ActionKind
+from d3rlpy.constants import LoggingStrategy
+from d3rlpy.logging import LOG
+from d3rlpy.preprocessing import StandardObservationScaler
+
+from frl_algos.effects.action_rate import steady_rate
+from frl_algos.effects.estimate import estimate_effects
+from frl_algos.effects.suitability import suitability
+from frl_algos.effects.targets import compute_targets
+from frl_algos.effects.terms import CAUTIOUS_SCALES, Terms
+from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData
+from frl_algos.factored_awr.fine_tuning import fine_tune
+from frl_algos.factored_awr.modules import create_modules
+from frl_algos.factored_awr.parallel import place
+from frl_algos.factored_awr.settings import FactoredAWRSettings
+from frl_algos.factored_awr.transfer import NO_Q_FUNCTION
+from frl_algos.factored_awr.update import FactoredAWRImpl
+from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.networks.effect_critic import EffectCritic
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError, check_whole
+from frl_env.evaluation.threads import numpy_alone
+
+STATES_AT_ONCE = 512
+"""States whose probabilities are computed at once: few enough for the processor's cache."""
+
+SAMPLE_ROWS = 2_000
+"""Rows of the dataset, drawn once, over which scales, temperature and rate are measured."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class FactoredAWRConfig(FactoredAWRSettings):
+    """Settings of FactoredAWR, and the way to the algorithm: `FactoredAWRConfig(...).create()`."""
+
+    __doc__ = FactoredAWRSettings.__doc__  # the same arguments
+
+    def create(self, device: Any = False, enable_ddp: bool = False) -> "FactoredAWR":
+        """The algorithm with these settings."""
+        # A copy: fitting fills in scaler and action schema, and the next algorithm from this configuration must not
+        # inherit them.
+        return FactoredAWR(dataclasses.replace(self), device, enable_ddp)
+
+    @staticmethod
+    def get_type() -> str:
+        """Name in saved files."""
+        return "factored_awr"
+
+
+class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
+    """Advantage-weighted regression over factored actions; see the module and `FactoredAWRConfig`.
+
+    `predict` returns, for each state, the supported joint action with the largest advantage, found among all valid
+    ones (the limit of temperature 0); `sample_action` draws from the policy. Both give joint indices, as d3rlpy's
+    discrete algorithms do; `action_space.unravel` turns them into levels.
+    """
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """Names and validity of the actions.
+
+        Raises:
+            UserError: If the algorithm was neither fitted nor given an action schema.
+        """
+        if not self._config.action_schema:
+            raise UserError("the algorithm knows no actions yet; fit it, or set action_schema in its configuration")
+        return ActionSpace.from_json(self._config.action_schema)
+
+    def get_action_type(self) -> ActionKind:
+        """Discrete: joint indices."""
+        return ActionKind.DISCRETE
+
+    def inner_create_impl(self, observation_shape: Any, action_size: int) -> None:
+        """Builds the networks."""
+        space = self.action_space
+        if space.n_joint != action_size:
+            raise UserError(f"{space} does not fit {action_size} joint actions")
+        config = self._config
+        modules = create_modules(
+            observation_size=int(observation_shape[0]),
+            space=space,
+            config=config,
+            device=self._device,
+        )
+        self._impl = FactoredAWRImpl(
+            observation_shape=observation_shape,
+            action_size=action_size,
+            modules=modules,
+            config=config,
+            device=self._device,
+            enable_ddp=self._enable_ddp,
+        )
+
+    def build_with_dataset(self, dataset: Any) -> None:
+        """Builds the networks and estimates effects, so that `update` can train on batches by hand.
+
+        Args:
+            dataset: As `fit` takes it.
+        """
+        if self._impl is not None:
+            LOG.warning("Parameters will be reinitialized.")
+            self._impl = None
+        self._prepare(dataset)
+
+    def copy_policy_from(self, algo: Any) -> None:
+        """Copies the policy of another FactoredAWR, with the scaler of its observations; see d3rlpy."""
+        self._require_impl().copy_policy_from(algo.impl)
+        self._config.observation_scaler = algo.observation_scaler
+
+    def copy_q_function_from(self, algo: Any) -> None:
+        """Refuses: there is no Q function that is trained."""
+        raise UserError(NO_Q_FUNCTION)
+
+    def copy_q_function_optim_from(self, algo: Any) -> None:
+        """Refuses: there is no Q function that is trained."""
+        raise UserError(NO_Q_FUNCTION)
+
+    def fitter(  # type: ignore[override] - same arguments, passed on by name
+        self,
+        dataset: Any,
+        n_steps: int,
+        n_steps_per_epoch: int = 10_000,
+        epoch_callback: Callable[[Any, int, int], None] | None = None,
+        logging_steps: int = 500,
+        logging_strategy: LoggingStrategy = LoggingStrategy.EPOCH,
+        **options: Any,
+    ) -> Generator[tuple[int, dict[str, float]], None, None]:
+        """Trains and yields (epoch, metrics) after every epoch; see d3rlpy's `fitter` for all arguments.
+
+        Args:
+            dataset: From `load_replay_buffer`, or any d3rlpy replay buffer of joint indices when the configuration
+                has an action schema.
+            n_steps: Updates in all.
+            n_steps_per_epoch: Updates an epoch; lowered to `n_steps` when that is smaller, where d3rlpy would
+                train nothing.
+            epoch_callback: Called after every epoch, before the model is saved.
+            logging_steps: Updates a line of the log, if it is not one an epoch.
+            logging_strategy: Whether the log has a line an epoch or every `logging_steps`.
+            options: d3rlpy's other arguments.
+        """
+        if n_steps < 1:
+            raise UserError(f"n_steps must be at least 1, not {n_steps}")
+        buffer = self._prepare(dataset)
+        per_epoch = min(n_steps, n_steps_per_epoch)
+        every = logging_steps if logging_strategy == LoggingStrategy.STEPS else per_epoch
+        self._require_impl().log_policy(after=self._grad_step, every=every)
+        if self._enable_ddp:
+            buffer.split(*place())
+
+        def after_epoch(algo: Any, epoch: int, step: int) -> None:
+            assert self._impl is not None
+            self._impl.calibrate()
+            self._tell_balance()
+            if epoch_callback is not None:
+                epoch_callback(algo, epoch, step)
+
+        yield from super().fitter(
+            buffer,
+            n_steps=n_steps,
+            n_steps_per_epoch=per_epoch,
+            epoch_callback=after_epoch,
+            logging_steps=logging_steps,
+            logging_strategy=logging_strategy,
+            **options,
+        )
+
+    def balance(self, *, weight: float | None = None, slack: float | None = None) -> Balance:
+        """Fits the fairness penalty to the policy as it is; `fit` does so after every epoch.
+
+        With another weight or slack, the same training serves a whole frontier; nothing else of the policy changes.
+
+        Args:
+            weight: Of the penalty from now on.
+            slack: Gap allowed from now on, instead of a weight; None with a weight goes back to that.
+
+        Returns:
+            What the tilt did to the members of the buffer.
+
+        Raises:
+            UserError: If the configuration has no fairness, the members are not known, or a number is out of range.
+        """
+        if self._config.fairness == "none":
+            raise UserError("the algorithm was not told to be fair; set fairness to 'parity' or 'need' and fit again")
+        if weight is not None or slack is not None:
+            chosen = self._config.fairness_weight if weight is None else weight
+            checked = dataclasses.replace(self._config, fairness_weight=chosen, fairness_slack=slack)
+            self._config.fairness_weight, self._config.fairness_slack = checked.fairness_weight, checked.fairness_slack
+        found = self._require_impl().balance()
+        if found is None:
+            raise UserError("the members are not in a model file; fit the algorithm, or build_with_dataset, first")
+        return found
+
+    def fit_online(  # type: ignore[override] - without the arguments that make sense for single transitions only
+        self, env: Any, buffer: FactoredReplayBuffer | None = None, **options: Any
+    ) -> None:
+        """Acts in an environment and fits again, every epoch, to all episodes so far.
+
+        Args:
+            env: Takes joint indices; wrap it in `frl_env.JointActions`.
+            buffer: Offline episodes to learn from as well.
+            options: Most of d3rlpy's; see `frl_algos.factored_awr.fine_tuning.fine_tune`.
+
+        Raises:
+            UserError: If it is told to be fair, or `fine_tune` has something to say.
+        """
+        if self._config.fairness != "none":
+            raise UserError(
+                "members met online have no groups to be fair to; set fairness to 'none' to fine-tune, or fit to "
+                "logged members"
+            )
+        fine_tune(self, env, buffer, self._prepare, **options)
+
+    def predict_probabilities(self, observations: np.ndarray, temperature: float | None = None) -> np.ndarray:
+        """Exact probabilities of all joint actions.
+
+        Args:
+            observations: `(n, k)`, raw units.
+            temperature: Instead of the configured one; closed form only.
+
+        Returns:
+            `(n, n_joint)` float32 in joint order; invalid actions are 0, rows sum to 1.
+
+        Raises:
+            UserError: If the shape is wrong, a number is not finite, or the temperature does not apply.
+        """
+        impl = self._require_impl()
+        if temperature is not None and not (math.isfinite(temperature) and temperature > 0):
+            raise UserError(f"temperature must be positive, not {temperature}")
+        if temperature is not None and self._config.extraction == "regression":
+            raise UserError("a policy extracted by regression has the temperature it was trained with; pass none")
+        x = torch.as_tensor(self._scaled(self._checked(observations)), device=self._device)
+        full = torch.zeros(len(x), impl.action_size, device=x.device)
+        with torch.no_grad():
+            for start in range(0, len(x), STATES_AT_ONCE):
+                states = slice(start, start + STATES_AT_ONCE)
+                full[states, impl.joints] = impl.log_probabilities(x[states], temperature).exp()
+        return full.cpu().numpy()
+
+    def top_k(self, observations: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The most probable joint actions, found among all valid ones, and their exact probabilities.
+
+        Args:
+            observations: `(n, size)`, raw units.
+            k: How many; 1 to the number of valid actions.
+
+        Returns:
+            Levels `(n, k, factors)` int64 and probabilities `(n, k)` float32, the most probable first; of equals, the
+            lower joint index. Actions that the data does not support come last, with probability 0.
+
+        Raises:
+            UserError: If k or the shape is wrong, or a number is not finite.
+        """
+        space = self.action_space
+        check_whole("k", k, low=1, high=len(space.valid_joints))
+        probabilities = self.predict_probabilities(observations)[:, space.valid_joints]
+        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+        return space.unravel(space.valid_joints[order]), np.take_along_axis(probabilities, order, axis=1)
+
+    def predict_names(self, observations: np.ndarray) -> np.ndarray:
+        """Level names of the greedy actions, `(n, factors)`; raises as `predict` does."""
+        space = self.action_space
+        return space.decode(space.unravel(self.predict(observations)))
+
+    def draw(self, observations: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """Joint actions drawn from the policy with the caller's randomness.
+
+        Args:
+            observations: `(n, k)`, raw units.
+            uniform: `(n, 2)` in 0..1: whether to act, and what to do.
+
+        Returns:
+            `(n,)` joint indices.
+
+        Raises:
+            UserError: If a shape is wrong or a number is not finite.
+        """
+        scaled = self._scaled(self._checked(observations))
+        numbers = np.asarray(uniform, dtype=np.float32)
+        if numbers.shape != (len(scaled), 2):
+            raise UserError(f"uniform numbers must have shape ({len(scaled)}, 2), not {numbers.shape}")
+        with torch.no_grad():
+            x, u = (torch.as_tensor(array, device=self._device) for array in (scaled, numbers))
+            return self._require_impl().draw(x, u).cpu().numpy()
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Greedy joint actions; see d3rlpy."""
+        return super().predict(self._checked(x))
+
+    def sample_action(self, x: Any) -> np.ndarray:
+        """Joint actions drawn from the policy with torch's global generator; see d3rlpy."""
+        return super().sample_action(self._checked(x))
+
+    def predict_value(self, x: Any, action: Any) -> np.ndarray:
+        """Credit-weighted value of joint actions, in units of reward; see d3rlpy."""
+        observations = self._checked(x)
+        joints = np.asarray(action)
+        if np.issubdtype(joints.dtype, np.floating) and np.array_equal(joints, np.floor(joints)):
+            joints = joints.astype(np.int64)  # d3rlpy's mini-batches, and so its evaluators, hold actions as floats
+        if joints.shape not in ((len(observations),), (len(observations), 1)):
+            raise UserError(f"actions must be {len(observations)} joint indices, one a state, not shape {joints.shape}")
+        self.action_space.unravel(joints)
+        return super().predict_value(observations, joints.reshape(-1))
+
+    def _tell_balance(self) -> None:
+        """Balances where that was asked for, and logs what came of it."""
+        if self._config.fairness == "none":
+            return
+        found = self.balance()
+        if self._config.fairness_slack is not None and found.gap > self._config.fairness_slack:
+            LOG.warning(
+                f"groups lie {found.gap:.4f} apart where {self._config.fairness_slack:g} was allowed: the observations "
+                "don't tell enough of the groups; allow more"
+            )
+        LOG.info("balanced groups", **dataclasses.asdict(found))
+
+    @numpy_alone()
+    def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
+        if isinstance(dataset, FactoredReplayBuffer):
+            buffer = dataset
+            schema = buffer.action_space.to_json()
+            if self._config.action_schema not in ("", schema):
+                raise UserError(
+                    f"the algorithm was made for {self.action_space}, the dataset has {buffer.action_space}"
+                )
+            self._config.action_schema = schema
+        else:
+            buffer = FactoredReplayBuffer.from_replay_buffer(dataset, self.action_space)
+        scaler = self._config.observation_scaler
+        if scaler is not None and not scaler.built and not isinstance(scaler, StandardObservationScaler):
+            scaler.fit_with_transition_picker(buffer.episodes, buffer.transition_picker)
+        if scaler is None or not scaler.built:
+            self._config.observation_scaler = StandardObservationScaler(
+                mean=buffer.observations.mean(axis=0, dtype=np.float64),
+                std=buffer.observations.std(axis=0, dtype=np.float64),
+            )
+        fair = self._config.fairness
+        data = None if fair == "none" else PenaltyData.of_buffer(buffer, by_need=fair == "need")
+        if self._impl is None:
+            self.create_impl(buffer.observations.shape[1:], buffer.action_space.n_joint)
+        assert self._impl is not None
+        scaled = self._scaled(buffer.observations)
+        if data is not None:
+            self._impl.take_members(data, torch.as_tensor(scaled[data.rows], device=self._device))
+        rows = np.random.default_rng(0).permutation(buffer.transition_count)[:SAMPLE_ROWS]
+        sample = torch.as_tensor(scaled[rows], device=self._device)
+        config = self._config
+        targets = compute_targets(buffer, scaled, decay=config.gamma * config.td_lambda, response=config.response)
+        halves = None
+        rate = math.nan if config.action_rate is None else config.action_rate
+        if config.critic == "effects":
+            terms = Terms.of_space(
+                buffer.action_space,
+                scaled.shape[1],
+                structure=config.encoder if config.encoder in ("independent", "flat") else "factored",
+                indications=config.indications,
+                scales=CAUTIOUS_SCALES,
+            )
+            respond = config.response is not None
+            suited = suitability(
+                buffer.action_space,
+                targets.actions[targets.attempted],
+                targets.episodes[targets.attempted],
+                need=config.need_factor,
+                skill=config.skill_factor,
+            )
+            effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed, told=suited.told)
+            effects = effects.suited(suited)
+            critic = self._impl.modules.critic
+            assert isinstance(critic, EffectCritic)
+            critic.take(effects)
+            halves = (torch.as_tensor(effects.halves[0]), torch.as_tensor(effects.halves[1]))
+            if respond and config.action_rate is None:
+                levels = terms.levels[targets.actions]
+                rate = steady_rate(targets.attempted, targets.responses, levels, buffer.starts, buffer.lengths)
+        self._impl.prepare(targets, sample, halves, rate)
+        self._impl.calibrate()
+        return buffer
+
+    def _scaled(self, observations: np.ndarray) -> np.ndarray:
+        scaler = self._config.observation_scaler
+        return observations if scaler is None else scaler.transform_numpy(observations).astype(np.float32)
+
+    def _checked(self, observations: Any) -> np.ndarray:
+        size = self._require_impl().observation_shape[0]
+        array = np.asarray(observations, dtype=np.float32)
+        if array.ndim != 2 or array.shape[1] != size:
+            raise UserError(f"observations must have shape (n, {size}), not {array.shape}")
+        bad = ~np.isfinite(array).all(axis=1)
+        if bad.any():
+            raise UserError(
+                f"{int(bad.sum())} of {len(array)} observations hold NaN or infinite numbers; fill or drop them"
+            )
+        return array
+
+    def _require_impl(self) -> FactoredAWRImpl:
+        if self._impl is None:
+            raise UserError("the algorithm is not trained yet; call fit or load a model first")
+        return self._impl
+
+
+register_learnable(FactoredAWRConfig)

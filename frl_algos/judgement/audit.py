@@ -1,0 +1,288 @@
+"""Fairness audit of a trained policy on logged members: who would get how much, and what it is worth to them.
+
+    audit_fairness("policy.safetensors", "frl/medicaid-synthetic-validation-v0", "audit")
+
+`frl_env.evaluation.fairness.audit` says what is measured. Here a policy is asked for its exact probabilities in every
+logged state, and valued off-policy, member by member (`frl_algos.valuation.counterfactual`). What is true in the
+simulator is measured by `python benchmarks/studies/fairness_frontier.py`.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from frl_algos.files.policy_files import load_policy, told_by
+from frl_algos.logged.replay import action_space_of
+from frl_algos.valuation.counterfactual import Counterfactual, Probabilities
+from frl_algos.valuation.selection import target_probabilities
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError
+from frl_env.evaluation import LoggedEpisodes, load_episodes
+from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
+from frl_env.evaluation.fairness.audit import AuditedMembers, FairnessAudit, audit
+from frl_env.evaluation.fairness.files import write_audit
+from frl_env.evaluation.member_records import ATTRIBUTES, load_members, load_people
+from frl_env.evaluation.threads import numpy_alone
+from frl_env.members import ColumnMap, ImportOptions, open_members
+
+ED_VISITS, STAYS, SPENDING = ("num_ed_visits_last_week", "num_ip_visits_last_week", "total_paid")
+"""Observations that the audit makes use of where a dataset has them by these names."""
+
+CHUNK = 4_096
+"""Decisions whose probabilities are held at once."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
+
+
+def audit_fairness(
+    policy_path: str | os.PathLike[str] | None,
+    data_path: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    *,
+    columns: ColumnMap | None = None,
+    options: ImportOptions | None = None,
+    attributes: Sequence[str] = ATTRIBUTES,
+    needs: Sequence[str] | None = None,
+    high_touch: Sequence[str] = HIGH_TOUCH,
+    minimum: int = 30,
+    value: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> FairnessAudit:
+    """Audits a policy on the logged members of a dataset, and writes tables, JSON and figures.
+
+    Args:
+        policy_path: A `.safetensors` file of `frl_algos.save_model`, or d3rlpy's `.d3`, which is a pickle: open one
+            only if you trust where it comes from. None for the logged decisions themselves.
+        data_path: Id of a Minari dataset, best of members that the policy was not trained on; or a Parquet, CSV or
+            Arrow table of them in the schema of `docs/own_data.md`, or a folder of such.
+        output_dir: Where the files go; see `frl_env.evaluation.fairness.files`.
+        columns: What the table's columns mean, where they have other names.
+        options: What to do about the table's problems.
+        attributes: Infos of the dataset to make groups of.
+        needs: Infos of the dataset that measure need, the one that counts first; by default the number of `open_needs`
+            where it has them. Recorded utilisation follows where it is observed.
+        high_touch: Levels of any factor that count as high-touch contact.
+        minimum: Members that a group needs to be measured.
+        value: Whether to value the policy off-policy, which takes longer than all else.
+        seed: Of folds, resamples and permutations.
+        progress: Told how far it is.
+
+    Returns:
+        What was written, as a typed result.
+
+    Raises:
+        UserError: If a file or dataset is missing or does not fit, or nothing can be compared.
+    """
+    tell = progress or _silent
+    with open_members(data_path, columns=columns, options=options, progress=progress) as dataset:
+        names = list(dataset.storage.metadata.get("frl_observation_names", []))
+        algorithm = None if policy_path is None else load_policy(policy_path, action_space_of(dataset))
+        tell("reading", 0, 1)
+        records = load_members(dataset, attributes=attributes, needs=needs)
+        episodes = replace(load_episodes(dataset), groups=records.labels)
+        people = load_people(dataset)
+        tell("reading", 1, 1)
+    response, indications = told_by(algorithm, names)
+    result = audit_policy(
+        algorithm,
+        episodes,
+        needs=records.needs | recorded_use(episodes, names),
+        simulated=records.simulated,
+        people=people,
+        rng=np.random.default_rng(seed),
+        high_touch=high_touch,
+        minimum=minimum,
+        value=value,
+        response=response,
+        indications=indications,
+        progress=tell,
+    )
+    write_audit(result, output_dir)
+    return result
+
+
+def audit_policy(
+    policy: Any,
+    episodes: LoggedEpisodes,
+    *,
+    needs: Mapping[str, Float64[np.ndarray, "episode"]],
+    simulated: bool,
+    rng: np.random.Generator,
+    people: Int64[np.ndarray, "episode"] | None = None,
+    high_touch: Sequence[str] = HIGH_TOUCH,
+    minimum: int = 30,
+    value: bool = True,
+    response: int | None = None,
+    indications: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> FairnessAudit:
+    """The same for a policy and logged members in memory, without any file.
+
+    Args:
+        policy: As `frl_algos.select_policy` takes a candidate; None for the logged decisions themselves.
+        episodes: Their `groups` are the attributes.
+        needs: By name, one number an episode; the first one counts.
+        simulated: Whether they are simulated. Only then are small cells shown.
+        rng: Source of folds, resamples and permutations.
+        people: Which person each episode is of, from 0; None: each of another. Allocations and needs of a person are
+            means over all its weeks, its value is the sum over its episodes, its groups are those of its first episode.
+        high_touch: Levels of any factor that count as high-touch contact.
+        minimum: Members that a group needs to be measured.
+        value: Whether to value the policy off-policy.
+        response: Index of the observation whose next value is positive when an action got a response; see
+            `Counterfactual.fit`.
+        indications: Level name to the index of an observation that indicates it.
+        progress: Told how far it is.
+        options: Others of `frl_env.evaluation.fairness.audit.audit`.
+
+    Raises:
+        UserError: If the policy does not fit, or nothing can be compared.
+    """
+    tell = progress or _silent
+    space = episodes.action_space
+    target = None if policy is None else target_probabilities(policy, space)
+    allocations, logged = member_allocations(target, episodes, high_touch, tell)
+    values = behaviour = weights = None
+    source = ""
+    if target is None:
+        values, source = episodes.returns(), "mean returns as logged"
+    else:
+        if episodes.propensities is not None:
+            weights = _member_weights(episodes, logged)
+        if value:
+            tell("valuing", 0, 1)
+            valuation = Counterfactual.fit(episodes, rng=rng, response=response, indications=indications)
+            estimate = valuation.estimate(target, rng)
+            values, behaviour = estimate.plain, valuation.returns
+            source = f"off-policy estimates ({estimate.name}); the change is against the returns as logged"
+            tell("valuing", 1, 1)
+    tell("comparing groups", 0, 1)
+    whose = _Persons.of(np.arange(len(episodes)) if people is None else people, episodes.lengths)
+    allocations = {name: whose.mean(column) for name, column in allocations.items()}
+    result = audit(
+        AuditedMembers(
+            high_touch=allocations.pop("high_touch"),
+            attributes={name: labels[whose.first] for name, labels in episodes.groups.items()},
+            needs={name: whose.mean(column) for name, column in needs.items()},
+            allocations=allocations,
+            values=None if values is None else whose.total(values),
+            behaviour_values=None if behaviour is None else whose.total(behaviour),
+            weights=None if weights is None else whose.mean(weights),
+            simulated=simulated,
+            value_source=source,
+        ),
+        rng=rng,
+        minimum=minimum,
+        **options,
+    )
+    tell("comparing groups", 1, 1)
+    return result
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Persons:
+    """Episodes of the same person put together."""
+
+    person: Int64[np.ndarray, "episode"]
+    first: Int64[np.ndarray, "person"]
+    weeks: Float64[np.ndarray, "episode"]
+
+    @classmethod
+    def of(cls, people: Int64[np.ndarray, "episode"], lengths: Int64[np.ndarray, "episode"]) -> "_Persons":
+        if len(people) != len(lengths):
+            raise UserError(f"{len(people):,} people are given for {len(lengths):,} episodes; name one for each")
+        _, first, person = np.unique(people, return_index=True, return_inverse=True)
+        return cls(person=person, first=first, weeks=np.asarray(lengths, dtype=np.float64))
+
+    def total(self, column: np.ndarray) -> Float64[np.ndarray, "person"]:
+        return np.bincount(self.person, weights=column, minlength=len(self.first))
+
+    def mean(self, column: np.ndarray) -> Float64[np.ndarray, "person"]:
+        """Over weeks. A person of one episode keeps its number to the last bit."""
+        alone = np.bincount(self.person)[self.person] == 1
+        share = self.weeks / self.total(self.weeks)[self.person]
+        return self.total(np.where(alone, column, column * share))
+
+
+@numpy_alone()
+def member_allocations(
+    target: Probabilities | None,
+    episodes: LoggedEpisodes,
+    high_touch: Sequence[str],
+    progress: Progress | None = None,
+) -> tuple[dict[str, Float64[np.ndarray, "member"]], Float64[np.ndarray, "row"]]:
+    """Mean over each member's weeks of the probability of every allocation, and that of each logged action.
+
+    Args:
+        target: The policy; None for the logged decisions, each of which then has probability 1.
+        episodes: The members.
+        high_touch: Levels that count as high-touch contact.
+        progress: Told how far it is.
+
+    Raises:
+        UserError: If the policy's probabilities have the wrong shape or don't sum to 1.
+    """
+    tell = progress or _silent
+    table = allocation_table(episodes.action_space, high_touch)
+    columns = np.stack(list(table.values()), axis=1)
+    actions = episodes.actions[episodes.mask]
+    rows = columns[actions] if target is None else np.empty((len(actions), len(table)), dtype=np.float32)
+    logged = np.ones(len(actions))
+    if target is not None:
+        observations = episodes.observation_rows
+        for start in range(0, len(actions), CHUNK):
+            part = slice(start, start + CHUNK)
+            chances = _checked(target(observations[part]), len(actions[part]), episodes.action_space)
+            rows[part] = chances @ columns
+            logged[part] = chances[np.arange(len(chances)), actions[part]]
+            tell("asking the policy", min(start + CHUNK, len(actions)), len(actions))
+    starts = np.concatenate([[0], np.cumsum(episodes.lengths)[:-1]])
+    means = np.add.reduceat(rows.astype(np.float64), starts, axis=0) / episodes.lengths[:, None]
+    means = np.minimum(means, 1.0)  # sums of single-precision probabilities
+    return {name: means[:, number] for number, name in enumerate(table)}, logged
+
+
+def recorded_use(episodes: LoggedEpisodes, names: Sequence[str]) -> dict[str, Float64[np.ndarray, "member"]]:
+    """What records say of a member's utilisation, mean over its weeks, where observations have the known names."""
+
+    def mean(name: str) -> np.ndarray:
+        assert episodes.observations is not None
+        return episodes.observations[:, :, names.index(name)].sum(axis=1, dtype=np.float64) / episodes.lengths
+
+    found = {}
+    if ED_VISITS in names and STAYS in names:
+        found["recorded events"] = mean(ED_VISITS) + mean(STAYS)
+    if SPENDING in names:
+        found["recorded spending"] = mean(SPENDING)
+    return found
+
+
+def _member_weights(episodes: LoggedEpisodes, logged: np.ndarray) -> Float64[np.ndarray, "member"]:
+    """Mean over its weeks of each member's importance weight, as `frl_env.evaluation.diagnose` takes it."""
+    assert episodes.propensities is not None
+    with np.errstate(divide="ignore"):
+        log_ratios = np.log(episodes.padded("probabilities", logged, 1.0) / episodes.propensities)
+    log_weights = np.where(episodes.mask, np.cumsum(log_ratios, axis=1), -np.inf)
+    # Over the largest, so that squares of huge weights are numbers.
+    return np.exp(log_weights - log_weights.max()).sum(axis=1) / episodes.lengths
+
+
+def _checked(chances: np.ndarray, rows: int, space: ActionSpace) -> np.ndarray:
+    chances = np.asarray(chances)
+    if chances.shape != (rows, space.n_joint):
+        raise UserError(f"the policy's probabilities have shape {chances.shape}; {(rows, space.n_joint)} is needed")
+    wrong = ~(np.abs(chances.sum(axis=1, dtype=np.float64) - 1) < 1e-3) | (chances < 0).any(axis=1)
+    if wrong.any():
+        raise UserError("the policy's probabilities are negative, not finite or don't sum to 1; normalise them")
+    return chances
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""

@@ -1,0 +1,234 @@
+"""What a trained policy would do on logged members, and what it is worth there: the published `evaluate_policy`.
+
+    evaluate_policy("policy.safetensors", "evaluation_data.parquet", "evaluation")
+
+    summary.json        everything below, and every estimator's value with intervals and diagnostics
+    actions.csv         share of each level of each factor: drawn from the policy, its best action, as logged
+    joint_actions.csv   the joint actions that the policy takes most
+    values.csv          one row an estimator
+    embeddings.csv      the policy's *trained* level embeddings in two dimensions
+    *.svg               figures of these
+
+Of members who may be real no number of 1 to 10 people is written, nor one from which such a number follows.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64, Int64
+
+from frl_algos.files.policy_files import load_policy, told_by
+from frl_algos.judgement.embedding_map import EmbeddingMap, embedding_map
+from frl_algos.judgement.evaluation_figures import evaluation_figures
+from frl_algos.logged.replay import action_space_of
+from frl_algos.policies.policy import LearnedPolicy, Probabilities
+from frl_algos.valuation.selection import default_mode
+from frl_algos.valuation.value_policy import value_policy
+from frl_env.evaluation import Evaluation, LoggedEpisodes, load_episodes
+from frl_env.evaluation.files import write_together
+from frl_env.evaluation.member_records import is_simulated, load_people
+from frl_env.evaluation.suppression import hidden_cells
+from frl_env.evaluation.suppression import people as number_of_people
+from frl_env.members import ColumnMap, ImportOptions, open_members
+
+CHUNK = 4_096
+"""Decisions whose probabilities are held at once."""
+
+TOP = 20
+"""Joint actions that are listed."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PolicyEvaluation:
+    """What was found.
+
+    Attributes:
+        simulated: Whether the members are simulated.
+        members: Number of members, "fewer than 11" where it must not be said.
+        decisions: Number of logged decisions.
+        mode: "stochastic": the policy is drawn from; "greedy": it has no probabilities, and its best action is taken.
+        actions: Columns factor, level, policy, greedy, logged: mean shares over the decisions; logged is missing where
+            it must not be said.
+        joint_actions: The `TOP` joint actions: their levels, and the policy's mean probability.
+        entropy: Mean of the policy's entropy over the decisions, in nats.
+        value: Off-policy estimates with diagnostics; None when not asked for.
+        embeddings: Of the levels, where they are learned.
+    """
+
+    simulated: bool
+    members: str
+    decisions: int
+    mode: str
+    actions: pd.DataFrame
+    joint_actions: pd.DataFrame
+    entropy: float
+    value: Evaluation | None
+    embeddings: EmbeddingMap | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "simulated": self.simulated,
+            "members": self.members,
+            "decisions": self.decisions,
+            "mode": self.mode,
+            "entropy": self.entropy,
+            "sentence": None if self.value is None else self.value.sentence,
+            "true_value": "none: it is known in a simulator only",
+            "actions": _records(self.actions),
+            "joint_actions": _records(self.joint_actions),
+            "embeddings": None
+            if self.embeddings is None
+            else {"explained": self.embeddings.explained, "levels": _records(self.embeddings.table)},
+            "value": None if self.value is None else self.value.to_dict(simulated=self.simulated),
+        }
+
+
+def evaluate_policy(
+    policy_path: str | os.PathLike[str],
+    data_path: str | os.PathLike[str],
+    output_dir: str | os.PathLike[str],
+    *,
+    columns: ColumnMap | None = None,
+    options: ImportOptions | None = None,
+    value: bool = True,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> PolicyEvaluation:
+    """Evaluates a policy on logged members, and writes tables, JSON and figures.
+
+    Args:
+        policy_path: A `.safetensors` file of `frl_algos.save_model`, or d3rlpy's `.d3`, which is a pickle: open one
+            only if you trust where it comes from.
+        data_path: A Parquet, CSV or Arrow table of members on whom the policy was not trained, or a folder of them, in
+            the schema of `docs/own_data.md`; or the id of a Minari dataset.
+        output_dir: Where the files go.
+        columns: What the table's columns mean, where they have other names.
+        options: What to do about the table's problems.
+        value: Whether to value the policy off-policy, which takes longer than all else.
+        seed: Of folds, draws and resamples.
+        progress: Told how far it is.
+
+    Returns:
+        What was written, as a typed result.
+
+    Raises:
+        UserError: If a file or dataset is missing or does not fit.
+    """
+    tell = progress or _silent
+    with open_members(data_path, columns=columns, options=options, progress=progress) as dataset:
+        tell("reading", 0, 1)
+        space = action_space_of(dataset)
+        algorithm = load_policy(policy_path, space)
+        episodes = load_episodes(dataset)
+        names = dataset.storage.metadata.get("frl_observation_names", [])
+        simulated, people = is_simulated(dataset), load_people(dataset)
+        tell("reading", 1, 1)
+    policy = LearnedPolicy(algorithm, space, default_mode(algorithm))
+    found = None
+    actions, joints, entropy = _actions(policy, episodes, None if simulated else people, tell)
+    if value:
+        tell("valuing", 0, 1)
+        response, indications = told_by(algorithm, names)
+        found = value_policy(policy.probabilities, episodes, seed=seed, response=response, indications=indications)
+        tell("valuing", 1, 1)
+    evaluation = PolicyEvaluation(
+        simulated=simulated,
+        members=number_of_people(int(people.max()) + 1, simulated=simulated),
+        decisions=int(episodes.lengths.sum()),
+        mode=policy.mode,
+        actions=actions,
+        joint_actions=joints,
+        entropy=entropy,
+        value=found,
+        embeddings=embedding_map(algorithm),
+    )
+    write_evaluation(evaluation, output_dir)
+    return evaluation
+
+
+def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str]) -> list[Path]:
+    """Writes all files; each is whole or as it was before.
+
+    Raises:
+        UserError: If the folder can't be made or written.
+    """
+    tables = {"actions.csv": evaluation.actions, "joint_actions.csv": evaluation.joint_actions}
+    if evaluation.value is not None:
+        tables["values.csv"] = evaluation.value.table().rename_axis("estimator").reset_index()
+    if evaluation.embeddings is not None:
+        tables["embeddings.csv"] = evaluation.embeddings.table
+    contents = {name: table.to_csv(index=False).encode() for name, table in tables.items()}
+    contents["summary.json"] = (json.dumps(evaluation.to_dict(), indent=1, allow_nan=False) + "\n").encode()
+    contents |= evaluation_figures(
+        evaluation.actions,
+        tables.get("values.csv"),
+        evaluation.embeddings,
+        note="Simulated members; not to guide care" if evaluation.simulated else "Small numbers of people are left out",
+    )
+    return write_together(folder, contents)
+
+
+def _actions(
+    policy: LearnedPolicy, episodes: LoggedEpisodes, people: Int64[np.ndarray, "episode"] | None, tell: Progress
+) -> tuple[pd.DataFrame, pd.DataFrame, float]:
+    """Shares of levels, the most frequent joint actions, and the mean entropy; `people` may be real."""
+    space = episodes.action_space
+    observations = episodes.observation_rows
+    logged = episodes.actions[episodes.mask]
+    mean, best, entropy = _means(policy.probabilities, observations, space.n_joint, tell)
+    taken = np.bincount(logged, minlength=space.n_joint) / len(logged)
+    levels = space.joint_levels
+    person = None if people is None else np.repeat(people, episodes.lengths)
+    rows = []
+    for position, factor in enumerate(space.factors):
+        own = levels[:, position]
+        secret: set[str] = set()
+        if person is not None:
+            met = np.unique(person * len(factor) + own[logged]) % len(factor)
+            secret = hidden_cells(
+                dict(zip(factor.levels, np.bincount(met, minlength=len(factor)).tolist(), strict=True))
+            )
+        shares = [np.bincount(own, weights=each, minlength=len(factor)) for each in (mean, best, taken)]
+        rows += [
+            (factor.name, level, *(float(share[k]) for share in shares[:2]), None if level in secret else shares[2][k])
+            for k, level in enumerate(factor.levels)
+        ]
+    actions = pd.DataFrame(rows, columns=["factor", "level", "policy", "greedy", "logged"])
+    actions["logged"] = actions["logged"].astype(float)
+    top = np.argsort(-mean, kind="stable")[: min(TOP, int(space.valid.sum()))]
+    joints = pd.DataFrame(space.decode(levels[top]), columns=[factor.name for factor in space.factors])
+    return actions, joints.assign(policy=mean[top]), entropy
+
+
+def _means(
+    target: Probabilities, observations: np.ndarray, joints: int, tell: Progress
+) -> tuple[Float64[np.ndarray, "joint"], Float64[np.ndarray, "joint"], float]:
+    """Mean probability of each joint action, how often it is the most probable one, and the mean entropy."""
+    total, best, entropy = np.zeros(joints), np.zeros(joints), 0.0
+    for start in range(0, len(observations), CHUNK):
+        chances = np.asarray(target(observations[start : start + CHUNK]), dtype=np.float64)
+        total += chances.sum(axis=0)
+        best += np.bincount(chances.argmax(axis=1), minlength=joints)
+        entropy -= float((chances * np.log(np.maximum(chances, 1e-300))).sum())
+        tell("asking the policy", min(start + CHUNK, len(observations)), len(observations))
+    n = len(observations)
+    return total / n, best / n, entropy / n
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON has them: null for what is missing."""
+    return json.loads(str(table.to_json(orient="records", double_precision=15)))
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""

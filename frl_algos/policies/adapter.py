@@ -1,0 +1,107 @@
+"""Anybody's algorithm behind the interface that the benchmark trains and scores.
+
+What is needed of it is little: `fit(buffer, n_steps=..., **others)` and `predict(observations) -> joint actions`. What
+it may offer besides is used: `predict_probabilities` or `draw` (then it is scored by drawing, too), `batch_size`,
+`save`. A d3rlpy algorithm has all that is needed; a continuous one is trained on relaxed actions.
+`frl_algos.testing.check_algorithm` checks it all.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from d3rlpy.algos.qlearning.base import QLearningAlgoBase
+from d3rlpy.constants import ActionSpace as ActionKind
+from jaxtyping import Float32, Int64
+
+from frl_algos.factored_awr.algorithm import FactoredAWR
+from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
+from frl_algos.policies.stock import STOCK, StockAlgorithm, set_scaler
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError
+
+
+def adapt(offered: Any, action_space: ActionSpace) -> Any:
+    """An algorithm ready for `fit(buffer, ...)`, from what somebody's module offers.
+
+    Args:
+        offered: An algorithm, a configuration with `create()`, or a class or function that gives either without
+            arguments.
+        action_space: The actions it will be trained on.
+
+    Returns:
+        The algorithm itself where it needs no help; else wrapped.
+
+    Raises:
+        UserError: If it has no `fit` or no `predict`, or can't be made.
+    """
+    made = offered
+    try:
+        if isinstance(made, type) or not (hasattr(made, "create") or hasattr(made, "fit")):
+            made = made()
+        if hasattr(made, "create"):
+            made = made.create()
+    except Exception as problem:
+        raise UserError(
+            f"{_name(offered)} can't be made without arguments ({type(problem).__name__}: {problem})"
+        ) from problem
+    missing = [method for method in ("fit", "predict") if not callable(getattr(made, method, None))]
+    if missing:
+        raise UserError(
+            f"{_name(offered)} has no {' and no '.join(missing)}; it needs fit(buffer, ...) and predict(observations)"
+        )
+    if not isinstance(made, QLearningAlgoBase) or isinstance(made, FactoredAWR):
+        return made
+    if made.config.get_type() in STOCK:
+        return StockAlgorithm(made, action_space)
+    return ScaledAlgorithm(made, action_space)
+
+
+def modes(algorithm: Any) -> tuple[str, ...]:
+    """The modes of `frl_algos.policies.policy.LearnedPolicy` that an algorithm can serve."""
+    own = getattr(algorithm, "modes", None)
+    if own is not None:
+        return tuple(own)
+    draws = hasattr(algorithm, "predict_probabilities") or hasattr(algorithm, "draw")
+    return ("stochastic", "greedy") if draws else ("greedy",)
+
+
+class ScaledAlgorithm:
+    """A d3rlpy algorithm of somebody else's: observations scaled as everybody's, actions relaxed for a continuous one.
+
+    Args:
+        algorithm: A d3rlpy Q-learning algorithm, untrained.
+        action_space: Its actions.
+    """
+
+    modes = ("greedy",)
+
+    def __init__(self, algorithm: Any, action_space: ActionSpace) -> None:
+        """Keeps the algorithm."""
+        self.algorithm = algorithm
+        self.action_space = action_space
+        self.batch_size = algorithm.batch_size
+        self.relaxed = algorithm.get_action_type() is ActionKind.CONTINUOUS
+
+    def fit(self, buffer: FactoredReplayBuffer, **options: Any) -> list[tuple[int, dict[str, float]]]:
+        """d3rlpy's `fit`; the observation scaler is set from the buffer if there is none."""
+        set_scaler(self.algorithm.config, buffer)
+        return self.algorithm.fit(RelaxedReplayBuffer(buffer) if self.relaxed else buffer, **options)
+
+    def predict(self, x: Float32[np.ndarray, "n k"]) -> Int64[np.ndarray, "n"]:
+        """Joint actions; of a continuous algorithm, the valid one nearest to what it proposes."""
+        with torch.no_grad():
+            chosen = self.algorithm.predict(np.asarray(x, dtype=np.float32))
+        if not self.relaxed:
+            return np.asarray(chosen, dtype=np.int64)
+        valid = self.action_space.valid_joints
+        return valid[(chosen @ relax(self.action_space)[valid].T).argmax(axis=1)]
+
+    def save(self, file: str) -> None:
+        """Saves d3rlpy's model."""
+        self.algorithm.save(file)
+
+
+def _name(offered: Any) -> str:
+    return getattr(offered, "__name__", type(offered).__name__)

@@ -1,0 +1,245 @@
+"""Stock d3rlpy algorithms on factored actions, from the same replay buffer as FactoredAWR.
+
+Discrete algorithms (DiscreteBC, DiscreteCQL, DiscreteBCQ, DQN) see one action of `n_joint` values: the joint index.
+Stock IQL and AWAC are continuous only; they get the relaxation of `frl_algos.policies.relaxed_actions`, and their
+results are to be named as what they are: "IQL (stock, 31-d relaxation)".
+
+Everything that chooses an action here looks at valid joint actions only. Training does not: it is d3rlpy's own,
+and where that takes a maximum over actions, as the targets of DQN, BCQ and CQL do, invalid joint actions are in it.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from d3rlpy.algos import AWACConfig, DiscreteBCConfig, DiscreteBCQConfig, DiscreteCQLConfig, DQNConfig, IQLConfig
+from d3rlpy.constants import ActionSpace as ActionKind
+from d3rlpy.dataset import ReplayBuffer
+from d3rlpy.models import VectorEncoderFactory
+from d3rlpy.preprocessing import StandardObservationScaler
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.policies.policy import draw_from
+from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError, unknown_name
+
+STOCK: dict[str, Any] = {
+    "discrete_bc": DiscreteBCConfig,
+    "discrete_cql": DiscreteCQLConfig,
+    "discrete_bcq": DiscreteBCQConfig,
+    "dqn": DQNConfig,
+    "iql": IQLConfig,
+    "awac": AWACConfig,
+}
+"""d3rlpy's own name of an algorithm (`get_type`) to its configuration."""
+
+
+class StockAlgorithm:
+    """A stock d3rlpy algorithm behind FactoredAWR's interface: factored buffers in, valid joint actions out.
+
+    Args:
+        algorithm: Of a class in `STOCK`: made by hand, or from `d3rlpy.load_learnable`.
+        action_space: Its actions; taken from the buffer at `fit` when None.
+
+    Raises:
+        UserError: If the algorithm is none of `STOCK`.
+    """
+
+    def __init__(self, algorithm: Any, action_space: ActionSpace | None = None) -> None:
+        """Keeps the algorithm."""
+        self.name = algorithm.config.get_type()
+        if self.name not in STOCK:
+            raise unknown_name("stock algorithm", self.name, STOCK)
+        self.algorithm = algorithm
+        self.batch_size = algorithm.batch_size
+        self._action_space = action_space
+
+    @property
+    def relaxed(self) -> bool:
+        """Whether it is continuous and sees relaxed actions."""
+        return self.algorithm.get_action_type() is ActionKind.CONTINUOUS
+
+    @property
+    def label(self) -> str:
+        """What to call it in a table."""
+        label = type(self.algorithm).__name__
+        return f"{label} (stock, {sum(self.action_space.nvec)}-d relaxation)" if self.relaxed else f"{label} (stock)"
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes of `frl_algos.policies.policy.LearnedPolicy` it can serve."""
+        return ("stochastic", "greedy") if self.relaxed or self.name == "discrete_bc" else ("greedy",)
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """Names and validity of the actions.
+
+        Raises:
+            UserError: If it was neither fitted nor given any.
+        """
+        if self._action_space is None:
+            raise UserError("the algorithm knows no actions yet; fit it, or pass action_space")
+        return self._action_space
+
+    def fit(self, buffer: FactoredReplayBuffer, **options: Any) -> list[tuple[int, dict[str, float]]]:
+        """d3rlpy's `fit` with its own options; the observation scaler is set from the buffer if there is none."""
+        self._action_space = buffer.action_space
+        set_scaler(self.algorithm.config, buffer)
+        return self.algorithm.fit(self.view(buffer), **options)
+
+    def view(self, buffer: FactoredReplayBuffer) -> ReplayBuffer:
+        """What the algorithm trains on: the buffer, or its relaxation."""
+        return RelaxedReplayBuffer(buffer) if self.relaxed else buffer
+
+    def predict(self, x: Float32[np.ndarray, "n k"]) -> Int64[np.ndarray, "n"]:
+        """The best valid joint action of each state, by the algorithm's own rule."""
+        with torch.no_grad():
+            best = self._scores(self._scaled(x)).argmax(dim=1).cpu().numpy()
+        return self.action_space.valid_joints[best]
+
+    def draw(
+        self, observations: Float32[np.ndarray, "n k"], uniform: Float32[np.ndarray, "n 2"]
+    ) -> Int64[np.ndarray, "n"]:
+        """Joint actions drawn from the algorithm's own policy: softmax of DiscreteBC, Gaussian of IQL and AWAC.
+
+        The uniform numbers decide: the first of each state by the inverse of the cumulative probabilities, or all
+        together as the seed of the normal numbers that d3rlpy draws.
+
+        Raises:
+            UserError: If the algorithm has no policy to draw from.
+        """
+        if self.relaxed:
+            seed = int(np.ascontiguousarray(uniform).view(np.uint32).sum(dtype=np.uint64) % 2**63)
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                torch.manual_seed(seed)
+                proposed = self.algorithm.impl.inner_sample_action(self._scaled(observations))
+            best = (proposed @ self._valid_corners).argmax(dim=1).cpu().numpy()
+            return self.action_space.valid_joints[best]
+        return draw_from(self.predict_probabilities(observations), uniform[:, 0])
+
+    def predict_probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
+        """Probabilities of all joint actions: the softmax over the valid ones, 0 elsewhere.
+
+        Raises:
+            UserError: If the algorithm has none.
+        """
+        if self.name != "discrete_bc":
+            raise UserError(f"{self.label} has no probabilities of actions; use it in greedy mode")
+        with torch.no_grad():
+            valid = torch.softmax(self._scores(self._scaled(observations)), dim=1).cpu().numpy()
+        full = np.zeros((len(valid), self.action_space.n_joint), dtype=np.float32)
+        full[:, self.action_space.valid_joints] = valid
+        return full
+
+    def predict_value(self, x: Float32[np.ndarray, "n k"], action: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n"]:
+        """Value of joint actions by the algorithm's own critic; cloning has none, as in d3rlpy."""
+        return self.algorithm.predict_value(x, relax(self.action_space)[action] if self.relaxed else action)
+
+    @property
+    def gamma(self) -> float:
+        """Discount a step."""
+        return self.algorithm.gamma
+
+    @property
+    def reward_scaler(self) -> Any:
+        """d3rlpy's, None without."""
+        return self.algorithm.reward_scaler
+
+    def save(self, file: str) -> None:
+        """Saves d3rlpy's model; `StockAlgorithm(d3rlpy.load_learnable(file), action_space)` reads it."""
+        self.algorithm.save(file)
+
+    @cached_property
+    def _valid(self) -> Tensor:
+        return torch.as_tensor(self.action_space.valid_joints, device=self.algorithm.impl.device)
+
+    @cached_property
+    def _valid_corners(self) -> Float[Tensor, "level valid"]:
+        return torch.as_tensor(relax(self.action_space), device=self._valid.device)[self._valid].T
+
+    def _scaled(self, observations: np.ndarray) -> Tensor:
+        if self.algorithm.impl is None:
+            raise UserError("the algorithm is not trained yet; call fit or load a model first")
+        x = torch.as_tensor(np.asarray(observations, dtype=np.float32), device=self.algorithm.impl.device)
+        scaler = self.algorithm.observation_scaler
+        return x if scaler is None else scaler.transform(x)
+
+    def _scores(self, x: Tensor) -> Float[Tensor, "n valid"]:
+        """What the algorithm maximises, for the valid joint actions."""
+        impl = self.algorithm.impl
+        if self.relaxed:
+            return impl.policy(x).squashed_mu @ self._valid_corners
+        if self.name == "discrete_bc":
+            return impl.modules.imitator(x).logits[:, self._valid]
+        values = torch.stack([function(x).q_value for function in impl.q_function]).mean(dim=0)[:, self._valid]
+        if self.name != "discrete_bcq":
+            return values
+        logits = impl.modules.imitator(x).logits[:, self._valid]
+        least = logits.amax(dim=1, keepdim=True) + math.log(self.algorithm.config.action_flexibility)
+        return values.masked_fill(logits < least, float("-inf"))
+
+
+def set_scaler(config: Any, buffer: FactoredReplayBuffer) -> None:
+    """Sets the observation scaler of a d3rlpy configuration from a buffer, if it has none."""
+    if config.observation_scaler is None:
+        config.observation_scaler = StandardObservationScaler(
+            mean=buffer.observations.mean(axis=0, dtype=np.float64),
+            std=buffer.observations.std(axis=0, dtype=np.float64),
+        )
+
+
+def create_stock(
+    name: str,
+    *,
+    action_space: ActionSpace | None = None,
+    batch_size: int = 256,
+    hidden_sizes: Sequence[int] = (256, 256),
+    learning_rate: float | None = None,
+    gamma: float = 0.99,
+    observation_mean: np.ndarray | None = None,
+    observation_std: np.ndarray | None = None,
+    device: Any = False,
+    **settings: Any,
+) -> StockAlgorithm:
+    """A stock algorithm by name.
+
+    Args:
+        name: A key of `STOCK`.
+        action_space: Taken from the buffer at `fit` when None.
+        batch_size: Rows a mini-batch.
+        hidden_sizes: Units of the hidden layers of every network.
+        learning_rate: Of every network; d3rlpy's own when None.
+        gamma: Discount a step.
+        observation_mean: Scales observations, with `observation_std`; both from the buffer at `fit` when None.
+        observation_std: See `observation_mean`.
+        device: d3rlpy's.
+        settings: Other fields of the algorithm's d3rlpy configuration.
+
+    Returns:
+        The algorithm, untrained.
+
+    Raises:
+        UserError: If the name is unknown, or only one of mean and standard deviation is given.
+    """
+    if name not in STOCK:
+        raise unknown_name("stock algorithm", name, STOCK)
+    if (observation_mean is None) != (observation_std is None):
+        raise UserError("observation_mean and observation_std go together; pass both or neither")
+    fields = [field.name for field in dataclasses.fields(STOCK[name])]
+    options: dict[str, Any] = {"batch_size": batch_size, "gamma": gamma} | settings
+    for field in fields:
+        if field.endswith("encoder_factory"):
+            options.setdefault(field, VectorEncoderFactory(list(hidden_sizes)))
+        if field.endswith("learning_rate") and learning_rate is not None:
+            options.setdefault(field, learning_rate)
+    if observation_mean is not None:
+        options["observation_scaler"] = StandardObservationScaler(mean=observation_mean, std=observation_std)
+    config = STOCK[name](**{key: value for key, value in options.items() if key in fields or key in settings})
+    return StockAlgorithm(config.create(device=device), action_space)

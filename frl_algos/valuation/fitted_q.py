@@ -1,0 +1,274 @@
+"""Fitted Q evaluation of a stochastic policy over factored actions, in closed form.
+
+    Q(t, s, a) = psi(t, s, a) . theta,        V(t, s) = sum_a pi(a | s) Q(t, s, a)
+
+psi holds the signed logarithm of the observation and its square, and the terms of the action
+(`frl_algos.effects.terms`): overall, levels, indications met, the state for any action; each as it is and times the
+share of the time left. All 1,080 joint actions are valued through the expectation of some sixty terms under pi. The
+horizon is the end of follow-up; an episode that ends before it has ended for good, and nothing follows.
+
+theta solves the equations of Q(lambda) with off-policy corrections (Harutyunyan et al., 2016),
+
+    sum_t e_t (r_t + g V(t+1, s_t+1) - Q(t, s_t, a_t)) = penalty * theta,      e_t = psi_t + g lambda e_t-1.
+
+lambda 0 is the fixed point of fitted Q iteration with these features; it knows only what an action changes in the next
+observation. With lambda 1 every later reward counts, without importance weights: what an action changes that no
+observation shows is seen as well. Values of a fold of members are fitted on the members of the others.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64
+
+from frl_algos.effects.targets import value_features
+from frl_algos.effects.terms import Terms
+from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
+from frl_algos.policies.policy import Probabilities
+from frl_algos.valuation.counterfactual import checked_probabilities
+from frl_algos.valuation.histories import Histories, as_episodes
+from frl_algos.valuation.nested import plain_terms
+from frl_env.actions import ActionSpace
+from frl_env.errors import check_number
+from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members
+from frl_env.evaluation.threads import numpy_alone
+
+NAME = "FQE"
+
+TRACE = 0.0
+"""lambda, when nothing else is said."""
+
+STATE_PENALTY, ACTION_PENALTY = 1.0, 100.0
+"""In rows of a feature of variance 1: what an action changes is far less than what the state does."""
+
+CHUNK = 4_096
+"""Decisions scored, or members summed, at once."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Features:
+    """psi, for one action space and one kind of observation.
+
+    Attributes:
+        terms: Columns of the actions.
+        mean, spread: Of the observations.
+        low, high: Of the observations, for the indications.
+        horizon: Steps of follow-up.
+    """
+
+    terms: Terms
+    mean: Float32[np.ndarray, "k"]
+    spread: Float32[np.ndarray, "k"]
+    low: Float32[np.ndarray, "k"]
+    high: Float32[np.ndarray, "k"]
+    horizon: int
+
+    @classmethod
+    def of(cls, rows: Histories, indications: Mapping[str, int] | None) -> "Features":
+        """Features scaled to logged decisions."""
+        observations = rows.observations
+        spread = observations.std(axis=0, dtype=np.float64)
+        low, high = observations.min(axis=0), observations.max(axis=0)
+        space = rows.episodes.action_space
+        return cls(
+            terms=plain_terms(Terms.of_space(space, observations.shape[1], indications=indications)),
+            mean=observations.mean(axis=0, dtype=np.float64).astype(np.float32),
+            spread=np.where(spread < 1e-6, 1.0, spread).astype(np.float32),
+            low=low,
+            high=np.where(high > low, high, low + 1).astype(np.float32),
+            horizon=rows.episodes.steps,
+        )
+
+    @property
+    def penalties(self) -> Float[np.ndarray, "column"]:
+        """Of each column."""
+        states = 2 * (2 * len(self.mean) + 1) + 1
+        actions = 2 * (len(self.terms.groups) + len(self.mean))
+        return np.concatenate([np.full(states, STATE_PENALTY), np.full(actions, ACTION_PENALTY)])
+
+    def columns(
+        self, observations: Float32[np.ndarray, "row k"], steps: Int64[np.ndarray, "row"], mass: np.ndarray
+    ) -> Float32[np.ndarray, "row column"]:
+        """Features summed over the valid actions, each times its mass.
+
+        Args:
+            observations: Raw units.
+            steps: Since the start.
+            mass: `(row, valid)`, or the positions `(row,)` of one action each.
+        """
+        state, signs, share = self._parts(observations, steps)
+        one = mass.ndim == 1
+        terms = self.terms.columns(signs, signs, mass) if one else self.terms.expected(signs, signs, mass)
+        action = np.concatenate([terms, terms[:, :1] * state[:, 1 : 1 + len(self.mean)]], axis=1)
+        return np.concatenate([state, share * state, share**2, action, share * action], axis=1, dtype=np.float32)
+
+    def q(
+        self,
+        observations: Float32[np.ndarray, "row k"],
+        steps: Int64[np.ndarray, "row"],
+        weights: Float[np.ndarray, "column"],
+    ) -> Float[np.ndarray, "row valid"]:
+        """Q of every valid action under one theta; arguments as in `columns`."""
+        state, signs, share = self._parts(observations, steps)
+        size, count, k = state.shape[1], len(self.terms.groups), len(self.mean)
+        total = state @ weights[:size] + share[:, 0] * (state @ weights[size : 2 * size])
+        total = (total + share[:, 0] ** 2 * weights[2 * size])[:, None]
+        for scale, own in zip((1.0, share), np.split(weights[2 * size + 1 :], 2), strict=True):
+            joint = self.terms.joint_weights(own[:count])
+            effects = joint[0] + self.terms.fixed[:, 0] * (state[:, 1 : 1 + k] @ own[count:])[:, None]
+            if self.terms.indicated.any():
+                effects = effects + signs @ joint[-k:]
+            total = total + scale * effects
+        return total
+
+    def _parts(self, observations: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Features of the state, observations from 0 to 1, and share of the time left."""
+        state = value_features((observations - self.mean) / self.spread)
+        signs = np.clip((observations - self.low) / (self.high - self.low), 0, 1)
+        return state, signs, (self.horizon - steps)[:, None].astype(np.float32) / self.horizon
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FittedQ:
+    """Fitted values of one target policy.
+
+    Attributes:
+        space: The actions.
+        features: psi.
+        weights: theta by fold of members, each from the other folds.
+        fold: Fold of each member.
+        values: Q of the logged actions and V at every logged decision, cross-fitted.
+        probabilities: Of the logged actions under the target; one after the end.
+        estimate: Mean of V at the start, with the error of theta in the members' terms.
+    """
+
+    space: ActionSpace
+    features: Features
+    weights: Float[np.ndarray, "fold column"]
+    fold: Int64[np.ndarray, "episode"]
+    values: ActionValues
+    probabilities: Float[np.ndarray, "episode step"]
+    estimate: Estimate
+
+    def q(
+        self, observations: Float32[np.ndarray, "n k"], steps: Int64[np.ndarray, "n"] | int = 0
+    ) -> Float[np.ndarray, "n joint"]:
+        """Q of all joint actions for members of no fold; 0 for invalid ones.
+
+        Args:
+            observations: Raw units.
+            steps: Since the start.
+        """
+        rows, space = np.asarray(observations, dtype=np.float32), self.space
+        found = np.zeros((len(rows), space.n_joint))
+        when = np.broadcast_to(np.asarray(steps), len(rows))
+        found[:, space.valid_joints] = self.features.q(rows, when, self.weights.mean(axis=0))
+        return found
+
+
+@numpy_alone()
+def fitted_q_evaluation(
+    data: LoggedEpisodes | FactoredReplayBuffer,
+    target: Probabilities,
+    *,
+    rng: np.random.Generator,
+    indications: Mapping[str, int] | None = None,
+    discount: float = 1.0,
+    trace: float = TRACE,
+    folds: int = 5,
+) -> FittedQ:
+    """Fits Q of a target policy to logged members.
+
+    Args:
+        data: Members on which the target policy was not trained.
+        target: Observations to probabilities of all joint actions, asked a chunk at a time.
+        rng: Source of the folds.
+        indications: Level name to the index of an observation that indicates it; see `FactoredAWRConfig`.
+        discount: In [0, 1].
+        trace: lambda, in [0, 1].
+        folds: Folds of members.
+
+    Raises:
+        UserError: If a setting is out of range, or data and policy don't fit.
+    """
+    check_number("discount", discount, low=0, high=1)
+    check_number("trace", trace, low=0, high=1)
+    rows = Histories.of(as_episodes(data))
+    episodes = rows.episodes
+    features = Features.of(rows, indications)
+    fold = np.zeros(len(episodes), dtype=np.int64)
+    for number, members in enumerate(split_members(len(episodes), folds, rng)):
+        fold[members] = number
+    logged = features.columns(rows.observations, rows.step, rows.actions)
+    policy, probabilities = np.empty_like(logged), np.empty(len(logged))
+    taken = episodes.actions[episodes.mask]
+    space = episodes.action_space
+    for start in range(0, len(logged), CHUNK):
+        part = slice(start, start + CHUNK)
+        observations = rows.observations[part]
+        chances = checked_probabilities(target(observations), len(observations), space.n_joint)
+        probabilities[part] = chances[np.arange(len(chances)), taken[part]]
+        policy[part] = features.columns(observations, rows.step[part], chances[:, space.valid_joints])
+
+    total = logged.shape[1]
+    squares, products = np.zeros((folds, total, total)), np.zeros((folds, total))
+    for member, ahead, traces, rewards in _pieces(rows, logged, policy, discount, trace):
+        for number in range(folds):
+            own = np.flatnonzero(fold[member] == number)
+            squares[number] += traces[own].T @ ahead[own]
+            products[number] += traces[own].T @ rewards[own]
+    penalty = np.diag(features.penalties)
+    whole, target_sums = squares.sum(axis=0), products.sum(axis=0)
+    weights = np.stack([np.linalg.solve(whole - squares[f] + penalty, target_sums - products[f]) for f in range(folds)])
+    scores = np.zeros((len(episodes), total))
+    for member, ahead, traces, rewards in _pieces(rows, logged, policy, discount, trace):
+        scores[member[0] : member[-1] + 1] = _member_sums(
+            member, traces * (rewards - _crossed(ahead, weights, fold[member]))[:, None]
+        )
+    values = ActionValues(
+        logged=episodes.padded("Q", _crossed(logged, weights, fold[rows.member])),
+        policy=episodes.padded("V", _crossed(policy, weights, fold[rows.member])),
+    )
+    first = policy[rows.rows[:, 0]].mean(axis=0, dtype=np.float64)
+    # The value is a mean over members, and a score counts one of them once more.
+    influence = len(episodes) * (scores @ np.linalg.solve((whole + penalty).T, first))
+    terms = values.policy[:, 0] + influence - influence.mean()
+    return FittedQ(
+        space=space,
+        features=features,
+        weights=weights,
+        fold=fold,
+        values=values,
+        probabilities=episodes.padded("the target's probabilities", probabilities, 1.0),
+        estimate=Estimate(name=NAME, plain=terms),
+    )
+
+
+def _crossed(columns: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Each row's columns times the weights of its fold."""
+    return np.take_along_axis(columns @ weights.T.astype(np.float32), fold[:, None], axis=1)[:, 0]
+
+
+def _member_sums(member: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Sums over the rows of each member, who stand one after the other."""
+    return np.add.reduceat(values, np.flatnonzero(np.diff(member, prepend=-1)), axis=0)
+
+
+def _pieces(
+    rows: Histories, logged: np.ndarray, policy: np.ndarray, discount: float, trace: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Member, psi_t - g psi(pi)_t+1, trace and reward of each row, some members at a time."""
+    lengths = rows.episodes.lengths
+    ends = np.cumsum(lengths)
+    rewards = rows.episodes.rewards[rows.episodes.mask]
+    for first in range(0, len(lengths), CHUNK):
+        own = lengths[first : first + CHUNK]
+        part = slice(int(ends[first] - lengths[first]), int(ends[min(first + CHUNK, len(lengths)) - 1]))
+        following = np.where(rows.last[part, None], 0.0, np.roll(policy[part], -1, axis=0))
+        grid, mask = to_grid(logged[part], np.zeros_like(own), own)
+        running = np.zeros_like(grid[:, 0])
+        for t in range(grid.shape[1]):
+            running = grid[:, t] + discount * trace * running
+            grid[:, t] = running
+        yield rows.member[part], logged[part] - discount * following, grid[mask], rewards[part]

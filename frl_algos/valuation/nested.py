@@ -1,0 +1,281 @@
+"""What actions do to the rewards that follow: a structural nested mean model with fading effects.
+
+One contact changes a year's events by about a hundredth, against a chance variation of several events; a value function
+fitted to returns sees little else than that chance, and who is contacted depends on how ill he is. So effects are asked
+for directly, and only by what chance decided of the treatment:
+
+    y_t = sum_k kappa^k r_{t+k} = what the history predicts + M_t d_t phi(a_t) . w + nuisance + noise
+
+- phi(a): terms of the action (`frl_algos.effects.terms`): overall, levels, indications met.
+- d_t: what can't be foreseen of the treatment, so that nothing known of the member explains it. With a *response*:
+  whether the attempt was answered, less the chance of it (`frl_algos.valuation.responses`); why the team attempted is
+  the same among the answered and the others. Without: phi(a_t) less its expectation given the history (the R-learner).
+- An effect is a share of the reward expected of the week in which it is felt, and fades: kappa^k of it is left after k
+  weeks. M_t = sum_k kappa^2k E[r_{t+k}] is what an effect of 1 changes in y_t, and m_t = sum_k kappa^k E[r_{t+k}] what
+  it changes in the return, to the horizon. Weighting the rewards as the effect fades is the filter matched to it.
+- What an earlier attempt has left, an effect that fades, is not there to be had again: d_t is times the rest, by how
+  strong each action is.
+- w: Bayesian linear regression, rows weighted by the inverse of their variance, with the prior scales of
+  `frl_algos.effects.terms`, but narrow ones for the levels of all factors except the leading one; for each fold of
+  members from the members of the other folds. The chance of an answer and what the history predicts have few parameters
+  and are fitted to all members.
+
+Source: Robins (1994), structural nested mean models; Nie and Wager (2021) for the residuals.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from frl_algos.effects.shrinkage import FLAT
+from frl_algos.effects.targets import ridge_weights
+from frl_algos.effects.terms import Terms
+from frl_algos.valuation.credit import CreditedRewards
+from frl_algos.valuation.histories import Histories
+from frl_algos.valuation.responses import Responses
+from frl_env.errors import unknown_name
+from frl_env.evaluation import split_members
+
+KAPPA = 0.9
+"""What is left of an effect after a step, when nothing else is known: half is gone after 6.6 weeks."""
+
+LEADING = "modality"
+"""Factor whose levels are expected to differ most in effect, in a space that has it: trials differ by whether members
+were seen or called (`docs/environment.md`); of goals, providers and urgencies nothing of the kind is known."""
+
+FOLLOWING = 0.1
+"""Prior scale of the levels of the other factors, as a share of the leading one's."""
+
+CHUNK = 20_000
+"""Rows whose columns are held at once."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NestedModel:
+    """Fitted effects.
+
+    Attributes:
+        rows: The logged decisions.
+        terms: Columns of the actions.
+        response: Index of the observation that shows a response; None without one.
+        responses: Chances of a response; None without one.
+        signs: Observations from 0 to 1, for the indications; by row.
+        kappa: What is left of an effect after a step.
+        strength: Effect of each valid action as a share of the largest; 0 without a response.
+        amount: m_t with the sign of the rewards; by row.
+        expected: Terms of the logged action, as far as an effect of them could be foreseen; by row.
+        fold: Fold of each member.
+        weights: w by fold, each from the other folds.
+        scores: Influence of each member on w: what w changes by when the member counts once more.
+        prior: Covariance of w that stems from the prior, where the data says little, as if the levels of any factor
+            could differ as much as those of the leading one: what was believed makes no interval narrower.
+    """
+
+    rows: Histories
+    terms: Terms
+    response: int | None
+    responses: Responses | None
+    signs: Float[np.ndarray, "row k"]
+    kappa: float
+    strength: Float[np.ndarray, "valid"]
+    amount: Float[np.ndarray, "row"]
+    expected: Float[np.ndarray, "row column"]
+    fold: Int64[np.ndarray, "episode"]
+    weights: Float[np.ndarray, "fold column"]
+    scores: Float[np.ndarray, "episode column"]
+    prior: Float[np.ndarray, "column column"]
+
+    @classmethod
+    def fit(
+        cls,
+        rows: Histories,
+        terms: Terms,
+        *,
+        rng: np.random.Generator,
+        response: int | None = None,
+        leading: str | None = None,
+        kappa: float = KAPPA,
+        folds: int = 5,
+    ) -> "NestedModel":
+        """Estimates the effects.
+
+        Args:
+            rows: The logged decisions.
+            terms: Columns of the actions.
+            rng: Source of the folds.
+            response: Index of the observation whose next value is positive when an action got a response; None
+                without one.
+            leading: Name of the factor whose levels are expected to differ most; None for `LEADING`, or for none in a
+                space without it.
+            kappa: What is left of an effect after a step.
+            folds: Folds of members.
+
+        Raises:
+            UserError: If there are too few members for the folds, or too few responses, or there is no such factor.
+        """
+        terms = plain_terms(terms)
+        episodes = rows.episodes
+        believed = _believed(terms, [factor.name for factor in episodes.action_space], leading)
+        fold = np.zeros(len(episodes), dtype=np.int64)
+        for number, members in enumerate(split_members(len(episodes), folds, rng)):
+            fold[members] = number
+        low, high = rows.observations.min(axis=0), rows.observations.max(axis=0)
+        signs = ((rows.observations - low) / np.where(high > low, high - low, 1.0)).astype(np.float32)
+        columns = terms.columns(signs, signs, rows.actions)
+        outcome = CreditedRewards.of(rows, kappa)
+        responses = None
+        strength = np.zeros(len(terms.fixed))
+        if response is None:
+            expected = columns
+            deviation = columns - rows.history @ _projection(rows.history, columns)
+            weights, scores, prior = _solve(rows, outcome, deviation, rows.history, fold, folds, terms, believed)
+        else:
+            responses = Responses.fit(rows, terms, response)
+            calls = responses.called - responses.chance_unprompted
+            nuisance = np.concatenate([terms.levels[rows.actions], calls[:, None]], axis=1)
+            surprise = columns * (responses.reached - responses.chance)[:, None]
+            # First as if effects added up, to learn which actions have one; then with what is left of earlier ones.
+            weights, _, _ = _solve(rows, outcome, surprise, nuisance, fold, folds, terms, believed)
+            strength = _strength(terms, weights.mean(axis=0), signs.mean(axis=0))
+            room = 1 - _cover(rows, responses.reached * strength[rows.actions], kappa)
+            expected = columns * (room * responses.chance)[:, None]
+            weights, scores, prior = _solve(
+                rows, outcome, surprise * room[:, None], nuisance, fold, folds, terms, believed
+            )
+        return cls(
+            rows=rows,
+            terms=terms,
+            response=response,
+            responses=responses,
+            signs=signs,
+            kappa=kappa,
+            strength=strength,
+            amount=outcome.sign * outcome.amount,
+            expected=expected.astype(np.float32),
+            fold=fold,
+            weights=weights,
+            scores=scores,
+            prior=prior,
+        )
+
+
+def plain_terms(terms: Terms) -> Terms:
+    """The terms without pairs of levels and without those of the state.
+
+    Pairs are most of the columns, and what they add to the variance of a value is more than what they explain.
+    """
+    simple = 1 + terms.levels.shape[1]
+    kept = np.zeros(len(terms.groups), dtype=bool)
+    kept[:simple] = True
+    if terms.indicated.any():
+        kept[-1 - terms.levels.shape[1] :] = True
+    groups, numbers = np.unique(terms.groups[kept], return_inverse=True)
+    return replace(
+        terms,
+        fixed=terms.fixed[:, :simple],
+        crossed=False,
+        groups=numbers,
+        scales=terms.scales[groups],
+        optional=terms.optional[groups],
+        factors=tuple(terms.factors[group] for group in groups),
+    )
+
+
+def _believed(terms: Terms, factors: Sequence[str], leading: str | None) -> Float[np.ndarray, "column"]:
+    """Prior scale of each column."""
+    if leading is not None and leading not in factors:
+        raise unknown_name("factor", leading, factors)
+    first = leading or LEADING
+    if first not in factors:
+        return terms.scales[terms.groups]
+    following = terms.told_apart(set(factors) - {first})
+    return (terms.scales * np.where(following, FOLLOWING, 1.0))[terms.groups]
+
+
+def _strength(terms: Terms, weights: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Effect of each valid action as a share of the largest."""
+    states = np.concatenate([[1.0], np.zeros(len(signs) * bool(terms.indicated.any())), signs])
+    joint = terms.joint_weights(weights)
+    effects = np.abs(states[: len(joint)] @ joint)
+    return effects / max(float(effects.max()), 1e-12)
+
+
+def _cover(rows: Histories, felt: np.ndarray, kappa: float) -> np.ndarray:
+    """What earlier answered attempts have left, before each decision, as a share of a full effect."""
+    mask = rows.episodes.mask
+    grid = np.zeros(mask.shape)
+    grid[mask] = felt
+    cover = np.zeros(mask.shape)
+    for t in range(1, mask.shape[1]):
+        cover[:, t] = kappa * (cover[:, t - 1] + (1 - cover[:, t - 1]) * grid[:, t - 1])
+    return cover[mask]
+
+
+def _projection(history: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Weights of the terms expected given the history."""
+    return ridge_weights(history.T @ history, history.T @ columns)
+
+
+def _solve(
+    rows: Histories,
+    outcome: CreditedRewards,
+    deviation: np.ndarray,
+    nuisance: np.ndarray,
+    fold: np.ndarray,
+    folds: int,
+    terms: Terms,
+    believed: Float[np.ndarray, "column"],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights by fold, scores by member, covariance from the prior.
+
+    The free columns (nuisance, baseline) have no prior to speak of and are taken out of the effects' columns first.
+    """
+    effects = deviation.shape[1]
+    total = effects + nuisance.shape[1] + outcome.baseline.shape[1]
+    root = np.sqrt(outcome.precision)
+    order = np.argsort(fold[rows.member], kind="stable")
+    bounds = np.searchsorted(fold[rows.member][order], np.arange(folds + 1))
+
+    def pieces(number: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Weighted columns, weighted credit and rows of one fold."""
+        for start in range(bounds[number], bounds[number + 1], CHUNK):
+            part = order[start : min(start + CHUNK, bounds[number + 1])]
+            treated = np.concatenate([deviation[part], nuisance[part]], axis=1) * outcome.felt[part, None]
+            columns = np.concatenate([treated, outcome.baseline[part]], axis=1) * root[part, None]
+            yield columns, outcome.credit[part] * root[part], part
+
+    squares, products = np.zeros((folds, total, total)), np.zeros((folds, total))
+    length = 0.0
+    for number in range(folds):
+        for columns, credit, _ in pieces(number):
+            squares[number] += columns.T @ columns
+            products[number] += columns.T @ credit
+            length += float(credit @ credit)
+    whole, target = squares.sum(axis=0), products.sum(axis=0)
+    free = FLAT * np.eye(total - effects)
+
+    def reduced(squares: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """X'X and X'y of the effects without the free columns, and what was taken out."""
+        out = np.linalg.solve(squares[effects:, effects:] + free, squares[effects:, :effects])
+        matrix = squares[:effects, :effects] - squares[:effects, effects:] @ out
+        return (matrix + matrix.T) / 2, products[:effects] - out.T @ products[effects:], out
+
+    matrix, _, out = reduced(whole, target)
+    rest = np.linalg.solve(whole[effects:, effects:] + free, target[effects:])
+    # The effects explain next to nothing of the variance, so the residual of the free columns is the noise.
+    noise = max((length - float(rest @ target[effects:])) / len(order), 1e-12)
+    prior = np.diag(1 / believed**2)
+    inverse = np.linalg.inv(matrix / noise + prior)
+    weights = np.empty((folds, effects))
+    scores = np.zeros((len(rows.episodes), effects))
+    for number in range(folds):
+        some, other, _ = reduced(whole - squares[number], target - products[number])
+        weights[number] = np.linalg.solve(some / noise + prior, other / noise)
+        for columns, credit, part in pieces(number):
+            clean = columns[:, :effects] - columns[:, effects:] @ out
+            left = credit - columns[:, effects:] @ rest - clean @ weights[number]
+            np.add.at(scores, rows.member[part], clean * (left / noise)[:, None])
+    shrinkage = inverse @ prior
+    return weights, scores @ inverse, shrinkage @ np.diag(terms.scales[terms.groups] ** 2) @ shrinkage.T

@@ -1,0 +1,59 @@
+"""Every estimator of a policy's value, on logged members: what a team without a simulator goes by."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from frl_algos.policies.policy import Probabilities
+from frl_algos.valuation.counterfactual import Counterfactual
+from frl_algos.valuation.fitted_q import fitted_q_evaluation
+from frl_env.evaluation import Evaluation, LoggedEpisodes, evaluate
+from frl_env.evaluation.threads import numpy_alone
+
+
+@numpy_alone()
+def value_policy(
+    target: Probabilities,
+    episodes: LoggedEpisodes,
+    *,
+    seed: int = 0,
+    valuation: Counterfactual | None = None,
+    response: int | None = None,
+    indications: Mapping[str, int] | None = None,
+    propensities: Any = None,
+) -> Evaluation:
+    """Runs the nested model, fitted Q evaluation and all of `frl_env.evaluation` on one policy.
+
+    Args:
+        target: The policy.
+        episodes: Members on which it was not trained.
+        seed: Of folds, draws and resamples; the same seed makes policies comparable.
+        valuation: Fitted on these members already.
+        response: Of the nested model, where it is to be fitted; see `Counterfactual.fit`.
+        indications: Of the same, and of fitted Q evaluation.
+        propensities: As `evaluate` takes them; None for the logged ones, or estimated ones where none are logged.
+
+    Returns:
+        The values, the nested model's as the headline.
+
+    Raises:
+        UserError: If policy and members don't fit, or there are too few.
+    """
+    if valuation is None:
+        valuation = Counterfactual.fit(
+            episodes, rng=np.random.default_rng(seed), response=response, indications=indications
+        )
+    if propensities is None:
+        propensities = "estimated" if episodes.propensities is None else "logged"
+    nested = valuation.estimate(target, np.random.default_rng(seed))
+    fitted = fitted_q_evaluation(episodes, target, rng=np.random.default_rng(seed), indications=indications)
+    return evaluate(
+        episodes,
+        target,
+        rng=np.random.default_rng(seed),
+        q_values=fitted.values,
+        propensities=propensities,
+        others=[nested, fitted.estimate],
+        headline=nested.name,
+    )

@@ -1,0 +1,160 @@
+"""What a fairness audit measures in a group: quotients of sums over members, so that resamples of them are cheap.
+
+Definitions stand in `frl_env.evaluation.fairness.audit`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from fairlearn.metrics import MetricFrame
+from jaxtyping import Float64, Int64
+
+from frl_env.evaluation.diagnostics import effective_members
+from frl_env.evaluation.fairness.audited_members import AuditedMembers
+from frl_env.evaluation.fairness.contrasts import Grouping, group_sums, resample_counts
+
+EFFECTIVE = "effective_members"
+"""The one measure that is no such quotient: it has no interval and no gap."""
+
+BINS = 5
+"""Bins of about equally many members by high-touch probability, in which need is compared."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measure:
+    """A quotient of two sums over members; perhaps relative to the same quotient of all members.
+
+    Attributes:
+        numerator, denominator: Terms of the sums; 0 for members whom the measure does not speak of.
+        relative: Whether it is relative to all members.
+    """
+
+    numerator: Float64[np.ndarray, "member"]
+    denominator: Float64[np.ndarray, "member"]
+    relative: bool = False
+
+    @classmethod
+    def mean(cls, score: Float64[np.ndarray, "member"]) -> "Measure":
+        """Mean of a score over the members who have one (not NaN)."""
+        counted = ~np.isnan(score)
+        return cls(numerator=np.where(counted, score, 0.0), denominator=counted.astype(np.float64))
+
+    @property
+    def overall(self) -> float:
+        """Of all members."""
+        return 1.0 if self.relative else float(_quotient(self.numerator.sum(), self.denominator.sum()))
+
+    def of(self, rows: np.ndarray, least: int) -> float:
+        """Of some members; NaN where it speaks of fewer than `least` of them, or there is nothing to be relative to."""
+        if (self.denominator[rows] != 0).sum() < least:
+            return float("nan")
+        quotient = _quotient(self.numerator[rows].sum(), self.denominator[rows].sum())
+        if not self.relative:
+            return float(quotient)
+        return float(_relative(quotient, _quotient(self.numerator.sum(), self.denominator.sum())))
+
+
+def member_scores(
+    members: AuditedMembers, need: np.ndarray, threshold: float, bins: Int64[np.ndarray, "member"]
+) -> dict[str, Float64[np.ndarray, "member"]]:
+    """What groups are compared in: one number a member, NaN for members whom it does not speak of."""
+    p, known = members.high_touch, ~np.isnan(need)
+    share = np.where(known, need, 0.0) * (p[known].sum() / need[known].sum())
+    expected = np.full(len(p), np.nan)
+    for each in np.unique(bins):
+        expected[bins == each] = need[(bins == each) & known].mean() if ((bins == each) & known).any() else np.nan
+    scores = {
+        "high_touch": p,
+        "beyond_need": np.where(known, p - share, np.nan),
+        "high_touch_given_need": np.where(known & (need >= threshold), p, np.nan),
+        "need_given_high_touch": need - expected,
+    }
+    if members.values is not None and members.behaviour_values is not None:
+        scores["value_change"] = members.values - members.behaviour_values
+    return scores
+
+
+def group_measures(members: AuditedMembers, scores: Mapping[str, np.ndarray]) -> dict[str, Measure]:
+    """All that is measured in each group."""
+    found = {"high_touch": Measure.mean(scores["high_touch"])}
+    for name, need in members.needs.items():
+        known = ~np.isnan(need)
+        found[f"need_ratio ({name})"] = Measure(
+            numerator=np.where(known, members.high_touch, 0.0), denominator=np.where(known, need, 0.0), relative=True
+        )
+    found |= {name: Measure.mean(score) for name, score in scores.items() if name not in found}
+    if members.values is not None:
+        found["value"] = Measure.mean(members.values)
+    return found | {name: Measure.mean(share) for name, share in members.allocations.items()}
+
+
+def by_group(
+    grouping: Grouping, measures: Mapping[str, Measure], weights: np.ndarray | None, least: int, smallest: float
+) -> pd.DataFrame:
+    """Every measure in every group that is large enough; NaN where it speaks of fewer than `least` members.
+
+    Effective members are NaN where they are fewer than `smallest`.
+
+    The one metric gets the numbers of the rows in the place of labels and predictions, so that it may look at any
+    column; one metric for each measure would take a hundred times as long.
+    """
+    rows = np.flatnonzero(np.isin(grouping.labels, grouping.names))
+    names = [*measures, *([] if weights is None else [EFFECTIVE])]
+
+    def metric(chosen: np.ndarray, _: np.ndarray) -> np.ndarray:
+        found = [measure.of(chosen, least) for measure in measures.values()]
+        if weights is not None:
+            effective = float(effective_members(weights[chosen]))
+            found.append(effective if effective >= smallest else float("nan"))
+        return np.asarray(found)
+
+    if not len(rows):
+        return pd.DataFrame(columns=names, dtype=float)
+    frame = MetricFrame(metrics=metric, y_true=rows, y_pred=rows, sensitive_features=grouping.labels[rows])
+    return pd.DataFrame(dict(frame.by_group), index=names).T
+
+
+def group_intervals(
+    groupings: Sequence[Grouping],
+    measures: Mapping[str, Measure],
+    rng: np.random.Generator,
+    resamples: int,
+    level: float,
+) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """Percentile limits by attribute, group and measure."""
+    columns = np.stack([m.numerator for m in measures.values()] + [m.denominator for m in measures.values()], axis=1)
+    relative = np.asarray([measure.relative for measure in measures.values()])
+    drawn = [np.empty((resamples, len(grouping.names), len(measures))) for grouping in groupings]
+    for rows, counts in resample_counts(len(columns), rng, resamples):
+        everyone = np.where(relative, _quotient(*np.split(counts @ columns, 2, axis=1)), 1.0)
+        for at, grouping in enumerate(groupings):
+            sums = group_sums(grouping, columns, counts)
+            drawn[at][rows] = _relative(_quotient(*np.split(sums, 2, axis=2)), everyone[:, None])
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    limits = {}
+    for grouping, each in zip(groupings, drawn, strict=True):
+        low, high = np.quantile(each, tails, axis=0)
+        for i, group in enumerate(grouping.names):
+            for j, measure in enumerate(measures):
+                if not np.isnan(low[i, j]):
+                    limits[grouping.attribute, group, measure] = (float(low[i, j]), float(high[i, j]))
+    return limits
+
+
+def bins_of(high_touch: Float64[np.ndarray, "member"]) -> Int64[np.ndarray, "member"]:
+    """Bin of each member by high-touch probability; members with the same probability share one."""
+    edges = np.unique(np.quantile(high_touch, np.arange(1, BINS) / BINS))
+    return np.searchsorted(edges, high_touch, side="left")
+
+
+def _relative(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """NaN where the whole is 0: nobody gets anything, so no group gets more of it than another."""
+    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole != 0)
+
+
+def _quotient(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """0 where there is nothing to divide by."""
+    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    return np.divide(above, below, out=np.zeros(np.broadcast(above, below).shape), where=below != 0)

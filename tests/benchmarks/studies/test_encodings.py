@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.studies.encodings import AUTOREGRESSIVE, ENCODERS, AutoregressivePolicy, _error_by_member, main
+from frl_env.actions import MEDICAID_ACTIONS
+
+
+def test_the_autoregressive_policy_is_exact_and_normalised():
+    torch.manual_seed(0)
+    policy = AutoregressivePolicy(7, MEDICAID_ACTIONS)
+    x = torch.randn(5, 7)
+    log_probabilities = policy(x)
+    assert log_probabilities.shape == (5, len(MEDICAID_ACTIONS.valid_joints))
+    torch.testing.assert_close(log_probabilities.exp().sum(dim=1), torch.ones(5))
+    actions = torch.tensor([0, 1, 200, 500, 680])
+    torch.testing.assert_close(policy.log_likelihood(x, actions), log_probabilities[torch.arange(5), actions])
+
+
+def test_the_command_shows_all(tiny_dataset, capsys):
+    main(["--updates", "5", "--seeds", "1", "--train", "tests/tiny-v0", "--test", "tests/tiny-v0"])
+    shown = capsys.readouterr().out
+    for label in (*ENCODERS.values(), AUTOREGRESSIVE):
+        assert label in shown
+
+
+def test_the_error_of_steps_that_are_alike_within_a_member(tiny_buffer):
+    """Alike within members, the error is that of as many numbers as there are members."""
+    members = np.random.default_rng(0).normal(size=len(tiny_buffer.lengths))
+    steps = np.repeat(members, tiny_buffer.lengths)
+    alike = np.sqrt((tiny_buffer.lengths * (members - steps.mean())) @ (tiny_buffer.lengths * (members - steps.mean())))
+    assert _error_by_member(steps, tiny_buffer) == pytest.approx(alike / len(steps))
+    assert _error_by_member(steps, tiny_buffer) > 3 * steps.std() / np.sqrt(len(steps))

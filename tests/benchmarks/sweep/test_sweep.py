@@ -1,0 +1,298 @@
+"""Sweeps: other people's algorithms, failures, kills and resumption, clusters, and the leaderboard."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import run
+from benchmarks.pages import leaderboard
+from benchmarks.sweep import runs
+from benchmarks.sweep import workers as sweep
+from benchmarks.sweep.results import Results
+from benchmarks.sweep.statistics import (
+    bootstrap_means,
+    interquartile_mean,
+    interval,
+    performance_profile,
+    probability_of_improvement,
+)
+from benchmarks.training import algorithms
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY = ["--dataset", "tests/tiny-v0", "--steps", "4", "--eval-members", "60"]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+THEIRS = '''
+import numpy as np
+
+class Common:
+    """The most common joint action of the data."""
+    def fit(self, buffer, n_steps, **options):
+        self.best = np.bincount(buffer.actions).argmax()
+    def predict(self, x):
+        return np.full(len(x), self.best)
+
+class Broken(Common):
+    def fit(self, buffer, n_steps, **options):
+        raise RuntimeError("no such\\nluck")
+'''
+
+
+def _files(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+
+
+def _install(folder: Path) -> None:
+    """A package of somebody else's, installed by pip from a wheel."""
+    wheel = folder / "their_package-1.0-py3-none-any.whl"
+    points = "[frl.algorithms]\ntheir_common = their_package:Common\ntheir_broken = their_package:Broken\n"
+    with zipfile.ZipFile(wheel, "w") as content:
+        content.writestr("their_package.py", THEIRS)
+        info = "their_package-1.0.dist-info/"
+        content.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: their_package\nVersion: 1.0\n")
+        content.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        content.writestr(info + "entry_points.txt", points)
+        content.writestr(info + "RECORD", "")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", str(folder / "site"), str(wheel)], check=True)
+
+
+@pytest.fixture
+def theirs(tmp_path, monkeypatch):
+    _install(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    yield
+    sys.modules.pop("their_package", None)
+
+
+def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_else(tiny_dataset, tmp_path, theirs):
+    out = tmp_path / "out"
+    names = "their_common,their_broken,their_package:Common"
+    with pytest.raises(UserError, match=r"1 of 9 runs failed \(their_broken seed 0: RuntimeError: no such luck\)"):
+        run.main([*TINY, "--algo", names, "--jobs", "2", "--out", str(out)])
+    card = json.loads((out / "scorecard.json").read_text())
+    assert {row["algo"] for row in card["runs"]} == {"their_common", "their_package:Common"}
+    # The most common action of the data is to do nothing.
+    for row in card["runs"]:
+        assert row["value"] == card["references"]["no_program"]["value"]
+        assert row["mode"] == "greedy"
+    assert card["failed"] == ["their_broken seed 0: RuntimeError: no such luck"]
+    assert "in fit" in (out / "failed" / "their_broken-seed0.txt").read_text()
+    finished = _files(out / "runs")
+    with pytest.raises(UserError, match="1 of 9 runs failed"):
+        run.main([*TINY, "--algo", names, "--jobs", "1", "--out", str(out)])
+    assert _files(out / "runs") == finished
+
+
+def test_names(theirs):
+    assert algorithms.parse_names("bc, cql,bc") == ["bc", "cql"]
+    assert algorithms.parse_names("all") == [*algorithms.ALGORITHMS, *algorithms.REFERENCES]
+    for wrong, near in (("their_comon", "their_common"), ("heuristc", "heuristic"), ("awrr", "awac")):
+        with pytest.raises(UserError, match=f"unknown algorithm '{wrong}'.*{near}"):
+            algorithms.parse_names(wrong)
+    for wrong, says in (("no_such_module:X", "no module 'no_such_module'"), ("their_package:X", "has no 'X'")):
+        with pytest.raises(UserError, match=says):
+            algorithms.create(wrong, (), MEDICAID_ACTIONS)
+
+
+def test_actions_that_do_not_fit_are_said_before_any_training(tiny_dataset, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="bc enumerates joint actions, and these are 1,000,000"):
+        algorithms.check_fits("bc", ActionSpace.from_nvec([10] * 6))
+    monkeypatch.setattr(algorithms, "MOST_JOINTS", 1_000)
+    monkeypatch.setattr(runs, "run", None)
+    with pytest.raises(UserError, match="bc enumerates joint actions"):
+        run.main([*TINY, "--algo", "bc", "--out", str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", algorithms.ALGORITHMS)
+def test_every_algorithm_of_the_benchmark_runs(name, tiny_buffer):
+    algorithm = algorithms.create(name, ("num_encounters_last_week",), tiny_buffer.action_space)
+    assert algorithm.batch_size == algorithms.BATCH_SIZE
+    training = sweep.runs.train(algorithm, tiny_buffer, steps=2, seed=0)
+    assert training.updates == 2
+    assert training.peak_rss_mb > 50
+    assert MEDICAID_ACTIONS.valid[algorithm.predict(tiny_buffer.observations[:9])].all()
+
+
+def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(tiny_dataset, tmp_path):
+    arguments = [*TINY, "--algo", "bc,seed_awr,dqn", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "benchmarks/run.py", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)
+    runs_folder = tmp_path / "runs"
+    for _ in range(1_000):
+        time.sleep(0.1)
+        if runs_folder.exists() and len(list(runs_folder.glob("*.json"))) >= 7:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {name: at for name, at in _files(runs_folder).items() if name.endswith(".json")}
+    assert 7 <= len(before) < 12, "killed in the middle"
+    run.main(arguments)
+    after = _files(runs_folder)
+    assert {name: after[name] for name in before} == before, "no finished run was done again"
+    assert len(list(runs_folder.glob("*.json"))) == 12
+    assert not list(runs_folder.glob(".*"))
+    table = pd.read_parquet(tmp_path / "runs.parquet")
+    assert sorted(zip(table.algo, table.seed, table["mode"], strict=True)) == sorted(
+        (algo, seed, mode)
+        for seed in (0, 1)
+        for algo, modes in (("bc", 2), ("seed_awr", 2), ("dqn", 1))
+        for mode in ("greedy", "stochastic")[:modes]
+    )
+
+
+def test_other_settings_and_other_code_are_other_runs(tmp_path):
+    base = dict(algo="bc", dataset="d", seed=0, steps=3, eval_members=9, settings="{}", code="c", data="x")
+    keys = {runs.Job(**base).key}
+    for change in (
+        {"algo": "cql"}, {"seed": 1}, {"steps": 4}, {"eval_members": 8}, {"settings": "{1}"}, {"code": "e"},
+        {"data": "y"},
+    ):  # fmt: skip
+        keys.add(runs.Job(**base | change).key)
+    assert len(keys) == 8
+
+
+def test_runs_of_earlier_code_are_taken_only_when_asked_for_and_said(tiny_dataset, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    arguments = [*TINY, "--algo", "bc,seed_awr", "--jobs", "1", "--out", str(out)]
+
+    def swept(*more: str) -> dict[str, str]:
+        """The code of each algorithm's run on the scorecard."""
+        run.main([*arguments, *more])
+        return {row["algo"]: row["code"] for row in json.loads((out / "scorecard.json").read_text())["runs"]}
+
+    for code in ("one", "two"):
+        monkeypatch.setattr(runs, "code_hash", lambda *_, code=code: code)
+        assert swept() == {"bc": code, "seed_awr": code}
+    monkeypatch.setattr(runs, "code_hash", lambda *_: "three")
+    capsys.readouterr()
+    assert swept("--older", "bc") == {"bc": "two", "seed_awr": "three"}
+    assert "trained by earlier code than this (--older): bc\n" in capsys.readouterr().out
+    leaderboard.main([str(out), "-o", str(tmp_path / "page.md")])
+    page = (tmp_path / "page.md").read_text()
+    assert page.count("(stock) †") == 2, "drawn from, and greedy"
+    assert page.count("published †") == 0
+    assert "--older bc" in page
+    with pytest.raises(UserError, match="--older names 'cql', which is not among the algorithms"):
+        run.main([*arguments, "--older", "cql"])
+    (out / "bc-seed0.d3").write_bytes(b"another run's")
+    assert swept("--older", "bc") == {"bc": "three", "seed_awr": "three"}, "what is trained anew is not called older"
+
+
+def test_a_model_beside_the_scorecard_is_the_scorecards_own(tiny_dataset, tmp_path, capsys):
+    model = tmp_path / "factored_awr-seed0.d3"
+
+    def trained(steps: int) -> str:
+        run.main([*TINY, "--algo", "factored_awr", "--steps", str(steps), "--jobs", "1", "--out", str(tmp_path)])
+        return hashlib.sha256(model.read_bytes()).hexdigest()
+
+    first = trained(2)
+    assert trained(2) == first
+    assert "runs were there from before" in capsys.readouterr().out
+    assert trained(3) != first
+    assert trained(2) == first, "the other run's model is not taken for its own"
+    model.unlink()
+    run.main([*TINY, "--algo", "factored_awr", "--steps", "2", "--jobs", "1", "--out", str(tmp_path)])
+    assert not model.exists(), "one that was taken away is not missed"
+
+
+def test_other_data_has_a_folder_of_its_own():
+    folders = [run._folder(run.DATASET, quick=False), run._folder(run.DATASET, quick=True)]
+    folders += [run._folder(name, quick=False) for name in ("myorg/care-v0", "frl/medicaid-synthetic-null-v0")]
+    assert folders[0] == "results"
+    assert folders[2] == "results-myorg-care-v0"
+    assert len(set(folders)) == 4
+
+
+def test_one_sweep_a_folder_and_damage_is_said(tiny_dataset, tmp_path):
+    run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
+    with Results(tmp_path).lock(), pytest.raises(UserError, match="another sweep is writing"):
+        run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
+    damaged = next((tmp_path / "runs").glob("*.npz"))
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    with pytest.raises(UserError, match="is damaged"):
+        run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
+
+
+@pytest.mark.slow
+def test_a_cluster_does_the_same(tiny_dataset, tmp_path):
+    from dask.distributed import LocalCluster
+
+    arguments = [*TINY, "--algo", "bc,seed_awr"]
+    run.main([*arguments, "--jobs", "1", "--out", str(tmp_path / "here")])
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        run.main([*arguments, "--scheduler", cluster.scheduler_address, "--out", str(tmp_path / "there")])
+    here, there = (json.loads((tmp_path / place / "scorecard.json").read_text()) for place in ("here", "there"))
+    assert [row["value"] for row in here["runs"]] == [row["value"] for row in there["runs"]]
+    assert here["references"] == there["references"]
+
+
+def test_no_scheduler_is_said(tiny_dataset, tmp_path):
+    pytest.importorskip("dask.distributed")
+    with pytest.raises(UserError, match="no Dask scheduler at tcp://127"):
+        run.main([*TINY, "--algo", "bc", "--scheduler", "tcp://127.0.0.1:1", "--out", str(tmp_path)])
+
+
+def test_the_leaderboard_shows_what_the_scorecards_say(tiny_dataset, tmp_path):
+    out = tmp_path / "out"
+    run.main([*TINY, "--algo", "bc", "--seeds", "2", "--jobs", "1", "--out", str(out)])
+    leaderboard.main([str(out), "-o", str(tmp_path / "page.md")])
+    page = (tmp_path / "page.md").read_text()
+    card = json.loads((out / "scorecard.json").read_text())
+    assert card["command"] in page
+    assert "--out" not in card["command"]
+    for entry in card["summary"]:
+        line = next(line for line in page.splitlines() if f"| {entry['label']} | {entry['mode']} | " in line)
+        assert f"{entry['difference_to_behaviour']:+.4f} [{entry['interval'][0]:+.4f}" in line
+    other = {**card, "dataset": "frl/other-v0"}
+    both, twice = leaderboard.page([other], page), leaderboard.page([other], leaderboard.page([other], page))
+    assert both == twice, "a section says once that it was kept"
+    assert both.count(leaderboard.KEPT) == 1
+    assert both.replace(f"{leaderboard.KEPT}\n\n", "").startswith(page.split("\n## Settings")[0]), "nothing is lost"
+    assert leaderboard.page([card], both).count(leaderboard.KEPT) == 1
+    assert leaderboard.page([other, card], both) == leaderboard.page([card, other])
+    with pytest.raises(UserError, match=r"can't read .*nowhere"):
+        leaderboard.main([str(tmp_path / "nowhere")])
+    (out / "scorecard.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        leaderboard.main([str(out)])
+
+
+def test_the_example_of_the_docs_runs_in_the_benchmark(tiny_dataset, tmp_path, monkeypatch):
+    block = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_algorithm.md").read_text(), flags=re.DOTALL)[0]
+    assert len(block.splitlines()) < 60
+    (tmp_path / "my_algorithm.py").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != os.getcwd()])
+    run.main([*TINY, "--algo", "my_algorithm:RareActions", "--jobs", "1", "--out", "out"])
+    card = json.loads((tmp_path / "out" / "scorecard.json").read_text())
+    assert [row["mode"] for row in card["runs"]] == ["stochastic", "greedy"]
+
+
+def test_statistics_by_hand():
+    assert probability_of_improvement(np.array([1.0, 3.0]), np.array([2.0, 3.0])) == (0 + 0 + 1 + 0.5) / 4
+    assert performance_profile(np.array([1.0, 5.0]), np.array([0.0, 1.0, 2.0])).tolist() == [1.0, 0.5, 0.5]
+    assert interval(np.arange(101.0), level=0.9) == pytest.approx((5.0, 95.0))
+
+
+def test_pairs_are_resampled_together():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(5, 300))
+    means = bootstrap_means([first, first + 1.0], rng, draws=50)
+    assert means.shape == (2, 50, 5)
+    np.testing.assert_allclose(means[1] - means[0], 1.0, atol=1e-5)
+    spread = interquartile_mean(means[0]).std()
+    assert spread > 0.01, "members and runs are resampled"
