@@ -1,0 +1,235 @@
+"""`frl_env.weeks`: from a spec to a table of member-weeks, read and checked first, then written whole or not at all.
+
+    read      open every table, count all faults in one pass each; stop at any
+    convert   coverage, claims in force, events, contacts; stages are kept beside the result
+    report    what was counted and left out, and the checks that catch a wrong contact log
+    write     one Parquet file, sorted by member and week, with all rules in its metadata
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from frl_env.datasets.placing import package_version
+from frl_env.errors import UserError
+from frl_env.member_weeks.engine import Engine, load_ibis, open_engine, table_files
+from frl_env.member_weeks.spec import Spec
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
+
+STAGES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberWeeks:
+    """What a conversion came to.
+
+    Attributes:
+        path: The table; None if it was only checked.
+        facts: What its metadata say: rules, counts, figures of the report; JSON-able.
+    """
+
+    path: Path | None
+    facts: dict[str, Any]
+
+
+def weeks(
+    spec: str | Path | Spec,
+    output: str | Path | None = None,
+    *,
+    check_only: bool = False,
+    engine: str = "duckdb",
+    master: str = "local[*]",
+    memory: str = "3GB",
+    progress: Progress | None = None,
+) -> MemberWeeks:
+    """Turns event tables into the table of member-weeks that `import_table` takes.
+
+    Args:
+        spec: A TOML file, or what was read from one.
+        output: The Parquet file to write; an older one stays until the new one is whole.
+        check_only: Report, and write nothing.
+        engine: "duckdb" or "spark".
+        master: Of Spark, for instance "local[4]" or "spark://host:7077".
+        memory: What DuckDB may take before it writes to disk.
+        progress: Called as the work goes on.
+
+    Returns:
+        What it came to.
+
+    Raises:
+        EventTablesError: If rows make no sense; nothing was written.
+        UserError: If the spec, a table or the output is no good, or what the engine needs is not installed.
+    """
+    load_ibis()
+    read = spec if isinstance(spec, Spec) else Spec.read(Path(spec))
+    beside = Path(output) if output is not None else Path(spec if not isinstance(spec, Spec) else "members.parquet")
+    if output is None and not check_only:
+        raise UserError("name the table to write with -o members.parquet, or ask for --check")
+    if not check_only and beside.suffix != ".parquet":
+        raise UserError(f"the table of member-weeks is a Parquet file; {beside.name} ends otherwise")
+    if not beside.parent.is_dir():
+        raise UserError(f"can't write into {beside.parent}; name a folder that exists")
+    folder = beside.with_name(f".{beside.name}.weeks-{_digest(read, engine)}")
+    report = progress or (lambda what, done, total: None)
+    kept = False
+    try:
+        made = open_engine(engine, folder, master=master, memory=memory)
+        try:
+            return _convert(made, read, None if check_only else beside, folder, report)
+        except KeyboardInterrupt:
+            kept = True
+            raise
+        finally:
+            made.close()
+    except OSError as problem:
+        raise UserError(f"can't write beside {beside}: {problem.strerror or 'the disk may be full'}") from None
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, progress: Progress) -> MemberWeeks:
+    import ibis
+
+    from frl_env.member_weeks import claims as claim_rules
+    from frl_env.member_weeks.assemble import member_weeks
+    from frl_env.member_weeks.contacts import contact_faults, make_contacts
+    from frl_env.member_weeks.coverage import EPOCH, day_number, make_coverage
+    from frl_env.member_weeks.events import encounter_lines, make_events
+    from frl_env.member_weeks.figures import Counted, count
+    from frl_env.member_weeks.reading import clean, count_faults, parse, raise_faults
+    from frl_env.member_weeks.readers import read_source
+    from frl_env.member_weeks.writing import write_weeks
+
+    rules = spec.rules
+    progress("reading", 0, STAGES)
+    readings = {label: parse(label, raw, spec) for label, raw in read_source(engine, spec).items()}
+    if "outcome" not in readings["contacts"].has:
+        raise UserError(
+            "table contacts needs outcome (whether the member was reached): without it a log of attempts and one of "
+            "reached contacts look the same; name its column, or a constant under [tables.contacts.constants]"
+        )
+    faults, seen = [], {}
+    for label, reading in readings.items():
+        if label not in ("claims", "encounters") or reading.parsed_text:
+            # Text is parsed once; large tables with types of their own are read twice instead of copied.
+            reading = readings[label] = replace(reading, table=engine.keep(f"read_{label}", reading.table))
+        table = reading.table
+        more: dict[str, Any] = {}
+        if label in ("claims", "encounters"):
+            arrived = ibis.coalesce(table.received, table.end, table["start"])
+            more = {"newest": arrived.max(), "undated": table.received.isnull().cast("int64").sum()}
+            if label == "claims":
+                adjusting = table.adjusts.notnull() if "adjusts" in reading.has else ibis.literal(False)
+                taken = (table.paid < 0).fill_null(False) | (table.status == claim_rules.REVERSED)
+                more |= {
+                    "adjusting": adjusting.cast("int64").sum(),
+                    "reversed": taken.cast("int64").sum(),
+                    "denied": (table.status == claim_rules.DENIED).cast("int64").sum(),
+                    "orphans": ((table.frequency > 0) & ~adjusting).cast("int64").sum(),
+                }
+        found, seen[label] = count_faults(engine, label, reading, **more)
+        faults += found
+    tables = {label: clean(reading) for label, reading in readings.items()}
+    for label in ("enrolment", "contacts"):
+        if not seen[label]["rows"]:
+            raise UserError(f"table {label} has no rows; check path in the spec")
+    if not any(seen[label]["rows"] for label in ("claims", "encounters") if label in seen):
+        raise UserError("claims or encounters have no rows; check path in the spec")
+    if seen.get("claims", {}).get("orphans"):
+        raise UserError(
+            f"claims: {int(seen['claims']['orphans']):,} replacements or voids don't say which claim they adjust; name "
+            'the column adjusts, or set adjustments = "ignored" under [rules.claims]'
+        )
+    more_faults, unmapped = contact_faults(engine, tables["contacts"], spec)
+    faults += more_faults
+    faults += _one_row_a_member(engine, tables.get("members"))
+    raise_faults(faults)
+
+    progress("converting", 1, STAGES)
+    newest = max(int(seen[label]["newest"]) for label in ("claims", "encounters") if seen.get(label, {}).get("rows"))
+    cut = newest - rules.claims.run_out_days
+    if rules.claims.complete_through is not None:
+        cut = day_number(rules.claims.complete_through)
+    people = readings.get("members")
+    coverage = make_coverage(
+        engine, tables["enrolment"], tables.get("members"), people.has if people else frozenset(), rules, cut
+    )
+    progress("converting", 2, STAGES)
+    parts = []
+    if "claims" in tables:
+        parts.append(claim_rules.claim_lines(tables["claims"], coverage, readings["claims"].has, rules))
+    if "encounters" in tables:
+        parts.append(encounter_lines(tables["encounters"], coverage, rules))
+    lines = engine.keep("lines", ibis.union(*parts) if len(parts) > 1 else parts[0])
+    progress("converting", 3, STAGES)
+    said = seen.get("claims", {})
+    facts = claim_rules.ClaimFacts(
+        adjusting=int(said.get("adjusting") or 0),
+        reversed=int(said.get("reversed") or 0),
+        received=any("received" in readings[label].has for label in ("claims", "encounters") if label in readings),
+    )
+    current = claim_rules.in_force(engine, lines, facts, rules, "final")
+    events = make_events(engine, current, rules.events, "final")
+    known = events
+    if facts.received and rules.claims.known == "when_received":
+        in_time = claim_rules.known_in_time(lines)
+        known = make_events(engine, claim_rules.in_force(engine, in_time, facts, rules, "known"), rules.events, "known")
+    paid = claim_rules.payments(engine, lines, facts, rules)
+    contacts = make_contacts(engine, tables["contacts"], coverage, spec)
+    progress("converting", 4, STAGES)
+    rows = engine.keep("rows", member_weeks(coverage, events, known, contacts, paid, rules, cut))
+    if not engine.row(rows.aggregate(rows=rows.count()))["rows"]:
+        raise UserError(
+            "no member-week is left: no week with coverage ends by "
+            f"{EPOCH + timedelta(days=cut)}; check complete_through, run_out_days, first_day and last_day in the rules"
+        )
+    complete_through = (EPOCH + timedelta(days=cut)).isoformat()
+    summary = {
+        "version": package_version(),
+        "spec": spec.facts(),
+        "complete_through": complete_through,
+        "gaps": rules.enrolment.gaps,
+        "figures": count(
+            engine,
+            spec,
+            Counted(
+                tables=tables, seen=seen, coverage=coverage, lines=lines, current=current, events=events,
+                contacts=contacts, rows=rows, cut=cut, unmapped=unmapped,
+            ),
+        ),
+    }
+    progress("converting", 5, STAGES)
+    if output is not None:
+        summary["rows"] = write_weeks(engine, rows, spec, summary, output, folder)
+    progress("converting", STAGES, STAGES)
+    return MemberWeeks(path=output, facts=summary)
+
+
+def _one_row_a_member(engine: Engine, people: Any) -> list[Any]:
+    from frl_env.member_weeks.faults import Fault
+
+    if people is None:
+        return []
+    again = people.group_by("member").aggregate(rows=people.count())
+    again = again.filter(again.rows > 1)
+    twice = int(engine.row(again.aggregate(rows=again.rows.sum().fill_null(0)))["rows"])
+    return [Fault(table="members", column="member", kind="two rows for one member", rows=twice)] if twice else []
+
+
+def _digest(spec: Spec, engine: str) -> str:
+    """Says whether stages of an interrupted conversion are of this one."""
+    files = []
+    for label, table in sorted(spec.tables.items()):
+        for file in table_files(label, table)[0]:
+            stat = file.stat()
+            files.append([label, str(file), stat.st_size, stat.st_mtime_ns])
+    made_of = [spec.facts(), files, engine, package_version()]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]

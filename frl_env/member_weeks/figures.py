@@ -1,0 +1,204 @@
+"""What a conversion counted: figures for the report and for the metadata of the table.
+
+Of real members no count of 1 to 10 is told; a spec that is marked as simulated tells all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from frl_env.datasets.tabular.contact_response import ContactResponse
+from frl_env.evaluation.suppression import SMALLEST, hidden_cells, people
+from frl_env.member_weeks.contacts import LoggedContacts, joint_index
+from frl_env.member_weeks.coverage import Coverage
+from frl_env.member_weeks.events import Events
+from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.values import civil
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """The stages that figures are counted from.
+
+    Attributes:
+        tables: Canonical tables by name.
+        seen: What the first pass over each has seen.
+        coverage, events, contacts, rows: As made.
+        lines, current: Claim lines of covered members, and those in force.
+        cut: Last complete day.
+        unmapped: Contacts left out because a word has no level.
+    """
+
+    tables: Mapping[str, ir.Table]
+    seen: Mapping[str, Mapping[str, Any]]
+    coverage: Coverage
+    lines: ir.Table
+    current: ir.Table
+    events: Events
+    contacts: LoggedContacts
+    rows: ir.Table
+    cut: int
+    unmapped: int
+
+
+def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
+    """All figures, as they may be told; JSON-able."""
+    numbers = {
+        "enrolment": _enrolment(engine, spec, found),
+        "claims": _claims(engine, found),
+        "events": _events(engine, found),
+        "contacts": _contacts(engine, found),
+        "rows": _rows(engine, found),
+    }
+    grouped = {"months": _months(engine, found)} | {
+        f"contacts by {factor.name}": _by_level(engine, spec, found, i) for i, factor in enumerate(spec.actions)
+    }
+    response = contact_response(engine, spec, found.rows)
+    told = {
+        section: {name: _told(int(number or 0), spec) for name, number in values.items()}
+        for section, values in numbers.items()
+    }
+    told |= {section: _told_groups(table, spec) for section, table in grouped.items()}
+    small = not spec.simulated and any(0 < n < SMALLEST for n in (response.answered, response.encounters, response.attempts))
+    told["response"] = {
+        "after_attempt": None if small or not response.attempts else round(response.after_attempt, 4),
+        "without_attempt": None if small or not response.others else round(response.without_attempt, 4),
+        "warnings": list(response.warnings()),
+    }
+    return told
+
+
+def contact_response(engine: Any, spec: Spec, rows: ir.Table) -> ContactResponse:
+    """How often the week after shows an encounter, with and without an attempt."""
+    attempt = rows.joint.notnull() & (rows.joint != joint_index(spec.actions)).fill_null(False)
+    answered = rows.next_encounters > 0
+    found = engine.row(
+        rows.aggregate(
+            attempts=attempt.cast("int64").sum(),
+            answered=(attempt & answered).cast("int64").sum(),
+            others=(~attempt).cast("int64").sum(),
+            encounters=(~attempt & answered).cast("int64").sum(),
+        )
+    )
+    return ContactResponse(**{name: int(number or 0) for name, number in found.items()})
+
+
+def _enrolment(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
+    spells, members = found.coverage.spells, found.coverage.members
+    counted = engine.row(
+        spells.aggregate(spells=spells.count(), gaps=spells.next_first.notnull().cast("int64").sum().fill_null(0))
+    )
+    people_ = engine.row(members.aggregate(members=members.count(), ended=members.end_day.notnull().cast("int64").sum()))
+    return {"spans read": found.seen["enrolment"]["rows"], "members": people_["members"], "spells": counted["spells"],
+            "gaps": counted["gaps"], "members who died or left for good": people_["ended"]}  # fmt: skip
+
+
+def _claims(engine: Any, found: Counted) -> dict[str, Any]:
+    said = found.seen.get("claims", {})
+    lines = engine.row(found.lines.aggregate(rows=found.lines.count()))["rows"]
+    current = engine.row(found.current.aggregate(rows=found.current.count()))["rows"]
+    read = sum(found.seen[label]["rows"] for label in ("claims", "encounters") if label in found.seen)
+    return {
+        "rows read": read,
+        "denied": said.get("denied"),
+        "replacements and voids": said.get("adjusting"),
+        "reversals": said.get("reversed"),
+        "rows of members on covered days": lines,
+        "rows in force": current,
+    }
+
+
+def _events(engine: Any, found: Counted) -> dict[str, Any]:
+    stays = found.events.stays
+    ed = engine.row(found.events.ed.aggregate(rows=found.events.ed.count()))["rows"]
+    before = engine.row(found.events.ed_before.aggregate(rows=found.events.ed_before.count()))["rows"]
+    counted = engine.row(stays.aggregate(stays=stays.count(), parts=stays.parts.sum().fill_null(0)))
+    return {
+        "ED visits": ed,
+        "ED visits that ended in a stay": before - ed,
+        "stays": counted["stays"],
+        "claims or encounters joined into another's stay": counted["parts"] - counted["stays"],
+    }
+
+
+def _contacts(engine: Any, found: Counted) -> dict[str, Any]:
+    rows = found.contacts.rows
+    outbound = rows.filter(rows.inbound == 0)
+    per_week = outbound.group_by(["who", "week"]).aggregate(contacts=outbound.count())
+    several = per_week.filter(per_week.contacts > 1)
+    counted = engine.row(
+        rows.aggregate(
+            used=rows.count(), reached=rows.reached.sum().fill_null(0), inbound=rows.inbound.sum().fill_null(0),
+            planned=rows.planned.sum().fill_null(0),
+        )
+    )  # fmt: skip
+    many = engine.row(several.aggregate(weeks=several.count(), contacts=several.contacts.sum().fill_null(0)))
+    return {
+        "rows read": found.seen["contacts"]["rows"],
+        "left out: a word has no level": found.unmapped,
+        "contacts of members, repeats joined": counted["used"],
+        "of them reached, or by the member": counted["reached"],
+        "of them by the member": counted["inbound"],
+        "of them planned only": counted["planned"],
+        "weeks with several": many["weeks"],
+        "contacts that are not their week's decision": many["contacts"] - many["weeks"],
+    }
+
+
+def _rows(engine: Any, found: Counted) -> dict[str, Any]:
+    rows = found.rows
+    counted = engine.row(
+        rows.aggregate(
+            rows=rows.count(), members=rows.who.nunique(), ed=rows.ed.sum(), ip=rows.ip.sum(),
+            ended=rows.terminated.cast("int64").sum(), decisions=rows.joint.count(),
+        )
+    )  # fmt: skip
+    return {"member-weeks": counted["rows"], "members": counted["members"], "ED visits": counted["ed"],
+            "stays": counted["ip"], "weeks with a decision to contact": counted["decisions"],
+            "members whose record ends for good": counted["ended"]}  # fmt: skip
+
+
+def _months(engine: Any, found: Counted) -> dict[str, dict[str, int]]:
+    """By month of service: claim lines, ED visits, stays; months as 2024-01."""
+    table: dict[str, dict[str, int]] = {}
+    for name, source, days in (
+        ("rows in force", found.current, found.current["start"]),
+        ("ED visits", found.events.ed, found.events.ed.day),
+        ("stays", found.events.stays, found.events.stays["first"]),
+    ):
+        year, month, _ = civil(days)
+        by_month = source.select(month=(year * 12 + month - 1).cast("int64")).group_by("month").aggregate(rows=ibis._.count())
+        table[name] = {f"{row['month'] // 12}-{row['month'] % 12 + 1:02d}": row["rows"] for row in engine.rows(by_month)}
+    return {name: dict(sorted(months.items())) for name, months in table.items()}
+
+
+def _by_level(engine: Any, spec: Spec, found: Counted, place: int) -> dict[str, dict[str, int]]:
+    rows = found.contacts.rows.filter(found.contacts.rows.inbound == 0)
+    factor = spec.actions.factors[place]
+    later = 1
+    for other in spec.actions.factors[place + 1 :]:
+        later *= len(other)
+    shifted = rows.joint // later
+    level = shifted - shifted // len(factor) * len(factor)
+    counted = rows.select(level=level, reached="reached").group_by("level").aggregate(
+        attempts=ibis._.count(), reached=ibis._.reached.sum()
+    )
+    found_rows = sorted(engine.rows(counted), key=lambda row: row["level"])
+    return {
+        name: {factor.levels[row["level"]]: int(row[name]) for row in found_rows} for name in ("attempts", "reached")
+    }
+
+
+def _told(number: int, spec: Spec) -> int | str:
+    return number if spec.simulated or not 0 < number < SMALLEST else people(number, simulated=False)
+
+
+def _told_groups(table: Mapping[str, Mapping[str, int]], spec: Spec) -> dict[str, dict[str, int | None]]:
+    told: dict[str, dict[str, int | None]] = {}
+    for name, counts in table.items():
+        hidden = set() if spec.simulated or not counts else hidden_cells(counts)
+        told[name] = {key: None if key in hidden else number for key, number in counts.items()}
+    return told

@@ -1,0 +1,249 @@
+"""Cells of whatever type to the values of the contract: whole numbers and text, with masks of what makes no sense.
+
+Only whole-number arithmetic and a few functions of text and dates are used, because DuckDB and Spark differ in the rest:
+in what a cast of a bad cell does, in how fractions become whole numbers, in the days between two points in time, in zones.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import ibis
+import ibis.expr.datatypes as dt
+
+from frl_env.errors import UserError
+
+FIRST_DAY, LAST_DAY = -25_567, 84_005
+"""1900-01-01 and 2199-12-31."""
+
+MOST_CENTS = 10_000_000_000
+
+_DATES = {
+    "iso": (r"^(\d{4})-(\d{1,2})-(\d{1,2})", (1, 2, 3)),
+    "us": (r"^(\d{1,2})/(\d{1,2})/(\d{4})", (3, 1, 2)),
+    "european": (r"^(\d{1,2})[./](\d{1,2})[./](\d{4})", (3, 2, 1)),
+    "compact": (r"^(\d{4})(\d{2})(\d{2})", (1, 2, 3)),
+}
+_CLOCK = r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.]\d+)?)?)?\s*(Z|z|[+-]\d{2}:?\d{2})?$"
+_NUMBER = r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,2})?$"
+_TRUE, _FALSE = ("TRUE", "T", "YES", "Y", "1"), ("FALSE", "F", "NO", "N", "0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """A column, and which of its cells make no sense.
+
+    Attributes:
+        value: Null where a cell is empty or makes no sense.
+        faults: Kind to a mask, never null.
+    """
+
+    value: Any
+    faults: dict[str, Any] = field(default_factory=dict)
+
+
+def text(column: Any) -> Any:
+    """Trimmed text; null where nothing is left."""
+    return column.cast("string").strip().nullif("")
+
+
+def identifier(column: Any) -> Parsed | None:
+    """Text of an identifier; None for a type that can't be one."""
+    kind = column.type()
+    if kind.is_floating():  # whole numbers with missing ones among them, as pandas writes them
+        whole = column.isnull() | (column == column.floor())
+        return Parsed(
+            value=ibis.ifelse(whole, column, None).cast("int64").cast("string"),
+            faults={"not an identifier": ~whole.fill_null(True)},
+        )
+    if kind.is_string() or kind.is_integer() or kind.is_uuid():
+        return Parsed(value=text(column))
+    if kind.is_decimal() and kind.scale == 0:
+        return Parsed(value=column.cast("int64").cast("string"))
+    return None
+
+
+def day(column: Any, date_format: str) -> Parsed | None:
+    """Days since 1970-01-01; None for a type that holds none."""
+    kind = column.type()
+    if kind.is_date() or kind.is_timestamp():
+        return _in_range(_of_date(column.cast("date")))
+    if kind.is_integer() and date_format == "compact":
+        column, kind = column.cast("string"), dt.string
+    if not kind.is_string():
+        return None
+    cell = text(column)
+    pattern, places = _DATES[date_format]
+    return _in_range(*_of_text(cell, pattern + _CLOCK, places))
+
+
+def moment(column: Any, date_format: str, zone: str) -> Parsed | None:
+    """Seconds of local time since 1970-01-01; None for a type that holds no time.
+
+    Args:
+        column: Dates, points in time, or text.
+        date_format: Of text.
+        zone: Into which points in time with a zone are turned; text without one is local already.
+    """
+    kind = column.type()
+    if kind.is_date():
+        return _moment(_in_range(_of_date(column.cast("date"))), ibis.literal(0), None, zone)
+    if kind.is_timestamp():
+        clock = column.hour().cast("int64") * 3600 + column.minute() * 60 + column.second()
+        offset = None if kind.timezone is None else ibis.ifelse(column.isnull(), None, ibis.literal(0, "int64"))
+        return _moment(_in_range(_of_date(column.cast("date"))), clock, offset, zone)
+    if not kind.is_string():
+        return None
+    cell = text(column)
+    pattern, places = _DATES[date_format]
+    whole = pattern + _CLOCK
+    good = ibis.ifelse(cell.re_search(whole), cell, None)
+
+    def part(group: int) -> Any:
+        return good.re_extract(whole, group).nullif("")
+
+    clock = sum(
+        (part(group).cast("int64").fill_null(0) * unit for group, unit in ((4, 3600), (5, 60), (6, 1))),
+        start=ibis.literal(0, "int64"),
+    )
+    sign = part(7)
+    digits = sign.substr(1).replace(":", "")
+    minutes = digits.substr(0, 2).nullif("").cast("int64") * 60 + digits.substr(2, 2).nullif("").cast("int64")
+    seconds = ibis.ifelse(sign.substr(0, 1) == "-", -minutes, minutes) * 60
+    offset = ibis.ifelse(sign.upper() == "Z", ibis.literal(0, "int64"), seconds)
+    parsed = _in_range(*_of_text(cell, whole, places))
+    late = part(4).cast("int64").fill_null(0) > 23
+    return _moment(
+        Parsed(value=parsed.value, faults=parsed.faults | {"out of range": parsed.faults["out of range"] | late.fill_null(False)}),
+        clock, offset, zone,
+    )  # fmt: skip
+
+
+def amount(column: Any) -> Parsed | None:
+    """Cents; None for a type that holds no numbers."""
+    kind = column.type()
+    garbled = ibis.literal(False)
+    if kind.is_string():
+        cell = text(column)
+        fits = cell.re_search(_NUMBER).fill_null(False)
+        garbled = cell.notnull() & ~fits
+        number = ibis.ifelse(fits, cell, None).cast("float64")
+    elif kind.is_numeric() and not kind.is_boolean():
+        number = column.cast("float64")
+        garbled = column.notnull() & (number.isnan() if kind.is_floating() else ibis.literal(False))
+        number = ibis.ifelse(garbled, None, number)
+    else:
+        return None
+    cents = number * 100
+    small = (cents.abs() < MOST_CENTS).fill_null(False)
+    return Parsed(
+        value=ibis.ifelse(small, cents, None).round().cast("int64"),
+        faults={"not a number": garbled, "out of range": number.notnull() & ~small},
+    )
+
+
+def flag(column: Any) -> Parsed | None:
+    """True or false; None for a type that can't be."""
+    kind = column.type()
+    if kind.is_boolean():
+        return Parsed(value=column)
+    if not (kind.is_string() or kind.is_integer()):
+        return None
+    cell = text(column).upper()
+    true, false = cell.isin(_TRUE), cell.isin(_FALSE)
+    return Parsed(
+        value=ibis.cases((true, True), (false, False)),
+        faults={"not true or false": cell.notnull() & ~(true | false).fill_null(False)},
+    )
+
+
+def code(column: Any) -> Parsed | None:
+    """A code in capitals; numbers as text."""
+    found = identifier(column)
+    return None if found is None else Parsed(value=found.value.upper())
+
+
+def civil(days: Any) -> tuple[Any, Any, Any]:
+    """Year, month and day of days since 1970-01-01, in whole numbers (Hinnant's algorithm)."""
+    shifted = days + 719_468
+    era = shifted // 146_097
+    of_era = shifted - era * 146_097
+    year_of_era = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    shifted_month = (5 * of_year + 2) // 153
+    month = ibis.ifelse(shifted_month < 10, shifted_month + 3, shifted_month - 9)
+    year = year_of_era + era * 400 + ibis.ifelse(month <= 2, 1, 0)
+    return year, month, of_year - (153 * shifted_month + 2) // 5 + 1
+
+
+def _of_date(date: Any) -> Any:
+    return date.delta(ibis.date("1970-01-01"), unit="day").cast("int64")
+
+
+def _of_text(cell: Any, pattern: str, places: tuple[int, int, int]) -> tuple[Any, Any]:
+    """Days of text, and which cells are no dates."""
+    good = ibis.ifelse(cell.re_search(pattern), cell, None)
+    # Put together from its parts: Spark doesn't know \\1 in replacements.
+    year, month, of_month = (good.re_extract(pattern, place) for place in places)
+    days = _of_date((year + "-" + month + "-" + of_month).try_cast("date"))
+    return days, cell.notnull() & days.isnull()
+
+
+def _in_range(days: Any, garbled: Any = None) -> Parsed:
+    inside = ((days >= FIRST_DAY) & (days <= LAST_DAY)).fill_null(False)
+    faults = {"out of range": days.notnull() & ~inside}
+    if garbled is not None:
+        faults["not a date"] = garbled
+    return Parsed(value=ibis.ifelse(inside, days, None), faults=faults)
+
+
+def _moment(days: Parsed, clock: Any, offset: Any, zone: str) -> Parsed:
+    """Local seconds; where there is an offset, the point in time is turned into the zone."""
+    seconds = days.value * 86_400 + clock
+    faults = dict(days.faults)
+    if offset is not None:
+        instant = seconds - offset
+        if zone:
+            seconds = ibis.ifelse(offset.isnull(), seconds, instant + _zone_offset(instant, zone))
+        else:
+            faults["a time zone but no rule"] = offset.notnull()
+    return Parsed(value=seconds, faults=faults)
+
+
+def _zone_offset(instant: Any, zone: str) -> Any:
+    first, changes = zone_changes(zone)
+    return ibis.cases(*((instant < before, offset) for before, offset in changes[:-1]), else_=changes[-1][1]) if changes else first
+
+
+@lru_cache(maxsize=8)
+def zone_changes(zone: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Offsets of a zone from UTC, in seconds, 1970 to 2050.
+
+    Returns:
+        The first offset; then pairs of (second before which an offset holds, offset), the last without an end.
+
+    Raises:
+        UserError: If there is no such zone.
+    """
+    try:
+        place = ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        raise UserError(f"rules.contacts.time_zone: there is no zone {zone!r}; write it like America/New_York") from None
+
+    def offset(second: int) -> int:
+        here = datetime.fromtimestamp(second, UTC).astimezone(place).utcoffset()
+        return int((here or timedelta()).total_seconds())
+
+    week, end = 7 * 86_400, int(datetime(2050, 1, 1, tzinfo=UTC).timestamp())
+    changes = []
+    for second in range(0, end, week):
+        if offset(second) != offset(second + week):
+            low, high = second, second + week
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if offset(middle) == offset(low) else (low, middle)
+            changes.append((high, offset(second)))
+    changes.append((end, offset(end)))
+    return offset(0), tuple(changes)

@@ -1,0 +1,119 @@
+"""Rows to the Parquet file of member-weeks: names for codes, and all rules in its metadata.
+
+Batches are cut to the same size whatever the engine, so that both write the same bytes.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+
+from frl_env.datasets.tabular.columns import LIMITS, MEMBER, REWARD, SCHEMA_KEY, TERMINATED, WEEK
+from frl_env.information import DEMOGRAPHIC_KEYS
+from frl_env.member_weeks.assemble import STATES
+from frl_env.member_weeks.contacts import joint_index
+from frl_env.member_weeks.spec import Spec
+from frl_env.parameters import MEASURES
+
+pc: Any = pyarrow.compute
+
+WEEKS_KEY = b"frl_weeks"
+"""Entry of the table's metadata: rules and figures; `frl import` copies it into the dataset's."""
+
+ROWS = 1 << 17
+"""Rows of a group of the file."""
+
+BANDS = ((17, "0-17"), (24, "18-24"), (34, "25-34"), (44, "35-44"), (54, "45-54"), (64, "55-64"), (200, "65+"))
+"""Last age of each band."""
+
+UNKNOWN_GROUP = "UNKNOWN"
+
+
+def write_weeks(engine: Any, rows: Any, spec: Spec, summary: dict[str, Any], output: Path, folder: Path) -> int:
+    """Writes the table aside and renames it.
+
+    Returns:
+        Number of rows.
+    """
+    aside = folder / "members.parquet"
+    schema = table_schema(spec, summary)
+    written = 0
+    with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+        for table in _even(engine.batches(rows.order_by(["who", "start"])), ROWS):
+            made = member_table(table, spec, schema)
+            writer.write_table(made, row_group_size=ROWS)
+            written += len(made)
+    aside.replace(output)
+    return written
+
+
+def table_schema(spec: Spec, summary: dict[str, Any]) -> pa.Schema:
+    """Columns of the table, in the order of the contract, with the metadata that say what they are."""
+    text, number = pa.string(), pa.float32()
+    kinds: dict[str, pa.DataType] = {MEMBER: text, WEEK: pa.date32()}
+    kinds |= dict.fromkeys(MEASURES, number)
+    kinds |= {f"action_{factor.name}": text for factor in spec.actions}
+    kinds |= {REWARD: number, TERMINATED: pa.bool_()}
+    kinds |= dict.fromkeys(DEMOGRAPHIC_KEYS, text)
+    kinds |= {f"next_{name}": number for name in MEASURES}
+    columns = {
+        "states": list(MEASURES),
+        "demographics": list(DEMOGRAPHIC_KEYS),
+        "action_schema": spec.actions.to_json(),
+        "limits": {name: list(LIMITS[name]) for name in MEASURES},
+    }
+    metadata = {SCHEMA_KEY: json.dumps(columns), WEEKS_KEY: json.dumps(summary, sort_keys=True)}
+    return pa.schema(list(kinds.items()), metadata=metadata)
+
+
+def member_table(rows: pa.Table, spec: Spec, schema: pa.Schema) -> pa.Table:
+    """Rows of `assemble.member_weeks` in the schema of the file."""
+    columns: dict[str, Any] = {MEMBER: rows["member"], WEEK: rows["start"].cast(pa.int32()).cast(pa.date32())}
+    for prefix in ("", "next_"):
+        for name, ours in zip(MEASURES, STATES, strict=True):
+            values = _numbers(rows[f"{prefix}{ours}"]).astype(np.float64)
+            columns[f"{prefix}{name}"] = (values / 100.0 if ours == "paid" else values).astype(np.float32)
+    joint = _numbers(pc.fill_null(rows["joint"], joint_index(spec.actions)))
+    levels = spec.actions.unravel(joint)
+    for i, factor in enumerate(spec.actions):
+        columns[f"action_{factor.name}"] = pa.array(factor.levels, pa.string()).take(pa.array(levels[:, i]))
+    columns[REWARD] = -(_numbers(rows["ed"]) + _numbers(rows["ip"])).astype(np.float32) + np.float32(0)
+    columns[TERMINATED] = rows["terminated"]
+    columns["age_band"] = _bands(rows["age"])
+    for name in ("gender", "race_ethnicity"):
+        columns[name] = pc.fill_null(rows[name], UNKNOWN_GROUP)
+    arrays = [
+        (value if isinstance(value, pa.ChunkedArray) else pa.chunked_array([pa.array(value)])).cast(field.type)
+        for field, value in ((field, columns[field.name]) for field in schema)
+    ]
+    return pa.table(arrays, schema=schema)
+
+
+def _bands(ages: pa.ChunkedArray) -> pa.Array:
+    known = _numbers(pc.fill_null(ages, 999))
+    places = np.searchsorted([last for last, _ in BANDS], known)
+    return pa.array([*(band for _, band in BANDS), UNKNOWN_GROUP], pa.string()).take(pa.array(places))
+
+
+def _numbers(column: Any) -> np.ndarray:
+    return np.asarray(column.to_numpy(), dtype=np.int64)
+
+
+def _even(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of the same size."""
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for batch in batches:
+        waiting.append(batch)
+        held += len(batch)
+        while held >= rows:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, rows).combine_chunks()
+            waiting, held = table.slice(rows).to_batches(), held - rows
+    if held:
+        yield pa.Table.from_batches(waiting).combine_chunks()
