@@ -9,6 +9,7 @@ from frl_env.datasets import build_dataset, generate_synthetic_data
 from frl_env.env import MedicaidCareEnv, register
 from frl_env.errors import UserError
 from frl_env.joint import JointActions
+from frl_env.member_weeks import weeks
 from frl_env.vector import MedicaidCareVectorEnv
 from frl_env.worlds import LADDER, World
 
@@ -24,6 +25,7 @@ __all__ = [
     "World",
     "build_dataset",
     "generate_synthetic_data",
+    "weeks",
 ]
 
 register()

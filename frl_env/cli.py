@@ -18,6 +18,7 @@ from frl_env.errors import UserError
 from frl_env.load_command import load_and_show
 from frl_env.table_commands import export_command, import_command
 from frl_env.terminal import console, progress_bar, run_or_say, write_atomically
+from frl_env.weeks_command import weeks_command
 from frl_env.worlds import LADDER, World
 
 app = typer.Typer(
@@ -102,6 +103,7 @@ def delete(
 
 app.command("import")(import_command)
 app.command("export")(export_command)
+app.command("weeks")(weeks_command)
 
 
 @app.command("calibrate")

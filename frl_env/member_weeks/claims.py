@@ -1,16 +1,18 @@
 """Claim lines to those in force: denied ones out, voids, replacements and reversals carried out.
 
-A claim may be adjusted, and its adjustment again; all that go back to one claim are a family. The last to arrive decides:
+A claim may be adjusted, and its adjustment again; all that go back to one claim are a family. The last to arrive
+decides:
 
     A <- B replaces A                       B is in force
     A <- B voids A                          nothing is
     A <- B voids A <- C voids B             A is again
     A <- B replaces A <- C voids B          nothing is: the replacement was the claim
 
-A reversal is a line of the same claim with a negative amount or the status "reversed"; it takes back one line of its kind.
+A reversal is a line of the same claim with a negative amount or the status "reversed"; it takes back one line of its
+kind.
 
-What a *state* may know is what had arrived by then. So the same is done twice: with all lines, for what really happened,
-and with those that had arrived by the end of their week, for what was known of it.
+What a *state* may know is what had arrived by then. So the same is done twice: with all lines, for what really
+happened, and with those that had arrived by the end of their week, for what was known of it.
 """
 
 from dataclasses import dataclass
@@ -65,12 +67,16 @@ def claim_lines(claims: ir.Table, coverage: Coverage, has: frozenset[str], rules
     end = lines.end.fill_null(lines.start)
     received = lines.received.fill_null(end)
     if isinstance(rules.claims.as_of, date):
-        lines = lines.filter(lines.received.fill_null(lines.end.fill_null(lines.start)) <= day_number(rules.claims.as_of))
+        lines = lines.filter(
+            lines.received.fill_null(lines.end.fill_null(lines.start)) <= day_number(rules.claims.as_of)
+        )
     negative = (lines.paid < 0).fill_null(False)
     action = ibis.literal(ORIGINAL, "int64")
     if "adjusts" in has:
         said = lines.frequency if "frequency" in has else ibis.ifelse(negative, VOID, REPLACEMENT)
-        action = ibis.ifelse(lines.adjusts.isnull(), ORIGINAL, ibis.ifelse(said == VOID, VOID, REPLACEMENT)).cast("int64")
+        action = ibis.ifelse(lines.adjusts.isnull(), ORIGINAL, ibis.ifelse(said == VOID, VOID, REPLACEMENT)).cast(
+            "int64"
+        )
     sign = ibis.literal(1, "int64")
     if "paid" in has or "status" in has:
         sign = ibis.ifelse((action == ORIGINAL) & (negative | (lines.status == REVERSED)), -1, 1).cast("int64")
@@ -173,7 +179,9 @@ def families(engine: Any, lines: ir.Table, name: str) -> Families:
         voids=ibis.ifelse(nodes.action == VOID, 1, 0).cast("int64"), moved=ibis.literal(1, "int64"),
     )  # fmt: skip
     above = nodes.select(above_who="who", above="claim", above_action="action", above_adjusts="adjusts")
-    pointed = above.rename(pointed_who="above_who", pointed="above", pointed_action="above_action", pointed_adjusts="above_adjusts")
+    pointed = above.rename(
+        pointed_who="above_who", pointed="above", pointed_action="above_action", pointed_adjusts="above_adjusts"
+    )
     for step in range(LONGEST_CHAIN + 1):
         joined = chain.left_join(above, [chain.who == above.above_who, chain.root == above.above])
         joined = joined.left_join(pointed, [joined.who == pointed.pointed_who, joined.point == pointed.pointed])
@@ -228,7 +236,9 @@ def payments(engine: Any, lines: ir.Table, facts: ClaimFacts, rules: Rules) -> i
     if rules.claims.adjustments == "ignored" or not facts.adjusting:
         return _enter_and_leave(lines, since=lines.received, until=None, rules=rules)
     found = families(engine, lines, "final")
-    joined = lines.left_join(found.current, [lines.who == found.current.of_whom, lines.claim == found.current.member_claim])
+    joined = lines.left_join(
+        found.current, [lines.who == found.current.of_whom, lines.claim == found.current.member_claim]
+    )
     alone = joined.filter(joined.member_claim.isnull()).select(lines.columns)
     first = found.versions.filter(found.versions.number == 0).select("of_whom", root="root", first_since="since")
     roots = lines.join(first, [lines.who == first.of_whom, lines.claim == first.root])

@@ -3,8 +3,8 @@
     log       Mon call, no answer   Mon call, no answer   Thu text   Fri she called us
     week      decision: the call    1 call, 1 text        1 encounter (her call)
 
-Every attempt is a decision, whether or not it reached the member: a log of reached contacts only makes contact look like
-its own success.
+Every attempt is a decision, whether or not it reached the member: a log of reached contacts only makes contact look
+like its own success.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,21 @@ import ibis.expr.types as ir
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
+from frl_env.evaluation.suppression import SMALLEST
 from frl_env.member_weeks.coverage import Coverage, week_of
 from frl_env.member_weeks.crosswalk import IGNORE, TARGETS
 from frl_env.member_weeks.faults import Fault
-from frl_env.member_weeks.reading import UNKNOWN, is_ignored
+from frl_env.member_weeks.reading import UNKNOWN, is_ignored, said
 from frl_env.member_weeks.spec import Spec
 
 ATTEMPTED, REACHED, PLANNED = (TARGETS["outcome"].index(word) for word in ("attempted", "reached", "planned"))
 INBOUND = TARGETS["direction"].index("inbound")
 PLACES = 1 << 20
 """Room for joint actions, and for seconds of a week, in one whole number."""
+
+
+MOST_WORDS = 50
+"""Words without a level that are listed, of each column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +52,17 @@ def used_contacts(contacts: ir.Table, spec: Spec) -> tuple[ir.Table, dict[str, A
         The table with `unmapped` and `halfway`; masks by column.
     """
     actions = spec.actions
-    ignored = is_ignored(contacts.outcome, spec.crosswalk["outcome"]) | is_ignored(contacts.direction, spec.crosswalk["direction"])
+    ignored = is_ignored(contacts.outcome, spec.crosswalk["outcome"]) | is_ignored(
+        contacts.direction, spec.crosswalk["direction"]
+    )
     for factor in actions:
         ignored |= is_ignored(contacts[factor.name], spec.crosswalk[factor.name])
-    outbound = contacts.direction != INBOUND
     used = contacts.filter(~ignored)
     masks = {factor.name: (used[factor.name] == UNKNOWN) & (used.direction != INBOUND) for factor in actions}
-    masks |= {"outcome": (used.outcome == UNKNOWN) & (used.direction != INBOUND), "direction": used.direction == UNKNOWN}
-    del outbound
+    masks |= {
+        "outcome": (used.outcome == UNKNOWN) & (used.direction != INBOUND),
+        "direction": used.direction == UNKNOWN,
+    }
     unmapped, halfway = ibis.literal(False), ibis.literal(False)
     for mask in masks.values():
         unmapped |= mask
@@ -69,11 +77,12 @@ def used_contacts(contacts: ir.Table, spec: Spec) -> tuple[ir.Table, dict[str, A
     return used.mutate(unmapped=unmapped, halfway=halfway, nothing=ibis.literal(False)), masks
 
 
-def contact_faults(engine: Any, contacts: ir.Table, spec: Spec) -> tuple[list[Fault], int]:
+def contact_faults(engine: Any, contacts: ir.Table, spec: Spec) -> tuple[list[Fault], list[tuple[str, str, int]], int]:
     """Words without a level, by column, and contacts of which only a part has one.
 
     Returns:
-        Faults; the number of contacts that the rule `unmapped` leaves out.
+        Faults; common words without a level, with their column and number of contacts; the number of contacts that the
+        rule `unmapped` leaves out.
     """
     used, masks = used_contacts(contacts, spec)
     sums = {f"column_{i}": mask.cast("int64").sum().fill_null(0) for i, mask in enumerate(masks.values())}
@@ -95,9 +104,27 @@ def contact_faults(engine: Any, contacts: ir.Table, spec: Spec) -> tuple[list[Fa
             if found[f"column_{i}"]:
                 targets = ", ".join(spec.crosswalk[column].targets)
                 faults.append(
-                    Fault(table="contacts", column=column, kind="unknown word", rows=int(found[f"column_{i}"]), allowed=targets)
+                    Fault(
+                        table="contacts",
+                        column=column,
+                        kind="unknown word",
+                        rows=int(found[f"column_{i}"]),
+                        allowed=targets,
+                    )
                 )
-    return faults, int(found["unmapped"])
+    words = []
+    for i, (column, mask) in enumerate(masks.items()):
+        if found[f"column_{i}"] and said(column) in used.columns:
+            words += [(column, word, number) for word, number in _common_words(engine, used.filter(mask), column)]
+    return faults, words, int(found["unmapped"])
+
+
+def _common_words(engine: Any, used: ir.Table, column: str) -> list[tuple[str, int]]:
+    """Words that many members share, so that none can be about one of them."""
+    counted = used.group_by(word=used[said(column)]).aggregate(contacts=used.count(), members=used.member.nunique())
+    counted = counted.filter(counted.word.notnull() & (counted.members >= SMALLEST) & (counted.contacts >= SMALLEST))
+    rows = engine.rows(counted.order_by([ibis.desc("contacts"), "word"]).limit(MOST_WORDS))
+    return [(str(row["word"]), int(row["contacts"])) for row in rows]
 
 
 def make_contacts(engine: Any, contacts: ir.Table, coverage: Coverage, spec: Spec) -> LoggedContacts:

@@ -1,9 +1,9 @@
 """`frl_env.weeks`: from a spec to a table of member-weeks, read and checked first, then written whole or not at all.
 
-    read      open every table, count all faults in one pass each; stop at any
-    convert   coverage, claims in force, events, contacts; stages are kept beside the result
-    report    what was counted and left out, and the checks that catch a wrong contact log
-    write     one Parquet file, sorted by member and week, with all rules in its metadata
+read      open every table, count all faults in one pass each; stop at any
+convert   coverage, claims in force, events, contacts; stages are kept beside the result
+report    what was counted and left out, and the checks that catch a wrong contact log
+write     one Parquet file, sorted by member and week, with all rules in its metadata
 """
 
 import hashlib
@@ -104,8 +104,8 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     from frl_env.member_weeks.coverage import EPOCH, day_number, make_coverage
     from frl_env.member_weeks.events import encounter_lines, make_events
     from frl_env.member_weeks.figures import Counted, count
-    from frl_env.member_weeks.reading import clean, count_faults, parse, raise_faults
     from frl_env.member_weeks.readers import read_source
+    from frl_env.member_weeks.reading import clean, count_faults, parse, raise_faults
     from frl_env.member_weeks.writing import write_weeks
 
     rules = spec.rules
@@ -148,10 +148,10 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
             f"claims: {int(seen['claims']['orphans']):,} replacements or voids don't say which claim they adjust; name "
             'the column adjusts, or set adjustments = "ignored" under [rules.claims]'
         )
-    more_faults, unmapped = contact_faults(engine, tables["contacts"], spec)
+    more_faults, words, unmapped = contact_faults(engine, tables["contacts"], spec)
     faults += more_faults
     faults += _one_row_a_member(engine, tables.get("members"))
-    raise_faults(faults)
+    raise_faults(faults, words)
 
     progress("converting", 1, STAGES)
     newest = max(int(seen[label]["newest"]) for label in ("claims", "encounters") if seen.get(label, {}).get("rows"))
@@ -201,8 +201,16 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
             engine,
             spec,
             Counted(
-                tables=tables, seen=seen, coverage=coverage, lines=lines, current=current, events=events,
-                contacts=contacts, rows=rows, cut=cut, unmapped=unmapped,
+                tables=tables,
+                seen=seen,
+                coverage=coverage,
+                lines=lines,
+                current=current,
+                events=events,
+                contacts=contacts,
+                rows=rows,
+                cut=cut,
+                unmapped=unmapped,
             ),
         ),
     }

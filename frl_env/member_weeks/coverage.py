@@ -28,10 +28,11 @@ class Coverage:
     """Who is covered when.
 
     Attributes:
-        members: One row a member: `member`, `who` (a number, in the order of the identifiers), `anchor` (first day of its
-            week 0), `entry`, `end_day` (when it died or left for good, null while it is there), `birth`, `gender`,
+        members: One row a member: `member`, `who` (a number, in the order of the identifiers), `anchor` (first day of
+            its week 0), `entry`, `end_day` (when it died or left for good, null while it is there), `birth`, `gender`,
             `race_ethnicity`.
-        spells: One row a spell: `member`, `who`, `anchor`, `first`, `last`, `before` (covered days before it), `next_first`.
+        spells: One row a spell: `member`, `who`, `anchor`, `first`, `last`, `before` (covered days before it),
+            `next_first`.
     """
 
     members: ir.Table
@@ -76,10 +77,14 @@ def make_coverage(
     reached = spans.mutate(reach=spans["last"].max().over(running))
     reached = reached.mutate(reach=reached.reach.lag(1).over(order))
     news = reached.mutate(
-        new=ibis.ifelse(reached.reach.isnull() | (reached["first"] > reached.reach + 1 + rules.enrolment.bridge_days), 1, 0)
+        new=ibis.ifelse(
+            reached.reach.isnull() | (reached["first"] > reached.reach + 1 + rules.enrolment.bridge_days), 1, 0
+        )
     )
     numbered = news.mutate(spell=news.new.sum().over(running))
-    spells = numbered.group_by(["member", "spell"]).aggregate(first=numbered["first"].min(), last=numbered["last"].max())
+    spells = numbered.group_by(["member", "spell"]).aggregate(
+        first=numbered["first"].min(), last=numbered["last"].max()
+    )
     spells = engine.keep("spells", spells)
     members = engine.keep("members", _members(spells, who_they_are, has, rules, cut))
     joined = spells.join(members.select("member", "who", "anchor"), "member")
@@ -148,10 +153,16 @@ def grid(coverage: Coverage, rules: Rules, cut: int) -> ir.Table:
     """
     spells = coverage.spells.join(coverage.members.select("who", "birth", "entry", "end_day"), "who")
     anchor = spells.anchor
-    low = spells["first"] if rules.weeks.first_day is None else ibis.greatest(spells["first"], day_number(rules.weeks.first_day))
+    low = (
+        spells["first"]
+        if rules.weeks.first_day is None
+        else ibis.greatest(spells["first"], day_number(rules.weeks.first_day))
+    )
     last = spells["last"]
     if rules.enrolment.gaps == "kept":
-        until = ibis.least(ibis.coalesce(spells.next_first - 1, spells.end_day, LAST_DAY), ibis.coalesce(spells.end_day, LAST_DAY))
+        until = ibis.least(
+            ibis.coalesce(spells.next_first - 1, spells.end_day, LAST_DAY), ibis.coalesce(spells.end_day, LAST_DAY)
+        )
         last = ibis.greatest(last, until)
     last_day = cut if rules.weeks.last_day is None else min(cut, day_number(rules.weeks.last_day))
     ranged = spells.mutate(

@@ -1,7 +1,8 @@
 """Where the relational expressions run: DuckDB within this process, or a Spark that is there already.
 
-The expressions are Ibis and the same for both; what differs is here: how a table is opened, how a stage is kept, and how
-rows come back. Stages lie in a folder beside the result, so memory stays bounded and an interrupted conversion goes on.
+The expressions are Ibis and the same for both; what differs is here: how a table is opened, how a stage is kept, and
+how rows come back. Stages lie in a folder beside the result, so memory stays bounded and an interrupted conversion
+goes on.
 """
 
 import os
@@ -17,7 +18,12 @@ from frl_env.member_weeks.spec import TableSpec
 
 ENGINES = ("duckdb", "spark")
 
-PARQUET, TEXT, ARROW, DATABASE = (".parquet", ".pq"), (".csv", ".tsv", ".gz"), (".arrow", ".feather", ".ipc"), (".duckdb", ".db")
+PARQUET, TEXT, ARROW, DATABASE = (
+    (".parquet", ".pq"),
+    (".csv", ".tsv", ".gz"),
+    (".arrow", ".feather", ".ipc"),
+    (".duckdb", ".db"),
+)
 
 INSTALL = "frl weeks needs Ibis and DuckDB; install them with: pip install 'frl-medicaid[weeks]'"
 
@@ -143,7 +149,9 @@ class DuckDB(Engine):
         with self._said(label, table.path):
             if kind == "database":
                 alias = f"source_{label}"
-                attached = {row[0] for row in self._raw.execute("SELECT database_name FROM duckdb_databases()").fetchall()}
+                attached = {
+                    row[0] for row in self._raw.execute("SELECT database_name FROM duckdb_databases()").fetchall()
+                }
                 if alias not in attached:
                     quoted = str(table.path).replace("'", "''")
                     self._raw.execute(f"ATTACH '{quoted}' AS {alias} (READ_ONLY)").fetchall()
@@ -208,7 +216,8 @@ class _OneLine:
         """Nothing to do."""
 
     def __exit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
-        if os.environ.get("DBG") and problem is not None: print("DBG", problem)
+        if os.environ.get("DBG") and problem is not None:
+            print("DBG", problem)
         if problem is None or isinstance(problem, UserError):
             return
         where = f"can't read {self._path}" if self._path is not None else f"can't compute {self._what}"

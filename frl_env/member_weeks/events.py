@@ -1,7 +1,7 @@
 """Claims in force, or encounters, to events: ED visits and stays, each counted once.
 
-    claims          ED  | stay A --transfer-- stay B |   ED  ED (same day)
-    events              | one stay                   |   one ED visit
+claims          ED  | stay A --transfer-- stay B |   ED  ED (same day)
+events              | one stay                   |   one ED visit
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,9 @@ def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str) -> 
     ed = lines.ed | lines.observed if rules.observation == "ed" else lines.ed
     events = engine.keep(
         f"events_{name}",
-        lines.filter(stay | ed).select("who", "anchor", "claim", "start", "end", "transfer", is_stay=stay.cast("int64"), is_ed=ed.cast("int64")),
+        lines.filter(stay | ed).select(
+            "who", "anchor", "claim", "start", "end", "transfer", is_stay=stay.cast("int64"), is_ed=ed.cast("int64")
+        ),
     )
     stays = engine.keep(f"stays_{name}", _joined_stays(events.filter(events.is_stay == 1), rules))
     visits = events.filter(events.is_ed == 1).select("who", "anchor", "claim", day="start")
@@ -72,9 +74,11 @@ def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str) -> 
     if rules.ed_to_stay == "both":
         return Events(ed=engine.keep(f"ed_{name}", visits), stays=stays, ed_before=visits)
     spans = stays.select(of_whom="who", opens=stays["first"] - rules.ed_to_stay_days, closes="last")
-    within = visits.join(
-        spans, [visits.who == spans.of_whom, visits.day >= spans.opens, visits.day <= spans.closes]
-    ).select(of_whom="who", that_day="day").distinct()
+    within = (
+        visits.join(spans, [visits.who == spans.of_whom, visits.day >= spans.opens, visits.day <= spans.closes])
+        .select(of_whom="who", that_day="day")
+        .distinct()
+    )
     alone = visits.left_join(within, [visits.who == within.of_whom, visits.day == within.that_day])
     alone = alone.filter(alone.that_day.isnull()).select("who", "anchor", "day")
     return Events(ed=engine.keep(f"ed_{name}", alone), stays=stays, ed_before=visits)

@@ -14,7 +14,7 @@ WAYS_OUT = {
     "not true or false": "write true or false, or 1 or 0",
     "unknown word": "give it a target under [crosswalk.{column}] in the spec; --check lists such words",
     "ends before it starts": "correct the dates",
-    "a contact without a level": "give all of its words a level, or make it \"ignore\"",
+    "a contact without a level": 'give all of its words a level, or make it "ignore"',
     "death before birth": "correct the dates",
     "two rows for one member": "keep one row a member",
     "a time zone but no rule": "say the plan's zone, as time_zone under [rules.contacts]",
@@ -45,7 +45,8 @@ class Fault:
         """One line."""
         rows = f"{self.rows:,} row{'s' if self.rows != 1 else ''}"
         allowed = f" (allowed: {self.allowed})" if self.allowed else ""
-        return f"{self.table}.{self.column}: {self.kind} in {rows}{allowed}; {WAYS_OUT[self.kind].format(column=self.column)}"
+        way_out = WAYS_OUT[self.kind].format(column=self.column)
+        return f"{self.table}.{self.column}: {self.kind} in {rows}{allowed}; {way_out}"
 
 
 class EventTablesError(UserError):
@@ -53,10 +54,12 @@ class EventTablesError(UserError):
 
     Attributes:
         faults: All of them.
+        words: Words of the contact log that have no level yet: column, word, contacts. Only those of at least 11
+            contacts of 11 members.
     """
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[Fault], words: Iterable[tuple[str, str, int]] = ()) -> None:
         """Says the first fault, and how many more there are."""
-        self.faults = list(faults)
+        self.faults, self.words = list(faults), list(words)
         more = f" (and {len(self.faults) - 1} more; --check lists all)" if len(self.faults) > 1 else ""
         super().__init__(f"{self.faults[0]}; nothing was written{more}")

@@ -62,7 +62,9 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
         for section, values in numbers.items()
     }
     told |= {section: _told_groups(table, spec) for section, table in grouped.items()}
-    small = not spec.simulated and any(0 < n < SMALLEST for n in (response.answered, response.encounters, response.attempts))
+    small = not spec.simulated and any(
+        0 < n < SMALLEST for n in (response.answered, response.encounters, response.attempts)
+    )
     told["response"] = {
         "after_attempt": None if small or not response.attempts else round(response.after_attempt, 4),
         "without_attempt": None if small or not response.others else round(response.without_attempt, 4),
@@ -91,7 +93,9 @@ def _enrolment(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
     counted = engine.row(
         spells.aggregate(spells=spells.count(), gaps=spells.next_first.notnull().cast("int64").sum().fill_null(0))
     )
-    people_ = engine.row(members.aggregate(members=members.count(), ended=members.end_day.notnull().cast("int64").sum()))
+    people_ = engine.row(
+        members.aggregate(members=members.count(), ended=members.end_day.notnull().cast("int64").sum())
+    )
     return {"spans read": found.seen["enrolment"]["rows"], "members": people_["members"], "spells": counted["spells"],
             "gaps": counted["gaps"], "members who died or left for good": people_["ended"]}  # fmt: skip
 
@@ -170,8 +174,12 @@ def _months(engine: Any, found: Counted) -> dict[str, dict[str, int]]:
         ("stays", found.events.stays, found.events.stays["first"]),
     ):
         year, month, _ = civil(days)
-        by_month = source.select(month=(year * 12 + month - 1).cast("int64")).group_by("month").aggregate(rows=ibis._.count())
-        table[name] = {f"{row['month'] // 12}-{row['month'] % 12 + 1:02d}": row["rows"] for row in engine.rows(by_month)}
+        by_month = (
+            source.select(month=(year * 12 + month - 1).cast("int64")).group_by("month").aggregate(rows=ibis._.count())
+        )
+        table[name] = {
+            f"{row['month'] // 12}-{row['month'] % 12 + 1:02d}": row["rows"] for row in engine.rows(by_month)
+        }
     return {name: dict(sorted(months.items())) for name, months in table.items()}
 
 
@@ -183,8 +191,10 @@ def _by_level(engine: Any, spec: Spec, found: Counted, place: int) -> dict[str, 
         later *= len(other)
     shifted = rows.joint // later
     level = shifted - shifted // len(factor) * len(factor)
-    counted = rows.select(level=level, reached="reached").group_by("level").aggregate(
-        attempts=ibis._.count(), reached=ibis._.reached.sum()
+    counted = (
+        rows.select(level=level, reached="reached")
+        .group_by("level")
+        .aggregate(attempts=ibis._.count(), reached=ibis._.reached.sum())
     )
     found_rows = sorted(engine.rows(counted), key=lambda row: row["level"])
     return {

@@ -60,7 +60,9 @@ def column_named(label: str, raw: ir.Table, name: str) -> Any:
     if name not in raw.columns:
         for near in raw.columns:
             if near.lower() == name.lower():
-                raise UserError(f"table {label} has no column {name!r}, but {near!r}; capitals matter, correct the spec")
+                raise UserError(
+                    f"table {label} has no column {name!r}, but {near!r}; capitals matter, correct the spec"
+                )
         raise unknown_name(f"column of table {label} (the file has none of that name):", name, raw.columns)
     return raw[name]
 
@@ -83,6 +85,8 @@ def parse(label: str, raw: ir.Table, spec: Spec) -> Reading:
             continue
         has.add(item.name)
         found = _parsed(label, item, raw[item.name], spec)
+        if label == "contacts" and item.kind == WORD:
+            columns[said(item.name)] = values.text(raw[item.name])
         columns[item.name] = found.value
         faults |= {(item.name, kind): mask for kind, mask in found.faults.items()}
         if not item.empty:
@@ -124,11 +128,22 @@ def count_faults(engine: Any, label: str, reading: Reading, **more: Any) -> tupl
     sums = {f"fault_{i}": table[_name(key)].cast("int64").sum().fill_null(0) for i, key in enumerate(reading.faults)}
     found = engine.row(table.aggregate(rows=table.count(), **sums, **more))
     faults = [
-        Fault(table=label, column=column, kind=kind, rows=int(found[f"fault_{i}"]), allowed=reading.allowed.get((column, kind), ""))
+        Fault(
+            table=label,
+            column=column,
+            kind=kind,
+            rows=int(found[f"fault_{i}"]),
+            allowed=reading.allowed.get((column, kind), ""),
+        )
         for i, (column, kind) in enumerate(reading.faults)
         if found[f"fault_{i}"]
     ]
     return faults, {name: value for name, value in found.items() if not name.startswith("fault_")}
+
+
+def said(column: str) -> str:
+    """Column of a contact's own word, beside the code that it has become."""
+    return f"said: {column}"
 
 
 def clean(reading: Reading) -> ir.Table:
@@ -136,14 +151,14 @@ def clean(reading: Reading) -> ir.Table:
     return reading.table.drop(*(_name(key) for key in reading.faults)) if reading.faults else reading.table
 
 
-def raise_faults(faults: list[Fault]) -> None:
+def raise_faults(faults: list[Fault], words: list[tuple[str, str, int]]) -> None:
     """Stops if anything is wrong.
 
     Raises:
         EventTablesError: If so.
     """
     if faults:
-        raise EventTablesError(faults)
+        raise EventTablesError(faults, words)
 
 
 def word_code(cell: Any, walk: Crosswalk) -> Any:
@@ -154,7 +169,11 @@ def word_code(cell: Any, walk: Crosswalk) -> Any:
     other = by_code_of(ANY, walk)
     empty = by_code_of("", walk)
     branches = [(cell.isnull(), ibis.literal(empty, "int64"))]
-    branches += [(cell.isin(sorted(set(words) - {"", ANY})), ibis.literal(place, "int64")) for place, words in sorted(by_code.items()) if set(words) - {"", ANY}]
+    branches += [
+        (cell.isin(sorted(set(words) - {"", ANY})), ibis.literal(place, "int64"))
+        for place, words in sorted(by_code.items())
+        if set(words) - {"", ANY}
+    ]
     return ibis.cases(*branches, else_=ibis.literal(other, "int64"))
 
 
@@ -175,7 +194,9 @@ def _parsed(label: str, item: Field, column: Any, spec: Spec) -> values.Parsed:
         CODE: lambda: values.code(column),
     }[item.kind]()
     if found is None:
-        raise UserError(f"table {label}: {item.name} must be {_A[item.kind]}, not a column of type {column.type()}; convert it")
+        raise UserError(
+            f"table {label}: {item.name} must be {_A[item.kind]}, not a column of type {column.type()}; convert it"
+        )
     if item.kind == DAY and item.name == "end" and label == "enrolment":
         # 9999-12-31 stands for "still covered".
         return values.Parsed(value=found.value, faults={k: m for k, m in found.faults.items() if k != "out of range"})

@@ -26,6 +26,10 @@ def _codes(*defaults: str) -> Any:
     return field(default=defaults, metadata={"codes": True})
 
 
+_DAY = {"day": True}
+"""Marks a rule that is a date."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Rules:
     """Checks every rule of a group by what its field says."""
@@ -46,10 +50,6 @@ class _Rules:
                 raise UserError(f"{name} must be a date, without quotes, like 2024-01-31")
 
 
-def _day() -> Any:
-    return field(default=None, metadata={"day": True})
-
-
 @dataclass(frozen=True, kw_only=True)
 class WeeksRules(_Rules):
     """Which weeks there are.
@@ -61,8 +61,8 @@ class WeeksRules(_Rules):
     """
 
     starts: str = _choice("monday", *WEEKDAYS[1:], "member")
-    first_day: date | None = _day()
-    last_day: date | None = _day()
+    first_day: date | None = field(default=None, metadata=_DAY)
+    last_day: date | None = field(default=None, metadata=_DAY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,8 @@ class ClaimsRules(_Rules):
     """
 
     adjustments: str = _choice("net", "ignored")
-    as_of: date | None = _day()
-    complete_through: date | None = _day()
+    as_of: date | None = field(default=None, metadata=_DAY)
+    complete_through: date | None = field(default=None, metadata=_DAY)
     run_out_days: int = _days(91, 0, 3660)
     known: str = _choice("when_received", "at_service")
     outside_coverage: str = _choice("left_out", "kept")
@@ -212,7 +212,11 @@ class Rules:
         """All of them, JSON-able."""
         return {
             group: {
-                name: value.isoformat() if isinstance(value, date) else list(value) if isinstance(value, tuple) else value
+                name: value.isoformat()
+                if isinstance(value, date)
+                else list(value)
+                if isinstance(value, tuple)
+                else value
                 for name, value in rules.items()
             }
             for group, rules in asdict(self).items()

@@ -61,7 +61,7 @@ class Spec:
     source: str = "flat"
     tables: Mapping[str, TableSpec]
     crosswalk: Mapping[str, Crosswalk]
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     actions: ActionSpace = MEDICAID_ACTIONS
     date_format: str = "iso"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +122,9 @@ class Spec:
                 name: {"columns": dict(table.columns), "constants": dict(table.constants)}
                 for name, table in self.tables.items()
             },
-            "crosswalk": {name: dict(sorted(walk.words.items())) for name, walk in self.crosswalk.items() if walk.words},
+            "crosswalk": {
+                name: dict(sorted(walk.words.items())) for name, walk in self.crosswalk.items() if walk.words
+            },
             "rules": self.rules.facts(),
             "action_schema": json.loads(self.actions.to_json()),
             "date_format": self.date_format,

@@ -1,7 +1,8 @@
 """Cells of whatever type to the values of the contract: whole numbers and text, with masks of what makes no sense.
 
-Only whole-number arithmetic and a few functions of text and dates are used, because DuckDB and Spark differ in the rest:
-in what a cast of a bad cell does, in how fractions become whole numbers, in the days between two points in time, in zones.
+Only whole-number arithmetic and a few functions of text and dates are used, because DuckDB and Spark differ in the
+rest: in what a cast of a bad cell does, in how fractions become whole numbers, in the days between two points in
+time, in zones.
 """
 
 from dataclasses import dataclass, field
@@ -114,10 +115,10 @@ def moment(column: Any, date_format: str, zone: str) -> Parsed | None:
     seconds = ibis.ifelse(sign.substr(0, 1) == "-", -minutes, minutes) * 60
     offset = ibis.ifelse(sign.upper() == "Z", ibis.literal(0, "int64"), seconds)
     parsed = _in_range(*_of_text(cell, whole, places))
-    late = part(4).cast("int64").fill_null(0) > 23
+    late = (part(4).cast("int64").fill_null(0) > 23).fill_null(False)
+    outside = {"out of range": parsed.faults["out of range"] | late}
     return _moment(
-        Parsed(value=parsed.value, faults=parsed.faults | {"out of range": parsed.faults["out of range"] | late.fill_null(False)}),
-        clock, offset, zone,
+        Parsed(value=parsed.value, faults=parsed.faults | outside), clock, offset, zone,
     )  # fmt: skip
 
 
@@ -214,7 +215,11 @@ def _moment(days: Parsed, clock: Any, offset: Any, zone: str) -> Parsed:
 
 def _zone_offset(instant: Any, zone: str) -> Any:
     first, changes = zone_changes(zone)
-    return ibis.cases(*((instant < before, offset) for before, offset in changes[:-1]), else_=changes[-1][1]) if changes else first
+    return (
+        ibis.cases(*((instant < before, offset) for before, offset in changes[:-1]), else_=changes[-1][1])
+        if changes
+        else first
+    )
 
 
 @lru_cache(maxsize=8)
@@ -230,7 +235,9 @@ def zone_changes(zone: str) -> tuple[int, tuple[tuple[int, int], ...]]:
     try:
         place = ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
-        raise UserError(f"rules.contacts.time_zone: there is no zone {zone!r}; write it like America/New_York") from None
+        raise UserError(
+            f"rules.contacts.time_zone: there is no zone {zone!r}; write it like America/New_York"
+        ) from None
 
     def offset(second: int) -> int:
         here = datetime.fromtimestamp(second, UTC).astimezone(place).utcoffset()

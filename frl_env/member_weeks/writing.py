@@ -14,6 +14,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from frl_env.datasets.tabular.columns import LIMITS, MEMBER, REWARD, SCHEMA_KEY, TERMINATED, WEEK
+from frl_env.datasets.tabular.provenance import WEEKS_KEY
 from frl_env.information import DEMOGRAPHIC_KEYS
 from frl_env.member_weeks.assemble import STATES
 from frl_env.member_weeks.contacts import joint_index
@@ -21,9 +22,6 @@ from frl_env.member_weeks.spec import Spec
 from frl_env.parameters import MEASURES
 
 pc: Any = pyarrow.compute
-
-WEEKS_KEY = b"frl_weeks"
-"""Entry of the table's metadata: rules and figures; `frl import` copies it into the dataset's."""
 
 ROWS = 1 << 17
 """Rows of a group of the file."""

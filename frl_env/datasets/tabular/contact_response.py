@@ -1,15 +1,15 @@
 """Does the log of contacts say what it must? Two readings of the columns turn gains into losses, and both show.
 
-A contact log must hold every attempt, and `num_encounters_last_week` must count completed contacts of the care program, not
-medical visits. Both can be told from how often the week after a decision shows an encounter:
+A contact log must hold every attempt, and `num_encounters_last_week` must count completed contacts of the care
+program, not medical visits. Both can be told from how often the week after a decision shows an encounter:
 
                                         after an attempt    without one
     as it should be                           28 %               5 %
     a log of reached contacts only            98 %               5 %
     medical visits for encounters             73 %              72 %
 
-In the first case attempts that failed are missing, so contact looks like its own success; in the second an encounter has
-nothing to do with the attempt. Shares measured on simulated members; `docs/event_tables.md` has what each costs.
+In the first case attempts that failed are missing, so contact looks like its own success; in the second an encounter
+has nothing to do with the attempt. Shares measured on simulated members; `docs/event_tables.md` has what each costs.
 """
 
 from dataclasses import dataclass
@@ -55,16 +55,19 @@ class ContactResponse:
         """A sentence for each disaster that this looks like."""
         if min(self.attempts, self.others) < FEWEST_WEEKS:
             return ()
-        shares = f"{self.after_attempt:.0%} of attempts are followed by an encounter, {self.without_attempt:.0%} of other weeks"
+        shares = (
+            f"{self.after_attempt:.0%} of attempts are followed by an encounter, "
+            f"{self.without_attempt:.0%} of other weeks"
+        )
         said = []
         if self.after_attempt >= MOSTLY_ANSWERED and self.without_attempt < self.after_attempt / LEAST_RATIO:
             said.append(
-                f"this looks like a log of reached contacts only ({shares}): add the attempts that reached nobody, or a "
-                "policy learns that contact is its own success"
+                f"this looks like a log of reached contacts only ({shares}): add the attempts that reached nobody, or "
+                "a policy learns that contact is its own success"
             )
         if self.without_attempt >= COMMON_WITHOUT and self.after_attempt < LEAST_RATIO * self.without_attempt:
             said.append(
-                f"num_encounters_last_week looks like medical visits, not completed contacts ({shares}): count contacts of the "
-                "care program that reached the member, or a policy learns nothing about answers"
+                f"num_encounters_last_week looks like medical visits, not completed contacts ({shares}): count "
+                "contacts of the care program that reached the member, or a policy learns nothing about answers"
             )
         return tuple(said)

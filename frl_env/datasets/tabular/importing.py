@@ -36,6 +36,7 @@ from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
 from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe
 from frl_env.datasets.tabular.partition import shares
 from frl_env.datasets.tabular.problems import Problem, TableError
+from frl_env.datasets.tabular.provenance import gaps_are_meant, made_by_weeks
 from frl_env.datasets.tabular.report import judge
 from frl_env.datasets.tabular.source import Table, open_table
 from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages, ordered_weeks, read_stage
@@ -185,7 +186,10 @@ class _Import:
         checked = check_stage(read, layout, rows, progress=self.progress)
         evidence = Evidence(**checked["evidence"])
         source, reason = choose_rewards(options.rewards, layout, evidence)
-        problems, repairs = judge(read, checked, layout, source=source, on_error=options.on_error)
+        problems, repairs = judge(
+            read, checked, layout, source=source, on_error=options.on_error,
+            gaps_are_meant=gaps_are_meant(self.table.schema),
+        )  # fmt: skip
         if problems:
             raise TableError(problems)
         facts = {
@@ -200,6 +204,8 @@ class _Import:
             "validation_share": options.validation_share,
             **describe(source, reason, evidence),
         }
+        if counted := made_by_weeks(self.table.schema):
+            facts["member_weeks"] = counted
         return read, checked, facts
 
     def _write(

@@ -13,7 +13,13 @@ OF_SEQUENCES = ("gap", "time runs backwards")
 
 
 def judge(
-    read: dict[str, Any], checked: dict[str, Any], layout: Layout, *, source: str, on_error: str
+    read: dict[str, Any],
+    checked: dict[str, Any],
+    layout: Layout,
+    *,
+    source: str,
+    on_error: str,
+    gaps_are_meant: bool = False,
 ) -> tuple[list[Problem], list[dict[str, Any]]]:
     """Sorts what was found into problems and repairs.
 
@@ -23,6 +29,7 @@ def judge(
         layout: The columns.
         source: Where rewards are taken from.
         on_error: One of `ON_ERROR`.
+        gaps_are_meant: Whether a missing week is no mistake: the episode ends there, and another starts.
 
     Returns:
         What stands in the way; and column, kind, number of rows and what became of them, of everything else.
@@ -43,6 +50,9 @@ def judge(
         if kind == "missing" and column in OUTCOMES and source != ONE_STEP:
             continue
         repair = KINDS[kind].repair
+        if kind == "gap" and gaps_are_meant:
+            repairs.append({"column": column, "kind": kind, "rows": rows, "done": "split"})
+            continue
         if on_error == "fail" or repair is None:
             allowed = _allowed(column, kind, layout, values)
             problems.append(Problem(column=layout.show(column), kind=kind, rows=rows, allowed=allowed))

@@ -36,6 +36,8 @@ def read_source(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     tables = READERS[spec.source](engine, spec)
     if "contacts" not in tables:
         if "contacts" not in spec.tables:
-            raise UserError("the spec names no contacts: without the program's contact log there are no decisions to learn from")
+            raise UserError(
+                "the spec names no contacts: without the program's contact log there are no decisions to learn from"
+            )
         tables["contacts"] = read_named(engine, spec, "contacts")
     return tables

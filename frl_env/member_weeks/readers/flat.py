@@ -1,6 +1,6 @@
 """Flat extracts, as analysts export them: one file a table, columns by whatever names the spec gives.
 
-    claims.csv: MBR, CLM, FROM_DT, PAID    +    [tables.claims] member = "MBR", claim = "CLM", start = "FROM_DT", ...
+claims.csv: MBR, CLM, FROM_DT, PAID    +    [tables.claims] member = "MBR", claim = "CLM", start = "FROM_DT", ...
 """
 
 from typing import Any
@@ -37,5 +37,5 @@ def read_named(engine: Any, spec: Spec, label: str) -> ir.Table:
     columns = {ours: column_named(label, raw, theirs) for ours, theirs in table.columns.items()}
     columns |= {ours: ibis.literal(word) for ours, word in table.constants.items()}
     if not columns:
-        raise UserError(f"[tables.{label}] names no column; write ours = \"theirs\" for each")
+        raise UserError(f'[tables.{label}] names no column; write ours = "theirs" for each')
     return raw.select(**columns)

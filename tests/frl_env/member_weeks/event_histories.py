@@ -1,10 +1,10 @@
 """Forty and more short histories of spans, claims and contacts, and the member-weeks that are right for each.
 
-Weeks start on Mondays; 1 January 2024 is one. Unless a history says otherwise, claims are complete through 28 January (four
-weeks) and a state counts claims from the day of service on. Days are month-day of 2024 unless a year is given.
+Weeks start on Mondays; 1 January 2024 is one. Unless a history says otherwise, claims are complete through 28 January
+(four weeks) and a state counts claims from the day of service on. Days are month-day of 2024 unless a year is given.
 
-A row of `right` reads: week, encounters, ED visits, stays, calls, texts, enrolled days, dollars paid, decision, reward, and
-x where the member's record ends for good.
+A row of `right` reads: week, encounters, ED visits, stays, calls, texts, enrolled days, dollars paid, decision,
+reward, and x where the member's record ends for good.
 """
 
 from dataclasses import dataclass, field
@@ -163,9 +163,7 @@ HISTORIES = [
         claims=[stay("a", "01-14", "01-25")],
         right=ONE_STAY,
     ),
-    History(
-        name="observation is neither", claims=[{"claim": "a", "start": "01-10", "revenue": "0762"}], right=QUIET
-    ),
+    History(name="observation is neither", claims=[{"claim": "a", "start": "01-10", "revenue": "0762"}], right=QUIET),
     History(
         name="observation as a stay, by rule",
         claims=[{"claim": "a", "start": "01-10", "revenue": "762"}],
@@ -175,7 +173,10 @@ HISTORIES = [
     # Voids, replacements, reversals
     History(
         name="a void",
-        claims=[ed("a", "01-10", 100, received="02-01"), ed("v", "01-10", -100, received="03-01", adjusts="a", frequency="8")],
+        claims=[
+            ed("a", "01-10", 100, received="02-01"),
+            ed("v", "01-10", -100, received="03-01", adjusts="a", frequency="8"),
+        ],
         right=QUIET,
     ),
     History(
@@ -249,9 +250,7 @@ HISTORIES = [
         claims=[ed("a", "01-10", 100), office("a", "01-10", 40), ed("a", "01-10", -100)],
         right=QUIET.replace("14 0 -", "14 40 -").replace("21 0 -", "21 40 -"),
     ),
-    History(
-        name="a denied claim", claims=[ed("a", "01-10", 0, status="Denied")], right=QUIET
-    ),
+    History(name="a denied claim", claims=[ed("a", "01-10", 0, status="Denied")], right=QUIET),
     History(
         name="every row counts, by rule",
         claims=[ed("a", "01-10", 100), ed("v", "01-11", -100, adjusts="a", frequency="8")],
@@ -260,12 +259,18 @@ HISTORIES = [
     ),
     History(
         name="a reversal after the cut still takes back",
-        claims=[ed("a", "01-10", 100, received="01-20"), ed("v", "01-10", 0, received="09-01", adjusts="a", frequency="8")],
+        claims=[
+            ed("a", "01-10", 100, received="01-20"),
+            ed("v", "01-10", 0, received="09-01", adjusts="a", frequency="8"),
+        ],
         right=QUIET,
     ),
     History(
         name="a void that the extract does not know yet",
-        claims=[ed("a", "01-10", 100, received="01-20"), ed("v", "01-10", 0, received="09-01", adjusts="a", frequency="8")],
+        claims=[
+            ed("a", "01-10", 100, received="01-20"),
+            ed("v", "01-10", 0, received="09-01", adjusts="a", frequency="8"),
+        ],
         rules={"claims": {"as_of": "2024-06-30"}},
         right=ONE_ED.replace("14 0 -", "14 100 -").replace("21 0 -", "21 100 -"),
     ),
@@ -467,7 +472,11 @@ HISTORIES = [
         name="leap day and the turn of a year",
         spans=[("2023-12-30", "2024-03-10")],
         claims=[ed("a", "2023-12-31", 10), ed("b", "02-29", 20)],
-        rules={"claims": {"complete_through": "2024-03-10"}, "weeks": {"first_day": "2024-02-20"}, "state": {"paid_weeks": 8}},
+        rules={
+            "claims": {"complete_through": "2024-03-10"},
+            "weeks": {"first_day": "2024-02-20"},
+            "state": {"paid_weeks": 8},
+        },
         right="""
         02-26 0 0 0 0 0 58 0  - -1
         03-04 0 1 0 0 0 65 20 - 0
@@ -508,7 +517,10 @@ HISTORIES = [
     ),
     History(
         name="several in a week: the first",
-        contacts=[("01-12", "HOME_VISIT/CHW/CARE/URGENT", "reached"), ("01-10", "SMS_TEXT/CHW/CARE/ROUTINE", "attempted")],
+        contacts=[
+            ("01-12", "HOME_VISIT/CHW/CARE/URGENT", "reached"),
+            ("01-10", "SMS_TEXT/CHW/CARE/ROUTINE", "attempted"),
+        ],
         right="""
         01-01 0 0 0 0 0  0 0 - 0
         01-08 0 0 0 0 0  7 0 SMS_TEXT/CHW/CARE/ROUTINE 0
@@ -518,7 +530,10 @@ HISTORIES = [
     ),
     History(
         name="several in a week: the last",
-        contacts=[("01-12", "HOME_VISIT/CHW/CARE/URGENT", "attempted"), ("01-10", "SMS_TEXT/CHW/CARE/ROUTINE", "reached")],
+        contacts=[
+            ("01-12", "HOME_VISIT/CHW/CARE/URGENT", "attempted"),
+            ("01-10", "SMS_TEXT/CHW/CARE/ROUTINE", "reached"),
+        ],
         rules={"contacts": {"several": "last"}},
         right="""
         01-01 0 0 0 0 0  0 0 - 0
@@ -561,7 +576,10 @@ HISTORIES = [
     ),
     History(
         name="points in time become days of the plan's zone",
-        contacts=[("01-15T04:59:59Z", CALL, "attempted"), ("01-15T05:00:00+00:00", "SMS_TEXT/CHW/CARE/ROUTINE", "attempted")],
+        contacts=[
+            ("01-15T04:59:59Z", CALL, "attempted"),
+            ("01-15T05:00:00+00:00", "SMS_TEXT/CHW/CARE/ROUTINE", "attempted"),
+        ],
         rules={"contacts": {"time_zone": "America/New_York"}},
         right=f"""
         01-01 0 0 0 0 0  0 0 - 0

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("ibis")
 pytest.importorskip("duckdb")
-from event_histories import HISTORIES, History  # noqa: E402
+from event_histories import HISTORIES, History
 
-from frl_env.member_weeks import weeks  # noqa: E402
+from frl_env.member_weeks import weeks
 
 STATES = ("num_encounters", "num_ed_visits", "num_ip_visits", "num_calls", "num_texts")
 CLAIMS = (
@@ -82,7 +82,9 @@ def write_histories(folder: Path, histories: list[History], rules: dict) -> Path
             claims.append({"member": history.name} | claim | days | numbered)
         for time, action, outcome, *direction in history.contacts:
             contacts.append((history.name, _day(time), *action.split("/"), outcome, *(direction or ["outbound"])))
-        people.append({"member": history.name, "birth": "", "death": ""} | {k: _day(v) for k, v in history.person.items()})
+        people.append(
+            {"member": history.name, "birth": "", "death": ""} | {k: _day(v) for k, v in history.person.items()}
+        )
     # A member of another plan, so that no table is empty.
     claims.append({"member": "somebody else", "claim": "-", "start": "2024-01-01"})
     contacts.append(("somebody else", "2024-01-01", "NONE", "NONE", "NONE", "ROUTINE", "attempted", "outbound"))
@@ -110,7 +112,9 @@ def shown(table: pd.DataFrame) -> str:
         action = "-" if action == "NONE/NONE/NONE/ROUTINE" else action
         week = f"{row['week']}".removeprefix("2024-")
         end = " x" if row["terminated"] else ""
-        lines.append(f"{week} {counts} {int(row['enrolled_days'])} {row['total_paid']:g} {action} {int(row['reward'])}{end}")
+        lines.append(
+            f"{week} {counts} {int(row['enrolled_days'])} {row['total_paid']:g} {action} {int(row['reward'])}{end}"
+        )
     return "\n".join(lines)
 
 

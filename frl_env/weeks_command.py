@@ -1,0 +1,88 @@
+"""`frl weeks`: event tables to member-weeks, from the command line."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from frl_env.errors import UserError, unknown_name
+from frl_env.member_weeks import EventTablesError, weeks
+from frl_env.member_weeks.spec import SOURCES
+from frl_env.terminal import console, progress_bar, write_atomically
+
+
+def weeks_command(
+    spec: Annotated[
+        Path | None, typer.Argument(help="A TOML file: tables, words and rules; --init writes one.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The table of member-weeks to write: a .parquet file.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Write a commented spec to start from: flat, omop, synthea, meds or tuva.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Report, and write no member-weeks.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the report as an HTML page, too.")] = None,
+    engine: Annotated[str, typer.Option(help="duckdb, within this process; or spark.")] = "duckdb",
+    master: Annotated[str, typer.Option(help="Of Spark, for instance spark://host:7077.")] = "local[*]",
+    memory: Annotated[str, typer.Option(help="What DuckDB may take before it writes to disk.")] = "3GB",
+) -> None:
+    """Turns enrolment, claims or encounters, and a contact log into the member-weeks that 'frl import' takes."""
+    if init is not None:
+        _write_spec(init, spec or Path(f"{init}.toml"))
+        return
+    if spec is None:
+        raise UserError("name a spec, or write one to start from with --init flat, omop, synthea, meds or tuva")
+    from frl_env.member_weeks.report import show_report, write_page
+
+    try:
+        with progress_bar() as progress:
+            made = weeks(spec, output, check_only=check, engine=engine, master=master, memory=memory, progress=progress)
+    except EventTablesError as problem:
+        _show_faults(problem)
+        raise
+    show_report(made, console)
+    if report is not None:
+        write_page(made, report)
+        console.print(f"report: {report}")
+    if made.path is None:
+        console.print("nothing was written" if report is None else "no member-weeks were written")
+    else:
+        console.print(
+            f"wrote {made.path}: {made.facts['rows']:,} member-weeks; next: frl import {made.path} --id myorg/care-v0"
+        )
+
+
+def _write_spec(source: str, file: Path) -> None:
+    """A spec to start from.
+
+    Raises:
+        UserError: If there is none for the source, or the file is there already.
+    """
+    if source not in SOURCES:
+        raise unknown_name("source", source, SOURCES)
+    if file.exists():
+        raise UserError(f"{file} is there already; name another file for the spec, or move it away")
+    text = (Path(__file__).parent / "member_weeks" / "specs" / f"{source}.toml").read_text(encoding="utf-8")
+    write_atomically(file, text)
+    console.print(f"wrote {file}: put in your paths, columns and words, then: frl weeks {file} --check")
+
+
+def _show_faults(problem: EventTablesError) -> None:
+    """All faults, and words that have no level yet, on standard error."""
+    screen = Console(stderr=True)
+    if not screen.is_terminal:
+        screen.width = 160
+    table = Table("table", "column", "fault", "rows", "allowed", title="faults", title_justify="left")
+    for fault in problem.faults:
+        table.add_row(*map(escape, (fault.table, fault.column, fault.kind, f"{fault.rows:,}", fault.allowed)))
+    screen.print(table)
+    if problem.words:
+        words = Table("column", "word", "contacts", title="words without a level", title_justify="left")
+        for column, word, contacts in problem.words:
+            words.add_row(*map(escape, (column, word, f"{contacts:,}")))
+        screen.print(words)
+        screen.print("only words of at least 11 contacts of 11 members are shown")
