@@ -32,7 +32,11 @@ _MONTHLY = MEDICAID_ACTIONS.encode(
 
 
 class Policy(Protocol):
-    """Anything that decides for many members at once."""
+    """Anything that decides for many members at once.
+
+    A policy with a memory has a method `start(members)` besides, which a rollout calls once before the first week: it
+    returns the policy that acts in this rollout.
+    """
 
     def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
         """Decides for every member; all randomness comes from `rng`."""

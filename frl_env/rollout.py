@@ -84,7 +84,8 @@ def rollout(
     """Runs a policy on freshly drawn members.
 
     Args:
-        policy: Decides for all members at once.
+        policy: Decides for all members at once. If it has a method `start(members)`, that returns the policy for this
+            rollout, with an empty memory.
         parameters: The simulated world.
         members: How many members to draw.
         seed: Seed of members, chances and the policy's draws; share it to compare policies. A pair is a seed and the
@@ -98,10 +99,13 @@ def rollout(
     who, world, own = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3))
     drawn = draw_members(who, members, parameters)
     state = enter(drawn, world, parameters)
+    # A policy that keeps something in mind from week to week starts anew with every rollout.
+    start = getattr(policy, "start", None)
+    running = start(members) if callable(start) else policy
     names = ("value", "ed", "ip", "weeks", "contacts", "reached", "minutes", "cost")
     totals = {name: np.zeros(members) for name in names}
     for week in range(horizon):
-        levels = policy.act(drawn, state, own)
+        levels = running.act(drawn, state, own)
         after, outcome = step(drawn, state, levels, draw_noise(world, members), parameters)
         minutes, cost = effort(levels, outcome.attempted, parameters)
         weekly = (

@@ -17,6 +17,8 @@ import numpy as np
 from minari.dataset.minari_storage import MinariStorage
 
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.capacity.effort import METADATA as EFFORT
+from frl_env.care_effort import care_effort
 from frl_env.datasets.checksums import KEY as CHECKSUMS
 from frl_env.datasets.checksums import check_files, file_facts
 from frl_env.datasets.collect import Episodes, collect
@@ -267,6 +269,7 @@ def _metadata(made: Recipe, content: str) -> dict[str, Any]:
         "frl_observation_names": list(observation_names(screening=made.world.observes_screening)),
         # The action mask of the contract is the same in every step: it follows from the schema's validity rule.
         "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
+        EFFORT: care_effort(made.parameters).to_json(),
         "frl_vocabularies": {
             "risk_tier": list(TIERS),
             "age_band": list(AGE_BANDS),

@@ -1,0 +1,27 @@
+"""Scarce staff: who gets the few contacts there are.
+
+*Effort* says how many staff minutes an action takes, *capacity* how many there are in a week. An *allocation* spends
+them on the members who gain most by the minute. *Budgeted* makes any policy keep within capacity.
+"""
+
+from frl_env.capacity.allocation import Allocation, allocate
+from frl_env.capacity.budgeted import Budgeted
+from frl_env.capacity.capacity import Capacity, Limits, parse_budget, parse_budgets
+from frl_env.capacity.deciding import decide_within
+from frl_env.capacity.effort import METADATA, Effort, effort_of
+from frl_env.capacity.held import HeldPrice
+
+__all__ = [
+    "METADATA",
+    "Allocation",
+    "Budgeted",
+    "Capacity",
+    "Effort",
+    "HeldPrice",
+    "Limits",
+    "allocate",
+    "decide_within",
+    "effort_of",
+    "parse_budget",
+    "parse_budgets",
+]

@@ -1,0 +1,195 @@
+"""Any policy under a budget, for rollouts on the simulator.
+
+The whole caseload shares the week's capacity: minutes a member-week times the members who are enrolled this week,
+that is active and not in a coverage gap, which a program knows. How a policy keeps within it depends on what it can say
+(`frl_env.capacity.asking`): gains are allocated by gain a minute, probabilities get a price, and contacts of a policy
+that only acts are dropped at random.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from frl_env.capacity.asking import (
+    ACTIONS,
+    GAINS,
+    PROBABILITIES,
+    gains_of,
+    has_memory,
+    joints_of,
+    says,
+    sees_simulator,
+)
+from frl_env.capacity.capacity import Capacity
+from frl_env.capacity.deciding import (
+    Ask,
+    allocate_asked,
+    ask_chances,
+    ask_offers,
+    draw_within,
+    thin_within,
+)
+from frl_env.capacity.effort import Effort, null_joint
+from frl_env.capacity.held import HeldPrice
+from frl_env.capacity.knapsack import NOTHING
+from frl_env.capacity.tilting import draw_kinds, tilted
+from frl_env.capacity.tilting import joints_of as drawn_joints
+from frl_env.errors import UserError
+from frl_env.state import State, observe
+
+GROUPS = {"race_ethnicity": "race", "gender": "gender", "age_band": "age_band"}
+"""Attributes by which a capacity may promise a least chance, and the fields of `Members` that hold them."""
+
+
+class Budgeted:
+    """A policy that keeps within capacity.
+
+    With an unlimited capacity it is the policy itself: the same decisions from the same random stream. (A policy that
+    offers gains and can't act takes each member's largest gain.)
+
+    Args:
+        policy: Any that `frl_env.capacity.asking` describes.
+        effort: Minutes of each action.
+        capacity: Of every week.
+        by: "gains", "probabilities" or "actions"; the most that the policy offers unless given.
+        price: Held price of a minute: then members are independent, and the capacity is kept on average only as far as
+            the price is right. Only what the capacity forbids is heeded besides.
+        screening, past_contacts: Whether these are among the policy's observations; as the policy's own attributes of
+            these names say unless given, else not.
+        vocabularies: Attribute to names of its groups, where the capacity promises groups a least chance.
+
+    Raises:
+        UserError: If the policy offers nothing that can be used, or the capacity names what does not exist.
+    """
+
+    def __init__(
+        self,
+        policy: Any,
+        effort: Effort,
+        capacity: Capacity,
+        *,
+        by: str | None = None,
+        price: float | None = None,
+        screening: bool | None = None,
+        past_contacts: bool | None = None,
+        vocabularies: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """Checks that policy and capacity fit."""
+        self.policy, self.effort, self.capacity, self.by, self.price = policy, effort, capacity, by, price
+        self.kind = says(policy, by)
+        capacity.check(effort.action_space)
+        if price is not None and not sees_simulator(policy, self.kind):
+            HeldPrice(policy, effort, price, by)  # says so when it can't be held
+        self.screening = bool(getattr(policy, "screening", False)) if screening is None else screening
+        self.past_contacts = bool(getattr(policy, "past_contacts", False)) if past_contacts is None else past_contacts
+        self.vocabularies = dict(vocabularies or {})
+        self.memory: np.ndarray | None = None
+        for attribute in capacity.least_chance:
+            if attribute not in GROUPS or attribute not in self.vocabularies:
+                raise UserError(f"capacity promises least chances by {attribute!r}, whose groups are not known here")
+
+    def start(self, members: int) -> "Budgeted":
+        """The policy for one rollout of so many members, with an empty memory where it has one."""
+        inner = getattr(self.policy, "start", None)
+        started = Budgeted(
+            inner(members) if callable(inner) else self.policy,
+            self.effort,
+            self.capacity,
+            by=self.by,
+            price=self.price,
+            screening=self.screening,
+            past_contacts=self.past_contacts,
+            vocabularies=self.vocabularies,
+        )
+        if self.kind == GAINS and has_memory(self.policy):
+            started.memory = np.asarray(started.policy.start_memory(members))
+        return started
+
+    def act(self, members: Any, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member factor"]:
+        """Decides for every member; who is not enrolled gets no contact.
+
+        Raises:
+            UserError: If the policy has a memory and `start` was not called.
+        """
+        space = self.effort.action_space
+        if self.capacity.unlimited and self.price is None and _acts(self.policy):
+            return self._levels(members, state, rng)
+        enrolled = np.flatnonzero(state.active & ~state.gap)
+        joints = np.full(len(members), null_joint(space))
+        if self.kind == ACTIONS:
+            wanted = space.ravel(self._levels(members, state, rng))
+            wanted[~space.valid[wanted]] = null_joint(space)
+            if len(enrolled):
+                joints[enrolled] = thin_within(wanted[enrolled], self.effort, self.capacity, rng).joints
+            return space.unravel(joints)
+        if self.kind == GAINS and has_memory(self.policy) and self.memory is None:
+            raise UserError(f"{type(self.policy).__name__} has a memory; call start(members) before a rollout")
+        seen = self._observe(state)
+        if len(enrolled):
+            joints[enrolled] = self._decide(self._ask(members, state, seen, enrolled), members, enrolled, rng)
+        if self.memory is not None:
+            self.memory = np.asarray(self.policy.remember(self.memory, seen, joints))
+        return space.unravel(joints)
+
+    def _decide(
+        self, ask: Ask, members: Any, enrolled: Int64[np.ndarray, "enrolled"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, "enrolled"]:
+        """Joint actions of the enrolled members."""
+        n = len(enrolled)
+        if self.price is not None:
+            return self._at_price(ask, n, rng)
+        groups = {
+            name: np.asarray(self.vocabularies[name])[getattr(members, GROUPS[name])[enrolled]]
+            for name in self.capacity.least_chance
+        }
+        if self.kind == GAINS:
+            own = joints_of(self.policy)
+            return allocate_asked(ask, n, self.effort, self.capacity, rng, joints=own, groups=groups).joints
+        return draw_within(ask, n, self.effort, self.capacity, rng, groups=groups).joints
+
+    def _at_price(self, ask: Ask, members: int, rng: np.random.Generator) -> Int64[np.ndarray, "enrolled"]:
+        """Decisions at the held price, each member's own."""
+        space = self.effort.action_space
+        minutes = Capacity(minutes=0.0, forbidden=self.capacity.forbidden)  # only to sort contacts by their minutes
+        limits = minutes.limits(self.effort, members)
+        price = np.asarray([self.price], dtype=np.float64)
+        if self.kind == PROBABILITIES:
+            chances = tilted(ask_chances(ask, members, self.effort, limits, rng), price)
+            return drawn_joints(chances, draw_kinds(chances, rng), space)
+        offers = ask_offers(ask, members, self.effort, limits, rng, joints_of(self.policy))
+        reduced = offers.gains - price @ offers.use
+        best = reduced.argmax(axis=1)
+        at = np.arange(members)
+        kinds = np.where(reduced[at, best] > 0, best, NOTHING)
+        return np.where(kinds == NOTHING, null_joint(space), offers.joints[at, kinds])
+
+    def _ask(self, members: Any, state: State, seen: np.ndarray, enrolled: Int64[np.ndarray, "enrolled"]) -> Ask:
+        """Asks the policy about some of the enrolled members."""
+        policy = self.policy
+        if sees_simulator(policy, self.kind):
+            full = policy.gains_at(members, state) if self.kind == GAINS else policy.joint_probabilities(members, state)
+            return lambda rows: full[enrolled[rows]]
+        if self.kind == PROBABILITIES:
+            return lambda rows: policy.probabilities(seen[enrolled[rows]])
+        memory = self.memory
+
+        def gains(rows: slice) -> Float64[np.ndarray, "row action"]:
+            who = enrolled[rows]
+            return gains_of(policy, seen[who], None if memory is None else memory[who])
+
+        return gains
+
+    def _levels(self, members: Any, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member factor"]:
+        """The policy's own decisions."""
+        if callable(getattr(self.policy, "act", None)):
+            return self.policy.act(members, state, rng)
+        return self.policy(self._observe(state), rng)
+
+    def _observe(self, state: State) -> np.ndarray:
+        return observe(state, screening=self.screening)
+
+
+def _acts(policy: Any) -> bool:
+    return callable(policy) or callable(getattr(policy, "act", None))

@@ -1,0 +1,252 @@
+"""Capacity: what the staff can do in a week, as data.
+
+A capacity file is TOML; every entry is optional:
+
+    minutes = 2.9                  # staff minutes a member-week, on average over the caseload
+    caseload = 1000                # members that the weekly limits are for; see below
+
+    [weekly_minutes.provider]      # staff minutes a week, by level of any factor
+    PHARMACIST = 1200
+
+    [weekly_contacts.modality]     # contacts a week, by level of any factor
+    HOME_VISIT = 40
+
+    [least_chance.race_ethnicity]  # least chance of a contact in a week, by group of members
+    BLACK = 0.02
+
+    [[forbidden]]                  # actions that have all of these levels are never taken
+    modality = "SMS_TEXT"
+    goal = "HOUSING_INSECURITY"
+
+Weekly limits are for the whole caseload. With `caseload` they are for that many members, and half as many members may
+use half of them.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from frl_env.actions import ActionSpace
+from frl_env.capacity.effort import MOST, Effort, null_joint
+from frl_env.errors import UserError, check_number, check_whole, unknown_name
+
+Table = Mapping[str, Mapping[str, float]]
+
+_NONE: Table = MappingProxyType({})
+_KEYS = ("minutes", "caseload", "weekly_minutes", "weekly_contacts", "least_chance", "forbidden")
+_MANY = 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What the staff can do in a week.
+
+    Args:
+        minutes: Staff minutes a member-week; None for no limit.
+        weekly_minutes: Factor to level to staff minutes a week.
+        weekly_contacts: Factor to level to contacts a week.
+        caseload: Members that the weekly limits are for; None when they are for whoever is enrolled.
+        least_chance: Attribute to group to least chance of a contact in a week.
+        forbidden: Each a mapping of factor to level; an action that has all of them is never taken.
+
+    Raises:
+        UserError: If a number is out of range. Names of levels are checked once the actions are known, in `check`.
+    """
+
+    minutes: float | None = None
+    weekly_minutes: Table = field(default_factory=dict)
+    weekly_contacts: Table = field(default_factory=dict)
+    caseload: int | None = None
+    least_chance: Table = field(default_factory=dict)
+    forbidden: tuple[Mapping[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks every number."""
+        if self.minutes is not None:
+            check_number("capacity: minutes", self.minutes, low=0, high=MOST)
+        if self.caseload is not None:
+            check_whole("capacity: caseload", self.caseload, low=1, high=10**9)
+        for name, most in (("weekly_minutes", _MANY), ("weekly_contacts", _MANY), ("least_chance", 1.0)):
+            for factor, table in getattr(self, name).items():
+                if not isinstance(table, Mapping):
+                    raise UserError(f"capacity: [{name}.{factor}] must be a table of name = number")
+                for level, amount in table.items():
+                    check_number(f"capacity: {name}.{factor}.{level}", amount, low=0, high=most)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing is limited, forbidden or promised: then a policy stays as it is."""
+        return self.minutes is None and not (
+            self.weekly_minutes or self.weekly_contacts or self.least_chance or self.forbidden
+        )
+
+    def check(self, action_space: ActionSpace) -> None:
+        """Says so when a factor or level is named that the actions don't have.
+
+        Raises:
+            UserError: If so; or if every contact is forbidden.
+        """
+        for table in (self.weekly_minutes, self.weekly_contacts, *self.forbidden):
+            for name, levels in table.items():
+                factor = action_space[name]
+                for level in levels if isinstance(levels, Mapping) else (levels,):
+                    if level not in factor.levels:
+                        raise unknown_name(f"capacity: level of factor {name!r}:", level, factor.levels)
+        if self.forbidden and not (self.allowed(action_space) & (action_space.valid)).sum() > 1:
+            raise UserError("capacity: every contact is forbidden; leave at least one")
+
+    def allowed(self, action_space: ActionSpace) -> Bool[np.ndarray, "joint"]:
+        """Valid joint actions that are not forbidden; doing nothing always is allowed."""
+        fine = action_space.valid.copy()
+        for levels in self.forbidden:
+            has_all = np.ones(action_space.n_joint, dtype=bool)
+            for number, factor in enumerate(action_space):
+                if factor.name in levels:
+                    has_all &= action_space.joint_levels[:, number] == factor.levels.index(levels[factor.name])
+            fine &= ~has_all
+        fine[null_joint(action_space)] = True
+        return fine
+
+    def limits(self, effort: Effort, members: int) -> "Limits":
+        """This week's limits of so many enrolled members.
+
+        Raises:
+            UserError: If a factor or level does not exist.
+        """
+        space = effort.action_space
+        self.check(space)
+        contact = np.ones(space.n_joint)
+        contact[null_joint(space)] = 0.0
+        contact[~space.valid] = 0.0
+        names, use, room = [], [], []
+        if self.minutes is not None:
+            names.append("minutes")
+            use.append(effort.minutes)
+            room.append(self.minutes * members)
+        scale = 1.0 if self.caseload is None else members / self.caseload
+        for kind, table, each in (
+            ("minutes", self.weekly_minutes, effort.minutes),
+            ("contacts", self.weekly_contacts, contact),
+        ):
+            for factor, levels in table.items():
+                number = [item.name for item in space].index(factor)
+                for level, amount in levels.items():
+                    code = space[factor].levels.index(level)
+                    names.append(f"{kind} of {level}")
+                    use.append(each * (space.joint_levels[:, number] == code))
+                    room.append(float(amount) * scale)
+        return Limits(
+            names=tuple(names),
+            use=np.asarray(use, dtype=np.float64).reshape(len(names), space.n_joint),
+            room=np.asarray(room, dtype=np.float64),
+            allowed=self.allowed(space),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What is limited, JSON-able."""
+        said = {
+            "minutes": self.minutes,
+            "caseload": self.caseload,
+            "weekly_minutes": {name: dict(table) for name, table in self.weekly_minutes.items()},
+            "weekly_contacts": {name: dict(table) for name, table in self.weekly_contacts.items()},
+            "least_chance": {name: dict(table) for name, table in self.least_chance.items()},
+            "forbidden": [dict(levels) for levels in self.forbidden],
+        }
+        return {key: value for key, value in said.items() if value not in (None, {}, [])}
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "Capacity":
+        """Reads a capacity file.
+
+        Raises:
+            UserError: If it can't be read, is not TOML, or says what it can't; names the file and the entry.
+        """
+        file = Path(path)
+        try:
+            said = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as problem:
+            raise UserError(f"can't read {file} ({getattr(problem, 'strerror', None) or 'not UTF-8 text'})") from None
+        except tomllib.TOMLDecodeError as problem:
+            raise UserError(f"{file} is not TOML ({problem}); see docs/capacity.md for an example") from None
+        for key, value in said.items():
+            if key not in _KEYS:
+                raise unknown_name(f"entry in {file}:", key, _KEYS)
+            if key in ("weekly_minutes", "weekly_contacts", "least_chance") and not isinstance(value, dict):
+                raise UserError(f"{file}: [{key}.<factor>] must be a table of name = number")
+        forbidden = said.get("forbidden", [])
+        if not isinstance(forbidden, list) or not all(
+            isinstance(item, dict) and item and all(isinstance(level, str) for level in item.values())
+            for item in forbidden
+        ):
+            raise UserError(f'{file}: [[forbidden]] must be tables of factor = "LEVEL"')
+        try:
+            return cls(**{**said, "forbidden": tuple(forbidden)})
+        except UserError as problem:
+            raise UserError(f"{file}: {problem}") from None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Limits:
+    """The limits of one week and one caseload, as arrays.
+
+    Attributes:
+        names: Of the limits: "minutes", "minutes of PHARMACIST", "contacts of HOME_VISIT".
+        use: What each joint action takes of each limit.
+        room: What there is of each.
+        allowed: Joint actions that may be taken.
+    """
+
+    names: tuple[str, ...]
+    use: Float64[np.ndarray, "limit joint"]
+    room: Float64[np.ndarray, "limit"]
+    allowed: Bool[np.ndarray, "joint"]
+
+
+def parse_budget(text: str, *, team: float | None = None) -> Capacity:
+    """A capacity from what is typed after `--budget`.
+
+    Args:
+        text: A number (staff minutes a member-week), "team" (the care team's own minutes), "none" (no limit), or a
+            capacity file that ends in .toml.
+        team: Minutes a member-week of the policy that made the data; None when they are not known.
+
+    Raises:
+        UserError: If it is something else, or the team's minutes are not known.
+    """
+    word = text.strip()
+    if word.lower() == "none":
+        return Capacity()
+    if word.lower() == "team":
+        if team is None:
+            raise UserError("budget 'team' needs the care team's own minutes, which this data does not tell")
+        return Capacity(minutes=float(team))
+    if word.lower().endswith(".toml"):
+        return Capacity.from_toml(word)
+    try:
+        minutes = float(word)
+    except ValueError:
+        raise UserError(
+            f"budget {word!r} is no number of minutes; give one, 'team', 'none' or a file that ends in .toml"
+        ) from None
+    check_number("budget: minutes a member-week", minutes, low=0, high=MOST)
+    return Capacity(minutes=minutes)
+
+
+def parse_budgets(text: str, *, team: float | None = None) -> dict[str, Capacity]:
+    """Several budgets, separated by commas, by what was typed.
+
+    Raises:
+        UserError: If there is none, one is given twice, or one is no good.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise UserError("no budget given; for instance 1.0,team,7.0,none")
+    if len(set(words)) != len(words):
+        raise UserError(f"a budget is given twice in {text!r}")
+    return {word: parse_budget(word, team=team) for word in words}

@@ -1,0 +1,86 @@
+"""A policy at a held price: members are independent again, so that logged members can value it.
+
+Within capacity, what one member gets depends on who else is there. With the price of a minute held at the value that a
+caseload of this kind found, each member's decision depends on that member alone, and every estimator of off-policy
+evaluation applies. The minutes that it uses are then an outcome like any other, to be estimated beside the value.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from frl_env.capacity.asking import ACTIONS, GAINS, gains_of, has_memory, joints_of, says
+from frl_env.capacity.effort import Effort, null_joint
+from frl_env.errors import UserError, check_number
+
+_MOST = 1e12
+
+
+@dataclass(frozen=True, eq=False)
+class HeldPrice:
+    """A policy on the observations at a fixed price of a staff minute.
+
+    A policy with gains takes the action whose gain less its price is largest; among equals each is equally likely, and
+    doing nothing wins a tie. A policy with probabilities is tilted: p(a) exp(-price minutes(a)), normalised.
+
+    Args:
+        policy: See `frl_env.capacity.asking`; a policy that only acts has no probabilities and can't be held.
+        effort: Minutes of each action.
+        price: Gain that a minute has to bring (for probabilities: log odds that it costs); 0 or more.
+        by: "gains" or "probabilities"; the most that the policy offers unless given.
+
+    Raises:
+        UserError: If the policy only acts, or the price is negative.
+    """
+
+    policy: Any
+    effort: Effort
+    price: float
+    by: str | None = None
+
+    def __post_init__(self) -> None:
+        """Checks policy and price."""
+        check_number("price of a minute", self.price, low=0, high=_MOST)
+        if self.kind == ACTIONS:
+            raise UserError(f"{type(self.policy).__name__} only acts: it has no probabilities to be valued by")
+
+    @property
+    def kind(self) -> str:
+        """What the policy is asked for."""
+        return says(self.policy, self.by)
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether it needs what it keeps in mind."""
+        return self.kind == GAINS and has_memory(self.policy)
+
+    def probabilities(
+        self, observations: Float64[np.ndarray, "n k"], memory: Float64[np.ndarray, "n m"] | None = None
+    ) -> Float64[np.ndarray, "n joint"]:
+        """Exact probabilities of all joint actions; rows sum to 1."""
+        space = self.effort.action_space
+        if self.kind != GAINS:
+            table = np.asarray(self.policy.probabilities(observations), dtype=np.float64)
+            weight = table * np.exp(-np.minimum(self.price * self.effort.minutes, 700.0))
+            total = weight.sum(axis=1, keepdims=True)
+            lost = total[:, 0] <= 0  # a policy that never does nothing, at a price beyond all numbers
+            weight[lost], total[lost] = table[lost], table[lost].sum(axis=1, keepdims=True)
+            return weight / total
+        if self.has_memory and memory is None:
+            raise UserError(f"{type(self.policy).__name__} has a memory; pass it, or value it with `remembered`")
+        joints = joints_of(self.policy)
+        joints = space.valid_joints if joints is None else joints
+        gains = np.asarray(gains_of(self.policy, observations, memory), dtype=np.float64)
+        nothing = null_joint(space)
+        at = np.flatnonzero(joints == nothing)
+        zero = gains[:, at[0]] if len(at) else np.zeros(len(gains))
+        reduced = gains - zero[:, None] - self.price * self.effort.minutes[joints]
+        reduced[:, (joints == nothing) | ~space.valid[joints]] = -np.inf
+        top = reduced.max(axis=1, keepdims=True)
+        chosen = (reduced == top) & (top > 0)
+        probabilities = np.zeros((len(gains), space.n_joint))
+        probabilities[:, joints] = chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1)
+        probabilities[:, nothing] = ~chosen.any(axis=1)
+        return probabilities

@@ -1,0 +1,172 @@
+"""A price on a policy's probabilities: the policy nearest to it that keeps within capacity on average.
+
+    p'(a) = p(a) * exp(-price * minutes(a)) / sum over b of p(b) * exp(-price * minutes(b))
+
+Of all policies that use no more than there is, this one has the smallest Kullback-Leibler divergence from the given
+policy, summed over the members of the week; the price is the multiplier of the limit. A policy without probabilities
+of doing nothing can't be tilted to less.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64
+from scipy.optimize import brentq, minimize
+
+from frl_env.actions import ActionSpace
+from frl_env.capacity.capacity import Limits
+from frl_env.capacity.effort import null_joint
+from frl_env.capacity.knapsack import NOTHING
+from frl_env.capacity.offers import CHUNK, Kinds
+from frl_env.errors import UserError
+
+LARGEST = 700.0
+"""Largest exponent: its exponential is still a number."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chances:
+    """A policy's probabilities of every kind of contact, and which contact it would be.
+
+    Attributes:
+        nothing: Probability of doing nothing.
+        kinds: Probability of a contact of each kind.
+        joints: Joint index of the contact, drawn from the policy among those of its kind.
+        use: What a contact of each kind takes of each limit.
+    """
+
+    nothing: Float64[np.ndarray, "member"]
+    kinds: Float64[np.ndarray, "member kind"]
+    joints: Int64[np.ndarray, "member kind"]
+    use: Float64[np.ndarray, "limit kind"]
+
+
+def draw_chances(
+    probabilities: Float64[np.ndarray, "member joint"],
+    action_space: ActionSpace,
+    limits: Limits,
+    rng: np.random.Generator,
+) -> Chances:
+    """Sums a policy's probabilities by kind of contact, and draws which contact of each kind it would be.
+
+    What is not allowed gets probability 0 and the rest is normalised again; a member who has nothing left gets no
+    contact.
+
+    Args:
+        probabilities: Of all joint actions; rows sum to 1.
+        action_space: The actions.
+        limits: Of the week.
+        rng: For the draws.
+
+    Raises:
+        UserError: If the shape is wrong or a row is negative, not finite or sums to nothing like 1.
+    """
+    table = np.asarray(probabilities)
+    if table.ndim != 2 or table.shape[1] != action_space.n_joint:
+        raise UserError(f"probabilities have shape {table.shape}; (members, {action_space.n_joint}) is needed")
+    total = table.sum(axis=1, dtype=np.float64)
+    wrong = ~(np.abs(total - 1) < 1e-3) | (table.min(axis=1, initial=0.0) < 0)
+    if wrong.any():
+        raise UserError(
+            f"probabilities are negative, not finite or don't sum to 1 in {int(wrong.sum())} of {len(table)} members"
+        )
+    kinds = Kinds.of(action_space, limits, action_space.valid_joints)
+    n, k = len(table), len(kinds)
+    # Actions that are not valid are weeks without contact, as the environment has it.
+    nothing = table[:, ~action_space.valid].sum(axis=1, dtype=np.float64) + table[:, null_joint(action_space)]
+    mass, joints = np.empty((n, k)), np.empty((n, k), dtype=np.int64)
+    uniform = rng.random(n)
+    for start in range(0, n, CHUNK):
+        rows = slice(start, min(start + CHUNK, n))
+        chunk = table[rows].T[kinds.joints].astype(np.float64)
+        for kind, (first, end) in enumerate(zip(kinds.starts[:-1], kinds.starts[1:], strict=True)):
+            cumulative = np.cumsum(chunk[first:end], axis=0)
+            mass[rows, kind] = cumulative[-1]
+            # The last contact with mass closes the interval, so that rounding never picks one of probability 0.
+            below = (uniform[rows] * cumulative[-1] >= cumulative).sum(axis=0)
+            joints[rows, kind] = kinds.joints[first + np.minimum(below, end - first - 1)]
+    left = nothing + mass.sum(axis=1)
+    lost = left <= 0
+    nothing[lost], left[lost] = 1.0, 1.0
+    return Chances(nothing=nothing / left, kinds=mass / left[:, None], joints=joints, use=kinds.use)
+
+
+def tilted(chances: Chances, prices: Float64[np.ndarray, "limit"]) -> Chances:
+    """The policy at these prices."""
+    kinds = chances.kinds * np.exp(-np.minimum(prices @ chances.use, LARGEST))
+    total = chances.nothing + kinds.sum(axis=1)
+    return Chances(
+        nothing=chances.nothing / total, kinds=kinds / total[:, None], joints=chances.joints, use=chances.use
+    )
+
+
+def tilt_prices(chances: Chances, room: Float64[np.ndarray, "limit"]) -> Float64[np.ndarray, "limit"] | None:
+    """Prices at which the expected use is within `room`; zeros where it is already, None where no prices do it.
+
+    No price moves a policy that never does nothing: what it uses at least is then above what there is.
+    """
+    total = chances.kinds.sum(axis=0)
+    if (chances.use @ total <= room).all():
+        return np.zeros(len(room))
+    never = chances.nothing <= 1e-12
+    least = np.where(chances.kinds[never, None, :] > 0, chances.use[None], np.inf).min(axis=2).sum(axis=0)
+    if (least > room * (1 - 1e-9)).any():
+        return None
+    # With no room at all no finite price does it; a member in a million of what there would be is as good as none.
+    wanted = np.maximum(room, 1e-6 * (chances.use @ total))
+    with np.errstate(divide="ignore"):
+        log_odds = np.log(chances.kinds) - np.log(np.maximum(chances.nothing, 1e-300))[:, None]
+    unit = np.maximum(chances.use.max(axis=1), 1e-300)
+    use, scaled_room = chances.use / unit[:, None], wanted / unit / len(chances.nothing)
+    if len(room) == 1:
+        high = 100.0 / use[use > 0].min()
+
+        def excess(price: float) -> float:
+            return float(_used(np.asarray([price]), log_odds, use)[0] - scaled_room[0])
+
+        if excess(high) > 0:
+            return None
+        found = np.asarray([brentq(excess, 0.0, high)])
+    else:
+        found = minimize(
+            _log_partition, np.zeros(len(room)), args=(log_odds, use, scaled_room), jac=True, method="L-BFGS-B",
+            bounds=[(0, None)] * len(room), options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+        ).x  # fmt: skip
+    return found / unit
+
+
+def draw_kinds(chances: Chances, rng: np.random.Generator) -> Int64[np.ndarray, "member"]:
+    """Draws a kind of contact, or none, for every member."""
+    cumulative = np.cumsum(np.concatenate((chances.nothing[:, None], chances.kinds), axis=1), axis=1)
+    below = (rng.random(len(cumulative)) * cumulative[:, -1])[:, None] >= cumulative
+    return np.minimum(below.sum(axis=1), cumulative.shape[1] - 1) - 1
+
+
+def joints_of(
+    chances: Chances, kinds: Int64[np.ndarray, "member"], action_space: ActionSpace
+) -> Int64[np.ndarray, "member"]:
+    """Joint actions of drawn kinds."""
+    drawn = chances.joints[np.arange(len(kinds)), kinds]
+    return np.where(kinds == NOTHING, null_joint(action_space), drawn)
+
+
+def _weights(prices: np.ndarray, log_odds: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of the kinds at these prices, and the log of what they are divided by."""
+    reduced = log_odds - prices @ use
+    top = np.maximum(reduced.max(axis=1, keepdims=True), 0.0)
+    weight = np.exp(reduced - top)
+    total = weight.sum(axis=1) + np.exp(-top[:, 0])
+    return weight / total[:, None], top[:, 0] + np.log(total)
+
+
+def _used(prices: np.ndarray, log_odds: np.ndarray, use: np.ndarray) -> np.ndarray:
+    weight, _ = _weights(prices, log_odds, use)
+    return use @ weight.mean(axis=0)
+
+
+def _log_partition(
+    prices: np.ndarray, log_odds: np.ndarray, use: np.ndarray, room: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """The dual of the divergence, and its gradient."""
+    weight, log_total = _weights(prices, log_odds, use)
+    return float(prices @ room + log_total.mean()), room - use @ weight.mean(axis=0)

@@ -1,0 +1,159 @@
+"""Allocation against brute force and against its own bound."""
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frl_env import MEDICAID_ACTIONS, ActionSpace, Factor, UserError
+from frl_env.capacity import Capacity, Effort, allocate
+
+SPACE = ActionSpace(
+    factors=(
+        Factor(name="contact", levels=("NONE", "TEXT", "CALL", "VISIT")),
+        Factor(name="staff", levels=("NONE", "NURSE", "PHARMACIST")),
+    ),
+    contact_factors=("contact", "staff"),
+)
+EFFORT = Effort(SPACE, {"contact": {"TEXT": 2, "CALL": 15, "VISIT": 75}, "staff": {"PHARMACIST": 5}})
+SEVERAL = Capacity(minutes=20, weekly_minutes={"staff": {"PHARMACIST": 60}}, weekly_contacts={"contact": {"VISIT": 1}})
+
+
+def brute_force(gains: np.ndarray, capacity: Capacity) -> float:
+    limits = capacity.limits(EFFORT, len(gains))
+    valid = SPACE.valid_joints
+    gains = gains - gains[:, :1]
+    best = 0.0
+    for choice in itertools.product(range(len(valid)), repeat=len(gains)):
+        joints = valid[list(choice)]
+        fits = (limits.use[:, joints].sum(axis=1) <= limits.room + 1e-9).all() and limits.allowed[joints].all()
+        if fits:
+            best = max(best, float(gains[np.arange(len(gains)), list(choice)].sum()))
+    return best
+
+
+tables = st.integers(1, 4).flatmap(
+    lambda n: st.lists(
+        st.lists(st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0, 3.5]), min_size=7, max_size=7), min_size=n, max_size=n
+    )
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(table=tables, minutes=st.sampled_from([0.0, 1.0, 10.0, 20.0, 40.0, 100.0]))
+def test_one_limit_is_within_one_contact_of_the_best(table, minutes):
+    gains, capacity = np.asarray(table), Capacity(minutes=minutes)
+    found = allocate(gains, EFFORT, capacity, np.random.default_rng(0))
+    best = brute_force(gains, capacity)
+    assert found.minutes <= minutes * len(gains) + 1e-6
+    assert found.gain <= best + 1e-9
+    assert best <= found.bound + 1e-9
+    assert found.bound - found.gain <= (gains - gains[:, :1]).max() + 1e-9
+    assert ((found.propensities > 0) & (found.propensities <= 1)).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(table=tables)
+def test_several_limits_are_never_exceeded_and_the_bound_is_one(table):
+    gains = np.asarray(table)
+    found = allocate(gains, EFFORT, SEVERAL, np.random.default_rng(0))
+    room = dict(zip(*(lambda x: (x.names, x.room))(SEVERAL.limits(EFFORT, len(gains))), strict=True))
+    assert all(found.used[name] <= room[name] + 1e-6 for name in room)
+    assert found.gain <= brute_force(gains, SEVERAL) + 1e-9 <= found.bound + 2e-9
+
+
+def care_gains(members: int) -> tuple[np.ndarray, Effort]:
+    effort = Effort(
+        MEDICAID_ACTIONS,
+        {"modality": {"PHONE_CALL": 15, "SMS_TEXT": 2, "VIDEO_VISIT": 30, "HOME_VISIT": 75, "EHR_COMMUNICATION": 5}},
+    )
+    rng = np.random.default_rng(5)
+    scale = rng.gamma(0.5, 1.0, (members, 1)) * np.sqrt(effort.minutes[MEDICAID_ACTIONS.valid_joints] / 75 + 0.01)
+    return (scale * rng.normal(-0.002, 0.01, scale.shape)).astype(np.float32), effort
+
+
+def test_a_caseload_is_allocated_fast_and_to_within_the_promise():
+    gains, effort = care_gains(20_000)
+    gains[:, 0] = 0
+    start = time.perf_counter()
+    one = allocate(gains, effort, Capacity(minutes=2.9), np.random.default_rng(1))
+    assert time.perf_counter() - start < 5  # a second on an idle machine
+    assert one.bound - one.gain <= gains.max()
+    assert 2.9 * 20_000 - 75 <= one.minutes <= 2.9 * 20_000 + 1e-3
+    several = Capacity(
+        minutes=2.9,
+        caseload=1000,
+        weekly_minutes={"provider": {"PHARMACIST": 300, "CHW": 600}},
+        weekly_contacts={"modality": {"HOME_VISIT": 3}},
+    )
+    found = allocate(gains[:8_000], effort, several, np.random.default_rng(1))
+    assert found.gain >= 0.99 * found.bound
+    limits = several.limits(effort, 8_000)
+    assert all(found.used[name] <= room + 1e-6 for name, room in zip(limits.names, limits.room, strict=True))
+    assert found.prices["contacts of HOME_VISIT"] > 0
+
+
+def test_ties_are_broken_by_the_generator_and_their_propensity_is_the_share():
+    gains = np.zeros((100, 7))
+    gains[:, SPACE.valid_joints == SPACE.ravel(SPACE.encode(("VISIT", "NURSE")))] = 1.0
+    draws = [allocate(gains, EFFORT, Capacity(minutes=15), np.random.default_rng(seed)) for seed in range(60)]
+    got = np.asarray([draw.joints != 0 for draw in draws])
+    assert (got.sum(axis=1) == 20).all()
+    assert 0.02 < got.mean(axis=0).min() < got.mean(axis=0).max() < 0.5
+    assert np.allclose(draws[0].propensities, np.where(got[0], 0.2, 0.8))
+    again = allocate(gains, EFFORT, Capacity(minutes=15), np.random.default_rng(3))
+    assert np.array_equal(again.joints, draws[3].joints)
+
+
+def test_equal_contacts_of_one_kind_are_drawn_evenly():
+    space = MEDICAID_ACTIONS
+    effort = Effort(space, {"modality": {"HOME_VISIT": 75}})
+    gains = np.where(space.joint_levels[space.valid_joints, 0] == 4, 1.0, 0.0)[None].repeat(2_000, axis=0)
+    found = allocate(gains, effort, Capacity(minutes=1000), np.random.default_rng(0))
+    goals = np.bincount(space.unravel(found.joints)[:, 2], minlength=18)[1:]
+    assert goals.min() > 70  # 118 expected of each
+    assert np.allclose(found.propensities, 1 / 136)
+
+
+def test_forbidden_actions_are_never_taken_and_zero_minutes_are_free():
+    gains = np.tile(np.arange(7, dtype=float), (5, 1))
+    capacity = Capacity(minutes=1000, forbidden=({"contact": "VISIT"},))
+    found = allocate(gains, EFFORT, capacity, np.random.default_rng(0))
+    assert set(SPACE.unravel(found.joints)[:, 0]) == {2}
+    free = Effort(SPACE, {"contact": {"VISIT": 75}})
+    found = allocate(gains, free, Capacity(minutes=0), np.random.default_rng(0))
+    assert set(SPACE.unravel(found.joints)[:, 0]) == {2}
+    assert found.minutes == 0
+
+
+def test_a_promise_is_kept_for_each_group_within_capacity():
+    rng = np.random.default_rng(0)
+    group = np.where(np.arange(4_000) < 2_000, "A", "B")
+    gains = rng.random((4_000, 7)) + 10.0 * (group == "A")[:, None]
+    gains[:, 0] = 0
+    capacity = Capacity(minutes=1, least_chance={"site": {"B": 0.05}})
+    without = allocate(gains, EFFORT, Capacity(minutes=1), np.random.default_rng(1))
+    found = allocate(gains, EFFORT, capacity, np.random.default_rng(1), groups={"site": group})
+    assert (without.joints[group == "B"] != 0).mean() == 0
+    assert 0.03 < (found.joints[group == "B"] != 0).mean() < 0.07
+    assert found.minutes <= 4_000
+    assert (found.propensities[(group == "B") & (found.joints != 0)] >= 0.049).all()
+    with pytest.raises(UserError, match="'site', which is not known"):
+        allocate(gains, EFFORT, capacity, rng)
+    with pytest.raises(UserError, match="least chances of groups need"):
+        allocate(gains, EFFORT, Capacity(minutes=0.01, least_chance={"site": {"B": 1.0}}), rng, groups={"site": group})
+
+
+def test_gains_that_are_no_numbers_are_refused_in_one_line():
+    gains = np.zeros((3, 7))
+    gains[1, 2] = np.nan
+    with pytest.raises(UserError, match="no numbers in 1 of 3 members"):
+        allocate(gains, EFFORT, Capacity(minutes=1), np.random.default_rng(0))
+    with pytest.raises(UserError, match=r"shape \(members, 7 actions\)"):
+        allocate(np.zeros((3, 5)), EFFORT, Capacity(minutes=1), np.random.default_rng(0))
+    never = np.full((3, 7), -np.inf)
+    never[:, 0] = 0
+    assert (allocate(never, EFFORT, SEVERAL, np.random.default_rng(0)).joints == 0).all()
