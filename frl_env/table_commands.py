@@ -27,6 +27,9 @@ def import_command(
     action_schema: Annotated[
         Path | None, typer.Option(help="JSON file of other factors and vocabularies (ActionSpace.to_json).")
     ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="NAME of an optional column that is not to be read; repeatable.")
+    ] = None,
     on_error: Annotated[
         str, typer.Option(help="fail; drop rows with problems; or clip numbers to what is allowed and drop the rest.")
     ] = "fail",
@@ -47,8 +50,10 @@ def import_command(
 ) -> None:
     """Imports a table of member-weeks as a Minari dataset; checks all of it before anything is written."""
     columns = None
-    if map_file is not None or column or action_schema is not None:
-        columns = ColumnMap.read(map_file, columns=_pairs(column or []), action_schema=action_schema)
+    if map_file is not None or column or action_schema is not None or ignore:
+        columns = ColumnMap.read(
+            map_file, columns=_pairs(column or []), action_schema=action_schema, ignore=tuple(ignore or ())
+        )
     options = ImportOptions(
         on_error=on_error, rewards=rewards, validation_share=validation_share, keep_identifiers=keep_ids
     )

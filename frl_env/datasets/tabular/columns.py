@@ -17,7 +17,7 @@ A `ColumnMap` says which states, actions and demographics there are, and which o
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,13 @@ class ColumnMap:
         states: Measures of the state, in the order of the observation.
         demographics: Optional columns of groups for audits.
         actions: Factors and vocabularies.
-        values: Action column to other spellings of its levels.
+        values: Action column to other spellings of its levels, or column of groups to other spellings of its groups;
+            a group spelled "" is missing.
         limits: Smallest and largest value, of columns for which `LIMITS` has none or others.
+        ignore: Optional columns, by their names here, that are not read even if the table has them.
 
     Raises:
-        UserError: If a name means nothing here, or occurs twice.
+        UserError: If a name means nothing here, or occurs twice, or a required column is to be ignored.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class ColumnMap:
     actions: ActionSpace = MEDICAID_ACTIONS
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks names and limits."""
@@ -98,7 +101,14 @@ class ColumnMap:
                 raise unknown_name("column with limits", name, (*self.states, *OUTCOMES, REWARD))
             if not low <= high:
                 raise UserError(f"limits of {name!r}: {low} is above {high}; give the smallest value first")
+        for name in self.ignore:
+            if name in self.required:
+                raise UserError(f"column {name!r} is required and can't be ignored; name the table's own with --column")
+            if name not in names:
+                raise unknown_name("column to ignore", name, names)
         for name, spellings in self.values.items():
+            if name in self.demographics:
+                continue
             if name not in self.action_columns:
                 raise unknown_name("action column", name, self.action_columns)
             for level in spellings.values():
@@ -112,14 +122,16 @@ class ColumnMap:
         *,
         columns: Mapping[str, str] = NOTHING,
         action_schema: Path | None = None,
+        ignore: Sequence[str] = (),
     ) -> "ColumnMap":
         """Reads a map from a TOML file; what is given here besides wins.
 
         Args:
-            file: With `states`, `demographics`, `action_schema` (a path, relative to the file), and tables `[columns]`,
-                `[values.action_...]` and `[limits]`; all optional.
+            file: With `states`, `demographics`, `ignore`, `action_schema` (a path, relative to the file), and tables
+                `[columns]`, `[values.NAME]` and `[limits]`; all optional.
             columns: Name here to name in the table.
             action_schema: A file of `ActionSpace.to_json`.
+            ignore: Optional columns that are not read.
 
         Raises:
             UserError: If a file can't be read or says what it can't.
@@ -133,7 +145,8 @@ class ColumnMap:
             "values": said.get("values", {}),
             "limits": {name: tuple(pair) for name, pair in said.get("limits", {}).items()},
         }
-        settings |= {key: tuple(said[key]) for key in ("states", "demographics") if key in said}
+        settings |= {key: tuple(said[key]) for key in _LISTS if key in said}
+        settings["ignore"] = tuple(dict.fromkeys((*settings.get("ignore", ()), *ignore)))
         if schema is not None:
             settings["actions"] = ActionSpace.from_json(_text(schema))
         return cls(**settings)
@@ -209,13 +222,14 @@ class ColumnMap:
             "action_schema": self.actions.to_json(),
             "values": {name: dict(spellings) for name, spellings in self.values.items()},
             "limits": {name: list(pair) for name, pair in self.limits.items()},
+            "ignore": list(self.ignore),
         }
 
     def _measure(self, name: str) -> str:
         return name.removeprefix("next_") if name in self.next_states else name
 
 
-_LISTS = ("states", "demographics")
+_LISTS = ("states", "demographics", "ignore")
 _TABLES = ("columns", "values", "limits")
 
 

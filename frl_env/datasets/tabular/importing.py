@@ -29,7 +29,7 @@ from frl_env.datasets.placing import (
     package_version,
     put_in_place,
 )
-from frl_env.datasets.tabular.columns import MEMBER, ColumnMap
+from frl_env.datasets.tabular.columns import MEMBER, REWARD, TERMINATED, ColumnMap
 from frl_env.datasets.tabular.episodes import make_episodes
 from frl_env.datasets.tabular.layout import Layout, lay_out
 from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
@@ -100,7 +100,7 @@ def import_table(
     table = open_table(Path(path))
     columns = columns or ColumnMap.of_table(table.schema)
     layout, problems = lay_out(columns, table.schema)
-    problems += [Problem(column=name, kind="another type in some files") for name in table.changing(layout.columns)]
+    problems += _unlike_files(table, layout)
     if problems:
         raise TableError(problems)
     made_of = {
@@ -199,7 +199,8 @@ class _Import:
             "rows_left_out": read["rows"] - evidence.rows,
             "rows_clipped": read["clipped_rows"],
             "repairs": repairs,
-            "week": read["week_kind"],
+            "week": "number" if read["week_kind"] == "number" else "date",
+            "week_written": read["week_kind"],
             "limits": layout.map.facts()["limits"],
             "validation_share": options.validation_share,
             **describe(source, reason, evidence),
@@ -273,6 +274,25 @@ class _Import:
             return MinariStorage.read_raw_metadata(dataset_place(dataset_id) / "data").get("frl_import", {})
         except (OSError, ValueError):
             return {}
+
+
+def _unlike_files(table: Table, layout: Layout) -> list[Problem]:
+    """Columns that are of other types in some files, or that some files lack though their rows need a value.
+
+    Groups that a file lacks are unknown there, and a next state that it lacks is not known, as in an empty cell.
+    """
+    changing = [Problem(column=name, kind="another type in some files") for name in table.changing(layout.columns)]
+    needed = (*layout.map.required, REWARD, TERMINATED, *layout.map.chances)
+    lacking = {name: table.lacking(layout.map.in_table(name)) for name in layout.of(*needed)}
+    return changing + [
+        Problem(
+            column=layout.show(name),
+            kind="not in every file",
+            allowed=f"in all {len(table.files):,} files; {files:,} lack it",
+        )
+        for name, files in lacking.items()
+        if files
+    ]
 
 
 def _vocabulary(name: str, groups: list[str]) -> list[str]:

@@ -1,17 +1,14 @@
 """Which of the known columns a table has, whether their types will do, and how they are kept while importing."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 import pyarrow as pa
 
 from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATED, WEEK, ColumnMap
-from frl_env.datasets.tabular.convert import is_date, is_number, is_text
+from frl_env.datasets.tabular.convert import is_bytes, is_date, is_number, is_text
 from frl_env.datasets.tabular.problems import Problem
-
-FEW_LEVELS = 8
-"""Levels of a factor are named in full up to so many."""
 
 LATER = re.compile(r"^(next|future)_|^(outcome|label|target|reward)s?$", re.IGNORECASE)
 """Names of what is not known before the decision."""
@@ -71,13 +68,12 @@ class Layout:
         if name == MEMBER:
             return "text or whole numbers"
         if name == WEEK:
-            return "12, or 2024-01-31"
+            return "12, or 2024-01-31, or 2024-W05"
         if name == TERMINATED:
             return "true or false"
         if name in self.map.action_columns:
             factor = self.map.action_columns[name]
-            shown = ", ".join(factor.levels) if len(factor) <= FEW_LEVELS else f"{factor.levels[1]} and the like"
-            return f"{shown}, or 0..{len(factor) - 1}"
+            return f"{', '.join(factor.levels)}, or 0..{len(factor) - 1}"
         if name in self.map.chances:
             return "above 0, at most 1"
         if name in self.map.demographics:
@@ -100,8 +96,17 @@ def lay_out(columns: ColumnMap, schema: pa.Schema) -> tuple[Layout, list[Problem
     """
     problems = []
     used: dict[str, str] = {}
+    resolved: dict[str, str] = dict(columns.columns)
     for name in columns.names:
+        if name in columns.ignore:
+            continue
         own = columns.in_table(name)
+        if own not in schema.names:
+            alike = [each for each in schema.names if _letters(each) == _letters(own)]
+            if len(alike) > 1:
+                problems.append(Problem(column=own, kind="one name in several letters"))
+                continue
+            resolved[name] = own = alike[0] if alike else own
         if own in schema.names:
             if schema.names.count(own) > 1:
                 problems.append(Problem(column=own, kind="column name twice"))
@@ -114,9 +119,12 @@ def lay_out(columns: ColumnMap, schema: pa.Schema) -> tuple[Layout, list[Problem
         elif name in columns.required or name in columns.columns:
             # For a state never what comes after the decision: that would be leakage.
             others = [each for each in schema.names if name not in columns.states or not LATER.search(each)]
-            near = get_close_matches(own, others, n=1, cutoff=0.6)
-            hint = f"{near[0]!r} is the nearest" if near else ""
+            letters = {_letters(each): each for each in others}
+            near = get_close_matches(_letters(own), list(letters), n=1, cutoff=0.6)
+            hint = f"{letters[near[0]]!r} is the nearest" if near else ""
             problems.append(Problem(column=own, kind="no such column", allowed=hint))
+    found = {name: resolved[name] for name in used.values() if resolved.get(name, name) != name}
+    columns = replace(columns, columns=found)
     layout = Layout(map=columns, present=frozenset(used.values()))
     problems += [
         Problem(column=layout.show(name), kind="wrong type", allowed=layout.allowed(name))
@@ -141,11 +149,19 @@ def lay_out(columns: ColumnMap, schema: pa.Schema) -> tuple[Layout, list[Problem
     return layout, problems
 
 
+def _letters(name: str) -> str:
+    """A column's name without regard to letters' case and to blanks around it."""
+    return name.strip().casefold()
+
+
 def _will_do(name: str, kind: pa.DataType, columns: ColumnMap) -> bool:
     """Whether values of a type may mean what a column is to hold."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    number = is_number(kind) and not pa.types.is_boolean(kind)
     if name == WEEK:
-        return is_text(kind) or is_date(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    if name == MEMBER or name in columns.action_columns:
-        return is_text(kind) or (is_number(kind) and not pa.types.is_boolean(kind))
+        return is_text(kind) or is_date(kind) or number
+    if name == MEMBER:
+        return is_text(kind) or number or is_bytes(kind)
+    if name in columns.action_columns:
+        return is_text(kind) or number
     return is_text(kind) or is_number(kind) or pa.types.is_null(kind)

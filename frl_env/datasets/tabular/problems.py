@@ -37,6 +37,9 @@ _SPLIT = {"drop": "split", "clip": "split"}
 KINDS: dict[str, Kind] = {
     "missing": Kind(way_out=f"fill them in, {_DROP}"),
     "not a number": Kind(way_out=f"write numbers, {_DROP}"),
+    "commas in some numbers": Kind(
+        way_out="a comma may stand for thousands or for the point; write all numbers one way", repair=None
+    ),
     "not a whole number": Kind(way_out=f"correct them, {_DROP}"),
     "out of range": Kind(
         way_out="correct them, set [limits] in the map, or use --on-error clip or drop",
@@ -68,6 +71,10 @@ KINDS: dict[str, Kind] = {
     "no such column": Kind(way_out="name it with --column or under [columns] in the map", repair=None),
     "wrong type": Kind(way_out="convert the column", repair=None),
     "another type in some files": Kind(way_out="write all files with the same types", repair=None),
+    "not in every file": Kind(
+        way_out="write it into every file; what is optional can be left out with --ignore", repair=None
+    ),
+    "one name in several letters": Kind(way_out="name the one that is meant with --column", repair=None),
     "column name twice": Kind(way_out="rename or remove one of the columns", repair=None),
     "one column, two meanings": Kind(way_out="name another column for one of them", repair=None),
     "outcome among the states": Kind(way_out="a state is what is known before the decision; leave it out", repair=None),
@@ -144,6 +151,8 @@ class Findings:
         """Counts more rows with a problem."""
         if rows:
             self.rows[column, kind] += int(rows)
+            if self.rows[column, kind] == 0:
+                del self.rows[column, kind]
 
     def hint(self, column: str, nearest: Iterable[str]) -> None:
         """Remembers the known levels nearest to unknown ones, three at most."""

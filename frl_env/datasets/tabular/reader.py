@@ -4,6 +4,8 @@ What a value alone can tell is found here; what takes a member's other rows is f
 stay in, marked, so that a gap they leave is not taken for one of the table's own.
 """
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -13,7 +15,18 @@ import pyarrow as pa
 
 from frl_env.actions import Factor
 from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, TERMINATED, WEEK
-from frl_env.datasets.tabular.convert import plain, texts, to_days, to_flags, to_identifiers, to_numbers, week_kind
+from frl_env.datasets.tabular.conventions import Conventions, Seen
+from frl_env.datasets.tabular.convert import (
+    BLANK_WORDS,
+    NULL_WORDS,
+    times_of_day,
+    to_days,
+    to_flags,
+    to_identifiers,
+    to_numbers,
+    week_kind,
+    words,
+)
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.leakage import Leakage
 from frl_env.datasets.tabular.problems import Findings
@@ -24,6 +37,9 @@ MOST_GROUPS = 200
 NO_GROUP = "UNKNOWN"
 """Category of rows that name none."""
 
+UNKNOWN, NO_LEVEL = -1, -2
+"""Codes that stand for no level: one that is not known, and nothing at all."""
+
 
 class Reader:
     """Turns batches into checked rows.
@@ -31,17 +47,21 @@ class Reader:
     Args:
         layout: The columns.
         clip: Whether numbers out of range move to the nearest one allowed.
+        conventions: How columns write what they mean.
     """
 
-    def __init__(self, layout: Layout, *, clip: bool) -> None:
+    def __init__(self, layout: Layout, *, clip: bool, conventions: Conventions) -> None:
         """Starts with nothing read."""
         self.layout = layout
         self.clip = clip
+        self.conventions = conventions
         self.rows = self.clipped_rows = 0
         self.week_kind: str | None = None
         self.groups: dict[str, dict[str, int]] = {name: {} for name in layout.demographics}
         self.findings = Findings()
         self.leakage = Leakage(layout)
+        self.seen = Seen()
+        self.notes: Counter[tuple[str, str]] = Counter()
         self._bad = self._clipped = np.zeros(0, dtype=bool)
 
     def read(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -61,7 +81,12 @@ class Reader:
         arrays |= {name: self._groups(name, columns[name]) for name in layout.demographics}
         if layout.has(TERMINATED):
             flags, missing, garbled = to_flags(columns[TERMINATED])
-            self._mark(TERMINATED, {"missing": missing, "not true or false": garbled})
+            self.seen.look_at_flags(flags, missing)
+            self._mark(TERMINATED, {"not true or false": garbled})
+            if self.conventions.empty_is_no:
+                self.notes[TERMINATED, "empty means no"] += int(missing.sum())
+            else:
+                self._mark(TERMINATED, {"missing": missing})
             arrays[TERMINATED] = flags
         self._possible(arrays)
         self.leakage.look(numbers, ~self._bad)
@@ -80,6 +105,7 @@ class Reader:
             "groups": {name: list(codes) for name, codes in self.groups.items()},
             "leaks": self.leakage.found(),
             "findings": self.findings.to_json(),
+            "notes": [[column, note, rows] for (column, note), rows in self.notes.items() if rows],
         }
 
     def _mark(self, name: str, wrong: Mapping[str, np.ndarray]) -> None:
@@ -90,14 +116,22 @@ class Reader:
     def _days(self, column: pa.Array) -> np.ndarray:
         if self.week_kind is None:
             self.week_kind = week_kind(column)
-        days, missing, garbled = to_days(column, self.week_kind or "number")
+        kind = self.week_kind or "number"
+        days, missing, garbled = to_days(column, kind)
+        if kind == "date":
+            self.notes[WEEK, "time of day left out"] += times_of_day(column)
         self._mark(WEEK, {"missing": missing, "not a week": garbled})
         return days
 
     def _numbers(self, name: str, column: pa.Array) -> np.ndarray:
         """Values of a column of numbers, NaN where there is none."""
         layout = self.layout
-        values, missing, garbled = to_numbers(column)
+        style = self.conventions.numbers.get(name, "point")
+        values, missing, garbled = to_numbers(column, style)
+        if style == "point":
+            self.seen.look_at_numbers(name, column, values, garbled)
+        else:
+            self.notes[name, style] += int((~missing).sum())
         if name in OUTCOMES:
             self.findings.add(name, "missing", missing.sum())  # which matters only if rewards are made of outcomes
         elif name not in layout.map.next_states:  # the state after the last week is often unknown
@@ -120,37 +154,48 @@ class Reader:
         return values
 
     def _levels(self, name: str, column: pa.Array) -> np.ndarray:
-        """Codes of a column of the decision, by name, alias, spelling of one's own, or code."""
+        """Codes of a column of the decision, by name, alias, spelling of one's own, or code; -1 for unknown ones."""
         factor = self.layout.map.action_columns[name]
-        text = texts(column).dictionary_encode()
         known = _codes(factor, self.layout.map.values.get(name, {}))
-        words = text.dictionary.to_pylist()
-        codes = np.array([*(known.get(word, -1) for word in words), -1], dtype=np.int64)
-        missing = np.asarray(text.indices.is_null().to_numpy(zero_copy_only=False), dtype=bool)
-        levels = codes[np.where(missing, -1, text.indices.fill_null(0).to_numpy(zero_copy_only=False))]
-        strange = [word for word in words if word not in known]
+        loose = {_normal(word): code for word, code in known.items()}
+        loose = {
+            word: code for word, code in loose.items() if len({known[w] for w in known if _normal(w) == word}) == 1
+        }
+        said, rows = words(column)
+        codes = np.array([_code(word, known, loose) for word in said], dtype=np.int64)
+        levels = codes[rows]
+        otherwise = np.array([word is not None and word not in known for word in said]) & (codes >= 0)
+        if otherwise.any():
+            self.notes[name, "levels spelled otherwise"] += int(otherwise[rows].sum())
+        strange = [word for word, code in zip(said, codes, strict=True) if code == UNKNOWN and word is not None]
         if strange:
-            near = (get_close_matches(word, list(factor.levels), n=1, cutoff=0.4) for word in strange[:20])
-            self.findings.hint(name, (level for found in near for level in found))
-        self._mark(name, {"missing": missing, "unknown level": (levels < 0) & ~missing})
-        return np.where(levels < 0, factor.null_level, levels)
+            names = {_normal(level): level for level in factor.levels}
+            near = (get_close_matches(_normal(word), list(names), n=1, cutoff=0.4) for word in strange[:20])
+            self.findings.hint(name, (names[level] for found in near for level in found))
+        self._mark(name, {"missing": levels == NO_LEVEL, "unknown level": levels == UNKNOWN})
+        return np.where(levels == NO_LEVEL, factor.null_level, levels)
 
     def _groups(self, name: str, column: pa.Array) -> np.ndarray:
         """Codes of a column of groups, in the order in which they are met."""
-        text = texts(plain(column)).fill_null(NO_GROUP).dictionary_encode()
+        spellings = self.layout.map.values.get(name, {})
+        said, rows = words(column)
+        named = [NO_GROUP if word is None or word in NULL_WORDS else spellings.get(word, word) for word in said]
+        named = [group or NO_GROUP for group in named]
         codes = self.groups[name]
-        for word in text.dictionary.to_pylist():
-            if len(codes) <= MOST_GROUPS:
-                codes.setdefault(word, len(codes))
-        own = np.array([codes.get(word, 0) for word in text.dictionary.to_pylist()] or [0], dtype=np.int64)
-        return own[text.indices.to_numpy(zero_copy_only=False)]
+        met = np.bincount(rows, minlength=len(said))
+        for group, count, word in zip(named, met, said, strict=True):
+            if count and len(codes) <= MOST_GROUPS:
+                codes.setdefault(group, len(codes))
+            if word in BLANK_WORDS and word not in spellings:
+                self.notes[name, "groups that may mean missing"] += int(count)
+        return np.array([codes.get(group, 0) for group in named], dtype=np.int64)[rows]
 
     def _possible(self, arrays: dict[str, Any]) -> None:
         """Marks actions that make no sense, or makes them no contact, as the environment does."""
         space = self.layout.map.actions
         names = list(self.layout.map.action_columns)
-        levels = np.stack([arrays[name] for name in names], axis=-1)
-        impossible = ~space.valid[np.ravel_multi_index(tuple(levels.T), space.nvec)] & ~self._bad
+        levels = [np.maximum(arrays[name], 0) for name in names]
+        impossible = ~space.valid[np.ravel_multi_index(tuple(levels), space.nvec)] & ~self._bad
         if self.clip:
             self.findings.add("action", "impossible action", impossible.sum())
             self._clipped |= impossible
@@ -166,3 +211,28 @@ def _codes(factor: Factor, spellings: Mapping[str, str]) -> dict[str, int]:
     codes |= {level: code for code, level in enumerate(factor.levels)}
     codes |= {alias: factor.levels.index(level) for alias, level in factor.aliases.items()}
     return codes | {word: factor.levels.index(level) for word, level in spellings.items()}
+
+
+def _code(word: str | None, known: Mapping[str, int], loose: Mapping[str, int]) -> int:
+    """Code of a word; in other letters, or with a point behind a code, only if it is no level as it stands."""
+    if word is None:
+        return NO_LEVEL
+    if word in known:
+        return known[word]
+    whole = re.sub(r"^(\d+)\.0+$", r"\1", word)
+    if word in NULL_WORDS or (word in BLANK_WORDS and _normal(word) not in loose):
+        return NO_LEVEL
+    return known.get(whole, loose.get(_normal(word), UNKNOWN))
+
+
+def _loose(known: Mapping[str, int]) -> dict[str, int]:
+    """Codes of words without regard to letters' case, where that leaves one meaning."""
+    meanings: dict[str, set[int]] = {}
+    for word, code in known.items():
+        meanings.setdefault(_normal(word), set()).add(code)
+    return {word: min(codes) for word, codes in meanings.items() if len(codes) == 1}
+
+
+def _normal(word: str) -> str:
+    """A level's name without regard to letters' case, and to what stands between its words."""
+    return re.sub(r"[\s_-]+", "_", word.strip()).casefold()

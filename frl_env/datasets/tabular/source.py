@@ -1,18 +1,21 @@
 """A table on disk, whatever its format, as a stream of batches.
 
-One file or a folder of them, Parquet, CSV or Arrow; a folder may be partitioned (`year=2024/...`). A few batches are
-read ahead, no more, and no message quotes what stands in the table: Arrow's own do.
+One file or a folder of them, Parquet, CSV or Arrow; a folder may be partitioned (`year=2024/...`). Every file is read
+by its own columns and types, and one that lacks a column has nothing in it there. A few batches are read ahead, no
+more, and no message quotes what stands in the table: Arrow's own do.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 
+from frl_env.datasets.tabular.convert import family
+from frl_env.datasets.tabular.folders import folder_columns, table_files
+from frl_env.datasets.tabular.text_files import delimiter, lines, open_quote, text_format
 from frl_env.errors import UserError
 
 FORMATS = {
@@ -21,6 +24,7 @@ FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
     ".arrow": "ipc",
+    ".arrows": "ipc",
     ".ipc": "ipc",
     ".feather": "ipc",
 }
@@ -30,8 +34,80 @@ PACKED = (".gz", ".bz2", ".zst")
 BATCH = 1 << 17
 """Rows read at a time."""
 
+STREAM = b"\xff\xff\xff\xff"
+"""How Arrow's streaming format begins."""
+
 LINE = 60
 """Bytes a line of text has at the least, to guess how many there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """One file of a table.
+
+    Args:
+        place: Where it is.
+        kind: "parquet", "csv", "ipc", or "stream" for Arrow's streaming format.
+        schema: Its own columns.
+        folders: Columns that its folders stand for.
+        data: Arrow's view of it; None for a stream.
+        separator: Of the fields of text.
+        unreadable: Number of each line of text that has another number of fields than the first.
+    """
+
+    place: Path
+    kind: str
+    schema: pa.Schema
+    folders: Mapping[str, str | None]
+    data: pa_dataset.Dataset | None = None
+    separator: str = ""
+    unreadable: list[int | None] = field(default_factory=list)
+
+    def has(self, column: str) -> bool:
+        """Whether a column is in the file or stands for one of its folders."""
+        return column in self.schema.names or column in self.folders
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """The rows, some at a time; a column that the file lacks is null.
+
+        Raises:
+            pyarrow.ArrowException: If it is damaged.
+            OSError: The same, or it can't be read.
+        """
+        own = [name for name in columns if name in self.schema.names]
+        for batch in self._batches(own):
+            batch.validate(full=True)  # Arrow trusts its own files: one byte wrong, and the process may crash
+            arrays = [
+                batch.column(name) if name in own else self._constant(self.folders.get(name), len(batch))
+                for name in columns
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, names=columns)
+
+    def rows(self) -> int:
+        """Number of rows; an upper guess for text and streams.
+
+        Raises:
+            pyarrow.ArrowException: If it is damaged.
+            OSError: The same, or it can't be read.
+        """
+        if self.kind not in ("csv", "stream") and self.data is not None:
+            return self.data.count_rows()
+        return self.place.stat().st_size * (10 if self.place.suffix in PACKED else 1) // LINE + 1
+
+    def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        if self.data is not None:
+            yield from self.data.to_batches(
+                columns=columns, batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True
+            )
+            return
+        with pa.OSFile(str(self.place), "rb") as source, pa.ipc.open_stream(source) as stream:
+            for batch in stream:
+                for start in range(0, len(batch), BATCH):
+                    yield batch.select(columns).slice(start, BATCH)
+
+    @staticmethod
+    def _constant(value: str | None, rows: int) -> pa.Array:
+        return pa.nulls(rows) if value is None else pa.array([value] * rows, pa.string())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,38 +117,36 @@ class Table:
     Args:
         path: File or folder.
         files: Its files, in order.
-        kind: "parquet", "csv" or "ipc".
-        data: Arrow's view of it.
-        unreadable: Number of each line of text that has another number of fields than the first.
+        schema: All columns of all files, each with the first type that is one; metadata of the first file.
     """
 
     path: Path
-    files: tuple[Path, ...]
-    kind: str
-    data: pa_dataset.Dataset
-    unreadable: list[int | None]
+    files: tuple[DataFile, ...]
+    schema: pa.Schema
 
     @property
-    def schema(self) -> pa.Schema:
-        """Names and types of the columns."""
-        return self.data.schema
+    def kind(self) -> str:
+        """Format of its files."""
+        return self.files[0].kind
+
+    @property
+    def unreadable(self) -> int:
+        """Lines of text, so far, that have another number of fields than the first."""
+        return sum(len(file.unreadable) for file in self.files)
 
     def fingerprint(self) -> list[list[Any]]:
         """What tells this table from a changed one: names, sizes and times of its files."""
-        stats = [(file.name, file.stat()) for file in self.files]
+        stats = [(file.place.name, file.place.stat()) for file in self.files]
         return [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
 
     def size(self) -> int:
-        """Number of rows; an upper guess for text.
+        """Number of rows; an upper guess for text and streams.
 
         Raises:
             UserError: If a file is damaged.
         """
-        if self.kind == "csv":
-            packed = any(file.suffix in PACKED for file in self.files)
-            return sum(file.stat().st_size for file in self.files) * (10 if packed else 1) // LINE + 1
         try:
-            return self.data.count_rows()
+            return sum(file.rows() for file in self.files)
         except (pa.ArrowException, OSError) as problem:
             raise _unreadable(self.path, problem) from None
 
@@ -82,34 +156,46 @@ class Table:
         Raises:
             UserError: If a file is damaged; never says what stands in it.
         """
-        self.unreadable.clear()
-        try:
-            for batch in self.data.to_batches(
-                columns=columns, batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True
-            ):
-                batch.validate(full=True)  # Arrow trusts its own files: one byte wrong, and the process may crash
-                yield batch
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
-            raise _unreadable(self.path, problem) from None
+        for file in self.files:
+            rows = 0
+            file.unreadable.clear()
+            try:
+                for batch in file.batches(columns):
+                    rows += len(batch)
+                    yield batch
+                if file.kind == "csv":
+                    self._look_for_open_quotes(file, rows + len(file.unreadable))
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
+                if file.kind == "csv":
+                    self._look_for_open_quotes(file, None)
+                raise _unreadable(self.path, problem) from None
+
+    def lacking(self, column: str) -> int:
+        """How many files lack a column."""
+        return sum(not file.has(column) for file in self.files)
 
     def changing(self, columns: list[str]) -> list[str]:
-        """Columns whose type is not the same in all files.
+        """Columns that are, say, text in some files and numbers in others."""
+        return [name for name in columns if len(self._families(name)) > 1]
+
+    def _families(self, column: str) -> set[str]:
+        types = [each.type for file in self.files for each in file.schema if each.name == column]
+        types += [pa.string() for file in self.files if column in file.folders and column not in file.schema.names]
+        return {family(kind) for kind in types} - {"nothing"}
+
+    def _look_for_open_quotes(self, file: DataFile, rows: int | None) -> None:
+        """Looks at a text file whose lines are not as many as its rows.
 
         Raises:
-            UserError: If a file is damaged.
+            UserError: If a quote is not closed.
         """
-        if self.kind == "csv" or len(self.files) == 1:
-            return []
-        changing = set()
-        for fragment in self.data.get_fragments():
-            try:
-                own = fragment.physical_schema
-            except (pa.ArrowException, OSError) as problem:
-                raise _unreadable(self.path, problem) from None
-            changing |= {
-                name for name in columns if name in own.names and own.field(name).type != self.schema.field(name).type
-            }
-        return sorted(changing)
+        try:
+            count, quoted = lines(file.place)
+            found = open_quote(file.place, file.separator) if quoted and count - 1 != rows else None
+        except OSError:
+            return
+        if found is not None:
+            raise _not_closed(self.path, self.files.index(file), len(self.files), *found)
 
 
 def open_table(path: Path) -> Table:
@@ -124,7 +210,7 @@ def open_table(path: Path) -> Table:
     if not path.exists():
         raise UserError(f"there is no table {path}; check the path")
     try:
-        files = _files(path)
+        files = table_files(path)
     except OSError as problem:
         raise UserError(f"can't read {path} ({problem.strerror})") from None
     endings = {_ending(file) for file in files}
@@ -133,23 +219,47 @@ def open_table(path: Path) -> Table:
         raise UserError(f"{path} is no table of a known format; known endings: {', '.join(FORMATS)}")
     if len(kinds) > 1 or len(endings & {".csv", ".tsv"}) > 1:
         raise UserError(f"{path} holds files of several formats ({', '.join(sorted(endings))}); keep one")
-    kind = kinds.pop()
+    places = [file for file in files if _ending(file) in FORMATS]
+    opened = []
+    for place in places:
+        try:
+            opened.append(_open(path, place))
+        except (pa.ArrowException, OSError, UnicodeDecodeError, TypeError) as problem:
+            if FORMATS[_ending(place)] == "csv":
+                found = _open_quote_in(place)
+                if found is not None:
+                    raise _not_closed(path, len(opened), len(places), *found) from None
+            raise _unreadable(path, problem) from None
+    return Table(path=path, files=tuple(opened), schema=_all_columns(opened))
+
+
+def _open(path: Path, place: Path) -> DataFile:
+    """One file.
+
+    Raises:
+        pyarrow.ArrowException: If it is damaged.
+        OSError: The same, or it can't be read.
+    """
+    kind = FORMATS[_ending(place)]
+    folders = folder_columns(path, place)
+    if kind == "ipc" and _start(place, len(STREAM)) == STREAM:
+        with pa.OSFile(str(place), "rb") as source, pa.ipc.open_stream(source) as stream:
+            return DataFile(place=place, kind="stream", schema=stream.schema, folders=folders)
+    if kind != "csv":
+        data = pa_dataset.dataset(str(place), format=kind)
+        return DataFile(place=place, kind=kind, schema=data.schema, folders=folders, data=data)
+    separator = delimiter(place, "\t" if _ending(place) == ".tsv" else ",")
     unreadable: list[int | None] = []
-    places = [str(file) for file in files if _ending(file) in FORMATS]
-    options: dict[str, Any] = {"partitioning": "hive", "partition_base_dir": str(path)} if path.is_dir() else {}
-    try:
-        data = pa_dataset.dataset(places, format=_format(kind, endings, places, unreadable), **options)
-    except (pa.ArrowException, OSError, UnicodeDecodeError, TypeError) as problem:
-        raise _unreadable(path, problem) from None
-    return Table(path=path, files=tuple(map(Path, places)), kind=kind, data=data, unreadable=unreadable)
+    data = pa_dataset.dataset(str(place), format=text_format(place, separator, unreadable))
+    return DataFile(
+        place=place, kind=kind, schema=data.schema, folders=folders, data=data, separator=separator,
+        unreadable=unreadable,
+    )  # fmt: skip
 
 
-def _files(path: Path) -> list[Path]:
-    """All files of a table; hidden ones, and what Spark leaves beside them, don't count."""
-    if path.is_file():
-        return [path]
-    found = sorted(file for file in path.rglob("*") if file.is_file())
-    return [f for f in found if not any(part.startswith((".", "_")) for part in f.relative_to(path).parts)]
+def _start(place: Path, length: int) -> bytes:
+    with place.open("rb") as source:
+        return source.read(length)
 
 
 def _ending(file: Path) -> str:
@@ -159,24 +269,35 @@ def _ending(file: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _format(kind: str, endings: set[str], places: list[str], unreadable: list[int | None]) -> Any:
-    """How Arrow is to read the files; text is taken as text, so that no cell can fail to be a number."""
-    if kind != "csv":
-        return kind
+def _all_columns(files: list[DataFile]) -> pa.Schema:
+    """Columns of all files; where one has no type in a file, because all of it is empty, that of the next."""
+    fields = list(files[0].schema)
+    place = {each.name: number for number, each in enumerate(fields)}
+    for file in files:
+        own = [*file.schema, *(pa.field(name, pa.string()) for name in file.folders if name not in file.schema.names)]
+        for each in own:
+            number = place.setdefault(each.name, len(fields))
+            if number == len(fields):
+                fields.append(each)
+            elif pa.types.is_null(fields[number].type):
+                fields[number] = each
+    return pa.schema(fields, metadata=files[0].schema.metadata)
 
-    def skip(row: Any) -> str:
-        unreadable.append(row.number)
-        return "skip"
 
-    parse = pa_csv.ParseOptions(
-        delimiter="\t" if ".tsv" in endings else ",", newlines_in_values=True, invalid_row_handler=skip
-    )
-    guess = pa_dataset.dataset(places, format=pa_dataset.CsvFileFormat(parse_options=parse))
-    return pa_dataset.CsvFileFormat(
-        parse_options=parse,
-        convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(guess.schema.names, pa.string()), strings_can_be_null=True
-        ),
+def _open_quote_in(place: Path) -> tuple[int, int] | None:
+    """Where a text file that can't be read has a quote that is not closed, if that is why."""
+    try:
+        return open_quote(place, delimiter(place, ",")) if lines(place)[1] else None
+    except OSError:
+        return None
+
+
+def _not_closed(path: Path, number: int, files: int, line: int, span: int) -> UserError:
+    """Error for a quote that is not closed; the name of a file below a folder may hold an identifier."""
+    where = f"line {line:,}" if files == 1 else f"line {line:,} of file {number + 1:,} of {files:,}"
+    return UserError(
+        f"can't read {path}: a quote opens in {where} and is not closed there; what should be {span:,} "
+        f"line{'s' if span != 1 else ''} became one cell; close the quote, or double it where it is part of the text"
     )
 
 
@@ -188,6 +309,7 @@ def _unreadable(path: Path, problem: Exception) -> UserError:
         ("duplicate field", "a column name occurs twice; rename or remove one"),
         ("Empty CSV", "it is empty"),
         ("cannot infer number of columns", "it is empty"),
+        ("straddling", "a cell is longer than a megabyte; check its quotes"),
         ("magic", "it is cut off or of another format than its ending says; write it again"),
         ("Not an Arrow file", "it is cut off or of another format than its ending says; write it again"),
     ):

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from frl_env.datasets.tabular.columns import MEMBER
+from frl_env.datasets.tabular.conventions import Conventions
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.outcomes import Evidence
 from frl_env.datasets.tabular.partition import MOST_ROWS, partition, partition_file, partition_files, read_partition
@@ -48,20 +49,27 @@ def read_stage(table: Table, layout: Layout, folder: Path, *, clip: bool, progre
         return json.loads(memory.read_text())
     folder.mkdir(parents=True, exist_ok=True)
     before, size = table.fingerprint(), table.size()
-    reader = Reader(layout, clip=clip)
 
-    def batches() -> Iterator[pa.RecordBatch]:
+    def batches(reader: Reader) -> Iterator[pa.RecordBatch]:
         for batch in table.batches(layout.columns):
             yield reader.read(batch)
             progress("reading", min(reader.rows, size), size)
         progress("reading", size, size)
 
-    rows = partition(batches(), layout.kept, partition_files(folder, size))
-    if table.fingerprint() != before:
-        raise UserError(f"{table.path} changed while it was being read; run the same command again")
-    lines = len(table.unreadable)
-    reader.rows += lines
-    reader.findings.add("lines", "unreadable line", lines)
+    conventions = Conventions()
+    while True:
+        reader = Reader(layout, clip=clip, conventions=conventions)
+        rows = partition(batches(reader), layout.kept, partition_files(folder, size))
+        if table.fingerprint() != before:
+            raise UserError(f"{table.path} changed while it was being read; run the same command again")
+        if conventions != Conventions() or reader.seen.conventions() == conventions:
+            break
+        conventions = reader.seen.conventions()
+    for name, some in reader.seen.undecided().items():
+        reader.findings.add(name, "commas in some numbers", some)
+        reader.findings.add(name, "not a number", -some)
+    reader.rows += table.unreadable
+    reader.findings.add("lines", "unreadable line", table.unreadable)
     facts = {**reader.facts(), "files": rows}
     write_whole(memory, json.dumps(facts))
     return facts

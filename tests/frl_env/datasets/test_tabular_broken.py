@@ -117,7 +117,23 @@ VALUES: dict[str, tuple[Change, str]] = {
     "next state out of range": (put("next_total_paid", -1), "next_total_paid: out of range in 1 row"),
     "unknown level": (put("action_goal", SECRET), "action_goal: unknown level in 1 row"),
     "misspelt level": (put("action_goal", "FOD_INSECURITY"), "nearest: FOOD_INSECURITY"),
-    "level in small letters": (put("action_modality", "phone_call"), "action_modality: unknown level in 1 row"),
+    "level misspelt in small letters": (
+        put("action_modality", "fone_call"), "action_modality: unknown level in 1 row .allowed: nearest: PHONE_CALL",
+    ),
+    "no level near": (put("action_goal", "123456"), "allowed: NONE, MEDICATION_ADHERENCE, .*, CARE, OTHER, or 0..17"),
+    "commas in some numbers": (
+        lambda t: put("total_paid", "1,234", rows=(0, 1))(
+            put("total_paid", "5678.00", rows=(2,))(t.astype({"total_paid": object}))
+        ),
+        "total_paid: commas in some numbers in 2 rows",
+    ),
+    "names in several letters": (
+        lambda t: t.rename(columns={"week": "Week"}).assign(WEEK=1), "week: one name in several letters",
+    ),
+    "a week that the year has not": (
+        lambda t: t.assign(week=202401 + t["week"]).replace({"week": {202403: 202453}}),
+        r"week: not a week in \d+ rows",
+    ),
     "code out of range": (
         lambda t: t.assign(action_modality=6),
         r"modality: unknown level in \d+ rows \(allowed: .*PHONE_CALL, SMS_TEXT.*, or 0..5",
@@ -293,6 +309,29 @@ def _flipped(table: pd.DataFrame, folder: Path) -> Path:
     return file
 
 
+def _with(table: pd.DataFrame, folder: Path, *others: str, text: str = "{}") -> Path:
+    """A folder of Parquet with other files beside."""
+    table.to_parquet(folder / "part.parquet")
+    for other in others:
+        (folder / other).parent.mkdir(parents=True, exist_ok=True)
+        table.to_parquet(folder / other) if other.endswith("parquet") else (folder / other).write_text(text)
+    return folder
+
+
+def _lacking(table: pd.DataFrame, folder: Path, column: str) -> Path:
+    """Two files, the first of which lacks a column."""
+    table.iloc[:36].drop(columns=column).to_parquet(folder / "a.parquet")
+    table.iloc[36:].to_parquet(folder / "b.parquet")
+    return folder
+
+
+def _quote_in_second(table: pd.DataFrame, folder: Path) -> Path:
+    table.iloc[:36].to_csv(folder / "a.csv", index=False)
+    lines = table.iloc[36:].to_csv(index=False).splitlines()
+    (folder / "b.csv").write_text("\n".join([*lines[:3], lines[3].replace("NONE", '"NONE', 1), *lines[4:]]) + "\n")
+    return folder
+
+
 FILES: dict[str, tuple[Callable[[pd.DataFrame, Path], Path], str]] = {
     "no file": (lambda t, d: d / "none.parquet", "there is no table"),
     "empty folder": (lambda t, d: d, "no table of a known format"),
@@ -313,7 +352,44 @@ FILES: dict[str, tuple[Callable[[pd.DataFrame, Path], Path], str]] = {
         _lines(lambda lines: [*lines[:5], lines[5] + f",{SECRET}", *lines[6:]]), "lines: unreadable line in 1 row",
     ),
     "a line too short": (_lines(lambda lines: [*lines[:5], "1,2,3", *lines[6:]]), "lines: unreadable line in 1 row"),
-    "semicolons": (_lines(lambda lines: [line.replace(",", ";") for line in lines]), "member_id: no such column"),
+    "blanks between fields": (
+        _lines(lambda lines: [line.replace(",", " ") for line in lines]), "member_id: no such column",
+    ),
+    "quote never closed": (
+        _lines(lambda lines: [*lines[:6], '"' + lines[6], *lines[7:]]),
+        "a quote opens in line 7 and is not closed there",
+    ),
+    "quote up to the next one": (
+        _lines(lambda lines: [*lines[:6], '"' + lines[6], *lines[7:50], lines[50] + '"', *lines[51:]]),
+        "line 7 and is not closed there; what should be 45 lines became one cell",
+    ),
+    "quote and quoted cells": (
+        _lines(lambda lines: [*lines[:6], lines[6].replace("NONE", '"NONE', 1), *(
+            ",".join(f'"{cell}"' if cell.isalpha() else cell for cell in line.split(",")) for line in lines[7:]
+        )]),
+        "line 7 and is not closed there",
+    ),
+    "quote in a large file": (
+        _lines(lambda lines: [lines[0], '"' + lines[1], *(lines[2:] * 20)]), "line 2 and is not closed there",
+    ),
+    "quote in the second file": (lambda t, d: _quote_in_second(t, d), "line 4 of file 2 of 2 and is not closed there"),
+    "a table with a log": (lambda t, d: _with(t, d, "_delta_log/0.json"), "is .part of. a Delta table: its log"),
+    "a table's data below its log": (
+        lambda t, d: _with(t, d, "metadata/v1.metadata.json", "data/x.parquet") / "data", "an Iceberg table",
+    ),
+    "one file of a table with a log": (lambda t, d: _with(t, d, ".hoodie/x") / "part.parquet", "a Hudi table"),
+    "a table with a log further down": (
+        lambda t, d: _with(t, d, "2024/_delta_log/0.json", "2024/x.parquet"), "a Delta table",
+    ),
+    "what a stream writes": (lambda t, d: _with(t, d, "_spark_metadata/0"), "what a Spark stream writes"),
+    "a job that is not done": (lambda t, d: _with(t, d, "_temporary/0/x"), "is not whole: the job that writes it"),
+    "a write that was not committed": (lambda t, d: _with(t, d, "_started_12"), "was started and not committed"),
+    "a write that replaced files": (
+        lambda t, d: _with(t, d, "_started_12", "_committed_12", text='{"removed": ["part.parquet"]}'),
+        "files that a later write removed",
+    ),
+    "ends in some files": (lambda t, d: _lacking(t, d, "terminated"), "terminated: not in every file .*; 1 lack"),
+    "a state in some files": (lambda t, d: _lacking(t, d, "total_paid"), "total_paid: not in every file"),
     "other types in some files": (_other_types, "total_paid: another type in some files"),
     "compressed and cut off": (
         lambda t, d: _file("t.csv.gz", gzip.compress(t.to_csv(index=False).encode())[:-900])(t, d),
