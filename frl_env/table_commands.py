@@ -11,7 +11,8 @@ from rich.table import Table
 
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, Problem, TableError, export_table, import_table
-from frl_env.errors import UserError
+from frl_env.errors import UserError, unknown_name
+from frl_env.raw_events import export_events
 from frl_env.terminal import console, progress_bar
 
 
@@ -77,11 +78,29 @@ def import_command(
 
 def export_command(
     dataset_id: Annotated[str, typer.Argument(help="A dataset in the local store, or one that can be built.")],
-    table: Annotated[Path, typer.Argument(help="Where to: a .parquet, .csv or .arrow file.")],
+    table: Annotated[
+        Path, typer.Argument(help="Where to: a .parquet, .csv or .arrow file; with --as events a new folder.")
+    ],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--as", help="table, of member-weeks; or events: claims and a contact log, of a recipe's members."
+        ),
+    ] = "table",
+    form: Annotated[str, typer.Option("--format", help="Of events: flat, omop, synthea, meds or tuva.")] = "flat",
 ) -> None:
-    """Writes a dataset as a table of member-weeks, in the schema that 'frl import' reads."""
+    """Writes a dataset as a table of member-weeks, as 'frl import' reads it, or as raw events, as 'frl weeks' does."""
+    if kind not in ("table", "events"):
+        raise unknown_name("kind of export", kind, ("table", "events"))
     if table.is_dir() or not os.access(table.parent, os.W_OK):
         raise UserError(f"can't write {table}; name a file in a folder that exists and can be written")
+    if kind == "events":
+        with progress_bar() as progress:
+            members = export_events(
+                dataset_id, table, kind=form, progress=lambda done, total: progress("writing", done, total)
+            )
+        console.print(f"wrote {table}: {members:,} members; next: frl weeks {table}/spec.toml -o members.parquet")
+        return
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
         rows = export_table(dataset, table, progress=lambda done, total: progress("writing", done, total))

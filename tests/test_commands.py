@@ -52,11 +52,14 @@ EXAMPLES = {
     "results-myorg-care-v0": "results",
     "again.parquet": "{new}/again.parquet",
     "table.parquet": "{new}/table.parquet",
+    "events": "{new}/events",
+    "flat.toml": "events/spec.toml",
 }
 """For what a page writes in capitals or brackets, and for files that must not exist yet."""
 
 ONLY_NAMED = {
-    "frl build", "frl delete", "frl export", "frl import", "frl import --validation-share", "frl load", "minari load",
+    "frl build", "frl delete", "frl export", "frl import", "frl import --validation-share", "frl load",
+    "frl weeks", "minari load",
     "minari show",
 }  # fmt: skip
 
@@ -85,6 +88,8 @@ def desk(tmp_path_factory) -> Path:
     for command in (
         f"frl build {SMALL_DATASET}",
         f"frl export {SMALL_DATASET} members.parquet",
+        f"frl export {SMALL_DATASET} events --as events",
+        "frl weeks events/spec.toml -o weeks.parquet",
         "frl import members.parquet --id myorg/care-v0 --validation-share 0.3",
         "python benchmarks/run.py --quick --out results",
     ):

@@ -131,7 +131,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
                 taken = (table.paid < 0).fill_null(False) | (table.status == claim_rules.REVERSED)
                 more |= {
                     "adjusting": adjusting.cast("int64").sum(),
-                    "reversed": taken.cast("int64").sum(),
+                    "reversed": (taken & ~adjusting).cast("int64").sum(),
                     "denied": (table.status == claim_rules.DENIED).cast("int64").sum(),
                     "orphans": ((table.frequency > 0) & ~adjusting).cast("int64").sum(),
                 }

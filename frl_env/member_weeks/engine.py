@@ -216,8 +216,6 @@ class _OneLine:
         """Nothing to do."""
 
     def __exit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
-        if os.environ.get("DBG") and problem is not None:
-            print("DBG", problem)
         if problem is None or isinstance(problem, UserError):
             return
         where = f"can't read {self._path}" if self._path is not None else f"can't compute {self._what}"
