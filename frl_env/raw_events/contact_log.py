@@ -17,7 +17,8 @@ WORDS = {
     "provider": ("", "Community health worker", "RN care coordinator", "Clinical pharmacist", "Behavioral therapist"),
     "goal": (
         "", "Taking medicines", "Medication review", "Blood pressure", "Diabetes", "Breathing", "Low mood",
-        "Mental health", "Groceries", "Housing", "Rides", "Money", "Work", "Primary care visit", "Renewal of coverage", "Teeth",
+        "Mental health", "Groceries", "Housing",
+        "Rides", "Money", "Work", "Primary care visit", "Renewal of coverage", "Teeth",
         "Care transition", "Something else",
     ),
     "urgency": ("normal", "urgent"),
