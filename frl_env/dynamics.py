@@ -22,7 +22,11 @@ from frl_env.population import NEED_BITS, Members
 from frl_env.rules import CARE, N_PROVIDERS, Rules, array_rules, scalar_rules
 from frl_env.state import N_NORMAL, N_UNIFORM, NEVER, Noise, Outcome, State, as_noise, draw_noise, need_flags
 
-PHONE, SMS = (MEDICAID_ACTIONS["modality"].levels.index(name) for name in ("PHONE_CALL", "SMS_TEXT"))
+PHONE, SMS, VIDEO, HOME, EHR = (
+    MEDICAID_ACTIONS["modality"].levels.index(name)
+    for name in ("PHONE_CALL", "SMS_TEXT", "VIDEO_VISIT", "HOME_VISIT", "EHR_COMMUNICATION")
+)
+_EIGHT_WEEKS = 255
 URGENT = MEDICAID_ACTIONS["urgency"].levels.index("URGENT")
 _INSURANCE = int(NEED_BITS[NEED_NAMES.index("INSURANCE_COVERAGE")])
 
@@ -75,6 +79,10 @@ def _before_warm_up(members: Members, rng: np.random.Generator, parameters: Para
         ip=none,
         calls=none,
         texts=none,
+        since_visit=np.full(n, NEVER, dtype=np.int8),
+        since_call=np.full(n, NEVER, dtype=np.int8),
+        since_message=np.full(n, NEVER, dtype=np.int8),
+        attempts=np.zeros(n, dtype=np.uint8),
     )
 
 
@@ -159,6 +167,10 @@ def advance(
         ip=ip,
         calls=ops.number(attempted & (modality == PHONE)),
         texts=ops.number(attempted & (modality == SMS)),
+        since_visit=_weeks_since(attempted & ((modality == VIDEO) | (modality == HOME)), state.since_visit, ops),
+        since_call=_weeks_since(attempted & (modality == PHONE), state.since_call, ops),
+        since_message=_weeks_since(attempted & ((modality == SMS) | (modality == EHR)), state.since_message, ops),
+        attempts=(state.attempts << 1 | attempted) & _EIGHT_WEEKS,
     )
     outcome = Outcome(
         reward=-(ed + ip),
@@ -237,6 +249,11 @@ def _spending(members: Members, ed: Any, ip: Any, noise: Noise, rules: Rules) ->
     severity = ops.exp(spending.cost_sigma * noise.severity - spending.cost_sigma**2 / 2)
     acute = (spending.ed_cost * ed + spending.ip_cost * ip) * severity
     return ops.rint(acute - members.routine_cost * ops.log1p(-noise.routine))
+
+
+def _weeks_since(attempted: Any, weeks: Any, ops: Any) -> Any:
+    """Weeks since the last attempt of a kind."""
+    return ops.where(attempted, 1, ops.minimum(weeks + 1, NEVER))
 
 
 def _turnover(members: Members, needs: Any, uniform: Any, rules: Rules) -> Any:

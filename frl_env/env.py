@@ -17,7 +17,7 @@ from frl_env.population import draw_members
 from frl_env.rendering import Week, timeline, week_text
 from frl_env.rollout import HORIZON, LONGEST
 from frl_env.rules import scalar_rules
-from frl_env.state import N_NORMAL, N_UNIFORM, as_noise, observation_names, observe
+from frl_env.state import N_NORMAL, N_UNIFORM, PAST_CONTACT_NAMES, as_noise, observation_names, observe
 from frl_env.worlds import LADDER, World
 
 _OUTSIDE_COUNTS = (100_000.0, 1e9)
@@ -39,7 +39,8 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     one is a week without contact, and `info["invalid_action"]` says so.
 
     ## Observation space
-    `Box(float32, (7,))`, or `(22,)` where screening is recorded, from 0 up, raw units:
+    `Box(float32, (7,))`, from 0 up, raw units; 15 more where screening is recorded, then 4 more where the program's own
+    past contacts are observed:
 
     | Num | Observation              | Unit                                |
     |-----|--------------------------|-------------------------------------|
@@ -50,7 +51,9 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     | 4   | num_texts_last_week      | text messages sent                  |
     | 5   | enrolled_days            | days of coverage                    |
     | 6   | total_paid               | US dollars, last 13 weeks (91 days) |
-    | 7.. | screened_<need>, 15      | 1 if on record as open, else 0      |
+    | ..  | screened_<need>, 15      | 1 if on record as open, else 0      |
+    | ..  | weeks_since_visit_attempt, weeks_since_call_attempt, weeks_since_message_attempt | weeks; 99 if never |
+    | ..  | num_attempts_last_8_weeks | weeks with an attempt              |
 
     ## Rewards
     Minus (ED visits + hospital stays) in the week after the decision.
@@ -72,8 +75,9 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     shown only with `reveal=True`.
 
     Args:
-        effects, strength, insight, exploration, goal_insight, screening: Dials; see `frl_env.worlds`. `insight`,
-            `exploration` and `goal_insight` turn the care team, so here they bear on the reported propensities only.
+        effects, strength, insight, exploration, goal_insight, screening, past_contacts: Dials; see `frl_env.worlds`.
+            `insight`, `exploration` and `goal_insight` turn the care team, so here they bear on the reported
+            propensities only.
         horizon: Weeks until truncation.
         render_mode: None, "ansi" or "rgb_array".
         reveal: Whether rendering shows what is latent.
@@ -92,6 +96,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         exploration: float | None = None,
         goal_insight: float | None = None,
         screening: float | None = None,
+        past_contacts: bool | None = None,
         horizon: int = HORIZON,
         render_mode: str | None = None,
         reveal: bool = False,
@@ -107,13 +112,14 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             exploration=exploration,
             goal_insight=goal_insight,
             screening=screening,
+            past_contacts=past_contacts,
         )
         self.horizon = horizon
         self.render_mode = render_mode
         self.reveal = reveal
         self.action_space = MEDICAID_ACTIONS.gym_space()
         self.observation_space = observation_space(self.world)
-        self._screening = self.world.observes_screening
+        self._seen = self.world.seen
         self._behaviour = BehaviourPolicy(self.parameters)
         self._rules = scalar_rules(self.parameters)
         # One member in plain numbers, in the fields of the batch classes.
@@ -142,7 +148,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         members = draw_members(self.np_random, 1, self.parameters)
         self._member = only(members)
         self._state = enter_one(members, self.np_random, self.parameters)
-        observation = observe(self._state, screening=self._screening)
+        observation = observe(self._state, **self._seen)
         self._weeks = [Week(observation=observation, state=self._state)]
         return observation, describe_one(self._member, None, None, self._state, None, self._behaviour)
 
@@ -171,7 +177,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         outcome: Any
         after, outcome = advance(self._member, before, levels, noise, self._rules)
         self._state = after
-        observation = observe(after, screening=self._screening)
+        observation = observe(after, **self._seen)
         if self.render_mode is not None:
             self._weeks.append(Week(observation=observation, state=after, levels=levels, outcome=outcome))
         info = describe_one(self._member, before, levels, after, outcome, self._behaviour)
@@ -195,10 +201,12 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
 def observation_space(world: World) -> gymnasium.spaces.Box:
     """Non-negative numbers, with bounds that no simulated member reaches."""
-    names = observation_names(screening=world.observes_screening)
+    names = observation_names(**world.seen)
     high = np.full(len(names), 1.0, dtype=np.float32)
     high[:5] = 100.0
     high[5:7] = _OUTSIDE_COUNTS
+    if world.seen["past_contacts"]:
+        high[-len(PAST_CONTACT_NAMES) :] = 100.0
     return gymnasium.spaces.Box(np.zeros_like(high), high, high.shape, np.float32)
 
 

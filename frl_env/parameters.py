@@ -275,6 +275,14 @@ class Recording:
     screening: float = _value(0.0, "share of needs screened at entry", "A", "dial: 0 records no screening at all")
     sensitivity: float = _value(0.85, "share of open needs found", "A", "")
     specificity: float = _value(0.95, "share of absent or closed needs found to be so", "A", "")
+    past_contacts: bool = _value(
+        False, "true or false", "A", "dial: whether the program's own past attempts are observed"
+    )
+
+    @property
+    def seen(self) -> dict[str, bool]:
+        """What is observed besides the seven measures, as arguments of `frl_env.state.observe`."""
+        return {"screening": self.screening > 0, "past_contacts": self.past_contacts}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +303,11 @@ class Parameters:
             if not np.isclose(sum(getattr(self.population, name)), 1.0):
                 raise UserError(f"parameter population.{name} must sum to 1")
         shares = {f"team.{name}": getattr(self.team, name) for name in ("insight", "exploration", "goal_insight")}
-        shares |= {f"recording.{item.name}": getattr(self.recording, item.name) for item in fields(self.recording)}
+        shares |= {
+            f"recording.{name}": getattr(self.recording, name) for name in ("screening", "sensitivity", "specificity")
+        }
+        if not isinstance(self.recording.past_contacts, bool):
+            raise UserError(f"parameter recording.past_contacts is true or false, not {self.recording.past_contacts!r}")
         for name, value in shares.items():
             check_number(f"parameter {name}", value, low=0.0, high=1.0)
         check_number("parameter effects.strength", self.effects.strength, low=0.0, high=1000.0)
@@ -320,6 +332,7 @@ def preset(
     exploration: float | None = None,
     goal_insight: float | None = None,
     screening: float | None = None,
+    past_contacts: bool | None = None,
 ) -> Parameters:
     """Parameters of a named effect preset, with the dials turned if asked; None leaves a dial where the preset has it.
 
@@ -331,6 +344,7 @@ def preset(
         goal_insight: Share of goals drawn from the member's open needs, in 0..1 (confounding of the goal).
         screening: Share of the needs that are screened at entry, in 0..1 (missing state); above 0 the results are
             observed.
+        past_contacts: Whether the program's own past attempts are observed.
 
     Raises:
         UserError: If the name is unknown or a dial is out of range.
@@ -342,11 +356,11 @@ def preset(
         base,
         effects=_turned(base.effects, strength=strength),
         team=_turned(base.team, insight=insight, exploration=exploration, goal_insight=goal_insight),
-        recording=_turned(base.recording, screening=screening),
+        recording=_turned(base.recording, screening=screening, past_contacts=past_contacts),
     )
 
 
-def _turned(group: Any, **dials: float | None) -> Any:
+def _turned(group: Any, **dials: float | bool | None) -> Any:
     return replace(group, **{name: value for name, value in dials.items() if value is not None})
 
 

@@ -49,15 +49,16 @@ class ObservationPolicy:
 
     Args:
         decide: `(observations, rng) -> levels`, raw units in, shapes `(members, 7)` or `(members, 22)`, `(members, 4)`.
-        screening: Whether screening results are among the observations.
+        screening, past_contacts: Whether these are among the observations.
     """
 
     decide: Callable[[Float32[np.ndarray, "member measure"], np.random.Generator], Int64[np.ndarray, "member 4"]]
     screening: bool = False
+    past_contacts: bool = False
 
     def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
         """Decides from the observations."""
-        return self.decide(observe(state, screening=self.screening), rng)
+        return self.decide(observe(state, screening=self.screening, past_contacts=self.past_contacts), rng)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ written once for both (see `frl_env.numerics`).
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int8, Int16, UInt16
+from jaxtyping import Bool, Float64, Int8, Int16, UInt8, UInt16
 
 from frl_env.parameters import MEASURES, NEED_NAMES
 
@@ -37,6 +37,9 @@ class State:
         paid: US dollars of each of the last 13 weeks, oldest first, whole numbers; one entry a week.
         total_paid: Their sum.
         encounters, ed, ip, calls, texts: Counts of last week.
+        since_visit, since_call, since_message: Weeks since the last attempt of a home or video visit, a phone call, and
+            a text or EHR message; 1 is last week, `NEVER` long ago or never.
+        attempts: Bits of the last 8 weeks, last week lowest: whether there was an attempt.
     """
 
     week: Int16[np.ndarray, "member"]
@@ -58,6 +61,10 @@ class State:
     ip: Float64[np.ndarray, "member"]
     calls: Float64[np.ndarray, "member"]
     texts: Float64[np.ndarray, "member"]
+    since_visit: Int8[np.ndarray, "member"]
+    since_call: Int8[np.ndarray, "member"]
+    since_message: Int8[np.ndarray, "member"]
+    attempts: UInt8[np.ndarray, "member"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,9 +137,18 @@ def as_noise(uniform: Float64[np.ndarray, "8 ..."], normal: Float64[np.ndarray, 
 SCREENING_NAMES = tuple(f"screened_{name.lower()}" for name in NEED_NAMES)
 
 
-def observation_names(*, screening: bool = False) -> tuple[str, ...]:
-    """Names of the observed numbers: the seven of the contract, then 15 screening results if they are recorded."""
-    return MEASURES + SCREENING_NAMES if screening else MEASURES
+PAST_CONTACT_NAMES = (
+    "weeks_since_visit_attempt",
+    "weeks_since_call_attempt",
+    "weeks_since_message_attempt",
+    "num_attempts_last_8_weeks",
+)
+"""The program's own past contacts: visits at home or by video, phone calls, text and EHR messages; all attempts."""
+
+
+def observation_names(*, screening: bool = False, past_contacts: bool = False) -> tuple[str, ...]:
+    """Names of the observed numbers: the seven of the contract, 15 screening results, 4 numbers on past contacts."""
+    return MEASURES + SCREENING_NAMES * screening + PAST_CONTACT_NAMES * past_contacts
 
 
 def need_flags(bits: UInt16[np.ndarray, "*batch"]) -> Bool[np.ndarray, "*batch 15"]:
@@ -140,15 +156,16 @@ def need_flags(bits: UInt16[np.ndarray, "*batch"]) -> Bool[np.ndarray, "*batch 1
     return _FLAGS[bits]
 
 
-def observe(state: State, *, screening: bool = False) -> np.ndarray:
+def observe(state: State, *, screening: bool = False, past_contacts: bool = False) -> np.ndarray:
     """What the care program records, raw units, float32.
 
     Args:
         state: Of many members, or of one.
         screening: Whether screening results are recorded.
+        past_contacts: Whether the program's own past attempts are observed.
 
     Returns:
-        `(members, 7)` or `(members, 22)`; for one member `(7,)` or `(22,)`.
+        `(members, k)`, for one member `(k,)`; k is 7, with screening results 15 more, with past contacts 4 more.
     """
     measures = np.array(
         (
@@ -162,9 +179,16 @@ def observe(state: State, *, screening: bool = False) -> np.ndarray:
         ),
         dtype=np.float32,
     ).T
-    if not screening:
+    if not screening and not past_contacts:
         return np.ascontiguousarray(measures)
-    return np.concatenate((measures, need_flags(state.screened)), axis=-1, dtype=np.float32)
+    parts = [measures]
+    if screening:
+        parts.append(need_flags(state.screened))
+    if past_contacts:
+        since = (state.since_visit, state.since_call, state.since_message, _COUNTS[state.attempts])
+        parts.append(np.array(since, dtype=np.float32).T)
+    return np.concatenate(parts, axis=-1, dtype=np.float32)
 
 
 _FLAGS = ((np.arange(1 << len(NEED_NAMES))[:, None] >> np.arange(len(NEED_NAMES))) & 1).astype(bool)
+_COUNTS = np.asarray([bits.bit_count() for bits in range(256)], dtype=np.int8)

@@ -46,7 +46,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
 
     Args:
         num_envs: Number of members.
-        effects, strength, insight, exploration, goal_insight, screening: Dials; see `frl_env.worlds`.
+        effects, strength, insight, exploration, goal_insight, screening, past_contacts: Dials; see `frl_env.worlds`.
         horizon: Weeks until truncation.
         render_mode, reveal: None and False only; render single members with `MedicaidCareEnv`.
 
@@ -65,6 +65,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
         exploration: float | None = None,
         goal_insight: float | None = None,
         screening: float | None = None,
+        past_contacts: bool | None = None,
         horizon: int = HORIZON,
         render_mode: str | None = None,
         reveal: bool = False,
@@ -82,6 +83,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
             exploration=exploration,
             goal_insight=goal_insight,
             screening=screening,
+            past_contacts=past_contacts,
         )
         self.horizon = horizon
         self.render_mode = render_mode
@@ -89,7 +91,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
         self.single_observation_space = observation_space(self.world)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self._screening = self.world.observes_screening
+        self._seen = self.world.seen
         self._behaviour = BehaviourPolicy(self.parameters)
         self._members: Members | None = None
         self._state: State | None = None
@@ -125,7 +127,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
         self._ended = np.zeros(self.num_envs, dtype=bool)
         self._stock = None
         columns = describe(self._members, None, None, self._state, None, self._behaviour)
-        return observe(self._state, screening=self._screening), self._infos(columns)
+        return observe(self._state, **self._seen), self._infos(columns)
 
     def step(
         self, actions: Int64[np.ndarray, "member 4"]
@@ -174,7 +176,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
             for key, value in describe(new, None, None, entered, None, self._behaviour).items():
                 columns[key][ended] = value
         self._state, self._ended = after, terminated | truncated
-        return observe(after, screening=self._screening), rewards, terminated, truncated, self._infos(columns)
+        return observe(after, **self._seen), rewards, terminated, truncated, self._infos(columns)
 
     def _infos(self, columns: dict[str, np.ndarray]) -> dict[str, Any]:
         infos: dict[str, Any] = dict(columns)

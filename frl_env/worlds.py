@@ -8,6 +8,7 @@
 | `goal_insight` | share of goals that it draws from the open needs: confounding of the goal           |
 | `exploration`  | share of weeks that it decides uniformly over the valid actions: overlap            |
 | `screening`    | share of needs that are screened at entry and then observed: how much is missing    |
+| `past_contacts` | whether the program's own past attempts are observed: what it did itself           |
 """
 
 from dataclasses import asdict, dataclass
@@ -29,6 +30,7 @@ class World:
         exploration: Share of weeks that it decides uniformly over valid actions, in 0..1.
         goal_insight: Share of goals that it draws from the member's open needs, in 0..1.
         screening: Share of needs screened at entry, in 0..1; above 0 the results are observed.
+        past_contacts: Whether the program's own past attempts are observed.
 
     Raises:
         UserError: If a preset is unknown or a dial is out of range.
@@ -40,6 +42,7 @@ class World:
     exploration: float | None = None
     goal_insight: float | None = None
     screening: float | None = None
+    past_contacts: bool | None = None
 
     def __post_init__(self) -> None:
         """Checks every dial."""
@@ -52,9 +55,9 @@ class World:
         return preset(dials.pop("effects"), **dials)
 
     @property
-    def observes_screening(self) -> bool:
-        """Whether screening results are among the observations."""
-        return self.parameters.recording.screening > 0
+    def seen(self) -> dict[str, bool]:
+        """What is observed besides the seven measures, as arguments of `frl_env.state.observe`."""
+        return self.parameters.recording.seen
 
     def dials(self) -> dict[str, str | float]:
         """The dials that are turned, JSON-able."""
@@ -71,6 +74,7 @@ LADDER = {
     "frl/MedicaidCareRandom-v0": World(exploration=1.0),
     "frl/MedicaidCareProgram-v0": World(effects="program"),
     "frl/MedicaidCareNull-v0": World(effects="null"),
+    "frl/MedicaidCareContacts-v0": World(past_contacts=True),
 }
 """Every named world, by environment id."""
 

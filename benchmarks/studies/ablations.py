@@ -203,7 +203,7 @@ def values_of(
     Raises:
         UserError: If a run can't be kept.
     """
-    names = observation_names(screening=evaluation.world.observes_screening)
+    names = observation_names(**evaluation.world.seen)
     values = []
     for seed in range(options.seeds):
         kept = out / f"{_fingerprint(content, variant, seed, options)}.npy"

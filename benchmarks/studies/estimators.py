@@ -129,7 +129,7 @@ def _measure(name: str, options: argparse.Namespace, out: Path) -> None:
 def _learned(name: str, steps: int, out: Path, progress: Any) -> dict[str, Probabilities]:
     """Learned policies, trained on the dataset once and kept."""
     source = PREFIX + DATASETS[name]
-    names = observation_names(screening=recipe(source).world.observes_screening)
+    names = observation_names(**recipe(source).world.seen)
     models: dict[str, FactoredAWR] = {}
     for done, (label, settings) in enumerate(MODELS.items(), start=1):
         file = out / f"{label}-{DATASETS[name]}-{steps}.safetensors"
@@ -160,8 +160,7 @@ def _truth(
     """Value of each policy and of the behaviour policy, with standard errors; each kept as soon as it is known."""
     found = json.loads(file.read_text()) if file.exists() else {}
     playing: dict[str, Any] = {
-        label: ObservationPolicy(Drawn(policy), screening=world.observes_screening)
-        for label, policy in policies.items()
+        label: ObservationPolicy(Drawn(policy), **world.seen) for label, policy in policies.items()
     }
     playing["behaviour"] = reference_policies(world)["behaviour"]
     for done, (label, policy) in enumerate(playing.items(), start=1):
@@ -185,7 +184,7 @@ def _replicate(
         observations=logged.observations[:, :-1],
         propensities=logged.information["propensity"][:, 1:, 0],
     )
-    config = factored_awr(observation_names(screening=world.observes_screening), MEDICAID_ACTIONS)
+    config = factored_awr(observation_names(**world.seen), MEDICAID_ACTIONS)
     indications = config.indications
     returns = episodes.returns()
     rng = np.random.default_rng((SEED, number))

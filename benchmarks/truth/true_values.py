@@ -91,7 +91,7 @@ class Evaluation:
         watch: Recorder | None = None,
     ) -> Returns:
         """Returns of a policy that sees observations only."""
-        return self.score(ObservationPolicy(decide, screening=self.world.observes_screening), progress, watch)
+        return self.score(ObservationPolicy(decide, **self.world.seen), progress, watch)
 
 
 def has_simulator(dataset: Any) -> bool:

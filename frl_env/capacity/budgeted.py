@@ -188,7 +188,7 @@ class Budgeted:
         return self.policy(self._observe(state), rng)
 
     def _observe(self, state: State) -> np.ndarray:
-        return observe(state, screening=self.screening)
+        return observe(state, screening=self.screening, past_contacts=self.past_contacts)
 
 
 def _acts(policy: Any) -> bool:

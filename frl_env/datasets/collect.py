@@ -29,7 +29,7 @@ class Episodes:
         information    i_0   i_1   i_2   ...   i_T
 
     Attributes:
-        observations: `(members, T + 1, 7)`, or 22 wide where screening is recorded.
+        observations: `(members, T + 1, 7)`, or wider where screening or past contacts are observed.
         actions: `(members, T, 4)`.
         rewards: `(members, T)`.
         lengths: Weeks of each episode.
@@ -74,8 +74,8 @@ def collect(
         progress: Called with (weeks done, weeks in all).
     """
     behaviour = BehaviourPolicy(parameters)
-    screening = parameters.recording.screening > 0
-    width = len(observation_names(screening=screening))
+    seen = parameters.recording.seen
+    width = len(observation_names(**seen))
     observations = np.zeros((members, horizon + 1, width), dtype=np.float32)
     actions = np.zeros((members, horizon, 4), dtype=np.int64)
     rewards = np.zeros((members, horizon), dtype=np.float32)
@@ -91,9 +91,9 @@ def collect(
 
     def record(week: int, who: Members, before: State, levels: np.ndarray, after: State, outcome: Outcome) -> None:
         if week == 0:
-            observations[:, 0] = observe(before, screening=screening)
+            observations[:, 0] = observe(before, **seen)
             keep(0, describe(who, None, None, before, None, behaviour))
-        observations[:, week + 1] = observe(after, screening=screening)
+        observations[:, week + 1] = observe(after, **seen)
         actions[:, week] = levels
         rewards[:, week] = outcome.reward
         lengths[before.active] = week + 1

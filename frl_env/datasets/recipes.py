@@ -68,11 +68,16 @@ class Recipe:
         """Everything that the episodes depend on, JSON-able; another wording of the description is no other dataset."""
         made = asdict(self)
         del made["description"]
+        if (
+            made["world"]["past_contacts"] is None
+        ):  # a dial that earlier builds did not have: left alone, it is no change
+            del made["world"]["past_contacts"]
         return {**made, "parameters_version": VERSION}
 
 
-_SCREENED, _UNCONFOUNDED, _RANDOM, _PROGRAM, _NULL = (
-    LADDER[f"frl/MedicaidCare{name}-v0"] for name in ("Screened", "Unconfounded", "Random", "Program", "Null")
+_SCREENED, _UNCONFOUNDED, _RANDOM, _PROGRAM, _NULL, _CONTACTS = (
+    LADDER[f"frl/MedicaidCare{name}-v0"]
+    for name in ("Screened", "Unconfounded", "Random", "Program", "Null", "Contacts")
 )
 
 RECIPES = {
@@ -137,6 +142,20 @@ RECIPES = {
             members=5_000,
             seed=20_260,
             world=_NULL,
+        ),
+        *(
+            Recipe(
+                dataset_id=f"frl/medicaid-synthetic-contacts{part}-v0",
+                description=f"The members and weeks of {of}; observations also tell the program's own past contacts.",
+                members=members,
+                seed=seed,
+                world=_CONTACTS,
+            )
+            for part, of, members, seed in (
+                ("", "-v0", 5_000, 20_260),
+                ("-small", "-small-v0", 500, 20_261),
+                ("-validation", "-validation-v0", 5_000, 20_262),
+            )
         ),
     )
 }

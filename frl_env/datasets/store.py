@@ -266,7 +266,7 @@ def _metadata(made: Recipe, content: str) -> dict[str, Any]:
         "frl_reference_scores": scores,
         "frl_recipe": made.fingerprint(),
         "frl_content_sha256": content,
-        "frl_observation_names": list(observation_names(screening=made.world.observes_screening)),
+        "frl_observation_names": list(observation_names(**made.world.seen)),
         # The action mask of the contract is the same in every step: it follows from the schema's validity rule.
         "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
         EFFORT: care_effort(made.parameters).to_json(),

@@ -4,6 +4,7 @@ import pytest
 
 import frl_env
 from frl_env import MEDICAID_ACTIONS, MedicaidCareEnv, MedicaidCareVectorEnv, UserError
+from frl_env.state import observation_names
 from frl_env.worlds import LADDER
 
 
@@ -102,7 +103,7 @@ def test_registered_with_gymnasium_and_declares_its_autoreset():
         assert isinstance(vector, MedicaidCareVectorEnv), type(vector)
         assert vector.world == world
         observations, infos = vector.reset(seed=0)
-        assert observations.shape == (3, 22 if world.observes_screening else 7)
+        assert observations.shape == (3, len(observation_names(**world.seen)))
         assert observations.dtype == np.float32
         assert infos["action_mask"].shape == (3, 1080)
         assert infos["open_needs"].shape == (3, 15)

@@ -9,6 +9,7 @@ from benchmarks.studies.policy_set import Drawn, blend, linear, nothing, over, p
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.errors import UserError
 from frl_env.policy_search import best_observation_only
+from frl_env.state import observation_names
 from frl_env.worlds import BASE, LADDER
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -77,7 +78,7 @@ def test_mistakes_are_said(tmp_path):
 
 @pytest.mark.parametrize("world", [BASE, LADDER["frl/MedicaidCareScreened-v0"]])
 def test_policies_have_exact_probabilities(world, tiny_buffer):
-    width = 22 if world.observes_screening else 7
+    width = len(observation_names(**world.seen))
     observations = np.zeros((300, width), dtype=np.float32)
     observations[:, :7] = tiny_buffer.observations[:300]
     policies = policy_set(world, {})
