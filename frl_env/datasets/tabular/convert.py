@@ -119,7 +119,7 @@ def texts(array: pa.Array) -> pa.Array:
         return pa.nulls(len(values), pa.string())
     if pa.types.is_decimal(values.type):
         written = pc.replace_substring_regex(values.cast(pa.string()), r"(\.\d*?)0+$", r"\1")
-        return pc.replace_substring_regex(written, r"\.$", "")
+        return pc.replace_substring_regex(written, r"\.$|^(0)E-\d+$", r"\1")  # Arrow writes 0 of scale 10 as 0E-10
     if pa.types.is_floating(values.type):
         numbers, _, _ = to_numbers(values)
         if not (np.isfinite(numbers) & (numbers != np.floor(numbers)) & (np.abs(numbers) < 2**53)).any():

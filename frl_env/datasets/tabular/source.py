@@ -7,15 +7,17 @@ more, and no message quotes what stands in the table: Arrow's own do.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 
 from frl_env.datasets.tabular.convert import family
 from frl_env.datasets.tabular.folders import folder_columns, table_files
-from frl_env.datasets.tabular.text_files import delimiter, lines, open_quote, text_format
+from frl_env.datasets.tabular.text_files import delimiter, lines, open_quote, text_options
 from frl_env.errors import UserError
 
 FORMATS = {
@@ -50,8 +52,9 @@ class DataFile:
         kind: "parquet", "csv", "ipc", or "stream" for Arrow's streaming format.
         schema: Its own columns.
         folders: Columns that its folders stand for.
-        data: Arrow's view of it; None for a stream.
+        data: Arrow's view of it; None for what it can only read in one go: streams, and text that is packed with zstd.
         separator: Of the fields of text.
+        reading: Options for reading text.
         unreadable: Number of each line of text that has another number of fields than the first.
     """
 
@@ -61,6 +64,7 @@ class DataFile:
     folders: Mapping[str, str | None]
     data: pa_dataset.Dataset | None = None
     separator: str = ""
+    reading: Mapping[str, Any] = field(default_factory=dict)
     unreadable: list[int | None] = field(default_factory=list)
 
     def has(self, column: str) -> bool:
@@ -100,7 +104,8 @@ class DataFile:
                 columns=columns, batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True
             )
             return
-        with pa.OSFile(str(self.place), "rb") as source, pa.ipc.open_stream(source) as stream:
+        read = partial(pa_csv.open_csv, **self.reading) if self.kind == "csv" else pa.ipc.open_stream
+        with pa.input_stream(str(self.place), compression="detect") as source, read(source) as stream:
             for batch in stream:
                 for start in range(0, len(batch), BATCH):
                     yield batch.select(columns).slice(start, BATCH)
@@ -250,10 +255,13 @@ def _open(path: Path, place: Path) -> DataFile:
         return DataFile(place=place, kind=kind, schema=data.schema, folders=folders, data=data)
     separator = delimiter(place, "\t" if _ending(place) == ".tsv" else ",")
     unreadable: list[int | None] = []
-    data = pa_dataset.dataset(str(place), format=text_format(place, separator, unreadable))
+    names, reading = text_options(place, separator, unreadable)
+    data = None
+    if place.suffix.lower() != ".zst":
+        data = pa_dataset.dataset(str(place), format=pa_dataset.CsvFileFormat(**reading))
     return DataFile(
-        place=place, kind=kind, schema=data.schema, folders=folders, data=data, separator=separator,
-        unreadable=unreadable,
+        place=place, kind=kind, schema=pa.schema([(name, pa.string()) for name in names]), folders=folders, data=data,
+        separator=separator, reading=reading, unreadable=unreadable,
     )  # fmt: skip
 
 

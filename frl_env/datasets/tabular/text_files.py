@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-import pyarrow.dataset as pa_dataset
 
 DELIMITERS = (",", ";", "\t", "|", "\x01")
 """Known ones; the last is what Hive writes. The one that occurs most often in the first line is taken."""
@@ -43,7 +42,9 @@ def delimiter(file: Path, default: str) -> str:
     return max(counts, key=lambda each: counts[each])
 
 
-def text_format(file: Path, separator: str, unreadable: list[int | None]) -> pa_dataset.CsvFileFormat:
+def text_options(
+    file: Path, separator: str, unreadable: list[int | None]
+) -> tuple[list[str], dict[str, pa_csv.ParseOptions | pa_csv.ConvertOptions]]:
     """How Arrow is to read a file: as text, so that no cell can fail to be a number, and only empty cells are missing.
 
     Args:
@@ -51,8 +52,12 @@ def text_format(file: Path, separator: str, unreadable: list[int | None]) -> pa_
         separator: Of its fields.
         unreadable: Takes the number of each line that has another number of fields than the first.
 
+    Returns:
+        Names of the columns, and options by their names.
+
     Raises:
         pyarrow.ArrowException: If it can't be read.
+        OSError: The same.
     """
 
     def skip(row: Any) -> str:
@@ -60,13 +65,12 @@ def text_format(file: Path, separator: str, unreadable: list[int | None]) -> pa_
         return "skip"
 
     parse = pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=skip)
-    names = pa_dataset.dataset(str(file), format=pa_dataset.CsvFileFormat(parse_options=parse)).schema.names
-    return pa_dataset.CsvFileFormat(
-        parse_options=parse,
-        convert_options=pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
-        ),
+    with pa.input_stream(str(file), compression="detect") as source:
+        names = pa_csv.open_csv(source, parse_options=parse).schema.names
+    convert = pa_csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
     )
+    return names, {"parse_options": parse, "convert_options": convert}
 
 
 def lines(file: Path) -> tuple[int, bool]:
