@@ -93,10 +93,6 @@ class Engine(ABC):
         """The rows of an expression, in its order."""
 
     @abstractmethod
-    def literal_table(self, name: str, table: pa.Table) -> Any:
-        """A small table from memory."""
-
-    @abstractmethod
     def close(self) -> None:
         """Ends it."""
 
@@ -160,13 +156,13 @@ class DuckDB(Engine):
             if kind == "parquet":
                 found = self._raw.read_parquet([str(file) for file in files], union_by_name=True)
             elif kind == "csv":
-                separator = "\t" if files[0].name.split(".")[1] == "tsv" else ","
+                separator = "\t" if ".tsv" in files[0].name else ","
                 found = self._raw.read_csv(
                     [str(file) for file in files], header=True, all_varchar=True, delimiter=separator, quotechar='"',
                     escapechar='"', parallel=True,
                 )  # fmt: skip
             else:
-                found = pa.concat_tables([_arrow(file) for file in files], promote_options="default")
+                found = pa.concat_tables([read_arrow(file) for file in files], promote_options="default")
             view = f"raw_{label}"
             if kind == "arrow":
                 self._raw.register(view, found)
@@ -188,11 +184,6 @@ class DuckDB(Engine):
         """Streamed."""
         with self._said("result"):
             yield from self._raw.sql(self._connection.compile(expression)).to_arrow_reader(1 << 17)
-
-    def literal_table(self, name: str, table: pa.Table) -> Any:
-        """Registered."""
-        self._raw.register(name, table)
-        return self._connection.table(name)
 
     def close(self) -> None:
         """Closes the database."""
@@ -273,7 +264,8 @@ def _format(file: Path) -> str | None:
     return None
 
 
-def _arrow(file: Path) -> pa.Table:
+def read_arrow(file: Path) -> pa.Table:
+    """An Arrow file or stream."""
     with pa.OSFile(str(file)) as source:
         try:
             return pa.ipc.open_file(source).read_all()

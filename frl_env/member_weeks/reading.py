@@ -64,6 +64,9 @@ def column_named(label: str, raw: ir.Table, name: str) -> Any:
                     f"table {label} has no column {name!r}, but {near!r}; capitals matter, correct the spec"
                 )
         raise unknown_name(f"column of table {label} (the file has none of that name):", name, raw.columns)
+    kind = raw[name].type()
+    if kind.is_null() or 'kind="NULL"' in str(kind):  # a column that is empty throughout, as DuckDB and Arrow type it
+        return ibis.literal(None, "string")
     return raw[name]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from frl_env.errors import UserError, check_whole, unknown_name
 
@@ -159,6 +160,16 @@ class ContactsRules(_Rules):
     time_zone: str = ""
     calls: Sequence[str] = _codes("PHONE_CALL")
     texts: Sequence[str] = _codes("SMS_TEXT")
+
+    def __post_init__(self) -> None:
+        """Checks them, and that there is such a zone."""
+        super().__post_init__()
+        try:
+            ZoneInfo(self.time_zone or "UTC")
+        except (KeyError, ValueError, OSError, TypeError):
+            raise UserError(
+                f"rules.contacts.time_zone: there is no zone {self.time_zone!r}; write it like America/New_York"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,11 +54,9 @@ def encounters(care: Care, rng: np.random.Generator) -> pd.DataFrame:
     for visit in range(int(care.ed.max(initial=0))):
         more = care.ed[member, week] > visit
         start = _day(weeks[week[more]], days[more, visit])
-        parts.append(
-            pd.DataFrame({"number": member[more], "week": week[more], "kind": "ed", "start": start, "end": start})
-        )
+        visits = pd.DataFrame({"number": member[more], "week": week[more], "kind": "ed", "start": start, "end": start})
+        parts.append(visits.assign(transfer=False))
     events = pd.concat([part for part in parts if len(part)] or [stays], ignore_index=True)
-    events["transfer"] = events["transfer"].fillna(False).astype(bool)
     first = ~events.duplicated(["number", "week"])
     due = care.paid[events["number"], events["week"]]
     events["paid"] = np.where(first, np.floor(0.7 * due), 0.0)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 CONTACTS = {
     "contact": "CONTACT_ID", "member": "MEMBER_ID", "time": "CONTACT_TIME", "modality": "CHANNEL",
@@ -23,4 +24,5 @@ def write_contacts(folder: Path, shard: int, log: pd.DataFrame) -> None:
 
 def dates(column: pd.Series) -> pd.Series:
     """Days as dates, empty where there is none."""
-    return pd.Series(column.to_numpy().astype("datetime64[D]").astype(object), index=column.index)
+    days = pa.array(column.to_numpy().astype("datetime64[D]"))
+    return pd.Series(days, index=column.index, dtype=pd.ArrowDtype(pa.date32()))

@@ -81,6 +81,7 @@ def test_the_dataset_knows_the_rules(flat, empty_store):
     assert counted["complete_through"] == "2024-10-06"
 
 
+@pytest.mark.slow
 def test_the_same_conversion_writes_the_same_bytes(flat, tmp_path):
     weeks(flat / "spec.toml", tmp_path / "again.parquet")
     assert (tmp_path / "again.parquet").read_bytes() == (flat / "weeks.parquet").read_bytes()

@@ -1,0 +1,166 @@
+"""`frl weeks` as people type it."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+pytest.importorskip("ibis")
+pytest.importorskip("duckdb")
+
+from frl_env import cli
+from frl_env.datasets import Recipe
+from frl_env.datasets.tabular.contact_response import ContactResponse
+from frl_env.member_weeks import Spec
+from frl_env.member_weeks.engine import DuckDB
+from frl_env.raw_events import export_events
+
+RECIPE = Recipe(dataset_id="tests/command-v0", description="for tests", members=80, seed=4, horizon=20)
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("command") / "events"
+    export_events(RECIPE, folder)
+    return folder
+
+
+@pytest.fixture
+def frl(monkeypatch, capsys):
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["frl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        screen = capsys.readouterr()
+        return int(ended.value.code or 0), screen.out, screen.err
+
+    return run
+
+
+def test_check_reports_and_writes_a_page_only(frl, events, tmp_path):
+    status, out, _ = frl("weeks", events / "spec.toml", "--check", "--report", tmp_path / "report.html")
+    assert status == 0
+    for words in (
+        "member-weeks",
+        "ED visits that ended in a stay",
+        "2024-05 (cut)",
+        "PHONE_CALL",
+        "no member-weeks were",
+    ):
+        assert words in out, words
+    page = (tmp_path / "report.html").read_text()
+    assert "<svg" in page
+    assert "stay_gap_days" in page
+    assert "http" not in page
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    assert not [file for file in events.iterdir() if file.name.startswith(".")]
+
+
+def test_small_counts_of_real_members_are_not_shown(frl, events, tmp_path):
+    text = (events / "spec.toml").read_text().replace("simulated = true", "").replace('path = "', f'path = "{events}/')
+    (tmp_path / "spec.toml").write_text(text)
+    status, out, _ = frl(
+        "weeks", tmp_path / "spec.toml", "-o", tmp_path / "weeks.parquet", "--report", tmp_path / "r.html"
+    )
+    assert status == 0
+    assert "fewer than 11" in out
+    page = (tmp_path / "r.html").read_text()
+    assert "Counts of 1 to 10" in page
+    import re
+
+    for shown in (out, page):
+        cells = re.findall(r"│ +(\d+) +│", shown) + re.findall(r"<td>(\d+)</td>", re.sub(r"(?s)<details.*", "", shown))
+        assert cells
+        assert not [cell for cell in cells if 1 <= int(cell) <= 10]
+
+
+def test_init_writes_a_spec_that_reads(frl, tmp_path):
+    for source in ("flat", "omop", "synthea", "meds", "tuva"):
+        status, out, _ = frl("weeks", "--init", source, tmp_path / f"{source}.toml")
+        assert status == 0
+        assert "frl weeks" in out
+        assert Spec.read(tmp_path / f"{source}.toml").source == source
+    status, _, err = frl("weeks", "--init", "flat", tmp_path / "flat.toml")
+    assert status == 2
+    assert "is there already" in err
+    assert "unknown source 'omob'; did you mean omop" in frl("weeks", "--init", "omob")[2]
+
+
+def test_mistakes_are_one_line(frl, events, tmp_path):
+    assert "name a spec" in frl("weeks")[2]
+    assert "can't read none.toml" in frl("weeks", "none.toml", "--check")[2]
+    text = (events / "spec.toml").read_text().replace('path = "', f'path = "{events}/')
+    (tmp_path / "spec.toml").write_text(text.replace('"Home visit" = "HOME_VISIT"', ""))
+    status, _, err = frl("weeks", tmp_path / "spec.toml", "--check")
+    assert status == 2
+    assert "words without a level" in err
+    assert "Home visit" in err
+    assert err.splitlines()[-1].startswith("error: contacts.modality: unknown word in")
+
+
+@pytest.mark.slow
+def test_an_interrupted_conversion_goes_on(frl, events, tmp_path, monkeypatch):
+    target = tmp_path / "weeks.parquet"
+    keep = DuckDB.keep
+
+    def stopped(self, name, expression):
+        if name == "contact_weeks":
+            raise KeyboardInterrupt
+        return keep(self, name, expression)
+
+    monkeypatch.setattr(DuckDB, "keep", stopped)
+    assert frl("weeks", events / "spec.toml", "-o", target)[0] == 2
+    assert not target.exists()
+    assert len(list(tmp_path.iterdir())) == 1, "the stages"
+    monkeypatch.setattr(DuckDB, "keep", keep)
+    computed = []
+    compile_ = DuckDB._has
+    monkeypatch.setattr(
+        DuckDB, "_has", lambda self, name: computed.append((name, compile_(self, name))) or computed[-1][1]
+    )
+    assert frl("weeks", events / "spec.toml", "-o", target)[0] == 0
+    assert ("lines", True) in computed
+    assert ("rows", False) in computed
+    assert [file.name for file in tmp_path.iterdir()] == ["weeks.parquet"]
+    assert len(pd.read_parquet(target)) > 1000
+
+
+@pytest.mark.slow
+def test_the_base_installation_does_without(tmp_path):
+    """One clear line, and nothing of it is imported before it is needed."""
+    script = (
+        "import sys\nsys.modules['ibis'] = None\nsys.modules['duckdb'] = None\n"
+        "from frl_env.cli import main\nsys.argv = ['frl', 'weeks', 'spec.toml', '--check']\nmain()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "error: frl weeks needs Ibis and DuckDB; install them with: pip install 'frl-medicaid[weeks]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ((0.28, 0.05), ()),
+        ((0.985, 0.05), ("log of reached contacts only",)),
+        ((0.73, 0.72), ("looks like medical visits",)),
+        ((0.60, 0.05), ()),
+        ((0.95, 0.90), ("looks like medical visits",)),
+    ],
+)
+def test_the_two_disasters_are_told(shares, said):
+    after, without = shares
+    response = ContactResponse(
+        attempts=1000, answered=round(1000 * after), others=9000, encounters=round(9000 * without)
+    )
+    warnings = response.warnings()
+    assert len(warnings) == len(said)
+    for warning, words in zip(warnings, said, strict=True):
+        assert words in warning
+        assert f"{after:.0%} of attempts" in warning
+
+
+def test_few_weeks_say_nothing():
+    assert ContactResponse(attempts=99, answered=99, others=1000, encounters=0).warnings() == ()
