@@ -1,0 +1,10 @@
+"""What a contact gains with this member, now: forecast, chance of an answer, effect. For FactoredAWR and whoever
+spends a budget of staff minutes.
+
+    gain(member, action) = expected events x chance of an answer x share of events that an answered contact prevents
+"""
+
+from frl_algos.gains.estimating import estimate_member_model
+from frl_algos.gains.member_model import GainParts, MemberModel
+
+__all__ = ["GainParts", "MemberModel", "estimate_member_model"]

@@ -1,0 +1,317 @@
+"""Fills the model of a member from logged data, in closed form, a part of the episodes at a time.
+
+1. **Forecast.** A Poisson regression of the credit-weighted events ahead, over the weeks that are left, on the
+   features of `memory`. Observations that contacts write themselves (calls made, encounters had) are left out: they say
+   how much a member was contacted, which another policy changes. Cross-fitted by half of the members.
+2. **Answers.** A logistic regression among attempts, on levels, recent contacts and the share answered so far. How fast
+   contacts are forgotten is the fading with the largest likelihood.
+3. **Shares.** Among attempts, those that got no answer are the control group (`frl_algos.effects.estimate`):
+
+       events - m  =  m (answer - P(answer)) dose(a) phi(a) . w  +  nuisance  +  noise,     dose = minutes / mean minutes
+
+   Effects are thus estimated *a minute*: without evidence, a contact does as much as the time it takes. A budget is
+   spent by gain a minute, and with effects of equal prior a text message of two minutes would win by noise alone. The
+   coefficients w are shrunk group by group (`shrunk_regression`), then weighed by whom an action suits
+   (`frl_algos.effects.suitability`).
+
+Forecast and answers are fitted on at most `MOST_EPISODES` members, drawn by the buffer's seed; the shares on all, in
+parts of `PART` members, so that memory does not grow with the data.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from frl_algos.effects.suitability import column, suitability
+from frl_algos.effects.terms import CAUTIOUS_SCALES, Terms, null_position
+from frl_algos.gains.log_linear import fit_logistic, fit_poisson, log_likelihood
+from frl_algos.gains.member_model import MemberModel
+from frl_algos.gains.memory import FADINGS, MemoryLayout, squash
+from frl_algos.gains.shrunk_regression import variational_posterior
+from frl_algos.logged.replay import FactoredReplayBuffer
+
+MOST_EPISODES = 10_000
+PART = 2_000
+WRITTEN = 0.05
+"""Observations of whose next value contacts explain at least this share are written by contacts."""
+
+OVERLAP_COLUMNS = 40
+"""First columns on which the correlation of a member's rows is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """Logged weeks of some members, one row a week.
+
+    Attributes:
+        features: Of the forecast.
+        contacts: Of the answers; see `MemoryLayout.contacts`.
+        events: Credit-weighted events ahead, not negative.
+        weeks: Credit-weighted weeks ahead in which they could happen.
+        actions: Position of the logged action among the valid ones.
+        attempted: Whether it does anything.
+        answered: Whether the next observation shows an answer.
+        signs: Raw observations.
+        members: Episode of each row.
+    """
+
+    features: Float[np.ndarray, "row feature"]
+    contacts: Float[np.ndarray, "row 6"]
+    events: Float[np.ndarray, "row"]
+    weeks: Float[np.ndarray, "row"]
+    actions: Int[np.ndarray, "row"]
+    attempted: np.ndarray
+    answered: np.ndarray
+    signs: np.ndarray
+    members: Int[np.ndarray, "row"]
+
+
+def estimate_member_model(
+    model: MemberModel,
+    buffer: FactoredReplayBuffer,
+    *,
+    decay: float,
+    minutes: Float[np.ndarray, "valid"],
+    indications: dict[str, int],
+    need: str | None,
+    skill: str | None,
+) -> None:
+    """Fills a model in place.
+
+    Args:
+        model: To be filled; its layout says which observation is the response.
+        buffer: The data. Rewards must all be of one sign.
+        decay: Credit a step.
+        minutes: Staff minutes of each valid action.
+        indications: Level name to the observation that indicates it.
+        need: Factor whose levels answer to needs; None for none.
+        skill: Factor whose levels differ in what they are able to do; None for none.
+    """
+    source = _Source(model.layout, buffer, decay)
+    rng = np.random.default_rng(buffer.seed)
+    drawn = np.sort(rng.permutation(len(buffer.lengths))[:MOST_EPISODES])
+    sample = source.rows(drawn)
+    center, scale = sample.features.mean(axis=0, dtype=np.float64), sample.features.std(axis=0, dtype=np.float64)
+    scale = np.where(scale < 1e-4, 1.0, scale)
+    rate = float(sample.events.sum() / sample.weeks.sum())
+    model.take(
+        usual=source.usual, chosen=source.chosen, center=center, scale=scale, window=1 / (1 - decay), decay=decay,
+        unit=rate, nothing=null_position(buffer.action_space), low=buffer.observations.min(axis=0),
+        high=buffer.observations.max(axis=0),
+    )  # fmt: skip
+    weights = _forecasts(sample, center, scale)
+    model.take(forecast=weights[2])
+    terms = Terms.of_space(
+        buffer.action_space, buffer.observations.shape[1], indications=indications, scales=CAUTIOUS_SCALES
+    )
+    answers = _Answers.fit(sample, terms)
+    model.take(answer=answers.weights[:3], fading=answers.fading, answer_levels=terms.levels @ answers.weights[3:])
+    acted = np.flatnonzero(buffer.actions != int(buffer.action_space.ravel(buffer.action_space.null_action)))
+    positions = source.position[buffer.actions[acted]]
+    dose = minutes / max(float(minutes[positions].mean()), 1e-12)
+    episodes = np.repeat(np.arange(len(buffer.lengths)), buffer.lengths)[acted]
+    suited = suitability(buffer.action_space, positions, episodes, need=need, skill=skill)
+    shares = _Shares(terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)))
+    for start in range(0, len(buffer.lengths), PART):
+        part = source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))
+        half = weights[1 - (part.members % 2)]
+        scaled = np.clip((part.features - center) / scale, -6, 6)
+        weekly = np.exp(half[:, 0] + (scaled * half[:, 1:]).sum(axis=1))
+        shares.add(part, weekly * part.weeks, answers.chance(part, terms))
+    base, indicated, error = shares.solve(terms.told_apart(suited.told))
+    gains = base > 0
+    model.take(
+        share=np.where(gains, base * suited.needs * suited.skills, base),
+        share_error=error * np.where(gains, suited.needs * suited.skills, 1.0),
+        similar=shares.similar(buffer.action_space, need),
+    )
+    if model.indicated:
+        model.take(indicated_share=np.where(indicated > 0, indicated * suited.skills, indicated))
+
+
+class _Source:
+    """Rows of a buffer, made part by part by walking through the weeks of some members at once."""
+
+    def __init__(self, layout: MemoryLayout, buffer: FactoredReplayBuffer, decay: float) -> None:
+        self.layout, self.buffer, self.decay = layout, buffer, decay
+        space = buffer.action_space
+        self.position = np.full(space.n_joint, -1, dtype=np.int64)
+        self.position[space.valid_joints] = np.arange(len(space.valid_joints))
+        self.null = int(space.ravel(space.null_action))
+        self.sign = -1.0 if float(buffer.rewards.sum()) < 0 else 1.0
+        some = np.arange(min(len(buffer.actions), 500_000))
+        following = squash(buffer.next_observations[some])
+        levels = np.unique(space.unravel(buffer.actions[some])[:, 0], return_inverse=True)[1]
+        self.chosen = _explained(following, levels) < WRITTEN
+        if not self.chosen.any():
+            self.chosen[:] = True
+        lowest = buffer.observations.min(axis=0)
+        mean = squash(buffer.observations[some]).mean(axis=0, dtype=np.float64)
+        self.usual = np.where((lowest >= 0) & (mean > 1e-6), mean, 0.0)
+
+    def rows(self, episodes: Int[np.ndarray, "episode"]) -> _Rows:
+        """All weeks of some members."""
+        buffer, lengths = self.buffer, self.buffer.lengths[episodes]
+        steps = np.arange(int(lengths.max()))
+        mask = steps[None] < lengths[:, None]
+        at = np.where(mask, buffer.starts[episodes][:, None] + steps[None], 0)
+        observations = buffer.observations[at]
+        attempted = (buffer.actions[at] != self.null) & mask
+        memory = self.layout.start(len(episodes))
+        features, contacts = [], []
+        for t in steps:
+            features.append(self.layout.features(memory, observations[:, t], self.usual, self.chosen))
+            contacts.append(self.layout.contacts(memory, observations[:, t]))
+            memory = self.layout.remember(memory, observations[:, t], attempted[:, t])
+        amounts = np.where(mask, self.sign * buffer.rewards[at], 0.0).astype(np.float64)
+        events, weeks = np.zeros(amounts.shape), np.zeros(amounts.shape)
+        ahead, left = np.zeros(len(episodes)), np.zeros(len(episodes))
+        for t in steps[::-1]:
+            ahead = amounts[:, t] + self.decay * ahead
+            left = mask[:, t] + self.decay * left
+            events[:, t], weeks[:, t] = ahead, left
+        rows = at[mask]
+        return _Rows(
+            features=np.stack(features, axis=1)[mask],
+            contacts=np.stack(contacts, axis=1)[mask],
+            events=events[mask],
+            weeks=weeks[mask],
+            actions=self.position[buffer.actions[rows]],
+            attempted=attempted[mask],
+            answered=buffer.next_observations[rows, self.layout.response] > 0,
+            signs=buffer.observations[rows],
+            members=np.repeat(episodes, lengths),
+        )
+
+
+def _explained(following: np.ndarray, levels: Int[np.ndarray, "row"]) -> Float[np.ndarray, "k"]:
+    """Share of the variance of each observation's next value between the levels of the leading factor."""
+    count = np.bincount(levels).astype(np.float64)
+    total = following.var(axis=0, dtype=np.float64)
+    means = np.stack([np.bincount(levels, weights=column) / count for column in following.T.astype(np.float64)])
+    between = (count * (means - following.mean(axis=0, dtype=np.float64)[:, None]) ** 2).sum(axis=1) / len(levels)
+    return np.where(total > 1e-12, between / np.where(total > 1e-12, total, 1.0), 0.0)
+
+
+def _forecasts(sample: _Rows, center: np.ndarray, scale: np.ndarray) -> Float[np.ndarray, "3 feature"]:
+    """Weights of the forecast from the members of even numbers, of odd ones, and of all."""
+    x = np.clip((sample.features - center) / scale, -6, 6)
+    x = np.concatenate([np.ones((len(x), 1)), x], axis=1, dtype=np.float32)
+    found = []
+    for part in (sample.members % 2 == 0, sample.members % 2 == 1, slice(None)):
+        events = sample.events[part]
+        if not len(events) or events.sum() <= 0:
+            part = slice(None)
+        # Credit windows overlap, so that a week counts as a share of one.
+        found.append(fit_poisson(x[part], sample.events[part], sample.weeks[part]))
+    return np.stack(found)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Chance of an answer: weights of one, contacts lately, log odds of answers so far, and levels."""
+
+    weights: np.ndarray
+    fading: int
+
+    @classmethod
+    def fit(cls, sample: _Rows, terms: Terms) -> "_Answers":
+        kept = sample.attempted
+        target = sample.answered[kept].astype(np.float64)
+        best, found = -np.inf, None
+        for fading in range(len(FADINGS)):
+            x = _answer_features(sample, kept, fading, terms)
+            weights = fit_logistic(x, target)
+            likelihood = log_likelihood(x, weights, target)
+            if likelihood > best:
+                best, found = likelihood, cls(weights, fading)
+        assert found is not None
+        # Being contacted never makes an answer likelier: what says so is that those who answer are contacted.
+        found.weights[1] = min(found.weights[1], 0.0)
+        return found
+
+    def chance(self, rows: _Rows, terms: Terms) -> Float[np.ndarray, "attempt"]:
+        score = _answer_features(rows, rows.attempted, self.fading, terms) @ self.weights
+        return 1 / (1 + np.exp(-score))
+
+
+def _answer_features(rows: _Rows, kept: np.ndarray, fading: int, terms: Terms) -> np.ndarray:
+    contacts = rows.contacts[kept]
+    ones = np.ones(len(contacts))
+    return np.column_stack([ones, contacts[:, fading], contacts[:, len(FADINGS)], terms.levels[rows.actions[kept]]])
+
+
+class _Shares:
+    """The regression of the shares, from sums over parts of the data."""
+
+    def __init__(self, terms: Terms, dose: np.ndarray, *, signs_of: tuple[np.ndarray, np.ndarray]) -> None:
+        self.terms, self.dose, self.low, self.high = terms, dose, *signs_of
+        optional = np.append(terms.optional, False)[terms.groups]
+        self.groups = terms.groups[~optional]
+        self.fixed = terms.fixed * dose[:, None]
+        free = 1 + terms.levels.shape[1]
+        total = len(self.groups) + free
+        self.squares, self.products = np.zeros((total, total)), np.zeros(total)
+        self.error = self.rows = self.scores = self.clustered = 0.0
+        self.moments = np.zeros((2, 2)), np.zeros(2)
+        self.answered = np.zeros(len(dose), dtype=np.int64)
+
+    def add(self, part: _Rows, expected: np.ndarray, chance: np.ndarray) -> None:
+        """Adds the attempts of some members."""
+        kept = part.attempted
+        actions, m = part.actions[kept], np.maximum(expected[kept], 1e-6)
+        answered = part.answered[kept]
+        self.answered += np.bincount(actions[answered], minlength=len(self.dose))
+        columns = [self.fixed[actions]]
+        if self.terms.indicated.any():
+            spread = np.where(self.high > self.low, self.high - self.low, 1.0)
+            signs = (part.signs[kept] - self.low) / spread
+            met = (signs * self.terms.indicated[actions]).sum(axis=1, keepdims=True) * self.dose[actions, None]
+            columns += [met, met * self.terms.levels[actions]]
+        effect = np.concatenate(columns, axis=1) * (answered - chance)[:, None]
+        free = np.concatenate([np.ones((len(m), 1)), self.terms.levels[actions]], axis=1)
+        residual = part.events[kept] - m
+        # Counts with members' own risks vary as a m + b m^2; both are at least a little.
+        deviation = 1 / (m + 0.5 * m**2)
+        x = np.concatenate([effect, free], axis=1) * (m * np.sqrt(deviation))[:, None]
+        y = residual * np.sqrt(deviation)
+        self.squares += x.T @ x
+        self.products += x.T @ y
+        self.error += float(y @ y)
+        self.rows += len(y)
+        scores = x[:, :OVERLAP_COLUMNS] * y[:, None]
+        own = np.unique(part.members[kept], return_inverse=True)[1]
+        sums = np.zeros((int(own.max(initial=-1)) + 1, scores.shape[1]))
+        np.add.at(sums, own, scores)
+        self.scores += float((scores**2).sum())
+        self.clustered += float((sums**2).sum())
+
+    def solve(self, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Shares prevented by each valid action, what meeting an indication adds by observation, and their errors."""
+        overlap = max(self.clustered / max(self.scores, 1e-12), 1.0)
+        noise = max(self.error / max(self.rows, 1.0), 1e-12) * overlap
+        if self.error <= 1e-9:
+            noise = 1.0
+        k, terms = len(self.groups), self.terms
+        groups = np.concatenate([self.groups, np.full(len(self.products) - k, -1)])
+        mean, covariance = variational_posterior(
+            self.squares / noise, self.products / noise, groups, terms.scales, known
+        )
+        base = -(self.fixed @ mean[: self.fixed.shape[1]])
+        own = covariance[: self.fixed.shape[1], : self.fixed.shape[1]]
+        error = np.sqrt(np.maximum(((self.fixed @ own) * self.fixed).sum(axis=1), 0.0))
+        indicated = np.zeros((len(self.low), len(self.dose)))
+        if terms.indicated.any():
+            at = self.fixed.shape[1]
+            met = (mean[at] + terms.levels @ mean[at + 1 : k]) * self.dose
+            indicated = -(terms.indicated * met[:, None]).T
+        return base, indicated, error
+
+    def similar(self, space, need: str | None) -> Int[np.ndarray, "valid"]:  # type: ignore[no-untyped-def]
+        """Answered contacts of the same leading level and need."""
+        levels = space.joint_levels[space.valid_joints]
+        second = 0 if need is None else column(space, need)
+        code = levels[:, 0] * max(space.nvec) + levels[:, second]
+        return np.bincount(code, weights=self.answered, minlength=int(code.max()) + 1)[code].astype(np.int64)
