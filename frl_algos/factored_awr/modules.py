@@ -9,6 +9,7 @@ from d3rlpy.torch_utility import Modules
 from frl_algos.effects.terms import Terms, null_position
 from frl_algos.factored_awr.extraction import Statistics
 from frl_algos.factored_awr.settings import FactoredAWRSettings
+from frl_algos.gains.member_model import MemberModel
 from frl_algos.networks.effect_critic import EffectCritic
 from frl_algos.networks.expectile_critic import ExpectileCritic
 from frl_algos.networks.joint_scores import FixedEncoder, JointPolicy, JointScores
@@ -25,6 +26,7 @@ class FactoredAWRModules(Modules):
     actor: JointPolicy
     statistics: Statistics
     tilt: Tilt | None
+    gains: MemberModel | None
     optim: OptimizerWrapper
 
 
@@ -83,5 +85,19 @@ def create_modules(
         actor=actor,
         statistics=Statistics(2 * observation_size + 1).to(device),
         tilt=None if config.fairness == "none" else Tilt(space, observation_size, config.high_touch).to(device),
+        gains=_member_model(observation_size, space, config),
         optim=OptimizerWrapper(parameters, adam, compiled=False),
+    )
+
+
+def _member_model(observation_size: int, space: ActionSpace, config: FactoredAWRSettings) -> MemberModel | None:
+    """Where minutes and a response are known, and something can be left undone; stays on the processor."""
+    if config.critic != "effects" or not config.effort or config.response is None or null_position(space) is None:
+        return None
+    return MemberModel(
+        observation_size,
+        len(space.valid_joints),
+        response=config.response,
+        leading=int(space.nvec[0]),
+        indicated=bool(config.indications),
     )

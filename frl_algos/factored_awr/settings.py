@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from d3rlpy.base import LearnableConfig
 
-from frl_env.errors import UserError, check_number, unknown_name
+from frl_env.errors import UserError, check_number, check_whole, unknown_name
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 
 CHOICES = {
@@ -71,6 +71,10 @@ class FactoredAWRSettings(LearnableConfig):
         fairness_slack: Gap between groups that is allowed, as a probability: the weight is then the smallest that keeps
             it on the members of the buffer. None: the weight is given.
         high_touch: Levels that count as high-touch contact.
+        effort: JSON of the staff minutes of each level (`frl_env.capacity.Effort.to_json`); taken from the replay
+            buffer when empty. With it and a response, the algorithm also estimates what a contact gains with each
+            member (`frl_algos.gains`), for whoever has a budget of minutes to spend.
+        rest: Weeks after an attempt in which such a budget is not spent on the same member.
         action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
     """
 
@@ -100,6 +104,8 @@ class FactoredAWRSettings(LearnableConfig):
     fairness_weight: float = 1_000.0
     fairness_slack: float | None = None
     high_touch: list[str] = dataclasses.field(default_factory=lambda: list(HIGH_TOUCH))
+    effort: str = ""
+    rest: int = 4
     action_schema: str = ""
 
     def __post_init__(self) -> None:
@@ -128,6 +134,7 @@ class FactoredAWRSettings(LearnableConfig):
         check_number("fairness_weight", self.fairness_weight, low=0, high=HEAVIEST)
         if self.fairness_slack is not None:
             check_number("fairness_slack", self.fairness_slack, low=0, high=1)
+        check_whole("rest", self.rest, low=0, high=10_000)
         for name in ("gamma", "td_lambda"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must lie in 0..1, not {getattr(self, name)}")

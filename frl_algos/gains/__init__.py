@@ -1,5 +1,6 @@
-"""What a contact gains with this member, now: forecast, chance of an answer, effect. For FactoredAWR and whoever
-spends a budget of staff minutes.
+"""What a contact gains with this member, now.
+
+For FactoredAWR, and for whoever spends a budget of staff minutes.
 
     gain(member, action) = expected events x chance of an answer x share of events that an answered contact prevents
 """

@@ -1,13 +1,14 @@
 """Fills the model of a member from logged data, in closed form, a part of the episodes at a time.
 
 1. **Forecast.** A Poisson regression of the credit-weighted events ahead, over the weeks that are left, on the
-   features of `memory`. Observations that contacts write themselves (calls made, encounters had) are left out: they say
-   how much a member was contacted, which another policy changes. Cross-fitted by half of the members.
-2. **Answers.** A logistic regression among attempts, on levels, recent contacts and the share answered so far. How fast
-   contacts are forgotten is the fading with the largest likelihood.
+   features of `memory`. Observations that contacts write themselves (calls made, encounters had) are left out: they
+   say how much a member was contacted, which another policy changes. Cross-fitted by half of the members.
+2. **Answers.** A logistic regression among attempts, on the leading factor (the modality), recent contacts and the
+   share answered so far. How fast contacts are forgotten is the fading with the largest likelihood.
 3. **Shares.** Among attempts, those that got no answer are the control group (`frl_algos.effects.estimate`):
 
-       events - m  =  m (answer - P(answer)) dose(a) phi(a) . w  +  nuisance  +  noise,     dose = minutes / mean minutes
+       events - m  =  m (answer - P(answer)) dose(a) phi(a) . w  +  nuisance  +  noise,
+       dose        =  minutes / mean minutes
 
    Effects are thus estimated *a minute*: without evidence, a contact does as much as the time it takes. A budget is
    spent by gain a minute, and with effects of equal prior a text message of two minutes would win by noise alone. The
@@ -18,7 +19,6 @@ Forecast and answers are fitted on at most `MOST_EPISODES` members, drawn by the
 parts of `PART` members, so that memory does not grow with the data.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,8 +106,12 @@ def estimate_member_model(
     terms = Terms.of_space(
         buffer.action_space, buffer.observations.shape[1], indications=indications, scales=CAUTIOUS_SCALES
     )
-    answers = _Answers.fit(sample, terms)
-    model.take(answer=answers.weights[:3], fading=answers.fading, answer_levels=terms.levels @ answers.weights[3:])
+    levels = buffer.action_space.joint_levels[buffer.action_space.valid_joints]
+    lead = levels[:, 0]
+    answers = _Answers.fit(sample, lead)
+    model.take(answer=answers.weights[:3], fading=answers.fading, answer_levels=answers.weights[3:], lead=lead)
+    if need is not None:
+        model.take(need=levels[:, column(buffer.action_space, need)])
     acted = np.flatnonzero(buffer.actions != int(buffer.action_space.ravel(buffer.action_space.null_action)))
     positions = source.position[buffer.actions[acted]]
     dose = minutes / max(float(minutes[positions].mean()), 1e-12)
@@ -119,7 +123,7 @@ def estimate_member_model(
         half = weights[1 - (part.members % 2)]
         scaled = np.clip((part.features - center) / scale, -6, 6)
         weekly = np.exp(half[:, 0] + (scaled * half[:, 1:]).sum(axis=1))
-        shares.add(part, weekly * part.weeks, answers.chance(part, terms))
+        shares.add(part, weekly * part.weeks, answers.chance(part, lead))
     base, indicated, error = shares.solve(terms.told_apart(suited.told))
     gains = base > 0
     model.take(
@@ -164,7 +168,8 @@ class _Source:
         for t in steps:
             features.append(self.layout.features(memory, observations[:, t], self.usual, self.chosen))
             contacts.append(self.layout.contacts(memory, observations[:, t]))
-            memory = self.layout.remember(memory, observations[:, t], attempted[:, t])
+            # Which need a contact was about makes no feature.
+            memory = self.layout.remember(memory, observations[:, t], attempted[:, t].astype(np.int64) - 1)
         amounts = np.where(mask, self.sign * buffer.rewards[at], 0.0).astype(np.float64)
         events, weeks = np.zeros(amounts.shape), np.zeros(amounts.shape)
         ahead, left = np.zeros(len(episodes)), np.zeros(len(episodes))
@@ -217,12 +222,12 @@ class _Answers:
     fading: int
 
     @classmethod
-    def fit(cls, sample: _Rows, terms: Terms) -> "_Answers":
+    def fit(cls, sample: _Rows, lead: Int[np.ndarray, "valid"]) -> "_Answers":
         kept = sample.attempted
         target = sample.answered[kept].astype(np.float64)
         best, found = -np.inf, None
         for fading in range(len(FADINGS)):
-            x = _answer_features(sample, kept, fading, terms)
+            x = _answer_features(sample, kept, fading, lead)
             weights = fit_logistic(x, target)
             likelihood = log_likelihood(x, weights, target)
             if likelihood > best:
@@ -232,15 +237,15 @@ class _Answers:
         found.weights[1] = min(found.weights[1], 0.0)
         return found
 
-    def chance(self, rows: _Rows, terms: Terms) -> Float[np.ndarray, "attempt"]:
-        score = _answer_features(rows, rows.attempted, self.fading, terms) @ self.weights
+    def chance(self, rows: _Rows, lead: Int[np.ndarray, "valid"]) -> Float[np.ndarray, "attempt"]:
+        score = _answer_features(rows, rows.attempted, self.fading, lead) @ self.weights
         return 1 / (1 + np.exp(-score))
 
 
-def _answer_features(rows: _Rows, kept: np.ndarray, fading: int, terms: Terms) -> np.ndarray:
+def _answer_features(rows: _Rows, kept: np.ndarray, fading: int, lead: Int[np.ndarray, "valid"]) -> np.ndarray:
     contacts = rows.contacts[kept]
-    ones = np.ones(len(contacts))
-    return np.column_stack([ones, contacts[:, fading], contacts[:, len(FADINGS)], terms.levels[rows.actions[kept]]])
+    levels = np.eye(int(lead.max()) + 1)[lead[rows.actions[kept]]]
+    return np.column_stack([np.ones(len(contacts)), contacts[:, fading], contacts[:, len(FADINGS)], levels])
 
 
 class _Shares:

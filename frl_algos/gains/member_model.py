@@ -1,11 +1,13 @@
 """The model of a member: what is expected of them, whether they answer, and what an answered contact does.
 
-    gain(i, a) = m_i  x  P(answer | i, a)  x  share(i, a)  x  (1 - d ^ weeks since the last answer)
+    gain(i, a) = m_i  x  P(answer | i, a)  x  share(i, a)  x  (1 - d ^ weeks since the last answer)  x  v(i, a)
 
 m_i are the events expected over the credit window (a log-linear forecast from the whole record), the answer is a
 logistic model of the action's levels, of how much the member was contacted lately and how often they answered, and the
 share is what an answered contact prevents of m_i. What the last answered contact still does can't be done again: the
-last factor, with d the fading of credit a week. Nothing in the model is trained by gradients; `estimating` fills it.
+fourth factor, with d the fading of credit a week. v is one half for a need that the last contact was about, else 1: a
+member may have several needs, nobody knows which, and an error about one of them should not fill all contacts.
+Nothing in the model is trained by gradients; `estimating` fills it.
 """
 
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor, nn
 
 from frl_algos.gains.memory import FADINGS, LONG_AGO, MemoryLayout
+
+AGAIN = 0.5
+"""What is left to do about a need that the last contact was about."""
 
 CHUNK = 4_096
 """Members whose gains of all actions are computed at once."""
@@ -55,6 +60,7 @@ class MemberModel(nn.Module):
         size: Number of observations, k.
         actions: Number of valid joint actions.
         response: Index of the observation that is positive when a contact was answered.
+        leading: Levels of the factor that answers depend on (the modality).
         indicated: Whether observations indicate actions.
     """
 
@@ -76,18 +82,23 @@ class MemberModel(nn.Module):
     decay: Tensor
     unit: Tensor
     nothing: Tensor
+    lead: Tensor
+    need: Tensor
     known: Tensor
 
-    def __init__(self, size: int, actions: int, *, response: int, indicated: bool) -> None:
+    def __init__(self, size: int, actions: int, *, response: int, leading: int, indicated: bool) -> None:
         """Starts as a model of nothing."""
         super().__init__()
         self.layout = MemoryLayout(size, response)
         features = size * (1 + 2 * len(FADINGS))
         shapes: dict[str, tuple[int, ...]] = {"usual": (size,), "center": (features,), "scale": (features,)}
-        shapes |= {"forecast": (features + 1,), "answer": (3,), "answer_levels": (actions,), "share": (actions,)}
+        shapes |= {"forecast": (features + 1,), "answer": (3,), "answer_levels": (leading,), "share": (actions,)}
         shapes |= {"share_error": (actions,), "low": (size,), "high": (size,), "window": (), "decay": (), "unit": ()}
         if indicated:
             shapes["indicated_share"] = (size, actions)
+        # The leading factor's level of each action, and the need that it is about.
+        for name in ("lead", "need"):
+            self.register_buffer(name, torch.zeros(actions, dtype=torch.int64))
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("chosen", torch.ones(size, dtype=torch.bool))
@@ -114,10 +125,11 @@ class MemberModel(nn.Module):
         return self.layout.start(members)
 
     def remember(
-        self, memory: Float32[np.ndarray, "member m"], observations: np.ndarray, acted: np.ndarray
+        self, memory: Float32[np.ndarray, "member m"], observations: np.ndarray, positions: Int64[np.ndarray, "member"]
     ) -> Float32[np.ndarray, "member m"]:
-        """The memory after a week, in which some were contacted."""
-        return self.layout.remember(memory, observations, acted)
+        """The memory after a week in which these valid actions, by position, were done."""
+        needs = np.where(positions == int(self.nothing), -1, _numpy(self.need)[positions])
+        return self.layout.remember(memory, observations, needs)
 
     def expected(self, memory: np.ndarray, observations: np.ndarray) -> Float64[np.ndarray, "member"]:
         """Events expected over the credit window, in units of reward lost (or gained, for rewards above 0)."""
@@ -132,9 +144,7 @@ class MemberModel(nn.Module):
         score = weights[0] + np.clip(scaled, -6, 6) @ weights[1 : 1 + p]
         return np.exp(np.minimum(score, np.log(MOST * max(float(self.unit), 1e-12))))
 
-    def parts(
-        self, observations: np.ndarray, memory: np.ndarray | None = None, *, rest: int = 0
-    ) -> GainParts:
+    def parts(self, observations: np.ndarray, memory: np.ndarray | None = None, *, rest: int = 0) -> GainParts:
         """Gains and what they are made of.
 
         Args:
@@ -148,28 +158,41 @@ class MemberModel(nn.Module):
         contacts = self.layout.contacts(memory, observations).astype(np.float64)
         weights = _numpy(self.answer)
         score = weights[0] + weights[1] * contacts[:, int(self.fading)] + weights[2] * contacts[:, len(FADINGS)]
-        chance = 1 / (1 + np.exp(-(score[:, None] + _numpy(self.answer_levels)[None])))
+        by_level = 1 / (1 + np.exp(-(score[:, None] + _numpy(self.answer_levels)[None])))
+        chance = by_level.astype(np.float32)[:, _numpy(self.lead)]
         since_attempt, since_answer = contacts[:, -2], contacts[:, -1]
         recovered = np.where(since_answer >= LONG_AGO, 1.0, 1 - float(self.decay) ** since_answer)
-        share = np.repeat(_numpy(self.share)[None], len(observations), axis=0)
+        share = np.broadcast_to(_numpy(self.share).astype(np.float32), chance.shape)
         if self.indicated:
             low, high = _numpy(self.low), _numpy(self.high)
             signs = (observations - low) / np.where(high > low, high - low, 1.0)
-            share = share + signs.clip(0, 1) @ _numpy(self.indicated_share)
-        scale = (expected * recovered)[:, None] * chance
+            share = share + signs.clip(0, 1).astype(np.float32) @ _numpy(self.indicated_share).astype(np.float32)
+        scale = (expected * recovered).astype(np.float32)[:, None] * chance
         gains = scale * share
-        if rest:
-            gains = np.where((since_attempt <= rest)[:, None], -np.inf, gains)
+        self._less_again(gains, self.layout.recent_needs(memory))
+        gains[since_attempt <= rest] = -np.inf
         gains[:, int(self.nothing)] = 0.0
         return GainParts(
-            gains=gains.astype(np.float32),
-            standard_error=(scale * _numpy(self.share_error)[None]).astype(np.float32),
+            gains=gains,
+            standard_error=scale * _numpy(self.share_error).astype(np.float32)[None],
             expected_events=expected,
-            answer_chance=chance.astype(np.float32),
-            share=share.astype(np.float32),
+            answer_chance=chance,
+            share=share,
             recovered=recovered,
             similar_contacts=_numpy(self.similar),
         )
+
+    def _less_again(
+        self, gains: Float32[np.ndarray, "member valid"], recent: Int64[np.ndarray, "member recent"]
+    ) -> None:
+        """Halves, in place, the gains of needs that the last contact was about."""
+        need = _numpy(self.need)
+        if need.max(initial=0) == need.min(initial=0):
+            return
+        for level in np.unique(recent[recent >= 0]):
+            rows = np.flatnonzero((recent == level).any(axis=1))
+            columns = np.flatnonzero((need == level) & (_numpy(self.share) > 0))
+            gains[np.ix_(rows, columns)] *= AGAIN
 
     def gains(
         self, observations: np.ndarray, memory: np.ndarray | None = None, *, rest: int = 0

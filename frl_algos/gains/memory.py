@@ -5,6 +5,7 @@ A memory is one row of numbers a member, updated once a week, so that nobody has
     fading sums     S_f = f S_f + x,   W_f = f W_f + 1        of the squashed observations x, for several f
     contacts        A_f = f (A_f + attempted)                 how much a member was contacted lately
     answers         attempts, answers, weeks since the last of each
+    needs           what the last contacts were about
 
 The sums over their weights W are fading means; their logarithm, shrunk towards everybody's mean by a few weeks' worth
 of it, is a log rate: what a Poisson model of rare events asks for. `remember` runs after a week's decisions;
@@ -14,13 +15,16 @@ of it, is a log rate: what a Poisson model of rare events asks for. `remember` r
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int
 
 FADINGS = (0.7, 0.9, 0.97)
 """What is kept of a sum from one week to the next: half-lives of 2, 7 and 23 weeks."""
 
 LONG_AGO = 52.0
 """Weeks since an attempt or an answer, at most; also where there was none."""
+
+RECENT = 1
+"""Last contacts whose need is remembered."""
 
 PRIOR_WEEKS = 4.0
 """Weeks of everybody's mean in a member's log rate."""
@@ -41,7 +45,7 @@ class MemoryLayout:
     @property
     def width(self) -> int:
         """Numbers a member."""
-        return len(FADINGS) * (self.size + 2) + 5
+        return len(FADINGS) * (self.size + 2) + 5 + RECENT
 
     def start(self, members: int) -> Float32[np.ndarray, "member m"]:
         """Memories of members of whom nothing is known."""
@@ -50,16 +54,21 @@ class MemoryLayout:
         return memory
 
     def remember(
-        self, memory: Float32[np.ndarray, "member m"], observations: np.ndarray, attempted: Bool[np.ndarray, "member"]
+        self, memory: Float32[np.ndarray, "member m"], observations: np.ndarray, needs: Int[np.ndarray, "member"]
     ) -> Float32[np.ndarray, "member m"]:
         """The memory after a week.
 
         Args:
             memory: Before the week.
             observations: Seen before the week's decision, raw units.
-            attempted: Who was contacted.
+            needs: Level of the need that a contact was about, from 0; -1 where nothing was done.
         """
         seen = self._with(memory, observations)
+        attempted = needs >= 0
+        recent = self._recent
+        seen[attempted, recent] = np.column_stack(
+            [needs[attempted] + 1, memory[attempted, recent.start : recent.stop - 1]]
+        )
         for number, fading in enumerate(FADINGS):
             column = self._contact(number)
             seen[:, column] = fading * (seen[:, column] + attempted)
@@ -94,11 +103,19 @@ class MemoryLayout:
             parts.append(np.log((np.maximum(sums[:, rated], 0.0) + floor) / (weight + PRIOR_WEEKS)))
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
+    def recent_needs(self, memory: Float32[np.ndarray, "member m"]) -> Int[np.ndarray, "member recent"]:
+        """Levels of the needs of the last contacts, the newest first; -1 where there was none."""
+        return np.asarray(memory)[:, self._recent].astype(np.int64) - 1
+
     def contacts(
         self, memory: Float32[np.ndarray, "member m"], observations: np.ndarray
     ) -> Float32[np.ndarray, "member 6"]:
-        """How much a member was contacted lately, one number a fading; the log odds of answers so far; weeks since the
-        last attempt and the last answer."""  # noqa: D209
+        """What is known of a member's contacts.
+
+        Returns:
+            How much a member was contacted lately, one number a fading; the log odds of answers so far; weeks since the
+            last attempt, and since the last answer.
+        """
         seen = self._with(memory, observations)
         loads = seen[:, [self._contact(number) for number in range(len(FADINGS))]]
         attempts, answers, since_attempt, since_answer = seen[:, -4:].T
@@ -117,6 +134,11 @@ class MemoryLayout:
         seen[:, -3] += answered
         seen[:, -1] = np.where(answered, 1.0, np.minimum(seen[:, -1] + 1, LONG_AGO))
         return seen
+
+    @property
+    def _recent(self) -> slice:
+        start = len(FADINGS) * (self.size + 2)
+        return slice(start, start + RECENT)
 
     def _sums(self, number: int) -> slice:
         start = number * (self.size + 2)

@@ -34,6 +34,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from frl_algos.logged.d3rlpy_episodes import EpisodesView
 from frl_algos.logged.memory_map import FlatArrays, map_arrays
 from frl_env.actions import ActionSpace
+from frl_env.capacity.effort import Effort, effort_of
 from frl_env.errors import UserError
 from frl_env.evaluation.fairness.audited_members import label_missing
 from frl_env.evaluation.member_records import load_members
@@ -64,6 +65,9 @@ class FactoredReplayBuffer(ReplayBuffer):
     Raises:
         UserError: If shapes disagree, a number is not finite, or an action does not exist.
     """
+
+    effort: Effort | None = None
+    """Staff minutes of each action, where the dataset says them."""
 
     def __init__(
         self,
@@ -295,7 +299,9 @@ def load_replay_buffer(
     mapped = map_arrays(dataset)
     if mapped is not None:
         labels, needs = _members(dataset, groups, need, mapped.lengths)
-        return FactoredReplayBuffer.from_arrays(mapped, action_space, seed, groups=labels, need=needs)
+        buffer = FactoredReplayBuffer.from_arrays(mapped, action_space, seed, groups=labels, need=needs)
+        buffer.effort = effort_of(dataset, action_space)
+        return buffer
     observations, actions, rewards, lengths, terminated = [], [], [], [], []
     for episode in _core_arrays(dataset):
         observations.append(episode["observations"])
@@ -307,7 +313,7 @@ def load_replay_buffer(
     if not observations:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} has no episodes")
     labels, needs = _members(dataset, groups, need, np.asarray(lengths))
-    return FactoredReplayBuffer(
+    buffer = FactoredReplayBuffer(
         observations=np.concatenate([o[:-1] for o in observations]),
         actions=np.concatenate(actions) - space.start,
         rewards=np.concatenate(rewards).astype(np.float32),
@@ -319,6 +325,8 @@ def load_replay_buffer(
         groups=labels,
         need=needs,
     )
+    buffer.effort = effort_of(dataset, action_space)
+    return buffer
 
 
 def _members(

@@ -116,3 +116,28 @@ def softened(target: Probabilities, action_space: ActionSpace, epsilon: float) -
         return target
     uniform = (action_space.valid / action_space.valid.sum()).astype(np.float32)
     return lambda observations: (1 - epsilon) * target(observations) + epsilon * uniform
+
+
+class GainPolicy(LearnedPolicy):
+    """An algorithm that also offers gains, so that a budget is spent by gain a minute; see `frl_env.capacity`."""
+
+    def start_memory(self, members: int) -> np.ndarray:
+        """Memories of members of whom nothing is known yet, `(members, m)`."""
+        return self.algorithm.start_memory(members)  # type: ignore[attr-defined]
+
+    def remember(self, memory: np.ndarray, observations: np.ndarray, joints: np.ndarray) -> np.ndarray:
+        """The memories after a week."""
+        return self.algorithm.remember(memory, observations, joints)  # type: ignore[attr-defined]
+
+    def gains(self, observations: np.ndarray, memory: np.ndarray | None = None) -> np.ndarray:
+        """Gains of the valid actions over doing nothing, `(n, valid)`."""
+        return self.algorithm.gains(observations, memory)  # type: ignore[attr-defined]
+
+
+def as_policy(algorithm: Any, action_space: ActionSpace, mode: str = "stochastic") -> LearnedPolicy:
+    """The policy of a trained algorithm, with gains where it offers them.
+
+    An algorithm offers gains when it has a method `gains` and does not say otherwise (`offers_gains`).
+    """
+    offers = callable(getattr(algorithm, "gains", None)) and getattr(algorithm, "offers_gains", True)
+    return (GainPolicy if offers else LearnedPolicy)(algorithm, action_space, mode)
