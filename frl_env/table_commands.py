@@ -1,6 +1,7 @@
 """`frl import` and `frl export`: tables of your own members in and out, from the command line."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,9 @@ from rich.table import Table
 
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, Problem, TableError, export_table, import_table
+from frl_env.datasets.tabular.losses import in_words
 from frl_env.errors import UserError, unknown_name
+from frl_env.evaluation.suppression import people
 from frl_env.raw_events import export_events
 from frl_env.terminal import console, progress_bar
 
@@ -34,6 +37,10 @@ def import_command(
     on_error: Annotated[
         str, typer.Option(help="fail; drop rows with problems; or clip numbers to what is allowed and drop the rest.")
     ] = "fail",
+    several: Annotated[
+        str,
+        typer.Option(help="Which of several contacts in a week drop and clip keep: most-minutes, first or last."),
+    ] = "most-minutes",
     rewards: Annotated[
         str, typer.Option(help="weekly, one-step (30-day outcomes), or auto: weekly where it can be had.")
     ] = "auto",
@@ -56,21 +63,26 @@ def import_command(
             map_file, columns=_pairs(column or []), action_schema=action_schema, ignore=tuple(ignore or ())
         )
     options = ImportOptions(
-        on_error=on_error, rewards=rewards, validation_share=validation_share, keep_identifiers=keep_ids
+        on_error=on_error,
+        rewards=rewards,
+        several=several,
+        validation_share=validation_share,
+        keep_identifiers=keep_ids,
     )
     try:
         with progress_bar() as progress:
             imported = import_table(
                 table, dataset_id, columns=columns, options=options, description=description, check_only=check,
-                force=force, progress=progress,
+                force=force, progress=progress, tell=lambda facts: _show_understood(facts, whole=check),
             )  # fmt: skip
     except TableError as problem:
         _show_problems(problem.problems)
+        if problem.losses:
+            print(f"leaving rows out (--on-error drop) would lose {problem.losses}", file=sys.stderr)
         raise UserError(f"{table} has {problem.summary}; nothing was written") from None
     for name, facts in zip(imported.dataset_ids, imported.facts, strict=False):
-        console.print(
-            f"imported {name}: {facts['members']:,} members, {facts['steps']:,} steps in {facts['episodes']:,} episodes"
-        )
+        members = people(facts["members"], simulated=False)
+        console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {facts['episodes']:,} episodes")
     _show_facts(imported.facts[0])
     if check:
         console.print("nothing was written")
@@ -129,6 +141,16 @@ def _show_problems(problems: list[Problem]) -> None:
         rows = "" if problem.rows is None else f"{problem.rows:,}"
         table.add_row(*map(escape, (problem.column, problem.kind, rows, problem.allowed, problem.way_out)))
     screen.print(table)
+
+
+def _show_understood(facts: dict[str, Any], *, whole: bool) -> None:
+    """What the table was taken for, before anything is written; all of it, or what looks odd and who is lost."""
+    for line in facts["understood"] if whole else []:
+        print(line)
+    for line in facts["odd"]:
+        print(f"odd: {line}" if whole else f"warning: {line}")
+    if lost := in_words(facts["left_out"]):
+        print(f"left out: {lost}")
 
 
 def _show_facts(facts: dict[str, Any]) -> None:

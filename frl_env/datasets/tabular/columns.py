@@ -19,15 +19,21 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from jaxtyping import Float64
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
+from frl_env.capacity.effort import Effort
+from frl_env.care_effort import care_effort
+from frl_env.datasets.tabular.meaning import DEFINITIONS, Meaning
 from frl_env.errors import UserError, unknown_name
 from frl_env.information import DEMOGRAPHIC_KEYS
-from frl_env.parameters import MEASURES
+from frl_env.parameters import MEASURES, preset
 
 MEMBER, WEEK, REWARD, TERMINATED, PROPENSITY = "member_id", "week", "reward", "terminated", "propensity"
 OUTCOMES = ("future_ed_30d", "future_ip_30d")
@@ -72,6 +78,9 @@ class ColumnMap:
             a group spelled "" is missing.
         limits: Smallest and largest value, of columns for which `LIMITS` has none or others.
         ignore: Optional columns, by their names here, that are not read even if the table has them.
+        said: What states, factors and levels mean, as `[meaning]` says it; see `meaning`.
+        definitions: Column to what it holds; unit; window. The contract's own columns have theirs.
+        effort: Factor to level to staff minutes; see `frl_env.capacity.Effort`.
 
     Raises:
         UserError: If a name means nothing here, or occurs twice, or a required column is to be ignored.
@@ -84,6 +93,9 @@ class ColumnMap:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     ignore: tuple[str, ...] = ()
+    said: Mapping[str, Any] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    effort: Mapping[str, Mapping[str, float]] | None = None
 
     def __post_init__(self) -> None:
         """Checks names and limits."""
@@ -101,6 +113,12 @@ class ColumnMap:
                 raise unknown_name("column with limits", name, (*self.states, *OUTCOMES, REWARD))
             if not low <= high:
                 raise UserError(f"limits of {name!r}: {low} is above {high}; give the smallest value first")
+        for name in self.definitions:
+            if name not in names:
+                raise unknown_name("column to define", name, names)
+        _ = self.meaning
+        if self.effort is not None:
+            Effort(self.actions, self.effort)
         for name in self.ignore:
             if name in self.required:
                 raise UserError(f"column {name!r} is required and can't be ignored; name the table's own with --column")
@@ -128,7 +146,8 @@ class ColumnMap:
 
         Args:
             file: With `states`, `demographics`, `ignore`, `action_schema` (a path, relative to the file), and tables
-                `[columns]`, `[values.NAME]` and `[limits]`; all optional.
+                `[columns]`, `[values.NAME]`, `[limits]`, `[meaning]`, `[definitions]` and `[effort.FACTOR]`; all
+                optional.
             columns: Name here to name in the table.
             action_schema: A file of `ActionSpace.to_json`.
             ignore: Optional columns that are not read.
@@ -146,6 +165,8 @@ class ColumnMap:
             "limits": {name: tuple(pair) for name, pair in said.get("limits", {}).items()},
         }
         settings |= {key: tuple(said[key]) for key in _LISTS if key in said}
+        names = {"meaning": "said", "definitions": "definitions", "effort": "effort"}
+        settings |= {name: said[key] for key, name in names.items() if key in said}
         settings["ignore"] = tuple(dict.fromkeys((*settings.get("ignore", ()), *ignore)))
         if schema is not None:
             settings["actions"] = ActionSpace.from_json(_text(schema))
@@ -164,9 +185,33 @@ class ColumnMap:
                 demographics=tuple(facts["demographics"]),
                 actions=ActionSpace.from_json(facts["action_schema"]),
                 limits={name: tuple(pair) for name, pair in facts["limits"].items()},
+                said={key: "" if value is None else value for key, value in facts.get("meaning", {}).items()},
+                definitions=facts.get("definitions", {}),
+                effort=facts.get("effort"),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError("what the table says of its columns can't be read; give a map with --map") from None
+
+    @property
+    def meaning(self) -> Meaning:
+        """What learners and audits take from the columns."""
+        return Meaning.of(self.said, self.states, self.actions)
+
+    @cached_property
+    def minutes(self) -> Float64[np.ndarray, "joint"]:
+        """Staff minutes of each joint action; where nothing was said 1 for a contact, and 0 for none."""
+        if self.effort is not None:
+            return Effort(self.actions, self.effort).minutes
+        if self.actions == MEDICAID_ACTIONS:
+            return care_effort(preset()).minutes
+        minutes = self.actions.valid.astype(np.float64)
+        minutes[self.actions.ravel(self.actions.null_action)] = 0.0
+        return minutes
+
+    def definition(self, name: str) -> str:
+        """What a column holds; unit; window."""
+        usual = DEFINITIONS.get(name, "not defined; say it under [definitions] in the map")
+        return self.definitions.get(name, usual)
 
     @property
     def action_columns(self) -> dict[str, Factor]:
@@ -223,6 +268,9 @@ class ColumnMap:
             "values": {name: dict(spellings) for name, spellings in self.values.items()},
             "limits": {name: list(pair) for name, pair in self.limits.items()},
             "ignore": list(self.ignore),
+            "meaning": self.meaning.to_json(),
+            "definitions": dict(self.definitions),
+            "effort": None if self.effort is None else Effort(self.actions, self.effort).to_json(),
         }
 
     def _measure(self, name: str) -> str:
@@ -230,7 +278,7 @@ class ColumnMap:
 
 
 _LISTS = ("states", "demographics", "ignore")
-_TABLES = ("columns", "values", "limits")
+_TABLES = ("columns", "values", "limits", "meaning", "definitions", "effort")
 
 
 def _toml(file: Path) -> dict[str, Any]:
@@ -246,9 +294,10 @@ def _toml(file: Path) -> dict[str, Any]:
             raise UserError(f"{file}: {key!r} must be a list of names")
         if key in _TABLES and not isinstance(value, dict):
             raise UserError(f"{file}: [{key}] must be a table of name = value")
-    for name, column in said.get("columns", {}).items():
-        if not isinstance(column, str):
-            raise UserError(f"{file}: [columns] {name} must be the name of a column, in quotes")
+    for table, what in (("columns", "the name of a column"), ("definitions", "a sentence")):
+        for name, column in said.get(table, {}).items():
+            if not isinstance(column, str):
+                raise UserError(f"{file}: [{table}] {name} must be {what}, in quotes")
     for name, pair in said.get("limits", {}).items():
         numbers = isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, int | float) for x in pair)
         if not numbers:

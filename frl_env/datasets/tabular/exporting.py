@@ -17,6 +17,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from frl_env.actions import ActionSpace
+from frl_env.capacity.effort import METADATA as EFFORT
 from frl_env.datasets.tabular.columns import (
     EVENTS,
     MEMBER,
@@ -28,6 +29,7 @@ from frl_env.datasets.tabular.columns import (
     WEEK,
 )
 from frl_env.datasets.tabular.episodes import EVENT_KEYS
+from frl_env.datasets.tabular.meaning import METADATA as MEANING
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.errors import UserError, unknown_name
 from frl_env.information import LATENT_KEYS
@@ -109,6 +111,10 @@ class _Source:
         self.actions = ActionSpace.from_json(json.dumps(schema)) if schema else ActionSpace.from_nvec(nvec.tolist())
         self.states = metadata.get("frl_observation_names") or [f"observation_{i}" for i in range(shape[0])]
         facts = metadata.get("frl_import", {})
+        said = dict(metadata.get(MEANING, {}))
+        self.definitions = said.pop("definitions", {})
+        self.meaning = said
+        self.effort = metadata.get(EFFORT)
         self.one_step = facts.get("rewards") == ONE_STEP
         self.dates = facts.get("week") == "date"
         with self._opened() as store:
@@ -180,6 +186,9 @@ class _Source:
             "demographics": list(self.groups),
             "action_schema": self.actions.to_json(),
             "limits": limits,
+            "meaning": self.meaning,
+            "definitions": self.definitions,
+            "effort": self.effort,
         }
         return pa.schema(list(kinds.items()), metadata={SCHEMA_KEY: json.dumps(columns)})
 

@@ -11,7 +11,8 @@ was interrupted goes on: after reading, after checking, and after every file tha
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from minari.dataset.minari_storage import MinariStorage
 
+from frl_env.capacity.effort import METADATA as EFFORT
 from frl_env.datasets.placing import (
     building_folder,
     dataset_place,
@@ -29,9 +31,11 @@ from frl_env.datasets.placing import (
     package_version,
     put_in_place,
 )
-from frl_env.datasets.tabular.columns import MEMBER, REWARD, TERMINATED, ColumnMap
+from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATED, ColumnMap
 from frl_env.datasets.tabular.episodes import make_episodes
 from frl_env.datasets.tabular.layout import Layout, lay_out
+from frl_env.datasets.tabular.losses import in_words, losses
+from frl_env.datasets.tabular.meaning import METADATA as MEANING
 from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
 from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe
 from frl_env.datasets.tabular.partition import shares
@@ -40,6 +44,7 @@ from frl_env.datasets.tabular.provenance import gaps_are_meant, made_by_weeks
 from frl_env.datasets.tabular.report import judge
 from frl_env.datasets.tabular.source import Table, open_table
 from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages, ordered_weeks, read_stage
+from frl_env.datasets.tabular.summary import describe_table, odd
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
@@ -75,6 +80,7 @@ def import_table(
     check_only: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    tell: Callable[[dict[str, Any]], None] | None = None,
 ) -> Imported:
     """Imports a table of member-weeks into Minari's local store.
 
@@ -87,6 +93,7 @@ def import_table(
         check_only: Stop before writing.
         force: Replace a dataset of that id; the old one stays until the new one is whole.
         progress: Called as the work goes on.
+        tell: Called with the facts after all checks and before anything is written.
 
     Returns:
         What it came to. The same import once more changes nothing.
@@ -100,6 +107,7 @@ def import_table(
     table = open_table(Path(path))
     columns = columns or ColumnMap.of_table(table.schema)
     layout, problems = lay_out(columns, table.schema)
+    layout = replace(layout, several=options.several)
     problems += _unlike_files(table, layout)
     if problems:
         raise TableError(problems)
@@ -111,7 +119,7 @@ def import_table(
     }
     task = _Import(
         table=table, layout=layout, options=options, description=description, made_of=made_of,
-        progress=progress or (lambda what, done, total: None),
+        progress=progress or (lambda what, done, total: None), tell=tell or (lambda facts: None),
     )  # fmt: skip
     try:
         with lock(*ids):
@@ -132,6 +140,7 @@ class _Import:
     description: str
     made_of: dict[str, Any]
     progress: Progress
+    tell: Callable[[dict[str, Any]], None]
 
     @property
     def digest(self) -> str:
@@ -190,8 +199,9 @@ class _Import:
             read, checked, layout, source=source, on_error=options.on_error,
             gaps_are_meant=gaps_are_meant(self.table.schema),
         )  # fmt: skip
+        lost = losses(read, checked["tally"])
         if problems:
-            raise TableError(problems)
+            raise TableError(problems, in_words(lost))
         facts = {
             "made_of": self.digest,
             "on_error": options.on_error,
@@ -199,6 +209,8 @@ class _Import:
             "rows_left_out": read["rows"] - evidence.rows,
             "rows_clipped": read["clipped_rows"],
             "repairs": repairs,
+            "left_out": lost,
+            "several": options.several,
             "week": "number" if read["week_kind"] == "number" else "date",
             "week_written": read["week_kind"],
             "limits": layout.map.facts()["limits"],
@@ -207,6 +219,9 @@ class _Import:
         }
         if counted := made_by_weeks(self.table.schema):
             facts["member_weeks"] = counted
+        facts["understood"] = describe_table(layout, read, checked, facts)
+        facts["odd"] = odd(layout, read, checked)
+        self.tell(facts)
         return read, checked, facts
 
     def _write(
@@ -253,11 +268,19 @@ class _Import:
             "algorithm_name": "whoever decided in the table",
             "frl_import": facts | counts,
             "frl_vocabularies": vocabularies,
+            MEANING: self.layout.map.meaning.to_json() | {"definitions": self._definitions},
+            **({} if self.layout.map.effort is None else {EFFORT: self.layout.map.facts()["effort"]}),
         })  # fmt: skip
         draft.clean()
         if not validation:
             forget_stages(rows)
         put_in_place(building, place)
+
+    @property
+    def _definitions(self) -> dict[str, str]:
+        """What each column holds, as far as it is known."""
+        columns = self.layout.map
+        return {name: columns.definition(name) for name in (*columns.states, *self.layout.of(REWARD, *OUTCOMES))}
 
     @property
     def _identifiers(self) -> pa.DataType:

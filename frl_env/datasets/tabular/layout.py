@@ -10,6 +10,9 @@ from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATE
 from frl_env.datasets.tabular.convert import is_bytes, is_date, is_number, is_text
 from frl_env.datasets.tabular.problems import Problem
 
+SEVERAL = ("most-minutes", "first", "last")
+"""Rules for which of several contacts in one week is kept."""
+
 LATER = re.compile(r"^(next|future)_|^(outcome|label|target|reward)s?$", re.IGNORECASE)
 """Names of what is not known before the decision."""
 
@@ -21,10 +24,12 @@ class Layout:
     Args:
         map: What they mean.
         present: Those that the table has, by their names here.
+        several: Which of several contacts in one week is kept, one of `SEVERAL`.
     """
 
     map: ColumnMap
     present: frozenset[str]
+    several: str = SEVERAL[0]
 
     def has(self, *names: str) -> bool:
         """Whether the table has all of these columns."""

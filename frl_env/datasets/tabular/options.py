@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from minari.dataset.minari_dataset import gen_dataset_id, parse_dataset_id
 
 from frl_env.datasets.recipes import RECIPES
+from frl_env.datasets.tabular.layout import SEVERAL
 from frl_env.datasets.tabular.outcomes import REWARDS
 from frl_env.datasets.tabular.problems import ON_ERROR
 from frl_env.errors import UserError, unknown_name
@@ -18,6 +19,8 @@ class ImportOptions:
         on_error: "fail" at any problem; "drop" the rows; "clip" numbers to what is allowed and drop the rest.
         rewards: "weekly", "one-step", or "auto"; see `outcomes`.
         validation_share: Share of the members that make up a second dataset; 0 for none.
+        several: Which contact is kept where a week has several and rows are left out: the one that takes most minutes,
+            or the first or last in the table.
         keep_identifiers: Whether the dataset says which number stands for which member of the table.
 
     Raises:
@@ -28,10 +31,11 @@ class ImportOptions:
     rewards: str = "auto"
     validation_share: float = 0.0
     keep_identifiers: bool = False
+    several: str = SEVERAL[0]
 
     def __post_init__(self) -> None:
         """Checks them."""
-        for name, known in (("on_error", ON_ERROR), ("rewards", REWARDS)):
+        for name, known in (("on_error", ON_ERROR), ("rewards", REWARDS), ("several", SEVERAL)):
             if getattr(self, name) not in known:
                 raise unknown_name(name.replace("_", "-"), getattr(self, name), known)
         if not 0 <= self.validation_share < 1:

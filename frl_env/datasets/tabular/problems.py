@@ -55,6 +55,10 @@ KINDS: dict[str, Kind] = {
     ),
     "unreadable line": Kind(way_out=f"give every line the same number of fields, {_DROP}"),
     "same row twice": Kind(way_out="keep one of each; --on-error drop does"),
+    "several contacts in one week": Kind(
+        way_out="keep one; --on-error drop does, by the rule of --several (most-minutes, first or last in the table)",
+        repair={"drop": "one kept", "clip": "one kept"},
+    ),
     "two rows for one week": Kind(way_out=f"decide which is right, {_DROP}"),
     "overlapping weeks": Kind(
         way_out="give every member one row in seven days, or leave the later out with --on-error drop"
@@ -125,12 +129,15 @@ class TableError(UserError):
 
     Attributes:
         problems: All of them.
+        losses: Who would be left out with the rows; empty if nobody would.
     """
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        """Says all problems, a line each."""
+    def __init__(self, problems: Iterable[Problem], losses: str = "") -> None:
+        """Says all problems, a line each, and who would be lost."""
         self.problems = list(problems)
+        self.losses = losses
         lines = "".join(f"\n  {problem}" for problem in self.problems)
+        lines += f"\n  leaving rows out would lose {losses}" if losses else ""
         super().__init__(f"the table has {self.summary}; nothing was written{lines}")
 
     @property

@@ -30,6 +30,7 @@ from frl_env.datasets.tabular.convert import (
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.leakage import Leakage
 from frl_env.datasets.tabular.problems import Findings
+from frl_env.datasets.tabular.tally import contacts
 
 MOST_GROUPS = 200
 """Categories of a demographic column; more look like something else."""
@@ -61,6 +62,7 @@ class Reader:
         self.findings = Findings()
         self.leakage = Leakage(layout)
         self.seen = Seen()
+        self.without_place = {"contact": 0, "other": 0}
         self.notes: Counter[tuple[str, str]] = Counter()
         self._bad = self._clipped = np.zeros(0, dtype=bool)
 
@@ -88,6 +90,10 @@ class Reader:
             else:
                 self._mark(TERMINATED, {"missing": missing})
             arrays[TERMINATED] = flags
+        if not placed.all():
+            contact = contacts(arrays, layout) & ~placed
+            self.without_place["contact"] += int(contact.sum())
+            self.without_place["other"] += int((~placed & ~contact).sum())
         self._possible(arrays)
         self.leakage.look(numbers, ~self._bad)
         self.clipped_rows += int((self._clipped & ~self._bad).sum())
@@ -105,6 +111,7 @@ class Reader:
             "groups": {name: list(codes) for name, codes in self.groups.items()},
             "leaks": self.leakage.found(),
             "findings": self.findings.to_json(),
+            "without_place": self.without_place,
             "notes": [[column, note, rows] for (column, note), rows in self.notes.items() if rows],
         }
 

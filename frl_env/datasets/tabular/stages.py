@@ -19,7 +19,8 @@ from frl_env.datasets.tabular.partition import MOST_ROWS, partition, partition_f
 from frl_env.datasets.tabular.problems import Findings
 from frl_env.datasets.tabular.reader import Reader
 from frl_env.datasets.tabular.source import Table
-from frl_env.datasets.tabular.weeks import Weeks, order_weeks
+from frl_env.datasets.tabular.tally import Tally
+from frl_env.datasets.tabular.weeks import Sorted, Weeks, order_weeks
 from frl_env.datasets.tabular.writing import write_whole
 from frl_env.errors import UserError
 
@@ -85,21 +86,22 @@ def check_stage(facts: dict[str, Any], layout: Layout, folder: Path, *, progress
         progress: Called as files are looked at.
 
     Returns:
-        Findings, evidence for where rewards come from, good rows and runs of weeks, JSON-able.
+        Findings, evidence for where rewards come from, runs of weeks and a tally of what there is, JSON-able.
     """
     memory = folder / "check.json"
     if memory.exists():
         return json.loads(memory.read_text())
-    findings, evidence, runs = Findings(), Evidence(), 0
+    findings, evidence, tally, runs = Findings(), Evidence(), Tally(layout), 0
     for number, rows in enumerate(facts["files"]):
         if rows > max(MOST_ROWS, 4 * sum(facts["files"]) // len(facts["files"])):
             findings.add(MEMBER, "too large a member", rows)
         elif rows:
-            weeks = ordered_weeks(folder, number, layout, findings)
+            weeks = ordered_weeks(folder, number, layout, findings, tally.look_at_rows)
             evidence.add(weeks, layout)
+            tally.look_at_weeks(weeks)
             runs += len(weeks.starts)
         progress("checking", number + 1, len(facts["files"]))
-    found = {"findings": findings.to_json(), "evidence": evidence.facts(), "runs": runs}
+    found = {"findings": findings.to_json(), "evidence": evidence.facts(), "runs": runs, "tally": tally.facts()}
     write_whole(memory, json.dumps(found))
     return found
 
@@ -111,7 +113,13 @@ def forget_stages(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def ordered_weeks(folder: Path, number: int, layout: Layout, findings: Findings | None = None) -> Weeks:
+def ordered_weeks(
+    folder: Path,
+    number: int,
+    layout: Layout,
+    findings: Findings | None = None,
+    look: Callable[[Sorted], None] | None = None,
+) -> Weeks:
     """The members of one file, their weeks in order.
 
     Args:
@@ -119,7 +127,7 @@ def ordered_weeks(folder: Path, number: int, layout: Layout, findings: Findings 
         number: Of the file.
         layout: The columns.
         findings: Takes what is wrong.
+        look: Called with all rows, also those that are left out.
     """
-    return order_weeks(
-        read_partition(partition_file(folder, number)), layout, Findings() if findings is None else findings
-    )
+    table = read_partition(partition_file(folder, number))
+    return order_weeks(table, layout, Findings() if findings is None else findings, look)

@@ -8,6 +8,7 @@
 Days stand for weeks, so that numbered weeks and dates are treated alike: consecutive rows are seven days apart.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,13 +66,33 @@ class Weeks:
         return _kept(self.identifiers, self.member, self.day, self.columns, keep, heads)
 
 
-def order_weeks(table: pa.Table, layout: Layout, findings: Findings) -> Weeks:
+@dataclass(frozen=True, kw_only=True)
+class Sorted:
+    """All rows of some members, sorted by member and day.
+
+    Attributes:
+        member: Which member each row belongs to.
+        columns: By name.
+        keep: Whether nothing is wrong with a row.
+        heads: Whether a row that is kept starts a run.
+    """
+
+    member: np.ndarray
+    columns: dict[str, np.ndarray]
+    keep: np.ndarray
+    heads: np.ndarray
+
+
+def order_weeks(
+    table: pa.Table, layout: Layout, findings: Findings, look: Callable[[Sorted], None] | None = None
+) -> Weeks:
     """Sorts rows by member and week and cuts them into runs.
 
     Args:
         table: Rows as `Layout.kept` says.
         layout: The columns.
         findings: Takes what is wrong.
+        look: Called with all of the rows.
 
     Returns:
         The rows that nothing is wrong with.
@@ -82,7 +103,7 @@ def order_weeks(table: pa.Table, layout: Layout, findings: Findings) -> Weeks:
     member, day = member[order], day[order]
     columns = {name: table.column(name).to_numpy()[order] for name in table.column_names if name not in (MEMBER, "day")}
     bad = columns.pop("bad")
-    keep = _one_row_a_week(member, day, columns, findings)
+    keep = _one_row_a_week(member, day, columns, bad, layout, findings)
     keep &= _few_enough(member, findings)
     keep &= _before_the_end(member, columns, keep, findings)
     rows = np.flatnonzero(keep)
@@ -94,30 +115,71 @@ def order_weeks(table: pa.Table, layout: Layout, findings: Findings) -> Weeks:
     keep[rows[overlap]] = False
     keep &= ~bad
     heads = _heads(member, day, columns, keep, layout, findings)
+    if look is not None:
+        look(Sorted(member=member, columns=columns, keep=keep, heads=heads))
     return _kept(identifiers, member, day, columns, keep, heads)
 
 
 def _one_row_a_week(
-    member: np.ndarray, day: np.ndarray, columns: dict[str, np.ndarray], findings: Findings
+    member: np.ndarray,
+    day: np.ndarray,
+    columns: dict[str, np.ndarray],
+    bad: np.ndarray,
+    layout: Layout,
+    findings: Findings,
 ) -> np.ndarray:
-    """Which rows to keep so that no member has two for one week: of equal ones the first, of others none."""
+    """Which rows to keep so that no member has two for one week.
+
+    Of equal ones the first; of those that differ in the action alone one by rule; of others none.
+    """
     again = np.zeros(len(member), dtype=bool)
     again[1:] = (member[1:] == member[:-1]) & (day[1:] == day[:-1])
     if not again.any():
         return ~again
-    equal = again.copy()
-    for values in columns.values():
+    decision = (*layout.map.action_columns, *layout.map.chances)
+    equal, alike = again.copy(), again.copy()
+    for name, values in columns.items():
         same = values[1:] == values[:-1]
         if values.dtype.kind == "f":
             same |= np.isnan(values[1:]) & np.isnan(values[:-1])
         equal[1:] &= same
+        if name not in decision:
+            alike[1:] &= same
     week = np.cumsum(~again) - 1
-    disputed = np.zeros(week[-1] + 1, dtype=bool)
-    disputed[week[again & ~equal]] = True
-    twice = again & ~disputed[week]
+    weeks = week[-1] + 1
+    disputed = np.bincount(week[again & ~alike], minlength=weeks) > 0
+    several = (np.bincount(week[again & ~equal], minlength=weeks) > 0) & ~disputed
+    twice = again & ~disputed[week] & ~several[week]
+    keep = ~(twice | disputed[week] | several[week])
+    rows = np.flatnonzero(several[week])
+    if len(rows):
+        chosen = _one_contact(rows, week[rows], columns, bad, layout)
+        keep[chosen] = True
+        findings.add(WEEK, "several contacts in one week", len(rows) - len(chosen))
     findings.add(WEEK, "same row twice", twice.sum())
     findings.add(WEEK, "two rows for one week", disputed[week].sum())
-    return ~(twice | disputed[week])
+    return keep
+
+
+def _one_contact(
+    rows: np.ndarray, week: np.ndarray, columns: dict[str, np.ndarray], bad: np.ndarray, layout: Layout
+) -> np.ndarray:
+    """One row of each week, by the rule; one that can't be used only where all can't.
+
+    Args:
+        rows: Those with several contacts in a week.
+        week: Of each, ascending.
+        columns: Of all rows.
+        bad: Which of all rows have a problem.
+        layout: The columns and the rule.
+    """
+    place = -np.arange(len(rows)) if layout.several == "last" else np.arange(len(rows))
+    ranks = np.zeros(len(rows))
+    if layout.several == "most-minutes":
+        levels = [np.maximum(columns[name][rows], 0) for name in layout.map.action_columns]
+        ranks = -layout.map.minutes[np.ravel_multi_index(tuple(levels), layout.map.actions.nvec)]
+    order = np.lexsort((place, ranks, bad[rows], week))
+    return rows[order[np.diff(week[order], prepend=-1) != 0]]
 
 
 def _few_enough(member: np.ndarray, findings: Findings) -> np.ndarray:

@@ -1,0 +1,60 @@
+"""Who is left out with the rows that have problems, in words, before it happens."""
+
+from collections import Counter
+from typing import Any
+
+from frl_env.evaluation.suppression import people
+
+UNEVEN = 1.5
+"""So many times as often, contacts or other weeks are left out, before it is called uneven."""
+
+LEAST = 0.01
+"""Share of the weeks of either kind below which nothing is called uneven."""
+
+
+def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
+    """Rows left out, by whether something was done in them, events, and cuts through episodes.
+
+    Args:
+        read: Facts of the read stage.
+        tally: Facts of a tally.
+    """
+    counts = Counter(tally["counts"])
+    nowhere = read["without_place"]
+    found = {
+        name: {
+            "left_out": counts[f"{name} rows left out"] + nowhere[name],
+            "of": counts[f"{name} rows left out"] + counts[f"{name} rows kept"] + nowhere[name],
+        }
+        for name in ("contact", "other")
+    }
+    events = tally["events"]
+    whole = events["kept"] + events["left out"]
+    return {
+        "contacts": found["contact"],
+        "other_weeks": found["other"],
+        "share_of_events": round(events["left out"] / whole, 4) if whole else 0.0,
+        "episodes_cut": counts["cuts"],
+        "members_lost": people(counts["members lost"], simulated=False),
+    }
+
+
+def in_words(lost: dict[str, Any]) -> str:
+    """One sentence; empty if nobody is lost.
+
+    Args:
+        lost: Of `losses`.
+    """
+    contacts, others = lost["contacts"], lost["other_weeks"]
+    if not contacts["left_out"] + others["left_out"]:
+        return ""
+    shares = [part["left_out"] / part["of"] if part["of"] else 0.0 for part in (contacts, others)]
+    said = (
+        f"{contacts['left_out']:,} of {contacts['of']:,} weeks with a contact ({shares[0]:.1%}), "
+        f"{others['left_out']:,} of {others['of']:,} without ({shares[1]:.1%}), "
+        f"{lost['share_of_events']:.1%} of events; episodes cut at {lost['episodes_cut']:,} places"
+    )
+    if max(shares) >= LEAST and max(shares) >= UNEVEN * min(shares):
+        more = "contacts" if shares[0] > shares[1] else "weeks without a contact"
+        said += f"; {more} are lost far more often, which biases whatever is learnt from the rest"
+    return said

@@ -1,0 +1,147 @@
+"""What a table was taken for, in a screenful: people, spells, contacts, events, and what looks odd.
+
+Of real people no number from 1 to 10 is told, and a group is named only where at least 11 belong to it.
+"""
+
+import datetime
+from collections import Counter
+from typing import Any
+
+from frl_env.datasets.tabular.columns import OUTCOMES, REWARD, TERMINATED
+from frl_env.datasets.tabular.layout import Layout
+from frl_env.datasets.tabular.outcomes import ONE_STEP
+from frl_env.datasets.tabular.tally import response_of
+from frl_env.evaluation.suppression import SMALLEST, people
+
+NOTES = {
+    "levels spelled otherwise": "{rows} rows spell levels in other letters; taken for the levels they are near",
+    "groups that may mean missing": (
+        "{rows} rows hold a word like NA or None; kept as a group, unless [values.{column}] in the map says otherwise"
+    ),
+    "time of day left out": "{rows} rows have a time of day; the date alone counts",
+    "empty means no": "{rows} rows are empty and were taken for no, because no row says no",
+    "thousands": "commas were taken for thousands",
+    "decimal comma": "commas were taken for the decimal point",
+}
+"""What was assumed on the way, in words."""
+
+MONTH = 365.25 / 12 / 7
+"""Weeks of a month."""
+
+
+def describe_table(layout: Layout, read: dict[str, Any], checked: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Lines that say what was understood.
+
+    Args:
+        layout: The columns.
+        read: Facts of the read stage.
+        checked: Facts of the check stage.
+        facts: What the metadata say of the import.
+    """
+    tally = checked["tally"]
+    return [*_people(layout, tally, facts), *_columns(layout, facts)]
+
+
+def odd(layout: Layout, read: dict[str, Any], checked: dict[str, Any]) -> list[str]:
+    """What looks odd, a sentence each."""
+    return _odd(layout, read, checked["tally"])
+
+
+def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    counts = Counter(tally["counts"])
+    rows = counts["contact rows kept"] + counts["other rows kept"]
+    lines = [
+        f"people: {people(counts['members'], simulated=False)} members in {people(counts['spells'], simulated=False)} "
+        f"spells (runs of weeks without a gap), {rows:,} member-weeks{_span(tally['days'], facts['week'])}"
+    ]
+    contact = counts["contact rows kept"]
+    share = f" ({contact / rows:.1%} of member-weeks)" if rows else ""
+    first = next(iter(layout.map.action_columns.items()))
+    levels = [
+        f"{level} {people(count, simulated=False)}"
+        for number, (level, count) in enumerate(zip(first[1].levels, tally["levels"][first[0]], strict=True))
+        if count and number != first[1].null_level
+    ]
+    lines.append(f"contacts: {people(contact, simulated=False)}{share}{': ' if levels else ''}{', '.join(levels)}")
+    events = tally["events"]["kept"]
+    if facts["rewards"] == ONE_STEP or not layout.has(REWARD):
+        window = ", each in four or five windows of 30 days" if layout.has(*OUTCOMES) else ""
+        told = f"{people(round(events), simulated=False)} counted in all rows{window}"
+    else:
+        rate = f", {1000 * events / (rows / MONTH):,.0f} per 1,000 member-months" if events >= SMALLEST else ""
+        told = f"{people(round(events), simulated=False)} (sum of minus the reward){rate}"
+    return [*lines, f"events: {told}; rewards: {facts['rewards']} ({facts['rewards_why']})"]
+
+
+def _columns(layout: Layout, facts: dict[str, Any]) -> list[str]:
+    columns = layout.map
+    lines = [f"{layout.show(name)}: {columns.definition(name)}" for name in columns.states]
+    later = layout.of(REWARD, *OUTCOMES, TERMINATED)
+    lines.append("what came of it: " + " | ".join(f"{layout.show(name)}: {columns.definition(name)}" for name in later))
+    actions = ", ".join(
+        f"{layout.show(name)} ({len(factor)} levels)" for name, factor in columns.action_columns.items()
+    )
+    lines.append(f"decision: {actions}")
+    chances = "known" if layout.of(*columns.chances) else "not known"
+    groups = ", ".join(layout.demographics) or "none"
+    lines.append(f"weeks: {_weeks(facts['week_written'])}; groups: {groups}; chances of the logged actions: {chances}")
+    minutes = "as the map says" if columns.effort is not None else "not said; give [effort.FACTOR] in the map"
+    lines.append(f"taken for: {columns.meaning}; staff minutes: {minutes}")
+    return lines
+
+
+def _odd(layout: Layout, read: dict[str, Any], tally: dict[str, Any]) -> list[str]:
+    said = [
+        f"{layout.show(column)}: {NOTES[note].format(rows=f'{rows:,}', column=column)}"
+        for column, note, rows in read["notes"]
+    ]
+    said += response_of(tally).warnings()
+    for name, groups in read["groups"].items():
+        sizes = {groups[code]: count for code, count in tally["groups"][name]}
+        said += _in_case_only(layout.show(name), name, sizes)
+    counts = Counter(tally["counts"])
+    rows = counts["contact rows kept"] + counts["other rows kept"]
+    constant = [name for name, (low, high) in tally["ranges"].items() if low == high]
+    if constant and rows > 1:
+        said.append(f"{', '.join(constant)}: the same in every row, so that nothing can be learnt from it")
+    if rows and not counts["contact rows kept"]:
+        said.append("no row has a contact, so that nothing can be learnt about contacts")
+    elif rows and not counts["other rows kept"]:
+        said.append("every row has a contact: weeks without one are missing, or the action columns hold something else")
+    if rows and not tally["events"]["kept"]:
+        said.append("there is no event in any row, so that every policy has the same value")
+    return said
+
+
+def _in_case_only(shown: str, name: str, sizes: dict[str, int]) -> list[str]:
+    """A sentence for each set of groups that differ in letters' case only."""
+    alike: dict[str, list[str]] = {}
+    for group in sizes:
+        alike.setdefault(group.casefold(), []).append(group)
+    sentences = []
+    for groups in (sorted(each) for each in alike.values() if len(each) > 1):
+        large = [f"{group!r}" for group in groups if sizes[group] >= SMALLEST]
+        names = " and ".join(large) if len(large) == len(groups) else f"{len(groups)} groups"
+        sentences.append(
+            f"{shown}: {names} differ in capital letters only and count as different groups; make them one with "
+            f"[values.{name}] in the map"
+        )
+    return sentences
+
+
+def _span(days: list[int], week: str) -> str:
+    if not days:
+        return ""
+    if week == "number":
+        return f", weeks {days[0] // 7:,} to {days[1] // 7:,}"
+    first, last = (datetime.date(1970, 1, 1) + datetime.timedelta(days=day) for day in days)
+    return f", weeks of {first} to {last}"
+
+
+def _weeks(kind: str) -> str:
+    return {
+        "number": "by number",
+        "date": "by date",
+        "compact date": "by date (20240131)",
+        "year-week": "by year and week of ISO 8601 (202405), which begin on Mondays",
+    }[kind]

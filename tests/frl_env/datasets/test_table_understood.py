@@ -1,0 +1,238 @@
+"""What an import says it understood, what looks odd to it, and who is lost with rows that are left out."""
+
+import sys
+
+import minari
+import numpy as np
+import pandas as pd
+import pytest
+
+from frl_env import MEDICAID_ACTIONS, cli
+from frl_env.capacity import effort_of
+from frl_env.datasets import collect, export_table
+from frl_env.datasets.tabular import ColumnMap, ImportOptions, TableError, import_table
+from frl_env.errors import UserError
+from frl_env.parameters import preset
+from tests.frl_env.conftest import table_of
+
+ID = "tests/understood-v0"
+MAP = """
+[meaning]
+response = "num_calls_last_week"
+need_factor = ""
+high_touch = ["HOME_VISIT"]
+[definitions]
+num_calls_last_week = "calls that were answered; count; 7 days before the week"
+[effort.modality]
+PHONE_CALL = 15
+HOME_VISIT = 75
+[effort.provider]
+PHARMACIST = 5
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_store(empty_store):
+    """Every test has a store of its own."""
+
+
+@pytest.fixture(scope="module")
+def many() -> pd.DataFrame:
+    """Enough contacts to say something about answers."""
+    table = table_of(collect(preset(), members=150, seed=5, horizon=26))
+    return table[[name for name in table if not name.startswith(("next_", "propensity"))]]
+
+
+def _imported(table: pd.DataFrame, tmp_path, columns=None, check_only=True, **options) -> dict:
+    table.to_parquet(tmp_path / "t.parquet")
+    return import_table(
+        tmp_path / "t.parquet", ID, columns=columns, options=ImportOptions(**options), check_only=check_only, force=True
+    ).facts[0]
+
+
+def test_check_says_in_a_screenful_what_was_understood(many, tmp_path, monkeypatch, capsys):
+    many.to_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr(sys, "argv", ["frl", "import", str(tmp_path / "t.parquet"), "--id", ID, "--check"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 18
+    said = "\n".join(lines)
+    contacts = (many["action_modality"] != "NONE").sum()
+    assert f"people: {many['member_id'].nunique()} members in 150 spells" in said
+    assert f"{len(many):,} member-weeks, weeks 0 to 25" in said
+    assert f"contacts: {contacts:,} ({contacts / len(many):.1%} of member-weeks): PHONE_CALL" in said
+    assert f"events: {-many['reward'].sum():,.0f} (sum of minus the reward)" in said
+    assert "total_paid: paid claims; US dollars; 13 weeks (90 days) before the week" in said
+    assert "a member's answer shows in num_encounters_last_week; need: goal; skill: provider" in said
+    assert "odd:" not in said
+
+
+def test_small_counts_are_not_told(many, tmp_path):
+    few = many[many["member_id"] < 1006]
+    facts = _imported(few, tmp_path)
+    assert facts["understood"][0].startswith("people: fewer than 11 members in fewer than 11 spells")
+
+
+def test_a_log_of_reached_contacts_is_called_one(many, tmp_path):
+    answered = many.groupby("member_id")["num_encounters_last_week"].shift(-1)
+    contact = many["action_modality"] != "NONE"
+    assert _imported(many, tmp_path)["odd"] == []
+    reached = many.copy()
+    reached.loc[contact & (answered == 0), [f"action_{f.name}" for f in MEDICAID_ACTIONS]] = [
+        "NONE", "NONE", "NONE", "ROUTINE",
+    ]  # fmt: skip
+    assert any("log of reached contacts only" in line for line in _imported(reached, tmp_path)["odd"])
+    visits = many.assign(num_encounters_last_week=np.random.default_rng(0).random(len(many)) < 0.7)
+    visits["num_encounters_last_week"] = visits["num_encounters_last_week"].astype(float)
+    assert any("looks like medical visits" in line for line in _imported(visits, tmp_path)["odd"])
+
+
+def test_groups_that_differ_in_capital_letters_are_named(many, tmp_path):
+    half = many["member_id"] % 2 == 0
+    table = many.assign(gender=np.where(half, "FEMALE", "Female"))
+    said = "gender: 'FEMALE' and 'Female' differ in capital letters only"
+    assert any(said in line for line in _imported(table, tmp_path)["odd"])
+    merged = ColumnMap(values={"gender": {"Female": "FEMALE"}})
+    assert _imported(table, tmp_path, columns=merged)["odd"] == []
+    rare = many.assign(gender=np.where(many["member_id"] == 1003, "Zebulon", "ZEBULON"))
+    odd = _imported(rare, tmp_path)["odd"]
+    assert any("gender: 2 groups differ" in line for line in odd)
+    assert "Zebulon" not in str(odd), "a group of one is not named"
+
+
+def test_words_columns_and_ends_that_were_assumed_are_said(many, tmp_path):
+    table = many.assign(
+        gender=many["gender"].where(many["member_id"] != 1003, "NA"),
+        terminated=many["terminated"].map({True: "1", False: ""}),
+        action_goal=many["action_goal"].str.lower(),
+    )
+    odd = "\n".join(_imported(table, tmp_path)["odd"])
+    assert "gender: 26 rows hold a word like NA or None; kept as a group" in odd
+    assert "terminated: " in odd
+    assert "taken for no" in odd
+    assert "action_goal: " in odd
+    assert "spell levels in other letters" in odd
+
+
+def test_who_is_lost_is_said_before_rows_are_left_out(many, tmp_path):
+    contact = np.flatnonzero(many["action_modality"] != "NONE")
+    lost = contact[:30]
+    table = many.copy()
+    table.iloc[lost, table.columns.get_loc("action_provider")] = "NURSE"
+    with pytest.raises(TableError) as caught:
+        _imported(table, tmp_path)
+    share = len(lost) / len(contact)
+    for said in (str(caught.value), caught.value.losses):
+        assert f"30 of {len(contact):,} weeks with a contact ({share:.1%}), 0 of " in said
+        assert "contacts are lost far more often" in said
+    facts = _imported(table, tmp_path, on_error="drop")["left_out"]
+    assert facts["contacts"] == {"left_out": 30, "of": len(contact)}
+    assert facts["other_weeks"]["left_out"] == 0
+    gone = -table.iloc[lost]["reward"].sum() / -table["reward"].sum()
+    assert facts["share_of_events"] == pytest.approx(gone, abs=1e-4)
+    rows = many.index.get_indexer(table.index[lost])
+    inside = [
+        row for row in rows
+        if 0 < row < len(many) - 1 and many["member_id"].iloc[row - 1] == many["member_id"].iloc[row + 1]
+    ]  # fmt: skip
+    assert 0 < facts["episodes_cut"] <= len(inside)
+
+
+@pytest.mark.parametrize("rule", ["most-minutes", "first", "last"])
+def test_one_of_two_contacts_in_a_week_is_kept_by_rule(rule, many, tmp_path):
+    inside = many["member_id"] == many["member_id"].shift(-1)  # the last week is an observation and no step
+    contact = many[(many["action_modality"] == "PHONE_CALL") & inside].iloc[:12]
+    visits = contact.assign(action_modality="HOME_VISIT")
+    texts = contact.assign(action_modality="SMS_TEXT")
+    table = pd.concat([texts, many, visits.iloc[:6]])
+    with pytest.raises(TableError, match="several contacts in one week in 18 rows"):
+        _imported(table, tmp_path)
+    facts = _imported(table, tmp_path, on_error="drop", several=rule, check_only=False)
+    assert facts["repairs"] == [
+        {"column": "week", "kind": "several contacts in one week", "rows": 18, "done": "one kept"}
+    ]
+    assert facts["left_out"]["episodes_cut"] == 0
+    kept = _modalities(tmp_path)
+    _imported(many, tmp_path, check_only=False)
+    plain = _modalities(tmp_path)
+    homes, phones = kept["HOME_VISIT"] - plain["HOME_VISIT"], kept["PHONE_CALL"] - plain["PHONE_CALL"]
+    assert (homes, phones) == {"most-minutes": (6, -6), "first": (0, -12), "last": (6, -6)}[rule]
+
+
+def test_of_two_contacts_the_usable_one_is_kept(many, tmp_path):
+    contact = many[many["action_modality"] == "PHONE_CALL"].iloc[:12]
+    table = pd.concat([contact.assign(action_modality="PIGEON"), many])
+    facts = _imported(table, tmp_path, on_error="drop", several="first")
+    assert facts["rows_left_out"] == 12
+    assert facts["left_out"]["episodes_cut"] == 0
+
+
+def test_what_columns_mean_and_take_is_kept(many, tmp_path):
+    (tmp_path / "map.toml").write_text(MAP)
+    facts = _imported(many, tmp_path, columns=ColumnMap.read(tmp_path / "map.toml"), check_only=False)
+    assert any(
+        "answer shows in num_calls_last_week; need: no factor; skill: provider" in s for s in facts["understood"]
+    )
+    dataset = _load()
+    meaning = dataset.storage.metadata["frl_meaning"]
+    assert meaning["response"] == "num_calls_last_week"
+    assert meaning["need_factor"] is None
+    assert meaning["high_touch"] == ["HOME_VISIT"]
+    assert meaning["definitions"]["num_calls_last_week"].startswith("calls that were answered")
+    effort = effort_of(dataset, MEDICAID_ACTIONS)
+    assert effort is not None
+    call = MEDICAID_ACTIONS.ravel(MEDICAID_ACTIONS.encode(("HOME_VISIT", "PHARMACIST", "CARE", "ROUTINE")))
+    assert effort.minutes[call] == 80
+    export_table(dataset, tmp_path / "again.parquet")
+    again = import_table(tmp_path / "again.parquet", "tests/again-v0").load()
+    assert again.storage.metadata["frl_effort"] == dataset.storage.metadata["frl_effort"]
+    told = again.storage.metadata["frl_meaning"]
+    assert told.pop("definitions").items() >= meaning.pop("definitions").items()
+    assert told == meaning
+
+
+def test_without_a_map_the_contracts_own_names_count_and_no_minutes_are_made_up(many, tmp_path):
+    _imported(many, tmp_path, check_only=False)
+    metadata = _load().storage.metadata
+    assert metadata["frl_meaning"]["response"] == "num_encounters_last_week"
+    assert "frl_effort" not in metadata
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[meaning]\nresponse = "calls"', r"unknown \[meaning\] response: 'calls'; did you mean num_calls_last_week"),
+        ('[meaning]\nneed_factor = "topic"', r"unknown \[meaning\] need_factor: 'topic'"),
+        ('[meaning]\nhigh_touch = "HOME_VISIT"', "high_touch must be a list of levels"),
+        ('[meaning]\nhigh_touch = ["OFFICE"]', "unknown level in .meaning. high_touch"),
+        ('[meaning]\nanswer = "x"', r"unknown entry in \[meaning\]: 'answer'"),
+        ('[definitions]\ncalls = "x"', "unknown column to define 'calls'"),
+        ("[definitions]\nreward = 3", r"\[definitions\] reward must be a sentence, in quotes"),
+        ("[effort.modality]\nPIGEON = 3", "unknown level of factor 'modality': 'PIGEON'"),
+        ("[effort.mode]\nPHONE_CALL = 3", "unknown factor 'mode'"),
+        ("[effort.modality]\nPHONE_CALL = -3", "minutes of PHONE_CALL must be a number in 0..10080"),
+        ("[effort]\nmodality = 3", "effort of 'modality' must be a table"),
+        ('ignore = ["total_paid"]', "'total_paid' is required and can't be ignored"),
+        ('ignore = ["gendre"]', "unknown column to ignore 'gendre'; did you mean gender"),
+    ],
+)
+def test_mistakes_in_a_map_are_one_line(text, said, tmp_path):
+    (tmp_path / "map.toml").write_text(text)
+    with pytest.raises(UserError, match=said):
+        ColumnMap.read(tmp_path / "map.toml")
+
+
+def test_an_ignored_column_is_not_read(many, tmp_path):
+    facts = _imported(many.assign(terminated="?!"), tmp_path, columns=ColumnMap(ignore=("terminated",)))
+    assert facts["repairs"] == []
+
+
+def _load() -> minari.MinariDataset:
+    return minari.load_dataset(ID)
+
+
+def _modalities(tmp_path) -> pd.Series:
+    export_table(_load(), tmp_path / "out.parquet")
+    return pd.read_parquet(tmp_path / "out.parquet")["action_modality"].value_counts()
