@@ -29,7 +29,7 @@ DEFINITIONS = {
     "num_calls_last_week": "calls to or from the member, answered or not; count; 7 days before the week",
     "num_texts_last_week": "text messages to or from the member; count; 7 days before the week",
     "enrolled_days": "days in the program; days; since enrolment",
-    "total_paid": "paid claims; US dollars; 13 weeks (90 days) before the week",
+    "total_paid": "paid claims; US dollars; 90 days (about 13 weeks) before the week",
     "reward": "minus (emergency department visits + hospital stays); count; the week after the decision",
     "future_ed_30d": "emergency department visits; count; 30 days after the decision",
     "future_ip_30d": "hospital stays; count; 30 days after the decision",

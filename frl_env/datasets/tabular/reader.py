@@ -19,6 +19,7 @@ from frl_env.datasets.tabular.conventions import Conventions, Seen
 from frl_env.datasets.tabular.convert import (
     BLANK_WORDS,
     NULL_WORDS,
+    plain,
     times_of_day,
     to_days,
     to_flags,
@@ -31,6 +32,7 @@ from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.leakage import Leakage
 from frl_env.datasets.tabular.problems import Findings
 from frl_env.datasets.tabular.tally import contacts
+from frl_env.errors import UserError
 
 MOST_GROUPS = 200
 """Categories of a demographic column; more look like something else."""
@@ -72,7 +74,7 @@ class Reader:
         self.rows += len(batch)
         self._bad = np.zeros(len(batch), dtype=bool)
         self._clipped = np.zeros(len(batch), dtype=bool)
-        columns = {name: batch.column(layout.map.in_table(name)) for name in layout.of(*layout.map.names)}
+        columns = {name: self._text_of_bytes(name, batch) for name in layout.of(*layout.map.names)}
         identifiers, missing, garbled = to_identifiers(columns[MEMBER])
         self._mark(MEMBER, {"missing": missing, "not an identifier": garbled})
         days = self._days(columns[WEEK])
@@ -114,6 +116,20 @@ class Reader:
             "without_place": self.without_place,
             "notes": [[column, note, rows] for (column, note), rows in self.notes.items() if rows],
         }
+
+    def _text_of_bytes(self, name: str, batch: pa.RecordBatch) -> pa.Array:
+        """A column as it is, but text that a program did not mark as such.
+
+        Raises:
+            UserError: If it is no text.
+        """
+        column = batch.column(self.layout.map.in_table(name))
+        try:
+            return column if pa.types.is_dictionary(column.type) else plain(column)
+        except UnicodeDecodeError:
+            raise UserError(
+                f"{self.layout.show(name)} holds bytes that are not UTF-8 text; convert the column to text"
+            ) from None
 
     def _mark(self, name: str, wrong: Mapping[str, np.ndarray]) -> None:
         for kind, rows in wrong.items():

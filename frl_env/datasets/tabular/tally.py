@@ -47,7 +47,7 @@ class Tally:
         kept = np.flatnonzero(rows.keep)
         same = rows.member[kept[1:]] == rows.member[kept[:-1]]
         self.counts["cuts"] += int((same & (np.diff(kept) > 1) & rows.heads[kept[1:]]).sum())
-        self.counts["members lost"] += len(np.unique(rows.member)) - len(np.unique(rows.member[kept]))
+        self.counts["members lost"] += _members(rows.member) - _members(rows.member[kept])
 
     def look_at_weeks(self, weeks: Weeks) -> None:
         """Counts what the rows that are kept say."""
@@ -107,6 +107,10 @@ def contacts(columns: dict[str, np.ndarray], layout: Layout) -> np.ndarray:
     names = space.contact_factors or tuple(factor.name for factor in space)
     done = [columns[f"action_{name}"] != space[name].null_level for name in names]
     return np.logical_or.reduce(done)
+
+
+def _members(sorted_members: np.ndarray) -> int:
+    return int(np.count_nonzero(np.diff(sorted_members, prepend=-1)))
 
 
 def _events(columns: dict[str, np.ndarray], layout: Layout) -> np.ndarray:

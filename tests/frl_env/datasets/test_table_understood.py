@@ -1,6 +1,9 @@
 """What an import says it understood, what looks odd to it, and who is lost with rows that are left out."""
 
+import re
 import sys
+import tomllib
+from pathlib import Path
 
 import minari
 import numpy as np
@@ -11,6 +14,7 @@ from frl_env import MEDICAID_ACTIONS, cli
 from frl_env.capacity import effort_of
 from frl_env.datasets import collect, export_table
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, TableError, import_table
+from frl_env.datasets.tabular.meaning import DEFINITIONS
 from frl_env.errors import UserError
 from frl_env.parameters import preset
 from tests.frl_env.conftest import table_of
@@ -64,7 +68,7 @@ def test_check_says_in_a_screenful_what_was_understood(many, tmp_path, monkeypat
     assert f"{len(many):,} member-weeks, weeks 0 to 25" in said
     assert f"contacts: {contacts:,} ({contacts / len(many):.1%} of member-weeks): PHONE_CALL" in said
     assert f"events: {-many['reward'].sum():,.0f} (sum of minus the reward)" in said
-    assert "total_paid: paid claims; US dollars; 13 weeks (90 days) before the week" in said
+    assert "total_paid: paid claims; US dollars; 90 days (about 13 weeks) before the week" in said
     assert "a member's answer shows in num_encounters_last_week; need: goal; skill: provider" in said
     assert "odd:" not in said
 
@@ -236,3 +240,19 @@ def _load() -> minari.MinariDataset:
 def _modalities(tmp_path) -> pd.Series:
     export_table(_load(), tmp_path / "out.parquet")
     return pd.read_parquet(tmp_path / "out.parquet")["action_modality"].value_counts()
+
+
+def test_the_page_has_every_level_and_definition():
+    page = (Path(__file__).parents[3] / "docs/own_data.md").read_text()
+    for factor in MEDICAID_ACTIONS:
+        assert f"| `action_{factor.name}` | {', '.join(factor.levels)} |" in page
+    for name, definition in DEFINITIONS.items():
+        assert f"| `{name}` | {definition} |" in page
+    (mapped,) = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    said = tomllib.loads(mapped)
+    assert set(said) >= {"columns", "values", "limits", "meaning", "definitions", "effort"}
+    columns = ColumnMap(
+        columns=said["columns"], demographics=tuple(said["demographics"]), values=said["values"], said=said["meaning"],
+        limits=said["limits"], definitions=said["definitions"], effort=said["effort"],
+    )  # fmt: skip
+    assert columns.meaning == ColumnMap().meaning, "the page shows what is assumed without a map"

@@ -341,6 +341,9 @@ FILES: dict[str, tuple[Callable[[pd.DataFrame, Path], Path], str]] = {
     "Parquet cut off": (_cut("table.parquet", 500), "cut off or of another format"),
     "Parquet damaged": (_flipped, "is damaged"),
     "Arrow cut off": (_cut("table.arrow", 500), "cut off or of another format"),
+    "bytes that are no text": (
+        lambda t, d: _with(t.assign(member_id=[b"\xff\xfe"] * len(t)), d, "_SUCCESS"), "member_id holds bytes that",
+    ),
     "text named Parquet": (_file("table.parquet", f"member_id\n{SECRET}\n".encode()), "cut off or of another format"),
     "nothing at all": (_file("table.csv", b""), "it is empty"),
     "names only": (_lines(lambda lines: lines[:1]), "table: no rows"),
