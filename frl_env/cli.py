@@ -13,6 +13,7 @@ from frl_env import policy_search, reference_returns
 from frl_env.calibration import judge, markdown, measure
 from frl_env.calibration.report import show as show_number
 from frl_env.calibration.sensitivity import sweep, sweep_markdown
+from frl_env.capacity_command import capacity_command
 from frl_env.datasets import RECIPES, build_dataset, dataset_state, delete_dataset, ensure_dataset, stored_parts
 from frl_env.errors import UserError
 from frl_env.load_command import load_and_show
@@ -103,6 +104,7 @@ def delete(
 
 app.command("import")(import_command)
 app.command("export")(export_command)
+app.command("capacity")(capacity_command)
 app.command("weeks")(weeks_command)
 
 

@@ -10,6 +10,15 @@ from frl_env.capacity.capacity import Capacity, Limits, parse_budget, parse_budg
 from frl_env.capacity.deciding import decide_within
 from frl_env.capacity.effort import METADATA, Effort, effort_of
 from frl_env.capacity.held import HeldPrice
+from frl_env.capacity.logged import (
+    LoggedEffort,
+    ValueAtPrice,
+    held_price,
+    logged_effort,
+    logged_memory,
+    remembered,
+    value_at_price,
+)
 
 __all__ = [
     "METADATA",
@@ -19,9 +28,16 @@ __all__ = [
     "Effort",
     "HeldPrice",
     "Limits",
+    "LoggedEffort",
+    "ValueAtPrice",
     "allocate",
     "decide_within",
     "effort_of",
+    "held_price",
+    "logged_effort",
+    "logged_memory",
     "parse_budget",
     "parse_budgets",
+    "remembered",
+    "value_at_price",
 ]

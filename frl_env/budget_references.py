@@ -1,0 +1,337 @@
+"""What the reference policies are worth with so many staff minutes, in each named world.
+
+    no program < heuristic < best on record and past contacts < oracle <= upper bound
+
+Policies that only act (random, heuristic, best observation-only) lose contacts at random; the best on record and past
+contacts is `RecordRule` with searched numbers; the oracle takes contacts by what they prevent a minute, with full
+information; the upper bound is no policy (`frl_env.capacity_bound`). `frl capacity` measures them again.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frl_env.behaviour import BehaviourPolicy
+from frl_env.capacity import Budgeted, Capacity, parse_budgets
+from frl_env.capacity_bound import Relaxed
+from frl_env.care_effort import care_effort
+from frl_env.errors import UserError
+from frl_env.oracle_gains import OracleGains
+from frl_env.parameters import VERSION, Parameters
+from frl_env.policy_search import best_observation_only, search_key
+from frl_env.record_rule import RecordRule
+from frl_env.reference_returns import SEED, reference_scores
+from frl_env.references import Heuristic, NoProgram, Oracle, Policy, UniformRandom
+from frl_env.rollout import HORIZON, Returns, rollout, standard_error
+from frl_env.rule_search import CANDIDATES, GENERATIONS, search_rule
+from frl_env.rule_search import MEMBERS as SEARCH_MEMBERS
+from frl_env.rule_search import SEED as SEARCH_SEED
+from frl_env.worlds import LADDER, World, environment_id
+
+BUDGETS = ("1.0", "team", "7.0")
+"""Budgets at which figures are kept."""
+
+WORLDS = ("frl/MedicaidCare-v0", "frl/MedicaidCareScreened-v0", "frl/MedicaidCareNull-v0")
+"""Worlds of which figures are kept."""
+
+MEMBERS = 20_000
+BOUND = "upper_bound"
+ORDER = ("no_program", "heuristic", "best_record_and_contacts", "oracle")
+"""Policies that are promised to be in this order at the team's own minutes, where contacts do something."""
+
+_RULES, _FIGURES = "data/best_record_and_contacts.json", "data/budget_references.json"
+
+
+def team_minutes(world: World) -> float:
+    """Staff minutes a member-week of the care team that made the data of a world."""
+    return reference_scores(world, horizon=HORIZON, members=MEMBERS)["behaviour"]["effort_minutes_per_week"]
+
+
+def budget_policies(world: World, capacity: Capacity) -> dict[str, Policy]:
+    """The reference policies of a world within a capacity, in their order; without the behaviour policy.
+
+    With no limit the oracle is the unbudgeted one, and a rule that only ranks contacts takes every one that gains.
+    """
+    parameters = world.parameters
+    effort = care_effort(parameters)
+    policies: dict[str, Any] = {"no_program": NoProgram(), "random": UniformRandom(), "heuristic": Heuristic()}
+    found = best_observation_only(world)
+    if found is not None:
+        policies["best_observation_only"] = found
+    rule = best_record_and_contacts(parameters, capacity.minutes)
+    if rule is not None:
+        policies["best_record_and_contacts"] = rule
+    policies["oracle"] = Oracle(parameters) if capacity.unlimited else OracleGains(parameters)
+    return {name: Budgeted(policy, effort, capacity) for name, policy in policies.items()}
+
+
+def best_record_and_contacts(parameters: Parameters, minutes: float | None) -> RecordRule | None:
+    """The rule that search found for such a world at the nearest budget, or None when none was searched for.
+
+    Worlds with and without screening have rules of their own. Without a limit there is none: a rule that was searched
+    under a budget ranks contacts, and says nothing about where to stop.
+
+    Raises:
+        UserError: If it was found for another version of the parameters.
+    """
+    stored = _read(_RULES)
+    if stored["parameters_version"] != VERSION:
+        raise UserError("the stored rules are of another parameter version; run 'frl capacity --search'")
+    rules = stored["rules"].get(_kind(parameters), {})
+    if minutes is None or not rules:
+        return None
+    nearest = min(rules, key=lambda known: abs(np.log(float(known) / max(minutes, 1e-3))))
+    return RecordRule.from_json(rules[nearest])
+
+
+def budget_references(
+    world: World, label: str, capacity: Capacity, *, horizon: int = HORIZON, members: int = MEMBERS
+) -> dict[str, dict[str, Any]]:
+    """The stored figures of a named world at a budget, or freshly measured ones of any other.
+
+    Args:
+        world: The world.
+        label: What the budget is called: "team", "none", or the number as typed.
+        capacity: What it comes to.
+        horizon: Weeks an episode lasts at most.
+        members: Members, if they have to be measured.
+
+    Returns:
+        For each policy what `Returns.summary` says, `members`, `budget`, `above_behaviour` and `above_behaviour_se`
+        (paired), and for those of `ORDER` `above_previous` and its standard error. For `upper_bound` only value, its
+        standard error and the distance to the behaviour policy.
+    """
+    name = environment_id(world)
+    figures = _read(_FIGURES)
+    known = figures["worlds"].get(name, {}).get(label)
+    same = known is not None and figures["parameters_version"] == VERSION and horizon == HORIZON
+    if same and world.parameters == LADDER[name].parameters and known["capacity"] == _rounded(capacity.to_json()):
+        return known["references"]
+    return measure_budget_references(world, {label: capacity}, horizon=horizon, members=members)[label]
+
+
+def measure_budget_references(
+    world: World,
+    budgets: Mapping[str, Capacity],
+    *,
+    members: int = MEMBERS,
+    seed: int = SEED,
+    horizon: int = HORIZON,
+    relaxed: Relaxed | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """True values of the reference policies at each budget, on the same members and chances.
+
+    Args:
+        world: The world.
+        budgets: Capacities by what they are called.
+        members: Members of each rollout.
+        seed: Of members and chances.
+        horizon: Weeks an episode lasts at most.
+        relaxed: The relaxed problem, for the bound; the stored one unless given, and where there is none, no bound.
+        progress: Called with (rollouts done, rollouts in all).
+    """
+    parameters = world.parameters
+
+    def run(policy: Policy) -> Returns:
+        return rollout(policy, parameters, members=members, seed=seed, horizon=horizon)
+
+    behaviour, nothing = run(BehaviourPolicy(parameters)), run(NoProgram())
+    relaxed = relaxed or stored_bound(parameters, horizon)
+    plans = {label: budget_policies(world, capacity) for label, capacity in budgets.items()}
+    total, done = sum(map(len, plans.values())), 0
+    results: dict[str, dict[str, dict[str, Any]]] = {}
+    for label, policies in plans.items():
+        rows: dict[str, dict[str, Any]] = {}
+        previous = nothing
+        for name, policy in policies.items():
+            returns = run(policy)
+            rows[name] = returns.summary() | _difference("above_behaviour", returns, behaviour)
+            rows[name] |= {"members": members, "budget": label}
+            if name in ORDER:
+                rows[name] |= _difference("above_previous", returns, previous)
+                previous = returns
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        capacity = budgets[label]
+        if relaxed is not None and not capacity.weekly_minutes and not capacity.weekly_contacts:
+            rows[BOUND] = _bound_row(relaxed, capacity.minutes, nothing, behaviour) | {"budget": label}
+        results[label] = rows
+    return results
+
+
+def stored_bound(parameters: Parameters, horizon: int = HORIZON) -> Relaxed | None:
+    """The relaxed problem of a world with these effects, if it was solved and kept."""
+    figures = _read(_FIGURES)
+    said = figures.get("bounds", {}).get(effects_key(parameters))
+    if said is None or said["horizon"] != horizon or figures["parameters_version"] != VERSION:
+        return None
+    return as_relaxed(said)
+
+
+def as_relaxed(said: Mapping[str, Any]) -> Relaxed:
+    """The relaxed problem from its fields as JSON has them."""
+    return Relaxed(**{key: tuple(value) if isinstance(value, list) else value for key, value in said.items()})
+
+
+def search_all(progress: Callable[[str, int, int], None], *, members: int = SEARCH_MEMBERS) -> Path:
+    """Searches for the best rule of each kind of world at each budget; writes into the package.
+
+    Raises:
+        UserError: If the package's folder can't be written.
+    """
+    rules: dict[str, dict[str, Any]] = {}
+    for name in WORLDS:
+        world = LADDER[name]
+        kind = _kind(world.parameters)
+        if world.parameters.effects.strength == 0 or kind in rules:
+            continue
+        rules[kind] = {}
+        start = None
+        for label, capacity in parse_budgets(",".join(BUDGETS), team=team_minutes(world)).items():
+            what = f"{kind}, {label}"
+            rule = search_rule(
+                world.parameters, capacity, members=members, start=start,
+                progress=lambda done, total, what=what: progress(what, done, total),
+            )  # fmt: skip
+            rules[kind][f"{capacity.minutes:.2f}"] = rule.to_json()
+            start = rule.numbers
+    return store_rules(rules, members=members, tried=GENERATIONS * CANDIDATES)
+
+
+def store_rules(rules: Mapping[str, Any], *, members: int, tried: int) -> Path:
+    """Writes searched rules into the package."""
+    content = {
+        "parameters_version": VERSION,
+        "seed": SEARCH_SEED,
+        "members": members,
+        "policies_tried_by_rule": tried,
+        "rules": rules,
+    }
+    return _write(_RULES, content)
+
+
+def store(
+    worlds: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    capacities: Mapping[str, Mapping[str, Capacity]],
+    bounds: Mapping[str, Any],
+    *,
+    members: int,
+    command: str,
+) -> Path:
+    """Writes figures into the package, for the next release."""
+    content = {
+        "parameters_version": VERSION,
+        "members": members,
+        "seed": SEED,
+        "command": command,
+        "bounds": bounds,
+        "worlds": {
+            world: {
+                label: {"capacity": capacities[world][label].to_json(), "references": rows}
+                for label, rows in budgets.items()
+            }
+            for world, budgets in worlds.items()
+        },
+    }
+    return _write(_FIGURES, _rounded(content))
+
+
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Value, distance to the behaviour policy with its standard error, and minutes, for a table."""
+    minutes = f"{row['effort_minutes_per_week']:.2f}" if "effort_minutes_per_week" in row else ""
+    return f"{row['value']:.4f}", f"{row['above_behaviour']:+.4f}", f"{row['above_behaviour_se']:.4f}", minutes
+
+
+def markdown(worlds: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]], *, members: int, command: str) -> str:
+    """The figures as a page that names the command which wrote it."""
+    lines = [
+        "# True values of the reference policies with scarce staff",
+        "",
+        f"Written by `{command}`; don't edit. Parameters {VERSION}, {members:,} members a policy, common random",
+        "numbers.",
+        "What the policies are, and what the bound bounds: [capacity.md](capacity.md).",
+        "",
+        "Value: mean undiscounted return of a member. Next to it the paired difference to the care team, with its",
+        "standard error, and the staff minutes a member-week that were used.",
+    ]
+    for world, by_budget in worlds.items():
+        for label, rows in by_budget.items():
+            lines += ["", f"## `{world}`, budget {label}", "", "| policy | value | to behaviour | SE | minutes |"]
+            lines.append("|---|---|---|---|---|")
+            lines += [f"| {name} | {' | '.join(cells(row))} |" for name, row in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def broken_steps(rows: Mapping[str, Mapping[str, Any]], least: float = 5.0) -> dict[str, float]:
+    """Steps of the promised order that are smaller than `least`, in standard errors of their paired difference.
+
+    The bound has to be no lower than the oracle.
+    """
+    steps = {
+        name: rows[name]["above_previous"] / max(rows[name]["above_previous_se"], 1e-12)
+        for name in ORDER[1:]
+        if name in rows
+    }
+    broken = {name: float(step) for name, step in steps.items() if step < least}
+    if BOUND in rows and rows[BOUND]["above_behaviour"] < rows["oracle"]["above_behaviour"]:
+        broken[BOUND] = float(rows[BOUND]["above_behaviour"] - rows["oracle"]["above_behaviour"])
+    return broken
+
+
+def _difference(name: str, returns: Returns, other: Returns) -> dict[str, float]:
+    difference = returns.value - other.value
+    return {name: float(difference.mean()), f"{name}_se": standard_error(difference)}
+
+
+def _bound_row(relaxed: Relaxed, minutes: float | None, nothing: Returns, behaviour: Returns) -> dict[str, Any]:
+    spared, error = relaxed.at(minutes)
+    difference = nothing.value - behaviour.value
+    return {
+        "value": float(nothing.value.mean()) + spared,
+        "se": float(np.hypot(standard_error(nothing.value), error)),
+        "above_behaviour": float(difference.mean()) + spared,
+        "above_behaviour_se": float(np.hypot(standard_error(difference), error)),
+    }
+
+
+def _kind(parameters: Parameters) -> str:
+    return "screening" if parameters.recording.screening > 0 else "no screening"
+
+
+def effects_key(parameters: Parameters) -> str:
+    """What the bound depends on: how strong the effects are."""
+    return search_key(parameters).split(",")[0]
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@lru_cache(maxsize=2)
+def _read(file: str) -> dict[str, Any]:
+    place = resources.files("frl_env").joinpath(file)
+    try:
+        return json.loads(place.read_text())
+    except FileNotFoundError:
+        return {"parameters_version": VERSION, "rules": {}, "worlds": {}}
+
+
+def _write(file: str, content: Mapping[str, Any]) -> Path:
+    place = Path(str(resources.files("frl_env").joinpath(file)))
+    try:
+        place.write_text(json.dumps(content, indent=1) + "\n")
+    except OSError as problem:
+        raise UserError(f"can't write {place} ({problem.strerror}); --store is for a checkout") from problem
+    _read.cache_clear()
+    return place

@@ -1,0 +1,218 @@
+"""Effort in logged members: what the behaviour policy spent, and what a policy at a held price would spend.
+
+A policy within capacity can't be valued by logged members, because what one gets depends on all others. At a held price
+(`HeldPrice`) it can: `held_price` finds the price that a budget comes to on these members, `value_at_price` runs the
+estimators of `frl_env.evaluation` on the rewards, on staff minutes and on contacts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from frl_env.capacity.asking import GAINS, gains_of, joints_of
+from frl_env.capacity.capacity import Capacity
+from frl_env.capacity.deciding import ask_chances, ask_offers
+from frl_env.capacity.effort import Effort, null_joint
+from frl_env.capacity.held import HeldPrice
+from frl_env.capacity.knapsack import knapsack
+from frl_env.capacity.tilting import tilt_prices
+from frl_env.errors import UserError, check_number
+from frl_env.evaluation import Evaluation, LoggedEpisodes, evaluate
+from frl_env.evaluation.suppression import hidden_cells
+
+Probabilities = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedEffort:
+    """What the behaviour policy spent.
+
+    Attributes:
+        minutes: Staff minutes a member-week; None where no minutes are known.
+        contacts: Contacts a member-week.
+        levels: Factor to level to contacts and minutes a member-week; a level is left out where 1 to 10 real people got
+            it, or such a number would follow.
+    """
+
+    minutes: float | None
+    contacts: float
+    levels: dict[str, dict[str, dict[str, float | None]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "effort_minutes_per_week": self.minutes,
+            "contacts_per_week": self.contacts,
+            "by_level": self.levels,
+        }
+
+
+def logged_effort(episodes: LoggedEpisodes, effort: Effort | None, *, simulated: bool) -> LoggedEffort:
+    """Minutes and contacts of the logged decisions.
+
+    Args:
+        episodes: The logged decisions.
+        effort: Minutes of each action; None where they are not known.
+        simulated: Whether the members are; of real people small cells are hidden.
+    """
+    space, mask = episodes.action_space, episodes.mask
+    joints = episodes.actions[mask]
+    who = np.repeat(np.arange(len(episodes)), episodes.lengths)
+    contact = (joints != null_joint(space)) & space.valid[joints]
+    weeks = len(joints)
+    minutes = None if effort is None else effort.minutes[joints]
+    levels: dict[str, dict[str, dict[str, float | None]]] = {}
+    for number, factor in enumerate(space):
+        code = space.joint_levels[joints, number]
+        met = {level: len(np.unique(who[contact & (code == k)])) for k, level in enumerate(factor.levels)}
+        secret = set() if simulated else hidden_cells(met)
+        levels[factor.name] = {
+            level: {
+                "contacts_per_week": float((contact & (code == k)).sum() / weeks),
+                "minutes_per_week": None if minutes is None else float(minutes[contact & (code == k)].sum() / weeks),
+            }
+            for k, level in enumerate(factor.levels)
+            if met[level] and level not in secret
+        }
+    return LoggedEffort(
+        minutes=None if minutes is None else float(minutes.mean()), contacts=float(contact.mean()), levels=levels
+    )
+
+
+def held_price(
+    policy: Any, effort: Effort, minutes: float, episodes: LoggedEpisodes, *, seed: int = 0, by: str | None = None
+) -> float:
+    """Price of a minute at which a policy would spend so many minutes a member-week in the states that were logged.
+
+    Args:
+        policy: See `frl_env.capacity.asking`; its memory, if it has one, holds what was logged.
+        effort: Minutes of each action.
+        minutes: A member-week.
+        episodes: The logged decisions.
+        seed: For ties.
+        by: "gains" or "probabilities"; the most that the policy offers unless given.
+
+    Raises:
+        UserError: If the policy only acts, or no price comes to so few minutes.
+    """
+    check_number("minutes a member-week", minutes, low=0, high=10_080)
+    held = HeldPrice(policy, effort, 0.0, by)
+    seen, memory = _rows(held, episodes)
+    rng = np.random.default_rng(seed)
+    limits = Capacity(minutes=minutes).limits(effort, len(seen))
+
+    def ask(rows: slice) -> np.ndarray:
+        if held.kind == GAINS:
+            return gains_of(policy, seen[rows], None if memory is None else memory[rows])
+        return policy.probabilities(seen[rows])
+
+    if held.kind == GAINS:
+        offers = ask_offers(ask, len(seen), effort, limits, rng, joints_of(policy))
+        return float(knapsack(offers, float(limits.room[0]), rng).prices[0])
+    prices = tilt_prices(ask_chances(ask, len(seen), effort, limits, rng), limits.room)
+    if prices is None:
+        raise UserError(
+            f"no price makes {type(policy).__name__} spend {minutes:g} minutes a member-week: it hardly ever does "
+            "nothing"
+        )
+    return float(prices[0])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ValueAtPrice:
+    """A policy at a held price, on logged members.
+
+    Attributes:
+        price: Of a staff minute.
+        value: Of the rewards, with intervals, diagnostics and refusals.
+        minutes: The same of staff minutes, a member in all weeks.
+        contacts: The same of contacts.
+        weeks: Weeks a member, to divide these by.
+    """
+
+    price: float
+    value: Evaluation
+    minutes: Evaluation
+    contacts: Evaluation
+    weeks: float
+
+    def to_dict(self, *, simulated: bool) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "price": self.price,
+            "weeks": self.weeks,
+            "value": self.value.to_dict(simulated=simulated),
+            "minutes": self.minutes.to_dict(simulated=simulated),
+            "contacts": self.contacts.to_dict(simulated=simulated),
+        }
+
+
+def value_at_price(held: HeldPrice, episodes: LoggedEpisodes, *, seed: int = 0, **options: Any) -> ValueAtPrice:
+    """Values a policy at a held price, and what it would spend, by every estimator there is.
+
+    Args:
+        held: The policy and its price.
+        episodes: The logged decisions.
+        seed: Of folds and resamples.
+        options: Of `frl_env.evaluation.evaluate`.
+
+    Raises:
+        UserError: If anything does not fit.
+    """
+    target, seen = remembered(held, episodes)
+    spent = held.effort.minutes[seen.actions]
+    contact = (seen.actions != null_joint(seen.action_space)) & seen.action_space.valid[seen.actions]
+    outcomes = {"value": seen.rewards, "minutes": spent, "contacts": contact.astype(np.float64)}
+    found = {
+        name: evaluate(
+            seen if name == "value" else replace(seen, rewards=rewards, reward_parts={}),
+            target,
+            rng=np.random.default_rng(seed),
+            **options,
+        )
+        for name, rewards in outcomes.items()
+    }
+    return ValueAtPrice(price=held.price, weeks=float(episodes.lengths.mean()), **found)
+
+
+def remembered(held: HeldPrice, episodes: LoggedEpisodes) -> tuple[Probabilities, LoggedEpisodes]:
+    """A policy at a held price as estimators ask it: a function of observations, and episodes that hold these.
+
+    What a policy with a memory would have in mind after the logged weeks is appended to the observations, so that the
+    same function tells its probabilities in any of them.
+    """
+    if not held.has_memory:
+        return held.probabilities, episodes
+    memory = logged_memory(held.policy, episodes)
+    width = np.asarray(episodes.observations).shape[2]
+    wider = np.concatenate((np.asarray(episodes.observations), memory), axis=2)
+    return (
+        lambda rows: held.probabilities(rows[:, :width], rows[:, width:].astype(np.float64)),
+        replace(episodes, observations=wider),
+    )
+
+
+def logged_memory(policy: Any, episodes: LoggedEpisodes) -> Float64[np.ndarray, "episode step m"]:
+    """What a policy would have in mind before each logged decision.
+
+    Raises:
+        UserError: If the episodes hold no observations.
+    """
+    observations = episodes.observations
+    if observations is None:
+        raise UserError("a policy with a memory needs the episodes' observations; load them with the episodes")
+    memory = np.asarray(policy.start_memory(len(episodes)), dtype=np.float64)
+    kept = np.zeros((len(episodes), episodes.steps, memory.shape[1]))
+    for step in range(episodes.steps):
+        kept[:, step] = memory
+        memory = np.asarray(policy.remember(memory, observations[:, step], episodes.actions[:, step]))
+    return kept
+
+
+def _rows(held: HeldPrice, episodes: LoggedEpisodes) -> tuple[np.ndarray, np.ndarray | None]:
+    """Observations and memory of all logged decisions."""
+    memory = logged_memory(held.policy, episodes)[episodes.mask] if held.has_memory else None
+    return episodes.observation_rows, memory

@@ -1,0 +1,85 @@
+"""Effort of logged members, and a policy at a held price valued by them."""
+
+import numpy as np
+import pytest
+
+from frl_env import MEDICAID_ACTIONS, World
+from frl_env.capacity import (
+    Budgeted,
+    Capacity,
+    HeldPrice,
+    held_price,
+    logged_effort,
+    logged_memory,
+    remembered,
+    value_at_price,
+)
+from frl_env.care_effort import care_effort
+from frl_env.datasets import collect
+from frl_env.evaluation import LoggedEpisodes
+from frl_env.record_rule import RecordRule
+from frl_env.rollout import rollout
+
+WORLD = World(exploration=1.0).parameters
+EFFORT = care_effort(WORLD)
+
+
+@pytest.fixture(scope="module")
+def logged():
+    made = collect(WORLD, members=2_000, seed=5, horizon=2)
+    return LoggedEpisodes(
+        rewards=made.rewards,
+        lengths=made.lengths,
+        actions=MEDICAID_ACTIONS.ravel(made.actions),
+        action_space=MEDICAID_ACTIONS,
+        observations=made.observations[:, :-1],
+        propensities=made.information["propensity"][:, 1:, 0],
+    )
+
+
+class Mostly:
+    """Uniform, but doing nothing half the time."""
+
+    def probabilities(self, observations):
+        valid = MEDICAID_ACTIONS.valid / 1360.0
+        valid[0] = 680 / 1360
+        return np.tile(valid, (len(observations), 1))
+
+
+def test_logged_effort_is_what_was_logged_and_hides_small_cells(logged):
+    found = logged_effort(logged, EFFORT, simulated=True)
+    minutes = EFFORT.minutes[logged.actions][logged.mask]
+    assert found.minutes == pytest.approx(minutes.mean())
+    assert sum(row["minutes_per_week"] for row in found.levels["modality"].values()) == pytest.approx(found.minutes)
+    assert found.contacts == pytest.approx(680 / 681, abs=0.01)
+    few = logged.subset(np.arange(15))
+    hidden = logged_effort(few, EFFORT, simulated=False)
+    assert len(hidden.levels["goal"]) < len(logged_effort(few, EFFORT, simulated=True).levels["goal"])
+    assert logged_effort(logged, None, simulated=True).minutes is None
+
+
+def test_a_held_price_spends_the_budget_and_the_estimate_agrees_with_a_rollout(logged):
+    price = held_price(Mostly(), EFFORT, 5.0, logged)
+    held = HeldPrice(Mostly(), EFFORT, price)
+    assert held.probabilities(np.zeros((1, 7)))[0] @ EFFORT.minutes == pytest.approx(5.0, rel=1e-3)
+    found = value_at_price(held, logged, resamples=50)
+    estimate = found.minutes.results["PDIS"]
+    truth = rollout(
+        Budgeted(Mostly(), EFFORT, Capacity(minutes=5.0), price=price), WORLD, members=4_000, seed=9, horizon=2
+    )
+    assert estimate.estimate.plain.mean() == pytest.approx(truth.minutes.mean(), rel=0.35)
+    assert set(found.to_dict(simulated=True)) == {"price", "weeks", "value", "minutes", "contacts"}
+
+
+def test_a_memory_is_what_the_policy_would_have_kept_in_the_logged_weeks(logged):
+    rule = RecordRule()
+    memory = logged_memory(rule, logged)
+    by_hand = rule.start_memory(len(logged))
+    for step in range(2):
+        assert np.array_equal(memory[:, step], by_hand)
+        by_hand = rule.remember(by_hand, logged.observations[:, step], logged.actions[:, step])
+    price = held_price(rule, EFFORT, 2.0, logged)
+    target, wider = remembered(HeldPrice(rule, EFFORT, price), logged)
+    probabilities = target(wider.observation_rows)
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities @ EFFORT.minutes).mean() == pytest.approx(2.0, rel=0.05)
