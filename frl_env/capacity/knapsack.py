@@ -9,7 +9,7 @@ Source: Sinha & Zoltners (1979), The multiple-choice knapsack problem; Zemel (19
 & Wager, Qini curves for multi-armed treatment rules (2024).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -68,23 +68,22 @@ def knapsack(offers: Offers, room: float, rng: np.random.Generator) -> Choice:
         room: What there is of the limit.
         rng: For ties between members.
     """
+    fits = offers.use[0] <= room * (1 + ROUNDING)
+    if not fits.all():  # a contact that takes more than there is can't be part of any allocation
+        offers = replace(offers, gains=np.where(fits, offers.gains, -np.inf))
     first, free_gain = _free(offers)
     steps = _steps(offers, first, free_gain, rng)
-    room_left = room * (1 + ROUNDING)
-    spent = np.cumsum(steps.use)
-    taken = int(np.searchsorted(spent, room_left, side="right"))
-    kinds, number = first.copy(), np.zeros(len(offers), dtype=np.int64)
-    accepted = np.zeros(len(steps.use), dtype=bool)
-    accepted[:taken] = True
-    kinds[steps.member[:taken]] = steps.kind[:taken]  # later steps of a member come later and win
-    np.add.at(number, steps.member[:taken], 1)
-    bound = float(free_gain.sum() + steps.gain[:taken].sum())
-    price = 0.0
-    left = room_left - (spent[taken - 1] if taken else 0.0)
+    everything = np.ones(len(steps.use), dtype=bool)
+    kinds, accepted, taken = _take(steps, first, room, everything)
+    base = float(free_gain.sum())
+    bound, price = base + float(steps.gain[:taken].sum()), 0.0
     if taken < len(steps.use):
         price = float(steps.ratio[taken])
-        bound += price * max(left, 0.0)
-    _fill(steps, taken, left, kinds, number, accepted)
+        bound += price * max(room - float(steps.use[:taken].sum()), 0.0)
+        # In a small caseload the step that does not fit may be worth more than those that would have to give way.
+        other, instead = _make_way(offers, steps, first, taken, room)
+        if float(steps.gain[other].sum()) > float(steps.gain[accepted].sum()) + 1e-12:
+            kinds, accepted = instead, other
     chances = np.ones(len(offers))
     tied = steps.ratio == price
     if tied.any() and price > 0:
@@ -92,6 +91,40 @@ def knapsack(offers: Offers, room: float, rng: np.random.Generator) -> Choice:
         if 0 < share < 1:
             chances[steps.member[tied]] = np.where(accepted[tied], share, 1 - share)
     return Choice(kinds=kinds, chances=chances, prices=np.asarray([price]), bound=bound)
+
+
+def _take(
+    steps: Steps, first: Int64[np.ndarray, "member"], room: float, which: Bool[np.ndarray, "step"]
+) -> tuple[Int64[np.ndarray, "member"], Bool[np.ndarray, "step"], int]:
+    """Takes steps in order until one does not fit, then those that still do.
+
+    Returns:
+        Kinds by member, accepted steps, and how many came before the first that did not fit.
+    """
+    left = room * (1 + ROUNDING)
+    spent = np.cumsum(steps.use * which)
+    taken = int(np.searchsorted(spent, left, side="right"))
+    accepted = which.copy()
+    accepted[taken:] = False
+    kinds, number = first.copy(), np.zeros(len(first), dtype=np.int64)
+    mine = np.flatnonzero(accepted)
+    kinds[steps.member[mine]] = steps.kind[mine]  # later steps of a member come later and win
+    np.add.at(number, steps.member[mine], 1)
+    _fill(steps, taken, left - (float(spent[taken - 1]) if taken else 0.0), which, kinds, number, accepted)
+    return kinds, accepted, taken
+
+
+def _make_way(
+    offers: Offers, steps: Steps, first: Int64[np.ndarray, "member"], step: int, room: float
+) -> tuple[Bool[np.ndarray, "step"], Int64[np.ndarray, "member"]]:
+    """The allocation in which the member of one step gets the contact it leads to, and the others what is left."""
+    member, kind = steps.member[step], steps.kind[step]
+    left = room - float(offers.use[0, kind])
+    own = steps.member == member
+    kinds, accepted, _ = _take(steps, first, max(left, 0.0), ~own)
+    kinds[member] = kind
+    accepted |= own & (steps.number <= steps.number[step])
+    return accepted, kinds
 
 
 def _free(offers: Offers) -> tuple[Int64[np.ndarray, "member"], Float64[np.ndarray, "member"]]:
@@ -149,12 +182,13 @@ def _fill(
     steps: Steps,
     start: int,
     left: float,
+    which: Bool[np.ndarray, "step"],
     kinds: Int64[np.ndarray, "member"],
     number: Int64[np.ndarray, "member"],
     accepted: Bool[np.ndarray, "step"],
 ) -> None:
     """Uses what is left after the first step that does not fit, for steps that do, best first."""
-    at = start + np.flatnonzero(steps.use[start:] <= left)
+    at = start + np.flatnonzero((steps.use[start:] <= left) & which[start:])
     while len(at):
         fits = at[(steps.use[at] <= left) & (steps.number[at] == number[steps.member[at]])]
         if not len(fits):

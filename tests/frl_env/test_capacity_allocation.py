@@ -50,6 +50,7 @@ def test_one_limit_is_within_one_contact_of_the_best(table, minutes):
     best = brute_force(gains, capacity)
     assert found.minutes <= minutes * len(gains) + 1e-6
     assert found.gain <= best + 1e-9
+    assert found.gain >= best / 2 - 1e-9
     assert best <= found.bound + 1e-9
     assert found.bound - found.gain <= (gains - gains[:, :1]).max() + 1e-9
     assert ((found.propensities > 0) & (found.propensities <= 1)).all()
