@@ -11,7 +11,7 @@ from frl_env.datasets.tabular.columns import OUTCOMES, REWARD, TERMINATED
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.datasets.tabular.tally import response_of
-from frl_env.evaluation.suppression import SMALLEST, people
+from frl_env.evaluation.suppression import SMALLEST, hidden_cells, people
 
 NOTES = {
     "levels spelled otherwise": "{rows} rows spell levels in other letters; taken for the levels they are near",
@@ -51,17 +51,16 @@ def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> lis
     counts = Counter(tally["counts"])
     rows = counts["contact rows kept"] + counts["other rows kept"]
     lines = [
-        f"people: {people(counts['members'], simulated=False)} members in {people(counts['spells'], simulated=False)} "
-        f"spells (runs of weeks without a gap), {rows:,} member-weeks{_span(tally['days'], facts['week'])}"
+        f"people: {people(counts['members'], simulated=False)} members in {_spells(counts)} spells (runs of weeks "
+        f"without a gap), {rows:,} member-weeks{_span(tally['days'], facts['week'])}"
     ]
     contact = counts["contact rows kept"]
     share = f" ({contact / rows:.1%} of member-weeks)" if rows else ""
     first = next(iter(layout.map.action_columns.items()))
-    levels = [
-        f"{level} {people(count, simulated=False)}"
-        for number, (level, count) in enumerate(zip(first[1].levels, tally["levels"][first[0]], strict=True))
-        if count and number != first[1].null_level
-    ]
+    done = dict(zip(first[1].levels, tally["levels"][first[0]], strict=True))
+    done.pop(first[1].levels[first[1].null_level])
+    hidden = hidden_cells(done)  # a small count must not follow from the others and their sum
+    levels = [f"{level} {'not told' if level in hidden else f'{count:,}'}" for level, count in done.items() if count]
     lines.append(f"contacts: {people(contact, simulated=False)}{share}{': ' if levels else ''}{', '.join(levels)}")
     events = tally["events"]["kept"]
     if facts["rewards"] == ONE_STEP or not layout.has(REWARD):
@@ -127,6 +126,14 @@ def _in_case_only(shown: str, name: str, sizes: dict[str, int]) -> list[str]:
             f"[values.{name}] in the map"
         )
     return sentences
+
+
+def _spells(counts: Counter[str]) -> str:
+    """Number of spells; where it would tell that 1 to 10 members had a gap, only that there are more than members."""
+    more = counts["spells"] - counts["members"]
+    if 0 < more < SMALLEST <= counts["members"]:
+        return "a few more"
+    return people(counts["spells"], simulated=False)
 
 
 def _span(days: list[int], week: str) -> str:

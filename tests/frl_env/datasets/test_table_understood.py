@@ -77,6 +77,13 @@ def test_small_counts_are_not_told(many, tmp_path):
     few = many[many["member_id"] < 1006]
     facts = _imported(few, tmp_path)
     assert facts["understood"][0].startswith("people: fewer than 11 members in fewer than 11 spells")
+    texts = many.index[(many["action_modality"] == "SMS_TEXT")]
+    table = many.assign(action_modality=many["action_modality"].where(~many.index.isin(texts[3:]), "PHONE_CALL"))
+    gap = table.drop(index=table.index[(table["member_id"] == 1003) & (table["week"] == 5)])
+    people, contacts, *_ = _imported(gap, tmp_path, on_error="drop")["understood"]
+    assert people.startswith("people: 150 members in a few more spells")
+    assert contacts.count("not told") >= 2, "one hidden level would follow from the sum"
+    assert "SMS_TEXT not told" in contacts
 
 
 def test_a_log_of_reached_contacts_is_called_one(many, tmp_path):
