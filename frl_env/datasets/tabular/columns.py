@@ -30,9 +30,9 @@ from jaxtyping import Float64
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.capacity.effort import Effort
 from frl_env.care_effort import care_effort
-from frl_env.datasets.tabular.meaning import DEFINITIONS, Meaning
 from frl_env.errors import UserError, unknown_name
 from frl_env.information import DEMOGRAPHIC_KEYS
+from frl_env.meaning import DEFINITIONS, Meaning
 from frl_env.parameters import MEASURES, preset
 
 MEMBER, WEEK, REWARD, TERMINATED, PROPENSITY = "member_id", "week", "reward", "terminated", "propensity"
@@ -78,7 +78,7 @@ class ColumnMap:
             a group spelled "" is missing.
         limits: Smallest and largest value, of columns for which `LIMITS` has none or others.
         ignore: Optional columns, by their names here, that are not read even if the table has them.
-        said: What states, factors and levels mean, as `[meaning]` says it; see `meaning`.
+        said: What states, factors and levels mean, as `[meaning]` says it; see `frl_env.meaning`.
         definitions: Column to what it holds; unit; window. The contract's own columns have theirs.
         effort: Factor to level to staff minutes; see `frl_env.capacity.Effort`.
 

@@ -29,10 +29,10 @@ from frl_env.datasets.tabular.columns import (
     WEEK,
 )
 from frl_env.datasets.tabular.episodes import EVENT_KEYS
-from frl_env.datasets.tabular.meaning import METADATA as MEANING
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.errors import UserError, unknown_name
 from frl_env.information import LATENT_KEYS
+from frl_env.meaning import METADATA as MEANING
 
 FORMATS = (".parquet", ".csv", ".arrow")
 

@@ -35,7 +35,6 @@ from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATE
 from frl_env.datasets.tabular.episodes import make_episodes
 from frl_env.datasets.tabular.layout import Layout, lay_out
 from frl_env.datasets.tabular.losses import in_words, losses
-from frl_env.datasets.tabular.meaning import METADATA as MEANING
 from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
 from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe
 from frl_env.datasets.tabular.partition import shares
@@ -47,6 +46,7 @@ from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages
 from frl_env.datasets.tabular.summary import describe_table, odd
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError
+from frl_env.meaning import METADATA as MEANING
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
 
 VOCABULARIES = {"age_band": AGE_BANDS, "gender": GENDERS, "race_ethnicity": RACES}

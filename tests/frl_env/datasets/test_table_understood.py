@@ -14,8 +14,8 @@ from frl_env import MEDICAID_ACTIONS, cli
 from frl_env.capacity import effort_of
 from frl_env.datasets import collect, export_table
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, TableError, import_table
-from frl_env.datasets.tabular.meaning import DEFINITIONS
 from frl_env.errors import UserError
+from frl_env.meaning import DEFINITIONS, meaning_of
 from frl_env.parameters import preset
 from tests.frl_env.conftest import table_of
 
@@ -192,6 +192,9 @@ def test_what_columns_mean_and_take_is_kept(many, tmp_path):
     assert meaning["need_factor"] is None
     assert meaning["high_touch"] == ["HOME_VISIT"]
     assert meaning["definitions"]["num_calls_last_week"].startswith("calls that were answered")
+    read = meaning_of(dataset, tuple(dataset.storage.metadata["frl_observation_names"]), MEDICAID_ACTIONS)
+    assert (read.response, read.need_factor, read.skill_factor) == ("num_calls_last_week", None, "provider")
+    assert read.high_touch == ("HOME_VISIT",)
     effort = effort_of(dataset, MEDICAID_ACTIONS)
     assert effort is not None
     call = MEDICAID_ACTIONS.ravel(MEDICAID_ACTIONS.encode(("HOME_VISIT", "PHARMACIST", "CARE", "ROUTINE")))

@@ -9,7 +9,7 @@ The contract's own columns have the meanings below. Of other states and factors 
     high_touch = ["HOME", "OFFICE"]      levels, of any factor, that take a person's presence
 
     [definitions]
-    answered_calls = "calls that the member answered, count, 7 days before the week"
+    answered_calls = "calls that the member answered; count; 7 days before the week"
 """
 
 from collections.abc import Mapping
@@ -109,3 +109,21 @@ class Meaning:
             f"a member's answer shows in {self.response or 'no state'}; need: {self.need_factor or 'no factor'}; "
             f"skill: {self.skill_factor or 'no factor'}; high touch: {', '.join(self.high_touch) or 'no level'}"
         )
+
+
+def meaning_of(dataset: Any, states: tuple[str, ...], actions: ActionSpace) -> Meaning:
+    """What the columns of a dataset mean, as its metadata say; else what the contract's own names mean.
+
+    Args:
+        dataset: A `minari.MinariDataset`.
+        states: Names of its observations.
+        actions: Its factors and levels.
+
+    Raises:
+        UserError: If the entry can't be read.
+    """
+    said = dataset.storage.metadata.get(METADATA, {})
+    if not isinstance(said, Mapping):
+        raise UserError(f"dataset {dataset.spec.dataset_id!r}: {METADATA} can't be read; import it again")
+    told = {key: "" if value is None else value for key, value in said.items() if key in KEYS}
+    return Meaning.of(told, states, actions)
