@@ -2,10 +2,11 @@
 
     python benchmarks/tune.py
 
-Each algorithm is trained once with each of its two settings, d3rlpy's (or the published) defaults among them. Of the
-trained policies the one with the highest off-policy estimate on other logged members is taken
-(`frl_algos.select_policy`); the simulator is not asked. The table goes into `benchmarks/tuned.json`, which the
-benchmark reads and the leaderboard shows.
+Each algorithm is trained with each of its six settings on several training seeds. Every trained policy is valued by
+other logged members (`frl_algos.select_policy`); the simulator is not asked. Settings whose estimates lie closer than
+their noise can't be told apart, so the choice is the one-standard-error rule: the first of the list, which begins with
+the defaults, whose estimate is within one standard error of the highest. The table goes into
+`benchmarks/training/tuned.json`, which the benchmark reads and the leaderboard shows.
 """
 
 import json
@@ -35,17 +36,39 @@ from frl_env.terminal import progress_bar, run_or_say
 TRAIN, VALIDATION = "frl/medicaid-synthetic-v0", "frl/medicaid-synthetic-validation-v0"
 
 
+RATES = tuple({"learning_rate": rate} if rate else {} for rate in (0, 1e-4, 3e-4, 3e-3, 1e-2, 3e-2))
+AWR_CANDIDATES = (
+    {}, {"td_lambda": 0.97}, {"td_lambda": 0.8}, {"learning_rate": 3e-4}, {"learning_rate": 3e-3},
+    {"support_threshold": 1e-4},
+)  # fmt: skip
+
 CANDIDATES: dict[str, tuple[dict[str, Any], ...]] = {
-    "factored_awr": ({}, {"td_lambda": 0.97}),
-    "bc": ({}, {"learning_rate": 3e-4}),
-    "cql": ({}, {"learning_rate": 3e-4}),
-    "iql": ({}, {"expectile": 0.9}),
-    "bcq": ({}, {"learning_rate": 3e-4}),
-    "awac": ({}, {"lam": 0.3}),
-    "dqn": ({}, {"learning_rate": 3e-4, "target_update_interval": 500}),
-    "seed_awr": ({}, {"learning_rate": 1e-3}),
-}
-"""Settings tried for each algorithm, equally many: its defaults, and a change where they suit few updates least."""
+    "factored_awr": AWR_CANDIDATES,
+    "factored_awr_told_nothing": AWR_CANDIDATES,
+    "discrete_bc": RATES,
+    "discrete_bc_default": RATES,
+    "cql": (
+        {}, {"learning_rate": 3e-4}, {"alpha": 0.3}, {"alpha": 3.0}, {"target_update_interval": 30},
+        {"target_update_interval": 300},
+    ),
+    "iql": (
+        {}, {"expectile": 0.9}, {"expectile": 0.5}, {"weight_temp": 1.0}, {"weight_temp": 10.0}, {"learning_rate": 1e-3}
+    ),
+    "bcq": (
+        {}, {"learning_rate": 3e-4}, {"action_flexibility": 0.1}, {"action_flexibility": 0.6}, {"beta": 0.0},
+        {"target_update_interval": 300},
+    ),
+    "awac": ({}, {"lam": 0.3}, {"lam": 3.0}, {"learning_rate": 1e-3}, {"learning_rate": 1e-4}, {"tau": 0.02}),
+    "dqn": (
+        {}, {"learning_rate": 3e-4}, {"learning_rate": 1e-3}, {"learning_rate": 1e-5}, {"target_update_interval": 30},
+        {"target_update_interval": 300},
+    ),
+    "seed_awr": (
+        {}, {"learning_rate": 1e-3}, {"learning_rate": 3e-4}, {"temperature": 0.3}, {"temperature": 3.0},
+        {"max_weight": 5.0},
+    ),
+}  # fmt: skip
+"""Settings tried for each algorithm, equally many: its defaults first, then one change at a time."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,13 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", default=TRAIN, help=f"to train on (default {TRAIN})")
     parser.add_argument("--validation", default=VALIDATION, help=f"to choose on (default {VALIDATION})")
     parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
+    parser.add_argument("--seeds", type=int, default=2, help="training seeds of each setting (default 2)")
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a processor)")
     parser.add_argument("--out", type=Path, default=Path("results/tuning"), help="folder of trained candidates")
     parser.add_argument(
-        "--write", type=Path, default=TUNED, help="where the settings go (default benchmarks/tuned.json)"
+        "--write", type=Path, default=TUNED, help="where the settings go (default benchmarks/training/tuned.json)"
     )
     options = parser.parse_args(arguments)
-    check_at_least(options, steps=1, jobs=1)
+    check_at_least(options, steps=1, seeds=1, jobs=1)
     names = options.algo.split(",")
     for name in names:
         if name not in CANDIDATES:
@@ -73,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with progress_bar() as progress:
             data = ensure_dataset(options.validation, progress=progress)
             chosen_from = {name: CANDIDATES[name] for name in names}
-            jobs = plan_settings(chosen_from, options.dataset, steps=options.steps, tell=progress)
+            jobs = plan_settings(chosen_from, options.dataset, seeds=options.seeds, steps=options.steps, tell=progress)
         failures = run_all(jobs, results, processes=options.jobs or default_processes())
         if failures:
             raise UserError(f"{len(failures)} of {len(jobs)} runs failed ({failures[0].reason}); nothing was chosen")
@@ -82,10 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     before = json.loads(options.write.read_text())["algorithms"] if options.write.exists() else {}
     merged = {name: found.get(name, before.get(name)) for name in ALGORITHMS if name in found or name in before}
     content = {
-        "rule": f"Of {len(next(iter(CANDIDATES.values())))} settings each, trained for {options.steps:,} updates on "
-        f"`{options.dataset}`, the one with the highest off-policy estimate of the gain over the care team on "
-        f"`{options.validation}`.",
-        "command": f"{command} --steps {options.steps}",
+        "rule": f"{len(next(iter(CANDIDATES.values())))} settings each, trained for {options.steps:,} updates on "
+        f"`{options.dataset}` with {options.seeds} seeds, and valued off-policy by the members of "
+        f"`{options.validation}`. Taken is the first, defaults first, whose estimated gain over the care team is "
+        "within one standard error of the highest.",
+        "command": f"{command} --steps {options.steps} --seeds {options.seeds}",
         "algorithms": merged,
     }
     write_bytes(options.write, (json.dumps(content, indent=1) + "\n").encode())
@@ -109,17 +134,35 @@ def choose(jobs: Sequence[Job], results: Results, validation: Any) -> dict[str, 
         )
     estimates = {candidate.name: candidate for candidate in selection.candidates}
     found: dict[str, dict[str, Any]] = {}
-    for job in jobs:
-        estimate = estimates[job.key]
-        tried = {
-            "settings": json.loads(job.settings),
-            "estimate": estimate.difference,
-            "standard_error": estimate.difference_error,
-        }
-        found.setdefault(job.algo, {"tried": []})["tried"].append(tried)
-    for entry in found.values():
-        entry["chosen"] = max(entry["tried"], key=lambda tried: tried["estimate"])["settings"]
+    for name in dict.fromkeys(job.algo for job in jobs):
+        own = [job for job in jobs if job.algo == name]
+        tried = []
+        for settings in dict.fromkeys(job.settings for job in own):
+            each = [estimates[job.key] for job in own if job.settings == settings]
+            gains = [estimate.difference for estimate in each]
+            # The members are the same for every seed, so that more seeds don't make their part of the noise smaller.
+            error = np.hypot(each[0].difference_error, np.std(gains, ddof=1) / len(gains) ** 0.5 if gains[1:] else 0)
+            tried.append(
+                {
+                    "settings": json.loads(settings),
+                    "estimate": float(np.mean(gains)),
+                    "standard_error": float(error),
+                    "policies": len(gains),
+                }
+            )
+        found[name] = {"tried": tried, "chosen": one_standard_error(tried)}
     return found
+
+
+def one_standard_error(tried: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Settings of the first entry whose estimate is within one standard error of the highest.
+
+    Args:
+        tried: Each with `settings`, `estimate` and `standard_error`, the simplest first.
+    """
+    best = max(tried, key=lambda entry: entry["estimate"])
+    least = best["estimate"] - best["standard_error"]
+    return dict(next(entry["settings"] for entry in tried if entry["estimate"] >= least))
 
 
 def show(found: Mapping[str, Mapping[str, Any]]) -> None:

@@ -152,25 +152,27 @@ def plan(
 
 
 def plan_settings(
-    candidates: Mapping[str, Sequence[Mapping[str, Any]]], dataset: str, *, steps: int, tell: Tell
+    candidates: Mapping[str, Sequence[Mapping[str, Any]]], dataset: str, *, seeds: int = 1, steps: int, tell: Tell
 ) -> list[Job]:
-    """One training, not scored, for each algorithm and setting.
+    """One training, not scored, for each algorithm, setting and seed.
 
     Args:
         candidates: Settings to try, by algorithm.
-        dataset: Minari id.
+        dataset: Minari id; seed k trains on its replicate k.
+        seeds: Training seeds.
         steps: Updates a run.
         tell: Progress.
     """
-    data = ensure_dataset(dataset, progress=tell)
-    content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
-    return [
-        dataclasses.replace(
-            _job(name, dataset, 0, steps, 0, content), settings=json.dumps(dict(settings), sort_keys=True)
-        )
-        for name, each in candidates.items()
-        for settings in each
-    ]
+    jobs = []
+    for seed in range(seeds):
+        data = ensure_dataset(_source(dataset, seed), progress=tell)
+        content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
+        for name, each in candidates.items():
+            made = _job(name, dataset, seed, steps, 0, content)
+            jobs += [
+                dataclasses.replace(made, settings=json.dumps(dict(settings), sort_keys=True)) for settings in each
+            ]
+    return jobs
 
 
 def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, content: str) -> Job:

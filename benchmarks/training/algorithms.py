@@ -22,6 +22,12 @@ from frl_env.errors import UserError, unknown_name
 BATCH_SIZE = 512
 """Rows of an update, the same for every algorithm of this file."""
 
+HIDDEN = 128
+"""Units of each of the two hidden layers of every network, likewise."""
+
+TARGET_UPDATES = 100
+"""Updates after which DQN, CQL and BCQ renew their target networks. d3rlpy's own 8,000 is more than a run has."""
+
 ENTRY_POINTS = "frl.algorithms"
 """Group of entry points by which an installed package offers algorithms."""
 
@@ -38,6 +44,11 @@ Settings = Mapping[str, Any]
 Maker = Callable[[Sequence[str], ActionSpace, Settings], Any]
 
 
+def told_nothing() -> FactoredAWRConfig:
+    """FactoredAWR as it comes: it knows neither what shows a response nor what goals answer to."""
+    return FactoredAWRConfig(batch_size=BATCH_SIZE, hidden_size=HIDDEN)
+
+
 def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> FactoredAWRConfig:
     """FactoredAWR, told what the observations mean.
 
@@ -48,8 +59,8 @@ def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> Factor
     contact = "num_encounters_last_week"
     levels = [level for factor in space for level in factor.levels]
     told = {"goal", "provider"} <= {factor.name for factor in space}
-    return FactoredAWRConfig(
-        batch_size=BATCH_SIZE,
+    return dataclasses.replace(
+        told_nothing(),
         response=names.index(contact) if contact in names else None,
         indications={
             level: names.index(f"screened_{str(level).lower()}")
@@ -67,31 +78,43 @@ def seed_awr() -> FactoredAWRConfig:
     Its published code leaves them as drawn; that is the variant "published settings" of
     `benchmarks/studies/ablations.py`.
     """
-    return FactoredAWRConfig.seed_preset(encoder="learned", batch_size=BATCH_SIZE)
+    return FactoredAWRConfig.seed_preset(encoder="learned", batch_size=BATCH_SIZE, hidden_size=HIDDEN)
 
 
-def _stock(name: str) -> Maker:
+def _stock(name: str, **base: Any) -> Maker:
+    """A stock algorithm with settings of its own, which tuned ones replace."""
+
     def make(observation_names: Sequence[str], space: ActionSpace, settings: Settings) -> Any:
-        return create_stock(name, action_space=space, batch_size=BATCH_SIZE, **settings)
+        shared = {"action_space": space, "batch_size": BATCH_SIZE, "hidden_sizes": (HIDDEN, HIDDEN)}
+        return create_stock(name, **shared | base | dict(settings))
 
     return make
 
 
+def _awr(make: Callable[[Sequence[str], ActionSpace], FactoredAWRConfig]) -> Maker:
+    return lambda names, space, settings: dataclasses.replace(make(names, space), **settings).create()
+
+
 ALGORITHMS: dict[str, Maker] = {
-    "factored_awr": lambda names, space, settings: dataclasses.replace(factored_awr(names, space), **settings).create(),
-    "bc": _stock("discrete_bc"),
-    "cql": _stock("discrete_cql"),
+    "factored_awr": _awr(factored_awr),
+    "factored_awr_told_nothing": _awr(lambda names, space: told_nothing()),
+    # d3rlpy penalises squared logits by default (beta 0.5), which keeps cloning from cloning.
+    "discrete_bc": _stock("discrete_bc", beta=0.0),
+    "discrete_bc_default": _stock("discrete_bc"),
+    "cql": _stock("discrete_cql", target_update_interval=TARGET_UPDATES),
     "iql": _stock("iql"),
-    "bcq": _stock("discrete_bcq"),
+    "bcq": _stock("discrete_bcq", target_update_interval=TARGET_UPDATES),
     "awac": _stock("awac"),
-    "dqn": _stock("dqn"),
-    "seed_awr": lambda names, space, settings: dataclasses.replace(seed_awr(), **settings).create(),
+    "dqn": _stock("dqn", target_update_interval=TARGET_UPDATES),
+    "seed_awr": _awr(lambda names, space: seed_awr()),
 }
 """Name to a maker of the algorithm, given the dataset's observation names, its actions, and settings."""
 
 LABELS = {
     "factored_awr": "FactoredAWR",
-    "bc": "DiscreteBC (stock)",
+    "factored_awr_told_nothing": "FactoredAWR, told nothing",
+    "discrete_bc": "DiscreteBC (stock, beta 0)",
+    "discrete_bc_default": "DiscreteBC (stock, d3rlpy's default)",
     "cql": "DiscreteCQL (stock)",
     "iql": "IQL (stock, relaxed actions)",
     "bcq": "DiscreteBCQ (stock)",
@@ -142,6 +165,12 @@ def create(name: str, observation_names: Sequence[str], space: ActionSpace, sett
 def label(name: str) -> str:
     """What to call an algorithm in a table."""
     return LABELS.get(name, name)
+
+
+def tried(name: str) -> int:
+    """Policies among which tuning chose this one, none of them by a true value; 1 where it was not tuned."""
+    entry = _tuned().get(name)
+    return 1 if entry is None else sum(each.get("policies", 1) for each in entry["tried"])
 
 
 def tuned(name: str) -> dict[str, Any]:

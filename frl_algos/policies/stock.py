@@ -4,8 +4,8 @@ Discrete algorithms (DiscreteBC, DiscreteCQL, DiscreteBCQ, DQN) see one action o
 Stock IQL and AWAC are continuous only; they get the relaxation of `frl_algos.policies.relaxed_actions`, and their
 results are to be named as what they are: "IQL (stock, 31-d relaxation)".
 
-Everything that chooses an action here looks at valid joint actions only. Training does not: it is d3rlpy's own,
-and where that takes a maximum over actions, as the targets of DQN, BCQ and CQL do, invalid joint actions are in it.
+Everything that chooses an action here looks at valid joint actions only, and so do the maxima of training
+(`frl_algos.policies.valid_maxima`); the rest of it is d3rlpy's own.
 """
 
 import dataclasses
@@ -27,6 +27,7 @@ from torch import Tensor
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import draw_from
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
+from frl_algos.policies.valid_maxima import keep_maxima_valid
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, unknown_name
 
@@ -92,6 +93,10 @@ class StockAlgorithm:
         """d3rlpy's `fit` with its own options; the observation scaler is set from the buffer if there is none."""
         self._action_space = buffer.action_space
         set_scaler(self.algorithm.config, buffer)
+        if not self.relaxed:
+            if self.algorithm.impl is None:
+                self.algorithm.build_with_dataset(buffer)
+            keep_maxima_valid(self.algorithm.impl, buffer.action_space)
         return self.algorithm.fit(self.view(buffer), **options)
 
     def view(self, buffer: FactoredReplayBuffer) -> ReplayBuffer:

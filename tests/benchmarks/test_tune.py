@@ -23,10 +23,10 @@ def others(tiny_recipe):
 
 @pytest.fixture
 def written(tiny_dataset, others, tmp_path, monkeypatch):
-    few = {"bc": ({}, {"learning_rate": 1e-6}), "seed_awr": ({}, {"temperature": 0.1})}
+    few = {"discrete_bc": ({}, {"learning_rate": 1e-6}), "seed_awr": ({}, {"temperature": 0.1})}
     monkeypatch.setattr(tune, "CANDIDATES", few)
     file = tmp_path / "tuned.json"
-    arguments = ["--dataset", "tests/tiny-v0", "--validation", others, "--steps", "40", "--jobs", "1"]
+    arguments = ["--dataset", "tests/tiny-v0", "--validation", others, "--steps", "40", "--seeds", "2", "--jobs", "1"]
     arguments += ["--out", str(tmp_path / "candidates"), "--write", str(file)]
     tune.main(arguments)
     monkeypatch.setattr(algorithms, "TUNED", file)
@@ -35,17 +35,18 @@ def written(tiny_dataset, others, tmp_path, monkeypatch):
     algorithms._tuned.cache_clear()
 
 
-def test_the_best_estimate_is_taken_and_everything_tried_is_said(written, tiny_buffer, monkeypatch):
+def test_the_rule_decides_and_everything_tried_is_said(written, tiny_buffer, monkeypatch):
     arguments, file = written
     content = json.loads(file.read_text())
-    assert list(content["algorithms"]) == ["bc", "seed_awr"]
+    assert list(content["algorithms"]) == ["discrete_bc", "seed_awr"]
     for name, entry in content["algorithms"].items():
         assert [tried["settings"] for tried in entry["tried"]] == list(tune.CANDIDATES[name])
-        best = max(entry["tried"], key=lambda tried: tried["estimate"])
-        assert entry["chosen"] == best["settings"]
+        assert entry["chosen"] == tune.one_standard_error(entry["tried"])
+        assert {tried["policies"] for tried in entry["tried"]} == {2}
+        assert algorithms.tried(name) == 4
         assert all(tried["standard_error"] > 0 for tried in entry["tried"])
         assert algorithms.tuned(name) == entry["chosen"]
-    estimates = [tried["estimate"] for tried in content["algorithms"]["bc"]["tried"]]
+    estimates = [tried["estimate"] for tried in content["algorithms"]["discrete_bc"]["tried"]]
     assert estimates[0] != estimates[1]
     page = "\n".join(leaderboard._tuning())
     assert "learning_rate 1e-06" in page
@@ -56,9 +57,18 @@ def test_the_best_estimate_is_taken_and_everything_tried_is_said(written, tiny_b
     assert json.loads(file.read_text()) == content
 
 
+def test_what_can_not_be_told_apart_is_decided_by_the_order():
+    def tried(*estimates):
+        return [{"settings": {"n": n}, "estimate": e, "standard_error": 0.01} for n, e in enumerate(estimates)]
+
+    assert tune.one_standard_error(tried(0.021, 0.020, 0.0301)) == {"n": 0}
+    assert tune.one_standard_error(tried(0.020, 0.021, 0.0301)) == {"n": 1}
+    assert tune.one_standard_error(tried(0.0, 0.019, 0.030)) == {"n": 2}
+
+
 def test_every_algorithm_has_as_many_candidates_and_each_can_be_made(tiny_buffer):
     assert set(tune.CANDIDATES) == set(algorithms.ALGORITHMS)
-    assert len({len(each) for each in tune.CANDIDATES.values()}) == 1
+    assert {len(each) for each in tune.CANDIDATES.values()} == {6}
     for name, each in tune.CANDIDATES.items():
         assert each[0] == {}
         for settings in each:

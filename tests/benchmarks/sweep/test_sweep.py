@@ -99,7 +99,7 @@ def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_e
 
 
 def test_names(theirs):
-    assert algorithms.parse_names("bc, cql,bc") == ["bc", "cql"]
+    assert algorithms.parse_names("discrete_bc, cql,discrete_bc") == ["discrete_bc", "cql"]
     assert algorithms.parse_names("all") == [*algorithms.ALGORITHMS, *algorithms.REFERENCES]
     for wrong, near in (("their_comon", "their_common"), ("heuristc", "heuristic"), ("awrr", "awac")):
         with pytest.raises(UserError, match=f"unknown algorithm '{wrong}'.*{near}"):
@@ -110,12 +110,12 @@ def test_names(theirs):
 
 
 def test_actions_that_do_not_fit_are_said_before_any_training(tiny_dataset, tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="bc enumerates joint actions, and these are 1,000,000"):
-        algorithms.check_fits("bc", ActionSpace.from_nvec([10] * 6))
+    with pytest.raises(UserError, match="discrete_bc enumerates joint actions, and these are 1,000,000"):
+        algorithms.check_fits("discrete_bc", ActionSpace.from_nvec([10] * 6))
     monkeypatch.setattr(algorithms, "MOST_JOINTS", 1_000)
     monkeypatch.setattr(runs, "run", None)
-    with pytest.raises(UserError, match="bc enumerates joint actions"):
-        run.main([*TINY, "--algo", "bc", "--out", str(tmp_path)])
+    with pytest.raises(UserError, match="discrete_bc enumerates joint actions"):
+        run.main([*TINY, "--algo", "discrete_bc", "--out", str(tmp_path)])
 
 
 @pytest.mark.parametrize("name", algorithms.ALGORITHMS)
@@ -129,7 +129,7 @@ def test_every_algorithm_of_the_benchmark_runs(name, tiny_buffer):
 
 
 def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(tiny_dataset, tmp_path):
-    arguments = [*TINY, "--algo", "bc,seed_awr,dqn", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path)]
+    arguments = [*TINY, "--algo", "discrete_bc,seed_awr,dqn", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path)]
     process = subprocess.Popen([sys.executable, "benchmarks/run.py", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)
     runs_folder = tmp_path / "runs"
     for _ in range(1_000):
@@ -149,13 +149,13 @@ def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(tiny_datase
     assert sorted(zip(table.algo, table.seed, table["mode"], strict=True)) == sorted(
         (algo, seed, mode)
         for seed in (0, 1)
-        for algo, modes in (("bc", 2), ("seed_awr", 2), ("dqn", 1))
+        for algo, modes in (("discrete_bc", 2), ("seed_awr", 2), ("dqn", 1))
         for mode in ("greedy", "stochastic")[:modes]
     )
 
 
 def test_other_settings_and_other_code_are_other_runs(tmp_path):
-    base = dict(algo="bc", dataset="d", seed=0, steps=3, eval_members=9, settings="{}", code="c", data="x")
+    base = dict(algo="discrete_bc", dataset="d", seed=0, steps=3, eval_members=9, settings="{}", code="c", data="x")
     keys = {runs.Job(**base).key}
     for change in (
         {"algo": "cql"}, {"seed": 1}, {"steps": 4}, {"eval_members": 8}, {"settings": "{1}"}, {"code": "e"},
@@ -167,7 +167,7 @@ def test_other_settings_and_other_code_are_other_runs(tmp_path):
 
 def test_runs_of_earlier_code_are_taken_only_when_asked_for_and_said(tiny_dataset, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    arguments = [*TINY, "--algo", "bc,seed_awr", "--jobs", "1", "--out", str(out)]
+    arguments = [*TINY, "--algo", "discrete_bc,seed_awr", "--jobs", "1", "--out", str(out)]
 
     def swept(*more: str) -> dict[str, str]:
         """The code of each algorithm's run on the scorecard."""
@@ -176,20 +176,22 @@ def test_runs_of_earlier_code_are_taken_only_when_asked_for_and_said(tiny_datase
 
     for code in ("one", "two"):
         monkeypatch.setattr(runs, "code_hash", lambda *_, code=code: code)
-        assert swept() == {"bc": code, "seed_awr": code}
+        assert swept() == {"discrete_bc": code, "seed_awr": code}
     monkeypatch.setattr(runs, "code_hash", lambda *_: "three")
     capsys.readouterr()
-    assert swept("--older", "bc") == {"bc": "two", "seed_awr": "three"}
-    assert "trained by earlier code than this (--older): bc\n" in capsys.readouterr().out
+    assert swept("--older", "discrete_bc") == {"discrete_bc": "two", "seed_awr": "three"}
+    assert "trained by earlier code than this (--older): discrete_bc\n" in capsys.readouterr().out
     leaderboard.main([str(out), "-o", str(tmp_path / "page.md")])
     page = (tmp_path / "page.md").read_text()
     assert page.count("(stock) †") == 2, "drawn from, and greedy"
     assert page.count("published †") == 0
-    assert "--older bc" in page
+    assert "--older discrete_bc" in page
     with pytest.raises(UserError, match="--older names 'cql', which is not among the algorithms"):
         run.main([*arguments, "--older", "cql"])
-    (out / "bc-seed0.d3").write_bytes(b"another run's")
-    assert swept("--older", "bc") == {"bc": "three", "seed_awr": "three"}, "what is trained anew is not called older"
+    (out / "discrete_bc-seed0.d3").write_bytes(b"another run's")
+    assert swept("--older", "discrete_bc") == {"discrete_bc": "three", "seed_awr": "three"}, (
+        "what is trained anew is not called older"
+    )
 
 
 def test_a_model_beside_the_scorecard_is_the_scorecards_own(tiny_dataset, tmp_path, capsys):
@@ -231,7 +233,7 @@ def test_one_sweep_a_folder_and_damage_is_said(tiny_dataset, tmp_path):
 def test_a_cluster_does_the_same(tiny_dataset, tmp_path):
     from dask.distributed import LocalCluster
 
-    arguments = [*TINY, "--algo", "bc,seed_awr"]
+    arguments = [*TINY, "--algo", "discrete_bc,seed_awr"]
     run.main([*arguments, "--jobs", "1", "--out", str(tmp_path / "here")])
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         run.main([*arguments, "--scheduler", cluster.scheduler_address, "--out", str(tmp_path / "there")])
@@ -243,12 +245,12 @@ def test_a_cluster_does_the_same(tiny_dataset, tmp_path):
 def test_no_scheduler_is_said(tiny_dataset, tmp_path):
     pytest.importorskip("dask.distributed")
     with pytest.raises(UserError, match="no Dask scheduler at tcp://127"):
-        run.main([*TINY, "--algo", "bc", "--scheduler", "tcp://127.0.0.1:1", "--out", str(tmp_path)])
+        run.main([*TINY, "--algo", "discrete_bc", "--scheduler", "tcp://127.0.0.1:1", "--out", str(tmp_path)])
 
 
 def test_the_leaderboard_shows_what_the_scorecards_say(tiny_dataset, tmp_path):
     out = tmp_path / "out"
-    run.main([*TINY, "--algo", "bc", "--seeds", "2", "--jobs", "1", "--out", str(out)])
+    run.main([*TINY, "--algo", "discrete_bc", "--seeds", "2", "--jobs", "1", "--out", str(out)])
     leaderboard.main([str(out), "-o", str(tmp_path / "page.md")])
     page = (tmp_path / "page.md").read_text()
     card = json.loads((out / "scorecard.json").read_text())
