@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from frl_env.behaviour import BehaviourPolicy
-from frl_env.capacity import Budgeted, Capacity, parse_budgets
+from frl_env.capacity import Budgeted, Capacity, parse_budget
 from frl_env.capacity_bound import Relaxed
 from frl_env.care_effort import care_effort
 from frl_env.errors import UserError
@@ -28,7 +28,7 @@ from frl_env.record_rule import RecordRule
 from frl_env.reference_returns import SEED, reference_scores
 from frl_env.references import Heuristic, NoProgram, Oracle, Policy, UniformRandom
 from frl_env.rollout import HORIZON, Returns, rollout, standard_error
-from frl_env.rule_search import CANDIDATES, GENERATIONS, search_rule
+from frl_env.rule_search import CANDIDATES, search_rule
 from frl_env.rule_search import MEMBERS as SEARCH_MEMBERS
 from frl_env.rule_search import SEED as SEARCH_SEED
 from frl_env.worlds import LADDER, World, environment_id
@@ -38,6 +38,14 @@ BUDGETS = ("1.0", "team", "7.0")
 
 WORLDS = ("frl/MedicaidCare-v0", "frl/MedicaidCareScreened-v0", "frl/MedicaidCareNull-v0")
 """Worlds of which figures are kept."""
+
+SEARCHES = (
+    ("frl/MedicaidCare-v0", "team", 20),
+    ("frl/MedicaidCare-v0", "7.0", 8),
+    ("frl/MedicaidCare-v0", "1.0", 8),
+    ("frl/MedicaidCareScreened-v0", "team", 12),
+)
+"""World, budget and generations of each search for a rule; each starts where the one before it ended."""
 
 MEMBERS = 20_000
 BOUND = "upper_bound"
@@ -181,37 +189,35 @@ def as_relaxed(said: Mapping[str, Any]) -> Relaxed:
 
 
 def search_all(progress: Callable[[str, int, int], None], *, members: int = SEARCH_MEMBERS) -> Path:
-    """Searches for the best rule of each kind of world at each budget; writes into the package.
+    """Searches for the best rules, as `SEARCHES` says; writes into the package.
 
     Raises:
         UserError: If the package's folder can't be written.
     """
     rules: dict[str, dict[str, Any]] = {}
-    for name in WORLDS:
+    tried: dict[str, dict[str, int]] = {}
+    start = None
+    for name, label, generations in SEARCHES:
         world = LADDER[name]
-        kind = _kind(world.parameters)
-        if world.parameters.effects.strength == 0 or kind in rules:
-            continue
-        rules[kind] = {}
-        start = None
-        for label, capacity in parse_budgets(",".join(BUDGETS), team=team_minutes(world)).items():
-            what = f"{kind}, {label}"
-            rule = search_rule(
-                world.parameters, capacity, members=members, start=start,
-                progress=lambda done, total, what=what: progress(what, done, total),
-            )  # fmt: skip
-            rules[kind][f"{capacity.minutes:.2f}"] = rule.to_json()
-            start = rule.numbers
-    return store_rules(rules, members=members, tried=GENERATIONS * CANDIDATES)
+        kind, minutes = _kind(world.parameters), round(parse_budget(label, team=team_minutes(world)).minutes or 0.0, 1)
+        what = f"{kind}, {minutes}"
+        rule = search_rule(
+            world.parameters, Capacity(minutes=minutes), members=members, generations=generations, start=start,
+            progress=lambda done, total, what=what: progress(what, done, total),
+        )  # fmt: skip
+        rules.setdefault(kind, {})[str(minutes)] = rule.to_json()
+        tried.setdefault(kind, {})[str(minutes)] = generations * CANDIDATES
+        start = rule.numbers
+    return store_rules(rules, members=members, tried=tried)
 
 
-def store_rules(rules: Mapping[str, Any], *, members: int, tried: int) -> Path:
+def store_rules(rules: Mapping[str, Any], *, members: int, tried: Mapping[str, Mapping[str, int]]) -> Path:
     """Writes searched rules into the package."""
     content = {
         "parameters_version": VERSION,
         "seed": SEARCH_SEED,
         "members": members,
-        "policies_tried_by_rule": tried,
+        "policies_tried": tried,
         "rules": rules,
     }
     return _write(_RULES, content)

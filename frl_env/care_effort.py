@@ -5,6 +5,9 @@ from typing import Any
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.capacity.effort import Effort, effort_of
+from frl_env.capacity.logged import LoggedEffort, logged_effort
+from frl_env.evaluation.member_records import is_simulated
+from frl_env.evaluation.minari_episodes import load_actions
 from frl_env.parameters import Parameters, preset
 
 
@@ -26,3 +29,14 @@ def dataset_effort(dataset: Any, action_space: ActionSpace) -> Effort | None:
     if known is None and "frl_recipe" in dataset.storage.metadata and action_space.nvec == MEDICAID_ACTIONS.nvec:
         return care_effort(preset())  # built before minutes were kept beside the actions; no dial changes them
     return known
+
+
+def dataset_logged_effort(dataset: Any, action_space: ActionSpace) -> LoggedEffort:
+    """What the policy that made a dataset spent: minutes (None where they are not known) and contacts by level.
+
+    Raises:
+        UserError: If the dataset is empty or damaged.
+    """
+    joints, lengths = load_actions(dataset, action_space)
+    effort = dataset_effort(dataset, action_space)
+    return logged_effort(joints, lengths, action_space, effort, simulated=is_simulated(dataset))

@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks.drawing.maps import Pair, Place, heatmap, pairs, plane
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of, readable
 from benchmarks.reporting.sweep_results import Policy, SweepResults
+from benchmarks.sweep.scorecard import logged_sentence
 
 
 def by_factor(results: SweepResults) -> Section:
@@ -41,7 +42,26 @@ def by_factor(results: SweepResults) -> Section:
         ),
         notes=(f"In the states that the care team met, on {_source(results, policy, seed)}.{nothing}",),
     )
-    return section(parts=(figure, _all_factors(results)))
+    return section(parts=(figure, _all_factors(results), *_logged(results)))
+
+
+def _logged(results: SweepResults) -> tuple[Table, ...]:
+    """What the care team spent, level by level; scorecards of before don't tell."""
+    logged = results.card.get("logged")
+    if logged is None:
+        return ()
+    rows = [
+        (factor, level, entry["contacts_per_week"], entry["minutes_per_week"])
+        for factor, levels in logged["by_level"].items()
+        for level, entry in levels.items()
+    ]
+    table = Table(
+        name="logged_effort",
+        caption=f"{logged_sentence(logged)} Levels that 1 to 10 real people got are left out.",
+        columns=columns_of("factor | level | contacts a member-week:.4f | minutes a member-week:.3f"),
+        rows=rows,
+    )
+    return (table,)
 
 
 def _percent(value: float | None) -> str:

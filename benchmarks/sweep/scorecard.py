@@ -22,6 +22,8 @@ from benchmarks.sweep.statistics import (
     probability_of_improvement,
 )
 from benchmarks.truth.true_values import SEED
+from frl_algos.logged.replay import action_space_of
+from frl_env.care_effort import dataset_logged_effort
 from frl_env.parameters import VERSION
 from frl_env.reference_returns import FLOOR, ceiling
 from frl_env.rollout import standard_error
@@ -49,11 +51,13 @@ def assemble(
     values = {name: outcome.values[REFERENCE] for name, outcome in references.items()}
     trained = [outcome for outcome in outcomes if outcome.job.algo not in references]
     environment = dataset.spec.env_spec
+    spent = dataset_logged_effort(dataset, action_space_of(dataset)).to_dict()
     return {
         "dataset": dataset.spec.dataset_id,
         "environment": environment.to_json() if environment is not None else None,
         "dataset_sha256": dataset.storage.metadata.get("frl_content_sha256"),
         "parameters_version": VERSION if values else None,
+        "logged": spent,
         "eval_members": len(values["behaviour"]) if values else 0,
         "eval_seed": SEED,
         "command": command,
@@ -216,6 +220,8 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
             "the care team did with other members.",
             highlight=False,
         )
+    if "logged" in card:  # cards of before have none
+        out.print(f"{logged_sentence(card['logged'])}", highlight=False)
     if card["ope"]:
         _show_estimates(card, out)
     if card["fairness"]:
@@ -224,6 +230,13 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
         out.print(_training_table(card))
     if card["older"]:
         out.print(f"trained by earlier code than this (--older): {', '.join(card['older'])}", highlight=False)
+
+
+def logged_sentence(logged: Mapping[str, Any]) -> str:
+    """In words: what the policy that made the data spent."""
+    minutes = logged["effort_minutes_per_week"]
+    spent = "staff minutes are not known" if minutes is None else f"{minutes:.2f} staff minutes"
+    return f"Logged a member-week: {spent}, {logged['contacts_per_week']:.3f} contacts."
 
 
 def _show_truth(card: Mapping[str, Any], out: Console) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
+from frl_env.actions import ActionSpace
 from frl_env.capacity.asking import GAINS, gains_of, joints_of
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.deciding import ask_chances, ask_offers
@@ -50,17 +51,24 @@ class LoggedEffort:
         }
 
 
-def logged_effort(episodes: LoggedEpisodes, effort: Effort | None, *, simulated: bool) -> LoggedEffort:
+def logged_effort(
+    joints: Int64[np.ndarray, "row"],
+    lengths: Int64[np.ndarray, "episode"],
+    space: ActionSpace,
+    effort: Effort | None,
+    *,
+    simulated: bool,
+) -> LoggedEffort:
     """Minutes and contacts of the logged decisions.
 
     Args:
-        episodes: The logged decisions.
+        joints: Joint index of every logged action, members one after the other.
+        lengths: How many of them are each member's.
+        space: The actions.
         effort: Minutes of each action; None where they are not known.
         simulated: Whether the members are; of real people small cells are hidden.
     """
-    space, mask = episodes.action_space, episodes.mask
-    joints = episodes.actions[mask]
-    who = np.repeat(np.arange(len(episodes)), episodes.lengths)
+    who = np.repeat(np.arange(len(lengths)), lengths)
     contact = (joints != null_joint(space)) & space.valid[joints]
     weeks = len(joints)
     minutes = None if effort is None else effort.minutes[joints]

@@ -14,7 +14,7 @@ from frl_env.capacity import (
     remembered,
     value_at_price,
 )
-from frl_env.care_effort import care_effort
+from frl_env.care_effort import care_effort, dataset_logged_effort
 from frl_env.datasets import collect
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.record_rule import RecordRule
@@ -46,16 +46,27 @@ class Mostly:
         return np.tile(valid, (len(observations), 1))
 
 
+def effort_in(episodes, effort, *, simulated):
+    rows = episodes.actions[episodes.mask]
+    return logged_effort(rows, episodes.lengths, MEDICAID_ACTIONS, effort, simulated=simulated)
+
+
 def test_logged_effort_is_what_was_logged_and_hides_small_cells(logged):
-    found = logged_effort(logged, EFFORT, simulated=True)
+    found = effort_in(logged, EFFORT, simulated=True)
     minutes = EFFORT.minutes[logged.actions][logged.mask]
     assert found.minutes == pytest.approx(minutes.mean())
     assert sum(row["minutes_per_week"] for row in found.levels["modality"].values()) == pytest.approx(found.minutes)
     assert found.contacts == pytest.approx(680 / 681, abs=0.01)
     few = logged.subset(np.arange(15))
-    hidden = logged_effort(few, EFFORT, simulated=False)
-    assert len(hidden.levels["goal"]) < len(logged_effort(few, EFFORT, simulated=True).levels["goal"])
-    assert logged_effort(logged, None, simulated=True).minutes is None
+    hidden = effort_in(few, EFFORT, simulated=False)
+    assert len(hidden.levels["goal"]) < len(effort_in(few, EFFORT, simulated=True).levels["goal"])
+    assert effort_in(logged, None, simulated=True).minutes is None
+
+
+def test_a_dataset_tells_what_its_team_spent(tiny_dataset):
+    found = dataset_logged_effort(tiny_dataset, MEDICAID_ACTIONS)
+    told = np.concatenate([episode.infos["effort_minutes"][1:, 0] for episode in tiny_dataset.iterate_episodes()])
+    assert found.minutes == pytest.approx(told.mean(), rel=0.1)  # attempts in a gap in coverage take no minutes there
 
 
 def test_a_held_price_spends_the_budget_and_the_estimate_agrees_with_a_rollout(logged):
