@@ -1,12 +1,11 @@
 """`frl`: build, import, export, list, load and show datasets, and check the simulator, from the command line."""
 
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import minari
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from frl_env import policy_search, reference_returns
@@ -14,10 +13,20 @@ from frl_env.calibration import judge, markdown, measure
 from frl_env.calibration.report import show as show_number
 from frl_env.calibration.sensitivity import sweep, sweep_markdown
 from frl_env.capacity_command import capacity_command
-from frl_env.datasets import RECIPES, build_dataset, dataset_state, delete_dataset, ensure_dataset, stored_parts
-from frl_env.errors import UserError
+from frl_env.datasets import (
+    RECIPES,
+    build_dataset,
+    check_dataset,
+    dataset_state,
+    delete_dataset,
+    ensure_dataset,
+    recipe,
+    stored_parts,
+)
+from frl_env.datasets.placing import stored_datasets
 from frl_env.load_command import load_and_show
 from frl_env.table_commands import export_command, import_command
+from frl_env.targets import check_new
 from frl_env.terminal import console, progress_bar, run_or_say, write_atomically
 from frl_env.weeks_command import weeks_command
 from frl_env.worlds import LADDER, World
@@ -38,6 +47,7 @@ def build(
     ] = False,
 ) -> None:
     """Builds a dataset from its recipe into Minari's local store."""
+    recipe(dataset_id)
     with progress_bar() as progress:
         dataset = build_dataset(dataset_id, force=force, progress=progress)
     console.print(f"built {dataset_id}: {dataset.total_episodes:,} members, {dataset.total_steps:,} weeks")
@@ -50,12 +60,12 @@ def list_datasets() -> None:
         (dataset_id, f"{item.members:,}", _dials(item.world), dataset_state(item), item.description)
         for dataset_id, item in RECIPES.items()
     ]
-    stored: dict[str, Any] = minari.list_local_datasets()
-    rows += [
-        (dataset_id, f"{metadata['frl_import']['members']:,}", "", "imported", metadata["description"])
-        for dataset_id, metadata in stored.items()
-        if "frl_import" in metadata
-    ]
+    for dataset_id, metadata in stored_datasets().items():
+        if "frl_import" in metadata:
+            members = f"{metadata['frl_import'].get('members', 0):,}"
+            rows.append((dataset_id, members, "", "imported", escape(str(metadata.get("description", "")))))
+        elif not metadata and dataset_id not in RECIPES:
+            rows.append((dataset_id, "", "", "damaged", "its metadata can't be read; import it again"))
     longest = max(len(row[0]) for row in rows)  # it is what one has to type
     table = Table(Column("dataset", no_wrap=True, min_width=longest), "members", "dials", "here", "what for")
     for row in rows:
@@ -76,6 +86,7 @@ def show(
     dataset_id: Annotated[str, typer.Argument(help="A dataset in the local store, or one that can be built.")],
 ) -> None:
     """Shows what a dataset holds and where it lies; builds it when it is one of ours and missing."""
+    check_dataset(dataset_id)
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
     table = Table(show_header=False)
@@ -114,7 +125,7 @@ def calibrate(
     report: Annotated[Path | None, typer.Option(help="Write the report here too, as Markdown.")] = None,
 ) -> None:
     """Compares the simulator with every published anchor; exit status 1 when one is missed."""
-    _check_target(report)
+    _check_target(report, "frl calibrate")
     with progress_bar() as progress:
         measured = measure(members=members, seed=1, progress=lambda done, total: progress("simulating", done, total))
     verdicts = judge(measured)
@@ -148,7 +159,7 @@ def references(
 
     Exit status 1 when a step of the order that the ladder promises is smaller than five standard errors.
     """
-    _check_target(report)
+    _check_target(report, "frl references")
     with progress_bar() as progress:
         if search:
             console.print(f"policies: {policy_search.search_all(progress)}")
@@ -181,7 +192,7 @@ def sensitivity(
     report: Annotated[Path | None, typer.Option(help="Write the table here too, as Markdown.")] = None,
 ) -> None:
     """Moves the assumptions that matter most, one at a time, and shows what becomes of effects and order."""
-    _check_target(report)
+    _check_target(report, "frl sensitivity")
     with progress_bar() as progress:
         rows = sweep(members=members, progress=lambda done, total: progress("simulating", done, total))
     table = Table("assumption", "ED ratio", "stays ratio", "heuristic over team", "order kept")
@@ -196,10 +207,10 @@ def _dials(world: World) -> str:
     return ", ".join(f"{name} {value}" for name, value in world.dials().items())
 
 
-def _check_target(report: Path | None) -> None:
-    """Says before any long work that a report can't be written."""
-    if report is not None and (report.is_dir() or not os.access(report.parent, os.W_OK)):
-        raise UserError(f"can't write {report}; name a file in a folder that exists and can be written")
+def _check_target(report: Path | None, command: str) -> None:
+    """Says before any long work that a report can't be written, or would replace a file that is none of these."""
+    if report is not None:
+        check_new(report, mark=f"Written by `{command}")
 
 
 def main() -> None:

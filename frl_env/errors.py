@@ -7,6 +7,9 @@ exit with status 2; every other exception is a fault of the program and keeps it
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST = 80
+"""Characters that an error quotes of what was given."""
+
 
 class UserError(ValueError):
     """Something the caller can put right: bad input, a missing file, a name that does not exist."""
@@ -24,9 +27,19 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:
         The error, to be raised by the caller.
     """
     names = sorted(known)
-    near = get_close_matches(str(name), names, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
-    return UserError(f"unknown {kind} {str(name)!r}; {hint}")
+    near = nearest_names(name, names)
+    hint = f"did you mean {near}?" if near else f"known: {', '.join(names)}"
+    return UserError(f"unknown {kind} {shorten(str(name))!r}; {hint}")
+
+
+def nearest_names(name: object, known: Iterable[str]) -> str:
+    """Up to three known names that are spelt like one, for people; empty if none is."""
+    return " or ".join(get_close_matches(str(name)[:LONGEST], sorted(known), n=3, cutoff=0.4))
+
+
+def shorten(text: str) -> str:
+    """A text that someone gave, cut to what an error of one line may quote."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def check_number(name: str, value: object, *, low: float, high: float) -> None:

@@ -10,15 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import minari
 from minari import MinariDataset
 
 from frl_env.datasets.placing import store_in
-from frl_env.datasets.recipes import RECIPES
-from frl_env.datasets.store import ensure_dataset
+from frl_env.datasets.store import check_dataset, ensure_dataset
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, import_table
 from frl_env.datasets.tabular.source import FORMATS
-from frl_env.errors import UserError
+from frl_env.errors import UserError, shorten
 
 __all__ = ["ColumnMap", "ImportOptions", "open_members"]
 
@@ -54,7 +52,7 @@ def open_members(
     if not (path.exists() or path.suffix.lower() in FORMATS):
         if columns is not None or options is not None:
             raise UserError(f"{str(place)!r} is no table, so that no columns or options can be given for it")
-        yield _in_store(str(place), progress)
+        yield ensure_dataset(_known(str(place)), progress=progress)
         return
     if options is not None and options.validation_share:
         raise UserError("no validation share can be set here, where all members are looked at")
@@ -64,14 +62,14 @@ def open_members(
         yield MinariDataset(Path(folder) / TABLE_ID / "data")
 
 
-def _in_store(dataset_id: str, progress: Any) -> MinariDataset:
-    if dataset_id in RECIPES:
-        return ensure_dataset(dataset_id, progress=progress)
+def _known(dataset_id: str) -> str:
+    """The id, if there is such a dataset, or it can be built.
+
+    Raises:
+        UserError: If not.
+    """
     try:
-        return minari.load_dataset(dataset_id)
-    except (FileNotFoundError, ValueError, OSError) as problem:
-        known = ", ".join(sorted(minari.list_local_datasets())) or "none"
-        raise UserError(
-            f"there is no Minari dataset or table {dataset_id!r}; build or import it first, or check the path (in the "
-            f"local store: {known})"
-        ) from problem
+        check_dataset(dataset_id)
+    except UserError as problem:
+        raise UserError(f"there is no Minari dataset or table {shorten(dataset_id)!r}: {problem}") from None
+    return dataset_id

@@ -1,6 +1,5 @@
 """`frl import` and `frl export`: tables of your own members in and out, from the command line."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from frl_env.datasets import ensure_dataset
+from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, Problem, TableError, export_table, import_table
+from frl_env.datasets.tabular.exporting import check_target
 from frl_env.datasets.tabular.losses import in_words
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.suppression import people
@@ -84,6 +84,11 @@ def import_command(
         members = people(facts["members"], simulated=False)
         console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {facts['episodes']:,} episodes")
     _show_facts(imported.facts[0])
+    if imported.left_alone:
+        console.print(
+            f"note: {imported.left_alone} is of another import; its members may be among these, so it can't be used "
+            "to validate what is trained on them"
+        )
     if check:
         console.print("nothing was written")
 
@@ -100,12 +105,11 @@ def export_command(
         ),
     ] = "table",
     form: Annotated[str, typer.Option("--format", help="Of events: flat, omop, synthea, meds or tuva.")] = "flat",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False,
 ) -> None:
     """Writes a dataset as a table of member-weeks, as 'frl import' reads it, or as raw events, as 'frl weeks' does."""
     if kind not in ("table", "events"):
         raise unknown_name("kind of export", kind, ("table", "events"))
-    if table.is_dir() or not os.access(table.parent, os.W_OK):
-        raise UserError(f"can't write {table}; name a file in a folder that exists and can be written")
     if kind == "events":
         with progress_bar() as progress:
             members = export_events(
@@ -113,9 +117,11 @@ def export_command(
             )
         console.print(f"wrote {table}: {members:,} members; next: frl weeks {table}/spec.toml -o members.parquet")
         return
+    check_target(table, force=force)
+    check_dataset(dataset_id)
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
-        rows = export_table(dataset, table, progress=lambda done, total: progress("writing", done, total))
+        rows = export_table(dataset, table, force=force, progress=lambda done, total: progress("writing", done, total))
     console.print(f"wrote {table}: {rows:,} rows")
 
 

@@ -1,19 +1,43 @@
-"""What every command line here shares: screen, progress bar, whole files, and errors in one line."""
+"""What every command line here shares: screen, progress bar, and one guard around every program.
 
+| What ends a program | What is said | Exit status |
+|---|---|---|
+| done | what it printed | 0, or 1 where a check of its own failed |
+| a mistake that a person can put right (`UserError`, an error of usage) | one line | 2 |
+| a disk that is full or can't be read or written, or too little memory | one line | 2 |
+| Ctrl-C | one line | 130 |
+| SIGTERM | one line | 143 |
+| whoever read its output went away (`frl list`, piped to `head`) | nothing | 141 |
+| a fault of the program | its traceback | 1 |
+"""
+
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from frl_env import atomic
 from frl_env.errors import UserError
+
+STOPPED = (
+    "stopped; what was whole is kept (finished runs, parts of a large build or import), nothing half-written is; the "
+    "same command goes on"
+)
 
 console = Console()
 if not console.is_terminal:
     console.width = 120
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what Ctrl-C would clean up is cleaned up, too."""
 
 
 def write_atomically(file: Path, text: str) -> None:
@@ -22,14 +46,10 @@ def write_atomically(file: Path, text: str) -> None:
     Raises:
         UserError: If the folder can't be written.
     """
-    aside = file.with_name(f".{file.name}.writing")
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(file)
+        atomic.write_text(file, text)
     except OSError as problem:
         raise UserError(f"can't write {file} ({problem.strerror})") from problem
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -48,24 +68,73 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def run_or_say(command: Callable[[], object]) -> None:
-    """Runs a command; what a person can put right becomes one line on standard error and exit status 2."""
+    """Runs a program under the guard.
+
+    Args:
+        command: The program; what it returns is ignored.
+
+    Raises:
+        SystemExit: With the status of the table above.
+    """
+    _survive_poor_terminals()
+    before = _raise_on_sigterm()
     try:
         command()
-    except UserError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        raise SystemExit(2) from None
+        sys.stdout.flush()
+    except Terminated:
+        _leave(STOPPED, 143)
     except (KeyboardInterrupt, typer.Abort):
-        print(
-            "error: stopped; what was whole is kept (finished runs, parts of a large build or import), nothing "
-            "half-written is; the same command goes on",
-            file=sys.stderr,
-        )
-        raise SystemExit(2) from None
+        _leave(STOPPED, 130)
+    except UserError as problem:
+        _leave(str(problem), 2)
+    except BrokenPipeError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        raise SystemExit(141) from None
+    except MemoryError:
+        _leave("there is not enough memory for this; give fewer members or rows, or use a larger machine", 2)
+    except OSError as problem:
+        place = f": {problem.filename}" if problem.filename else ""
+        _leave(f"{problem.strerror or problem}{place}; free space, check permissions, or choose another place", 2)
     except Exception as problem:
         # Errors of usage, from whichever copy of click typer brings along.
         message = getattr(problem, "format_message", None)
         if message is None:
             raise
         if message():  # empty after the help that a bare `frl` prints
-            print(f"error: {message()} Try 'frl --help'.", file=sys.stderr)
+            _leave(f"{message()} Try 'frl --help'.", 2)
         raise SystemExit(2) from None
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _leave(what: str, status: int) -> None:
+    """Says in one line why, and leaves.
+
+    Raises:
+        SystemExit: Always.
+    """
+    with suppress(OSError):
+        print(f"error: {what}", file=sys.stderr)
+    raise SystemExit(status) from None
+
+
+def _raise_on_sigterm() -> Any:
+    """Has SIGTERM end the program as Ctrl-C does; returns what it did before, None where it can't be changed."""
+
+    def stop(*_: object) -> None:
+        raise Terminated
+
+    try:
+        return signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        return None
+
+
+def _survive_poor_terminals() -> None:
+    """Has letters that a terminal does not know written in another way, instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None and "utf" not in (getattr(stream, "encoding", None) or "utf").lower():
+            reconfigure(errors="backslashreplace")

@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from frl_env import atomic
 from frl_env.datasets.collect import Episodes
 
 Progress = Callable[[int], None]
@@ -131,12 +132,7 @@ def _in_memory() -> h5py.File:
 def _save(content: h5py.File, file: Path) -> None:
     """Writes a file from memory, whole or not at all."""
     content.flush()
-    aside = file.with_name(f".{file.name}.writing")
-    try:
-        aside.write_bytes(content.id.get_file_image())
-        os.replace(aside, file)
-    finally:
-        aside.unlink(missing_ok=True)
+    atomic.write_bytes(file, content.id.get_file_image())
 
 
 class _EpisodeWriter:

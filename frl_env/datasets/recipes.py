@@ -7,8 +7,8 @@ small, validation and large datasets hold other members than -v0; evaluation alw
 from dataclasses import asdict, dataclass, replace
 
 from gymnasium.envs.registration import EnvSpec
-from minari.dataset.minari_dataset import parse_dataset_id
 
+from frl_env.datasets.ids import parse_id
 from frl_env.errors import check_whole, unknown_name
 from frl_env.parameters import VERSION, Parameters
 from frl_env.rollout import HORIZON, LONGEST
@@ -42,7 +42,7 @@ class Recipe:
         ranges = {"members": (1, 10**8), "shard": (1, 10**6), "seed": (0, 2**63), "horizon": (1, LONGEST)}
         for name, (low, high) in ranges.items():
             check_whole(f"dataset {self.dataset_id!r}: {name}", getattr(self, name), low=low, high=high)
-        parse_dataset_id(self.dataset_id)
+        parse_id(self.dataset_id)
 
     @property
     def parameters(self) -> Parameters:

@@ -19,12 +19,12 @@ from minari.dataset.minari_storage import MinariStorage
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.capacity.effort import METADATA as EFFORT
 from frl_env.care_effort import care_effort
-from frl_env.datasets.checksums import KEY as CHECKSUMS
-from frl_env.datasets.checksums import check_files, file_facts
 from frl_env.datasets.collect import Episodes, collect
 from frl_env.datasets.hdf5 import episode_arrays, join_shards, shard_facts, write_shard
+from frl_env.datasets.ids import parse_id
 from frl_env.datasets.placing import (
     building_folder,
+    check_own,
     dataset_place,
     discard,
     has_dataset,
@@ -32,17 +32,27 @@ from frl_env.datasets.placing import (
     make_room,
     package_version,
     put_in_place,
+    read_metadata,
+    stored_datasets,
     unfinished,
 )
 from frl_env.datasets.recipes import RECIPES, Recipe, recipe
 from frl_env.env import observation_space
-from frl_env.errors import UserError
+from frl_env.errors import UserError, nearest_names
+from frl_env.integrity import KEY as CHECKSUMS
+from frl_env.integrity import REWARD_LIMITS, check_intact, file_facts
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
 from frl_env.reference_returns import ceiling, reference_scores
 from frl_env.state import observation_names
 
 REFERENCE_MEMBERS = 20_000
 """Members behind the reference scores of a dataset whose world is not in the ladder."""
+
+FEW_FILES = 8
+"""Files that are compared without a bar."""
+
+REWARDS = [-28, 0]
+"""What a week's reward can be: three ED visits and a hospital stay a day, or nothing."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -69,10 +79,11 @@ def build_dataset(
         with lock(made.dataset_id):
             if dataset_state(made) != "missing" and not force:
                 raise UserError(f"dataset {made.dataset_id!r} exists already; add --force to build it anew")
+            check_own(made.dataset_id)
             _write(made, progress or _silent)
     except OSError as problem:
         raise UserError(f"can't write dataset {made.dataset_id!r}: {problem.strerror or problem}") from problem
-    return minari.load_dataset(made.dataset_id)
+    return open_dataset(made.dataset_id, check=False)
 
 
 def ensure_dataset(dataset: str | Recipe, *, progress: Progress | None = None) -> minari.MinariDataset:
@@ -83,7 +94,7 @@ def ensure_dataset(dataset: str | Recipe, *, progress: Progress | None = None) -
         progress: Called as the work goes on.
 
     Raises:
-        UserError: If it is neither there nor ours, is broken, or was made by another recipe or parameter version.
+        UserError: If it is neither there nor ours, is damaged, or was made by another recipe or parameter version.
     """
     if isinstance(dataset, Recipe):
         made: Recipe | None = dataset
@@ -105,11 +116,39 @@ def ensure_dataset(dataset: str | Recipe, *, progress: Progress | None = None) -
             except UserError:
                 if dataset_state(made) != "current":  # unless another process built it meanwhile
                     raise
+    return open_dataset(dataset_id, progress=progress)
+
+
+def open_dataset(dataset_id: str, *, check: bool = True, progress: Progress | None = None) -> minari.MinariDataset:
+    """Opens a dataset of the local store.
+
+    Args:
+        dataset_id: In the store.
+        check: Whether to compare its files with their checksums; those that were compared before and have not been
+            touched since are not read again.
+        progress: Called as files are read.
+
+    Raises:
+        UserError: If it is not there, or is damaged.
+    """
+    place = dataset_place(dataset_id)
+    if not has_dataset(dataset_id):
+        raise _unknown(dataset_id)
     try:
-        return minari.load_dataset(dataset_id)
-    except (OSError, ValueError, KeyError, AssertionError) as problem:
-        hint = f"run 'frl build {dataset_id} --force'" if made else "import it again"
-        raise UserError(f"dataset {dataset_id!r} can't be read ({type(problem).__name__}); {hint}") from problem
+        dataset = minari.MinariDataset(place / "data")
+    except (OSError, ValueError, KeyError, AssertionError, TypeError, AttributeError, RecursionError) as problem:
+        raise UserError(
+            f"dataset {dataset_id!r} is damaged: its metadata can't be read ({type(problem).__name__}); "
+            f"{_remedy(dataset_id)}"
+        ) from problem
+    if check:
+        tell = progress or _silent
+        check_intact(
+            dataset,
+            remedy=_remedy(dataset_id),
+            progress=lambda done, total: tell("comparing checksums", done, total) if total > FEW_FILES else None,
+        )
+    return dataset
 
 
 def check_dataset(dataset_id: str) -> None:
@@ -118,37 +157,61 @@ def check_dataset(dataset_id: str) -> None:
     Raises:
         UserError: If so; names the nearest.
     """
-    if dataset_id not in RECIPES and not has_dataset(dataset_id):
+    if dataset_id not in RECIPES and not has_dataset(_valid(dataset_id)):
         raise _unknown(dataset_id)
 
 
 def delete_dataset(dataset_id: str) -> None:
-    """Deletes a dataset, or what an unfinished build of it left, from the local store.
+    """Deletes a dataset, and what unfinished builds of it left, from the local store.
 
     Raises:
-        UserError: If there is neither.
+        UserError: If there is neither, what is there is no dataset, or not all of it can be deleted.
     """
-    parts = stored_parts(dataset_id)
-    with lock(dataset_id):
-        for folder in parts:
-            discard(folder, dataset_place(dataset_id))
+    stored_parts(dataset_id)
+    place = dataset_place(dataset_id)
+    try:
+        with lock(dataset_id):
+            check_deletable(dataset_id)
+            for folder in [*unfinished(place), place]:
+                discard(folder, place)
+    except OSError as problem:
+        raise UserError(
+            f"can't delete all of dataset {dataset_id!r} ({problem.strerror or problem}); check the permissions of "
+            f"{place.parent} and try again"
+        ) from problem
+
+
+def check_deletable(dataset_id: str) -> None:
+    """Refuses to delete what its metadata do not call a dataset.
+
+    Raises:
+        UserError: If so.
+    """
+    place = dataset_place(dataset_id)
+    check_own(dataset_id)
+    if (place / "data").exists() and not read_metadata(place):
+        raise UserError(
+            f"the metadata of dataset {dataset_id!r} can't be read, so nothing says that {place} is one; "
+            f"{_remedy(dataset_id)}, or remove the folder by hand"
+        )
 
 
 def stored_parts(dataset_id: str) -> list[Path]:
     """Folders of a dataset and of unfinished builds of it.
 
     Raises:
-        UserError: If there are none.
+        UserError: If there are none, or what is there is no dataset.
     """
-    place = dataset_place(dataset_id)
+    place = dataset_place(_valid(dataset_id))
     parts = unfinished(place) + ([place] if has_dataset(dataset_id) else [])
     if not parts:
         raise UserError(f"dataset {dataset_id!r} is not in the local store; 'frl list' shows what can be built")
+    check_deletable(dataset_id)
     return parts
 
 
 def verify_dataset(dataset: minari.MinariDataset, *, progress: Progress | None = None) -> bool:
-    """Compares the files of a dataset with the checksums kept when it was made.
+    """Compares all files of a dataset with the checksums kept when it was made, whatever was compared before.
 
     Args:
         dataset: Which.
@@ -160,23 +223,22 @@ def verify_dataset(dataset: minari.MinariDataset, *, progress: Progress | None =
     Raises:
         UserError: If a file is missing or differs.
     """
-    facts = dataset.storage.metadata.get(CHECKSUMS, {})
-    dataset_id = dataset.spec.dataset_id
-    remedy = f"run 'frl build {dataset_id} --force'" if dataset_id in RECIPES else "import it again"
     tell = progress or _silent
-    folder = Path(dataset.storage.data_path)
-    check_files(folder, facts, remedy=remedy, progress=lambda done, total: tell("comparing checksums", done, total))
-    return bool(facts)
+    return check_intact(
+        dataset,
+        remedy=_remedy(dataset.spec.dataset_id),
+        anew=True,
+        progress=lambda done, total: tell("comparing checksums", done, total),
+    )
 
 
 def dataset_state(made: Recipe) -> str:
-    """Whether the store holds the dataset: "missing", "current", or "stale" (another recipe or version)."""
+    """Whether the store holds it: "missing", "current", "stale" (another recipe or version), or "damaged"."""
     if not has_dataset(made.dataset_id):
         return "missing"
-    try:
-        metadata = MinariStorage.read_raw_metadata(dataset_place(made.dataset_id) / "data")
-    except (OSError, ValueError):
-        return "stale"
+    metadata = read_metadata(dataset_place(made.dataset_id))
+    if not metadata:
+        return "damaged"
     return "current" if metadata.get("frl_recipe") == made.fingerprint() else "stale"
 
 
@@ -212,7 +274,7 @@ def _write(made: Recipe, progress: Progress) -> None:
         storage.update_metadata(
             {"total_episodes": made.members, "total_steps": steps, "dataset_size": storage.get_size()}
         )
-        put_in_place(building, place)
+        put_in_place((building, place))
     except BaseException:
         # Whole shards stay for the next try (`frl delete` drops them), and nothing else does.
         shutil.rmtree(building / "data", ignore_errors=True)
@@ -267,6 +329,7 @@ def _metadata(made: Recipe, content: str) -> dict[str, Any]:
         "frl_recipe": made.fingerprint(),
         "frl_content_sha256": content,
         "frl_observation_names": list(observation_names(**made.world.seen)),
+        REWARD_LIMITS: REWARDS,
         # The action mask of the contract is the same in every step: it follows from the schema's validity rule.
         "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
         EFFORT: care_effort(made.parameters).to_json(),
@@ -280,13 +343,32 @@ def _metadata(made: Recipe, content: str) -> dict[str, Any]:
     }
 
 
+def _valid(dataset_id: str) -> str:
+    """The id, if it is one.
+
+    Raises:
+        UserError: If not; names the nearest.
+    """
+    try:
+        parse_id(dataset_id)
+    except UserError as problem:
+        near = nearest_names(dataset_id, RECIPES)
+        raise UserError(f"{problem}; did you mean {near}?" if near else str(problem)) from None
+    return dataset_id
+
+
 def _unknown(dataset_id: str) -> UserError:
     try:
         recipe(dataset_id)
     except UserError as problem:
-        local = ", ".join(sorted(minari.list_local_datasets())) or "none"
+        local = ", ".join(sorted(stored_datasets())) or "none"
         return UserError(f"{problem}; in the local store: {local}")
-    raise AssertionError("only called for ids without a recipe")
+    return UserError(f"dataset {dataset_id!r} is not in the local store; run 'frl build {dataset_id}'")
+
+
+def _remedy(dataset_id: str) -> str:
+    """What to do about a damaged dataset."""
+    return f"run 'frl build {dataset_id} --force'" if dataset_id in RECIPES else "import it again"
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -4,11 +4,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from frl_env import atomic
 from frl_env.errors import UserError
 
 
 def write_together(folder: str | os.PathLike[str], contents: Mapping[str, bytes]) -> list[Path]:
-    """Writes all files beside their places first, and gives them their names when every one is whole.
+    """Writes all files beside their places first, and gives them their names, as one, when every one is whole.
 
     Args:
         folder: Made when missing.
@@ -21,17 +22,18 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, bytes]
         UserError: If the folder can't be made or written, or the disk is full.
     """
     place = Path(folder)
-    aside = {name: place / f".{name}.writing" for name in contents}
+    aside = {name: place / f".{name}.new" for name in contents}
     try:
         place.mkdir(parents=True, exist_ok=True)
+        for journal in atomic.journals(place):
+            atomic.settle(journal)
         for name, content in contents.items():
-            aside[name].write_bytes(content)
-        for name, file in aside.items():
-            file.replace(place / name)
+            atomic.write_bytes(aside[name], content)
+        atomic.put_together(place, {file.name: name for name, file in aside.items()}, "files")
     except OSError as problem:
         raise UserError(f"can't write to {place} ({problem.strerror}); choose another folder") from problem
     finally:
-        for file in aside.values():
-            if place.is_dir():
+        if place.is_dir() and not atomic.journals(place):
+            for file in aside.values():
                 file.unlink(missing_ok=True)
     return [place / name for name in contents]

@@ -10,6 +10,7 @@ from jaxtyping import Float64, Int64
 
 from frl_env.errors import UserError
 from frl_env.evaluation.suppression import people
+from frl_env.integrity import check_intact
 
 ATTRIBUTES = ("race_ethnicity", "gender", "age_band")
 """What groups are made of unless said otherwise."""
@@ -113,6 +114,7 @@ def _first_infos(
             )
         return list(dict.fromkeys(keys))
 
+    check_intact(dataset)
     file = Path(dataset.storage.data_path) / "main_data.hdf5"
     if not file.exists():
         for episode in dataset.iterate_episodes():

@@ -11,6 +11,7 @@ import numpy as np
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation.episodes import LoggedEpisodes
+from frl_env.integrity import check_intact, check_limits
 
 
 def load_episodes(
@@ -36,6 +37,7 @@ def load_episodes(
     Raises:
         UserError: If the spaces don't fit, a key is missing, or the data is not what `LoggedEpisodes` takes.
     """
+    check_intact(dataset)
     name, space = dataset.spec.dataset_id, dataset.spec.action_space
     if not isinstance(space, gymnasium.spaces.MultiDiscrete) or space.nvec.ndim != 1:
         raise UserError(f"dataset {name!r} has actions {space}; a flat MultiDiscrete is needed")
@@ -61,10 +63,12 @@ def load_episodes(
 
     vocabularies = dataset.storage.metadata.get("frl_vocabularies", {})
     start = {key: np.asarray([values[0].reshape(-1)[0] for values in columns[f"infos/{key}"]]) for key in groups}
+    rewards = np.concatenate(columns["rewards"])
+    check_limits(dataset, np.concatenate(columns["observations"]), rewards)
     return LoggedEpisodes.from_rows(
         observations=np.concatenate([values[:-1] for values in columns["observations"]]),
         actions=np.concatenate(columns["actions"]) - space.start,
-        rewards=np.concatenate(columns["rewards"]),
+        rewards=rewards,
         lengths=np.asarray([len(values) for values in columns["rewards"]]),
         action_space=action_space,
         propensities=after(propensity) if propensity is not None and f"infos/{propensity}" in columns else None,

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from frl_env import atomic
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import METADATA as EFFORT
 from frl_env.datasets.tabular.columns import (
@@ -32,7 +33,9 @@ from frl_env.datasets.tabular.episodes import EVENT_KEYS
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.errors import UserError, unknown_name
 from frl_env.information import LATENT_KEYS
+from frl_env.integrity import check_intact
 from frl_env.meaning import METADATA as MEANING
+from frl_env.targets import check_new
 
 FORMATS = (".parquet", ".csv", ".arrow")
 
@@ -43,40 +46,61 @@ WINDOW = 4
 """Weeks of an outcome of 30 days."""
 
 
+def check_target(path: str | Path, *, force: bool = False) -> Path:
+    """Says before any work that a table can't be written to a place.
+
+    Args:
+        path: Where to.
+        force: Whether a file of that name may be replaced.
+
+    Returns:
+        The same.
+
+    Raises:
+        UserError: If the ending is of no format, there is something already, or there is no folder to write to.
+    """
+    file = Path(path)
+    if file.suffix not in FORMATS:
+        raise unknown_name("format of a table:", file.suffix or file.name, FORMATS)
+    check_new(file, force=force)
+    return file
+
+
 def export_table(
-    dataset: minari.MinariDataset, path: str | Path, *, progress: Callable[[int, int], None] | None = None
+    dataset: minari.MinariDataset,
+    path: str | Path,
+    *,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Writes a dataset as a table, whole or not at all.
 
     Args:
         dataset: With a `MultiDiscrete` action space and flat observations, kept in HDF5 as ours are.
         path: Where to; the ending tells the format, .parquet, .csv or .arrow.
+        force: Replace a file of that name.
         progress: Called with (episodes done, episodes in all).
 
     Returns:
         Number of rows.
 
     Raises:
-        UserError: If the format is unknown, the dataset is of another kind or damaged, or the file can't be written.
+        UserError: If the format is unknown, the dataset is of another kind or damaged, there is a file of that name
+            already, or it can't be written.
     """
-    file = Path(path)
-    if file.suffix not in FORMATS:
-        raise unknown_name("format of a table:", file.suffix or file.name, FORMATS)
+    file = check_target(path, force=force)
+    check_intact(dataset)
     source = _Source(dataset)
-    aside = file.with_name(f".{file.name}.writing")
     rows = 0
     try:
-        with _writer(file.suffix, aside, source.schema) as writer:
+        with atomic.whole_file(file) as aside, _writer(file.suffix, aside, source.schema) as writer:
             for batch in source.batches():
                 writer.write_table(batch) if file.suffix == ".parquet" else writer.write(batch)
                 rows += len(batch)
                 if progress is not None:
                     progress(source.done, len(dataset.episode_indices))
-        aside.replace(file)
     except OSError as problem:
         raise UserError(f"can't write {file} ({problem.strerror or 'the disk may be full'})") from None
-    finally:
-        aside.unlink(missing_ok=True)
     return rows
 
 
@@ -133,7 +157,7 @@ class _Source:
         elif set(EVENTS) <= set(self.states):
             self.outcomes = "states"
         names = Path(dataset.storage.data_path) / "member_ids.parquet"
-        self.identifiers = pq.read_table(names).column(MEMBER).combine_chunks() if names.exists() else None
+        self.identifiers = self._identifiers(names) if names.exists() else None
         self.schema = self._schema(facts.get("limits", {}))
 
     def batches(self) -> Iterator[pa.Table]:
@@ -152,6 +176,13 @@ class _Source:
                 if waiting:
                     yield self._table(waiting)
         except KeyError:
+            raise self._damaged() from None
+
+    def _identifiers(self, names: Path) -> pa.Array:
+        """Which member each number stands for."""
+        try:
+            return pq.read_table(names).column(MEMBER).combine_chunks()
+        except (OSError, pa.ArrowException, KeyError):
             raise self._damaged() from None
 
     def _opened(self) -> Any:

@@ -4,8 +4,9 @@
     check    file by file: order, duplicates, gaps, where rewards come from; then one report of everything
     write    file by file: episodes for Minari, flat arrays for training
 
-All of it happens in a hidden folder beside the dataset's place, which gets the name when it is complete. An import that
-was interrupted goes on: after reading, after checking, and after every file that was written.
+All of it happens in a hidden folder beside the dataset's place, which gets the name when it is complete; of training
+and validation members, both get their names or none. An import that was interrupted goes on: after reading, after
+checking, and after every file that was written.
 """
 
 import hashlib
@@ -19,24 +20,29 @@ from typing import Any
 import minari
 import numpy as np
 import pyarrow as pa
-from minari.dataset.minari_storage import MinariStorage
 
 from frl_env.capacity.effort import METADATA as EFFORT
+from frl_env.datasets.ids import parse_id
+from frl_env.datasets.partners import split_facts
 from frl_env.datasets.placing import (
     building_folder,
+    check_own,
     dataset_place,
     has_dataset,
+    is_under_way,
     lock,
     make_room,
     package_version,
     put_in_place,
+    read_metadata,
 )
+from frl_env.datasets.store import open_dataset
 from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATED, ColumnMap
 from frl_env.datasets.tabular.episodes import make_episodes
 from frl_env.datasets.tabular.layout import Layout, lay_out
 from frl_env.datasets.tabular.losses import in_words, losses
 from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
-from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe
+from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe, reward_limits
 from frl_env.datasets.tabular.partition import shares
 from frl_env.datasets.tabular.problems import Problem, TableError
 from frl_env.datasets.tabular.provenance import gaps_are_meant, made_by_weeks
@@ -46,6 +52,7 @@ from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages
 from frl_env.datasets.tabular.summary import describe_table, odd
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError
+from frl_env.integrity import KEY, REWARD_LIMITS, damaged_file
 from frl_env.meaning import METADATA as MEANING
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
 
@@ -60,14 +67,17 @@ class Imported:
     Attributes:
         dataset_ids: Datasets that were written: the one asked for and, with a validation share, the one for validation.
         facts: What the metadata of each say under `frl_import`; without any dataset, what they would say.
+        left_alone: Id of a dataset of validation members that another import had put beside it, and which stays; empty
+            where there is none.
     """
 
     dataset_ids: tuple[str, ...]
     facts: tuple[dict[str, Any], ...]
+    left_alone: str = ""
 
     def load(self) -> minari.MinariDataset:
         """The dataset that was asked for."""
-        return minari.load_dataset(self.dataset_ids[0])
+        return open_dataset(self.dataset_ids[0])
 
 
 def import_table(
@@ -96,7 +106,7 @@ def import_table(
         tell: Called with the facts after all checks and before anything is written.
 
     Returns:
-        What it came to. The same import once more changes nothing.
+        What it came to. The same import once more changes nothing, but that it repairs what was damaged since.
 
     Raises:
         TableError: If the table has problems; all of them, and nothing was written.
@@ -117,15 +127,18 @@ def import_table(
         "options": asdict(options),
         "version": package_version(),
     }
+    table_digest = _digest(table.fingerprint())
     task = _Import(
         table=table, layout=layout, options=options, description=description, made_of=made_of,
-        progress=progress or (lambda what, done, total: None), tell=tell or (lambda facts: None),
+        table_digest=table_digest, progress=progress or (lambda what, done, total: None),
+        tell=tell or (lambda facts: None),
     )  # fmt: skip
     try:
         with lock(*ids):
-            if not check_only and not force and (there := task.already_there(ids)):
-                return there
-            return task.run(ids, write=not check_only, force=force)
+            missing = ids if check_only or force else task.missing(ids)
+            if not missing:
+                return task.imported(ids)
+            return task.run(ids, missing, write=not check_only, force=force)
     except OSError as problem:
         raise UserError(f"can't write dataset {dataset_id!r}: {problem.strerror or 'the disk may be full'}") from None
 
@@ -139,50 +152,96 @@ class _Import:
     options: ImportOptions
     description: str
     made_of: dict[str, Any]
+    table_digest: str
     progress: Progress
     tell: Callable[[dict[str, Any]], None]
 
     @property
     def digest(self) -> str:
         """Says whether two imports are the same."""
-        return hashlib.sha256(json.dumps(self.made_of, sort_keys=True).encode()).hexdigest()
+        return _digest(self.made_of)
 
-    def already_there(self, ids: tuple[str, ...]) -> Imported | None:
-        """The result of the same import, done before; None if there is nothing.
+    def missing(self, ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the datasets that the same import did not make before, or that were damaged since.
 
         Raises:
-            UserError: If there is something else.
+            UserError: If one is of another import, or something else.
         """
-        there = [dataset_id for dataset_id in ids if has_dataset(dataset_id)]
-        facts = [self._facts_of(dataset_id) for dataset_id in there]
-        for dataset_id, known in zip(there, facts, strict=True):
-            if known.get("made_of") != self.digest:
-                raise UserError(
-                    f"dataset {dataset_id!r} exists already; choose another id, or add --force to replace it"
-                )
-        return Imported(dataset_ids=ids, facts=tuple(facts)) if len(there) == len(ids) else None
+        missing = []
+        for dataset_id in ids:
+            place = dataset_place(dataset_id)
+            if not has_dataset(dataset_id):
+                missing.append(dataset_id)
+                continue
+            metadata = read_metadata(place)
+            if metadata and metadata.get("frl_import", {}).get("made_of") != self.digest:
+                raise _exists(dataset_id)
+            if not metadata or damaged_file(place / "data", metadata.get(KEY, {}), anew=True):
+                missing.append(dataset_id)
+        return tuple(missing)
 
-    def run(self, ids: tuple[str, ...], *, write: bool, force: bool) -> Imported:
-        """Reads, checks and writes."""
-        rows = self._building(ids[0]) / "rows"
+    def imported(self, ids: tuple[str, ...]) -> Imported:
+        """What the store says of these datasets."""
+        facts = (read_metadata(dataset_place(dataset_id))["frl_import"] for dataset_id in ids)
+        other = str(parse_id(ids[0]).validation)
+        left_alone = other if other not in ids and has_dataset(other) else ""
+        return Imported(dataset_ids=ids, facts=tuple(facts), left_alone=left_alone)
+
+    def run(self, ids: tuple[str, ...], missing: tuple[str, ...], *, write: bool, force: bool) -> Imported:
+        """Reads, checks and writes.
+
+        Args:
+            ids: Datasets of the import: the one that was asked for, then that of the validation members.
+            missing: Those to write.
+            write: Whether to write at all.
+            force: Whether datasets of another import may be replaced.
+        """
+        buildings = {dataset_id: self._building(dataset_id) for dataset_id in ids}
+        rows = buildings[ids[0]] / "rows"
         try:
-            make_room(self._building(ids[0]), dataset_place(ids[0]))
+            for dataset_id in missing if write else ():
+                check_own(dataset_id)
+            make_room(buildings[ids[0]], dataset_place(ids[0]))
             read, checked, facts = self._check(rows)
             if not write:
-                shutil.rmtree(self._building(ids[0]))
+                shutil.rmtree(buildings[ids[0]])
                 return Imported(dataset_ids=(), facts=(facts,))
-            # The one that was asked for comes last: as long as it is missing, the same import goes on.
-            for dataset_id in reversed(ids):
-                if force or self._facts_of(dataset_id).get("made_of") != self.digest:
-                    self._write(dataset_id, dataset_id != ids[0], rows, read, checked, facts)
-            shutil.rmtree(self._building(ids[0]), ignore_errors=True)  # there already, with only the other one missing
-            return Imported(dataset_ids=ids, facts=tuple(self._facts_of(dataset_id) for dataset_id in ids))
+            drafts = []
+            for dataset_id in missing:
+                make_room(buildings[dataset_id], dataset_place(dataset_id))
+                drafts.append(self._write(dataset_id, ids, rows, read, checked, facts))
+                if not force:
+                    self._check_same(dataset_id, buildings[dataset_id] / "data")
+            forget_stages(rows)
+            for draft in drafts:
+                draft.clean()
+            put_in_place(*((buildings[dataset_id], dataset_place(dataset_id)) for dataset_id in missing))
+            if ids[0] not in missing:
+                shutil.rmtree(buildings[ids[0]], ignore_errors=True)  # it held the rows for the other one
+            return self.imported(ids)
         except BaseException as problem:
             large = (rows / "read.json").exists() and (rows / "rows-001.arrow").exists()
-            if not (large and isinstance(problem, KeyboardInterrupt)):
-                for dataset_id in ids:
-                    shutil.rmtree(self._building(dataset_id), ignore_errors=True)
+            begun = any(is_under_way(dataset_place(dataset_id)) for dataset_id in ids)
+            if not begun and not (large and isinstance(problem, KeyboardInterrupt)):
+                for building in buildings.values():
+                    shutil.rmtree(building, ignore_errors=True)
             raise
+
+    def _check_same(self, dataset_id: str, written: Path) -> None:
+        """Refuses to replace a dataset with damaged metadata, unless the files beside them are what was written now.
+
+        Raises:
+            UserError: If so.
+        """
+        place = dataset_place(dataset_id)
+        if not has_dataset(dataset_id) or read_metadata(place):
+            return
+        facts = json.loads((written / "metadata.json").read_text())[KEY]
+        if damaged_file(place / "data", facts, anew=True):
+            raise UserError(
+                f"dataset {dataset_id!r} exists already, its metadata can't be read, and its files are not those of "
+                "this import; choose another id, or add --force to replace it"
+            )
 
     def _check(self, rows: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Facts of both stages before writing, and those for the metadata.
@@ -204,6 +263,7 @@ class _Import:
             raise TableError(problems, in_words(lost))
         facts = {
             "made_of": self.digest,
+            "table": self.table_digest,
             "on_error": options.on_error,
             "rows_read": read["rows"],
             "rows_left_out": read["rows"] - evidence.rows,
@@ -225,15 +285,18 @@ class _Import:
         return read, checked, facts
 
     def _write(
-        self, dataset_id: str, validation: bool, rows: Path, read: dict[str, Any], checked: dict[str, Any],
+        self, dataset_id: str, ids: tuple[str, ...], rows: Path, read: dict[str, Any], checked: dict[str, Any],
         facts: dict[str, Any],
-    ) -> None:  # fmt: skip
-        """Writes one dataset and puts it in its place."""
-        building, place = self._building(dataset_id), dataset_place(dataset_id)
-        make_room(building, place)
+    ) -> Draft:  # fmt: skip
+        """Writes one dataset beside its place.
+
+        Raises:
+            UserError: If it would have no step.
+        """
+        validation = dataset_id != ids[0]
         what = "writing validation" if validation else "writing"
         draft = Draft(
-            folder=building / "data",
+            folder=self._building(dataset_id) / "data",
             columns=self.layout.map,
             identifiers=self._identifiers if self.options.keep_identifiers else None,
             progress=lambda done: self.progress(what, done, checked["runs"]),
@@ -266,15 +329,13 @@ class _Import:
             "dataset_id": dataset_id,
             "description": self.description or "Imported from a table of members; real people may stand behind it.",
             "algorithm_name": "whoever decided in the table",
-            "frl_import": facts | counts,
+            "frl_import": facts | counts | split_facts(ids, dataset_id, self.digest),
             "frl_vocabularies": vocabularies,
             MEANING: self.layout.map.meaning.to_json() | {"definitions": self._definitions},
             **({} if self.layout.map.effort is None else {EFFORT: self.layout.map.facts()["effort"]}),
+            REWARD_LIMITS: reward_limits(facts["rewards"], self.layout.map),
         })  # fmt: skip
-        draft.clean()
-        if not validation:
-            forget_stages(rows)
-        put_in_place(building, place)
+        return draft
 
     @property
     def _definitions(self) -> dict[str, str]:
@@ -291,12 +352,13 @@ class _Import:
     def _building(self, dataset_id: str) -> Path:
         return building_folder(dataset_id, self.made_of)
 
-    def _facts_of(self, dataset_id: str) -> dict[str, Any]:
-        """What the metadata of a dataset say of its import; nothing if it is none, or not there."""
-        try:
-            return MinariStorage.read_raw_metadata(dataset_place(dataset_id) / "data").get("frl_import", {})
-        except (OSError, ValueError):
-            return {}
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _exists(dataset_id: str) -> UserError:
+    return UserError(f"dataset {dataset_id!r} exists already; choose another id, or add --force to replace it")
 
 
 def _unlike_files(table: Table, layout: Layout) -> list[Problem]:

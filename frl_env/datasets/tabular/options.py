@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from minari.dataset.minari_dataset import gen_dataset_id, parse_dataset_id
-
+from frl_env.datasets.ids import parse_id
 from frl_env.datasets.recipes import RECIPES
 from frl_env.datasets.tabular.layout import SEVERAL
 from frl_env.datasets.tabular.outcomes import REWARDS
@@ -39,7 +38,7 @@ class ImportOptions:
             if getattr(self, name) not in known:
                 raise unknown_name(name.replace("_", "-"), getattr(self, name), known)
         if not 0 <= self.validation_share < 1:
-            raise UserError(f"the validation share must lie in 0..1, below 1, not {self.validation_share}")
+            raise UserError(f"the validation share must lie in 0..1, below 1, not {self.validation_share:g}")
 
 
 def dataset_ids(dataset_id: str, options: ImportOptions) -> tuple[str, ...]:
@@ -48,11 +47,9 @@ def dataset_ids(dataset_id: str, options: ImportOptions) -> tuple[str, ...]:
     Raises:
         UserError: If the id is none, or that of a recipe.
     """
-    try:
-        namespace, name, version = parse_dataset_id(dataset_id)
-    except (ValueError, TypeError):
-        raise UserError(f"{dataset_id!r} is no dataset id; write it like myorg/care-v0") from None
-    ids = (dataset_id, gen_dataset_id(namespace, f"{name}-validation", version))[: 2 if options.validation_share else 1]
+    parsed = parse_id(dataset_id)
+    ids = (dataset_id, parsed.validation) if options.validation_share else (dataset_id,)
+    parse_id(ids[-1])  # it is the longer one
     for one in ids:
         if one in RECIPES:
             raise UserError(f"dataset {one!r} is made by a recipe; choose another id for your own members")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from frl_env.datasets.tabular.columns import EVENTS, OUTCOMES, REWARD, TERMINATED
+from frl_env.datasets.tabular.columns import EVENTS, OUTCOMES, REWARD, TERMINATED, ColumnMap
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.weeks import Weeks
 from frl_env.errors import UserError, unknown_name
@@ -161,6 +161,22 @@ def steps_and_rewards(weeks: Weeks, layout: Layout, source: str) -> tuple[np.nda
         rewards = -weekly_events(weeks, layout).sum(axis=1)
         steps = ~np.isnan(rewards)
     return steps, np.where(steps, rewards, 0).astype(np.float32) + np.float32(0)
+
+
+def reward_limits(source: str, columns: ColumnMap) -> list[float] | None:
+    """Smallest and largest reward that can be; None where a limit is infinite.
+
+    Args:
+        source: Where rewards are taken from.
+        columns: With the limits of what they are made of.
+    """
+    if source == COLUMN:
+        limits = columns.limit(REWARD)
+    else:
+        kinds = [OUTCOMES] if source == ONE_STEP else [EVENTS, OUTCOMES]  # a last week's events are those of its window
+        sums = [np.sum([columns.limit(name) for name in kind], axis=0) for kind in kinds]
+        limits = -float(np.max(sums)), -float(np.min(sums))
+    return [float(limit) for limit in limits] if np.isfinite(limits).all() else None
 
 
 def describe(source: str, reason: str, evidence: Evidence) -> dict[str, Any]:

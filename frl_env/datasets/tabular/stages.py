@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from frl_env import atomic
 from frl_env.datasets.tabular.columns import MEMBER
 from frl_env.datasets.tabular.conventions import Conventions
 from frl_env.datasets.tabular.layout import Layout
@@ -21,7 +22,6 @@ from frl_env.datasets.tabular.reader import Reader
 from frl_env.datasets.tabular.source import Table
 from frl_env.datasets.tabular.tally import Tally
 from frl_env.datasets.tabular.weeks import Sorted, Weeks, order_weeks
-from frl_env.datasets.tabular.writing import write_whole
 from frl_env.errors import UserError
 
 Progress = Callable[[str, int, int], None]
@@ -72,7 +72,7 @@ def read_stage(table: Table, layout: Layout, folder: Path, *, clip: bool, progre
     reader.rows += table.unreadable
     reader.findings.add("lines", "unreadable line", table.unreadable)
     facts = {**reader.facts(), "files": rows}
-    write_whole(memory, json.dumps(facts))
+    atomic.write_text(memory, json.dumps(facts))
     return facts
 
 
@@ -102,14 +102,14 @@ def check_stage(facts: dict[str, Any], layout: Layout, folder: Path, *, progress
             runs += len(weeks.starts)
         progress("checking", number + 1, len(facts["files"]))
     found = {"findings": findings.to_json(), "evidence": evidence.facts(), "runs": runs, "tally": tally.facts()}
-    write_whole(memory, json.dumps(found))
+    atomic.write_text(memory, json.dumps(found))
     return found
 
 
 def forget_stages(folder: Path) -> None:
     """Removes the rows; first of all what says that they are there."""
     for name in ("check.json", "read.json"):
-        (folder / name).unlink()
+        (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder)
 
 

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from minari.dataset.minari_storage import MinariStorage
 
-from frl_env.datasets.checksums import KEY, content_of, file_facts
+from frl_env import atomic
 from frl_env.datasets.hdf5 import link_shards, write_shard
 from frl_env.datasets.tabular.columns import MEMBER, ColumnMap
 from frl_env.datasets.tabular.episodes import Recorded
 from frl_env.datasets.tabular.flat import FlatFiles
+from frl_env.integrity import KEY, content_of, file_facts
 
 
 @dataclass(kw_only=True)
@@ -71,7 +72,7 @@ class Draft:
         if self.identifiers is not None:
             pq.write_table(pa.table({MEMBER: recorded.identifiers}), self._identifiers(number))
         part["flat_rows"] = dict(self.flat.rows)
-        write_whole(self._mark(number), json.dumps(part))
+        atomic.write_text(self._mark(number), json.dumps(part))
         self.done.append(part)
 
     def finish(self, metadata: dict[str, Any]) -> None:
@@ -150,20 +151,6 @@ class Draft:
 
     def _shard(self, number: int) -> Path:
         return self.folder / f"episodes-{number:03d}.hdf5"
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Writes a small file whole or not at all.
-
-    Raises:
-        OSError: If it can't be written.
-    """
-    aside = file.with_name(f".{file.name}.writing")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(file)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _observation_space(columns: ColumnMap) -> gymnasium.spaces.Box:

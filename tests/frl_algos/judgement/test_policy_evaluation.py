@@ -10,6 +10,7 @@ from frl_algos import audit_fairness, evaluate_policy, save_model
 from frl_algos.judgement.embedding_map import embedding_map
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ColumnMap, ImportOptions, TableError, dataset_place, export_table
+from frl_env.datasets.placing import store_root
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, evaluate, load_episodes
 from frl_env.evaluation.member_records import load_people
@@ -175,7 +176,7 @@ def test_members_of_a_table_are_gone_afterwards(table, tmp_path):
     with open_members(table) as dataset:
         place = dataset.storage.data_path
         assert dataset.total_episodes == 60
-        assert str(dataset_place()) not in str(place)
+        assert str(store_root()) not in str(place)
     assert not place.exists()
 
 

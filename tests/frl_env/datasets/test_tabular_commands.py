@@ -110,7 +110,7 @@ def test_load_compares_checksums(frl, table, tmp_path, empty_store):
     file.write_bytes(content)
     status, _, err = frl("load", "my/own-v0")
     assert status == 2
-    assert "rewards.npy is damaged or was changed since it was written; import it again" in err
+    assert "flat/rewards.npy was changed since it was written; import it again" in err
     file.unlink()
     assert "rewards.npy is missing" in frl("load", "my/own-v0")[2]
 
@@ -133,5 +133,5 @@ def test_load_builds_what_is_ours(frl, monkeypatch, empty_store):
 def test_a_dataset_without_checksums_says_so(frl, monkeypatch):
     monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
     dataset = build_dataset(Recipe(dataset_id="tests/old-v0", description="", members=5, seed=1, horizon=3))
-    monkeypatch.setattr("frl_env.datasets.store.CHECKSUMS", "none")
+    monkeypatch.setattr("frl_env.integrity.KEY", "none")
     assert store.verify_dataset(dataset) is False

@@ -122,10 +122,10 @@ def test_a_failed_export_leaves_what_was_there(built, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_table(dataset, file, progress=stop)
+        export_table(dataset, file, force=True, progress=stop)
     main = dataset.storage.data_path / "main_data.hdf5"
     main.write_bytes(main.read_bytes()[:1000])
     with pytest.raises(UserError, match="is damaged"):
-        export_table(dataset, file)
+        export_table(dataset, file, force=True)
     assert file.read_text() == "old"
     assert sorted(f.name for f in tmp_path.iterdir()) == ["out.parquet", "store"]
