@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from frl_algos import FactoredAWRConfig
+from frl_algos.peers import VISITS, RiskRanking, SpendingRanking, UpliftRanking
 from frl_algos.policies.adapter import adapt
 from frl_algos.policies.stock import create_stock
 from frl_env.actions import ActionSpace
@@ -33,6 +34,12 @@ ENTRY_POINTS = "frl.algorithms"
 
 REFERENCES = ("no_program", "random", "behaviour", "heuristic", "best_observation_only", "oracle")
 """Policies of the simulator that every scorecard holds; naming one trains nothing."""
+
+SPENDING = "total_paid"
+"""Observation by which `spending_ranking` ranks."""
+
+PEERS = ("risk_ranking", "risk_ranking_history", "spending_ranking", "uplift")
+"""What programs do already: rankings, fitted in one go. They act within a budget only, and are not tuned."""
 
 MOST_JOINTS = 100_000
 """Every algorithm here enumerates the joint actions."""
@@ -95,6 +102,33 @@ def _awr(make: Callable[[Sequence[str], ActionSpace], FactoredAWRConfig]) -> Mak
     return lambda names, space, settings: dataclasses.replace(make(names, space), **settings).create()
 
 
+def _risk(names: Sequence[str], space: ActionSpace, settings: Settings) -> RiskRanking:
+    return RiskRanking(**_visits(settings))
+
+
+def _spending(names: Sequence[str], space: ActionSpace, settings: Settings) -> SpendingRanking:
+    if SPENDING not in names:
+        raise UserError(f"spending_ranking needs an observation {SPENDING!r}, which this dataset does not have")
+    return SpendingRanking(list(names).index(SPENDING), **_visits(settings))
+
+
+def _uplift(names: Sequence[str], space: ActionSpace, settings: Settings) -> UpliftRanking:
+    return UpliftRanking(response=factored_awr(names, space).response, **_visits(settings))
+
+
+def _visits(settings: Settings) -> dict[str, Any]:
+    """Settings of a ranking; `contacts` and `rest` are those of its visits."""
+    own = {key: value for key, value in settings.items() if key in ("contacts", "rest")}
+    rest = {key: value for key, value in settings.items() if key not in own}
+    return {"visits": dataclasses.replace(VISITS, **own)} | rest
+
+
+def _recorded(names: Sequence[str]) -> tuple[int, ...]:
+    """Observations that tell of events and spending; the counts of contacts say what the team did, not who is ill."""
+    written = ("num_encounters_last_week", "num_calls_last_week", "num_texts_last_week")
+    return tuple(index for index, name in enumerate(names) if name not in written)
+
+
 ALGORITHMS: dict[str, Maker] = {
     "factored_awr": _awr(factored_awr),
     "factored_awr_told_nothing": _awr(lambda names, space: told_nothing()),
@@ -107,6 +141,12 @@ ALGORITHMS: dict[str, Maker] = {
     "awac": _stock("awac"),
     "dqn": _stock("dqn", target_update_interval=TARGET_UPDATES),
     "seed_awr": _awr(lambda names, space: seed_awr()),
+    "risk_ranking": _risk,
+    "risk_ranking_history": lambda names, space, settings: _risk(
+        names, space, {"history": _recorded(names), **settings}
+    ),
+    "spending_ranking": _spending,
+    "uplift": _uplift,
 }
 """Name to a maker of the algorithm, given the dataset's observation names, its actions, and settings."""
 
@@ -121,6 +161,10 @@ LABELS = {
     "awac": "AWAC (stock, relaxed actions)",
     "dqn": "DQN (stock)",
     "seed_awr": "AWR as published",
+    "risk_ranking": "Risk ranking (the week's record)",
+    "risk_ranking_history": "Risk ranking (record and history)",
+    "spending_ranking": "Spending ranking",
+    "uplift": "Uplift ranking (R-learner)",
 }
 """What to call them in a table; anybody else's algorithm goes by its name."""
 

@@ -118,7 +118,7 @@ def test_actions_that_do_not_fit_are_said_before_any_training(tiny_dataset, tmp_
         run.main([*TINY, "--algo", "discrete_bc", "--out", str(tmp_path)])
 
 
-@pytest.mark.parametrize("name", algorithms.ALGORITHMS)
+@pytest.mark.parametrize("name", [name for name in algorithms.ALGORITHMS if name not in algorithms.PEERS])
 def test_every_algorithm_of_the_benchmark_runs(name, tiny_buffer):
     algorithm = algorithms.create(name, ("num_encounters_last_week",), tiny_buffer.action_space)
     assert algorithm.batch_size == algorithms.BATCH_SIZE
