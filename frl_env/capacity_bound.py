@@ -10,16 +10,16 @@ a program, and everything that the program may change is made easier than it is:
 
 - the year's illness, needs, coverage and deaths of the twin are known beforehand (information relaxation); events are
   not, their chances are;
-- attempts never tire, and every contact fits an open need;
+- fatigue is rounded down to quarters of an attempt every week, and every contact fits an open need;
 - a closed need stays closed, and of the open needs those that raise hazards most are closed first, from the fourth on
   all at once;
 - transitional care adds to the other effects, though they multiply;
 - each prevented event is credited with the most that it can spare in repeat visits and readmissions;
 - everybody is enrolled for the whole year where the budget is counted.
 
-What is left (support in steps of a week, needs closed, weeks since a stay and since an ED visit) is solved exactly,
-backwards, for every member. A few members are enough: what they could be spared is corrected by what their twins have
-to expect, whose mean over many members is known (a control variate).
+What is left (support in steps of a week, fatigue, needs closed, weeks since a stay and since an ED visit) is solved
+exactly, backwards, for every member. A few members are enough: what they could be spared is corrected by what their
+twins have to expect, whose mean over many members is known (a control variate).
 
 Sources: Hawkins (2003) and Adelman & Mersereau (2008) for the price; Brown, Smith & Sun (2010) for information
 relaxations.
@@ -38,14 +38,17 @@ from frl_env.rollout import HORIZON, rollout, standard_error
 from frl_env.rules import array_rules
 from frl_env.state import Outcome, State, need_flags
 
-PRICES = (0.0, 0.0003, 0.0006, 0.001, 0.0017, 0.0027, 0.004)
+PRICES = (0.0, 0.0003, 0.0006, 0.0011, 0.002)
 """Events a staff minute at which the bound is computed; for a budget the lowest is taken."""
 
-MEMBERS = 2_000
+MEMBERS = 400
 CONTROL_MEMBERS = 100_000
-CHUNK = 250
+CHUNK = 50
 _STEPS = 34
 """Steps of support, each a week's fading from full; what is below the last is credited at once."""
+
+_FATIGUE = np.arange(11) / 4
+"""Levels of fatigue, in attempts; what is above the last counts as the last."""
 
 _STAY, _VISIT, _CLOSED = 5, 3, 5
 """States: weeks since a stay (1 to 4, longer), since an ED visit (1, 2, longer), needs closed (0 to 3, all)."""
@@ -181,7 +184,9 @@ def _twins(parameters: Parameters, members: int, seed: int, horizon: int, *, kee
 
 def _solve(year: _Year, parameters: Parameters, prices: Sequence[float]) -> np.ndarray:
     """The best of each member alone, `(price, member)`."""
-    rules, hazards, effects = array_rules(parameters), parameters.hazards, parameters.effects
+    rules, hazards, effects, outreach = (
+        array_rules(parameters), parameters.hazards, parameters.effects, parameters.outreach
+    )  # fmt: skip
     weeks, n = year.covered.shape
     f4 = np.float32
     readmission = np.concatenate((rules.readmission[1:_STAY], [0.0]))
@@ -204,10 +209,14 @@ def _solve(year: _Year, parameters: Parameters, prices: Sequence[float]) -> np.n
     given = np.minimum(given, _STEPS).astype(int)
     scope = np.asarray([max(need.scope) for need in NEEDS])
     logs_ed, logs_ip = (np.log([getattr(need, kind) for need in NEEDS]) for kind in ("ed", "ip"))
-    resolve, minutes = np.asarray(rules.resolve), np.asarray(parameters.outreach.minutes)
+    resolve, minutes = np.asarray(rules.resolve), np.asarray(outreach.minutes)
     transition = -np.expm1(rules.log_transition)
 
-    value = np.zeros((len(prices), n, _STAY, _VISIT, _CLOSED, _STEPS + 1), dtype=f4)
+    units = np.asarray(outreach.fatigue_by_attempt)
+    tired = np.stack([_level(outreach.fatigue_decay * _FATIGUE + unit) for unit in units])
+    answer = np.exp(-outreach.fatigue_reach * _FATIGUE)
+
+    value = np.zeros((len(prices), n, _STAY, _VISIT, _CLOSED, len(_FATIGUE), _STEPS + 1), dtype=f4)
     for week in range(weeks - 1, -1, -1):
         covered, is_open = year.covered[week], need_flags(year.needs[week])
         ed = (covered * year.ed[week])[:, None] * recurrence
@@ -220,34 +229,43 @@ def _solve(year: _Year, parameters: Parameters, prices: Sequence[float]) -> np.n
             hazards.ed_recurrence * year.ed[ahead].max(axis=0) * more_ed
             + (year.own[ahead].max(axis=0) + readmission.max() * year.ratio[ahead].max(axis=0)) * more_ip
         )
-        timely = np.zeros((n, _STAY, 1, 1), dtype=f4)
-        timely[:, 0, 0, 0] = transition * four
+        timely = np.zeros((n, _STAY, 1, 1, 1), dtype=f4)
+        timely[:, 0, 0, 0, 0] = transition * four
         # Events that are spared this week: by (stay, visit, closed needs, support).
         ed_spared = 1 - left_ed[:, :, None] * (1 - relief_ed)
         ip_spared = 1 - left_ip[:, :, None] * (1 - relief_ip)
         now = (ed * more_ed[:, None])[:, None, :, None, None] * ed_spared[:, None, None]
         now = now + ((own * more_ip)[:, None, None] * ip_spared)[:, None, None]
         now = now + ((again * more_ip[:, None])[:, :, None] * (1 - left_ip)[:, None, :])[:, :, None, :, None]
-        now = now.astype(f4)
+        now = now.astype(f4)[:, :, :, :, None]
         able = (is_open * scope).max(axis=1)
         for number, price in enumerate(prices):
             faded = np.concatenate((value[number][..., 1:], value[number][..., -1:]), axis=-1)
-            faded[..., -2] += tail[:, None, None, None].astype(f4)
-            after = _expected(faded, ed_chance, ip_chance) + now
-            choice = after.copy()
+            faded[..., -2] += tail[:, None, None, None, None].astype(f4)
+            ahead_of = _expected(faded, ed_chance, ip_chance) + now  # by next week's fatigue
+            choice = ahead_of[:, :, :, :, tired[0]]
             for modality in range(1, len(minutes)):
-                chance = (covered * year.reach[:, modality]).astype(f4)[:, None, None, None]
+                after = ahead_of[:, :, :, :, tired[modality]]
+                chance = (covered * year.reach[:, modality]).astype(f4)[:, None, None, None, None] * answer.astype(f4)
                 top = given[modality]
-                reached = np.concatenate(
-                    (after[..., :top], np.broadcast_to(after[..., top, None], after[..., top:].shape)), axis=-1
-                )
-                closes = (resolve[modality] * able).astype(f4)[:, None, None, None, None]
+                reached = after.copy()
+                reached[..., top:] = after[..., top, None]
+                closes = (resolve[modality] * able).astype(f4)[:, None, None, None, None, None]
                 reached[:, :, :, :-1] += closes * (reached[:, :, :, 1:] - reached[:, :, :, :-1])
-                offered = after + chance[..., None] * (reached - after)
-                offered += (chance * timely - f4(price * minutes[modality]))[..., None]
-                np.maximum(choice, np.where(covered[:, None, None, None, None], offered, -np.inf), out=choice)
+                reached -= after
+                reached *= chance[..., None]
+                reached += after
+                # Who is not covered is not contacted; a fine says so.
+                fine = np.where(covered, price * minutes[modality], 1e6).astype(f4)
+                reached += (chance * timely - fine[:, None, None, None, None])[..., None]
+                np.maximum(choice, reached, out=choice)
             value[number] = choice
-    return value[:, np.arange(n), year.stay, year.visit, 0, -1].astype(np.float64)
+    return value[:, np.arange(n), year.stay, year.visit, 0, 0, -1].astype(np.float64)
+
+
+def _level(fatigue: np.ndarray) -> np.ndarray:
+    """The level of fatigue at or below each amount."""
+    return np.searchsorted(_FATIGUE, fatigue + 1e-9, side="right") - 1
 
 
 def _left(is_open: np.ndarray, logs: np.ndarray) -> np.ndarray:
@@ -259,8 +277,8 @@ def _left(is_open: np.ndarray, logs: np.ndarray) -> np.ndarray:
 
 def _expected(table: np.ndarray, ed_chance: np.ndarray, ip_chance: np.ndarray) -> np.ndarray:
     """Expectation over whether there is an ED visit and a stay this week, which set the weeks since them back to 1."""
-    ed = ed_chance.astype(np.float32)[:, None, :, None, None]
-    ip = ip_chance.astype(np.float32)[:, :, None, None, None]
+    ed = ed_chance.astype(np.float32)[:, None, :, None, None, None]
+    ip = ip_chance.astype(np.float32)[:, :, None, None, None, None]
     visits = table[:, :, [1, 2, 2]]
     visits += ed * (table[:, :, :1] - visits)
     stays = visits[:, [1, 2, 3, 4, 4]]

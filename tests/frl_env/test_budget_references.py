@@ -22,21 +22,21 @@ EFFORT = care_effort(WORLD.parameters)
 
 @pytest.fixture(scope="module")
 def relaxed():
-    return relax(WORLD.parameters, members=150, seed=3, prices=(0.0, 0.001, 0.003))
+    return relax(WORLD.parameters, members=30, seed=3, prices=(0.0, 0.0011), horizon=26)
 
 
 @pytest.fixture(scope="module")
 def measured(relaxed):
-    """Small: 3,000 members, one budget."""
+    """Small: 3,000 members, half a year, one budget."""
     budgets = parse_budgets("team", team=budget_references.team_minutes(WORLD))
-    return budget_references.measure_budget_references(WORLD, budgets, members=3_000, relaxed=relaxed)["team"]
+    return budget_references.measure_budget_references(WORLD, budgets, members=3_000, relaxed=relaxed, horizon=26)["team"]
 
 
 def test_who_is_chosen_by_what_they_know_is_better_in_this_order(measured):
     above = {name: row["above_behaviour"] for name, row in measured.items()}
     assert above["no_program"] < above["heuristic"] < above["best_record_and_contacts"] < above["oracle"]
     assert above["oracle"] < above["upper_bound"]
-    assert above["best_record_and_contacts"] > 0.04
+    assert above["best_record_and_contacts"] > 0.015
     for name, row in measured.items():
         if name not in ("no_program", "upper_bound"):
             assert 0.9 * 2.9023 < row["effort_minutes_per_week"] <= 2.9024
@@ -63,7 +63,7 @@ def test_the_rule_sees_the_record_and_its_own_contacts_only():
 
 def test_no_policy_passes_the_bound_even_with_staff_for_everybody(relaxed):
     policy = Budgeted(OracleGains(WORLD.parameters), EFFORT, Capacity(minutes=20.0))
-    runs = [rollout(each, WORLD.parameters, members=2_000, seed=4).value for each in (policy, NoProgram())]
+    runs = [rollout(each, WORLD.parameters, members=2_000, seed=4, horizon=26).value for each in (policy, NoProgram())]
     assert runs[0].mean() - runs[1].mean() < relaxed.at(20.0)[0]
     spared = [relaxed.at(minutes)[0] for minutes in (0.0, 1.0, 3.0, 10.0)]
     assert spared == sorted(spared)
