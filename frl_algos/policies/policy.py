@@ -70,6 +70,11 @@ class LearnedPolicy:
         ]
         return self.action_space.unravel(np.concatenate(joints))
 
+    @property
+    def offers_probabilities(self) -> bool:
+        """Whether a price on its probabilities can move it: not a greedy policy, nor one that can only draw."""
+        return self.mode == "stochastic" and has_probabilities(self.algorithm)
+
     def probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
         """Exact probabilities of all joint actions: what off-policy evaluation asks. A greedy policy has one of 1."""
         if self.mode == "stochastic":

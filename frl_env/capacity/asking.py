@@ -10,6 +10,7 @@
 | "actions"       | `act(members, state, rng)`          | levels, one row a member                              |
 |                 | `policy(observations, rng)`         | the same                                              |
 
+A policy that has a method but can't answer says so with a false attribute `offers_gains` or `offers_probabilities`.
 A policy that offers gains for some actions only names their joint indices, ascending, in an attribute `joints`.
 
 A memory is an array `(members, m)` of whatever the policy wants to know next week. `start_memory(members)` makes it,
@@ -38,6 +39,7 @@ def says(policy: Any, by: str | None = None) -> str:
         raise unknown_name("way to ask a policy", by, _METHODS)
     for kind, methods in _METHODS.items():
         able = any(callable(getattr(policy, name, None)) for name in methods) or (kind == ACTIONS and callable(policy))
+        able = able and getattr(policy, f"offers_{kind}", True)
         if able and by in (None, kind):
             return kind
     wish = f"no {by}" if by else "neither gains nor probabilities nor actions"

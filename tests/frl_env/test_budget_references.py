@@ -29,7 +29,9 @@ def relaxed():
 def measured(relaxed):
     """Small: 3,000 members, half a year, one budget."""
     budgets = parse_budgets("team", team=budget_references.team_minutes(WORLD))
-    return budget_references.measure_budget_references(WORLD, budgets, members=3_000, relaxed=relaxed, horizon=26)["team"]
+    return budget_references.measure_budget_references(WORLD, budgets, members=3_000, relaxed=relaxed, horizon=26)[
+        "team"
+    ]
 
 
 def test_who_is_chosen_by_what_they_know_is_better_in_this_order(measured):
