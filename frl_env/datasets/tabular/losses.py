@@ -23,8 +23,8 @@ def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
     nowhere = read["without_place"]
     found = {
         name: {
-            "left_out": counts[f"{name} rows left out"] + nowhere[name],
-            "of": counts[f"{name} rows left out"] + counts[f"{name} rows kept"] + nowhere[name],
+            "left_out": counts[f"{name} weeks left out"] + nowhere[name],
+            "of": counts[f"{name} weeks left out"] + counts[f"{name} weeks kept"] + nowhere[name],
         }
         for name in ("contact", "other")
     }

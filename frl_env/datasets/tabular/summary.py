@@ -49,12 +49,12 @@ def odd(layout: Layout, read: dict[str, Any], checked: dict[str, Any]) -> list[s
 
 def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     counts = Counter(tally["counts"])
-    rows = counts["contact rows kept"] + counts["other rows kept"]
+    rows = counts["contact weeks kept"] + counts["other weeks kept"]
     lines = [
         f"people: {people(counts['members'], simulated=False)} members in {_spells(counts)} spells (runs of weeks "
         f"without a gap), {rows:,} member-weeks{_span(tally['days'], facts['week'])}"
     ]
-    contact = counts["contact rows kept"]
+    contact = counts["contact weeks kept"]
     share = f" ({contact / rows:.1%} of member-weeks)" if rows else ""
     first = next(iter(layout.map.action_columns.items()))
     done = dict(zip(first[1].levels, tally["levels"][first[0]], strict=True))
@@ -99,13 +99,13 @@ def _odd(layout: Layout, read: dict[str, Any], tally: dict[str, Any]) -> list[st
         sizes = {groups[code]: count for code, count in tally["groups"][name]}
         said += _in_case_only(layout.show(name), name, sizes)
     counts = Counter(tally["counts"])
-    rows = counts["contact rows kept"] + counts["other rows kept"]
+    rows = counts["contact weeks kept"] + counts["other weeks kept"]
     constant = [name for name, (low, high) in tally["ranges"].items() if low == high]
     if constant and rows > 1:
         said.append(f"{', '.join(constant)}: the same in every row, so that nothing can be learnt from it")
-    if rows and not counts["contact rows kept"]:
+    if rows and not counts["contact weeks kept"]:
         said.append("no row has a contact, so that nothing can be learnt about contacts")
-    elif rows and not counts["other rows kept"]:
+    elif rows and not counts["other weeks kept"]:
         said.append("every row has a contact: weeks without one are missing, or the action columns hold something else")
     if rows and not tally["events"]["kept"]:
         said.append("there is no event in any row, so that every policy has the same value")

@@ -36,18 +36,33 @@ class Tally:
         self.days: list[int] = []
 
     def look_at_rows(self, rows: Sorted) -> None:
-        """Counts who is kept and who is lost, over all rows of some members."""
+        """Counts whose weeks are kept and whose are lost, over all rows of some members.
+
+        A week with several rows is lost only if none of them is kept.
+        """
+        if not len(rows.member):
+            return
         contact = contacts(rows.columns, self.layout)
         events = _events(rows.columns, self.layout)
-        for name, chosen in (("contact", contact), ("other", ~contact)):
-            self.counts[f"{name} rows kept"] += int((chosen & rows.keep).sum())
-            self.counts[f"{name} rows left out"] += int((chosen & ~rows.keep).sum())
-        self.events["kept"] += float(events[rows.keep].sum())
-        self.events["left out"] += float(events[~rows.keep].sum())
-        kept = np.flatnonzero(rows.keep)
-        same = rows.member[kept[1:]] == rows.member[kept[:-1]]
-        self.counts["cuts"] += int((same & (np.diff(kept) > 1) & rows.heads[kept[1:]]).sum())
-        self.counts["members lost"] += _members(rows.member) - _members(rows.member[kept])
+        first = (np.diff(rows.member, prepend=-1) != 0) | (np.diff(rows.day, prepend=rows.day[0] - 1) != 0)
+        kept = rows.keep
+        if not first.all():
+            starts = np.flatnonzero(first)
+            chosen = (
+                kept | ~np.logical_or.reduceat(kept, starts)[np.cumsum(first) - 1]
+            )  # the kept row speaks for others
+            contact = np.logical_or.reduceat(contact & chosen, starts)
+            events = np.maximum.reduceat(np.where(chosen, events, 0), starts)
+            kept = np.logical_or.reduceat(kept, starts)
+        for name, some in (("contact", contact), ("other", ~contact)):
+            self.counts[f"{name} weeks kept"] += int((some & kept).sum())
+            self.counts[f"{name} weeks left out"] += int((some & ~kept).sum())
+        self.events["kept"] += float(events[kept].sum())
+        self.events["left out"] += float(events[~kept].sum())
+        rest = np.flatnonzero(rows.keep)
+        same = rows.member[rest[1:]] == rows.member[rest[:-1]]
+        self.counts["cuts"] += int((same & (np.diff(rest) > 1) & rows.heads[rest[1:]]).sum())
+        self.counts["members lost"] += _members(rows.member) - _members(rows.member[rest])
 
     def look_at_weeks(self, weeks: Weeks) -> None:
         """Counts what the rows that are kept say."""

@@ -72,12 +72,14 @@ class Sorted:
 
     Attributes:
         member: Which member each row belongs to.
+        day: First day of each row's week.
         columns: By name.
         keep: Whether nothing is wrong with a row.
         heads: Whether a row that is kept starts a run.
     """
 
     member: np.ndarray
+    day: np.ndarray
     columns: dict[str, np.ndarray]
     keep: np.ndarray
     heads: np.ndarray
@@ -116,7 +118,7 @@ def order_weeks(
     keep &= ~bad
     heads = _heads(member, day, columns, keep, layout, findings)
     if look is not None:
-        look(Sorted(member=member, columns=columns, keep=keep, heads=heads))
+        look(Sorted(member=member, day=day, columns=columns, keep=keep, heads=heads))
     return _kept(identifiers, member, day, columns, keep, heads)
 
 
@@ -195,7 +197,8 @@ def _before_the_end(
     """Which rows come no later than their member's end."""
     if TERMINATED not in columns:
         return np.ones(len(member), dtype=bool)
-    ended = np.cumsum(columns[TERMINATED]) - columns[TERMINATED]
+    ends = columns[TERMINATED] & keep  # of several rows for the last week none comes after another
+    ended = np.cumsum(ends) - ends
     first = np.flatnonzero(np.diff(member, prepend=-1))
     before = ended - np.repeat(ended[first], np.diff(first, append=len(member)))
     findings.add(TERMINATED, "after the end", ((before > 0) & keep).sum())

@@ -178,6 +178,23 @@ def test_of_two_contacts_the_usable_one_is_kept(many, tmp_path):
     facts = _imported(table, tmp_path, on_error="drop", several="first")
     assert facts["rows_left_out"] == 12
     assert facts["left_out"]["episodes_cut"] == 0
+    assert facts["left_out"]["contacts"] == {"left_out": 0, "of": (many["action_modality"] != "NONE").sum()}
+
+
+def test_of_several_rows_for_the_last_week_none_is_after_the_end(many, tmp_path):
+    last = many[many["terminated"] & (many["action_modality"] != "NONE")]
+    if last.empty:
+        last = many[many["terminated"]].assign(
+            action_modality="SMS_TEXT", action_provider="CHW", action_goal="CARE", action_urgency="ROUTINE"
+        )
+    visits = last.assign(action_modality="HOME_VISIT")
+    table = pd.concat([many.drop(index=last.index), last, visits])
+    facts = _imported(table, tmp_path, on_error="drop")
+    assert len(last)
+    assert [(repair["kind"], repair["rows"]) for repair in facts["repairs"]] == [
+        ("several contacts in one week", len(last))
+    ]
+    assert facts["rows_left_out"] == len(last)
 
 
 def test_what_columns_mean_and_take_is_kept(many, tmp_path):
