@@ -48,9 +48,8 @@ class Tally:
         kept = rows.keep
         if not first.all():
             starts = np.flatnonzero(first)
-            chosen = (
-                kept | ~np.logical_or.reduceat(kept, starts)[np.cumsum(first) - 1]
-            )  # the kept row speaks for others
+            lost = ~np.logical_or.reduceat(kept, starts)[np.cumsum(first) - 1]
+            chosen = kept | lost  # a row that is kept speaks for the others of its week
             contact = np.logical_or.reduceat(contact & chosen, starts)
             events = np.maximum.reduceat(np.where(chosen, events, 0), starts)
             kept = np.logical_or.reduceat(kept, starts)

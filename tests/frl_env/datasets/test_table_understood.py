@@ -265,8 +265,10 @@ def _load() -> minari.MinariDataset:
 
 
 def _modalities(tmp_path) -> pd.Series:
-    export_table(_load(), tmp_path / "out.parquet")
-    return pd.read_parquet(tmp_path / "out.parquet")["action_modality"].value_counts()
+    dataset = _load()
+    file = tmp_path / f"{dataset.total_steps}-{dataset.storage.metadata['frl_import']['rows_read']}.parquet"
+    export_table(dataset, file)
+    return pd.read_parquet(file)["action_modality"].value_counts()
 
 
 def test_the_page_has_every_level_and_definition():
