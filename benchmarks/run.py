@@ -28,7 +28,7 @@ from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, parse_names
 from benchmarks.truth.logged_values import validation_dataset
 from benchmarks.truth.true_values import has_simulator
-from frl_env.datasets import check_dataset, ensure_dataset
+from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.terminal import progress_bar, run_or_say
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if strangers:
         raise UserError(f"--older names {strangers[0]!r}, which is not among the algorithms; add it to --algo")
     check_at_least(options, seeds=1, steps=1, eval_members=2, jobs=1)
-    dataset_id = options.dataset or (QUICK_DATASET if options.quick else DATASET)
+    dataset_id = (QUICK_DATASET if options.quick else DATASET) if options.dataset is None else options.dataset
     check_dataset(dataset_id)
     out = Path(options.out or _folder(dataset_id, quick=options.quick))
     check_writable(out)
@@ -55,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with results.lock():
         with progress_bar() as progress:
             data = ensure_dataset(dataset_id, progress=progress)
-            valued = options.ope or options.validation or not has_simulator(data)
+            valued = options.ope or options.validation is not None or not has_simulator(data)
             validation = validation_dataset(dataset_id, options.validation) if valued else ""
             if validation:
-                ensure_dataset(validation, progress=progress)
+                check_partners(data, ensure_dataset(validation, progress=progress))
             jobs = plan(
                 names,
                 dataset_id,

@@ -29,7 +29,7 @@ from benchmarks.training.algorithms import ALGORITHMS, TUNED, factored_awr, labe
 from frl_algos import load_replay_buffer, select_policy
 from frl_algos.policies.stock import STOCK, StockAlgorithm
 from frl_env.actions import ActionSpace
-from frl_env.datasets import check_dataset, ensure_dataset
+from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, unknown_name
 from frl_env.terminal import progress_bar, run_or_say
 
@@ -96,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with results.lock():
         with progress_bar() as progress:
             data = ensure_dataset(options.validation, progress=progress)
+            check_partners(ensure_dataset(options.dataset, progress=progress), data)
             chosen_from = {name: CANDIDATES[name] for name in names}
             jobs = plan_settings(chosen_from, options.dataset, seeds=options.seeds, steps=options.steps, tell=progress)
         failures = run_all(jobs, results, processes=options.jobs or default_processes())

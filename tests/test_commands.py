@@ -34,7 +34,7 @@ SMALL = {
     "report.py": "--out {new}/report.html",
     "run.py": "--steps 4 --eval-members 100 --seeds 1 --jobs 1 --out {new}",
     "throughput.py": f"--repetitions 1 --updates 4 --dataset {SMALL_DATASET}",
-    "tune.py": f"--dataset {SMALL_DATASET} --validation {SMALL_DATASET} --steps 4 --jobs 1 --out {{new}} "
+    "tune.py": f"--dataset {SMALL_DATASET} --validation myorg/care-validation-v0 --steps 4 --jobs 1 --out {{new}} "
     "--write {new}/tuned.json",
     "tutorial.py": "--out {new}",
     "build": "--force",

@@ -63,8 +63,7 @@ class Results:
                 leftover.unlink()
             yield
         finally:
-            lock.release()
-            (self.folder / ".lock").unlink(missing_ok=True)
+            lock.release()  # the file stays: who has it open may get the lock of a file that is no longer there
 
     def has(self, job: Job) -> bool:
         """Whether the run is finished, and the model of its name is not that of another run."""

@@ -8,7 +8,6 @@ where it shares a disk with us.
 import json
 import os
 import signal
-import tempfile
 import threading
 import time
 import traceback
@@ -24,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks.sweep import runs
+from benchmarks.sweep.desk import desk, sit_down
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import Job, Outcome
 from frl_env.errors import UserError
@@ -102,7 +102,7 @@ def _in_parallel(
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     try:
-        with _backend(processes, scheduler):
+        with _backend(processes, scheduler, signs):
             # One run at a time and process, none waiting in joblib's queue: they take minutes, and a stop is clean.
             options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "n_jobs", "return_as": "generator_unordered"}
             # Runs differ in the memory they need; joblib replaces a process that has grown, and warns of it.
@@ -134,9 +134,14 @@ def _without_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def _backend(processes: int, scheduler: str | None) -> Iterator[None]:
+def _backend(processes: int, scheduler: str | None, signs: Path) -> Iterator[None]:
     if scheduler is None:
-        with parallel_config(backend="loky", n_jobs=processes, inner_max_num_threads=1):
+        own: dict[str, Any] = {
+            "initializer": sit_down,
+            "initargs": (str(signs), os.getpid()),
+            "temp_folder": str(signs),
+        }
+        with parallel_config(backend="loky", n_jobs=processes, inner_max_num_threads=1, **own):
             yield
         return
     try:
@@ -180,10 +185,9 @@ def _progress(total: int, done: int) -> Iterator[tuple[Path, Progress]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     stop = threading.Event()
     with (
-        tempfile.TemporaryDirectory(prefix="frl-sweep-") as folder,
+        desk() as signs,
         Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar,
     ):
-        signs = Path(folder)
         bar.add_task("runs", total=total, completed=done)
         watcher = threading.Thread(target=_watch, args=(signs, bar, stop), daemon=True)
         watcher.start()
@@ -197,7 +201,7 @@ def _progress(total: int, done: int) -> Iterator[tuple[Path, Progress]]:
 def _watch(signs: Path, bar: Progress, stop: threading.Event) -> None:
     shown: dict[str, TaskID] = {}
     while not stop.wait(HEARTBEAT):
-        present = {file.name: file for file in signs.iterdir()}
+        present = {file.name: file for file in signs.glob("*.json")}
         for name in set(shown) - set(present):
             bar.remove_task(shown.pop(name))
         for name, file in present.items():

@@ -15,6 +15,7 @@ from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.datasets import check_dataset, ensure_dataset
+from frl_env.datasets.ids import parse_id
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, load_episodes
 from frl_env.evaluation.member_records import is_simulated
@@ -34,12 +35,11 @@ def validation_dataset(dataset_id: str, asked: str | None) -> str:
     Raises:
         UserError: If there is none.
     """
-    name, _, version = dataset_id.rpartition("-v")
-    found = asked or f"{name}-validation-v{version}"
+    found = str(parse_id(dataset_id).validation) if asked is None else asked
     try:
         check_dataset(found)
     except UserError as problem:
-        if asked:
+        if asked is not None:
             raise
         raise UserError(
             f"no dataset of other members to value policies on ({found!r} does not exist); "

@@ -1,11 +1,10 @@
 """The flat arrays of an imported dataset, read by memory map: memory does not grow with rows.
 
 They lie in the folder `flat` of the dataset, one `.npy` file an array, and the metadata have a checksum of each under
-`frl_files`. Every file is read through once to compare it, which is as fast as the disk, and kept nowhere.
+`frl_files`. Every file is compared with it once; until it is touched again, it is read by memory map alone.
 """
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from frl_env.errors import UserError
+from frl_env.integrity import check_intact
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,15 +57,13 @@ def map_arrays(dataset: Any) -> FlatArrays | None:
         return None
     if metadata["total_steps"] != metadata.get("frl_import", {}).get("steps"):
         return None
+    check_intact(dataset)
     arrays = {}
     for name, file in names.items():
-        path = Path(dataset.storage.data_path) / file
         try:
-            with path.open("rb") as source:
-                same = hashlib.file_digest(source, "sha256").hexdigest() == files[file]["sha256"]
-            arrays[name] = np.asarray(np.load(path, mmap_mode="r")) if same else None
-        except (OSError, ValueError):
-            same = False
-        if not same:
-            raise UserError(f"dataset {dataset.spec.dataset_id!r} is damaged ({file}); build or import it again")
+            arrays[name] = np.asarray(np.load(Path(dataset.storage.data_path) / file, mmap_mode="r"))
+        except (OSError, ValueError) as problem:
+            raise UserError(
+                f"dataset {dataset.spec.dataset_id!r} is damaged ({file}); build or import it again"
+            ) from problem
     return FlatArrays(**arrays)

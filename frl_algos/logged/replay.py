@@ -38,6 +38,7 @@ from frl_env.capacity.effort import Effort, effort_of
 from frl_env.errors import UserError
 from frl_env.evaluation.fairness.audited_members import label_missing
 from frl_env.evaluation.member_records import load_members
+from frl_env.integrity import check_intact, check_limits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,8 +284,8 @@ def load_replay_buffer(
         A buffer that holds every step of every episode; after a termination another begins.
 
     Raises:
-        UserError: If the spaces don't fit, an action lies outside them, a number is not finite, a key is missing, or a
-            file is damaged.
+        UserError: If the spaces don't fit, an action lies outside them, a number is not finite or impossible, a key
+            is missing, or a file is damaged.
     """
     observation_space = dataset.spec.observation_space
     if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
@@ -296,8 +297,10 @@ def load_replay_buffer(
         action_space = action_space_of(dataset)
     if action_space.nvec != tuple(int(n) for n in space.nvec):
         raise UserError(f"action space {action_space} does not fit the dataset's {space}")
+    check_intact(dataset)
     mapped = map_arrays(dataset)
     if mapped is not None:
+        check_limits(dataset, mapped.observations, mapped.rewards)
         labels, needs = _members(dataset, groups, need, mapped.lengths)
         buffer = FactoredReplayBuffer.from_arrays(mapped, action_space, seed, groups=labels, need=needs)
         buffer.effort = effort_of(dataset, action_space)
@@ -312,6 +315,7 @@ def load_replay_buffer(
         terminated += [True] * len(ends) + [bool(episode["terminations"][-1])]
     if not observations:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} has no episodes")
+    check_limits(dataset, np.concatenate(observations), np.concatenate(rewards))
     labels, needs = _members(dataset, groups, need, np.asarray(lengths))
     buffer = FactoredReplayBuffer(
         observations=np.concatenate([o[:-1] for o in observations]),
