@@ -89,12 +89,13 @@ def write_rows(file: Path, rows: int, order: str) -> int:
     return len(members)
 
 
-def _apart(work: Callable[..., None], *arguments: object) -> tuple[float, float]:
+def apart(work: Callable[..., None], *arguments: object) -> tuple[float, float]:
     """Seconds and peak memory (MB) of something in a new process."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=_measured, args=(theirs, work, *arguments))
     process.start()
+    theirs.close()  # or the end of a process that failed would not be noticed
     try:
         seconds, peak = mine.recv()
     except EOFError:
@@ -158,12 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = Path(options.folder)
     folder.mkdir(parents=True, exist_ok=True)
     file, store = folder / f"{options.order}-{options.rows}.parquet", folder / "store"
-    _apart(make_table, str(file), options.rows, options.order)
+    apart(make_table, str(file), options.rows, options.order)
     table = Table("what", "seconds", "rows/s", "peak MB")
-    pandas_s, pandas_mb = _apart(read_with_pandas, str(file))
-    import_s, import_mb = _apart(import_rows, str(file), str(store))
+    pandas_s, pandas_mb = apart(read_with_pandas, str(file))
+    import_s, import_mb = apart(import_rows, str(file), str(store))
     size = sum(f.stat().st_size for f in store.rglob("*") if f.is_file()) / 1e6
-    load_s, load_mb = _apart(load_rows, str(store))
+    load_s, load_mb = apart(load_rows, str(store))
     for what, seconds, peak in (
         ("pandas.read_parquet", pandas_s, pandas_mb),
         ("frl import", import_s, import_mb),

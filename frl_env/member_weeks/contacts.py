@@ -38,7 +38,8 @@ class LoggedContacts:
 
     Attributes:
         rows: `who`, `week`, `day`, `second` (of the week), `joint`, `modality` (first factor), `inbound`, `outcome`.
-        weeks: `who`, `week`, `action` (packed; see `joint_of`), `encounters`, `calls`, `texts`.
+        weeks: `who`, `week`, `action` (packed: the joint action below `PLACES`, its rank above), `encounters`,
+            `calls`, `texts`.
     """
 
     rows: ir.Table
@@ -182,14 +183,9 @@ def _weeks(rows: ir.Table, spec: Spec) -> ir.Table:
     )
 
 
-def joint_of(packed: Any) -> Any:
-    """The joint action of a packed decision."""
-    return packed - packed // PLACES * PLACES
-
-
 def joint_index(actions: ActionSpace) -> int:
     """Joint index of "nothing"."""
     return int(actions.ravel(actions.null_action))
 
 
-__all__ = ["IGNORE", "LoggedContacts", "contact_faults", "joint_index", "joint_of", "make_contacts", "used_contacts"]
+__all__ = ["IGNORE", "LoggedContacts", "contact_faults", "joint_index", "make_contacts", "used_contacts"]

@@ -216,7 +216,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     }
     progress("converting", 5, STAGES)
     if output is not None:
-        summary["rows"] = write_weeks(engine, rows, spec, summary, output, folder)
+        summary["rows"] = write_weeks(engine, rows, coverage, spec, summary, output, folder)
     progress("converting", STAGES, STAGES)
     return MemberWeeks(path=output, facts=summary)
 

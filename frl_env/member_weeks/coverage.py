@@ -147,7 +147,7 @@ def _anchor(entry: Any, rules: Rules) -> Any:
 
 
 def grid(coverage: Coverage, rules: Rules, cut: int) -> ir.Table:
-    """Rows to be: `who`, `week`, `is_row`, and `enrolled`, the days enrolled before the week.
+    """Rows to be: `who`, `week`, `is_row`, `enrolled` (days before the week), `age`, and `terminated`.
 
     After each spell comes one week that is no row: it holds the state after the spell's last decision.
     """
@@ -171,7 +171,7 @@ def grid(coverage: Coverage, rules: Rules, cut: int) -> ir.Table:
     )
     ranged = ranged.filter(ranged.low <= ranged.high)
     weeks = ranged.select(
-        "who", "anchor", "first", "last", "before", "high", "birth", "entry",
+        "who", "anchor", "first", "last", "before", "high", "birth", "entry", "end_day",
         week=ibis.range(ranged.low, ranged.high + 2).unnest(),
     )  # fmt: skip
     start = weeks.anchor + 7 * weeks.week
@@ -180,10 +180,13 @@ def grid(coverage: Coverage, rules: Rules, cut: int) -> ir.Table:
     else:
         enrolled = start - weeks.entry
     is_row = weeks.week <= weeks.high
+    age = age_on(start, weeks.birth)
     if rules.enrolment.min_age > 0 or rules.enrolment.max_age < 120:
-        age = age_on(start, weeks.birth)
         is_row &= ((age >= rules.enrolment.min_age) & (age <= rules.enrolment.max_age)).fill_null(False)
-    return weeks.select("who", "week", is_row=is_row.cast("int64"), enrolled=enrolled)
+    return weeks.select(
+        "who", "week", is_row=is_row.cast("int64"), enrolled=enrolled, age=age,
+        terminated=(week_of(weeks.end_day, weeks.anchor) == weeks.week).fill_null(False).cast("int64"),
+    )  # fmt: skip
 
 
 def age_on(day: Any, birth: Any) -> Any:

@@ -12,6 +12,7 @@ import ibis.expr.types as ir
 
 from frl_env.datasets.tabular.contact_response import ContactResponse
 from frl_env.evaluation.suppression import SMALLEST, hidden_cells, people
+from frl_env.member_weeks.assemble import unpack
 from frl_env.member_weeks.contacts import LoggedContacts, joint_index
 from frl_env.member_weeks.coverage import Coverage
 from frl_env.member_weeks.events import Events
@@ -75,8 +76,8 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
 
 def contact_response(engine: Any, spec: Spec, rows: ir.Table) -> ContactResponse:
     """How often the week after shows an encounter, with and without an attempt."""
-    attempt = rows.joint.notnull() & (rows.joint != joint_index(spec.actions)).fill_null(False)
-    answered = rows.next_encounters > 0
+    attempt = rows.action.notnull() & (unpack(rows, "joint") != joint_index(spec.actions)).fill_null(False)
+    answered = unpack(rows, "encounters", "next_") > 0
     found = engine.row(
         rows.aggregate(
             attempts=attempt.cast("int64").sum(),
@@ -156,8 +157,8 @@ def _rows(engine: Any, found: Counted) -> dict[str, Any]:
     rows = found.rows
     counted = engine.row(
         rows.aggregate(
-            rows=rows.count(), members=rows.who.nunique(), ed=rows.ed.sum(), ip=rows.ip.sum(),
-            ended=rows.terminated.cast("int64").sum(), decisions=rows.joint.count(),
+            rows=rows.count(), members=rows.who.nunique(), ed=unpack(rows, "ed").sum(), ip=unpack(rows, "ip").sum(),
+            ended=unpack(rows, "terminated").sum(), decisions=rows.action.count(),
         )
     )  # fmt: skip
     return {"member-weeks": counted["rows"], "members": counted["members"], "ED visits": counted["ed"],

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from frl_env.datasets.tabular.columns import LIMITS, MEMBER, REWARD, SCHEMA_KEY, TERMINATED, WEEK
 from frl_env.datasets.tabular.provenance import WEEKS_KEY
 from frl_env.information import DEMOGRAPHIC_KEYS
-from frl_env.member_weeks.assemble import STATES
+from frl_env.member_weeks.assemble import STATES, unpack
 from frl_env.member_weeks.contacts import joint_index
+from frl_env.member_weeks.coverage import Coverage
 from frl_env.member_weeks.spec import Spec
 from frl_env.parameters import MEASURES
 
@@ -32,7 +33,9 @@ BANDS = ((17, "0-17"), (24, "18-24"), (34, "25-34"), (44, "35-44"), (54, "45-54"
 UNKNOWN_GROUP = "UNKNOWN"
 
 
-def write_weeks(engine: Any, rows: Any, spec: Spec, summary: dict[str, Any], output: Path, folder: Path) -> int:
+def write_weeks(
+    engine: Any, rows: Any, coverage: Coverage, spec: Spec, summary: dict[str, Any], output: Path, folder: Path
+) -> int:
     """Writes the table aside and renames it.
 
     Returns:
@@ -40,10 +43,12 @@ def write_weeks(engine: Any, rows: Any, spec: Spec, summary: dict[str, Any], out
     """
     aside = folder / "members.parquet"
     schema = table_schema(spec, summary)
+    members = coverage.members.select("who", "member", "anchor", "gender", "race_ethnicity").order_by("who")
+    people = pa.Table.from_batches(list(engine.batches(members))).combine_chunks()
     written = 0
     with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-        for table in _even(engine.batches(rows.order_by(["who", "start"])), ROWS):
-            made = member_table(table, spec, schema)
+        for table in _even(engine.batches(rows.order_by(["who", "week"])), ROWS):
+            made = member_table(table, people, spec, schema)
             writer.write_table(made, row_group_size=ROWS)
             written += len(made)
     aside.replace(output)
@@ -69,22 +74,36 @@ def table_schema(spec: Spec, summary: dict[str, Any]) -> pa.Schema:
     return pa.schema(list(kinds.items()), metadata=metadata)
 
 
-def member_table(rows: pa.Table, spec: Spec, schema: pa.Schema) -> pa.Table:
-    """Rows of `assemble.member_weeks` in the schema of the file."""
-    columns: dict[str, Any] = {MEMBER: rows["member"], WEEK: rows["start"].cast(pa.int32()).cast(pa.date32())}
+def member_table(rows: pa.Table, people: pa.Table, spec: Spec, schema: pa.Schema) -> pa.Table:
+    """Rows of `assemble.member_weeks` in the schema of the file.
+
+    Args:
+        rows: Some of them.
+        people: All members, in the order of their numbers.
+        spec: For the levels.
+        schema: Of the file.
+    """
+    who = rows["who"]
+    names = ("grid", "events", "log", "paid")
+    numbers = {name: _numbers(rows[name]) for name in ("week", *names, *(f"next_{name}" for name in names))}
+    anchor = _numbers(people["anchor"].take(who))
+    columns: dict[str, Any] = {
+        MEMBER: people["member"].take(who),
+        WEEK: pa.array((anchor + 7 * numbers["week"]).astype(np.int32)).cast(pa.date32()),
+    }
     for prefix in ("", "next_"):
         for name, ours in zip(MEASURES, STATES, strict=True):
-            values = _numbers(rows[f"{prefix}{ours}"]).astype(np.float64)
+            values = unpack(numbers, ours, prefix).astype(np.float64)
             columns[f"{prefix}{name}"] = (values / 100.0 if ours == "paid" else values).astype(np.float32)
-    joint = _numbers(pc.fill_null(rows["joint"], joint_index(spec.actions)))
-    levels = spec.actions.unravel(joint)
+    action = {"action": _numbers(pc.fill_null(rows["action"], joint_index(spec.actions)))}
+    levels = spec.actions.unravel(unpack(action, "joint"))
     for i, factor in enumerate(spec.actions):
         columns[f"action_{factor.name}"] = pa.array(factor.levels, pa.string()).take(pa.array(levels[:, i]))
-    columns[REWARD] = -(_numbers(rows["ed"]) + _numbers(rows["ip"])).astype(np.float32) + np.float32(0)
-    columns[TERMINATED] = rows["terminated"]
-    columns["age_band"] = _bands(rows["age"])
+    columns[REWARD] = -(unpack(numbers, "ed") + unpack(numbers, "ip")).astype(np.float32) + np.float32(0)
+    columns[TERMINATED] = unpack(numbers, "terminated") == 1
+    columns["age_band"] = _bands(unpack(numbers, "age"))
     for name in ("gender", "race_ethnicity"):
-        columns[name] = pc.fill_null(rows[name], UNKNOWN_GROUP)
+        columns[name] = pc.fill_null(people[name], UNKNOWN_GROUP).take(who)
     arrays = [
         (value if isinstance(value, pa.ChunkedArray) else pa.chunked_array([pa.array(value)])).cast(field.type)
         for field, value in ((field, columns[field.name]) for field in schema)
@@ -92,9 +111,8 @@ def member_table(rows: pa.Table, spec: Spec, schema: pa.Schema) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
-def _bands(ages: pa.ChunkedArray) -> pa.Array:
-    known = _numbers(pc.fill_null(ages, 999))
-    places = np.searchsorted([last for last, _ in BANDS], known)
+def _bands(ages: np.ndarray) -> pa.Array:
+    places = np.searchsorted([last for last, _ in BANDS], ages)
     return pa.array([*(band for _, band in BANDS), UNKNOWN_GROUP], pa.string()).take(pa.array(places))
 
 

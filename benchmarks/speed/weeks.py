@@ -1,0 +1,141 @@
+"""How long event tables take to become member-weeks, beside DuckDB's plain group-by of the same claims.
+
+    python benchmarks/speed/weeks.py --events 10000000 --folder event-speed
+
+Members are simulated, written as flat events, and repeated under other identifiers until there are enough claim
+lines. Then, each in a process of its own and one after the other: DuckDB groups the claims by member and week and
+writes five sums; `frl weeks` makes member-weeks of claims, spans and contacts, with every rule and the report. Both
+may use all cores.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.command_line import Parser, check_at_least
+from benchmarks.speed.importing import apart
+from frl_env.datasets import Recipe
+from frl_env.member_weeks import weeks
+from frl_env.raw_events import export_events
+from frl_env.terminal import run_or_say
+
+pc: Any = pyarrow.compute
+
+MEMBERS = 5_000
+"""Members simulated at a time."""
+
+MOST_SIMULATED = 4
+"""How many times, before members are repeated."""
+
+LINES_A_MEMBER = 50
+"""Claim lines of a member in a year, at the least."""
+
+GROUPED = """
+COPY (
+    SELECT MEMBER_ID, (FROM_DATE - DATE '2024-01-01') // 7 AS week, count(*) AS lines, sum(PAID_AMOUNT) AS paid,
+        sum(CAST(REVENUE_CODE = '0450' AS INTEGER)) AS ed, sum(CAST(BILL_TYPE = '0111' AS INTEGER)) AS stays,
+        sum(CAST(STATUS = 'D' AS INTEGER)) AS denied
+    FROM read_parquet('{claims}/*.parquet') GROUP BY ALL
+) TO '{output}' (FORMAT parquet)
+"""
+"""The plain group-by: five sums, no rule."""
+
+
+def make_events(folder: str, events: int) -> None:
+    """Flat events with so many claim lines, and their spec."""
+    place = Path(folder)
+    place.mkdir(parents=True)
+    needed = -(-events // (MEMBERS * LINES_A_MEMBER))
+    made = Recipe(
+        dataset_id="bench/events-v0",
+        description="",
+        members=MEMBERS * min(needed, MOST_SIMULATED),
+        seed=1,
+        shard=MEMBERS,
+    )
+    export_events(made, place / "base")
+    text = (place / "base" / "spec.toml").read_text()
+    (place / "spec.toml").write_text(text)
+    lines = copies = 0
+    for label in ("enrolment", "members", "claims", "contacts"):
+        (place / label).mkdir()
+    while lines < events:
+        for part in sorted((place / "base" / "claims").iterdir()):
+            if lines >= events:
+                break
+            for label in ("enrolment", "members", "claims", "contacts"):
+                table = _renamed(pq.read_table(place / "base" / label / part.name), f"{copies:03d}-")
+                lines += len(table) if label == "claims" else 0
+                pq.write_table(table, place / label / f"{copies:03d}-{part.name}")
+        copies += 1
+    shutil.rmtree(place / "base")
+    size = sum(file.stat().st_size for file in (place / "claims").iterdir())
+    print(f"{lines:,} claim lines, {size / 1e6:,.0f} MB of Parquet", flush=True)
+
+
+def _renamed(table: pa.Table, prefix: str) -> pa.Table:
+    """The same rows of other people."""
+    for i, name in enumerate(table.column_names):
+        if name in ("MEMBER_ID", "CLAIM_ID", "ADJUSTS_CLAIM_ID", "CONTACT_ID"):
+            column = table.column(name).cast(pa.string())
+            renamed = pc.binary_join_element_wise(pa.scalar(prefix), column, "")
+            table = table.set_column(i, name, pc.if_else(pc.not_equal(column, ""), renamed, column))
+    return table
+
+
+def group_plainly(folder: str, output: str) -> None:
+    """DuckDB's own group-by of the claims."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET memory_limit = '3GB'").fetchall()
+    connection.execute(GROUPED.format(claims=f"{folder}/claims", output=output)).fetchall()
+    print(f"  {pq.ParquetFile(output).metadata.num_rows:,} groups", flush=True)
+
+
+def convert(folder: str, output: str) -> None:
+    """Member-weeks, with every rule and the report."""
+    made = weeks(Path(folder) / "spec.toml", output)
+    print(f"  {made.facts['rows']:,} member-weeks", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Makes the tables, measures, prints a table."""
+    parser = Parser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--events", type=int, default=10_000_000, help="claim lines, at the least")
+    parser.add_argument("--folder", type=Path, required=True, help="where tables and results go; kept, and used again")
+    parser.add_argument("--repetitions", type=int, default=1, help="of each; the fastest counts")
+    options = parser.parse_args(arguments)
+    check_at_least(options, events=1, repetitions=1)
+    folder = options.folder
+    if not (folder / "events" / "spec.toml").exists():
+        shutil.rmtree(folder / "events", ignore_errors=True)
+        apart(make_events, str(folder / "events"), options.events)
+    table = Table("what", "seconds", "peak memory (MB)")
+    fastest = {}
+    for name, work, output in (
+        ("DuckDB: group-by of the claims, five sums", group_plainly, "grouped.parquet"),
+        ("frl weeks: spans, claims, contacts, all rules", convert, "weeks.parquet"),
+    ):
+        runs = [apart(work, str(folder / "events"), str(folder / output)) for _ in range(options.repetitions)]
+        seconds, peak = min(runs)
+        fastest[name] = seconds
+        table.add_row(name, f"{seconds:.1f}", f"{peak:,.0f}")
+    console = Console(width=120)
+    console.print(table)
+    plain, ours = fastest.values()
+    console.print(f"frl weeks takes {ours / plain:.1f} times as long as the group-by")
+
+
+if __name__ == "__main__":
+    run_or_say(main)
