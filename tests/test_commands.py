@@ -24,6 +24,7 @@ SMALL = {
     "ablations.py": "--seeds 1 --steps 4 --eval-members 100 --replicates 1 --out {new}",
     "encodings.py": f"--updates 4 --seeds 1 --train {SMALL_DATASET} --test {SMALL_DATASET}",
     "fairness_frontier.py": f"--dataset {SMALL_DATASET} --seeds 1 --steps 4 --eval-members 100 --out {{new}}",
+    "conversions.py": "--members 60 --steps 4 --eval-members 100 --out {new}",
     "weeks.py": "--events 100 --folder {new}",
     "fairness_checks.py": "--replicates 2 --members 600",
     "habits.py": "--replicates 1 --members 200 --steps 4 --eval-members 100 --out {new}",
