@@ -16,7 +16,6 @@ A `ColumnMap` says which states, actions and demographics there are, and which o
 """
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +29,7 @@ from jaxtyping import Float64
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.capacity.effort import Effort
 from frl_env.care_effort import care_effort
+from frl_env.datasets.tabular.map_file import LISTS, read_map, read_text
 from frl_env.errors import UserError, unknown_name
 from frl_env.information import DEMOGRAPHIC_KEYS
 from frl_env.meaning import DEFINITIONS, Meaning
@@ -155,7 +155,7 @@ class ColumnMap:
         Raises:
             UserError: If a file can't be read or says what it can't.
         """
-        said = _toml(file) if file is not None else {}
+        said = read_map(file) if file is not None else {}
         schema = action_schema
         if schema is None and file is not None and "action_schema" in said:
             schema = file.parent / str(said["action_schema"])
@@ -164,12 +164,12 @@ class ColumnMap:
             "values": said.get("values", {}),
             "limits": {name: tuple(pair) for name, pair in said.get("limits", {}).items()},
         }
-        settings |= {key: tuple(said[key]) for key in _LISTS if key in said}
+        settings |= {key: tuple(said[key]) for key in LISTS if key in said}
         names = {"meaning": "said", "definitions": "definitions", "effort": "effort"}
         settings |= {name: said[key] for key, name in names.items() if key in said}
         settings["ignore"] = tuple(dict.fromkeys((*settings.get("ignore", ()), *ignore)))
         if schema is not None:
-            settings["actions"] = ActionSpace.from_json(_text(schema))
+            settings["actions"] = ActionSpace.from_json(read_text(schema))
         return cls(**settings)
 
     @classmethod
@@ -275,42 +275,3 @@ class ColumnMap:
 
     def _measure(self, name: str) -> str:
         return name.removeprefix("next_") if name in self.next_states else name
-
-
-_LISTS = ("states", "demographics", "ignore")
-_TABLES = ("columns", "values", "limits", "meaning", "definitions", "effort")
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    """A map file, each entry of the type it must have."""
-    try:
-        said = tomllib.loads(_text(file))
-    except tomllib.TOMLDecodeError as problem:
-        raise UserError(f"{file} is not TOML ({problem}); see docs/own_data.md for an example") from None
-    for key, value in said.items():
-        if key not in (*_LISTS, *_TABLES, "action_schema"):
-            raise unknown_name(f"entry in {file}:", key, (*_LISTS, *_TABLES, "action_schema"))
-        if key in _LISTS and not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise UserError(f"{file}: {key!r} must be a list of names")
-        if key in _TABLES and not isinstance(value, dict):
-            raise UserError(f"{file}: [{key}] must be a table of name = value")
-    for table, what in (("columns", "the name of a column"), ("definitions", "a sentence")):
-        for name, column in said.get(table, {}).items():
-            if not isinstance(column, str):
-                raise UserError(f"{file}: [{table}] {name} must be {what}, in quotes")
-    for name, pair in said.get("limits", {}).items():
-        numbers = isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, int | float) for x in pair)
-        if not numbers:
-            raise UserError(f"{file}: [limits] {name} must be two numbers, [smallest, largest]")
-    for name, spellings in said.get("values", {}).items():
-        if not (isinstance(spellings, dict) and all(isinstance(level, str) for level in spellings.values())):
-            raise UserError(f"{file}: [values.{name}] must be a table of spelling = level")
-    return said
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        why = getattr(problem, "strerror", None) or "not UTF-8 text"
-        raise UserError(f"can't read {file} ({why})") from None

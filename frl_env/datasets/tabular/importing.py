@@ -37,14 +37,14 @@ from frl_env.datasets.placing import (
     read_metadata,
 )
 from frl_env.datasets.store import open_dataset
-from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATED, ColumnMap
+from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, ColumnMap
 from frl_env.datasets.tabular.episodes import make_episodes
-from frl_env.datasets.tabular.layout import Layout, lay_out
+from frl_env.datasets.tabular.layout import Layout, lay_out, unlike_files
 from frl_env.datasets.tabular.losses import in_words, losses
 from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
 from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe, reward_limits
 from frl_env.datasets.tabular.partition import shares
-from frl_env.datasets.tabular.problems import Problem, TableError
+from frl_env.datasets.tabular.problems import TableError
 from frl_env.datasets.tabular.provenance import gaps_are_meant, made_by_weeks
 from frl_env.datasets.tabular.report import judge
 from frl_env.datasets.tabular.source import Table, open_table
@@ -118,7 +118,7 @@ def import_table(
     columns = columns or ColumnMap.of_table(table.schema)
     layout, problems = lay_out(columns, table.schema)
     layout = replace(layout, several=options.several)
-    problems += _unlike_files(table, layout)
+    problems += unlike_files(table, layout)
     if problems:
         raise TableError(problems)
     made_of = {
@@ -359,25 +359,6 @@ def _digest(facts: Any) -> str:
 
 def _exists(dataset_id: str) -> UserError:
     return UserError(f"dataset {dataset_id!r} exists already; choose another id, or add --force to replace it")
-
-
-def _unlike_files(table: Table, layout: Layout) -> list[Problem]:
-    """Columns that are of other types in some files, or that some files lack though their rows need a value.
-
-    Groups that a file lacks are unknown there, and a next state that it lacks is not known, as in an empty cell.
-    """
-    changing = [Problem(column=name, kind="another type in some files") for name in table.changing(layout.columns)]
-    needed = (*layout.map.required, REWARD, TERMINATED, *layout.map.chances)
-    lacking = {name: table.lacking(layout.map.in_table(name)) for name in layout.of(*needed)}
-    return changing + [
-        Problem(
-            column=layout.show(name),
-            kind="not in every file",
-            allowed=f"in all {len(table.files):,} files; {files:,} lack it",
-        )
-        for name, files in lacking.items()
-        if files
-    ]
 
 
 def _vocabulary(name: str, groups: list[str]) -> list[str]:

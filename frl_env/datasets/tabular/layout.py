@@ -9,6 +9,7 @@ import pyarrow as pa
 from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATED, WEEK, ColumnMap
 from frl_env.datasets.tabular.convert import is_bytes, is_date, is_number, is_text
 from frl_env.datasets.tabular.problems import Problem
+from frl_env.datasets.tabular.source import Table
 
 SEVERAL = ("most-minutes", "first", "last")
 """Rules for which of several contacts in one week is kept."""
@@ -152,6 +153,25 @@ def lay_out(columns: ColumnMap, schema: pa.Schema) -> tuple[Layout, list[Problem
         missing = [name for name in columns.factor_propensities if name not in chances]
         problems += [Problem(column=columns.in_table(name), kind="no such column") for name in missing]
     return layout, problems
+
+
+def unlike_files(table: Table, layout: Layout) -> list[Problem]:
+    """Columns that are of other types in some files, or that some files lack though their rows need a value.
+
+    Groups that a file lacks are unknown there, and a next state that it lacks is not known, as in an empty cell.
+    """
+    changing = [Problem(column=name, kind="another type in some files") for name in table.changing(layout.columns)]
+    needed = (*layout.map.required, REWARD, TERMINATED, *layout.map.chances)
+    lacking = {name: table.lacking(layout.map.in_table(name)) for name in layout.of(*needed)}
+    return changing + [
+        Problem(
+            column=layout.show(name),
+            kind="not in every file",
+            allowed=f"in all {len(table.files):,} files; {files:,} lack it",
+        )
+        for name, files in lacking.items()
+        if files
+    ]
 
 
 def _letters(name: str) -> str:

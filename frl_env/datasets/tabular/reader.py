@@ -4,7 +4,6 @@ What a value alone can tell is found here; what takes a member's other rows is f
 stay in, marked, so that a gap they leave is not taken for one of the table's own.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -13,25 +12,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from frl_env.actions import Factor
 from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, TERMINATED, WEEK
 from frl_env.datasets.tabular.conventions import Conventions, Seen
 from frl_env.datasets.tabular.convert import (
     BLANK_WORDS,
     NULL_WORDS,
     plain,
-    times_of_day,
-    to_days,
     to_flags,
     to_identifiers,
     to_numbers,
-    week_kind,
     words,
 )
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.leakage import Leakage
 from frl_env.datasets.tabular.problems import Findings
+from frl_env.datasets.tabular.spelling import NO_LEVEL, UNKNOWN, code_of, codes_of, normal
 from frl_env.datasets.tabular.tally import contacts
+from frl_env.datasets.tabular.week_formats import times_of_day, to_days, week_kind
 from frl_env.errors import UserError
 
 MOST_GROUPS = 200
@@ -39,9 +36,6 @@ MOST_GROUPS = 200
 
 NO_GROUP = "UNKNOWN"
 """Category of rows that name none."""
-
-UNKNOWN, NO_LEVEL = -1, -2
-"""Codes that stand for no level: one that is not known, and nothing at all."""
 
 
 class Reader:
@@ -179,21 +173,19 @@ class Reader:
     def _levels(self, name: str, column: pa.Array) -> np.ndarray:
         """Codes of a column of the decision, by name, alias, spelling of one's own, or code; -1 for unknown ones."""
         factor = self.layout.map.action_columns[name]
-        known = _codes(factor, self.layout.map.values.get(name, {}))
-        loose = {_normal(word): code for word, code in known.items()}
-        loose = {
-            word: code for word, code in loose.items() if len({known[w] for w in known if _normal(w) == word}) == 1
-        }
+        known = codes_of(factor, self.layout.map.values.get(name, {}))
+        loose = {normal(word): code for word, code in known.items()}
+        loose = {word: code for word, code in loose.items() if len({known[w] for w in known if normal(w) == word}) == 1}
         said, rows = words(column)
-        codes = np.array([_code(word, known, loose) for word in said], dtype=np.int64)
+        codes = np.array([code_of(word, known, loose) for word in said], dtype=np.int64)
         levels = codes[rows]
         otherwise = np.array([word is not None and word not in known for word in said]) & (codes >= 0)
         if otherwise.any():
             self.notes[name, "levels spelled otherwise"] += int(otherwise[rows].sum())
         strange = [word for word, code in zip(said, codes, strict=True) if code == UNKNOWN and word is not None]
         if strange:
-            names = {_normal(level): level for level in factor.levels}
-            near = (get_close_matches(_normal(word), list(names), n=1, cutoff=0.4) for word in strange[:20])
+            names = {normal(level): level for level in factor.levels}
+            near = (get_close_matches(normal(word), list(names), n=1, cutoff=0.4) for word in strange[:20])
             self.findings.hint(name, (names[level] for found in near for level in found))
         self._mark(name, {"missing": levels == NO_LEVEL, "unknown level": levels == UNKNOWN})
         return np.where(levels == NO_LEVEL, factor.null_level, levels)
@@ -226,36 +218,3 @@ class Reader:
                 arrays[name] = np.where(impossible, level, arrays[name])
         else:
             self._mark("action", {"impossible action": impossible})
-
-
-def _codes(factor: Factor, spellings: Mapping[str, str]) -> dict[str, int]:
-    """Everything that means a level, and its code."""
-    codes = {str(code): code for code in range(len(factor))}
-    codes |= {level: code for code, level in enumerate(factor.levels)}
-    codes |= {alias: factor.levels.index(level) for alias, level in factor.aliases.items()}
-    return codes | {word: factor.levels.index(level) for word, level in spellings.items()}
-
-
-def _code(word: str | None, known: Mapping[str, int], loose: Mapping[str, int]) -> int:
-    """Code of a word; in other letters, or with a point behind a code, only if it is no level as it stands."""
-    if word is None:
-        return NO_LEVEL
-    if word in known:
-        return known[word]
-    whole = re.sub(r"^(\d+)\.0+$", r"\1", word)
-    if word in NULL_WORDS or (word in BLANK_WORDS and _normal(word) not in loose):
-        return NO_LEVEL
-    return known.get(whole, loose.get(_normal(word), UNKNOWN))
-
-
-def _loose(known: Mapping[str, int]) -> dict[str, int]:
-    """Codes of words without regard to letters' case, where that leaves one meaning."""
-    meanings: dict[str, set[int]] = {}
-    for word, code in known.items():
-        meanings.setdefault(_normal(word), set()).add(code)
-    return {word: min(codes) for word, codes in meanings.items() if len(codes) == 1}
-
-
-def _normal(word: str) -> str:
-    """A level's name without regard to letters' case, and to what stands between its words."""
-    return re.sub(r"[\s_-]+", "_", word.strip()).casefold()
