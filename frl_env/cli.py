@@ -29,6 +29,7 @@ from frl_env.table_commands import export_command, import_command
 from frl_env.targets import check_new
 from frl_env.terminal import console, progress_bar, run_or_say, write_atomically
 from frl_env.weeks_command import weeks_command
+from frl_env.worklist_command import worklist_command
 from frl_env.worlds import LADDER, World
 
 app = typer.Typer(
@@ -117,6 +118,7 @@ app.command("import")(import_command)
 app.command("export")(export_command)
 app.command("capacity")(capacity_command)
 app.command("weeks")(weeks_command)
+app.command("worklist")(worklist_command)
 
 
 @app.command("calibrate")

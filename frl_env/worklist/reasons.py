@@ -1,0 +1,64 @@
+"""Why a member is on the list, in words that are true of the row.
+
+Every clause states what the record shows or what the policy computed; none says that a contact causes anything.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from frl_env.worklist.caseload import WINDOW, Caseload
+
+EVENTS = {
+    "num_ip_visits_last_week": ("hospital stay", "hospital stays"),
+    "num_ed_visits_last_week": ("ED visit", "ED visits"),
+}
+"""States that count events of a week, as people call them."""
+
+DRAWN = "drawn to learn from, not picked"
+NEW = "no earlier weeks on record"
+
+
+def reasons(
+    caseload: Caseload,
+    rows: Sequence[int],
+    *,
+    relative: np.ndarray,
+    drawn: np.ndarray,
+    similar: np.ndarray | None,
+) -> list[str]:
+    """One line a member.
+
+    Args:
+        caseload: Of the week.
+        rows: Members to say it of.
+        relative: Expected events of each member of the caseload over the caseload's mean; NaN where not known.
+        drawn: Who of the caseload was drawn.
+        similar: Logged contacts like the one listed, a number a row; None where not known.
+    """
+    lines = []
+    for place, row in enumerate(rows):
+        clauses = [DRAWN] if drawn[row] else []
+        for state, (one, many) in EVENTS.items():
+            if state not in caseload.states:
+                continue
+            at = caseload.states.index(state)
+            last, total = int(caseload.observations[row, at]), int(caseload.sums[row, at])
+            weeks = min(int(caseload.weeks_known[row]) + 1, WINDOW)
+            if last:
+                clauses.append(f"{last} {one if last == 1 else many} last week")
+            if total > last:
+                clauses.append(f"{total} {one if total == 1 else many} in {weeks} weeks")
+        if np.isfinite(relative[row]):
+            clauses.append(f"expected events {relative[row]:.1f} times the caseload's mean")
+        since = int(caseload.since_contact[row])
+        if caseload.weeks_known[row] == 0:
+            clauses.append(NEW)
+        elif since < 0:
+            clauses.append(f"no contact in the {int(caseload.weeks_known[row])} weeks on record")
+        else:
+            clauses.append(f"last contact {since} week{'s' if since > 1 else ''} ago")
+        if similar is not None:
+            clauses.append(f"{int(similar[place]):,} answered contacts like it in the data")
+        lines.append("; ".join(clauses))
+    return lines

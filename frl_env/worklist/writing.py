@@ -1,0 +1,124 @@
+"""A worklist as files: the list for people, and everybody's chances for the data to come. Whole or not at all.
+
+worklist.parquet (or .csv, .html)     a row a listed member
+worklist-chances.parquet              a row a member of the caseload: what was decided, and with what chance
+"""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from frl_env import atomic
+from frl_env.errors import UserError
+from frl_env.worklist.listing import Worklist
+
+ENDINGS = (".parquet", ".csv", ".html")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet take a cell for a formula, when it comes first."""
+
+
+def chances_file(file: Path) -> Path:
+    """Where the chances go: beside the list."""
+    return file.with_name(f"{file.stem}-chances.parquet")
+
+
+def check_files(file: Path, *, force: bool) -> None:
+    """Says before any work that the list can't be written.
+
+    Raises:
+        UserError: If the ending is of no format, the folder is not there, or a file exists and may not be replaced.
+    """
+    if file.suffix.lower() not in ENDINGS:
+        raise UserError(f"can't write {file}: a worklist ends in {', '.join(ENDINGS)}")
+    if not file.parent.is_dir():
+        raise UserError(f"can't write {file}; name a file in a folder that exists")
+    for each in (file, chances_file(file)):
+        if each.exists() and not force:
+            raise UserError(f"{each} exists already; choose another name, or add --force to replace it")
+
+
+def write_worklist(worklist: Worklist, file: Path, *, force: bool = False) -> Path:
+    """Writes the list and the chances, both or neither.
+
+    Args:
+        worklist: What was decided.
+        file: Ends in .parquet, .csv or .html.
+        force: Whether files of these names may be replaced.
+
+    Returns:
+        The file of the chances.
+
+    Raises:
+        UserError: If one can't be written.
+    """
+    check_files(file, force=force)
+    chances = chances_file(file)
+    asides = {file: file.with_name(f".{file.name}.new"), chances: chances.with_name(f".{chances.name}.new")}
+    try:
+        worklist.chances.to_parquet(asides[chances], index=False)
+        if file.suffix.lower() == ".parquet":
+            worklist.rows.to_parquet(asides[file], index=False)
+        elif file.suffix.lower() == ".csv":
+            harmless(worklist.rows).to_csv(asides[file], index=False)
+        else:
+            asides[file].write_text(page(worklist), encoding="utf-8")
+        atomic.put_together(file.parent, {aside.name: place.name for place, aside in asides.items()}, file.name)
+    except OSError as problem:
+        raise UserError(f"can't write {file} ({problem.strerror}); free space or choose another place") from None
+    finally:
+        for aside in asides.values():
+            aside.unlink(missing_ok=True)
+    return chances
+
+
+def harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before every text that a spreadsheet would take for a formula."""
+    made = table.copy()
+    for name in made.columns:
+        if made[name].dtype == object or pd.api.types.is_string_dtype(made[name].dtype):
+            made[name] = [
+                f"'{each}" if isinstance(each, str) and each.startswith(FORMULA) else each for each in made[name]
+            ]
+    return made
+
+
+def page(worklist: Worklist) -> str:
+    """The list as one HTML page, by who goes; no network, prints on one side of a page a role."""
+    rows = worklist.rows
+    factors = list(rows.columns[2 : rows.columns.get_loc("minutes")])
+    role = "provider" if "provider" in factors else factors[0]
+    roles: list[dict[str, Any]] = [
+        {
+            "name": _words(name),
+            "minutes": float(part["minutes"].sum()),
+            "rows": [
+                {
+                    "rank": int(row["rank"]),
+                    "member": str(row["member_id"]),
+                    "what": [_words(row[factor]) for factor in factors if factor != role],
+                    "minutes": float(row["minutes"]),
+                    "reason": row["reason"],
+                }
+                for row in part.to_dict("records")
+            ],
+        }
+        for name, part in rows.groupby(role, sort=True)
+    ]
+    template = resources.files("frl_env.worklist").joinpath("page.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(template).render(
+        summary=worklist.summary,
+        roles=roles,
+        columns=[_words(factor) for factor in factors if factor != role],
+    )
+
+
+def _words(level: str) -> str:
+    """A level's name in words: HOME_VISIT is "home visit", SMS_TEXT "SMS text"; other spellings stay as they are."""
+    text = str(level)
+    if not text.isupper():
+        return text
+    return " ".join(word if len(word) <= 3 else word.lower() for word in text.split("_"))

@@ -1,0 +1,127 @@
+"""`frl worklist`: whom to contact this week, within the hours that there are."""
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from frl_env.capacity import Effort, parse_budget
+from frl_env.datasets.tabular import ColumnMap
+from frl_env.datasets.tabular.source import open_table
+from frl_env.errors import UserError, check_whole
+from frl_env.terminal import console, progress_bar
+from frl_env.worklist import make_worklist, read_caseload, write_worklist
+from frl_env.worklist.writing import check_files
+
+
+def worklist_command(
+    model: Annotated[Path, typer.Option(help="A .safetensors file that save_model wrote.")],
+    members: Annotated[Path, typer.Option(help="A table of member-weeks, as 'frl import' reads it.")],
+    capacity: Annotated[
+        str, typer.Option(help="Staff minutes a member-week, or a capacity file that ends in .toml; docs/capacity.md.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The list: .parquet, .csv or .html.")],
+    week: Annotated[
+        str | None, typer.Option(help="Week to decide, as the table writes it; its last week when left out.")
+    ] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", help="TOML file that says what your columns mean; see docs/own_data.md.")
+    ] = None,
+    explore: Annotated[
+        float, typer.Option(help="Share of the capacity that is drawn by lot, with known chances.")
+    ] = 0.0,
+    least_weeks: Annotated[int, typer.Option(help="Weeks that must lie between two contacts of a member.")] = 0,
+    leave_alone: Annotated[
+        Path | None, typer.Option(help="Text file of member ids, one a line, who must not be contacted.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draws; the same seed gives the same list.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace files of these names.")] = False,
+) -> None:
+    """Lists whom to contact this week: who gains most by the minute, within capacity. Not to guide care."""
+    check_files(out, force=force)
+    check_whole("seed", seed, low=0, high=2**63)
+    limits = parse_budget(capacity)
+    policy, effort = load_policy(model)
+    limits.check(effort.action_space)
+    alone = _identifiers(leave_alone)
+    with progress_bar() as progress:
+        columns = ColumnMap.of_table(open_table(members).schema) if map_file is None else ColumnMap.read(map_file)
+        _check_fits(policy, columns, model)
+        caseload = read_caseload(members, policy, columns=columns, week=week, progress=progress)
+        progress("choosing", 0, 1)
+        worklist = make_worklist(
+            caseload,
+            policy,
+            effort,
+            limits,
+            np.random.default_rng(seed),
+            explore=explore,
+            least_weeks=least_weeks,
+            leave_alone=alone,
+        )
+        chances = write_worklist(worklist, out, force=force)
+        progress("choosing", 1, 1)
+    said = worklist.summary
+    console.print(
+        f"week {said['week']}: {said['listed']:,} of {said['caseload']:,} members listed, "
+        f"{said['minutes'] / 60:,.1f} hours"
+    )
+    for each in said["capacity"]:
+        console.print(f"  {each['what']}: {each['used']:,.0f} of {each['of']:,.0f}")
+    for rule in said["left_out"]:
+        console.print(f"  not listed: {rule['members']} members: {rule['why']}")
+    console.print(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
+
+
+def load_policy(file: Path) -> tuple[Any, Effort]:
+    """A trained policy with gains, and the minutes it was told.
+
+    Raises:
+        UserError: If it can't be read, or offers no gains.
+    """
+    try:
+        algorithms = importlib.import_module("frl_algos")
+    except ModuleNotFoundError as problem:
+        raise UserError(f"a model needs {problem.name}; install frl-medicaid with all that it asks for") from None
+    policy = algorithms.load_model(file)
+    if not policy.offers_gains:
+        raise UserError(
+            f"{file} holds a policy that knows no gains by member; train FactoredAWR with a response on data whose "
+            "contacts have minutes (docs/capacity.md)"
+        )
+    return policy, Effort.from_json(policy.config.effort, policy.action_space)
+
+
+def _check_fits(policy: Any, columns: ColumnMap, model: Path) -> None:
+    """Refuses a table of other actions or states than the policy was trained on.
+
+    Raises:
+        UserError: If so.
+    """
+    if columns.actions.to_json() != policy.action_space.to_json():
+        raise UserError(
+            f"{model} was trained on other actions ({policy.action_space}) than the table has ({columns.actions}); "
+            "use the map that the training data were imported with"
+        )
+    states, size = columns.states, int(policy.impl.observation_shape[0])
+    if size != len(states):
+        raise UserError(
+            f"{model} was trained on {size} state columns and the table has {len(states)} ({', '.join(states[:5])}, "
+            "...); use the map that the training data were imported with"
+        )
+
+
+def _identifiers(file: Path | None) -> frozenset[str]:
+    """Members who must not be contacted.
+
+    Raises:
+        UserError: If the file can't be read.
+    """
+    if file is None:
+        return frozenset()
+    try:
+        return frozenset(line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UserError(f"can't read {file} ({getattr(problem, 'strerror', None) or 'not UTF-8 text'})") from None

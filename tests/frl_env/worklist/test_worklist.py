@@ -1,0 +1,271 @@
+"""`frl worklist`: capacities are kept, chances are as stated, and every reason is true of its row."""
+
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from frl_env import cli
+from frl_env.actions import MEDICAID_ACTIONS as SPACE
+from frl_env.capacity import Capacity, Effort
+from frl_env.errors import UserError
+from frl_env.parameters import MEASURES
+from frl_env.worklist import choose, make_worklist, read_caseload, write_worklist
+from frl_env.worklist.writing import harmless, page
+
+EFFORT = Effort.of_levels(SPACE, {"modality": {"PHONE_CALL": 15, "SMS_TEXT": 2, "HOME_VISIT": 75, "VIDEO_VISIT": 30}})
+VISITED = ("HOME_VISIT", "CHW", "FOOD_INSECURITY", "ROUTINE")
+VISIT = int(SPACE.ravel(SPACE.encode(VISITED)))
+NOTHING = int(SPACE.ravel(SPACE.null_action))
+
+
+class ByRisk:
+    """Gains by last week's events; remembers how many weeks it saw, and rests nobody."""
+
+    def start_memory(self, members: int) -> np.ndarray:
+        return np.zeros((members, 1), dtype=np.float32)
+
+    def remember(self, memory: np.ndarray, observations: np.ndarray, joints: np.ndarray) -> np.ndarray:
+        assert len(memory) == len(observations) == len(joints)
+        return memory + 1
+
+    def gains(self, observations: np.ndarray, memory: np.ndarray) -> np.ndarray:
+        base = 0.01 + 0.05 * observations[:, 1] + 0.1 * observations[:, 2]
+        gains = np.zeros((len(observations), len(SPACE.valid_joints)), dtype=np.float32)
+        gains[:, 1:] = base[:, None] * EFFORT.minutes[SPACE.valid_joints][None, 1:] / 75
+        return gains
+
+
+def _table(members: int = 60, weeks: int = 8) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = []
+    for member in range(members):
+        for week in range(weeks):
+            acts = rng.random() < 0.2
+            action = (
+                ("HOME_VISIT", "CHW", "FOOD_INSECURITY", "ROUTINE") if acts else ("NONE", "NONE", "NONE", "ROUTINE")
+            )
+            state = [0, int(rng.random() < 0.1), int(rng.random() < 0.05), 0, 0, 7 * week + 30, 100.0 * member]
+            group = ("White", "Black", "Other")[0 if member < 35 else 1 if member < 57 else 2]
+            rows.append([f"m{member:03d}", week + 10, *state, *action, group])
+    names = ["member_id", "week", *MEASURES, *(f"action_{factor.name}" for factor in SPACE), "race_ethnicity"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@pytest.fixture
+def table(tmp_path):
+    file = tmp_path / "members.parquet"
+    _table().to_parquet(file)
+    return file
+
+
+def _listed(table, capacity: Capacity, **options):
+    return make_worklist(
+        read_caseload(table, ByRisk()), ByRisk(), EFFORT, capacity, np.random.default_rng(1), **options
+    )
+
+
+def test_caseload_remembers_the_weeks_before(tmp_path):
+    frame = _table(3)
+    frame = frame[~((frame.member_id == "m001") & (frame.week == 13))]  # a gap
+    frame = frame[~((frame.member_id == "m002") & (frame.week == 17))]  # not here in the last week
+    file = tmp_path / "members.csv"
+    frame.sample(frac=1, random_state=0).to_csv(file, index=False)
+    caseload = read_caseload(file, ByRisk())
+    assert caseload.week == "17"
+    assert caseload.identifiers.tolist() == ["m000", "m001"]
+    assert caseload.memory[:, 0].tolist() == [7, 3]
+    assert caseload.weeks_known.tolist() == [7, 3]
+    assert [(rule.members, "earlier week" in rule.why) for rule in caseload.left_out] == [(1, True)]
+    for row, member in enumerate(["m000", "m001"]):
+        own = frame[(frame.member_id == member) & (frame.week > (9 if row == 0 else 13))]
+        assert caseload.sums[row, 1] == own["num_ed_visits_last_week"].sum()
+        contacts = own[(own.action_modality != "NONE") & (own.week < 17)].week
+        assert caseload.since_contact[row] == (17 - contacts.max() if len(contacts) else -1)
+    earlier = read_caseload(file, ByRisk(), week="12")
+    assert earlier.memory[:, 0].tolist() == [2, 2, 2]
+    with pytest.raises(UserError, match="no row for week 99; its last week is 17"):
+        read_caseload(file, ByRisk(), week="99")
+
+
+def test_the_list_keeps_the_capacity_and_serves_who_gains_most(table):
+    worklist = _listed(table, Capacity(minutes=10.0))
+    assert worklist.rows["minutes"].sum() <= 10.0 * 60
+    caseload = read_caseload(table, ByRisk())
+    risk = dict(zip(caseload.identifiers, caseload.observations[:, 1] + 2 * caseload.observations[:, 2], strict=True))
+    listed = set(worklist.rows.member_id)
+    assert min(risk[each] for each in listed) >= 0
+    assert {each for each, value in risk.items() if value > 0} <= listed
+    assert worklist.rows["rank"].tolist() == list(range(1, len(listed) + 1))
+    assert len(worklist.chances) == 60
+
+
+def test_forbidden_rest_and_do_not_contact(table):
+    capacity = Capacity(minutes=30.0, forbidden=({"modality": "HOME_VISIT"},))
+    worklist = _listed(table, capacity, least_weeks=4, leave_alone=frozenset({"m000", "m001"}))
+    assert "HOME_VISIT" not in set(worklist.rows.modality)
+    assert not {"m000", "m001"} & set(worklist.chances.member_id)
+    caseload = read_caseload(table, ByRisk())
+    recent = (caseload.since_contact >= 0) & (caseload.since_contact < 4)
+    assert recent.any()
+    assert not set(caseload.identifiers[recent]) & set(worklist.rows.member_id)
+    assert any("too recent" in rule["why"] for rule in worklist.summary["left_out"])
+    with pytest.raises(UserError, match="nobody is left"):
+        _listed(table, capacity, leave_alone=frozenset(f"m{n:03d}" for n in range(60)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    minutes=st.floats(1.0, 60.0),
+    visits=st.integers(0, 20),
+    explore=st.sampled_from([0.0, 0.3, 0.7, 1.0]),
+    seed=st.integers(0, 10),
+)
+def test_no_limit_is_ever_exceeded(minutes, visits, explore, seed):
+    rng = np.random.default_rng(seed)
+    gains = rng.random((80, len(SPACE.valid_joints))).astype(np.float32)
+    gains[:, 0] = 0
+    gains[rng.random(80) < 0.2, 1:] = -np.inf
+    capacity = Capacity(minutes=minutes, weekly_contacts={"modality": {"HOME_VISIT": visits}})
+    if explore and min(explore * minutes * 80 // 75, explore * visits // 1) < 1:
+        with pytest.raises(UserError, match="explore a larger share"):
+            choose(gains, EFFORT, capacity, rng, explore=explore)
+        return
+    choice = choose(gains, EFFORT, capacity, rng, explore=explore)
+    limits = capacity.limits(EFFORT, 80)
+    assert (limits.use[:, choice.joints].sum(axis=1) <= limits.room + 1e-9).all()
+    assert ((choice.propensities > 0) & (choice.propensities <= 1)).all()
+    resting = np.isneginf(gains[:, 1])
+    assert (choice.joints[resting] == NOTHING).all()
+
+
+@pytest.mark.parametrize("draws", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_stated_chances_match_the_draws(draws):
+    gains = np.zeros((12, len(SPACE.valid_joints)), dtype=np.float32)
+    gains[:, 1:] = -np.inf
+    open_to = np.searchsorted(SPACE.valid_joints, [VISIT, VISIT + 2])
+    gains[:, open_to] = np.linspace(0.1, 1.2, 12)[:, None] * np.asarray([1.0, 0.5])
+    gains[0, open_to] = -np.inf
+    capacity = Capacity(minutes=40.0)
+    rng = np.random.default_rng(3)
+    seen: dict[tuple[int, int], int] = {}
+    stated: dict[tuple[int, int], float] = {}
+    for _ in range(draws):
+        choice = choose(gains, EFFORT, capacity, rng, explore=0.5)
+        for member, (joint, chance) in enumerate(zip(choice.joints, choice.propensities, strict=True)):
+            key = (member, int(joint))
+            seen[key] = seen.get(key, 0) + 1
+            assert stated.setdefault(key, chance) == pytest.approx(chance)
+    for key, chance in stated.items():
+        assert seen[key] / draws == pytest.approx(chance, abs=4.5 * np.sqrt(chance * (1 - chance) / draws) + 1e-12)
+    for member in range(12):
+        total = sum(chance for (who, _), chance in stated.items() if who == member)
+        assert total == pytest.approx(1.0)
+    assert len([key for key in stated if key[0] == 11]) == 2  # the pick, and the other contact
+    assert stated[0, NOTHING] == 1.0
+
+
+def test_exploring_needs_a_limit_and_enough_of_it(table):
+    with pytest.raises(UserError, match="there must be one"):
+        _listed(table, Capacity(), explore=0.1)
+    with pytest.raises(UserError, match="less than one contact a week for 60 members"):
+        _listed(table, Capacity(minutes=1.0), explore=0.1)
+    with pytest.raises(UserError, match="explore"):
+        _listed(table, Capacity(minutes=1.0), explore=1.5)
+
+
+def test_same_seed_same_list(table):
+    first, second = (_listed(table, Capacity(minutes=20.0), explore=0.4) for _ in range(2))
+    pd.testing.assert_frame_equal(first.rows, second.rows)
+    pd.testing.assert_frame_equal(first.chances, second.chances)
+
+
+def test_reasons_are_true_of_the_row(table):
+    worklist = _listed(table, Capacity(minutes=75.0))
+    caseload = read_caseload(table, ByRisk())
+    place = {each: row for row, each in enumerate(caseload.identifiers)}
+    assert len(worklist.rows) > 20
+    for member, reason in zip(worklist.rows.member_id, worklist.rows.reason, strict=True):
+        row = place[member]
+        last = re.search(r"(\d+) ED visits? last week", reason)
+        assert (int(last[1]) if last else 0) == caseload.observations[row, 1]
+        since = re.search(r"last contact (\d+) weeks? ago", reason)
+        assert (int(since[1]) if since else -1) == caseload.since_contact[row]
+        several = re.search(r"(\d+) ED visits? in (\d+) weeks", reason)
+        if several:
+            assert int(several[1]) == caseload.sums[row, 1] > caseload.observations[row, 1]
+
+
+def test_small_groups_and_small_counts_are_not_told(table):
+    worklist = _listed(table, Capacity(minutes=60.0), leave_alone=frozenset({"m000"}))
+    groups = {each["group"] for each in worklist.summary["groups"]["race_ethnicity"]}
+    assert "Other" not in groups  # three people
+    assert len(groups) != 2  # and they don't follow from the two others
+    assert worklist.summary["left_out"][0]["members"] == "fewer than 11"
+
+
+def test_files_are_whole_and_harmless(table, tmp_path):
+    worklist = _listed(table, Capacity(minutes=20.0))
+    rows = worklist.rows.assign(member_id=[f"=1+{n}" for n in range(len(worklist.rows))])
+    assert harmless(rows).member_id.str.startswith("'=").all()
+    for ending in (".parquet", ".csv", ".html"):
+        file = tmp_path / f"list{ending}"
+        chances = write_worklist(worklist, file, force=True)
+        assert file.exists()
+        assert len(pd.read_parquet(chances)) == 60
+    assert pd.read_parquet(tmp_path / "list.parquet").equals(worklist.rows)
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
+    with pytest.raises(UserError, match="exists already"):
+        write_worklist(worklist, tmp_path / "list.csv")
+    with pytest.raises(UserError, match=r"ends in \.parquet"):
+        write_worklist(worklist, tmp_path / "list.xlsx")
+
+
+def test_the_page_says_first_what_it_is_not(table):
+    text = page(_listed(table, Capacity(minutes=20.0)))
+    assert text.index("Not to guide care") < text.index("<table")
+    assert "http" not in text.replace("http-equiv", "")
+    assert text.count("<h2") == len(re.findall("<section", text))
+
+
+def _frl(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["frl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_command_from_a_trained_model(tmp_path, capsys):
+    import d3rlpy
+
+    from frl_algos import FactoredAWRConfig, load_replay_buffer, save_model
+    from frl_env.datasets import ensure_dataset, export_table
+
+    dataset = ensure_dataset("frl/medicaid-synthetic-small-v0")
+    members, model = tmp_path / "members.parquet", tmp_path / "policy.safetensors"
+    export_table(dataset, members)
+    algorithm = FactoredAWRConfig(response=0, need_factor="goal", skill_factor="provider").create()
+    algorithm.fit(
+        load_replay_buffer(dataset), n_steps=2, show_progress=False, logger_adapter=d3rlpy.logging.NoopAdapterFactory()
+    )
+    save_model(algorithm, model)
+    out = tmp_path / "worklist.parquet"
+    arguments = ["worklist", "--model", model, "--members", members, "--capacity", "2.9", "-o", out, "--explore", "0.2"]
+    assert _frl(*arguments) == 0
+    rows = pd.read_parquet(out)
+    assert 0 < rows["minutes"].sum() <= 2.9 * len(pd.read_parquet(tmp_path / "worklist-chances.parquet"))
+    assert (rows["gain_low"] <= rows["gain_per_1000"]).all()
+    assert rows["reason"].str.contains("expected events").all()
+    capsys.readouterr()
+    assert _frl(*arguments) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (
+        _frl("worklist", "--model", members, "--members", members, "--capacity", "2.9", "-o", tmp_path / "b.csv") == 2
+    )
+    assert _frl("worklist", "--model", model, "--members", members, "--capacity", "x", "-o", tmp_path / "b.csv") == 2
+    assert "no number of minutes" in capsys.readouterr().err
