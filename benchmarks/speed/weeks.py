@@ -10,6 +10,7 @@ may use all cores.
 
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -100,13 +101,15 @@ def group_plainly(folder: str, output: str) -> None:
     connection = duckdb.connect()
     connection.execute("SET memory_limit = '3GB'").fetchall()
     connection.execute(GROUPED.format(claims=f"{folder}/claims", output=output)).fetchall()
-    print(f"  {pq.ParquetFile(output).metadata.num_rows:,} groups", flush=True)
+    rows = pq.ParquetFile(output).metadata.num_rows
+    print(f"  {rows:,} groups, {time.process_time():.1f} s of processor time", flush=True)
 
 
 def convert(folder: str, output: str) -> None:
     """Member-weeks, with every rule and the report."""
     made = weeks(Path(folder) / "spec.toml", output)
-    print(f"  {made.facts['rows']:,} member-weeks", flush=True)
+    rows = made.facts["rows"]
+    print(f"  {rows:,} member-weeks, {time.process_time():.1f} s of processor time", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
