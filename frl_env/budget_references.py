@@ -9,6 +9,7 @@ information; the upper bound is no policy (`frl_env.capacity_bound`). `frl capac
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -39,13 +40,9 @@ BUDGETS = ("1.0", "team", "7.0")
 WORLDS = ("frl/MedicaidCare-v0", "frl/MedicaidCareScreened-v0", "frl/MedicaidCareNull-v0")
 """Worlds of which figures are kept."""
 
-SEARCHES = (
-    ("frl/MedicaidCare-v0", "team", 20),
-    ("frl/MedicaidCare-v0", "7.0", 8),
-    ("frl/MedicaidCare-v0", "1.0", 8),
-    ("frl/MedicaidCareScreened-v0", "team", 12),
-)
-"""World, budget and generations of each search for a rule; each starts where the one before it ended."""
+SEARCH_WORLD = "frl/MedicaidCare-v0"
+SEARCHES = (("team", 20), ("7.0", 8), ("1.0", 8))
+"""Budget and generations of each search for a rule; each starts where the one before it ended."""
 
 MEMBERS = 20_000
 BOUND = "upper_bound"
@@ -81,8 +78,8 @@ def budget_policies(world: World, capacity: Capacity) -> dict[str, Policy]:
 def best_record_and_contacts(parameters: Parameters, minutes: float | None) -> RecordRule | None:
     """The rule that search found for such a world at the nearest budget, or None when none was searched for.
 
-    Worlds with and without screening have rules of their own. Without a limit there is none: a rule that was searched
-    under a budget ranks contacts, and says nothing about where to stop.
+    Where screening results are observed the same rule reads them, with weights that were not searched for. Without a
+    limit there is none: a rule that was searched under a budget ranks contacts, and says nothing about where to stop.
 
     Raises:
         UserError: If it was found for another version of the parameters.
@@ -90,11 +87,11 @@ def best_record_and_contacts(parameters: Parameters, minutes: float | None) -> R
     stored = _read(_RULES)
     if stored["parameters_version"] != VERSION:
         raise UserError("the stored rules are of another parameter version; run 'frl capacity --search'")
-    rules = stored["rules"].get(_kind(parameters), {})
+    rules = stored["rules"]
     if minutes is None or not rules:
         return None
     nearest = min(rules, key=lambda known: abs(np.log(float(known) / max(minutes, 1e-3))))
-    return RecordRule.from_json(rules[nearest])
+    return replace(RecordRule.from_json(rules[nearest]), screening=parameters.recording.screening > 0)
 
 
 def budget_references(
@@ -194,24 +191,23 @@ def search_all(progress: Callable[[str, int, int], None], *, members: int = SEAR
     Raises:
         UserError: If the package's folder can't be written.
     """
-    rules: dict[str, dict[str, Any]] = {}
-    tried: dict[str, dict[str, int]] = {}
+    world = LADDER[SEARCH_WORLD]
+    rules: dict[str, Any] = {}
+    tried: dict[str, int] = {}
     start = None
-    for name, label, generations in SEARCHES:
-        world = LADDER[name]
-        kind, minutes = _kind(world.parameters), round(parse_budget(label, team=team_minutes(world)).minutes or 0.0, 1)
-        what = f"{kind}, {minutes}"
+    for label, generations in SEARCHES:
+        minutes = round(parse_budget(label, team=team_minutes(world)).minutes or 0.0, 1)
         rule = search_rule(
             world.parameters, Capacity(minutes=minutes), members=members, generations=generations, start=start,
-            progress=lambda done, total, what=what: progress(what, done, total),
+            progress=lambda done, total, what=f"rule for {minutes} minutes": progress(what, done, total),
         )  # fmt: skip
-        rules.setdefault(kind, {})[str(minutes)] = rule.to_json()
-        tried.setdefault(kind, {})[str(minutes)] = generations * CANDIDATES
+        rules[str(minutes)] = rule.to_json()
+        tried[str(minutes)] = generations * CANDIDATES
         start = rule.numbers
     return store_rules(rules, members=members, tried=tried)
 
 
-def store_rules(rules: Mapping[str, Any], *, members: int, tried: Mapping[str, Mapping[str, int]]) -> Path:
+def store_rules(rules: Mapping[str, Any], *, members: int, tried: Mapping[str, int]) -> Path:
     """Writes searched rules into the package."""
     content = {
         "parameters_version": VERSION,
@@ -305,10 +301,6 @@ def _bound_row(relaxed: Relaxed, minutes: float | None, nothing: Returns, behavi
         "above_behaviour": float(difference.mean()) + spared,
         "above_behaviour_se": float(np.hypot(standard_error(difference), error)),
     }
-
-
-def _kind(parameters: Parameters) -> str:
-    return "screening" if parameters.recording.screening > 0 else "no screening"
 
 
 def effects_key(parameters: Parameters) -> str:

@@ -1,6 +1,7 @@
 """Allocation against brute force and against its own bound."""
 
 import itertools
+import resource
 import time
 
 import numpy as np
@@ -95,6 +96,16 @@ def test_a_caseload_is_allocated_fast_and_to_within_the_promise():
     limits = several.limits(effort, 8_000)
     assert all(found.used[name] <= room + 1e-6 for name, room in zip(limits.names, limits.room, strict=True))
     assert found.prices["contacts of HOME_VISIT"] > 0
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_members_take_less_than_five_seconds_and_two_gibibytes():
+    gains, effort = care_gains(100_000)
+    start = time.perf_counter()
+    found = allocate(gains, effort, Capacity(minutes=2.9), np.random.default_rng(1))
+    assert time.perf_counter() - start < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2 * 2**20  # KiB, on Linux
+    assert found.bound - found.gain <= gains.max()
 
 
 def test_ties_are_broken_by_the_generator_and_their_propensity_is_the_share():
