@@ -127,7 +127,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
             arrived = ibis.coalesce(table.received, table.end, table["start"])
             more = {"newest": arrived.max(), "undated": table.received.isnull().cast("int64").sum()}
             if label == "claims":
-                adjusting = table.adjusts.notnull() if "adjusts" in reading.has else ibis.literal(False)
+                adjusting = table.adjusts.notnull()
                 taken = (table.paid < 0).fill_null(False) | (table.status == claim_rules.REVERSED)
                 more |= {
                     "adjusting": adjusting.cast("int64").sum(),

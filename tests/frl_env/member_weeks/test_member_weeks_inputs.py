@@ -1,0 +1,64 @@
+"""Tables may lie in files of any kind, side by side: CSV, Parquet, an Arrow stream, a DuckDB file."""
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+pytest.importorskip("ibis")
+duckdb = pytest.importorskip("duckdb")
+
+from frl_env.member_weeks import weeks  # noqa: E402
+
+SPEC = """
+[tables.enrolment]
+path = "spans.parquet"
+member = "M"
+start = "FROM"
+end = "THRU"
+[tables.claims]
+path = "claims"
+member = "M"
+claim = "C"
+start = "D"
+revenue = "R"
+[tables.encounters]
+path = "plan.duckdb"
+table = "core.visit"
+member = "M"
+start = "D"
+kind = "K"
+[tables.contacts]
+path = "log.arrow"
+member = "M"
+time = "T"
+outcome = "O"
+constants = { modality = "PHONE_CALL", provider = "CHW", goal = "CARE", urgency = "ROUTINE" }
+[crosswalk.kind]
+ER = "ed"
+"*" = "other"
+[crosswalk.outcome]
+"*" = "reached"
+[rules.claims]
+complete_through = 2024-01-14
+"""
+
+
+def test_claims_and_encounters_from_four_kinds_of_files(tmp_path):
+    spans = pd.DataFrame({"M": [1, 2], "FROM": pd.to_datetime(["2024-01-01"] * 2), "THRU": [None, None]})
+    spans.to_parquet(tmp_path / "spans.parquet")  # identifiers are numbers here and text there; THRU is of no type
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "2024.csv").write_text("M,C,D,R\n1,c,2024-01-03,450\n")
+    store = duckdb.connect(str(tmp_path / "plan.duckdb"))
+    store.execute("CREATE SCHEMA core").fetchall()
+    store.execute("CREATE TABLE core.visit AS SELECT 2 AS M, DATE '2024-01-09' AS D, 'er ' AS K").fetchall()
+    store.close()
+    log = pa.table({"M": ["1"], "T": pd.to_datetime(["2024-01-08 10:00"]), "O": ["talked"]})
+    with pa.OSFile(str(tmp_path / "log.arrow"), "wb") as file, pa.ipc.new_stream(file, log.schema) as stream:
+        stream.write_table(log)
+    (tmp_path / "spec.toml").write_text(SPEC)
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    table = pd.read_parquet(tmp_path / "weeks.parquet")
+    assert table["member_id"].tolist() == ["1", "1", "2", "2"]
+    assert table["reward"].tolist() == [-1, 0, 0, -1]
+    assert table["action_modality"].tolist() == ["NONE", "PHONE_CALL", "NONE", "NONE"]
+    assert table["next_num_encounters_last_week"].tolist() == [0, 1, 0, 0]
