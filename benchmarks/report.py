@@ -13,22 +13,27 @@ It computes nothing: every number was kept by `benchmarks/run.py`.
 
 import json
 import os
-import shutil
 import sys
-import tempfile
 import webbrowser
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 from benchmarks.command_line import Parser
 from benchmarks.reporting.contents import data_files, report_of
 from benchmarks.reporting.markdown import markdown
 from benchmarks.reporting.page import page
 from benchmarks.reporting.sweep_results import read_results
+from frl_env import atomic
 from frl_env.errors import UserError
-from frl_env.terminal import run_or_say, write_atomically
+from frl_env.terminal import run_or_say
+
+MARK = "<!-- written by benchmarks/report.py -->"
+"""Last line of both pages, by which a report knows one that it may replace."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,53 +44,82 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--fairness", type=Path, help="folder of benchmarks/studies/fairness_frontier.py (default RESULTS/fairness)"
     )
+    parser.add_argument("--force", action="store_true", help="replace files of these names that no report wrote")
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     options = parser.parse_args(arguments)
     if options.out.suffix.lower() not in (".html", ".htm"):
         raise UserError(f"-o {options.out} is no .html file; the Markdown and the numbers are written beside the page")
+    twin_file = options.out.with_suffix(".md")
+    _check_writable(options.out)
+    _check_ours(options.out, twin_file, force=options.force)
     results = read_results(options.results, options.fairness)
     folder = options.out.with_name(f"{options.out.stem}-data")
     try:
         report = report_of(results, command=_command(options))
         text, twin, files = page(report, files=folder.name), markdown(report, files=folder.name), data_files(report)
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as problem:
         raise UserError(
             f"{options.results} holds results of another form ({type(problem).__name__}: {problem}); "
             f"run benchmarks/run.py --out {options.results} again"
         ) from problem
-    _check_writable(options.out)
-    write_folder(folder, files)
-    write_atomically(options.out.with_suffix(".md"), twin)
-    write_atomically(options.out, text)
+    write_set(folder, files, {twin_file: f"{twin.rstrip()}\n\n{MARK}\n", options.out: f"{text.rstrip()}\n{MARK}\n"})
     print(f"report: {options.out} ({len(text.encode()) / 1e6:.1f} MB), {options.out.with_suffix('.md')}, {folder}")
     if options.open:
         webbrowser.open(options.out.resolve().as_uri())
 
 
-def write_folder(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes a folder whole or not at all; one that was written before is replaced.
+def write_set(folder: Path, files: Mapping[str, str], pages: Mapping[Path, str]) -> None:
+    """Writes a folder and the pages beside it, all or none; what a report wrote before is replaced.
+
+    Args:
+        folder: To make.
+        files: Its files by name.
+        pages: By place, in the same folder as `folder`.
 
     Raises:
-        UserError: If it can't be written, or is not a report's own.
+        UserError: If something can't be written, or the folder is not a report's own.
     """
     strange = _not_ours(folder)
     if strange:
         raise UserError(f"{folder} holds something else ({strange[0]}); choose another name with -o")
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    before = aside / "before"
+    parent = folder.parent
+    aside = {place: parent / f".{place.name}.new" for place in (folder, *pages)}
     try:
-        (aside / "new").mkdir()
+        for journal in atomic.journals(parent):
+            if journal.name.startswith(f".{folder.name}."):
+                atomic.settle(journal)
+        for place in aside.values():
+            atomic.remove(place)
+        aside[folder].mkdir()
         for name, text in files.items():
-            (aside / "new" / name).write_text(text, encoding="utf-8")
-        if folder.exists():
-            folder.replace(before)
-        (aside / "new").replace(folder)
+            (aside[folder] / name).write_text(text, encoding="utf-8")
+        for place, text in pages.items():
+            aside[place].write_text(text, encoding="utf-8")
+        atomic.put_together(parent, {new.name: place.name for place, new in aside.items()}, folder.name)
     except OSError as problem:
-        if before.exists() and not folder.exists():
-            before.replace(folder)
-        raise UserError(f"can't write {folder} ({problem.strerror})") from problem
+        raise UserError(f"can't write {folder} and the page ({problem.strerror})") from problem
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if not any(journal.name.startswith(f".{folder.name}.") for journal in atomic.journals(parent)):
+            for place in aside.values():
+                with suppress(OSError):
+                    atomic.remove(place)
+
+
+def _check_ours(*pages: Path, force: bool) -> None:
+    """Refuses to replace a page that no report wrote, as the Markdown twin may meet one that nobody named.
+
+    Raises:
+        UserError: If there is one.
+    """
+    for file in pages:
+        if file.exists() and not force and not _has_mark(file):
+            raise UserError(
+                f"{file} exists already and is no report; choose another name with -o, or add --force to replace it"
+            )
+
+
+def _has_mark(file: Path) -> bool:
+    return file.is_file() and MARK.encode() in file.read_bytes()[-200:]
 
 
 def _not_ours(folder: Path) -> list[str]:

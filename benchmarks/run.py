@@ -7,22 +7,18 @@ It builds the dataset when it is missing, does not repeat runs that are finished
 """
 
 import argparse
-import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-if __name__ == "__main__":
-    # The imports below take seconds; Ctrl-C must be one line there, too.
-    signal.signal(signal.SIGINT, lambda *_: (sys.stderr.write("error: stopped before any work\n"), os._exit(2)))
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.sweep import scorecard
-from benchmarks.sweep.results import Results, write_bytes
+from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import plan
 from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, parse_names
@@ -79,9 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if references_failed:
             raise UserError(f"without references there is no scorecard; {said[0]}")
         card = scorecard.assemble(data, outcomes, command=_command(arguments), failures=said, older=taken)
-        results.write_table(card["runs"])
-        write_bytes(results.folder / "details.json", json.dumps(scorecard.details(outcomes), allow_nan=False).encode())
-        write_bytes(results.folder / "scorecard.json", (json.dumps(card, indent=2, allow_nan=False) + "\n").encode())
+        results.write_scores(card, scorecard.details(outcomes))
     scorecard.show(card)
     again = f"; {kept} of {len(jobs)} runs were there from before (--out elsewhere runs them anew)" if kept else ""
     print(f"\nscorecard: {results.folder / 'scorecard.json'}{again}")
@@ -145,5 +139,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     run_or_say(main)

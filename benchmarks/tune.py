@@ -17,6 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table

@@ -4,6 +4,7 @@ Importing this package registers the environments with gymnasium, so `gymnasium.
 `gymnasium.make_vec("frl_env:frl/MedicaidCare-v0", num_envs=1_000)` work without an import.
 """
 
+import frl_env.starting  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.datasets import build_dataset, generate_synthetic_data
 from frl_env.env import MedicaidCareEnv, register

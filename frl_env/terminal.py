@@ -77,7 +77,7 @@ def run_or_say(command: Callable[[], object]) -> None:
         SystemExit: With the status of the table above.
     """
     _survive_poor_terminals()
-    before = _raise_on_sigterm()
+    before = _listen()
     try:
         command()
         sys.stdout.flush()
@@ -105,8 +105,8 @@ def run_or_say(command: Callable[[], object]) -> None:
             _leave(f"{message()} Try 'frl --help'.", 2)
         raise SystemExit(2) from None
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _leave(what: str, status: int) -> None:
@@ -120,16 +120,19 @@ def _leave(what: str, status: int) -> None:
     raise SystemExit(status) from None
 
 
-def _raise_on_sigterm() -> Any:
-    """Has SIGTERM end the program as Ctrl-C does; returns what it did before, None where it can't be changed."""
+def _listen() -> dict[int, Any]:
+    """Has Ctrl-C and SIGTERM raise exceptions; returns what they did before, nothing where it can't be changed."""
 
     def stop(*_: object) -> None:
         raise Terminated
 
     try:
-        return signal.signal(signal.SIGTERM, stop)
+        return {
+            signal.SIGTERM: signal.signal(signal.SIGTERM, stop),
+            signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        }
     except ValueError:  # not in the main thread
-        return None
+        return {}
 
 
 def _survive_poor_terminals() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
+
 from benchmarks.command_line import Parser
 from benchmarks.sweep.scorecard import spread
 from benchmarks.sweep.statistics import PROFILE

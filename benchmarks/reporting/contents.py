@@ -14,6 +14,7 @@ from benchmarks.reporting.provenance import provenance
 from benchmarks.reporting.summary import summary
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.values import curves, profile, values
+from frl_env.spreadsheets import plain_cell
 
 
 def report_of(results: SweepResults, *, command: str) -> Report:
@@ -76,5 +77,5 @@ def _csv(table: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in table.columns])
-    writer.writerows(["" if value is None else value for value in row] for row in table.rows)
+    writer.writerows(["" if value is None else plain_cell(value) for value in row] for row in table.rows)
     return text.getvalue()

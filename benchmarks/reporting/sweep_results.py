@@ -7,7 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sweep.results import CHECKSUMS
+from frl_env import atomic
 from frl_env.errors import UserError
+from frl_env.integrity import sha256
 
 OLD = "These results were written before runs kept it; run the same command again into a new folder"
 
@@ -105,6 +108,7 @@ def read_results(folder: Path, fairness: Path | None = None) -> SweepResults:
     file = folder / "scorecard.json"
     if not file.exists():
         raise UserError(f"{folder} holds no scorecard.json; run benchmarks/run.py --out {folder} to its end first")
+    _check(folder)
     card = _json(file)
     damage = UserError(f"{file} is no scorecard of benchmarks/run.py, or damaged; run it again with --out {folder}")
     if not isinstance(card, dict) or not isinstance(card.get("runs"), list) or "dataset" not in card:
@@ -127,12 +131,33 @@ def read_results(folder: Path, fairness: Path | None = None) -> SweepResults:
     return SweepResults(card=card, details=details, frontier=frontier)
 
 
+def _check(folder: Path) -> None:
+    """Says so when a file is not of the sweep that the others are of, or was changed since.
+
+    Raises:
+        UserError: If so.
+    """
+    for journal in atomic.journals(folder):
+        raise UserError(
+            f"{folder} is being written ({journal.name}); wait, or run benchmarks/run.py --out {folder} again"
+        )
+    if not (folder / CHECKSUMS).exists():
+        return
+    kept = _json(folder / CHECKSUMS)
+    for name, digest in kept.items() if isinstance(kept, dict) else [(CHECKSUMS, None)]:
+        if not (folder / name).exists() or sha256(folder / name) != digest:
+            raise UserError(
+                f"{folder / name} is damaged: it was changed since it was written; "
+                f"run benchmarks/run.py --out {folder} again"
+            )
+
+
 def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except OSError as problem:
         raise UserError(f"can't read {file} ({problem.strerror})") from problem
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise UserError(
             f"{file} is damaged (no whole JSON); run benchmarks/run.py --out {file.parent} again"
         ) from problem

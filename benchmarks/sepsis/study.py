@@ -8,7 +8,6 @@ size, discount and seeds. It builds the dataset when it is missing. `--help` lis
 
 import argparse
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -150,5 +149,4 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     run_or_say(main)

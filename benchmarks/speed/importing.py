@@ -16,6 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa

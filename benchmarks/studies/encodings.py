@@ -14,13 +14,14 @@ Log-likelihood of other members' actions, how far it lies below the default's, u
 for the probabilities of all joint actions, which the closed form needs.
 """
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 import numpy as np
 import torch
@@ -216,5 +217,4 @@ def _measure(
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     run_or_say(main)

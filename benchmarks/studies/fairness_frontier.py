@@ -14,18 +14,14 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":
-    # The imports below take seconds; Ctrl-C must be one line there, too.
-    signal.signal(signal.SIGINT, lambda *_: (sys.stderr.write("error: stopped before any work\n"), os._exit(2)))
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 import pandas as pd
 import torch
@@ -45,6 +41,7 @@ from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.fairness.allocations import joints_with
 from frl_env.evaluation.member_records import ATTRIBUTES, LATENT_NEED
+from frl_env.spreadsheets import plain_cells
 from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"
@@ -79,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "points": points,
     }
     write_bytes(out / "frontier.json", (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
-    write_bytes(out / "frontier.csv", frontier_table.flat(points).to_csv(index=False).encode())
+    write_bytes(out / "frontier.csv", plain_cells(frontier_table.flat(points)).to_csv(index=False).encode())
     write_bytes(out / "frontier.png", frontier_table.draw(content))
     frontier_table.show(content)
     print(f"table, JSON and figure: {out}")
@@ -168,5 +165,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     run_or_say(main)

@@ -7,13 +7,17 @@
     OUT/runs/<key>.json, <key>.npz   one finished run: facts, and the value of each evaluation member
     OUT/failed/<run>.txt             the traceback of a run that failed
 
-A run is there when its JSON file is, which is written last: what a killed sweep was in the middle of is not there.
+    OUT/checksums.json               SHA-256 of the first three, which are of one sweep
+
+A run is there when its JSON file is, which is written last: what a killed sweep was in the middle of is not there. It
+holds the SHA-256 of the values, of the model, and of itself.
 """
 
 import dataclasses
 import hashlib
+import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,11 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from benchmarks.sweep.runs import Job, Outcome
+from frl_env import atomic
 from frl_env.errors import UserError
+from frl_env.evaluation.files import write_together
+
+CHECKSUMS = "checksums.json"
 
 
 class Results:
@@ -99,16 +107,14 @@ class Results:
         job = outcome.job
         if outcome.model is not None:
             write_bytes(self.folder / job.model, outcome.model)
-        aside = self._runs / f".{job.key}.writing.npz"
-        with _said(self._runs):
-            try:
-                arrays: dict[str, Any] = dict(outcome.values)
-                np.savez_compressed(aside, **arrays)
-                aside.replace(self._runs / f"{job.key}.npz")
-            finally:
-                aside.unlink(missing_ok=True)
+        values = io.BytesIO()
+        arrays: dict[str, Any] = dict(outcome.values)
+        np.savez_compressed(values, **arrays)
+        write_bytes(self._runs / f"{job.key}.npz", values.getvalue())
         facts = {"job": dataclasses.asdict(job), "facts": outcome.facts, "summaries": outcome.summaries}
         facts["model"] = "" if outcome.model is None else _digest(outcome.model)
+        facts["values"] = _digest(values.getvalue())
+        facts["sha256"] = _own_digest(facts)
         write_bytes(self._runs / f"{job.key}.json", json.dumps(facts, indent=1).encode())
         self._failure(job).unlink(missing_ok=True)
 
@@ -121,13 +127,22 @@ class Results:
         file = self._runs / f"{job.key}.json"
         try:
             kept = json.loads(file.read_text())
-            with file.with_suffix(".npz").open("rb") as source, np.load(source) as arrays:
+            if "sha256" in kept and _own_digest(kept) != kept["sha256"]:
+                raise ValueError
+            content = file.with_suffix(".npz").read_bytes()
+            if "values" in kept and _digest(content) != kept["values"]:
+                file = file.with_suffix(".npz")
+                raise ValueError
+            with np.load(io.BytesIO(content)) as arrays:
                 values = {mode: arrays[mode] for mode in kept["summaries"]}
+            if not all(np.isfinite(value).all() for value in values.values()):
+                raise ValueError
             return Outcome(job=job, facts=kept["facts"], summaries=kept["summaries"], values=values, model=None)
-        except (OSError, ValueError, KeyError, BadZipFile) as problem:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError, BadZipFile) as bad:
             raise UserError(
-                f"{file} is damaged ({type(problem).__name__}); delete it and run the same command"
-            ) from problem
+                f"{file} is damaged ({type(bad).__name__}); delete {file.with_suffix('.json').name} beside it and run "
+                "the same command"
+            ) from bad
 
     def add_failure(self, job: Job, traceback: str) -> Path:
         """Keeps the traceback of a run that failed; returns where."""
@@ -137,18 +152,27 @@ class Results:
         write_bytes(file, traceback.encode())
         return file
 
-    def write_table(self, rows: Sequence[dict[str, object]]) -> Path:
-        """Writes the tidy table, one row a run and mode; what has parts of its own becomes JSON."""
-        flat = [{key: json.dumps(v) if isinstance(v, dict | list) else v for key, v in row.items()} for row in rows]
-        file = self.folder / "runs.parquet"
-        aside = self.folder / f".{file.name}.writing"
-        with _said(file):
-            try:
-                pd.DataFrame(flat).to_parquet(aside, index=False)
-                aside.replace(file)
-            finally:
-                aside.unlink(missing_ok=True)
-        return file
+    def write_scores(self, card: dict[str, Any], details: Any) -> Path:
+        """Writes what was measured: scorecard, details and tidy table, all of one sweep or none.
+
+        Args:
+            card: Of `scorecard.assemble`.
+            details: Of `scorecard.details`.
+
+        Returns:
+            The scorecard's file.
+
+        Raises:
+            UserError: If it can't be written; what was there before stays.
+        """
+        contents = {
+            "scorecard.json": (json.dumps(card, indent=2, allow_nan=False) + "\n").encode(),
+            "details.json": json.dumps(details, allow_nan=False).encode(),
+            "runs.parquet": _table(card["runs"]),
+        }
+        digests = {name: _digest(content) for name, content in contents.items()}
+        write_together(self.folder, contents | {CHECKSUMS: (json.dumps(digests, indent=1) + "\n").encode()})
+        return self.folder / "scorecard.json"
 
     def _failure(self, job: Job) -> Path:
         return self.folder / "failed" / f"{job.model.removesuffix('.d3')}.txt"
@@ -158,19 +182,28 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _own_digest(facts: Mapping[str, Any]) -> str:
+    """SHA-256 of what a run's file says, but for itself."""
+    rest = {key: value for key, value in facts.items() if key != "sha256"}
+    return _digest(json.dumps(rest, sort_keys=True).encode())
+
+
+def _table(rows: Sequence[dict[str, object]]) -> bytes:
+    """The tidy table, one row a run and mode; what has parts of its own becomes JSON."""
+    flat = [{key: json.dumps(v) if isinstance(v, dict | list) else v for key, v in row.items()} for row in rows]
+    content = io.BytesIO()
+    pd.DataFrame(flat).to_parquet(content, index=False)
+    return content.getvalue()
+
+
 def write_bytes(file: Path, content: bytes) -> None:
     """Writes a file whole or not at all.
 
     Raises:
         UserError: If it can't be written; what was there before stays.
     """
-    aside = file.with_name(f".{file.name}.writing")
     with _said(file):
-        try:
-            aside.write_bytes(content)
-            aside.replace(file)
-        finally:
-            aside.unlink(missing_ok=True)
+        atomic.write_bytes(file, content)
 
 
 @contextmanager

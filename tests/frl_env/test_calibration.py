@@ -93,7 +93,7 @@ def test_ctrl_c_is_said_in_one_line(tmp_path):
     time.sleep(2)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 2, err
+    assert process.returncode == 130, err
     assert "error: stopped" in err
     assert "Traceback" not in err
 

@@ -11,6 +11,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 
 from frl_env.datasets.tabular.folders import folder_columns
+from frl_env.datasets.tabular.formulas import with_formulas
 from frl_env.datasets.tabular.text_files import delimiter, text_options
 
 FORMATS = {
@@ -74,6 +75,7 @@ class DataFile:
         own = [name for name in columns if name in self.schema.names]
         for batch in self._batches(own):
             batch.validate(full=True)  # Arrow trusts its own files: one byte wrong, and the process may crash
+            batch = with_formulas(batch) if self.kind == "csv" else batch
             arrays = [
                 batch.column(name) if name in own else self._constant(self.folders.get(name), len(batch))
                 for name in columns

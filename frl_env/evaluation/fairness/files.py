@@ -20,6 +20,7 @@ import pandas as pd
 from frl_env.evaluation.fairness.figures import figures
 from frl_env.evaluation.fairness.result import FairnessAudit
 from frl_env.evaluation.files import write_together
+from frl_env.spreadsheets import plain_cells
 
 
 def write_audit(audit: FairnessAudit, folder: str | os.PathLike[str]) -> list[Path]:
@@ -41,7 +42,7 @@ def write_audit(audit: FairnessAudit, folder: str | os.PathLike[str]) -> list[Pa
         "contrasts.csv": pd.DataFrame([asdict(contrast) for contrast in audit.contrasts]),
         "calibration.csv": pd.DataFrame([asdict(point) for point in audit.calibration]),
     }
-    contents = {name: table.to_csv(index=False).encode() for name, table in tables.items()}
+    contents = {name: plain_cells(table).to_csv(index=False).encode() for name, table in tables.items()}
     contents["audit.json"] = (json.dumps(audit.to_dict(), indent=1, allow_nan=False) + "\n").encode()
     contents |= figures(audit)
     return write_together(folder, contents)

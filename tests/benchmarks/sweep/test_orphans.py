@@ -18,7 +18,7 @@ from benchmarks.sweep.desk import PREFIX, desk
 from benchmarks.sweep.results import Results
 from frl_env.errors import UserError
 
-SWEEP = ("--algo", "bc,factored_awr", "--dataset", "tests/tiny-v0", "--steps", "1500", "--eval-members", "300")
+SWEEP = ("--algo", "cql,factored_awr", "--dataset", "tests/tiny-v0", "--steps", "200", "--eval-members", "100")
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
