@@ -30,6 +30,7 @@ from frl_env.datasets.tabular.columns import (
     WEEK,
 )
 from frl_env.datasets.tabular.episodes import EVENT_KEYS
+from frl_env.datasets.tabular.formulas import without_formulas
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.errors import UserError, unknown_name
 from frl_env.information import LATENT_KEYS
@@ -95,7 +96,8 @@ def export_table(
     try:
         with atomic.whole_file(file) as aside, _writer(file.suffix, aside, source.schema) as writer:
             for batch in source.batches():
-                writer.write_table(batch) if file.suffix == ".parquet" else writer.write(batch)
+                text = without_formulas(batch) if file.suffix == ".csv" else batch
+                writer.write_table(text) if file.suffix == ".parquet" else writer.write(text)
                 rows += len(batch)
                 if progress is not None:
                     progress(source.done, len(dataset.episode_indices))
