@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 steps=options.steps or (300 if options.quick else 3_000),
                 eval_members=options.eval_members or (1_000 if options.quick else 30_000),
                 validation=validation,
+                budget=options.budget,
                 tell=progress,
             )
         planned, jobs = jobs, [results.older(job) if job.algo in older else job for job in jobs]
@@ -115,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, help="seeds 0..N-1, of training and of the data (default 1)")
     parser.add_argument("--steps", type=int, help="updates a run (default 3000)")
     parser.add_argument("--eval-members", type=int, help="members of every rollout (default 30000)")
+    parser.add_argument(
+        "--budget",
+        default="team,none",
+        help="staff minutes a member-week within which policies are scored, by comma: numbers, team (the care team's "
+        "own), none (no limit, always scored), capacity files (.toml); default team,none",
+    )
     parser.add_argument(
         "--ope",
         action="store_true",

@@ -18,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 from benchmarks.command_line import Parser
-from benchmarks.sweep.scorecard import spread
+from benchmarks.sweep.budgets import NONE, TEAM
+from benchmarks.sweep.curves import point_at
+from benchmarks.sweep.scorecard import spread, unlimited
 from benchmarks.sweep.statistics import PROFILE
 from benchmarks.training import algorithms
 from frl_env.errors import UserError
@@ -58,6 +60,12 @@ def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:
         "True values on the simulator: nothing is estimated. Simulated members; not to guide care.",
         "",
         "- Seed k is training seed k on data replicate k (other members of the same world), for all algorithms alike.",
+        "- **Q(B)**: each policy within B staff minutes a member-week; *team* is what the care team itself spends, and",
+        "  the order of the table. A policy that offers gains is allocated by gain a minute, one with probabilities",
+        "  gets a price a minute, and contacts of one that only acts are dropped at random",
+        "  (`frl_env.capacity`). **area**: mean gain over *no program* from 0 minutes to the largest budget.",
+        "- **tried**: policies among which a line's settings were chosen, off-policy by other members (without truth),",
+        "  and by true values (with truth).",
         "- **vs behaviour**: ED visits and hospital stays of a member in a year, fewer than under the care team whose",
         "  data it is: interquartile mean over seeds, with a 95 % bootstrap interval over seeds and members.",
         "- **score**: 0 is no program, 100 the best policy on the observations that search found on the simulator.",
@@ -103,6 +111,9 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
         "",
         f"    {card['command']} --out FOLDER",
         "",
+        *_curves(card),
+        "Without a limit:",
+        "",
         "| # | algorithm | policy | vs behaviour [95 %] | score | behind the first [95 %] | P | wall s | updates/s "
         "| peak MB |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -120,7 +131,7 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
     if older:
         lines += ["", "† Trained and scored by earlier code than this commit's, and taken as it is (`--older`)."]
     lines += ["", "References:", "", "| policy | vs behaviour (SE) | score |", "|---|---|---|"]
-    for name, row in card["references"].items():
+    for name, row in unlimited(card["references"]).items():
         lines.append(
             f"| {name} | {row['difference_to_behaviour']:+.4f} ({row['difference_se']:.4f}) "
             f"| {_number(row['normalized_score'], '.1f')} |"
@@ -135,6 +146,73 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
     if card["failed"]:
         lines += ["", f"{len(card['failed'])} runs failed: {'; '.join(card['failed'])}"]
     return lines
+
+
+def _curves(card: Mapping[str, Any]) -> list[str]:
+    """Q(B) of every policy, and who is contacted at the team's own minutes."""
+    entries = card.get("curves") or []
+    if not entries:
+        return []
+    team = card["references"]["behaviour"]["effort_minutes_per_week"]
+    budgets = [*dict.fromkeys(point["budget"] for entry in entries for point in entry["points"])]
+    numbers = sorted(budget for budget in budgets if not isinstance(budget, str))
+    files = [budget for budget in budgets if isinstance(budget, str) and budget not in (TEAM, NONE)]
+    others = [*numbers, *files, NONE]
+    lines = [
+        f"Gain over the care team within a budget of staff minutes a member-week, [95 %]; the team spends {team:.2f}:",
+        "",
+        f"| # | policy | contacts are | team | {' | '.join('no limit' if b == NONE else str(b) for b in others)} "
+        "| area [95 %] "
+        "| tried without truth | with truth |",
+        f"|---|---|---|---|{'---|' * len(others)}---|---|---|",
+    ]
+    for place, entry in enumerate(entries, start=1):
+        cells = [_point(point_at(entry, budget)) for budget in (TEAM, *others)]
+        tried = entry["tried"] or {"without_truth": "", "with_truth": ""}
+        area = "-" if entry["area"] is None else f"{entry['area']:+.4f}"
+        if entry["area_interval"] is not None:
+            area = spread(entry["area"], entry["area_interval"])
+        lines.append(
+            f"| {place} | {_line(entry)} | {entry['allocated'] or '-'} | {' | '.join(cells)} | {area} "
+            f"| {tried['without_truth']} | {tried['with_truth']} |"
+        )
+    return [*lines, "", *_contacted(entries)]
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    """What to call a line; references in italics."""
+    if entry["kind"] in ("reference", "bound"):
+        return f"*{entry['label']}*"
+    return entry["label"] if entry["kind"] == "peer" else f"{entry['label']}, {entry['mode']}"
+
+
+def _point(point: Mapping[str, Any] | None) -> str:
+    return "-" if point is None else spread(point["gain"], point["interval"])
+
+
+def _contacted(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Who gets the contacts at the team's own minutes: need, risk and race, one line a policy."""
+    known = [entry for entry in entries if entry["contacted"] and entry["policy"] != "no_program"]
+    if not known:
+        return []
+    races = [*known[0]["contacted"]["race_ethnicity"]]
+    lines = [
+        "Who is contacted at the team's own minutes: contacts a member-week, the share of them that goes to members",
+        "with an open need and to those at high risk, and contacts a member-week by race and ethnicity.",
+        "",
+        f"| policy | contacts | with open need, % | high risk, % | {' | '.join(race.lower() for race in races)} |",
+        f"|---|---|---|---|{'---|' * len(races)}",
+    ]
+    for entry in known:
+        told = entry["contacted"]
+        rate = sum(each["contacts_per_week"] * each["share_of_weeks"] for each in told["gender"].values())
+        needy, risk = "-", "-"  # of no contacts there are no shares
+        if rate > 0:
+            needy = f"{100 * (1 - told['open needs']['no open need']['share_of_contacts']):.0f}"
+            risk = f"{100 * sum(told['risk tier'][tier]['share_of_contacts'] for tier in ('HIGH', 'SUPER')):.0f}"
+        by_race = " | ".join(f"{told['race_ethnicity'][race]['contacts_per_week']:.3f}" for race in races)
+        lines.append(f"| {_line(entry)} | {rate:.3f} | {needy} | {risk} | {by_race} |")
+    return [*lines, ""]
 
 
 def _tuning() -> list[str]:

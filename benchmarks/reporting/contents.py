@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from benchmarks.reporting.behaviour import by_factor, by_state, embeddings
+from benchmarks.reporting.budgets import budgets
 from benchmarks.reporting.document import Report, Table
 from benchmarks.reporting.doubts import doubts
 from benchmarks.reporting.evidence import clip_sweep, effective_members
@@ -44,6 +45,7 @@ def report_of(results: SweepResults, *, command: str) -> Report:
         sections=(
             summary(results),
             doubts(results),
+            budgets(results),
             values(results),
             effective_members(results),
             clip_sweep(results),

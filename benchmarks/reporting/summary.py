@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.reporting.document import Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.sweep.curves import point_at
 
 
 def summary(results: SweepResults) -> Section:
@@ -71,7 +72,23 @@ def _found(results: SweepResults) -> tuple[str, str]:
             f"No policy can be told apart from the care team: the best, {name}, differs by {gain:+.3f} ED visits and "
             f"hospital stays avoided a member {horizon(results)} (95 % interval {low:+.3f} to {high:+.3f})."
         )
-    return f"{verdict}{_lead(results)}{_draws(results)}", _worth(results)
+    return f"{_at_team(results)}{verdict}{_lead(results)}{_draws(results)}", _worth(results)
+
+
+def _at_team(results: SweepResults) -> str:
+    """With as many staff minutes as the team spends: what a program can have without more staff."""
+    entries = [entry for entry in results.card.get("curves") or [] if entry["kind"] == "algorithm" and point_at(entry)]
+    if not entries:
+        return ""
+    point = point_at(entries[0])
+    assert point is not None
+    low, high = point["interval"]
+    team = results.card["references"]["behaviour"]["effort_minutes_per_week"]
+    return (
+        f"Within the care team's own {team:.1f} staff minutes a member and week, the best trained policy is "
+        f"{entries[0]['label']}, {entries[0]['mode']}: {point['gain']:+.3f} events avoided a member "
+        f"{horizon(results)} (95 % interval {low:+.3f} to {high:+.3f}). Without a limit on staff: "
+    )
 
 
 def _draws(results: SweepResults) -> str:

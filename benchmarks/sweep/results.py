@@ -191,6 +191,8 @@ def _own_digest(facts: Mapping[str, Any]) -> str:
 def _table(rows: Sequence[dict[str, object]]) -> bytes:
     """The tidy table, one row a run and mode; what has parts of its own becomes JSON."""
     flat = [{key: json.dumps(v) if isinstance(v, dict | list) else v for key, v in row.items()} for row in rows]
+    for row in flat:
+        row["budget"] = str(row["budget"])  # numbers and words don't go into one column
     content = io.BytesIO()
     pd.DataFrame(flat).to_parquet(content, index=False)
     return content.getvalue()

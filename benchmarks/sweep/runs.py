@@ -20,9 +20,19 @@ import pandas as pd
 import torch
 from jaxtyping import Float32
 
+from benchmarks.sweep.budgets import (
+    ALLOCATED,
+    NONE,
+    TEAM,
+    budget_policy,
+    budgets_of,
+    capacities,
+    slot,
+)
 from benchmarks.training import algorithms
 from benchmarks.training.train import train
 from benchmarks.truth import audits, logged_values
+from benchmarks.truth.contacted import GROUP_LABELS, ContactWatch
 from benchmarks.truth.member_table import MemberWatch, roll_out
 from benchmarks.truth.panel import panel_of
 from benchmarks.truth.policy_behaviour import portrait
@@ -30,11 +40,16 @@ from benchmarks.truth.true_values import Evaluation, has_simulator, paired_diffe
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.logged.replay import action_space_of
 from frl_algos.policies.adapter import modes
-from frl_algos.policies.policy import LearnedPolicy
+from frl_algos.policies.policy import MODES, LearnedPolicy
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.budget_references import budget_policies
+from frl_env.capacity import Budgeted, Capacity
+from frl_env.care_effort import care_effort, dataset_effort
 from frl_env.datasets import RECIPES, Recipe, ensure_dataset, replicate
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
-from frl_env.reference_returns import reference_policies
+from frl_env.reference_returns import FLOOR, reference_policies
+from frl_env.references import ObservationPolicy
+from frl_env.rollout import Returns
 
 REFERENCE = "reference"
 """Mode of the runs that are reference policies."""
@@ -60,6 +75,7 @@ class Job:
         code: Hash of the code that trains and of the simulator, and of the algorithm's own file.
         data: Content hash of the replicate.
         validation: Dataset whose members value the policy off-policy; empty for none.
+        budgets: JSON of capacities by what was typed, besides no limit; see `benchmarks.sweep.budgets`.
     """
 
     algo: str
@@ -71,6 +87,7 @@ class Job:
     code: str
     data: str
     validation: str = ""
+    budgets: str = "{}"
 
     @property
     def name(self) -> str:
@@ -96,8 +113,8 @@ class Outcome:
     Attributes:
         job: The run.
         facts: What training took, and what the algorithm logged, JSON-able.
-        summaries: For each mode what `frl_env.rollout.Returns.summary` says.
-        values: For each mode the true value of each evaluation member.
+        summaries: For each slot (`benchmarks.sweep.budgets`) what `frl_env.rollout.Returns.summary` says.
+        values: For each slot the true value of each evaluation member.
         model: The trained model's file; None where the algorithm can't be saved.
     """
 
@@ -116,6 +133,7 @@ def plan(
     steps: int,
     eval_members: int,
     validation: str = "",
+    budget: str = NONE,
     tell: Tell,
 ) -> list[Job]:
     """The runs of a sweep, references first, then seed by seed; builds the data they need.
@@ -127,12 +145,14 @@ def plan(
         steps: Updates a run.
         eval_members: Members of every rollout, where there is a simulator.
         validation: Dataset whose members value the policies off-policy; empty for none.
+        budget: Budgets by comma, where there is a simulator; see `frl_env.capacity.parse_budgets`.
         tell: Progress.
 
     Raises:
-        UserError: If an algorithm can't be trained on such actions.
+        UserError: If an algorithm can't be trained on such actions, or a budget is none.
     """
     jobs = []
+    budgets = "{}"
     for seed in range(seeds):
         data = ensure_dataset(_source(dataset, seed), progress=tell)
         content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
@@ -141,14 +161,17 @@ def plan(
             for name in names:
                 algorithms.check_fits(name, space)
             if has_simulator(data):
-                world = Evaluation.of_dataset(data, members=eval_members).world
-                for name in reference_policies(world):
+                evaluation = Evaluation.of_dataset(data, members=eval_members)
+                world = evaluation.world
+                budgets = budgets_of(budget, world, horizon=evaluation.horizon, members=eval_members)
+                within = [budget_policies(world, capacity) for capacity in capacities(budgets).values()]
+                for name in dict.fromkeys([*reference_policies(world), *(name for each in within for name in each)]):
                     jobs.append(_job(name, dataset, 0, 0, eval_members, content))
             else:
                 eval_members = 0
         made = [_job(name, dataset, seed, steps, eval_members, content) for name in names]
         jobs += [dataclasses.replace(job, validation=validation) for job in made]
-    return jobs
+    return [dataclasses.replace(job, budgets=budgets) for job in jobs]
 
 
 def plan_settings(
@@ -204,24 +227,17 @@ def run(job: Job, tell: Tell) -> Outcome:
         steps=job.steps,
         seed=job.seed,
         progress=lambda done: tell("training", done, job.steps),
-        watch=_small_score(algorithm, data, buffer, job) if job.eval_members else None,
+        watch=_small_score(algorithm, data, buffer, job) if job.eval_members and MODES[0] in modes(algorithm) else None,
     )
-    summaries, values, scored_in, fairness = {}, {}, {}, {}
-    for mode in modes(algorithm) if job.eval_members else ():
-        started = time.perf_counter()
-        watch = MemberWatch()
-        evaluation = Evaluation.of_dataset(data, members=job.eval_members)
-        returns = evaluation.score_decisions(
-            LearnedPolicy(algorithm, buffer.action_space, mode),
-            lambda week, total, mode=mode: tell(f"scoring {mode}", week, total),
-            watch,
-        )
-        summaries[mode] = returns.summary()
-        values[mode] = returns.value.astype(np.float32)
-        scored_in[mode] = time.perf_counter() - started
-        fairness[mode] = audits.of_rollout(watch.table(returns), _care_team(evaluation))
-    estimates = {}
+    scored = _Scored()
+    if job.eval_members:
+        _score(algorithm, Evaluation.of_dataset(data, members=job.eval_members), buffer, job, scored, tell)
+    fairness, estimates = dict(scored.fairness), {}
     for mode in modes(algorithm) if job.validation else ():
+        if mode not in MODES:
+            estimates[mode] = {"sentence": "No estimate: a ranking acts within a budget only, where members depend on "
+                               "each other."}  # fmt: skip
+            continue
         tell(f"valuing {mode} off-policy", 0, 1)
         estimates[mode], section = logged_values.estimate(
             algorithm, mode, job.validation, fairness=not job.eval_members
@@ -233,16 +249,70 @@ def run(job: Job, tell: Tell) -> Outcome:
         panel = panel_of(data, members=job.eval_members, validation=job.validation)
     facts = dataclasses.asdict(taken)
     curve = {"curve": facts.pop("curve")}
+    drawn = [mode for mode in modes(algorithm) if mode in MODES]
     facts |= {
         "ope": estimates,
         "fairness": fairness,
-        "details": curve if panel is None else curve | portrait(algorithm, modes(algorithm), panel),
-        "label": getattr(algorithm, "label", algorithms.label(job.algo)),
+        "details": curve if panel is None or not drawn else curve | portrait(algorithm, drawn, panel),
+        "label": algorithms.label_of(job.algo, algorithm),
         "batch_size": getattr(algorithm, "batch_size", None),
         "rows": buffer.transition_count,
-        "scoring_s": scored_in,
+        "scoring_s": scored.seconds,
+        "allocated": scored.allocated,
+        "contacted": scored.contacted,
     }
-    return Outcome(job=job, facts=facts, summaries=summaries, values=values, model=_model_bytes(algorithm))
+    return Outcome(
+        job=job, facts=facts, summaries=scored.summaries, values=scored.values, model=_model_bytes(algorithm)
+    )
+
+
+@dataclasses.dataclass
+class _Scored:
+    """What rollouts gave, by slot."""
+
+    summaries: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    values: dict[str, Float32[np.ndarray, "member"]] = dataclasses.field(default_factory=dict)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    fairness: dict[str, Any] = dataclasses.field(default_factory=dict)
+    allocated: dict[str, str] = dataclasses.field(default_factory=dict)
+    contacted: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def add(self, name: str, returns: Returns, seconds: float) -> None:
+        """Keeps a rollout."""
+        self.summaries[name] = returns.summary()
+        self.values[name] = returns.value.astype(np.float32)
+        self.seconds[name] = seconds
+
+
+def _score(
+    algorithm: Any, evaluation: Evaluation, buffer: FactoredReplayBuffer, job: Job, scored: _Scored, tell: Tell
+) -> None:
+    """Rolls out every mode, without a limit and within each budget."""
+    space, world = buffer.action_space, evaluation.world
+    effort = care_effort(world.parameters)
+    for mode in modes(algorithm):
+        started, watch = time.perf_counter(), MemberWatch()
+        policy: Any = (
+            ObservationPolicy(LearnedPolicy(algorithm, space, mode), **world.seen)
+            if mode in MODES
+            else Budgeted(algorithm, effort, Capacity(), **world.seen)
+        )
+        returns = evaluation.score(policy, _telling(tell, mode), watch)
+        scored.add(mode, returns, time.perf_counter() - started)
+        scored.fairness[mode] = audits.of_rollout(watch.table(returns), _care_team(evaluation))
+        asked = budget_policy(algorithm, space, mode)
+        for budget, capacity in capacities(job.budgets).items() if asked else ():
+            name, started, contacts = slot(mode, budget), time.perf_counter(), ContactWatch()
+            budgeted = Budgeted(asked[0], effort, capacity, by=asked[1], vocabularies=GROUP_LABELS, **world.seen)
+            returns = evaluation.score(budgeted, _telling(tell, name), contacts if budget == TEAM else None)
+            scored.add(name, returns, time.perf_counter() - started)
+            scored.allocated[name] = ALLOCATED[asked[1]]
+            if budget == TEAM:
+                scored.contacted[name] = contacts.summary()
+
+
+def _telling(tell: Tell, name: str) -> Callable[[int, int], None]:
+    return lambda week, total: tell(f"scoring {name}", week, total)
 
 
 def _small_score(algorithm: Any, data: Any, buffer: FactoredReplayBuffer, job: Job) -> Callable[[], dict[str, float]]:
@@ -260,12 +330,36 @@ def _small_score(algorithm: Any, data: Any, buffer: FactoredReplayBuffer, job: J
 
 def _run_reference(job: Job, tell: Tell) -> Outcome:
     evaluation = Evaluation.of_dataset(ensure_dataset(job.dataset), members=job.eval_members)
-    policy = reference_policies(evaluation.world)[job.algo]
-    watch = MemberWatch()
-    returns = evaluation.score(policy, lambda week, total: tell("scoring", week, total), watch)
-    values = {REFERENCE: returns.value.astype(np.float32)}
-    facts = {"fairness": {REFERENCE: audits.of_rollout(watch.table(returns), _care_team(evaluation))}}
-    return Outcome(job=job, facts=facts, summaries={REFERENCE: returns.summary()}, values=values, model=None)
+    scored = _Scored()
+    policy = reference_policies(evaluation.world).get(job.algo)
+    if policy is not None:
+        watch = MemberWatch()
+        contacts = ContactWatch()
+
+        def both(*week: Any) -> None:
+            watch(*week)
+            contacts(*week)
+
+        returns = evaluation.score(policy, _telling(tell, job.algo), both)
+        scored.add(REFERENCE, returns, 0.0)
+        scored.fairness[REFERENCE] = audits.of_rollout(watch.table(returns), _care_team(evaluation))
+        # No program spends nothing, whatever the budget; the care team's own budget is what it spends.
+        as_is = {FLOOR: [*capacities(job.budgets)], "behaviour": [TEAM]}.get(job.algo, [])
+        for budget in as_is:
+            if budget in capacities(job.budgets):
+                scored.add(slot(REFERENCE, budget), returns, 0.0)
+                scored.contacted[slot(REFERENCE, budget)] = contacts.summary()
+    for budget, capacity in capacities(job.budgets).items():
+        within = budget_policies(evaluation.world, capacity).get(job.algo)
+        if within is None or job.algo == FLOOR:
+            continue
+        name, contacts = slot(REFERENCE, budget), ContactWatch()
+        scored.add(name, evaluation.score(within, _telling(tell, f"{job.algo}, {budget}"), contacts), 0.0)
+        scored.allocated[name] = ALLOCATED[within.kind]
+        if budget == TEAM:
+            scored.contacted[name] = contacts.summary()
+    facts = {"fairness": scored.fairness, "allocated": scored.allocated, "contacted": scored.contacted}
+    return Outcome(job=job, facts=facts, summaries=scored.summaries, values=scored.values, model=None)
 
 
 @lru_cache(maxsize=1)
@@ -283,7 +377,10 @@ def _source(dataset: str, seed: int) -> str | Recipe:
 def _data(dataset: str, seed: int) -> tuple[Any, FactoredReplayBuffer]:
     """A dataset and its buffer; kept from one run of a worker to the next, since jobs come seed by seed."""
     data = ensure_dataset(_source(dataset, seed))
-    return data, load_replay_buffer(data)
+    buffer = load_replay_buffer(data)
+    if buffer.effort is None:  # a dataset of the simulator that was built before minutes were kept beside the actions
+        buffer.effort = dataset_effort(data, buffer.action_space)
+    return data, buffer
 
 
 def _model_bytes(algorithm: Any) -> bytes | None:
@@ -299,7 +396,7 @@ def code_hash(source: str | None = None, reference: bool = False) -> str:
     """Hash of the code that a run's numbers depend on."""
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parents[2]
-    files = [] if reference else [*(root / "frl_algos").rglob("*.py")]
+    files = [] if reference else [*(root / "frl_algos").rglob("*.py"), *(root / "benchmarks" / "training").glob("*.py")]
     files += (root / "frl_env").rglob("*.py")
     for file in [*sorted(files), *([Path(source)] if source else [])]:
         digest.update(file.read_bytes())

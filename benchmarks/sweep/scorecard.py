@@ -12,6 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.sweep.budgets import NONE, TEAM, amount, mode_and_budget, slot
+from benchmarks.sweep.curves import curves, point_at
 from benchmarks.sweep.runs import REFERENCE, Outcome
 from benchmarks.sweep.statistics import (
     PROFILE,
@@ -21,7 +23,8 @@ from benchmarks.sweep.statistics import (
     performance_profile,
     probability_of_improvement,
 )
-from benchmarks.truth.true_values import SEED
+from benchmarks.training.algorithms import PEERS, REFERENCES
+from benchmarks.truth.true_values import SEED, Evaluation
 from frl_algos.logged.replay import action_space_of
 from frl_env.care_effort import dataset_logged_effort
 from frl_env.parameters import VERSION
@@ -44,11 +47,13 @@ def assemble(
 
     `value` is the mean undiscounted return of a member; `normalized_score` is 0 for no program and 100 for the best
     policy on the observations that search found; `difference_to_behaviour` is paired over members, under common random
-    numbers. `summary` has one entry an algorithm and mode, over all its runs. `older` names the algorithms with a run
-    by earlier code.
+    numbers. `summary` has one entry an algorithm and mode, over all its runs without a budget; `curves` one with the
+    gain within each budget, by what it is at the care team's own minutes (`benchmarks.sweep.curves`). Rows of `runs`
+    and `references` say their `budget`: "none", "team", a number of minutes, or a capacity file. `older` names the
+    algorithms with a run by earlier code.
     """
-    references = {outcome.job.algo: outcome for outcome in outcomes if REFERENCE in outcome.values}
-    values = {name: outcome.values[REFERENCE] for name, outcome in references.items()}
+    references = {outcome.job.algo: outcome for outcome in outcomes if outcome.job.algo in REFERENCES}
+    values = {name: outcome.values[REFERENCE] for name, outcome in references.items() if REFERENCE in outcome.values}
     trained = [outcome for outcome in outcomes if outcome.job.algo not in references]
     environment = dataset.spec.env_spec
     spent = dataset_logged_effort(dataset, action_space_of(dataset)).to_dict()
@@ -63,11 +68,10 @@ def assemble(
         "command": command,
         "versions": versions(),
         "commit": commit(),
-        "references": {
-            name: outcome.summaries[REFERENCE] | _against(values[name], values) for name, outcome in references.items()
-        },
+        "references": _references(references, values),
         "runs": [row for outcome in trained for row in _rows(outcome, values)],
         "summary": _summary(trained, values) if values else [],
+        "curves": _curves(dataset, outcomes, values),
         "ope": [
             {"algo": outcome.job.algo, "seed": outcome.job.seed, "mode": mode} | estimates
             for outcome in trained
@@ -81,6 +85,30 @@ def assemble(
         "older": sorted(set(older)),
         "failed": list(failures),
     }
+
+
+def _references(references: Mapping[str, Outcome], values: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """One entry a reference policy and budget: "heuristic", "heuristic @ team"."""
+    rows = {}
+    for name, outcome in references.items():
+        for each, value in outcome.values.items():
+            budget = mode_and_budget(each)[1]
+            row: dict[str, Any] = {"policy": name, "budget": amount(budget)}
+            rows[slot(name, budget)] = row | outcome.summaries[each] | _against(value, values)
+    return dict(sorted(rows.items(), key=lambda item: item[1]["budget"] != NONE))
+
+
+def unlimited(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Those of `references` that are without a budget."""
+    return {name: row for name, row in rows.items() if row.get("budget", NONE) == NONE}
+
+
+def _curves(dataset: Any, outcomes: Sequence[Outcome], values: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Q(B), where anything was scored within a budget."""
+    if not values or outcomes[0].job.budgets == "{}":
+        return []
+    evaluation = Evaluation.of_dataset(dataset, members=len(values["behaviour"]))
+    return curves(outcomes, values, evaluation.world, evaluation.horizon)
 
 
 def details(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -110,21 +138,26 @@ def _against(value: np.ndarray, references: Mapping[str, np.ndarray]) -> dict[st
 def _rows(outcome: Outcome, references: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """One row a mode; without a simulator nothing in it is a true value."""
     job, facts = outcome.job, dict(outcome.facts)
-    scoring, estimates, _, _ = (facts.pop(name, {}) for name in ("scoring_s", "ope", "fairness", "details"))
+    scoring, estimates, allocated, *_ = (
+        facts.pop(name, {}) for name in ("scoring_s", "ope", "allocated", "contacted", "fairness", "details")
+    )
     identity = {"algo": job.algo, "label": facts.pop("label"), "seed": job.seed, "steps": facts.pop("updates")}
     rest = {"settings": json.loads(job.settings), "data_sha256": job.data, "model": job.model, "key": job.key}
     rest |= {"code": job.code}
     rows = []
-    for mode in outcome.values or estimates:
-        row = identity | {"mode": mode} | facts | rest
-        if mode in outcome.values:
-            row |= {"scoring_s": scoring[mode]} | outcome.summaries[mode] | _against(outcome.values[mode], references)
+    # Without a limit first: that is what a policy is asked for where no budget is named.
+    for each in sorted(outcome.values or estimates, key=lambda name: mode_and_budget(name)[1] != NONE):
+        mode, budget = mode_and_budget(each)
+        row = identity | {"mode": mode, "budget": amount(budget)} | facts | rest
+        if each in outcome.values:
+            row |= {"allocated": allocated.get(each, "")}
+            row |= {"scoring_s": scoring[each]} | outcome.summaries[each] | _against(outcome.values[each], references)
         rows.append(row)
     return rows
 
 
 def _summary(outcomes: Sequence[Outcome], references: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """One entry an algorithm and mode, best first.
+    """One entry an algorithm and mode, best first; rankings act within a budget only, so that they are in `curves`.
 
     The lead is what the first one's interquartile mean is above the entry's, resampled in pairs.
     """
@@ -132,6 +165,8 @@ def _summary(outcomes: Sequence[Outcome], references: Mapping[str, np.ndarray]) 
     gains: dict[tuple[str, str], dict[int, np.ndarray]] = {}
     for outcome in outcomes:
         for mode, value in outcome.values.items():
+            if mode_and_budget(mode)[1] != NONE or outcome.job.algo in PEERS:
+                continue
             gains.setdefault((outcome.job.algo, mode), {})[outcome.job.seed] = value - behaviour
     if not gains:
         return []
@@ -217,7 +252,7 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
     else:
         out.print(
             f"{card['dataset']} has no simulator: [bold]there is no true value[/]. What follows is estimated from what "
-            "the care team did with other members.",
+            "the care team did with other members. Value against staff minutes, Q(B), takes a simulator, too.",
             highlight=False,
         )
     if "logged" in card:  # cards of before have none
@@ -245,11 +280,13 @@ def _show_truth(card: Mapping[str, Any], out: Console) -> None:
     table.add_column("policy", no_wrap=True)
     for name in ("value", "SE", "score", "vs behaviour", "ED", "IP", "contacts", "minutes"):
         table.add_column(name, justify="right")
-    for name, row in card["references"].items():
+    for name, row in unlimited(card["references"]).items():
         table.add_row(name, *_cells(row, against=False))
     if not several:
         table.add_section()
         for row in card["runs"]:
+            if row["budget"] != NONE:
+                continue
             table.add_row(f"{row['algo']} {row['mode']}, seed {row['seed']}", *_cells(row))
     out.print(table)
     out.print(
@@ -260,11 +297,61 @@ def _show_truth(card: Mapping[str, Any], out: Console) -> None:
     )
     if several:
         out.print(_summary_table(card))
+    if card["curves"]:
+        _show_curves(card, out)
+
+
+def _show_curves(card: Mapping[str, Any], out: Console) -> None:
+    """Gains within each budget, those at the team's own minutes first: what a program with this staff can have."""
+    team = card["references"]["behaviour"]["effort_minutes_per_week"]
+    budgets = sorted({point["budget"] for entry in card["curves"] for point in entry["points"]}, key=_budget_order)
+    table = Table(
+        title=f"gain over the care team by staff minutes a member-week; the team's own: {team:.1f}",
+        title_justify="left",
+    )
+    table.add_column("policy", no_wrap=True)
+    for budget in budgets:
+        heading = "team [95 %]" if budget == TEAM else "no limit" if budget == NONE else str(budget)
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("contacts are", no_wrap=True)
+    for entry in card["curves"]:
+        points = [point_at(entry, budget) for budget in budgets]
+        said = [
+            "-" if point is None
+            else spread(point["gain"], point["interval"]) if budget == TEAM
+            else f"{point['gain']:+.4f}"
+            for budget, point in zip(budgets, points, strict=True)
+        ]  # fmt: skip
+        mode = "" if entry["kind"] in ("reference", "bound", "peer") else f" {entry['mode']}"
+        style = "bold" if entry["kind"] in ("algorithm", "peer") else None
+        table.add_row(f"{entry['policy']}{mode}", *said, entry["allocated"], style=style)
+    out.print(table)
+    best = next((entry for entry in card["curves"] if entry["kind"] == "algorithm" and point_at(entry)), None)
+    if best is not None:
+        point = point_at(best)
+        assert point is not None
+        out.print(
+            f"[bold]At the team's own {team:.1f} minutes[/] {best['label']} gains "
+            f"{spread(point['gain'], point['interval'])} events a member over the team; what is gained with more staff "
+            "is no gain of the policy alone.",
+            highlight=False,
+        )
+
+
+def _budget_order(budget: str | float) -> tuple[int, float]:
+    """The team's first, then numbers, then files, then no limit."""
+    if isinstance(budget, str):
+        return {TEAM: 0, NONE: 3}.get(budget, 2), 0.0
+    return 1, budget
 
 
 def _show_estimates(card: Mapping[str, Any], out: Console) -> None:
     """Off-policy estimates, the reason why there is none beside them, and the truth where there is one."""
-    true = {(row["algo"], row["seed"], row["mode"]): row.get("difference_to_behaviour") for row in card["runs"]}
+    true = {
+        (row["algo"], row["seed"], row["mode"]): row.get("difference_to_behaviour")
+        for row in card["runs"]
+        if row["budget"] == NONE
+    }
     table = Table(title="estimated from other members' logged weeks", title_justify="left")
     for name in ("policy", "estimator", "vs behaviour [95 %]", "true"):
         table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
@@ -350,8 +437,8 @@ def _training_table(card: Mapping[str, Any]) -> Table:
     for (algo, seed), row in trained.items():
         speed.add_row(
             f"{algo}, seed {seed}",
-            f"{row['steps']:,}",
-            f"{row['updates_per_s']:.0f}",
+            "-" if algo in PEERS else f"{row['steps']:,}",
+            "-" if algo in PEERS else f"{row['updates_per_s']:.0f}",
             "-" if row["samples_per_s"] is None else f"{row['samples_per_s']:,.0f}",
             f"{row['wall_s']:.0f}",
             f"{row['peak_rss_mb']:,.0f}",

@@ -32,8 +32,18 @@ TARGET_UPDATES = 100
 ENTRY_POINTS = "frl.algorithms"
 """Group of entry points by which an installed package offers algorithms."""
 
-REFERENCES = ("no_program", "random", "behaviour", "heuristic", "best_observation_only", "oracle")
+REFERENCES = (
+    "no_program", "random", "behaviour", "heuristic", "best_observation_only", "best_record_and_contacts", "oracle"
+)  # fmt: skip
 """Policies of the simulator that every scorecard holds; naming one trains nothing."""
+
+BY_TRUTH: dict[str, str] = {
+    "factored_awr": "rules and prior scales, not counted",
+    "risk_ranking": "6",
+    "risk_ranking_history": "6",
+    "spending_ranking": "2",
+}
+"""Policies that were tried by true values, on other members, before a line was as it is; 0 for those not named."""
 
 SPENDING = "total_paid"
 """Observation by which `spending_ranking` ranks."""
@@ -222,6 +232,12 @@ def tuned(name: str) -> dict[str, Any]:
     return dict(_tuned().get(name, {}).get("chosen", {}))
 
 
+def label_of(name: str, algorithm: Any) -> str:
+    """What to call a made algorithm: as it says itself, but where two lines are of one kind."""
+    own = getattr(algorithm, "label", None)
+    return label(name) if own is None or name.startswith("discrete_bc") else str(own)
+
+
 def check_fits(name: str, space: ActionSpace) -> None:
     """Says before any training that an algorithm can't be trained on such actions.
 
@@ -233,6 +249,11 @@ def check_fits(name: str, space: ActionSpace) -> None:
             f"{name} enumerates joint actions, and these are {space.n_joint:,} (at most {MOST_JOINTS:,}); "
             "merge levels or leave out a factor"
         )
+    if name in PEERS:
+        try:
+            VISITS.joints(space)
+        except UserError as problem:
+            raise UserError(f"{name} can't make its visits with these actions ({problem}); leave it out") from None
 
 
 def source_of(name: str) -> str | None:

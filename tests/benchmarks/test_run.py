@@ -31,13 +31,20 @@ def card(tiny_dataset, tmp_path_factory):
 def test_scorecard_has_what_was_promised(card):
     data, out = card
     assert data["dataset"] == "tests/tiny-v0"
-    assert set(data["references"]) == {
-        "no_program", "random", "behaviour", "heuristic", "best_observation_only", "oracle"
-    }  # fmt: skip
+    unlimited = {"no_program", "random", "behaviour", "heuristic", "best_observation_only", "oracle"}
+    assert set(data["references"]) == unlimited | {
+        f"{name} @ team" for name in (*unlimited, "best_record_and_contacts")
+    }
+    for name, row in data["references"].items():
+        assert row["budget"] == ("team" if "@" in name else "none")
+        assert name.startswith(row["policy"])
+        assert row["effort_minutes_per_week"] >= 0
     for key in ("environment", "versions", "commit", "eval_members", "parameters_version", "dataset_sha256"):
         assert key in data
-    assert [(r["algo"], r["seed"], r["mode"]) for r in data["runs"]] == [
-        ("factored_awr", seed, mode) for seed in (0, 1) for mode in ("stochastic", "greedy")
+    assert [(r["algo"], r["seed"], r["mode"], r["budget"]) for r in data["runs"]] == [
+        ("factored_awr", seed, *scored)
+        for seed in (0, 1)
+        for scored in (("stochastic", "none"), ("greedy", "none"), ("stochastic", "team"))
     ]
     for row in data["runs"]:
         for key in ("steps", "value", "se", "normalized_score", "wall_s", "updates_per_s", "samples_per_s",
@@ -56,14 +63,14 @@ def test_the_tidy_table_says_what_the_scorecard_says(card):
     data, out = card
     table = pd.read_parquet(out / "runs.parquet")
     assert table["value"].tolist() == [row["value"] for row in data["runs"]]
-    assert table[["algo", "mode", "seed"]].drop_duplicates().shape == (4, 3)
+    assert table[["algo", "mode", "seed", "budget"]].drop_duplicates().shape == (6, 4)
 
 
 def test_the_summary_is_that_of_the_runs(card):
     data, _ = card
     assert len(data["summary"]) == 2
     for entry in data["summary"]:
-        runs = [row for row in data["runs"] if row["mode"] == entry["mode"]]
+        runs = [row for row in data["runs"] if (row["mode"], row["budget"]) == (entry["mode"], "none")]
         gains = [row["difference_to_behaviour"] for row in runs]
         assert entry["seeds"] == len(gains) == 2
         assert entry["difference_to_behaviour"] == pytest.approx(np.mean(gains), abs=1e-6)
@@ -94,8 +101,8 @@ def test_numbers_agree_with_each_other(card):
 def test_groups_add_up_to_the_values_of_the_runs(card):
     data, _ = card
     sections = {(entry["algo"], entry["seed"], entry["mode"]): entry for entry in data["fairness"]}
-    runs = {(row["algo"], row["seed"], row["mode"]): row for row in data["runs"]}
-    references = {(name, 0, "reference"): row for name, row in data["references"].items()}
+    runs = {(row["algo"], row["seed"], row["mode"]): row for row in data["runs"] if row["budget"] == "none"}
+    references = {(name, 0, "reference"): row for name, row in data["references"].items() if row["budget"] == "none"}
     assert set(sections) == set(runs | references)
     for key, row in (runs | references).items():
         section = sections[key]
@@ -116,7 +123,7 @@ def test_a_second_run_gives_the_same_values(card, tmp_path):
     data, _ = card
     run.main([*TINY, "--out", str(tmp_path)])
     again = json.loads((tmp_path / "scorecard.json").read_text())
-    assert [r["value"] for r in again["runs"]] == [r["value"] for r in data["runs"][:2]]
+    assert [r["value"] for r in again["runs"]] == [r["value"] for r in data["runs"][:3]]
     assert again["references"] == data["references"]
 
 

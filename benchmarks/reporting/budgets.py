@@ -1,0 +1,119 @@
+"""Q(B): what each policy is worth with as many staff minutes as there are, and whom it contacts."""
+
+from functools import partial
+from typing import Any
+
+from benchmarks.drawing.line_plots import Axes, Series, lines
+from benchmarks.reporting.document import Figure, Section, Table, columns_of
+from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.sweep.budgets import NONE, TEAM
+from benchmarks.sweep.curves import point_at
+
+DRAWN_REFERENCES = ("upper_bound", "oracle", "best_record_and_contacts", "heuristic", "random")
+
+
+def budgets(results: SweepResults) -> Section:
+    """Value against staff minutes, first of all figures; it is what a program with given staff has to know."""
+    section = partial(Section, anchor="budgets", title="Value against staff minutes")
+    entries = results.card.get("curves") or []
+    if not results.has_truth:
+        return section(missing="Value against staff minutes is not shown: it takes a simulator.")
+    drawn = [entry for entry in entries if len(_finite(entry)) > 0]
+    if not drawn:
+        return section(missing="Nothing was scored within a budget of staff minutes: the sweep was run without one.")
+    contacted = _contacted(results, entries)
+    return section(parts=(_curves(results, drawn), *([contacted] if contacted else [])))
+
+
+def _finite(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Points within a budget, by minutes spent."""
+    return sorted((point for point in entry["points"] if point["budget"] != NONE), key=lambda point: point["minutes"])
+
+
+def _curves(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
+    references = results.card["references"]
+    team = references["behaviour"]["effort_minutes_per_week"]
+    start = references["no_program"]["difference_to_behaviour"]
+    series, rows = [], []
+    shown = [entry for entry in entries if _is_drawn(results, entry)]
+    for number, entry in enumerate(shown):
+        points = _finite(entry)
+        series.append(
+            Series(
+                label=_name(entry),
+                xs=[0.0, *(point["minutes"] for point in points)],
+                ys=[start, *(point["gain"] for point in points)],
+                lows=[None, *(point["interval"][0] for point in points)],
+                highs=[None, *(point["interval"][1] for point in points)],
+                style=number,
+                dash=1 if entry["kind"] in ("reference", "bound") else 0,
+                strong=entry["policy"] == results.leading[0],
+                marks=True,
+            )
+        )
+    for entry in entries:
+        for point in entry["points"]:
+            cells = (str(point["budget"]), point["minutes"], point["gain"], *point["interval"])
+            rows.append((_name(entry), entry["allocated"], *cells, entry["area"]))
+    best = next((entry for entry in entries if entry["kind"] == "algorithm" and point_at(entry)), None)
+    said = "" if best is None else f" At the team's own minutes {_name(best)} is at {point_at(best)['gain']:+.3f}."  # type: ignore[index]
+    return Figure(
+        title="Gain over the care team against staff minutes, Q(B)",
+        description=f"One line a policy, from no program at 0 minutes; the care team spends {team:.1f} minutes.{said} "
+        "All points are in the table below.",
+        draw=lines(
+            series,
+            Axes(
+                x="staff minutes a member-week",
+                y="events avoided",
+                lines=[(0.0, f"the care team ({team:.1f} minutes)")],
+            ),
+        ),
+        table=Table(
+            name="value_against_minutes",
+            caption="Gain over the care team within each budget of staff minutes a member-week.",
+            columns=columns_of(
+                "policy | contacts are | budget | minutes:.2f | gain:+.4f | low:+.4f | high:+.4f | area:+.4f"
+            ),
+            rows=rows,
+        ),
+        notes=(
+            "True values by rollouts; whiskers are 95 % bootstrap intervals over seeds and members, in pairs. Full "
+            "lines: trained policies and rankings; dashed: references, which know the simulator. A policy that offers "
+            "gains is allocated by gain a minute, one with probabilities gets a price a minute, contacts of one that "
+            "only acts are dropped at random. Area: mean gain over no program up to the largest budget.",
+        ),
+    )
+
+
+def _is_drawn(results: SweepResults, entry: dict[str, Any]) -> bool:
+    """One line an algorithm: the mode that is best at the team's own minutes, which comes first."""
+    if entry["kind"] in ("reference", "bound"):
+        return entry["policy"] in DRAWN_REFERENCES
+    own = [other for other in results.card["curves"] if other["policy"] == entry["policy"]]
+    return own[0] is entry
+
+
+def _contacted(results: SweepResults, entries: list[dict[str, Any]]) -> Table | None:
+    known = [entry for entry in entries if entry["contacted"] and entry["policy"] != "no_program"]
+    if not known:
+        return None
+    rows = [
+        (_name(entry), kind, group, each["contacts_per_week"], each["share_of_contacts"], each["share_of_weeks"])
+        for entry in known
+        for kind, groups in entry["contacted"].items()
+        for group, each in groups.items()
+    ]
+    return Table(
+        name="contacted",
+        caption=f"Who is contacted within the budget `{TEAM}`: contacts a member-week, the group's share of all "
+        "contacts, and its share of all member-weeks.",
+        columns=columns_of(
+            "policy | by | group | contacts a week:.4f | share of contacts:.3f | share of member-weeks:.3f"
+        ),
+        rows=rows,
+    )
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return entry["label"] if entry["kind"] != "algorithm" else f"{entry['label']}, {entry['mode']}"

@@ -1,0 +1,169 @@
+"""Q(B): one training, many budgets; what is spent; no limit is no limit; where nothing has an effect, exactly 0."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import report, run
+from benchmarks.pages import leaderboard
+from benchmarks.sweep import curves
+from benchmarks.sweep.budgets import budget_policy, budgets_of, capacities, mode_and_budget, slot
+from benchmarks.training import algorithms
+from benchmarks.training.train import train
+from benchmarks.truth.true_values import Evaluation
+from frl_algos.policies.policy import LearnedPolicy, as_policy
+from frl_env.capacity import Budgeted, Capacity
+from frl_env.care_effort import care_effort
+from frl_env.datasets import Recipe, build_dataset
+from frl_env.errors import UserError
+from frl_env.worlds import World
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+TINY = ["--steps", "4", "--eval-members", "100", "--jobs", "1"]
+ALL = ["--algo", "factored_awr,discrete_bc,risk_ranking,iql"]
+FEW = ["--algo", "discrete_bc,risk_ranking"]
+ORDER = ["team", 1.0, 7.0, "none"]
+
+
+@pytest.fixture(scope="module")
+def swept(tiny_dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("budgets")
+    run.main(["--dataset", "tests/tiny-v0", *TINY, *ALL, "--budget", "1.0,team,7.0,none", "--out", str(folder)])
+    return json.loads((folder / "scorecard.json").read_text()), folder
+
+
+def test_every_row_says_its_budget_and_keeps_within_it(swept):
+    card, _ = swept
+    team = card["references"]["behaviour"]["effort_minutes_per_week"]
+    limits = {1.0: 1.0, 7.0: 7.0}
+    found = set()
+    for row in [*card["runs"], *card["references"].values()]:
+        found.add(row["budget"])
+        if row["budget"] in limits:
+            assert row["effort_minutes_per_week"] <= limits[row["budget"]]
+        if row["budget"] == "team":
+            # The stored minutes of 50,000 members, not those of these few.
+            assert row["effort_minutes_per_week"] <= 1.25 * team
+    assert found == {*ORDER}
+    assert len({row["wall_s"] for row in card["runs"] if row["algo"] == "discrete_bc"}) == 1, "one training"
+    how = {(row["algo"], row["mode"]): row["allocated"] for row in card["runs"] if row["budget"] == "team"}
+    assert how == {
+        ("factored_awr", "stochastic"): "by gain a minute",
+        ("discrete_bc", "stochastic"): "at a price a minute",
+        ("discrete_bc", "greedy"): "dropped at random",
+        ("risk_ranking", "gains"): "by gain a minute",
+        ("iql", "stochastic"): "dropped at random",
+        ("iql", "greedy"): "dropped at random",
+    }
+
+
+def test_curves_are_sorted_by_the_gain_at_the_teams_minutes(swept):
+    card, _ = swept
+    gains = [curves.gain_at(entry) for entry in card["curves"]]
+    known = [gain for gain in gains if gain is not None]
+    assert known == sorted(known, reverse=True)
+    assert gains[: len(known)] == known, "what was not scored comes last"
+    rows = {(row["algo"], row["mode"], row["budget"]): row for row in card["runs"]}
+    for entry in card["curves"]:
+        for point in entry["points"]:
+            assert point["interval"][0] <= point["gain"] <= point["interval"][1]
+            if entry["kind"] in ("algorithm", "peer"):
+                row = rows[entry["policy"], entry["mode"], point["budget"]]
+                assert point["gain"] == pytest.approx(row["difference_to_behaviour"], abs=1e-6)
+                assert point["minutes"] == row["effort_minutes_per_week"]
+    by_name = {entry["policy"]: entry for entry in card["curves"]}
+    assert by_name["no_program"]["area"] == 0
+    assert curves.gain_at(by_name["behaviour"]) == 0
+    assert by_name["risk_ranking"]["tried"]["without_truth"] == 1
+    assert by_name["risk_ranking"]["kind"] == "peer"
+
+
+def test_the_area_is_that_of_trapezoids_from_no_program():
+    gains = np.asarray([[0.1], [0.3], [-0.1]])  # at 1 and at 3 minutes; last no program
+    assert curves._area([(1.0, 0), (3.0, 1)], gains) == pytest.approx((0.1 + 0.6) / 3)
+
+
+def test_who_is_contacted_adds_up(swept):
+    card, _ = swept
+    for entry in card["curves"]:
+        if curves.point_at(entry) is None or entry["kind"] == "bound":
+            assert entry["contacted"] is None
+            continue
+        row = next(
+            row
+            for row in [*card["runs"], *card["references"].values()]
+            if (row.get("algo", row.get("policy")), row["budget"]) == (entry["policy"], "team")
+            and row.get("mode", "reference") == entry["mode"]
+        )
+        for groups in entry["contacted"].values():
+            rate = sum(each["contacts_per_week"] * each["share_of_weeks"] for each in groups.values())
+            assert rate == pytest.approx(row["contacts_per_week"], abs=1e-9)
+            assert sum(each["share_of_weeks"] for each in groups.values()) == pytest.approx(1)
+
+
+def test_without_a_limit_nothing_changes(swept, tiny_dataset, tiny_buffer, tmp_path):
+    card, _ = swept
+    run.main(["--dataset", "tests/tiny-v0", *TINY, *FEW, "--budget", "none", "--out", str(tmp_path)])
+    alone = json.loads((tmp_path / "scorecard.json").read_text())
+    assert alone["curves"] == []
+    same = [row for row in card["runs"] if row["budget"] == "none" and row["algo"] in ("discrete_bc", "risk_ranking")]
+    assert [row["value"] for row in alone["runs"]] == [row["value"] for row in same]
+    evaluation = Evaluation.of_dataset(tiny_dataset, members=60)
+    made = algorithms.create("discrete_bc", (), tiny_buffer.action_space)
+    train(made, tiny_buffer, steps=3, seed=0)
+    effort = care_effort(evaluation.world.parameters)
+    free = evaluation.score(Budgeted(as_policy(made, tiny_buffer.action_space), effort, Capacity()))
+    plain = evaluation.score_decisions(LearnedPolicy(made, tiny_buffer.action_space))
+    np.testing.assert_array_equal(free.value, plain.value)
+
+
+def test_where_nothing_has_an_effect_every_gain_is_exactly_0(tmp_path):
+    recipe = Recipe(
+        dataset_id="tests/nothing-v0", description="for tests", members=60, seed=3, horizon=12,
+        world=World(effects="null"),
+    )  # fmt: skip
+    build_dataset(recipe)
+    run.main(["--dataset", "tests/nothing-v0", *TINY, *FEW, "--budget", "team,none", "--out", str(tmp_path)])
+    card = json.loads((tmp_path / "scorecard.json").read_text())
+    assert {entry["kind"] for entry in card["curves"]} >= {"algorithm", "peer", "reference"}
+    for entry in card["curves"]:
+        assert {point["gain"] for point in entry["points"]} == {0.0}, entry["policy"]
+        assert {end for point in entry["points"] for end in point["interval"]} == {0.0} or entry["kind"] == "bound"
+        assert entry["area"] in (0.0, None)
+
+
+def test_page_and_report_show_it(swept, tmp_path):
+    _, folder = swept
+    leaderboard.main([str(folder), "-o", str(tmp_path / "page.md")])
+    page = (tmp_path / "page.md").read_text()
+    table = [line for line in page.splitlines() if line.startswith("| ")]
+    first = next(line for line in table if "| # | policy | contacts are | team | 1.0 | 7.0 | no limit" in line)
+    assert table.index(first) == 0, "sorted by the gain at the team's own minutes, before all other tables"
+    assert "Who is contacted at the team's own minutes" in page
+    assert "Risk ranking" in page
+    report.main([str(folder), "-o", str(tmp_path / "report.html")])
+    text = (tmp_path / "report.html").read_text()
+    assert text.index("Q(B)") < text.index("Events avoided a member")
+    assert text.index("<figure>") > text.index('id="budgets"')
+    assert "the best trained policy is" in text
+
+
+def test_budgets_are_read_once_and_kept(tmp_path):
+    file = tmp_path / "staff.toml"
+    file.write_text('minutes = 2.0\n[[forbidden]]\nmodality = "SMS_TEXT"\n')
+    said = budgets_of(f"none,3,{file}", World(), horizon=52, members=10)
+    kept = capacities(said)
+    assert list(kept) == ["3", str(file)]
+    assert kept["3"] == Capacity(minutes=3.0)
+    assert kept[str(file)] == Capacity.from_toml(file)
+    assert mode_and_budget(slot("greedy", "team")) == ("greedy", "team")
+    assert slot("greedy", "none") == "greedy"
+    for wrong, says in (("2,two", "'two' is no number"), ("team,team", "twice")):
+        with pytest.raises(UserError, match=says):
+            budgets_of(wrong, World(), horizon=52, members=10)
+
+
+def test_gains_are_asked_once(trained, tiny_buffer):
+    assert budget_policy(trained, tiny_buffer.action_space, "stochastic")[1] == "gains"
+    assert budget_policy(trained, tiny_buffer.action_space, "greedy") is None
