@@ -5,7 +5,10 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from frl_env.errors import UserError
+from frl_env.errors import UserError, shorten
+
+LARGEST = 2**31 - 1
+"""Of any number of seeds, members, updates or processes."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,15 +20,16 @@ class Parser(argparse.ArgumentParser):
 
 
 def check_at_least(options: argparse.Namespace, **least: int) -> None:
-    """Refuses whole numbers that are too small; None passes.
+    """Refuses whole numbers that are too small, or so large that nothing could hold as many; None passes.
 
     Raises:
         UserError: Names the option and what it must be.
     """
     for name, smallest in least.items():
         value = getattr(options, name)
-        if value is not None and value < smallest:
-            raise UserError(f"--{name.replace('_', '-')} must be at least {smallest}, not {value}")
+        if value is not None and not smallest <= value <= LARGEST:
+            limit = f"at least {smallest}" if value < smallest else f"at most {LARGEST:,}"
+            raise UserError(f"--{name.replace('_', '-')} must be {limit}, not {shorten(str(value))}")
 
 
 def check_writable(folder: Path) -> None:

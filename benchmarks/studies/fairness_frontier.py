@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_at_least(options, seeds=1, steps=1, eval_members=100)
     if options.attribute not in ATTRIBUTES:
         raise unknown_name("attribute", options.attribute, ATTRIBUTES)
+    if min(_numbers(options.weights, "--weights")) < 0:
+        raise UserError(f"--weights must be 0 or more, not {options.weights}")
     settings = [Setting(weight) for weight in sorted({0.0, *_numbers(options.weights, "--weights")})]
     settings += [Setting(0.0, slack) for slack in _numbers(options.slacks, "--slacks")]
     joints_with(MEDICAID_ACTIONS, options.high_touch.split(","))

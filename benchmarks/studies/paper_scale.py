@@ -74,7 +74,7 @@ class Progress:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains what is missing, and shows what it came to."""
     options = _parser().parse_args(arguments)
-    check_at_least(options, epochs=1, eval_members=2, threads=1, batch_size=1)
+    check_at_least(options, epochs=1, eval_members=2, threads=1, batch_size=1, seed=0)
     check_dataset(options.dataset)
     out = Path(options.out)
     check_writable(out)

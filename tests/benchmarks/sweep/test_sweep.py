@@ -223,10 +223,18 @@ def test_one_sweep_a_folder_and_damage_is_said(tiny_dataset, tmp_path):
     run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
     with Results(tmp_path).lock(), pytest.raises(UserError, match="another sweep is writing"):
         run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
-    damaged = next((tmp_path / "runs").glob("*.npz"))
-    damaged.write_bytes(damaged.read_bytes()[:40])
-    with pytest.raises(UserError, match="is damaged"):
-        run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
+    values = next((tmp_path / "runs").glob("*.npz"))
+    facts = values.with_suffix(".json")
+    digit = next(letter for letter in facts.read_text().partition('"value": ')[2] if letter.isdigit() and letter != "0")
+    whole = facts.read_text()
+    head, mark, rest = whole.partition('"value": ')
+    flipped = head + mark + rest.replace(digit, str((int(digit) + 1) % 10), 1)
+    for file, content in ((values, values.read_bytes()[:40]), (values, b""), (facts, flipped.encode()), (facts, b"[]")):
+        before = file.read_bytes()
+        file.write_bytes(content)
+        with pytest.raises(UserError, match="is damaged"):
+            run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
+        file.write_bytes(before)
 
 
 @pytest.mark.slow

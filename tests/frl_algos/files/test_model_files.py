@@ -191,6 +191,20 @@ def test_other_files_are_told_apart(tmp_path, name, content, message):
     assert "\n" not in str(caught.value)
 
 
+def test_numbers_that_are_not_finite_are_refused(trained, tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    save_model(trained, tmp_path / "m.safetensors")
+    with safe_open(tmp_path / "m.safetensors", framework="pt") as content:
+        tensors, metadata = {name: content.get_tensor(name) for name in content.keys()}, content.metadata()  # noqa: SIM118
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel())
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, tmp_path / "bad.safetensors", metadata)
+    with pytest.raises(UserError, match=f"tensor {name} holds numbers that are not finite"):
+        load_model(tmp_path / "bad.safetensors")
+
+
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(UserError, match=r"no model file .*m\.safetensors"):
         load_model(tmp_path / "m.safetensors")
