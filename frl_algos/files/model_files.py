@@ -91,7 +91,8 @@ def load_model(path: str | os.PathLike[str], device: bool | int | str = False) -
                 f"{file}: tensor {name} is {_kind(read)} where its settings ask for {_kind(tensor)}; "
                 "save the model again with save_model"
             )
-        if read.is_floating_point() and not bool(read.isfinite().all()):
+        learned = not name.startswith("statistics.")  # of which some are NaN until they are estimated
+        if learned and read.is_floating_point() and not bool(read.isfinite().all()):
             raise UserError(f"{file}: tensor {name} holds numbers that are not finite; save or train the model again")
     for name, tensor in wanted.items():
         tensor.copy_(tensors[name])
