@@ -1,5 +1,6 @@
 """`frl/MedicaidCare-v0` and its ladder: one member of a care program as a gymnasium environment."""
 
+import json
 from typing import Any
 
 import gymnasium
@@ -12,7 +13,7 @@ from frl_env.dynamics import advance, enter_one
 from frl_env.errors import UserError, check_whole, unknown_name
 from frl_env.information import describe_one
 from frl_env.numerics import only
-from frl_env.parameters import Parameters
+from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS, Parameters
 from frl_env.population import draw_members
 from frl_env.rendering import Week, timeline, week_text
 from frl_env.rollout import HORIZON, LONGEST
@@ -131,6 +132,29 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def parameters(self) -> Parameters:
         """Every number of the simulated world."""
         return self.world.parameters
+
+    @staticmethod
+    def dataset_facts(screening: float | None = None, **dials: Any) -> dict[str, Any]:
+        """What a dataset recorded in such an environment is about, by the keys of our datasets' metadata.
+
+        The propensities in its infos are those of the care team, whoever acted.
+
+        Args:
+            screening: As of the environment.
+            dials: Its others; they change nothing here.
+        """
+        return {
+            "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
+            "frl_observation_names": list(observation_names(screening=World(screening=screening).observes_screening)),
+            "frl_vocabularies": {
+                "risk_tier": list(TIERS),
+                "age_band": list(AGE_BANDS),
+                "gender": list(GENDERS),
+                "race_ethnicity": list(RACES),
+                "open_needs": list(NEED_NAMES),
+            },
+            "frl_reports_propensities_of": "the simulated care team",
+        }
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -17,8 +17,8 @@ from benchmarks.speed.timing import Subject, time_in_turn
 from benchmarks.training.algorithms import factored_awr
 from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import audit_fairness, save_model
-from frl_algos.logged.replay import action_space_of
 from frl_env.datasets import ensure_dataset
+from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.terminal import progress_bar
 
 

@@ -38,7 +38,6 @@ from benchmarks.truth.panel import panel_of
 from benchmarks.truth.policy_behaviour import portrait
 from benchmarks.truth.true_values import Evaluation, has_simulator, paired_difference
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
-from frl_algos.logged.replay import action_space_of
 from frl_algos.policies.adapter import modes
 from frl_algos.policies.policy import MODES, LearnedPolicy
 from frl_env.actions import MEDICAID_ACTIONS
@@ -46,6 +45,7 @@ from frl_env.budget_references import budget_policies
 from frl_env.capacity import Budgeted, Capacity
 from frl_env.care_effort import care_effort, dataset_effort
 from frl_env.datasets import RECIPES, Recipe, ensure_dataset, replicate
+from frl_env.evaluation.dataset_facts import action_space_of, facts_of
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
 from frl_env.reference_returns import FLOOR, reference_policies
 from frl_env.references import ObservationPolicy
@@ -219,7 +219,7 @@ def run(job: Job, tell: Tell) -> Outcome:
     if job.algo in algorithms.REFERENCES:
         return _run_reference(job, tell)
     data, buffer = _data(job.dataset, job.seed)
-    names = list(data.storage.metadata.get("frl_observation_names", []))
+    names = list(facts_of(data).get("frl_observation_names", []))
     algorithm = algorithms.create(job.algo, names, buffer.action_space, json.loads(job.settings))
     taken = train(
         algorithm,

@@ -25,8 +25,8 @@ from benchmarks.sweep.statistics import (
 )
 from benchmarks.training.algorithms import PEERS, REFERENCES
 from benchmarks.truth.true_values import SEED, Evaluation
-from frl_algos.logged.replay import action_space_of
 from frl_env.care_effort import dataset_logged_effort
+from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.parameters import VERSION
 from frl_env.reference_returns import FLOOR, ceiling
 from frl_env.rollout import standard_error

@@ -20,9 +20,10 @@ from frl_algos.judgement.audit import member_allocations, recorded_use
 from frl_env.datasets import ensure_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
+from frl_env.evaluation.dataset_facts import facts_of
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 from frl_env.evaluation.fairness.audit import AuditedMembers, audit
-from frl_env.evaluation.member_records import ATTRIBUTES, MemberRecords, load_members
+from frl_env.evaluation.member_records import ATTRIBUTES, MemberRecords, load_members, load_people
 
 RESAMPLES = 200
 """Of the members, for intervals."""
@@ -114,7 +115,7 @@ def _records(dataset_id: str) -> tuple[MemberRecords, list[str]]:
     """Attributes that have something to compare, needs, and names of the observations."""
     data = ensure_dataset(dataset_id)
     known = next(iter(data.iterate_episodes())).infos or {}
-    records = load_members(data, attributes=[name for name in ATTRIBUTES if name in known])
+    records = load_members(data, attributes=[name for name in ATTRIBUTES if name in known]).of(load_people(data))
     several = {name: labels for name, labels in records.labels.items() if len(set(labels) - {None}) > 1}
-    names = list(data.storage.metadata.get("frl_observation_names", []))
+    names = list(facts_of(data).get("frl_observation_names", []))
     return MemberRecords(labels=several, needs=records.needs, simulated=records.simulated), names

@@ -18,7 +18,7 @@ from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.ids import parse_id
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, load_episodes
-from frl_env.evaluation.member_records import is_simulated
+from frl_env.evaluation.dataset_facts import facts_of
 from frl_env.evaluation.propensities import estimate_propensities
 
 SEED = 911
@@ -78,8 +78,7 @@ def estimate(
     if fairness:
         values = valuation.estimate(target, np.random.default_rng(SEED)).plain
         section = audits.of_logged(target, episodes, validation_id, values, valuation.returns)
-    simulated = is_simulated(ensure_dataset(validation_id))
-    return {"dataset": validation_id} | report.to_dict(simulated=simulated), section
+    return {"dataset": validation_id} | report.to_dict(simulated=episodes.simulated), section
 
 
 @lru_cache(maxsize=1)
@@ -87,7 +86,7 @@ def _valuation(validation_id: str) -> tuple[LoggedEpisodes, Counterfactual, dict
     """Logged members and the model of what actions do to them, the same for every policy of a worker."""
     data = ensure_dataset(validation_id)
     episodes = load_episodes(data)
-    told = factored_awr(data.storage.metadata.get("frl_observation_names", []), episodes.action_space)
+    told = factored_awr(facts_of(data).get("frl_observation_names", []), episodes.action_space)
     valuation = Counterfactual.fit(
         episodes, rng=np.random.default_rng(SEED), response=told.response, indications=told.indications
     )

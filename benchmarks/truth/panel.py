@@ -1,8 +1,7 @@
 """The members on whom a trained policy is looked at: logged, and not those it was trained on.
 
 On the simulator they are drawn anew, so that what no record shows (open needs, true propensities) is known. Elsewhere
-they are those of the validation dataset; there an episode is a stretch of one person's weeks, and people are what is
-counted before anything small is hidden.
+they are those of the validation dataset, a row a person.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.collect import collect
 from frl_env.evaluation import LoggedEpisodes, load_episodes
+from frl_env.evaluation.dataset_facts import facts_of
 from frl_env.evaluation.member_records import ATTRIBUTES, load_members, load_people
 from frl_env.evaluation.suppression import hidden_groups
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES
@@ -29,8 +29,8 @@ SEED = 619
 MOST = 1_000
 """Simulated members at most; a look costs about as much as a second of training."""
 
-MOST_EPISODES = 5_000
-"""Episodes of an imported dataset at most."""
+MOST_RECORDED = 5_000
+"""Members of an imported dataset at most."""
 
 UNSAID = ""
 """Label of members of whose group nothing must be said, or nothing is known."""
@@ -46,7 +46,6 @@ class Panel:
         source: Where they come from, in words.
         simulated: Whether no real person stands behind them.
         episodes: What was logged; groups that must not be shown are labelled `UNSAID`.
-        people: Number of the person of each episode.
         propensities: Of the logged actions; None where they are not known.
         states: Decisions of each kind of state, by its name, in the order of `LoggedEpisodes.observation_rows`.
         state_kind: What these states are states of.
@@ -55,7 +54,6 @@ class Panel:
     source: str
     simulated: bool
     episodes: LoggedEpisodes
-    people: Int64[np.ndarray, "episode"]
     propensities: Float64[np.ndarray, "episode step"] | None
     states: Mapping[str, Bool[np.ndarray, "decision"]]
     state_kind: str
@@ -63,7 +61,7 @@ class Panel:
     @property
     def person(self) -> Int64[np.ndarray, "decision"]:
         """Number of the person of each decision."""
-        return np.repeat(self.people, self.episodes.lengths)
+        return np.repeat(np.arange(len(self.episodes)), self.episodes.lengths)
 
 
 def panel_of(dataset: Any, *, members: int, validation: str) -> Panel | None:
@@ -92,6 +90,7 @@ def _simulated(world: Any, members: int, horizon: int) -> Panel:
         lengths=collected.lengths,
         action_space=MEDICAID_ACTIONS,
         propensities=known["propensity"][:, 1:, 0],
+        simulated=True,
         groups={name: np.asarray(words)[known[name][:, 0, 0]] for name, words in vocabularies.items()},
     )
     needs = known["open_needs"][:, :-1][mask] > 0
@@ -99,7 +98,6 @@ def _simulated(world: Any, members: int, horizon: int) -> Panel:
         source=f"{members:,} simulated members of the same world, none of whom was trained on",
         simulated=True,
         episodes=episodes,
-        people=np.arange(members),
         propensities=episodes.propensities,
         states={name: needs[:, column] for column, name in enumerate(NEED_NAMES)},
         state_kind="open need",
@@ -109,31 +107,27 @@ def _simulated(world: Any, members: int, horizon: int) -> Panel:
 @lru_cache(maxsize=1)
 def _recorded(validation: str) -> Panel:
     data = ensure_dataset(validation)
-    metadata = data.storage.metadata
-    simulated = "frl_recipe" in metadata
+    metadata = facts_of(data)
     attributes = [name for name in ATTRIBUTES if name in metadata.get("frl_vocabularies", {})]
     whole = load_episodes(data)
-    labels = load_members(data, attributes=attributes).labels if attributes else {}
-    chosen = np.sort(np.random.default_rng(SEED).permutation(len(whole))[:MOST_EPISODES])
-    people = load_people(data)[chosen]
+    labels = load_members(data, attributes=attributes).of(load_people(data)).labels if attributes else {}
+    chosen = np.sort(np.random.default_rng(SEED).permutation(len(whole))[:MOST_RECORDED])
     groups = {name: np.where(each == None, UNSAID, each).astype(str)[chosen] for name, each in labels.items()}  # noqa: E711
-    episodes = replace(whole.subset(chosen), groups=groups if simulated else _shown(groups, people))
+    episodes = replace(whole.subset(chosen), groups=groups if whole.simulated else _shown(groups))
     estimated = logged_values.propensities_of(validation)
     return Panel(
-        source=f"{len(np.unique(people)):,} members of {validation}, none of whom was trained on",
-        simulated=simulated,
+        source=f"{len(chosen):,} members of {validation}, none of whom was trained on",
+        simulated=whole.simulated,
         episodes=episodes,
-        people=people,
         propensities=episodes.propensities if isinstance(estimated, str) else estimated[chosen],
         states=_recorded_states(episodes, metadata.get("frl_observation_names", [])),
         state_kind="record",
     )
 
 
-def _shown(groups: Mapping[str, np.ndarray], people: np.ndarray) -> dict[str, np.ndarray]:
-    """Groups without those that must not be shown: by people, each once."""
-    _, first = np.unique(people, return_index=True)
-    hidden = hidden_groups({name: labels[first] for name, labels in groups.items()})
+def _shown(groups: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Groups without those that must not be shown."""
+    hidden = hidden_groups(groups)
     return {name: np.where(np.isin(each, [*hidden[(name,)]]), UNSAID, each) for name, each in groups.items()}
 
 

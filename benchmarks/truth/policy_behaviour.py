@@ -53,7 +53,7 @@ def portrait(algorithm: Any, modes: Sequence[str], panel: Panel) -> dict[str, An
         "panel": {
             "source": panel.source,
             "simulated": panel.simulated,
-            "members": len(np.unique(panel.people)),
+            "members": len(panel.episodes),
             "decisions": int(panel.episodes.lengths.sum()),
             "state_kind": panel.state_kind,
         },
@@ -231,7 +231,7 @@ def _at_week(panel: Panel, week: int) -> np.ndarray:
 
 
 def _in_group(panel: Panel, name: str, label: str) -> int:
-    return len(np.unique(panel.people[panel.episodes.groups[name] == label]))
+    return int((panel.episodes.groups[name] == label).sum())
 
 
 def _clip(found: Any, clip: float | None, panel: Panel) -> dict[str, Any]:

@@ -9,19 +9,19 @@ simulator is measured by `python benchmarks/studies/fairness_frontier.py`.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from frl_algos.files.policy_files import load_policy, told_by
-from frl_algos.logged.replay import action_space_of
 from frl_algos.valuation.counterfactual import Counterfactual, Probabilities
 from frl_algos.valuation.selection import target_probabilities
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, load_episodes
+from frl_env.evaluation.dataset_facts import action_space_of, facts_of
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
 from frl_env.evaluation.fairness.audit import AuditedMembers, FairnessAudit, audit
 from frl_env.evaluation.fairness.files import write_audit
@@ -81,12 +81,11 @@ def audit_fairness(
     """
     tell = progress or _silent
     with open_members(data_path, columns=columns, options=options, progress=progress) as dataset:
-        names = list(dataset.storage.metadata.get("frl_observation_names", []))
+        names = list(facts_of(dataset).get("frl_observation_names", []))
         algorithm = None if policy_path is None else load_policy(policy_path, action_space_of(dataset))
         tell("reading", 0, 1)
-        records = load_members(dataset, attributes=attributes, needs=needs)
+        records = load_members(dataset, attributes=attributes, needs=needs).of(load_people(dataset))
         episodes = replace(load_episodes(dataset), groups=records.labels)
-        people = load_people(dataset)
         tell("reading", 1, 1)
     response, indications = told_by(algorithm, names)
     result = audit_policy(
@@ -94,7 +93,6 @@ def audit_fairness(
         episodes,
         needs=records.needs | recorded_use(episodes, names),
         simulated=records.simulated,
-        people=people,
         rng=np.random.default_rng(seed),
         high_touch=high_touch,
         minimum=minimum,
@@ -114,7 +112,6 @@ def audit_policy(
     needs: Mapping[str, Float64[np.ndarray, "episode"]],
     simulated: bool,
     rng: np.random.Generator,
-    people: Int64[np.ndarray, "episode"] | None = None,
     high_touch: Sequence[str] = HIGH_TOUCH,
     minimum: int = 30,
     value: bool = True,
@@ -131,8 +128,6 @@ def audit_policy(
         needs: By name, one number an episode; the first one counts.
         simulated: Whether they are simulated. Only then are small cells shown.
         rng: Source of folds, resamples and permutations.
-        people: Which person each episode is of, from 0; None: each of another. Allocations and needs of a person are
-            means over all its weeks, its value is the sum over its episodes, its groups are those of its first episode.
         high_touch: Levels of any factor that count as high-touch contact.
         minimum: Members that a group needs to be measured.
         value: Whether to value the policy off-policy.
@@ -164,17 +159,15 @@ def audit_policy(
             source = f"off-policy estimates ({estimate.name}); the change is against the returns as logged"
             tell("valuing", 1, 1)
     tell("comparing groups", 0, 1)
-    whose = _Persons.of(np.arange(len(episodes)) if people is None else people, episodes.lengths)
-    allocations = {name: whose.mean(column) for name, column in allocations.items()}
     result = audit(
         AuditedMembers(
             high_touch=allocations.pop("high_touch"),
-            attributes={name: labels[whose.first] for name, labels in episodes.groups.items()},
-            needs={name: whose.mean(column) for name, column in needs.items()},
+            attributes=episodes.groups,
+            needs=needs,
             allocations=allocations,
-            values=None if values is None else whose.total(values),
-            behaviour_values=None if behaviour is None else whose.total(behaviour),
-            weights=None if weights is None else whose.mean(weights),
+            values=values,
+            behaviour_values=behaviour,
+            weights=weights,
             simulated=simulated,
             value_source=source,
         ),
@@ -184,31 +177,6 @@ def audit_policy(
     )
     tell("comparing groups", 1, 1)
     return result
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Persons:
-    """Episodes of the same person put together."""
-
-    person: Int64[np.ndarray, "episode"]
-    first: Int64[np.ndarray, "person"]
-    weeks: Float64[np.ndarray, "episode"]
-
-    @classmethod
-    def of(cls, people: Int64[np.ndarray, "episode"], lengths: Int64[np.ndarray, "episode"]) -> "_Persons":
-        if len(people) != len(lengths):
-            raise UserError(f"{len(people):,} people are given for {len(lengths):,} episodes; name one for each")
-        _, first, person = np.unique(people, return_index=True, return_inverse=True)
-        return cls(person=person, first=first, weeks=np.asarray(lengths, dtype=np.float64))
-
-    def total(self, column: np.ndarray) -> Float64[np.ndarray, "person"]:
-        return np.bincount(self.person, weights=column, minlength=len(self.first))
-
-    def mean(self, column: np.ndarray) -> Float64[np.ndarray, "person"]:
-        """Over weeks. A person of one episode keeps its number to the last bit."""
-        alone = np.bincount(self.person)[self.person] == 1
-        share = self.weeks / self.total(self.weeks)[self.person]
-        return self.total(np.where(alone, column, column * share))
 
 
 @numpy_alone()

@@ -21,18 +21,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from frl_algos.files.policy_files import load_policy, told_by
 from frl_algos.judgement.embedding_map import EmbeddingMap, embedding_map
 from frl_algos.judgement.evaluation_figures import evaluation_figures
-from frl_algos.logged.replay import action_space_of
 from frl_algos.policies.policy import LearnedPolicy, Probabilities
 from frl_algos.valuation.selection import default_mode
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.evaluation import Evaluation, LoggedEpisodes, load_episodes
+from frl_env.evaluation.dataset_facts import action_space_of, facts_of
 from frl_env.evaluation.files import write_together
-from frl_env.evaluation.member_records import is_simulated, load_people
 from frl_env.evaluation.suppression import hidden_cells
 from frl_env.evaluation.suppression import people as number_of_people
 from frl_env.members import ColumnMap, ImportOptions, open_members
@@ -130,20 +129,19 @@ def evaluate_policy(
         space = action_space_of(dataset)
         algorithm = load_policy(policy_path, space)
         episodes = load_episodes(dataset)
-        names = dataset.storage.metadata.get("frl_observation_names", [])
-        simulated, people = is_simulated(dataset), load_people(dataset)
+        names = list(facts_of(dataset).get("frl_observation_names", []))
         tell("reading", 1, 1)
     policy = LearnedPolicy(algorithm, space, default_mode(algorithm))
     found = None
-    actions, joints, entropy = _actions(policy, episodes, None if simulated else people, tell)
+    actions, joints, entropy = _actions(policy, episodes, tell)
     if value:
         tell("valuing", 0, 1)
         response, indications = told_by(algorithm, names)
         found = value_policy(policy.probabilities, episodes, seed=seed, response=response, indications=indications)
         tell("valuing", 1, 1)
     evaluation = PolicyEvaluation(
-        simulated=simulated,
-        members=number_of_people(int(people.max()) + 1, simulated=simulated),
+        simulated=episodes.simulated,
+        members=number_of_people(len(episodes), simulated=episodes.simulated),
         decisions=int(episodes.lengths.sum()),
         mode=policy.mode,
         actions=actions,
@@ -179,16 +177,16 @@ def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str
 
 
 def _actions(
-    policy: LearnedPolicy, episodes: LoggedEpisodes, people: Int64[np.ndarray, "episode"] | None, tell: Progress
+    policy: LearnedPolicy, episodes: LoggedEpisodes, tell: Progress
 ) -> tuple[pd.DataFrame, pd.DataFrame, float]:
-    """Shares of levels, the most frequent joint actions, and the mean entropy; `people` may be real."""
+    """Shares of levels, the most frequent joint actions, and the mean entropy."""
     space = episodes.action_space
     observations = episodes.observation_rows
     logged = episodes.actions[episodes.mask]
     mean, best, entropy = _means(policy.probabilities, observations, space.n_joint, tell)
     taken = np.bincount(logged, minlength=space.n_joint) / len(logged)
     levels = space.joint_levels
-    person = None if people is None else np.repeat(people, episodes.lengths)
+    person = None if episodes.simulated else np.repeat(np.arange(len(episodes)), episodes.lengths)
     rows = []
     for position, factor in enumerate(space.factors):
         own = levels[:, position]

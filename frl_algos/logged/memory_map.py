@@ -38,22 +38,27 @@ class FlatArrays:
     terminated: Bool[np.ndarray, "episode"]
 
 
-def map_arrays(dataset: Any) -> FlatArrays | None:
-    """Maps the flat arrays of a dataset into memory.
+def map_arrays(dataset: Any) -> tuple[FlatArrays, Int64[np.ndarray, "episode"]] | None:
+    """Maps the flat arrays of a dataset into memory, and the number of the member of each episode.
 
     Args:
         dataset: A `minari.MinariDataset`.
 
     Returns:
-        Read-only arrays; None where the dataset has none, is a part of one, or has grown since they were written.
+        Read-only arrays; None where the dataset has none, is a part of one or in another order (they are in stored
+        order), or has grown since they were written.
 
     Raises:
         UserError: If a file is damaged or missing.
     """
     metadata = dataset.storage.metadata
     files = metadata.get("frl_files", {})
-    names = {field.name: f"flat/{field.name}.npy" for field in dataclasses.fields(FlatArrays)}
-    if not files.keys() >= set(names.values()) or len(dataset.episode_indices) != metadata["total_episodes"]:
+    names = {
+        name: f"flat/{name}.npy" for name in [*(field.name for field in dataclasses.fields(FlatArrays)), "members"]
+    }
+    if not files.keys() >= set(names.values()):
+        return None
+    if not np.array_equal(dataset.episode_indices, np.arange(metadata["total_episodes"])):
         return None
     if metadata["total_steps"] != metadata.get("frl_import", {}).get("steps"):
         return None
@@ -66,4 +71,5 @@ def map_arrays(dataset: Any) -> FlatArrays | None:
             raise UserError(
                 f"dataset {dataset.spec.dataset_id!r} is damaged ({file}); build or import it again"
             ) from problem
-    return FlatArrays(**arrays)
+    members = arrays.pop("members")
+    return FlatArrays(**arrays), members

@@ -13,9 +13,7 @@ dataset brings these arrays along, and they are read by memory map (`frl_algos.l
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import gymnasium
@@ -36,9 +34,15 @@ from frl_algos.logged.memory_map import FlatArrays, map_arrays
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import Effort, effort_of
 from frl_env.errors import UserError
+from frl_env.evaluation.dataset_facts import action_space_of, is_simulated, multi_discrete
 from frl_env.evaluation.fairness.audited_members import label_missing
 from frl_env.evaluation.member_records import load_members
+from frl_env.evaluation.minari_reading import read_arrays
+from frl_env.evaluation.people import MEMBER, WEEK, people_of
 from frl_env.integrity import check_intact, check_limits
+
+CORE = ("observations", "actions", "rewards", "terminations")
+"""Arrays of an episode that a learner needs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,10 @@ class FactoredReplayBuffer(ReplayBuffer):
         seed: Seed of the sampling.
         groups: Labels by attribute, one an episode; a learner that is told to be fair looks at them, no policy does.
         need: Of the member of each episode; likewise.
+        people: Number of the person of each episode, so that no model that values policies counts anybody twice; by
+            default each of another.
+        since: Week in which each episode begins; by default those of a person follow each other as they stand.
+        simulated: Whether nobody real stands behind them.
 
     Raises:
         UserError: If shapes disagree, a number is not finite, or an action does not exist.
@@ -83,6 +91,9 @@ class FactoredReplayBuffer(ReplayBuffer):
         seed: int = 0,
         groups: Mapping[str, np.ndarray] | None = None,
         need: np.ndarray | None = None,
+        people: np.ndarray | None = None,
+        since: np.ndarray | None = None,
+        simulated: bool = False,
     ) -> None:
         """Checks the arrays and keeps them."""
         rows = int(np.sum(lengths))
@@ -117,7 +128,7 @@ class FactoredReplayBuffer(ReplayBuffer):
             lengths=lengths,
             terminated=terminated,
         )
-        self._keep(arrays, action_space, seed, groups, need)
+        self._keep(arrays, action_space, seed, groups, need, people, since, simulated)
 
     @classmethod
     def from_arrays(
@@ -128,10 +139,13 @@ class FactoredReplayBuffer(ReplayBuffer):
         *,
         groups: Mapping[str, np.ndarray] | None = None,
         need: np.ndarray | None = None,
+        people: np.ndarray | None = None,
+        since: np.ndarray | None = None,
+        simulated: bool = False,
     ) -> "FactoredReplayBuffer":
         """A buffer over arrays that were checked when they were written, without a copy."""
         buffer = cls.__new__(cls)
-        buffer._keep(arrays, action_space, seed, groups, need)
+        buffer._keep(arrays, action_space, seed, groups, need, people, since, simulated)
         return buffer
 
     def _keep(
@@ -141,10 +155,17 @@ class FactoredReplayBuffer(ReplayBuffer):
         seed: int,
         groups: Mapping[str, np.ndarray] | None,
         need: np.ndarray | None,
+        people: np.ndarray | None,
+        since: np.ndarray | None,
+        simulated: bool,
     ) -> None:
+        self.simulated = simulated
+        self.people = np.arange(len(arrays.lengths)) if people is None else np.asarray(people, dtype=np.int64)
+        self.since = np.arange(len(arrays.lengths)) if since is None else np.asarray(since)
         self.groups = {name: np.asarray(labels).astype(str) for name, labels in (groups or {}).items()}
         self.need = None if need is None else np.asarray(need, dtype=np.float64)
-        for name, array in [*self.groups.items(), *([] if self.need is None else [("need", self.need)])]:
+        needs = [] if self.need is None else [("need", self.need)]
+        for name, array in [*self.groups.items(), *needs, ("people", self.people), ("since", self.since)]:
             if array.shape != arrays.lengths.shape:
                 raise UserError(
                     f"{name!r} has shape {array.shape}; one entry for each of {len(arrays.lengths)} episodes"
@@ -274,8 +295,8 @@ def load_replay_buffer(
 
     Args:
         dataset: A `minari.MinariDataset`.
-        action_space: Names and validity of the actions; from the dataset's `frl_action_schema` if it has one, else
-            nameless levels that are all valid.
+        action_space: Names and validity of the actions; by default what the dataset or its environment says
+            (`action_space_of`), else nameless levels that are all valid.
         seed: Seed of the sampling.
         groups: Keys of the infos with an attribute of the member, for a learner that is told to be fair.
         need: Key of the infos with the member's need, likewise; of several numbers the sum.
@@ -292,7 +313,7 @@ def load_replay_buffer(
         raise UserError(
             f"dataset {dataset.spec.dataset_id!r} has observations {observation_space}; a flat Box is needed"
         )
-    space = _multi_discrete(dataset)
+    space = multi_discrete(dataset)
     if action_space is None:
         action_space = action_space_of(dataset)
     if action_space.nvec != tuple(int(n) for n in space.nvec):
@@ -300,23 +321,36 @@ def load_replay_buffer(
     check_intact(dataset)
     mapped = map_arrays(dataset)
     if mapped is not None:
-        check_limits(dataset, mapped.observations, mapped.rewards)
-        labels, needs = _members(dataset, groups, need, mapped.lengths)
-        buffer = FactoredReplayBuffer.from_arrays(mapped, action_space, seed, groups=labels, need=needs)
+        arrays, people = mapped
+        check_limits(dataset, arrays.observations, arrays.rewards)
+        labels, needs = _members(dataset, groups, need, arrays.lengths)
+        buffer = FactoredReplayBuffer.from_arrays(
+            arrays, action_space, seed, groups=labels, need=needs, people=people, simulated=is_simulated(dataset)
+        )
         buffer.effort = effort_of(dataset, action_space)
         return buffer
-    observations, actions, rewards, lengths, terminated = [], [], [], [], []
-    for episode in _core_arrays(dataset):
+    observations, actions, rewards, lengths, terminated, pieces = [], [], [], [], [], []
+    columns: dict[str, list[np.ndarray]] = {}
+    for episode in read_arrays(dataset, CORE, [f"infos/{MEMBER}", f"infos/{WEEK}"]):
         observations.append(episode["observations"])
         actions.append(episode["actions"])
         rewards.append(episode["rewards"])
         ends = np.flatnonzero(episode["terminations"][:-1]) + 1
+        pieces.append(len(ends) + 1)
         lengths += np.diff(ends, prepend=0, append=len(episode["rewards"])).tolist()
         terminated += [True] * len(ends) + [bool(episode["terminations"][-1])]
+        for key in episode.keys() - set(CORE):
+            columns.setdefault(key, []).append(episode[key])
     if not observations:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} has no episodes")
     check_limits(dataset, np.concatenate(observations), np.concatenate(rewards))
     labels, needs = _members(dataset, groups, need, np.asarray(lengths))
+    weeks, since = columns.pop(f"infos/{WEEK}", []), None
+    person = people_of(dataset, columns).person
+    if len(weeks) == len(pieces):
+        begins = np.asarray([own.reshape(-1)[0] for own in weeks])
+        if not np.array_equal(np.lexsort((begins, person)), np.argsort(person, kind="stable")):
+            since = np.repeat(begins, pieces)  # only a dataset in another order than it was stored in
     buffer = FactoredReplayBuffer(
         observations=np.concatenate([o[:-1] for o in observations]),
         actions=np.concatenate(actions) - space.start,
@@ -328,6 +362,9 @@ def load_replay_buffer(
         seed=seed,
         groups=labels,
         need=needs,
+        people=np.repeat(person, pieces),
+        since=since,
+        simulated=is_simulated(dataset),
     )
     buffer.effort = effort_of(dataset, action_space)
     return buffer
@@ -347,42 +384,6 @@ def _members(
     owner = np.searchsorted(np.cumsum(steps), np.cumsum(lengths) - lengths, side="right")
     labels = {key: label_missing(found.labels[key])[owner] for key in groups}
     return labels, None if need is None else found.needs[need][owner]
-
-
-def action_space_of(dataset: Any) -> ActionSpace:
-    """Names and validity of a Minari dataset's actions.
-
-    Raises:
-        UserError: If they are no flat `MultiDiscrete`.
-    """
-    space = _multi_discrete(dataset)
-    schema = dataset.storage.metadata.get("frl_action_schema")
-    return ActionSpace.from_json(json.dumps(schema)) if schema else ActionSpace.from_nvec(space.nvec.tolist())
-
-
-def _multi_discrete(dataset: Any) -> gymnasium.spaces.MultiDiscrete:
-    space = dataset.spec.action_space
-    if not isinstance(space, gymnasium.spaces.MultiDiscrete) or space.nvec.ndim != 1:
-        raise UserError(f"dataset {dataset.spec.dataset_id!r} has actions {space}; a flat MultiDiscrete is needed")
-    return space
-
-
-def _core_arrays(dataset: Any) -> list[dict[str, np.ndarray]]:
-    """Observations, actions, rewards and endings of every episode, without the infos.
-
-    Minari reads all infos with an episode; an HDF5 file lets us leave them.
-    """
-    keys = ("observations", "actions", "rewards", "terminations")
-    file = Path(dataset.storage.data_path) / "main_data.hdf5"
-    if not file.exists():
-        return [{key: np.asarray(getattr(episode, key)) for key in keys} for episode in dataset.iterate_episodes()]
-    import h5py
-
-    try:
-        with h5py.File(file, "r") as store:
-            return [{key: np.asarray(store[f"episode_{i}/{key}"]) for key in keys} for i in dataset.episode_indices]
-    except (OSError, KeyError) as problem:
-        raise UserError(f"dataset {dataset.spec.dataset_id!r} is damaged; build or import it again") from problem
 
 
 def to_grid(

@@ -22,7 +22,7 @@ def action_echoes(
         levels: Indicators of the levels of the valid actions.
         besides: An observation to leave out.
     """
-    known = ~rows.last
+    known = ~rows.unfollowed
     indicators = np.concatenate([np.ones((len(levels), 1)), levels], axis=1)
     columns = indicators[rows.actions[known]]
     squares = columns.T @ columns + 1e-6 * np.eye(columns.shape[1])

@@ -157,7 +157,7 @@ class _Watcher:
         if not hasattr(policy, "predict_value") or getattr(policy, "name", "") == "discrete_bc":
             return float("nan")
         rows = self.valuation.model.rows
-        some = np.random.default_rng(self.seed).permutation(np.flatnonzero(~rows.last))[:TD_ROWS]
+        some = np.random.default_rng(self.seed).permutation(np.flatnonzero(~rows.unfollowed))[:TD_ROWS]
         episodes = rows.episodes
         rewards = episodes.rewards[episodes.mask][some]
         scaler = policy.reward_scaler

@@ -2,7 +2,8 @@
 
 The target policy sees one observation; the models that value it may look at everything before. A row's history holds
 smooth features of the observation, their mean and fading sum over the episode so far, and the time. Whether an action
-got a response shows in the next observation, so the last row of an episode, which has none, is never learned from.
+got a response shows in the next observation, so a row without one (the last, and those before missing weeks) is never
+learned from.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from frl_algos.effects.terms import null_position
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
+from frl_env.evaluation.people import People
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +30,7 @@ class Histories:
         history: Features of the history, standardised, the first a one.
         actions: Position of the logged action among the valid ones.
         attempted: Whether it does anything.
-        member: Episode of each row.
+        member: Member of each row.
         step: Step of each row.
     """
 
@@ -76,8 +78,15 @@ class Histories:
 
     @cached_property
     def last(self) -> Bool[np.ndarray, "row"]:
-        """Which rows are the last of their episode."""
+        """Which rows are the last of their member."""
         return self.step == self.episodes.lengths[self.member] - 1
+
+    @cached_property
+    def unfollowed(self) -> Bool[np.ndarray, "row"]:
+        """Rows of which no next observation shows what came: the last ones, and those before missing weeks."""
+        if self.episodes.resumed is None:
+            return self.last
+        return self.last | np.append(self.episodes.resumed[self.episodes.mask][1:], False)
 
     @cached_property
     def observation_of(self) -> Int64[np.ndarray, "feature"]:
@@ -93,24 +102,33 @@ class Histories:
         return grid
 
     def next_values(self, observation: int) -> Float32[np.ndarray, "row"]:
-        """An observation as it is one step later; 0 in the last row of an episode.
+        """An observation as it is one step later; 0 where that is not known.
 
         Raises:
             UserError: If there is no such observation.
         """
         if not 0 <= observation < self.observations.shape[1]:
             raise UserError(f"observation {observation} does not exist; there are {self.observations.shape[1]}")
-        return np.where(self.last, 0.0, np.roll(self.observations[:, observation], -1)).astype(np.float32)
+        return np.where(self.unfollowed, 0.0, np.roll(self.observations[:, observation], -1)).astype(np.float32)
 
 
 def as_episodes(data: LoggedEpisodes | FactoredReplayBuffer) -> LoggedEpisodes:
     """Logged episodes as they are, or those of a replay buffer, which knows no propensities."""
     if isinstance(data, LoggedEpisodes):
         return data
+    ends = np.cumsum(data.lengths)
+    people = People.of(
+        data.people,
+        starts=data.since,
+        first_states=data.observations[data.starts],
+        last_states=data.next_observations[ends - 1],
+    )
     return LoggedEpisodes.from_rows(
         rewards=data.rewards,
         actions=data.actions,
         lengths=data.lengths,
         action_space=data.action_space,
         observations=data.observations,
+        people=people,
+        simulated=data.simulated,
     )

@@ -73,7 +73,7 @@ class Responses:
         """
         shown = rows.next_values(response) > 0
         # Only attempts are answered: the columns of the chance of it are those of the attempts.
-        known, attempts = ~rows.last, np.flatnonzero(rows.attempted)
+        known, attempts = ~rows.unfollowed, np.flatnonzero(rows.attempted)
         seen = known[attempts]
         answers = int(shown[attempts][seen].sum())
         if answers < 10:
@@ -150,7 +150,7 @@ def _fading(
     shown: Bool[np.ndarray, "row"],
 ) -> tuple[float, Float[np.ndarray, "weight"]]:
     """What is left of the load after a step, by likelihood, and the weights of a fit with load and levels alone."""
-    known = ~rows.last
+    known = ~rows.unfollowed
     seen, ones = known[attempts], rows.history[known, :1]
     best, fading, start, weights = -np.inf, FADINGS[0], np.zeros(0), None
     for candidate in FADINGS:

@@ -7,6 +7,7 @@ and the report (`evaluate`, an `Evaluation`). Arrays in, numbers out; no deep le
 
 from frl_env.evaluation.assumptions import Sensitivity, sensitivity
 from frl_env.evaluation.confounding import Bounds, Confounding
+from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.evaluation.density_ratios import state_density_ratios
 from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, Weights, diagnose, effective_members, tail_index
 from frl_env.evaluation.episodes import LoggedEpisodes, split_members
@@ -45,6 +46,7 @@ __all__ = [
     "TargetScores",
     "Thresholds",
     "Weights",
+    "action_space_of",
     "compare",
     "cumulative_weights",
     "diagnose",

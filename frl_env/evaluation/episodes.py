@@ -1,6 +1,7 @@
 """Logged decisions as arrays: the one form in which every estimator takes its data.
 
-One row an episode, one episode a member, padded with zeros to the longest:
+One row a member, padded with zeros to the longest. A record with weeks missing is one row all the same, its spells one
+after the other (`people`):
 
     step           0     1     2     3
     observations  o_0   o_1   o_2    .       what was seen before the decision
@@ -20,6 +21,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
+from frl_env.evaluation.people import People
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +37,10 @@ class LoggedEpisodes:
         propensities: Probability of each logged action when it was taken, one after the end; None when not logged.
         groups: Labels by attribute, one a member, for effective sample sizes and values by subgroup.
         reward_parts: Parts of the reward by name, for instance ED visits and hospital stays, each with its sign.
+        resumed: Whether weeks are missing before a step, so that its observation does not show what came of the
+            decision before; None where no record has a gap.
+        simulated: Whether nobody real stands behind the members. Else what is told of them in words and files leaves
+            out small numbers of people; see `frl_env.evaluation.suppression`.
 
     Raises:
         UserError: If a shape is wrong, a number is not finite, an action does not exist, or a propensity is not in
@@ -49,6 +55,8 @@ class LoggedEpisodes:
     propensities: Float64[np.ndarray, "episode step"] | None = None
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     reward_parts: Mapping[str, Float64[np.ndarray, "episode step"]] = field(default_factory=dict)
+    resumed: Bool[np.ndarray, "episode step"] | None = None
+    simulated: bool = False
 
     def __post_init__(self) -> None:
         """Checks everything once, so that no estimator has to."""
@@ -69,6 +77,7 @@ class LoggedEpisodes:
             (self.actions < 0) | (self.actions >= self.action_space.n_joint),
             f"actions are not joint indices in 0..{self.action_space.n_joint - 1}",
         )
+        self._keep("resumed", np.bool_, 0)
         self._keep("propensities", np.float64, 1)
         if self.propensities is not None:
             self._refuse(self.propensities == 0, "the propensity of a logged action is 0, which can't be")
@@ -123,6 +132,7 @@ class LoggedEpisodes:
             propensities=None if self.propensities is None else self.propensities[members],
             groups={name: group[members] for name, group in self.groups.items()},
             reward_parts={name: part[members] for name, part in self.reward_parts.items()},
+            resumed=None if self.resumed is None else self.resumed[members],
         )
 
     def padded(self, name: str, values: np.ndarray, end: float = 0.0) -> Float64[np.ndarray, "episode step"]:
@@ -163,6 +173,8 @@ class LoggedEpisodes:
         weeks: np.ndarray | None = None,
         groups: Mapping[str, np.ndarray] | None = None,
         reward_parts: Mapping[str, np.ndarray] | None = None,
+        people: People | None = None,
+        simulated: bool = False,
     ) -> "LoggedEpisodes":
         """Episodes from flat rows, one a decision, members one after the other; what a replay buffer holds.
 
@@ -176,6 +188,9 @@ class LoggedEpisodes:
             weeks: `(row,)` number of each week, if there is one: it has to go up by 1 within a member.
             groups: Labels by attribute, one a member.
             reward_parts: `(row,)` each.
+            people: Where `lengths` and `groups` are of spells, whose they are; what comes back has one row a person,
+                with the labels of the first spell. `weeks` then go up within a spell.
+            simulated: Whether nobody real stands behind them.
 
         Raises:
             UserError: If the rows don't fit the lengths, weeks are missing, or as the class says.
@@ -185,25 +200,36 @@ class LoggedEpisodes:
             raise UserError(f"lengths must be whole numbers, one a member, not {lengths.dtype}{lengths.shape}")
         if (lengths < 1).any():
             raise UserError(f"{int((lengths < 1).sum())} of {len(lengths)} members have no decision; leave them out")
-        mask = np.arange(int(lengths.max())) < lengths[:, None]
         levels = np.asarray(actions)
         joint = action_space.ravel(levels) if levels.ndim == 2 else levels
+        total, spells = int(lengths.sum()), lengths
+        rows, resumed = np.arange(total), np.zeros(0, dtype=bool)
+        labels = {name: np.asarray(column) for name, column in (groups or {}).items()}
+        if people is not None:
+            if len(people.person) != len(spells):
+                raise UserError(f"people are named for {len(people.person):,} of {len(spells):,} episodes; name all")
+            rows, lengths, resumed = people.join(spells)
+            labels = {name: column[people.first] for name, column in labels.items()}
+        mask = np.arange(int(lengths.max())) < lengths[:, None]
 
         def grid(name: str, values: np.ndarray | None, end: float = 0.0) -> np.ndarray | None:
             if values is None:
                 return None
             array = np.asarray(values)
-            if len(array) != mask.sum():
+            if len(array) != total:
                 raise UserError(
-                    f"{name} have {len(array)} rows, but the lengths of {len(lengths)} members sum to {mask.sum()}"
+                    f"{name} have {len(array)} rows, but the lengths of {len(spells)} members sum to {total}"
                 )
+            array = array[rows]
             padded = np.full((*mask.shape, *array.shape[1:]), end, dtype=array.dtype)
             padded[mask] = array
             return padded
 
         if weeks is not None:
             numbers = np.asarray(grid("weeks", weeks))
-            gaps = (np.diff(numbers, axis=1) != 1) & mask[:, 1:]
+            begins = np.zeros(total, dtype=bool)
+            begins[np.cumsum(spells) - spells] = True
+            gaps = (np.diff(numbers, axis=1) != 1) & mask[:, 1:] & ~np.asarray(grid("weeks", begins))[:, 1:]
             if gaps.any():
                 raise UserError(
                     f"weeks are missing, repeated or out of order in {int(gaps.any(axis=1).sum())} of {len(lengths)} "
@@ -216,8 +242,10 @@ class LoggedEpisodes:
             action_space=action_space,
             observations=grid("observations", observations),
             propensities=grid("propensities", propensities, 1.0),
-            groups=groups or {},
+            groups=labels,
             reward_parts={name: np.asarray(grid(name, part)) for name, part in (reward_parts or {}).items()},
+            resumed=_on_grid(mask, resumed) if resumed.any() else None,
+            simulated=simulated,
         )
 
     def _keep(self, name: str, kind: type, end: float) -> None:
@@ -245,6 +273,12 @@ class LoggedEpisodes:
         raise UserError(
             f"{problem}: {int(bad.sum())} of them, in {members} of {len(bad)} members; correct or drop these"
         )
+
+
+def _on_grid(mask: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    grid = np.zeros(mask.shape, dtype=rows.dtype)
+    grid[mask] = rows
+    return grid
 
 
 def split_members(members: int, folds: int, rng: np.random.Generator) -> list[np.ndarray]:

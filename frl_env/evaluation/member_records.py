@@ -1,16 +1,17 @@
 """Attributes and needs of the members of a Minari dataset, from the infos that come with their first observation."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from frl_env.errors import UserError
+from frl_env.evaluation.dataset_facts import COMBINED, VOCABULARIES, facts_of, is_simulated
+from frl_env.evaluation.minari_reading import read_arrays
+from frl_env.evaluation.people import MEMBER, WEEK, People, people_of
 from frl_env.evaluation.suppression import people
-from frl_env.integrity import check_intact
 
 ATTRIBUTES = ("race_ethnicity", "gender", "age_band")
 """What groups are made of unless said otherwise."""
@@ -21,7 +22,7 @@ LATENT_NEED = "open_needs"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MemberRecords:
-    """Members in the order of their episodes.
+    """Members in the order of their episodes, or of the persons of these.
 
     Attributes:
         labels: By attribute; None where nothing is recorded.
@@ -33,27 +34,32 @@ class MemberRecords:
     needs: dict[str, Float64[np.ndarray, "member"]]
     simulated: bool
 
+    def of(self, people: People) -> "MemberRecords":
+        """One entry a person, in the order of `load_episodes`: what was known at the start of the first spell."""
+        return replace(
+            self,
+            labels={name: column[people.first] for name, column in self.labels.items()},
+            needs={name: column[people.first] for name, column in self.needs.items()},
+        )
 
-def is_simulated(dataset: Any) -> bool:
-    """Whether a Minari dataset was made by this project's simulator; anything else may hold real people."""
-    return "frl_recipe" in dataset.storage.metadata
 
+def load_people(dataset: Any) -> People:
+    """Which person each episode is of; an imported record with gaps is several episodes of one person.
 
-def load_people(dataset: Any) -> Int64[np.ndarray, "episode"]:
-    """Which person each episode is of, as numbers from 0.
-
-    An imported record with gaps is several episodes of one person, and people are what is counted and resampled.
+    Raises:
+        UserError: If episodes of a member overlap in time.
     """
-    if "frl_import" not in dataset.storage.metadata:
-        return np.arange(dataset.total_episodes)
-    members = [infos["member"].reshape(-1)[0] for infos in _first_infos(dataset, ["member"], [])]
-    return np.unique(np.asarray(members), return_inverse=True)[1].astype(np.int64)
+    columns: dict[str, list[np.ndarray]] = {}
+    for arrays in read_arrays(dataset, (), [f"infos/{MEMBER}", f"infos/{WEEK}"]):
+        for key, values in arrays.items():
+            columns.setdefault(key, []).append(values)
+    return people_of(dataset, columns)
 
 
 def load_members(
     dataset: Any, *, attributes: Sequence[str] = ATTRIBUTES, needs: Sequence[str] | None = None
 ) -> MemberRecords:
-    """Reads what was known of each member at the start.
+    """Reads what was known of the member of each episode at its start; `MemberRecords.of` makes it one entry a person.
 
     Args:
         dataset: A `minari.MinariDataset`.
@@ -69,13 +75,28 @@ def load_members(
     for infos in _first_infos(dataset, attributes, needs):
         for key, value in infos.items():
             columns.setdefault(key, []).append(value.reshape(-1))
-    vocabularies = dataset.storage.metadata.get("frl_vocabularies", {})
+    facts = facts_of(dataset)
+    vocabularies = facts.get(VOCABULARIES, {})
+    lost = [key for key in attributes if COMBINED in facts and key not in vocabularies and _coded(columns[key])]
+    if lost:
+        raise UserError(
+            f"dataset {dataset.spec.dataset_id!r} was combined from {', '.join(map(str, facts[COMBINED]))}, and the "
+            f"names behind the numbers of {', '.join(map(repr, lost))} were lost with it; read the parts one by one"
+        )
     named = [key for key in columns if key not in attributes or key in (needs or ())]
     return MemberRecords(
         labels={key: _labels(key, columns[key], vocabularies.get(key), simulated) for key in attributes},
-        needs={key: np.asarray([value.astype(np.float64).sum() for value in columns[key]]) for key in named},
+        needs={
+            key: np.asarray([value.astype(np.float64).sum() for value in columns[key]])
+            for key in named
+            if len(columns[key]) == dataset.total_episodes  # of a combined dataset perhaps only some have it
+        },
         simulated=simulated,
     )
+
+
+def _coded(values: list[np.ndarray]) -> bool:
+    return np.issubdtype(np.asarray([value[0] for value in values]).dtype, np.integer)
 
 
 def _labels(key: str, values: list[np.ndarray], vocabulary: Sequence[str] | None, simulated: bool) -> np.ndarray:
@@ -102,44 +123,8 @@ def _labels(key: str, values: list[np.ndarray], vocabulary: Sequence[str] | None
 def _first_infos(
     dataset: Any, attributes: Sequence[str], needs: Sequence[str] | None
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The wanted infos of each episode's first observation; an HDF5 file lets us leave all others unread."""
-
-    def wanted(known: Any) -> list[str]:
-        keys = [*attributes, *(needs if needs is not None else [LATENT_NEED] if LATENT_NEED in known else [])]
-        missing = [key for key in keys if key not in known]
-        if missing:
-            raise UserError(
-                f"dataset {dataset.spec.dataset_id!r} has no infos {', '.join(map(repr, missing))}; "
-                f"it has {', '.join(sorted(known)) or 'none'}"
-            )
-        return list(dict.fromkeys(keys))
-
-    check_intact(dataset)
-    file = Path(dataset.storage.data_path) / "main_data.hdf5"
-    if not file.exists():
-        for episode in dataset.iterate_episodes():
-            known = episode.infos or {}
-            yield {key: np.asarray(known[key])[0] for key in wanted(known)}
-        return
-    import h5py
-
-    try:
-        with h5py.File(file, "r") as store:
-            keys: list[str] | None = None
-            for number in dataset.episode_indices:
-                if keys is None:  # every episode of a dataset has the same infos
-                    episode: Any = store[f"episode_{number}"]
-                    keys = wanted(episode.get("infos", {}))
-                yield {key: _first(store, f"episode_{number}/infos/{key}") for key in keys}
-    except (OSError, KeyError) as problem:
-        raise UserError(f"dataset {dataset.spec.dataset_id!r} is damaged; build or import it again") from problem
-
-
-def _first(store: Any, place: str) -> np.ndarray:
-    """First row of an array in an HDF5 file, by the library's own calls: the usual ones cost several times as much."""
-    import h5py
-
-    array = h5py.h5d.open(store.id, place.encode())
-    values = np.empty(array.shape, dtype=array.dtype)
-    array.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-    return np.asarray(values[0])
+    """The wanted infos of each episode's first observation."""
+    keys = [f"infos/{key}" for key in dict.fromkeys([*attributes, *(needs or ())])]
+    optional = [f"infos/{LATENT_NEED}"] if needs is None and LATENT_NEED not in attributes else []
+    for arrays in read_arrays(dataset, keys, optional):
+        yield {key.removeprefix("infos/"): values[0] for key, values in arrays.items()}

@@ -1,8 +1,7 @@
 """Logged episodes from a Minari dataset, read member by member."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -10,7 +9,17 @@ import numpy as np
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
+from frl_env.evaluation.dataset_facts import (
+    REPORTS,
+    action_space_of,
+    facts_of,
+    is_simulated,
+    multi_discrete,
+    propensities_are_logged,
+)
 from frl_env.evaluation.episodes import LoggedEpisodes
+from frl_env.evaluation.minari_reading import read_arrays
+from frl_env.evaluation.people import MEMBER, WEEK, people_of
 from frl_env.integrity import check_intact, check_limits
 
 
@@ -24,10 +33,14 @@ def load_episodes(
 ) -> LoggedEpisodes:
     """Reads a Minari dataset with a flat `MultiDiscrete` action space and a flat `Box` observation space.
 
+    One row a person: spells of one `infos["member"]` are joined (`frl_env.evaluation.people`). Propensities that only
+    some episodes have, or that an environment reports of another policy than was recorded, are not used, and a
+    warning says so.
+
     Args:
         dataset: A `minari.MinariDataset`.
-        action_space: Names and validity of the actions; from the dataset's `frl_action_schema` if it has one, else
-            nameless levels that are all valid.
+        action_space: Names and validity of the actions; by default what the dataset or its environment says
+            (`dataset_facts.action_space_of`), else nameless levels that are all valid.
         propensity: Key of the infos with the propensity of the action that led there; the episodes have none when
             the dataset does not have the key, or with None.
         groups: Keys of the infos with an attribute of the member, taken at the start.
@@ -38,20 +51,16 @@ def load_episodes(
         UserError: If the spaces don't fit, a key is missing, or the data is not what `LoggedEpisodes` takes.
     """
     check_intact(dataset)
-    name, space = dataset.spec.dataset_id, dataset.spec.action_space
-    if not isinstance(space, gymnasium.spaces.MultiDiscrete) or space.nvec.ndim != 1:
-        raise UserError(f"dataset {name!r} has actions {space}; a flat MultiDiscrete is needed")
+    name, space = dataset.spec.dataset_id, multi_discrete(dataset)
+    if action_space is None:
+        action_space = action_space_of(dataset)
     if not isinstance(dataset.spec.observation_space, gymnasium.spaces.Box):
         raise UserError(f"dataset {name!r} has observations {dataset.spec.observation_space}; a flat Box is needed")
-    if action_space is None:
-        schema = dataset.storage.metadata.get("frl_action_schema")
-        action_space = (
-            ActionSpace.from_json(json.dumps(schema)) if schema else ActionSpace.from_nvec(space.nvec.tolist())
-        )
     parts = dict(reward_parts or {})
     columns: dict[str, list[np.ndarray]] = {}
-    optional = [propensity] if propensity is not None else []
-    for arrays in _episodes(dataset, [*groups, *parts], optional):
+    keys = ["observations", "actions", "rewards", *(f"infos/{key}" for key in (*groups, *parts))]
+    optional = [f"infos/{key}" for key in (propensity, MEMBER, WEEK) if key is not None]
+    for arrays in read_arrays(dataset, keys, optional):
         for key, values in arrays.items():
             columns.setdefault(key, []).append(values)
     if not columns:
@@ -61,7 +70,7 @@ def load_episodes(
         """What an info says of the action that led there; row 0 comes before any action."""
         return np.concatenate([values[1:].reshape(-1) for values in columns[f"infos/{key}"]])
 
-    vocabularies = dataset.storage.metadata.get("frl_vocabularies", {})
+    vocabularies = facts_of(dataset).get("frl_vocabularies", {})
     start = {key: np.asarray([values[0].reshape(-1)[0] for values in columns[f"infos/{key}"]]) for key in groups}
     rewards = np.concatenate(columns["rewards"])
     check_limits(dataset, np.concatenate(columns["observations"]), rewards)
@@ -71,11 +80,13 @@ def load_episodes(
         rewards=rewards,
         lengths=np.asarray([len(values) for values in columns["rewards"]]),
         action_space=action_space,
-        propensities=after(propensity) if propensity is not None and f"infos/{propensity}" in columns else None,
+        propensities=after(propensity) if propensity and _logged(dataset, propensity, columns) else None,
         groups={
             key: np.asarray(vocabularies[key])[codes] if key in vocabularies else codes for key, codes in start.items()
         },
         reward_parts={key: scale * after(key) for key, scale in parts.items()},
+        people=people_of(dataset, columns),
+        simulated=is_simulated(dataset),
     )
 
 
@@ -84,60 +95,31 @@ def load_actions(dataset: Any, action_space: ActionSpace) -> tuple[np.ndarray, n
 
     Reads nothing else, so that it is quick for large datasets.
     """
-    levels = [arrays["actions"] for arrays in _episodes(dataset, (), (), core=("actions",))]
+    levels = [arrays["actions"] for arrays in read_arrays(dataset, ["actions"])]
     if not levels:
         raise UserError(f"dataset {dataset.spec.dataset_id!r} has no episodes")
     joints = action_space.ravel(np.concatenate(levels) - dataset.spec.action_space.start)
     return joints, np.asarray([len(each) for each in levels])
 
 
-def _episodes(
-    dataset: Any,
-    infos: Sequence[str],
-    optional: Sequence[str],
-    core: Sequence[str] = ("observations", "actions", "rewards"),
-) -> Iterator[dict[str, np.ndarray]]:
-    """Arrays of each episode by key, only those asked for; an HDF5 file lets us leave the other infos unread."""
-    name = dataset.spec.dataset_id
-    file = Path(dataset.storage.data_path) / "main_data.hdf5"
-    if not file.exists():
-        for episode in dataset.iterate_episodes():
-            known = episode.infos or {}
-            _require(name, infos, known)
-            keys = [*infos, *(key for key in optional if key in known)]
-            yield {key: np.asarray(getattr(episode, key)) for key in core} | {
-                f"infos/{key}": np.asarray(known[key]) for key in keys
-            }
-        return
-    if not len(dataset.episode_indices):
-        return
-    import h5py
-
-    try:
-        with h5py.File(file, "r") as store:
-            first: Any = store[f"episode_{dataset.episode_indices[0]}"]  # the others have the same infos
-            known = first.get("infos", {})
-            _require(name, infos, known)
-            keys = [*core, *(f"infos/{key}" for key in (*infos, *(key for key in optional if key in known)))]
-            for i in dataset.episode_indices:
-                yield {key: _read(store, f"episode_{i}/{key}") for key in keys}
-    except (OSError, KeyError) as problem:
-        raise UserError(f"dataset {name!r} is damaged; build or import it again") from problem
-
-
-def _read(store: Any, name: str) -> np.ndarray:
-    """One array of an HDF5 file, three times as fast as by name through h5py's own objects."""
-    import h5py
-
-    source = h5py.h5d.open(store.id, name.encode())
-    values = np.empty(source.shape, source.dtype)
-    source.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-    return values
-
-
-def _require(dataset: str, keys: Sequence[str], known: Any) -> None:
-    missing = [key for key in keys if key not in known]
-    if missing:
-        raise UserError(
-            f"dataset {dataset!r} has no infos {', '.join(map(repr, missing))}; it has {', '.join(sorted(known))}"
+def _logged(dataset: Any, propensity: str, columns: Mapping[str, Sequence[np.ndarray]]) -> bool:
+    """Whether the propensities are there and are of the policy that was recorded; says why not."""
+    having, name = len(columns.get(f"infos/{propensity}", ())), dataset.spec.dataset_id
+    if not having:
+        return False
+    if having < dataset.total_episodes:
+        warnings.warn(
+            f"dataset {name!r} has propensities in {having:,} of {dataset.total_episodes:,} episodes only, so that "
+            "none are used; leave out the other episodes, or let propensities be estimated",
+            stacklevel=3,
         )
+        return False
+    if not propensities_are_logged(dataset):
+        warnings.warn(
+            f"the infos of dataset {name!r} say how probable its actions were to {facts_of(dataset)[REPORTS]}, which "
+            "need not be who was recorded, so that these propensities are not used; pass the recorded policy's own to "
+            "`evaluate`, or let them be estimated",
+            stacklevel=3,
+        )
+        return False
+    return True

@@ -17,7 +17,6 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from frl_env import atomic
-from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import METADATA as EFFORT
 from frl_env.datasets.tabular.columns import (
     EVENTS,
@@ -33,6 +32,7 @@ from frl_env.datasets.tabular.episodes import EVENT_KEYS
 from frl_env.datasets.tabular.formulas import without_formulas
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.errors import UserError, unknown_name
+from frl_env.evaluation.dataset_facts import action_space_of, facts_of
 from frl_env.information import LATENT_KEYS
 from frl_env.integrity import check_intact
 from frl_env.meaning import METADATA as MEANING
@@ -125,7 +125,7 @@ class _Source:
         """Finds out what the dataset knows."""
         self.dataset = dataset
         self.done = 0
-        metadata = dataset.storage.metadata
+        metadata = facts_of(dataset)
         self.file = Path(dataset.storage.data_path) / "main_data.hdf5"
         shape, nvec = dataset.spec.observation_space.shape, getattr(dataset.spec.action_space, "nvec", None)
         if not self.file.exists() or shape is None or len(shape) != 1 or nvec is None or nvec.ndim != 1:
@@ -133,8 +133,7 @@ class _Source:
                 f"dataset {dataset.spec.dataset_id!r} has no flat observations and factored actions in HDF5; "
                 "only such datasets can be written as a table"
             )
-        schema = metadata.get("frl_action_schema")
-        self.actions = ActionSpace.from_json(json.dumps(schema)) if schema else ActionSpace.from_nvec(nvec.tolist())
+        self.actions = action_space_of(dataset)
         self.states = metadata.get("frl_observation_names") or [f"observation_{i}" for i in range(shape[0])]
         facts = metadata.get("frl_import", {})
         said = dict(metadata.get(MEANING, {}))

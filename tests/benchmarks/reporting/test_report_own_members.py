@@ -15,6 +15,8 @@ from benchmarks.truth.policy_behaviour import portrait
 from frl_env.actions import ActionSpace, Factor
 from frl_env.datasets import ImportOptions, build_dataset, ensure_dataset, export_table, import_table
 from frl_env.evaluation import LoggedEpisodes
+from frl_env.evaluation.member_records import load_people
+from frl_env.evaluation.people import People
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -110,7 +112,8 @@ def test_no_cell_is_about_few_people(own):
     panel = panel_of(ensure_dataset("tests/own-report-v0"), members=0, validation="tests/own-report-validation-v0")
     assert panel is not None
     assert not panel.simulated
-    assert len(panel.people) > len(np.unique(panel.people))  # some in two stretches
+    validation = ensure_dataset("tests/own-report-validation-v0")
+    assert validation.total_episodes > len(panel.episodes) == len(load_people(validation))  # some in two stretches
     for name, content in _everything(own).items():
         assert RARE_GROUP not in content, name
     space, actions = panel.episodes.action_space, panel.episodes.actions[panel.episodes.mask]
@@ -147,7 +150,7 @@ def test_weeks_with_few_people_are_left_out(own):
     panel = panel_of(ensure_dataset("tests/own-report-v0"), members=0, validation="tests/own-report-validation-v0")
     assert panel is not None
     for week in weights["weeks"]:
-        assert len(np.unique(panel.people[panel.episodes.mask[:, week - 1]])) >= 11
+        assert panel.episodes.mask[:, week - 1].sum() >= 11
     assert "followed" not in weights
 
 
@@ -164,20 +167,22 @@ class _Uniform:
 
 def _panel(actions, people, *, simulated):
     space = ActionSpace(factors=(Factor(name="kind", levels=("NONE", "A", "B", "C"), null="NONE"),))
-    members = len(actions)
-    episodes = LoggedEpisodes(
-        observations=np.zeros((members, 1, 1), dtype=np.float32),
-        actions=np.asarray(actions)[:, None],
-        rewards=np.zeros((members, 1)),
-        lengths=np.ones(members, dtype=np.int64),
+    spells, whose = len(actions), People.of(np.asarray(people))
+    episodes = LoggedEpisodes.from_rows(
+        observations=np.zeros((spells, 1), dtype=np.float32),
+        actions=np.asarray(actions),
+        rewards=np.zeros(spells),
+        lengths=np.ones(spells, dtype=np.int64),
         action_space=space,
-        propensities=np.full((members, 1), 0.25),
-        groups={"gender": np.where(np.arange(members) % 2, "F", UNSAID)},
+        propensities=np.full(spells, 0.25),
+        groups={"gender": np.where(np.arange(spells) % 2, "F", UNSAID)},
+        people=whose,
+        simulated=simulated,
     )
-    states = {"all": np.ones(members, dtype=bool), "few": np.arange(members) < 5}
+    states = {"all": np.ones(spells, dtype=bool), "few": whose.order < 5}
     return Panel(
-        source="made by hand", simulated=simulated, episodes=episodes, people=np.asarray(people),
-        propensities=episodes.propensities, states=states, state_kind="record",
+        source="made by hand", simulated=simulated, episodes=episodes, propensities=episodes.propensities,
+        states=states, state_kind="record",
     )  # fmt: skip
 
 
