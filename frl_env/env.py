@@ -134,18 +134,21 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return self.world.parameters
 
     @staticmethod
-    def dataset_facts(screening: float | None = None, **dials: Any) -> dict[str, Any]:
+    def dataset_facts(
+        screening: float | None = None, past_contacts: bool | None = None, **dials: Any
+    ) -> dict[str, Any]:
         """What a dataset recorded in such an environment is about, by the keys of our datasets' metadata.
 
         The propensities in its infos are those of the care team, whoever acted.
 
         Args:
-            screening: As of the environment.
+            screening, past_contacts: As of the environment.
             dials: Its others; they change nothing here.
         """
+        seen = World(screening=screening, past_contacts=past_contacts).seen
         return {
             "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
-            "frl_observation_names": list(observation_names(screening=World(screening=screening).observes_screening)),
+            "frl_observation_names": list(observation_names(**seen)),
             "frl_vocabularies": {
                 "risk_tier": list(TIERS),
                 "age_band": list(AGE_BANDS),
