@@ -142,7 +142,8 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         The propensities in its infos are those of the care team, whoever acted.
 
         Args:
-            screening, past_contacts: As of the environment.
+            screening: As of the environment.
+            past_contacts: Likewise.
             dials: Its others; they change nothing here.
         """
         seen = World(screening=screening, past_contacts=past_contacts).seen
