@@ -13,7 +13,7 @@ LANE_PACKAGES := gymnasium minari[hdf5] h5py pillow matplotlib pandas pyarrow fi
 	pytest pytest-timeout
 LANE_TESTS := $(addprefix tests/frl_env/test_,env.py vector.py rendering.py datasets.py)
 
-.PHONY: run report test test-suite test-gymnasium test-install test-slow lint typecheck bench paper-scale clean \
+.PHONY: run report test test-suite test-gymnasium test-install test-slow lint pages typecheck bench paper-scale clean \
 	install
 
 run: $(STAMP)
@@ -42,6 +42,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/python benchmarks/pages/fill.py --check
+
+# Numbers of studies (benchmarks/figures) into the pages.
+pages: $(STAMP)
+	$(BIN)/python benchmarks/pages/fill.py
 
 typecheck: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python

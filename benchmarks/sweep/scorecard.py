@@ -1,17 +1,14 @@
 """The scorecard: what the runs of a sweep gave, summed up, as JSON and as tables."""
 
-import importlib.metadata
 import json
-import platform
-import subprocess
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.record.circumstances import commit, versions
 from benchmarks.sweep.budgets import NONE, TEAM, amount, mode_and_budget, slot
 from benchmarks.sweep.curves import curves, point_at
 from benchmarks.sweep.runs import REFERENCE, Outcome
@@ -31,7 +28,6 @@ from frl_env.parameters import VERSION
 from frl_env.reference_returns import FLOOR, ceiling
 from frl_env.rollout import standard_error
 
-PACKAGES = ("frl-medicaid", "gymnasium", "minari", "d3rlpy", "torch", "numpy", "pandas", "pyarrow")
 NO_DIFFERENCE = 1e-9
 
 
@@ -212,34 +208,6 @@ def _summary(outcomes: Sequence[Outcome], references: Mapping[str, np.ndarray]) 
             }
         )
     return entries
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that matter."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def commit() -> str | None:
-    """The commit of this checkout, with "+" when files were changed since; None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 def show(card: Mapping[str, Any], console: Console | None = None) -> None:

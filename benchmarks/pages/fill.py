@@ -1,0 +1,91 @@
+"""Puts the numbers of studies into the pages, or checks that they are there.
+
+    python benchmarks/pages/fill.py             make pages
+    python benchmarks/pages/fill.py --check     what `make lint` does: says where text and figures differ
+
+Pages hold markers, and between them what stands in `benchmarks/figures`; CONTRIBUTING.md shows them. Text between
+markers is not to be typed: it is overwritten.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.command_line import Parser
+from benchmarks.record.code_key import ROOT
+from benchmarks.record.figures import FOLDER, read_figure
+from frl_env.errors import UserError
+from frl_env.terminal import run_or_say, write_atomically
+
+MARKER = re.compile(r"(?<!`)<!-- (figure|measured): ([^>]*?) -->(.*?)<!-- end -->", flags=re.DOTALL)
+OPENING = re.compile(r"(?<!`)<!-- (?:figure|measured):")
+"""Between backticks a marker is an example."""
+
+
+def pages(root: Path = ROOT) -> list[Path]:
+    """The pages that may hold markers: all Markdown of the checkout that people read."""
+    return [page for folder in (root, root / "docs", root / "benchmarks") for page in sorted(folder.glob("*.md"))]
+
+
+def filled(text: str, folder: Path = FOLDER) -> str:
+    """A page with the numbers of today's figures.
+
+    Raises:
+        UserError: If a marker is not understood, or names a figure, row or field that does not exist.
+    """
+    if len(OPENING.findall(text)) != len(MARKER.findall(text)):
+        raise UserError("a marker of a figure is not closed, or stands within another; end it with <!-- end -->")
+
+    def fill(found: re.Match[str]) -> str:
+        kind, asked, _ = found.groups()
+        study, *rest = (part.strip() for part in asked.split("|"))
+        figure = read_figure(study, folder)
+        if kind == "measured" and not rest:
+            inside = figure.measured()
+        elif kind == "figure" and not rest:
+            inside = f"\n\n{figure.table()}\n\n"
+        elif kind == "figure" and len(rest) == 2:
+            inside = figure.written(*rest)
+        else:
+            raise UserError(
+                f"a marker must be 'figure: STUDY', 'figure: STUDY | ROW | TEMPLATE' or 'measured: STUDY', "
+                f"not '{kind}: {asked}'"
+            )
+        return f"<!-- {kind}: {asked} -->{inside}<!-- end -->"
+
+    return MARKER.sub(fill, text)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Fills or checks."""
+    parser = Parser(description="Put the numbers of studies into the pages.")
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where text and figures differ")
+    options = parser.parse_args(arguments)
+    other = []
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        place = page.relative_to(ROOT)
+        try:
+            full = filled(text)
+        except UserError as problem:
+            raise UserError(f"{place}: {problem}") from None
+        if full != text:
+            other.append(f"{place}, line {_first_difference(text, full)}")
+            if not options.check:
+                write_atomically(page, full)
+    if other and options.check:
+        raise UserError(f"text and figures differ in {'; '.join(other)}: run 'make pages'")
+    print(f"{len(other)} pages filled" if other else "pages and figures agree")
+
+
+def _first_difference(text: str, full: str) -> int:
+    ours, theirs = text.splitlines(), full.splitlines()
+    pairs = zip(ours, theirs, strict=False)
+    return next((number for number, (a, b) in enumerate(pairs, 1) if a != b), min(len(ours), len(theirs)))
+
+
+if __name__ == "__main__":
+    run_or_say(main)

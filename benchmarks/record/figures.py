@@ -1,0 +1,196 @@
+"""Results of studies as data: one small, committed JSON file a study, from which pages take every number.
+
+    write_figure(
+        "habits",
+        [{"team": "habit only", "share": 44.8, "error": 1.1}],
+        columns={"the team's goals": "{team}", "share of the gap, %": "{share:.0f} ({error:.1f})"},
+        command="python benchmarks/studies/habits.py",
+        programs=["benchmarks.studies.habits"],
+        data={"frl/medicaid-synthetic-v0": "9f0c..."},
+    )
+
+`benchmarks/pages/fill.py` puts the numbers into the pages; CONTRIBUTING.md has the markers. A row is a flat mapping of
+numbers and words; the first of its fields is its name. Columns are headings and how the cell is written, as
+`str.format` takes it, from the fields of the row.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record.circumstances import commit, machine, versions
+from benchmarks.record.code_key import ROOT, code_key
+from frl_env.errors import UserError, unknown_name
+from frl_env.terminal import write_atomically
+
+FOLDER = ROOT / "benchmarks" / "figures"
+MISSING = "\N{EN DASH}"
+"""Written for a field that is None."""
+
+Field = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """What a study found.
+
+    Attributes:
+        study: Its name.
+        command: What makes it anew.
+        commit: Of the checkout that measured it, "+" if files were changed; None outside one.
+        programs: Modules whose code made it.
+        code: `code_key` of these, when it was measured.
+        data: Checksum of each dataset, by its id.
+        settings: What else it depends on.
+        versions: Of Python and packages.
+        machine: In words.
+        columns: Headings and how their cells are written.
+        rows: What was found; the first field names the row.
+    """
+
+    study: str
+    command: str
+    commit: str | None
+    programs: Sequence[str]
+    code: str
+    data: Mapping[str, str]
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    machine: str
+    columns: Mapping[str, str]
+    rows: Sequence[Mapping[str, Field]]
+
+    @property
+    def current(self) -> bool:
+        """Whether the code that made it is the code of today."""
+        try:
+            return code_key(*self.programs) == self.code
+        except ValueError:
+            return False
+
+    def row(self, name: str) -> Mapping[str, Field]:
+        """The row of a name.
+
+        Raises:
+            UserError: If there is none.
+        """
+        names = [str(next(iter(row.values()))) for row in self.rows]
+        if name not in names:
+            raise unknown_name(f"row of {self.study}", name, names)
+        return self.rows[names.index(name)]
+
+    def written(self, name: str, how: str) -> str:
+        """Fields of a row as a template writes them, `"{share:.0f} %"`."""
+        return _written(self.row(name), how, self.study)
+
+    def table(self) -> str:
+        """All rows as a Markdown table: words to the left, numbers to the right."""
+        cells = [[_written(row, how, self.study) for how in self.columns.values()] for row in self.rows]
+        numeric = [all(_is_number(line[i]) for line in cells) for i in range(len(self.columns))]
+        rule = "|".join("---:" if right else "---" for right in numeric)
+        lines = [f"| {' | '.join(self.columns)} |", f"|{rule}|", *(f"| {' | '.join(line)} |" for line in cells)]
+        return "\n".join(lines)
+
+    def measured(self) -> str:
+        """A sentence on what measured it; where the code is another one today, it says so."""
+        where = f" at commit `{self.commit[:7]}`" if self.commit else ""
+        if self.current:
+            return f"Measured by `{self.command}`."
+        return f"Measured{where} by `{self.command}`; code that these numbers depend on has changed since."
+
+
+def write_figure(
+    study: str,
+    rows: Sequence[Mapping[str, Field]],
+    *,
+    columns: Mapping[str, str],
+    command: str,
+    programs: Sequence[str],
+    data: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    folder: Path = FOLDER,
+) -> Path:
+    """Keeps what a study found, whole or not at all.
+
+    Args:
+        study: Its name, and that of the file.
+        rows: What was found; the first field of each names it, and no two have the same name.
+        columns: Headings of the table, and how their cells are written from the fields of a row.
+        command: What makes it anew, without places of this machine.
+        programs: Modules whose code, with all that they import, made it.
+        data: Checksum of each dataset, by its id.
+        settings: What else it depends on.
+        folder: Where.
+
+    Raises:
+        UserError: If two rows have the same name, a number is not finite, a cell can't be written, or the file can't.
+    """
+    names = [str(next(iter(row.values()))) for row in rows]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"figure {study}: {names.count(name)} rows are named {name!r}; give each a name of its own")
+    for name, row in zip(names, rows, strict=True):
+        for field, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"figure {study}: {field} of {name!r} is {value}; put None where there is no number")
+    figure = Figure(
+        study=study,
+        command=command,
+        commit=commit(),
+        programs=list(programs),
+        code=code_key(*programs),
+        data=dict(data or {}),
+        settings=dict(settings or {}),
+        versions=versions(),
+        machine=machine(),
+        columns=dict(columns),
+        rows=[dict(row) for row in rows],
+    )
+    figure.table()
+    file = folder / f"{study}.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UserError(f"can't write {file} ({problem.strerror})") from problem
+    write_atomically(file, json.dumps(vars(figure), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return file
+
+
+def read_figure(study: str, folder: Path = FOLDER) -> Figure:
+    """What a study found.
+
+    Raises:
+        UserError: If it was not kept, or the file is damaged.
+    """
+    file = folder / f"{study}.json"
+    if not file.is_file():
+        raise unknown_name("figure", study, sorted(path.stem for path in folder.glob("*.json")))
+    try:
+        return Figure(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as problem:
+        raise UserError(f"{file.name} is damaged ({type(problem).__name__}); run its study again") from problem
+
+
+class _Missing:
+    """Takes any format."""
+
+    def __format__(self, how: str) -> str:
+        return MISSING
+
+
+def _written(row: Mapping[str, Field], how: str, study: str) -> str:
+    fields = {name: _Missing() if value is None else value for name, value in row.items()}
+    try:
+        return how.format(**fields)
+    except (KeyError, ValueError, IndexError, AttributeError, TypeError) as problem:
+        raise UserError(
+            f"figure {study}: {how!r} can't be written from the fields {', '.join(row)} "
+            f"({type(problem).__name__}: {problem})"
+        ) from None
+
+
+def _is_number(cell: str) -> bool:
+    return cell == MISSING or cell[:1].isdigit() or (cell[:1] in "+-" and cell[1:2].isdigit())

@@ -1,0 +1,74 @@
+"""Pages hold what the figures say; a number that was typed over is noticed."""
+
+import pytest
+
+from benchmarks.pages import fill
+from benchmarks.record.figures import write_figure
+from frl_env.errors import UserError
+
+PAGE = """# Page
+
+<!-- figure: teams -->
+<!-- end -->
+
+It closes <!-- figure: teams | needs | {share:.0f} % -->?<!-- end --> of the gap. <!-- measured: teams --><!-- end -->
+Examples such as `<!-- figure: STUDY -->` stay.
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_figure(
+        "teams",
+        [{"team": "needs", "share": 94.04}],
+        columns={"team": "{team}", "share": "{share:.1f}"},
+        command="python benchmarks/studies/habits.py",
+        programs=["benchmarks.record.figures"],
+        folder=tmp_path / "figures",
+    )
+    return tmp_path / "figures"
+
+
+def test_tables_numbers_and_sentences_are_filled(folder):
+    full = fill.filled(PAGE, folder)
+    assert "| team | share |\n|---|---:|\n| needs | 94.0 |\n" in full
+    assert "| {share:.0f} % -->94 %<!-- end --> of the gap." in full
+    assert "-->Measured by `python benchmarks/studies/habits.py`.<!-- end -->" in full
+    assert fill.filled(full, folder) == full
+
+
+def test_a_number_edited_by_hand_turns_the_check_red(folder, tmp_path, monkeypatch, capsys):
+    page = tmp_path / "README.md"
+    page.write_text(fill.filled(PAGE, folder))
+    monkeypatch.setattr(fill, "ROOT", tmp_path)
+    monkeypatch.setattr(fill, "pages", lambda: [page])
+    monkeypatch.setattr(fill, "filled", lambda text, filled=fill.filled: filled(text, folder))
+    fill.main(["--check"])
+    page.write_text(page.read_text().replace("-->94 %<", "-->95 %<"))
+    edited = page.read_text()
+    with pytest.raises(UserError, match=r"README\.md, line 11: run 'make pages'"):
+        fill.main(["--check"])
+    assert page.read_text() == edited
+    fill.main([])
+    fill.main(["--check"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- figure: teams | needs | {share} -->", "not closed"),
+        ("<!-- figure: teams | <!-- figure: teams --> <!-- end -->", "not closed"),
+        ("<!-- figure: teams | needs --><!-- end -->", "a marker must be"),
+        ("<!-- figure: team --><!-- end -->", "teams"),
+        ("<!-- figure: teams | need | {share} --><!-- end -->", "needs"),
+        ("<!-- figure: teams | needs | {shares} --><!-- end -->", "can't be written"),
+    ],
+)
+def test_mistakes_are_one_line(folder, text, message):
+    with pytest.raises(UserError, match=message) as found:
+        fill.filled(text, folder)
+    assert "\n" not in str(found.value)
+
+
+def test_the_projects_pages_agree_with_its_figures():
+    fill.main(["--check"])
