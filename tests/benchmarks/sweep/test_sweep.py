@@ -82,7 +82,7 @@ def theirs(tmp_path, monkeypatch):
 def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_else(tiny_dataset, tmp_path, theirs):
     out = tmp_path / "out"
     names = "their_common,their_broken,their_package:Common"
-    with pytest.raises(UserError, match=r"1 of 9 runs failed \(their_broken seed 0: RuntimeError: no such luck\)"):
+    with pytest.raises(UserError, match=r"1 of 10 runs failed \(their_broken seed 0: RuntimeError: no such luck\)"):
         run.main([*TINY, "--algo", names, "--jobs", "2", "--out", str(out)])
     card = json.loads((out / "scorecard.json").read_text())
     assert {row["algo"] for row in card["runs"]} == {"their_common", "their_package:Common"}
@@ -93,7 +93,7 @@ def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_e
     assert card["failed"] == ["their_broken seed 0: RuntimeError: no such luck"]
     assert "in fit" in (out / "failed" / "their_broken-seed0.txt").read_text()
     finished = _files(out / "runs")
-    with pytest.raises(UserError, match="1 of 9 runs failed"):
+    with pytest.raises(UserError, match="1 of 10 runs failed"):
         run.main([*TINY, "--algo", names, "--jobs", "1", "--out", str(out)])
     assert _files(out / "runs") == finished
 
