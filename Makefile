@@ -10,8 +10,8 @@ LANE := .venv-gymnasium
 LANE_STAMP := $(LANE)/.installed
 LANE_GYMNASIUM := 1.4.0
 LANE_PACKAGES := gymnasium minari[hdf5] h5py pillow matplotlib pandas pyarrow filelock jaxtyping rich typer \
-	pytest pytest-timeout
-LANE_TESTS := $(addprefix tests/frl_env/test_,env.py vector.py rendering.py datasets.py)
+	pytest pytest-timeout scipy scikit-learn threadpoolctl fairlearn jinja2 joblib hypothesis
+LANE_TESTS := $(addprefix tests/frl_env/,test_env.py test_vector.py test_rendering.py datasets/test_datasets.py)
 
 .PHONY: run report test test-suite test-gymnasium test-install test-slow lint pages typecheck bench paper-scale clean \
 	install
