@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.reporting.document import Section, Table, attribute_name, columns_of, readable
+from benchmarks.reporting.document import Section, Table, attribute_name, columns_of
 from benchmarks.reporting.sweep_results import Policy, SweepResults
 
 FEW_SEEDS = 5
@@ -131,7 +131,7 @@ def _of_weights(results: SweepResults, weights: Any) -> list[tuple[str, str]]:
         if isinstance(group["effective"], str) or (group["effective"] or 0.0) < limits["group_members"]
     ]
     if small:
-        names = ", ".join(f"{readable(group['group'])} ({_said(group['effective'])})" for group in small)
+        names = ", ".join(f"{group['group']} ({_said(group['effective'])})" for group in small)
         said.append(
             (
                 "Groups with too little evidence",
@@ -225,7 +225,7 @@ def _groups(results: SweepResults, weights: Any) -> Table:
         rows=[
             (
                 attribute_name(group["attribute"]),
-                readable(group["group"]),
+                str(group["group"]),
                 group["members"],
                 group["effective"],
             )

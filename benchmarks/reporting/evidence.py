@@ -21,6 +21,10 @@ def effective_members(results: SweepResults) -> Section:
     found = [(policy, *seen) for policy in results.policies if (seen := weights_of(results, policy))]
     if not found:
         return section(missing=results.why_missing(NOT_EXACT))
+    # Of fewer than 11 people nothing is told week by week.
+    found = [entry for entry in found if entry[2]["by_week"].get("cumulative")]
+    if not found:
+        return section(missing="Too few members validate to tell anything of them week by week.")
     first, seed, weights = found[0]
     limit = weights["limits"]["week_share"]
     axes = Axes(

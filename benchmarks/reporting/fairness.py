@@ -56,7 +56,7 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
                 beside = team.get((attribute, group["group"]))
                 rows.append(
                     Row(
-                        label=readable(str(group["group"])),
+                        label=str(group["group"]),
                         value=group["value"],
                         low=group["low"],
                         high=group["high"],
@@ -65,7 +65,7 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
                         bar=True,
                     )
                 )
-        rows += [Row(label=readable(str(name)), said="not shown") for kind, name in withheld if kind == attribute]
+        rows += [Row(label=str(name), said="not shown") for kind, name in withheld if kind == attribute]
     columns = columns_of("policy | seed:d | attribute | group | members:,d | measure | value:.4f | low:.4f | high:.4f")
     cells = [
         (_policy(results, each), each["seed"], *(group[name] for name in _GROUP))
@@ -82,7 +82,7 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
             caption="High-touch contact of each group.",
             columns=columns,
             rows=[
-                (*row[:2], attribute_name(row[2]), readable(str(row[3])), row[4], _measure(row[5]), *row[6:])
+                (*row[:2], attribute_name(row[2]), str(row[3]), row[4], _measure(row[5]), *row[6:])
                 for row in cells
                 if row[0] == _policy(results, entry) and row[1] == seed and row[5] == DRAWN
             ],
@@ -121,7 +121,7 @@ def _pairs(results: SweepResults, audits: list[Mapping[str, Any]]) -> list[Table
     )
     leading = results.name(results.leading)
     shown = [
-        (*row[:2], attribute_name(row[2]), readable(str(row[3])), readable(str(row[4])), _measure(row[5]), *row[6:])
+        (*row[:2], attribute_name(row[2]), str(row[3]), str(row[4]), _measure(row[5]), *row[6:])
         for row in rows
         if row[0] == leading and row[5] == DRAWN
     ]

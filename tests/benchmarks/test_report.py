@@ -5,13 +5,15 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks import report, run
+from benchmarks.reporting import evidence
 from benchmarks.reporting.contents import report_of
-from benchmarks.reporting.document import Figure, readable
+from benchmarks.reporting.document import Figure
 from benchmarks.reporting.markdown import markdown
 from benchmarks.reporting.page import page
 from benchmarks.reporting.sweep_results import read_results
@@ -264,7 +266,7 @@ def test_fairness_and_frontier_are_drawn_where_they_are(results):
     first = _written(results)[2]
     assert measured
     assert {row["group"]: float(row["value"]) for row in _table(first, "fairness_by_group")} == {
-        readable(group): value for (own, group), value in measured.items() if own == mode
+        group: value for (own, group), value in measured.items() if own == mode
     }
     _change(results / "scorecard.json", lambda card: card.pop("fairness"))
     assert "no fairness audit" in _written(results)[0]
@@ -289,7 +291,7 @@ def test_fairness_and_frontier_are_drawn_where_they_are(results):
     assert "not shown" in _figure(text, "by group")
     assert _table(folder, "fairness_by_group")[0]["value"] == "0.3"
     gaps = _table(folder, "fairness_gaps")[0]
-    assert (gaps["difference"], gaps["first"], gaps["measure"]) == ("0.1", "Female", "high touch")
+    assert (gaps["difference"], gaps["first"], gaps["measure"]) == ("0.1", "FEMALE", "high touch")
     assert [row["setting"] for row in _table(folder, "frontier")] == ["weight 0", "weight 9"]
     assert "no fairness audit" not in text
 
@@ -430,3 +432,14 @@ def test_embeddings_are_the_trained_ones_seen_from_their_widest_side(trained, ti
     for k in (1, 10, 30):  # a projection makes no distance longer
         assert np.linalg.norm(places[0] - places[k]) <= np.linalg.norm(vectors[0] - vectors[k]) * (1 + 1e-3)
     assert embeddings(object(), space) is None
+
+
+def test_so_few_that_no_week_is_told_are_said():
+    results = SimpleNamespace(
+        policies=[("factored_awr", "stochastic")], leading=None, name=str, style=lambda policy: (0, 0)
+    )
+    told = {"limits": {"week_share": 0.05}, "weeks": [], "by_week": {"cumulative": []}, "panel": {"source": "members"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence, "weights_of", lambda results, policy: (0, told))
+        section = evidence.effective_members(results)
+    assert "Too few members validate" in section.missing
