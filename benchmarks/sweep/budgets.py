@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from frl_algos.policies.policy import LearnedPolicy, as_policy, has_probabilities
+from frl_algos.policies.policy import GainPolicy, LearnedPolicy, has_gains, has_probabilities
 from frl_env.actions import ActionSpace
 from frl_env.capacity import Capacity, parse_budgets
 from frl_env.capacity.asking import ACTIONS, GAINS, PROBABILITIES
@@ -78,9 +78,8 @@ def budget_policy(algorithm: Any, space: ActionSpace, mode: str) -> tuple[Any, s
     """
     if mode == GAINS:
         return algorithm, GAINS
-    offers = callable(getattr(algorithm, "gains", None)) and getattr(algorithm, "offers_gains", True)
-    if offers:
-        return (as_policy(algorithm, space, mode), GAINS) if mode != "greedy" else None
+    if has_gains(algorithm):
+        return (GainPolicy(algorithm, space, mode), GAINS) if mode != "greedy" else None
     asked = PROBABILITIES if mode == "stochastic" and has_probabilities(algorithm) else ACTIONS
     return LearnedPolicy(algorithm, space, mode), asked
 

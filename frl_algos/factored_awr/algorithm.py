@@ -38,7 +38,7 @@ from frl_algos.factored_awr.parallel import place
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.transfer import NO_Q_FUNCTION
 from frl_algos.factored_awr.update import FactoredAWRImpl
-from frl_algos.gains.caseload import Caseload
+from frl_algos.gains.caseload import CaseloadPolicy
 from frl_algos.gains.estimating import estimate_member_model
 from frl_algos.gains.member_model import GainParts, MemberModel
 from frl_algos.logged.replay import FactoredReplayBuffer
@@ -362,7 +362,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
                 memory = self.remember(memory, past[:, week], joints[:, week])
         return self._member_model().parts(now, memory, rest=self._config.rest)
 
-    def budget(self, capacity: Capacity | float) -> Caseload:
+    def budget(self, capacity: Capacity | float) -> CaseloadPolicy:
         """The policy that spends so much on the members who gain most by the minute; one training serves every budget.
 
         Args:
@@ -373,7 +373,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         """
         self._member_model()
         limit = capacity if isinstance(capacity, Capacity) else Capacity(minutes=float(capacity))
-        return Caseload(self, Effort.from_json(self._config.effort, self.action_space), limit)
+        return CaseloadPolicy(self, Effort.from_json(self._config.effort, self.action_space), limit)
 
     def _member_model(self) -> MemberModel:
         model = self._require_impl().modules.gains

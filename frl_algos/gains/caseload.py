@@ -11,7 +11,7 @@ from frl_env.capacity.deciding import decide_within
 from frl_env.capacity.effort import Effort
 
 
-class Caseload:
+class CaseloadPolicy:
     """Decides week by week for the same members, within capacity; called once a week.
 
     Args:
@@ -26,9 +26,9 @@ class Caseload:
         self.policy, self.effort, self.capacity = policy, effort, capacity
         self.memory: Float32[np.ndarray, "member m"] | None = None
 
-    def start(self, members: int) -> "Caseload":
+    def start(self, members: int) -> "CaseloadPolicy":
         """The same policy for so many members of whom nothing is known yet."""
-        started = Caseload(self.policy, self.effort, self.capacity)
+        started = CaseloadPolicy(self.policy, self.effort, self.capacity)
         started.memory = self.policy.start_memory(members)
         return started
 

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from frl_algos.effects.estimate import squash
 from frl_algos.effects.suitability import column, suitability
 from frl_algos.effects.terms import CAUTIOUS_SCALES, Terms, null_position
 from frl_algos.gains.log_linear import fit_logistic, fit_poisson, log_likelihood
 from frl_algos.gains.member_model import MemberModel
-from frl_algos.gains.memory import FADINGS, MemoryLayout, squash
+from frl_algos.gains.memory import FADINGS, MemoryLayout
 from frl_algos.gains.shrunk_regression import variational_posterior
 from frl_algos.logged.replay import FactoredReplayBuffer
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
+from frl_algos.effects.estimate import squash
+
 FADINGS = (0.7, 0.9, 0.97)
 """What is kept of a sum from one week to the next: half-lives of 2, 7 and 23 weeks."""
 
@@ -149,9 +151,3 @@ class MemoryLayout:
 
     def _contact(self, number: int) -> int:
         return number * (self.size + 2) + self.size + 1
-
-
-def squash(x: np.ndarray) -> Float32[np.ndarray, "..."]:
-    """Signed logarithm, which tames heavy tails."""
-    x = np.asarray(x, dtype=np.float32)
-    return np.sign(x) * np.log1p(np.abs(x))

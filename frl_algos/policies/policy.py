@@ -139,10 +139,6 @@ class GainPolicy(LearnedPolicy):
         return self.algorithm.gains(observations, memory)  # type: ignore[attr-defined]
 
 
-def as_policy(algorithm: Any, action_space: ActionSpace, mode: str = "stochastic") -> LearnedPolicy:
-    """The policy of a trained algorithm, with gains where it offers them.
-
-    An algorithm offers gains when it has a method `gains` and does not say otherwise (`offers_gains`).
-    """
-    offers = callable(getattr(algorithm, "gains", None)) and getattr(algorithm, "offers_gains", True)
-    return (GainPolicy if offers else LearnedPolicy)(algorithm, action_space, mode)
+def has_gains(algorithm: Any) -> bool:
+    """Whether it offers gains: it has a method `gains`, and does not say otherwise (`offers_gains`)."""
+    return callable(getattr(algorithm, "gains", None)) and bool(getattr(algorithm, "offers_gains", True))

@@ -86,7 +86,7 @@ def make_worklist(
     return Worklist(
         rows=_rows(caseload, policy, effort, gains, choice),
         chances=_chances(caseload, effort, choice),
-        summary=_summary(caseload, policy, effort, capacity, gains, choice, recent=recent, explore=explore),
+        summary=_summary(caseload, effort, capacity, gains, choice, recent=recent, explore=explore),
     )
 
 
@@ -149,7 +149,6 @@ def _chances(caseload: Caseload, effort: Effort, choice: Choice) -> pd.DataFrame
 
 def _summary(
     caseload: Caseload,
-    policy: Any,
     effort: Effort,
     capacity: Capacity,
     gains: np.ndarray,

@@ -12,7 +12,7 @@ from benchmarks.sweep.budgets import budget_policy, budgets_of, capacities, mode
 from benchmarks.training import algorithms
 from benchmarks.training.train import train
 from benchmarks.truth.true_values import Evaluation
-from frl_algos.policies.policy import LearnedPolicy, as_policy
+from frl_algos.policies.policy import LearnedPolicy
 from frl_env.capacity import Budgeted, Capacity
 from frl_env.care_effort import care_effort
 from frl_env.datasets import Recipe, build_dataset
@@ -113,7 +113,7 @@ def test_without_a_limit_nothing_changes(swept, tiny_dataset, tiny_buffer, tmp_p
     made = algorithms.create("discrete_bc", (), tiny_buffer.action_space)
     train(made, tiny_buffer, steps=3, seed=0)
     effort = care_effort(evaluation.world.parameters)
-    free = evaluation.score(Budgeted(as_policy(made, tiny_buffer.action_space), effort, Capacity()))
+    free = evaluation.score(Budgeted(LearnedPolicy(made, tiny_buffer.action_space), effort, Capacity()))
     plain = evaluation.score_decisions(LearnedPolicy(made, tiny_buffer.action_space))
     np.testing.assert_array_equal(free.value, plain.value)
 

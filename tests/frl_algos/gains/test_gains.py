@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
+from frl_algos.gains import estimating
 from frl_algos.gains.log_linear import fit_logistic, fit_poisson
 from frl_algos.gains.memory import FADINGS, LONG_AGO, MemoryLayout
 from frl_algos.gains.shrunk_regression import variational_posterior
-from frl_algos.policies.policy import GainPolicy, LearnedPolicy, as_policy
+from frl_algos.policies.policy import has_gains
 from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.effort import Effort
@@ -25,7 +26,7 @@ EFFORT = Effort.of_levels(SPACE, {"channel": {"TEXT": 2, "VISIT": 60}})
 MEMBERS, WEEKS = 3_000, 30
 
 
-def _program(seed: int = 0, effect: float = 0.6) -> FactoredReplayBuffer:
+def _program(seed: int = 0, effect: float = 0.6, texts: float = 0.5) -> FactoredReplayBuffer:
     """Members of lasting, unequal risk; answered visits lower it for the six weeks after, texts do nothing.
 
     Observations: whether the last contact was answered, events of the last week.
@@ -38,7 +39,7 @@ def _program(seed: int = 0, effect: float = 0.6) -> FactoredReplayBuffer:
     rewards = np.zeros((MEMBERS, WEEKS), dtype=np.float32)
     for week in range(WEEKS):
         acts = rng.random(MEMBERS) < 0.25
-        actions[acts, week, 0] = rng.integers(1, 3, acts.sum())
+        actions[acts, week, 0] = np.where(rng.random(acts.sum()) < texts, 1, 2)
         actions[acts, week, 1] = rng.integers(1, 3, acts.sum())
         answered = acts & (rng.random(MEMBERS) < 0.5)
         helped = np.where(answered & (actions[:, week, 0] == 2), 6, np.maximum(helped - 1, 0))
@@ -157,6 +158,53 @@ def test_visits_gain_and_texts_do_not(algorithm, buffer: FactoredReplayBuffer) -
     assert 0 < error.max() < 0.2
 
 
+def test_a_contact_hardly_tried_is_taken_to_do_as_much_as_the_time_it_takes():
+    """Texts of 2 minutes, a hundredth of the contacts: nothing is known of them, so they are no visits of 60."""
+    parts = _fitted(_program(seed=5, texts=0.01)).predict_gains(np.zeros((1, 2), dtype=np.float32))
+    levels = SPACE.joint_levels[SPACE.valid_joints]
+    visit, text = parts.share[0, levels[:, 0] == 2].mean(), parts.share[0, levels[:, 0] == 1].mean()
+    assert visit > 0.15
+    assert abs(text) < visit / 6
+
+
+def test_what_an_answered_contact_still_does_is_not_to_be_had_again(algorithm):  # type: ignore[no-untyped-def]
+    visit = int(SPACE.ravel(np.asarray([2, 1])))
+    column = int(np.searchsorted(SPACE.valid_joints, visit))
+    quiet, answered = np.zeros((1, 2), dtype=np.float32), np.asarray([[1.0, 0.0]], dtype=np.float32)
+    decay = algorithm.config.gamma * algorithm.config.td_lambda
+    memory = algorithm.remember(algorithm.start_memory(1), quiet, np.asarray([visit]))
+    for seen, expected in ((quiet, 1.0), (answered, 1 - decay)):
+        assert algorithm.predict_gains(seen, memory=memory).recovered[0] == pytest.approx(expected, rel=1e-6)
+    memory = algorithm.remember(memory, answered, np.asarray([0]))
+    for weeks in range(2, 9):
+        parts = algorithm.predict_gains(quiet, memory=memory)
+        assert parts.recovered[0] == pytest.approx(1 - decay**weeks, rel=1e-6)
+        memory = algorithm.remember(memory, quiet, np.asarray([0]))
+    product = parts.expected_events * parts.answer_chance[:, column] * parts.share[:, column] * parts.recovered
+    assert parts.gains[:, column] == pytest.approx(product, rel=1e-5)
+
+
+def test_no_member_is_predicted_by_a_fit_to_themselves(buffer, monkeypatch):  # type: ignore[no-untyped-def]
+    """Members of even numbers by the fit to odd ones, and the other way round."""
+    seen = {}
+
+    def forecasts(sample, center, scale):  # type: ignore[no-untyped-def]
+        found = np.zeros((3, sample.features.shape[1] + 1))
+        found[1, 0] = np.log(2.0)  # fitted to odd numbers
+        return found
+
+    def add(self, part, expected, chance):  # type: ignore[no-untyped-def]
+        for parity in (0, 1):
+            rows = part.members % 2 == parity
+            seen.setdefault(parity, []).append(expected[rows] / part.weeks[rows])
+
+    monkeypatch.setattr(estimating, "_forecasts", forecasts)
+    monkeypatch.setattr(estimating._Shares, "add", add)
+    _fitted(buffer)
+    assert np.concatenate(seen[0]) == pytest.approx(2.0)
+    assert np.concatenate(seen[1]) == pytest.approx(1.0)
+
+
 def test_no_effect_gives_hardly_any_gain() -> None:
     parts = _fitted(_program(seed=3, effect=0.0)).predict_gains(np.zeros((1, 2), dtype=np.float32))
     with_effect = 0.25
@@ -233,8 +281,8 @@ def test_without_minutes_or_response_there_are_no_gains(algorithm, buffer: Facto
     assert not untold.offers_gains
     with pytest.raises(UserError, match="offers no gains"):
         untold.gains(buffer.observations[:1])
-    assert type(as_policy(untold, SPACE)) is LearnedPolicy
-    assert isinstance(as_policy(algorithm, SPACE), GainPolicy)
+    assert not has_gains(untold)
+    assert has_gains(algorithm)
     with pytest.raises(UserError):
         algorithm.budget(-1.0)
     assert algorithm.budget(Capacity(minutes=1.0)).capacity.minutes == 1.0
