@@ -256,6 +256,29 @@ class ActionSpace:
         columns = [factor.decode(checked[..., i]) for i, factor in enumerate(self.factors)]
         return tuple(str(name) for name in columns) if checked.ndim == 1 else np.stack(columns, axis=-1)
 
+    def contact(self, levels: Mapping[str, str], *, what: str = "contact") -> int:
+        """Joint index of a contact given by some of its levels.
+
+        Args:
+            levels: Factor to level. A factor that is not named has its first level, if that can be part of a contact.
+            what: Names it in errors.
+
+        Raises:
+            UserError: If a factor or level does not exist, or the levels are no contact.
+        """
+        for name in levels:
+            self[name]  # says so when there is no such factor
+        named = []
+        for factor in self:
+            level = levels.get(factor.name, factor.levels[0])
+            if level not in factor.levels:
+                raise unknown_name(f"{what}: level of factor {factor.name!r}:", level, factor.levels)
+            named.append(level)
+        joint = int(self.ravel(self.encode(named)))
+        if not self.valid[joint] or joint == int(self.ravel(self.null_action)):
+            raise UserError(f"{what}: {', '.join(map(str, named))} is no contact; name a level of every factor")
+        return joint
+
     def check(self, levels: Any) -> Int[np.ndarray, "*batch factor"]:
         """The same levels as an int64 array.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from frl_algos import FactoredAWRConfig
-from frl_algos.peers import VISITS, RiskRanking, SpendingRanking, UpliftRanking
+from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking
 from frl_algos.policies.adapter import adapt
 from frl_algos.policies.stock import create_stock
 from frl_env.actions import ActionSpace
@@ -39,6 +39,7 @@ REFERENCES = (
 
 BY_TRUTH: dict[str, str] = {
     "factored_awr": "rules and prior scales, not counted",
+    "factored_awr_same_contacts": "the same, and contacts that risk ranking was given",
     "risk_ranking": "6",
     "risk_ranking_history": "6",
     "spending_ranking": "2",
@@ -48,8 +49,14 @@ BY_TRUTH: dict[str, str] = {
 SPENDING = "total_paid"
 """Observation by which `spending_ranking` ranks."""
 
-PEERS = ("risk_ranking", "risk_ranking_history", "spending_ranking", "uplift")
+PEERS = ("risk_ranking", "risk_ranking_history", "risk_ranking_team_contacts", "spending_ranking", "uplift")
 """What programs do already: rankings, fitted in one go. They act within a budget only, and are not tuned."""
+
+NAMED_CONTACTS = ("factored_awr_same_contacts", *(name for name in PEERS if name != "risk_ranking_team_contacts"))
+"""What is told by hand which contacts to make, those of `VISITS`."""
+
+TUNED_AS = {"factored_awr_same_contacts": "factored_awr"}
+"""Lines that take the settings which tuning chose for another."""
 
 MOST_JOINTS = 100_000
 """Every algorithm here enumerates the joint actions."""
@@ -89,6 +96,13 @@ def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> Factor
     )
 
 
+def same_contacts(observation_names: Sequence[str], space: ActionSpace) -> FactoredAWRConfig:
+    """FactoredAWR that makes the contacts of the risk ranking and no others: what is left is who gets them."""
+    return dataclasses.replace(
+        factored_awr(observation_names, space), contacts=[dict(contact) for contact in VISITS.contacts]
+    )
+
+
 def seed_awr() -> FactoredAWRConfig:
     """The published system as its document describes it: AWR on raw returns, embeddings of 32 that are learned.
 
@@ -116,6 +130,12 @@ def _risk(names: Sequence[str], space: ActionSpace, settings: Settings) -> RiskR
     return RiskRanking(**_visits(settings))
 
 
+def _team_contacts(names: Sequence[str], space: ActionSpace, settings: Settings) -> RiskRanking:
+    home = space["modality"].levels if any(factor.name == "modality" for factor in space) else ()
+    among = {"modality": "HOME_VISIT"} if "HOME_VISIT" in home else {}
+    return RiskRanking(LoggedVisits(among=among), history=_recorded(names), **settings)
+
+
 def _spending(names: Sequence[str], space: ActionSpace, settings: Settings) -> SpendingRanking:
     if SPENDING not in names:
         raise UserError(f"spending_ranking needs an observation {SPENDING!r}, which this dataset does not have")
@@ -141,6 +161,7 @@ def _recorded(names: Sequence[str]) -> tuple[int, ...]:
 
 ALGORITHMS: dict[str, Maker] = {
     "factored_awr": _awr(factored_awr),
+    "factored_awr_same_contacts": _awr(same_contacts),
     "factored_awr_told_nothing": _awr(lambda names, space: told_nothing()),
     # d3rlpy penalises squared logits by default (beta 0.5), which keeps cloning from cloning.
     "discrete_bc": _stock("discrete_bc", beta=0.0),
@@ -155,6 +176,7 @@ ALGORITHMS: dict[str, Maker] = {
     "risk_ranking_history": lambda names, space, settings: _risk(
         names, space, {"history": _recorded(names), **settings}
     ),
+    "risk_ranking_team_contacts": _team_contacts,
     "spending_ranking": _spending,
     "uplift": _uplift,
 }
@@ -162,6 +184,7 @@ ALGORITHMS: dict[str, Maker] = {
 
 LABELS = {
     "factored_awr": "FactoredAWR",
+    "factored_awr_same_contacts": "FactoredAWR, told the ranking's contacts",
     "factored_awr_told_nothing": "FactoredAWR, told nothing",
     "discrete_bc": "DiscreteBC (stock, beta 0)",
     "discrete_bc_default": "DiscreteBC (stock, d3rlpy's default)",
@@ -173,6 +196,7 @@ LABELS = {
     "seed_awr": "AWR as published",
     "risk_ranking": "Risk ranking (the week's record)",
     "risk_ranking_history": "Risk ranking (record and history)",
+    "risk_ranking_team_contacts": "Risk ranking (the team's own contacts)",
     "spending_ranking": "Spending ranking",
     "uplift": "Uplift ranking (R-learner)",
 }
@@ -223,13 +247,13 @@ def label(name: str) -> str:
 
 def tried(name: str) -> int:
     """Policies among which tuning chose this one, none of them by a true value; 1 where it was not tuned."""
-    entry = _tuned().get(name)
+    entry = _tuned().get(TUNED_AS.get(name, name))
     return 1 if entry is None else sum(each.get("policies", 1) for each in entry["tried"])
 
 
 def tuned(name: str) -> dict[str, Any]:
     """The settings that tuning chose; empty where it was not tuned."""
-    return dict(_tuned().get(name, {}).get("chosen", {}))
+    return dict(_tuned().get(TUNED_AS.get(name, name), {}).get("chosen", {}))
 
 
 def label_of(name: str, algorithm: Any) -> str:
@@ -249,11 +273,11 @@ def check_fits(name: str, space: ActionSpace) -> None:
             f"{name} enumerates joint actions, and these are {space.n_joint:,} (at most {MOST_JOINTS:,}); "
             "merge levels or leave out a factor"
         )
-    if name in PEERS:
+    if name in NAMED_CONTACTS:
         try:
             VISITS.joints(space)
         except UserError as problem:
-            raise UserError(f"{name} can't make its visits with these actions ({problem}); leave it out") from None
+            raise UserError(f"{name} can't make its contacts with these actions ({problem}); leave it out") from None
 
 
 def source_of(name: str) -> str | None:

@@ -324,12 +324,14 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
 
         Returns:
             `(members, valid)` float32, in the order of `action_space.valid_joints`; minus infinity while a member
-            rests (`rest`).
+            rests (`rest`), and for contacts that are not among `contacts`.
 
         Raises:
             UserError: If the algorithm offers no gains, a shape is wrong or a number is not finite.
         """
-        return self._member_model().gains(self._checked(observations), memory, rest=self._config.rest)
+        return self._member_model().gains(
+            self._checked(observations), memory, rest=self._config.rest, only=self._contacts()
+        )
 
     def predict_gains(
         self,
@@ -360,7 +362,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             memory = self.start_memory(len(now))
             for week in range(past.shape[1]):
                 memory = self.remember(memory, past[:, week], joints[:, week])
-        return self._member_model().parts(now, memory, rest=self._config.rest)
+        return self._member_model().parts(now, memory, rest=self._config.rest, only=self._contacts())
 
     def budget(self, capacity: Capacity | float) -> CaseloadPolicy:
         """The policy that spends so much on the members who gain most by the minute; one training serves every budget.
@@ -374,6 +376,14 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         self._member_model()
         limit = capacity if isinstance(capacity, Capacity) else Capacity(minutes=float(capacity))
         return CaseloadPolicy(self, Effort.from_json(self._config.effort, self.action_space), limit)
+
+    def _contacts(self) -> np.ndarray | None:
+        """Whether each valid action is among the setting `contacts`; None where all are."""
+        if self._config.contacts is None:
+            return None
+        space = self.action_space
+        named = [space.contact(each, what="contacts") for each in self._config.contacts]
+        return np.isin(space.valid_joints, named)
 
     def _member_model(self) -> MemberModel:
         model = self._require_impl().modules.gains
@@ -453,6 +463,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             self._config.action_schema = schema
         else:
             buffer = FactoredReplayBuffer.from_replay_buffer(dataset, self.action_space)
+        self._contacts()  # says before any work that one does not exist
         if not self._config.effort and getattr(buffer, "effort", None) is not None:
             self._config.effort = json.dumps(buffer.effort.to_json())
         scaler = self._config.observation_scaler

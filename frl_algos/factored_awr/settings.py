@@ -75,6 +75,9 @@ class FactoredAWRSettings(LearnableConfig):
             buffer when empty. With it and a response, the algorithm also estimates what a contact gains with each
             member (`frl_algos.gains`), for whoever has a budget of minutes to spend.
         rest: Weeks after an attempt in which such a budget is not spent on the same member.
+        contacts: The only contacts that such a budget is spent on, each a mapping of factor to level; a factor that is
+            not named has its first level, if that can be part of a contact. For a program that has decided what its
+            contacts are about and asks who gets them. None: every valid action.
         action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
     """
 
@@ -106,6 +109,7 @@ class FactoredAWRSettings(LearnableConfig):
     high_touch: list[str] = dataclasses.field(default_factory=lambda: list(HIGH_TOUCH))
     effort: str = ""
     rest: int = 4
+    contacts: list[dict[str, str]] | None = None
     action_schema: str = ""
 
     def __post_init__(self) -> None:
@@ -134,6 +138,8 @@ class FactoredAWRSettings(LearnableConfig):
         check_number("fairness_weight", self.fairness_weight, low=0, high=HEAVIEST)
         if self.fairness_slack is not None:
             check_number("fairness_slack", self.fairness_slack, low=0, high=1)
+        if self.contacts is not None and self.response is None:
+            raise UserError("contacts says what a budget is spent on by gains, and they need a response; name one")
         check_whole("rest", self.rest, low=0, high=10_000)
         for name in ("gamma", "td_lambda"):
             if not 0 <= getattr(self, name) <= 1:

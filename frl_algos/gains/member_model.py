@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor, nn
 
 from frl_algos.gains.memory import FADINGS, LONG_AGO, MemoryLayout
@@ -35,7 +35,7 @@ class GainParts:
 
     Attributes:
         gains: `(members, valid)`, reward gained over doing nothing, in the credit window; minus infinity while a
-            member rests.
+            member rests, and for actions that may not be chosen.
         standard_error: `(members, valid)`, of the gain, from the uncertainty of the share alone.
         expected_events: `(members,)`, amount of reward lost in the credit window without a contact.
         answer_chance: `(members, valid)`.
@@ -144,13 +144,21 @@ class MemberModel(nn.Module):
         score = weights[0] + np.clip(scaled, -6, 6) @ weights[1 : 1 + p]
         return np.exp(np.minimum(score, np.log(MOST * max(float(self.unit), 1e-12))))
 
-    def parts(self, observations: np.ndarray, memory: np.ndarray | None = None, *, rest: int = 0) -> GainParts:
+    def parts(
+        self,
+        observations: np.ndarray,
+        memory: np.ndarray | None = None,
+        *,
+        rest: int = 0,
+        only: Bool[np.ndarray, "valid"] | None = None,
+    ) -> GainParts:
         """Gains and what they are made of.
 
         Args:
             observations: `(members, k)`, raw units.
             memory: `(members, m)`, before this week; None for members of whom nothing is known.
             rest: Weeks after an attempt in which a member is left alone.
+            only: Whether each action may be chosen; None for all.
         """
         observations = np.asarray(observations, dtype=np.float32)
         memory = self.start_memory(len(observations)) if memory is None else memory
@@ -171,6 +179,8 @@ class MemberModel(nn.Module):
         gains = scale * share
         self._less_again(gains, self.layout.recent_needs(memory))
         gains[since_attempt <= rest] = -np.inf
+        if only is not None:
+            gains[:, ~only] = -np.inf
         gains[:, int(self.nothing)] = 0.0
         return GainParts(
             gains=gains,
@@ -195,12 +205,17 @@ class MemberModel(nn.Module):
             gains[np.ix_(rows, columns)] *= AGAIN
 
     def gains(
-        self, observations: np.ndarray, memory: np.ndarray | None = None, *, rest: int = 0
+        self,
+        observations: np.ndarray,
+        memory: np.ndarray | None = None,
+        *,
+        rest: int = 0,
+        only: Bool[np.ndarray, "valid"] | None = None,
     ) -> Float32[np.ndarray, "member valid"]:
         """Gains of the valid actions over doing nothing, a chunk of members at a time."""
         memory = self.start_memory(len(observations)) if memory is None else memory
         chunks = [
-            self.parts(observations[start : start + CHUNK], memory[start : start + CHUNK], rest=rest).gains
+            self.parts(observations[start : start + CHUNK], memory[start : start + CHUNK], rest=rest, only=only).gains
             for start in range(0, len(observations), CHUNK)
         ]
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.share)), dtype=np.float32)

@@ -7,6 +7,6 @@ how often to act: without a budget they visit everybody who does not rest.
 
 from frl_algos.peers.ranking import RiskRanking, SpendingRanking
 from frl_algos.peers.uplift import UpliftRanking
-from frl_algos.peers.visits import VISITS, Visits
+from frl_algos.peers.visits import VISITS, LoggedVisits, Visits
 
-__all__ = ["VISITS", "RiskRanking", "SpendingRanking", "UpliftRanking", "Visits"]
+__all__ = ["VISITS", "LoggedVisits", "RiskRanking", "SpendingRanking", "UpliftRanking", "Visits"]

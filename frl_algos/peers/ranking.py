@@ -8,7 +8,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.peers.records import Record, logged_records
-from frl_algos.peers.visits import VISITS, Visits
+from frl_algos.peers.visits import VISITS, LoggedVisits, Visits
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 
@@ -23,16 +23,16 @@ class Ranking:
     """A list of members, and visits to its top. Subclasses say how members are scored.
 
     Args:
-        visits: What those at the top get.
+        visits: What those at the top get; `LoggedVisits` for what the data's own team does most.
         history: Indices of the observations whose past counts; none for the week alone.
     """
 
     modes = ("gains",)
     batch_size = None
 
-    def __init__(self, visits: Visits = VISITS, *, history: tuple[int, ...] = ()) -> None:
+    def __init__(self, visits: Visits | LoggedVisits = VISITS, *, history: tuple[int, ...] = ()) -> None:
         """Keeps the rule."""
-        self.visits, self.record = visits, Record(tuple(history))
+        self.chosen_from, self.record = visits, Record(tuple(history))
         self._space: ActionSpace | None = None
 
     def fit(self, buffer: FactoredReplayBuffer, n_steps: int = 0, **options: Any) -> list[Any]:
@@ -46,6 +46,8 @@ class Ranking:
         Raises:
             UserError: If the visits don't exist among the actions, or an observation that is asked for does not.
         """
+        rule = self.chosen_from
+        self.visits = rule.of(buffer) if isinstance(rule, LoggedVisits) else rule
         self._turns = self.visits.joints(buffer.action_space)
         self._space = buffer.action_space
         size = buffer.observations.shape[1]

@@ -1,11 +1,12 @@
 """The rule by which a ranking becomes contacts: fixed contacts in turn, and weeks of rest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
+from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole, unknown_name
 
@@ -41,20 +42,7 @@ class Visits:
         Raises:
             UserError: If a factor or level does not exist, or the levels are no contact.
         """
-        found = []
-        for contact in self.contacts:
-            for name in contact:
-                space[name]  # says so when there is no such factor
-            levels = []
-            for factor in space:
-                level = contact.get(factor.name, factor.levels[0])
-                if level not in factor.levels:
-                    raise unknown_name(f"visits: level of factor {factor.name!r}:", level, factor.levels)
-                levels.append(level)
-            joint = int(space.ravel(space.encode(levels)))
-            if not space.valid[joint] or joint == int(space.ravel(space.null_action)):
-                raise UserError(f"visits: {', '.join(map(str, levels))} is no contact; name a level of every factor")
-            found.append(joint)
+        found = [space.contact(each, what="visits") for each in self.contacts]
         return np.asarray(found, dtype=np.int64)
 
     def start(self, members: int) -> Float64[np.ndarray, "member 2"]:
@@ -87,6 +75,61 @@ class Visits:
         turn = memory[awake, DONE].astype(np.int64) % len(columns)
         gains[awake, columns[turn]] = scores[awake]
         return gains
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedVisits:
+    """The contacts that the data's own team makes most, in place of named ones.
+
+    Args:
+        among: Levels that they must have, by factor; none for any contact. A factor that the actions lack is passed
+            over.
+        turns: How many contacts; each is about another level of the factors but the leading one that varies most.
+        rest: As in `Visits`.
+    """
+
+    among: Mapping[str, str] = field(default_factory=dict)
+    turns: int = 3
+    rest: int = 4
+
+    def __post_init__(self) -> None:
+        """Checks what can be checked without the data."""
+        check_whole("visits: turns", self.turns, low=1, high=1_000)
+        check_whole("visits: rest", self.rest, low=0, high=int(LONG_AGO))
+
+    def of(self, buffer: FactoredReplayBuffer) -> Visits:
+        """The contacts, the most frequent first: of each topic (say, goal) the one that is logged most.
+
+        The topic is the factor after the leading one with the most levels.
+
+        Args:
+            buffer: The data.
+
+        Raises:
+            UserError: If the data holds no such contact.
+        """
+        space = buffer.action_space
+        null = int(space.ravel(space.null_action))
+        joints, counts = np.unique(buffer.actions, return_counts=True)
+        levels = space.joint_levels[joints]
+        kept = joints != null
+        names = [factor.name for factor in space]
+        for name, level in self.among.items():
+            if name in names:
+                if level not in space[name].levels:
+                    raise unknown_name(f"visits: level of factor {name!r}:", level, space[name].levels)
+                kept &= levels[:, names.index(name)] == space[name].levels.index(level)
+        if not kept.any():
+            raise UserError(f"visits: the data holds no contact with {dict(self.among)}")
+        topic = int(np.argmax(space.nvec[1:])) + 1 if len(names) > 1 else 0
+        totals = np.bincount(levels[kept, topic], weights=counts[kept], minlength=int(space.nvec[topic]))
+        contacts = []
+        for about in np.argsort(-totals, kind="stable")[: self.turns]:
+            rows = np.flatnonzero(kept & (levels[:, topic] == about))
+            if len(rows):
+                most = rows[np.argmax(counts[rows])]
+                contacts.append(dict(zip(names, space.decode(levels[most][None])[0], strict=True)))
+        return Visits(contacts=tuple(contacts), rest=self.rest)
 
 
 VISITS = Visits(

@@ -263,6 +263,25 @@ def test_a_budget_is_kept_and_goes_to_those_who_need_it(algorithm, buffer: Facto
     assert not (chosen & (again.joints != 0)).any()  # they rest
 
 
+def test_only_the_named_contacts_are_made(algorithm, buffer: FactoredReplayBuffer, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    levels = [dict(zip((f.name for f in SPACE), SPACE.decode(np.asarray(each)), strict=True)) for each in ([2, 1],)]
+    told = _fitted(buffer, contacts=levels)
+    memory, now = _fold(algorithm, buffer, 20)
+    free, bound = algorithm.gains(now, memory), told.gains(now, memory)
+    kept = np.isin(SPACE.valid_joints, [0, int(SPACE.ravel(np.asarray([2, 1])))])
+    assert np.array_equal(bound[:, kept], free[:, kept])
+    assert np.isneginf(bound[:, ~kept]).all()
+    caseload = told.budget(3.0).start(MEMBERS)
+    caseload.memory = memory
+    assert set(np.unique(caseload.decide(now, np.random.default_rng(0)).joints)) == set(SPACE.valid_joints[kept])
+    save_model(told, tmp_path / "model.safetensors")
+    assert np.array_equal(load_model(tmp_path / "model.safetensors").gains(now, memory), bound)
+    with pytest.raises(UserError, match="contacts: level of factor"):
+        _fitted(buffer, contacts=[{SPACE.factors[0].name: "nowhere"}])
+    with pytest.raises(UserError, match="need a response"):
+        FactoredAWRConfig(contacts=levels)
+
+
 def test_model_files_keep_the_gains(algorithm, buffer: FactoredReplayBuffer, tmp_path) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "model.safetensors"
     save_model(algorithm, file)

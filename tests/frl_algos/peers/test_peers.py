@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.training import algorithms
 from frl_algos.logged.replay import FactoredReplayBuffer
-from frl_algos.peers import VISITS, RiskRanking, SpendingRanking, UpliftRanking, Visits
+from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking, Visits
 from frl_algos.peers.records import FADINGS, Record, logged_records, squashed
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.capacity import Budgeted, Capacity, decide_within
@@ -51,7 +51,7 @@ def test_whoever_gets_a_visit_has_the_highest_score_and_then_rests(peer, buffer)
     contacted = chosen != NOTHING
     assert contacted.sum() == 10
     assert scores[contacted].min() >= np.sort(scores)[-10]
-    first = int(VISITS.joints(MEDICAID_ACTIONS)[0])
+    first = int(peer.visits.joints(MEDICAID_ACTIONS)[0])
     assert set(chosen[contacted]) == {first}
     for week in range(VISITS.rest):
         memory = peer.remember(memory, few, chosen)
@@ -60,7 +60,7 @@ def test_whoever_gets_a_visit_has_the_highest_score_and_then_rests(peer, buffer)
         assert np.isfinite(gains[~contacted].max(axis=1)).all()
         chosen = np.full(300, NOTHING)
     memory = peer.remember(memory, few, chosen)
-    second = int(VISITS.joints(MEDICAID_ACTIONS)[1])
+    second = int(peer.visits.joints(MEDICAID_ACTIONS)[1])
     assert (peer.joints[peer.gains(few, memory)[contacted].argmax(axis=1)] == second).all(), "the next of three goals"
 
 
@@ -152,6 +152,36 @@ def test_uplift_finds_those_on_whom_contacts_work():
         peer.fit(made)
         high, low = peer.scores(np.asarray([[0, 1], [0, -1]], dtype=np.float32), peer.start_memory(2)[:, 2:])
         assert high > low + 0.05
+
+
+def test_the_teams_own_contacts_are_those_it_makes_most(buffer):
+    space = buffer.action_space
+    found = LoggedVisits(among={"modality": "HOME_VISIT"}, turns=2).of(buffer)
+    names = space.decode(space.joint_levels[buffer.actions])
+    home = names[names[:, 0] == "HOME_VISIT"]
+    goals, counts = np.unique(home[:, 2], return_counts=True)
+    assert [contact["goal"] for contact in found.contacts] == list(goals[np.argsort(-counts, kind="stable")[:2]])
+    for contact in found.contacts:
+        same = home[home[:, 2] == contact["goal"]]
+        rows, often = np.unique(same, axis=0, return_counts=True)
+        assert list(contact.values()) == list(rows[np.argmax(often)])
+    nameless = ActionSpace.from_nvec([3, 2])
+    assert LoggedVisits(turns=1).of(_logged(nameless, [[0, 0], [1, 1], [1, 1], [2, 0]])).contacts == (
+        {"factor_0": "L1", "factor_1": "L1"},
+    )
+    with pytest.raises(UserError, match="holds no contact"):
+        LoggedVisits().of(_logged(nameless, [[0, 0]] * 4))
+    with pytest.raises(UserError, match="turns"):
+        LoggedVisits(turns=0)
+
+
+def _logged(space, actions):
+    rows = len(actions)
+    return FactoredReplayBuffer(
+        observations=np.zeros((rows, 1), dtype=np.float32), actions=np.asarray(actions),
+        rewards=np.zeros(rows, dtype=np.float32), next_observations=np.zeros((rows, 1), dtype=np.float32),
+        lengths=np.asarray([rows]), terminated=np.zeros(1, dtype=bool), action_space=space,
+    )  # fmt: skip
 
 
 def test_what_does_not_fit_is_said(buffer):
