@@ -1,0 +1,1 @@
+"""Small worlds of other people's kinds, whose best policy is known: does an algorithm work away from home?"""

@@ -1,0 +1,56 @@
+"""The worlds by name, and how many rows are logged of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.worlds.linear_bandit import LinearBandit
+from benchmarks.worlds.maze import PUBLISHED_RANDOM, Maze
+from benchmarks.worlds.rooms import Rooms
+from benchmarks.worlds.world import World
+from benchmarks.worlds.xor import Xor
+from frl_env.errors import unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A world as it stands in the table.
+
+    Attributes:
+        make: Makes it.
+        rows: Logged of it.
+        title: In a table.
+        version: Raised when the world or its logging policy changes.
+    """
+
+    make: Callable[[], World]
+    rows: int
+    title: str
+    version: int = 0
+
+
+SMALL: dict[str, Entry] = {
+    "bandit-50k": Entry(make=LinearBandit, rows=50_000, title="bandit, linear in 10 observations, 50,000 rows"),
+    "bandit-20k": Entry(make=LinearBandit, rows=20_000, title="the same, 20,000 rows"),
+    "rooms": Entry(make=Rooms, rows=50_000, title="ten rooms in a row, reward at the end"),
+    "xor-state": Entry(make=lambda: Xor(by_state=True), rows=50_000, title="XOR of two factors, by state"),
+    "xor": Entry(make=lambda: Xor(by_state=False), rows=50_000, title="XOR of two factors, no state"),
+}
+"""Five worlds that each ask one thing."""
+
+MAZES: dict[str, Entry] = {
+    f"maze-{n}": Entry(make=lambda n=n: Maze(n), rows=100_000, title=f"maze, {n} actuators, {2**n:,} joint actions")
+    for n in PUBLISHED_RANDOM
+}
+
+WORLDS = SMALL | MAZES
+
+
+def world_entry(name: str) -> Entry:
+    """The entry of a name.
+
+    Raises:
+        UserError: If there is none; says which are near.
+    """
+    if name not in WORLDS:
+        raise unknown_name("world", name, WORLDS)
+    return WORLDS[name]
