@@ -11,6 +11,7 @@ its own factors with `ActionSpace` and uses everything else in the project.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -23,6 +24,9 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from frl_env.errors import UserError, unknown_name
+
+MOST_JOINTS = 2**15
+"""Joint actions that are listed one by one, at most: a score of each, in each of a batch of states, is held at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +153,7 @@ class ActionSpace:
     def __repr__(self) -> str:
         """One readable line."""
         shape = " x ".join(f"{factor.name}[{len(factor)}]" for factor in self.factors)
-        return f"ActionSpace({shape}: {self.n_joint} joint actions, {int(self.valid.sum())} valid)"
+        return f"ActionSpace({shape}: {self.n_joint} joint actions, {self.n_valid} valid)"
 
     def __iter__(self) -> Iterator[Factor]:
         """Iterates over the factors."""
@@ -170,16 +174,41 @@ class ActionSpace:
     @property
     def n_joint(self) -> int:
         """Number of joint actions, valid or not."""
-        return int(np.prod(self.nvec))
+        return math.prod(self.nvec)
+
+    @property
+    def n_valid(self) -> int:
+        """Number of valid joint actions; counted without a list of them."""
+        if not self.contact_factors:
+            return self.n_joint
+        # All null, or no contact factor null: the two exclude each other.
+        return 1 + math.prod(len(f) - (f.name in self.contact_factors) for f in self.factors)
 
     @cached_property
     def null_action(self) -> Int[np.ndarray, "factor"]:
         """Levels of "do nothing"."""
         return np.asarray([factor.null_level for factor in self.factors], dtype=np.int64)
 
+    def check_listable(self) -> None:
+        """Refuses more joint actions than can be listed one by one, before memory is taken for them.
+
+        Raises:
+            UserError: If there are more than `MOST_JOINTS`.
+        """
+        if self.n_joint > MOST_JOINTS:
+            raise UserError(
+                f"{self.n_joint:,} joint actions ({' x '.join(map(str, self.nvec))} levels) are more than can be "
+                f"listed one by one, {MOST_JOINTS:,}; merge levels or leave out a factor"
+            )
+
     @cached_property
     def joint_levels(self) -> Int[np.ndarray, "joint factor"]:
-        """Levels of every joint action, in joint order."""
+        """Levels of every joint action, in joint order.
+
+        Raises:
+            UserError: As `check_listable`.
+        """
+        self.check_listable()
         return np.stack(np.unravel_index(np.arange(self.n_joint), self.nvec), axis=-1).astype(np.int64)
 
     @cached_property
@@ -225,7 +254,7 @@ class ActionSpace:
         outside = (indices < 0) | (indices >= self.n_joint)
         if outside.any():
             raise UserError(f"{int(outside.sum())} joint actions lie outside 0..{self.n_joint - 1}")
-        return self.joint_levels[indices]
+        return np.stack(np.unravel_index(indices, self.nvec), axis=-1).astype(np.int64)
 
     def encode(self, names: Sequence[Any] | np.ndarray | pd.DataFrame) -> Int[np.ndarray, "*batch factor"]:
         """Levels of actions given by names: one tuple of names, or a table of them.

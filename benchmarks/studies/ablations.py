@@ -76,7 +76,8 @@ class Variant:
 
 
 UNSUITED = {"need_factor": None, "skill_factor": None}
-RETURNS = {"critic": "returns", "extraction": "regression", "temperature": 1.0}
+UNTOLD = UNSUITED | {"response": None, "indications": {}}
+RETURNS = UNTOLD | {"critic": "returns", "extraction": "regression", "temperature": 1.0}
 OURS = Variant("FactoredAWR")
 VARIANTS = (
     OURS,
@@ -91,7 +92,7 @@ VARIANTS = (
     Variant("no response contrast (R-learner)", {"response": None}),
     Variant("acting as often as the care team", {"action_rate": 0.112}),
     Variant("weighted regression of the same advantage", {"extraction": "regression", "temperature": 0.1}),
-    Variant("no advantage (cloning)", {"critic": "none", "response": None}),
+    Variant("no advantage (cloning)", UNTOLD | {"critic": "none"}),
     Variant("raw-return advantage (AWR)", RETURNS),
     Variant("raw-return advantage, not standardised", RETURNS | {"standardise": False}),
     Variant("published settings (seed preset)", preset=True),
@@ -102,7 +103,7 @@ VARIANTS = (
 LEARNERS = (
     OURS,
     Variant("no response contrast (R-learner)", {"response": None}),
-    Variant("no advantage (cloning)", {"critic": "none", "response": None}),
+    Variant("no advantage (cloning)", UNTOLD | {"critic": "none"}),
     Variant("raw-return advantage (AWR)", RETURNS),
     Variant("DiscreteBC (stock)", stock="discrete_bc"),
     Variant("DiscreteCQL (stock)", stock="discrete_cql"),

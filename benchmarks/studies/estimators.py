@@ -80,7 +80,10 @@ _MODELS = (
 CODE = ("benchmarks/studies/policy_set.py", *(f"frl_algos/{name}.py" for name in _MODELS))
 """What the figures depend on, with `frl_env.evaluation`; the true ones on the first only."""
 
-MODELS: dict[str, dict[str, Any]] = {"cloned": {"critic": "none", "response": None}, "factored_awr": {}}
+MODELS: dict[str, dict[str, Any]] = {
+    "cloned": {"critic": "none", "response": None, "indications": {}, "need_factor": None, "skill_factor": None},
+    "factored_awr": {},
+}
 """Trained once a dataset: name to fields of FactoredAWRConfig that differ from the benchmark's."""
 
 LEARNED: dict[str, tuple[str, float | None]] = {

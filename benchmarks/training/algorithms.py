@@ -17,7 +17,7 @@ from frl_algos import FactoredAWRConfig
 from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking
 from frl_algos.policies.adapter import adapt
 from frl_algos.policies.stock import create_stock
-from frl_env.actions import ActionSpace
+from frl_env.actions import MOST_JOINTS, ActionSpace
 from frl_env.errors import UserError, unknown_name
 
 BATCH_SIZE = 512
@@ -57,9 +57,6 @@ NAMED_CONTACTS = ("factored_awr_same_contacts", *(name for name in PEERS if name
 
 TUNED_AS = {"factored_awr_same_contacts": "factored_awr"}
 """Lines that take the settings which tuning chose for another."""
-
-MOST_JOINTS = 100_000
-"""Every algorithm here enumerates the joint actions."""
 
 TUNED = Path(__file__).with_name("tuned.json")
 """Settings chosen by `benchmarks/tune.py`."""

@@ -30,9 +30,10 @@ from frl_algos.effects.action_rate import steady_rate
 from frl_algos.effects.estimate import estimate_effects
 from frl_algos.effects.suitability import suitability
 from frl_algos.effects.targets import compute_targets
-from frl_algos.effects.terms import CAUTIOUS_SCALES, Terms
+from frl_algos.effects.terms import CAUTIOUS_SCALES, Terms, null_position
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData
 from frl_algos.factored_awr.fine_tuning import fine_tune
+from frl_algos.factored_awr.idle_settings import check_rate
 from frl_algos.factored_awr.modules import create_modules
 from frl_algos.factored_awr.parallel import place
 from frl_algos.factored_awr.settings import FactoredAWRSettings
@@ -54,6 +55,9 @@ STATES_AT_ONCE = 512
 
 SAMPLE_ROWS = 2_000
 """Rows of the dataset, drawn once, over which scales, temperature and rate are measured."""
+
+SAMPLE_SCORES = 2**23
+"""Scores of joint actions in all those rows, at most: fewer rows where there are many actions."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -103,6 +107,8 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         if space.n_joint != action_size:
             raise UserError(f"{space} does not fit {action_size} joint actions")
         config = self._config
+        space.check_listable()
+        check_rate(config.action_rate, null_position(space), space)
         modules = create_modules(
             observation_size=int(observation_shape[0]),
             space=space,
@@ -482,7 +488,8 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         scaled = self._scaled(buffer.observations)
         if data is not None:
             self._impl.take_members(data, torch.as_tensor(scaled[data.rows], device=self._device))
-        rows = np.random.default_rng(0).permutation(buffer.transition_count)[:SAMPLE_ROWS]
+        kept = min(SAMPLE_ROWS, SAMPLE_SCORES // len(buffer.action_space.valid_joints))
+        rows = np.random.default_rng(0).permutation(buffer.transition_count)[:kept]
         sample = torch.as_tensor(scaled[rows], device=self._device)
         config = self._config
         targets = compute_targets(buffer, scaled, decay=config.gamma * config.td_lambda, response=config.response)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from frl_algos.factored_awr.extraction import supported
+from frl_algos.factored_awr.extraction import likeliest_best, supported
 from frl_algos.factored_awr.modules import FactoredAWRModules
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 
@@ -75,14 +75,13 @@ class Decisions:
         acts = torch.arange(x.shape[0], device=hidden.device)
         if gate is not None:
             acts = (gate > net.statistics.threshold).nonzero()[:, 0]
-        if self._settings.extraction == "regression":
-            scores = net.actor.log_what(hidden[acts])
-        else:
-            scores = self.supported(net.clone.log_what(hidden[acts]))
+        log_what = scores = net.actor.log_what(hidden[acts])
+        if self._settings.extraction != "regression":
+            scores = self.supported(log_what)
             scores = torch.where(torch.isfinite(scores), self.advantages(x[acts]), scores)
         if lift is not None:
             scores = scores + self._advantage_of(lift[acts])
-        return self._joint_actions(x.shape[0], acts, scores.argmax(dim=1))
+        return self._joint_actions(x.shape[0], acts, likeliest_best(scores, log_what))
 
     def draw(self, x: Float[Tensor, "batch k"], uniform: Float[Tensor, "batch 2"]) -> Int[Tensor, "batch"]:
         """A draw from the policy: whether to act by the first uniform, what to do by the second.

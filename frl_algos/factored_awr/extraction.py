@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 TEMPERATURES = (0.3, 0.1)
@@ -52,6 +52,13 @@ def supported(log_what: Float[Tensor, "state valid"], threshold: float) -> Float
         return log_what
     floor = log_what.amax(dim=1, keepdim=True).clamp(max=math.log(threshold))
     return log_what.masked_fill(log_what < floor, float("-inf"))
+
+
+def likeliest_best(
+    scores: Float[Tensor, "state valid"], log_what: Float[Tensor, "state valid"]
+) -> Int[Tensor, "state"]:
+    """The action with the largest score; among equals, as all are where nothing is known of effects, the likeliest."""
+    return log_what.masked_fill(scores < scores.amax(dim=1, keepdim=True), float("-inf")).argmax(dim=1)
 
 
 def best_temperature(

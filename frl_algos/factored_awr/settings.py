@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from d3rlpy.base import LearnableConfig
 
+from frl_algos.factored_awr.idle_settings import check_idle
 from frl_env.errors import UserError, check_number, check_whole, unknown_name
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 
@@ -116,7 +117,7 @@ class FactoredAWRSettings(LearnableConfig):
         """Checks every setting.
 
         Raises:
-            UserError: If a setting is out of range, or two don't go together.
+            UserError: If a setting is out of range, two don't go together, or one would do nothing.
         """
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
@@ -150,6 +151,7 @@ class FactoredAWRSettings(LearnableConfig):
             raise UserError(f"skill_factor {self.skill_factor!r} needs a need_factor, another one")
         if self.critic == "returns" and self.extraction != "regression":
             raise UserError("critic 'returns' knows the value of logged actions only; it needs extraction 'regression'")
+        check_idle(self)
 
     @classmethod
     def seed_preset(cls, **settings: Any) -> Self:

@@ -35,7 +35,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from frl_algos.factored_awr.algorithm import FactoredAWR
-from frl_algos.factored_awr.extraction import supported
+from frl_algos.factored_awr.extraction import likeliest_best, supported
 from frl_algos.files.model_files import write_whole
 from frl_env.errors import UserError, unknown_name
 
@@ -132,7 +132,7 @@ class ExportedPolicy(nn.Module):
         gate = self.policy.gate_logits(hidden)
         gate = None if gate is None else gate + self.shift
         what = self.policy.log_what(hidden)
-        scores = what
+        log_what = scores = what
         if self.critic is not None:
             what = supported(what, self.support_threshold)
             advantages = self.critic(scaled) * self.unit
@@ -141,7 +141,7 @@ class ExportedPolicy(nn.Module):
         if self.tilt is not None:
             what, gate, lift = self.tilt(scaled, what, gate)
             scores = scores + (lift if self.critic is None else lift * self.scale)
-        best = scores.argmax(dim=1)
+        best = likeliest_best(scores, log_what)
         if gate is not None and self.policy.null is not None:
             best = torch.where(gate > self.threshold, best, self.policy.null)
         valid = self.policy.joint(what, gate).exp()

@@ -23,9 +23,10 @@ from frl_env.actions import ActionSpace
 
 def relax(action_space: ActionSpace) -> Float32[np.ndarray, "joint level"]:
     """The relaxation of every joint action: +1 at the levels it takes, -1 elsewhere; columns factor by factor."""
+    levels = action_space.joint_levels  # refuses too many before the corners take memory
     first = np.concatenate([[0], np.cumsum(action_space.nvec)[:-1]])
     corners = np.full((action_space.n_joint, sum(action_space.nvec)), -1.0, dtype=np.float32)
-    np.put_along_axis(corners, action_space.joint_levels + first, 1.0, axis=1)
+    np.put_along_axis(corners, levels + first, 1.0, axis=1)
     return corners
 
 

@@ -90,7 +90,12 @@ class StockAlgorithm:
         return self._action_space
 
     def fit(self, buffer: FactoredReplayBuffer, **options: Any) -> list[tuple[int, dict[str, float]]]:
-        """d3rlpy's `fit` with its own options; the observation scaler is set from the buffer if there is none."""
+        """d3rlpy's `fit` with its own options; the observation scaler is set from the buffer if there is none.
+
+        Raises:
+            UserError: If there are too many joint actions for an output each.
+        """
+        buffer.action_space.check_listable()
         self._action_space = buffer.action_space
         set_scaler(self.algorithm.config, buffer)
         if not self.relaxed:

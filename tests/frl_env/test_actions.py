@@ -17,6 +17,7 @@ def test_shape_and_validity():
 
 
 def test_round_trip_over_all_joint_actions():
+    assert MEDICAID_ACTIONS.n_valid == MEDICAID_ACTIONS.valid.sum()
     joints = np.arange(MEDICAID_ACTIONS.n_joint)
     levels = MEDICAID_ACTIONS.unravel(joints)
     names = MEDICAID_ACTIONS.decode(levels)
@@ -69,6 +70,7 @@ def test_any_vocabulary_round_trips(space):
     read = ActionSpace.from_json(space.to_json())
     assert read.nvec == space.nvec
     np.testing.assert_array_equal(read.valid, space.valid)
+    assert space.n_valid == space.valid.sum()
     assert space.valid[space.ravel(space.null_action)]
 
 

@@ -295,7 +295,7 @@ def test_the_seed_preset_is_regression_on_raw_returns(tiny_buffer):
 
 
 def test_no_advantage_is_the_clone(tiny_buffer, observations):
-    algorithm, _ = _fit(tiny_buffer, critic="none", response=0)
+    algorithm, _ = _fit(tiny_buffer, critic="none")
     acting, what, *_ = _parts(algorithm, observations)
     ours = algorithm.predict_probabilities(observations)[:, MEDICAID_ACTIONS.valid_joints[1:]]
     np.testing.assert_allclose(ours, (acting * what).numpy(), rtol=1e-2, atol=1e-5)
