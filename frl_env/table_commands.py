@@ -13,6 +13,7 @@ from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, Problem, TableError, export_table, import_table
 from frl_env.datasets.tabular.exporting import check_target
 from frl_env.datasets.tabular.losses import in_words
+from frl_env.datasets.tabular.summary import lists_in_words
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.suppression import people
 from frl_env.raw_events import export_events
@@ -44,6 +45,15 @@ def import_command(
     rewards: Annotated[
         str, typer.Option(help="weekly, one-step (30-day outcomes), or auto: weekly where it can be had.")
     ] = "auto",
+    worklist: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A list that members were contacted by, or a folder of lists; joins its chances; repeatable."
+        ),
+    ] = None,
+    decision: Annotated[
+        str, typer.Option(help="Recorded of a week on a list: what was done, or what was listed.")
+    ] = "done",
     validation_share: Annotated[
         float, typer.Option(help="Share of the members that make up a second dataset, ...-validation.")
     ] = 0.0,
@@ -68,12 +78,14 @@ def import_command(
         several=several,
         validation_share=validation_share,
         keep_identifiers=keep_ids,
+        decision=decision,
     )
     try:
         with progress_bar() as progress:
             imported = import_table(
-                table, dataset_id, columns=columns, options=options, description=description, check_only=check,
-                force=force, progress=progress, tell=lambda facts: _show_understood(facts, whole=check),
+                table, dataset_id, columns=columns, options=options, worklists=worklist or (), description=description,
+                check_only=check, force=force, progress=progress,
+                tell=lambda facts: _show_understood(facts, whole=check),
             )  # fmt: skip
     except TableError as problem:
         _show_problems(problem.problems)
@@ -83,6 +95,8 @@ def import_command(
     for name, facts in zip(imported.dataset_ids, imported.facts, strict=False):
         members = people(facts["members"], simulated=False)
         console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {facts['episodes']:,} episodes")
+    if said := imported.facts[0].get("worklists"):
+        console.print(lists_in_words(said))
     _show_facts(imported.facts[0])
     if imported.left_alone:
         console.print(

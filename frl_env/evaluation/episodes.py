@@ -35,6 +35,8 @@ class LoggedEpisodes:
         action_space: Names and validity of the actions.
         observations: Raw units; zero after the end. None when the target's probabilities and all values are arrays.
         propensities: Probability of each logged action when it was taken, one after the end; None when not logged.
+        known: Decisions whose propensity was logged, where it was not for all: the others' are estimated. None where
+            all were, or none.
         groups: Labels by attribute, one a member, for effective sample sizes and values by subgroup.
         reward_parts: Parts of the reward by name, for instance ED visits and hospital stays, each with its sign.
         resumed: Whether weeks are missing before a step, so that its observation does not show what came of the
@@ -53,6 +55,7 @@ class LoggedEpisodes:
     action_space: ActionSpace
     observations: Float32[np.ndarray, "episode step k"] | None = None
     propensities: Float64[np.ndarray, "episode step"] | None = None
+    known: Bool[np.ndarray, "episode step"] | None = None
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     reward_parts: Mapping[str, Float64[np.ndarray, "episode step"]] = field(default_factory=dict)
     resumed: Bool[np.ndarray, "episode step"] | None = None
@@ -78,6 +81,7 @@ class LoggedEpisodes:
             f"actions are not joint indices in 0..{self.action_space.n_joint - 1}",
         )
         self._keep("resumed", np.bool_, 0)
+        self._keep("known", np.bool_, 0)
         self._keep("propensities", np.float64, 1)
         if self.propensities is not None:
             self._refuse(self.propensities == 0, "the propensity of a logged action is 0, which can't be")
@@ -133,6 +137,7 @@ class LoggedEpisodes:
             groups={name: group[members] for name, group in self.groups.items()},
             reward_parts={name: part[members] for name, part in self.reward_parts.items()},
             resumed=None if self.resumed is None else self.resumed[members],
+            known=None if self.known is None else self.known[members],
         )
 
     def padded(self, name: str, values: np.ndarray, end: float = 0.0) -> Float64[np.ndarray, "episode step"]:

@@ -2,10 +2,12 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
 import numpy as np
+from jaxtyping import Float64
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -20,7 +22,14 @@ from frl_env.evaluation.dataset_facts import (
 from frl_env.evaluation.episodes import LoggedEpisodes
 from frl_env.evaluation.minari_reading import read_arrays
 from frl_env.evaluation.people import MEMBER, WEEK, people_of
+from frl_env.evaluation.propensities import estimate_propensities
 from frl_env.integrity import check_intact, check_limits
+
+FEWEST = 30
+"""Members that propensities are estimated from, at least."""
+
+SEED = 0
+"""Of the folds of that estimate: the same dataset is the same episodes."""
 
 
 def load_episodes(
@@ -35,7 +44,8 @@ def load_episodes(
 
     One row a person: spells of one `infos["member"]` are joined (`frl_env.evaluation.people`). Propensities that only
     some episodes have, or that an environment reports of another policy than was recorded, are not used, and a
-    warning says so.
+    warning says so. Where some decisions have no number (NaN: staff did otherwise than a worklist said), theirs are
+    estimated, and a warning says how many.
 
     Args:
         dataset: A `minari.MinariDataset`.
@@ -73,20 +83,58 @@ def load_episodes(
     vocabularies = facts_of(dataset).get("frl_vocabularies", {})
     start = {key: np.asarray([values[0].reshape(-1)[0] for values in columns[f"infos/{key}"]]) for key in groups}
     rewards = np.concatenate(columns["rewards"])
+    lengths = np.asarray([len(values) for values in columns["rewards"]])
     check_limits(dataset, np.concatenate(columns["observations"]), rewards)
-    return LoggedEpisodes.from_rows(
+    propensities = after(propensity) if propensity and _logged(dataset, propensity, columns) else None
+    unknown = None if propensities is None else np.isnan(propensities)
+    whose = people_of(dataset, columns)
+    episodes = LoggedEpisodes.from_rows(
         observations=np.concatenate([values[:-1] for values in columns["observations"]]),
         actions=np.concatenate(columns["actions"]) - space.start,
         rewards=rewards,
-        lengths=np.asarray([len(values) for values in columns["rewards"]]),
+        lengths=lengths,
         action_space=action_space,
-        propensities=after(propensity) if propensity and _logged(dataset, propensity, columns) else None,
+        propensities=None if unknown is None or unknown.any() else propensities,
         groups={
             key: np.asarray(vocabularies[key])[codes] if key in vocabularies else codes for key, codes in start.items()
         },
         reward_parts={key: scale * after(key) for key, scale in parts.items()},
-        people=people_of(dataset, columns),
+        people=whose,
         simulated=is_simulated(dataset),
+    )
+    if propensities is None or unknown is None or not unknown.any():
+        return episodes
+    return _with_estimates(episodes, propensities[whose.join(lengths)[0]], name)
+
+
+def _with_estimates(episodes: LoggedEpisodes, logged: Float64[np.ndarray, "row"], name: str) -> LoggedEpisodes:
+    """The episodes with logged propensities where there are some, and estimated ones elsewhere.
+
+    Args:
+        episodes: Without propensities.
+        logged: A number a decision, in the order of the episodes; NaN where it is not known.
+        name: Of the dataset.
+    """
+    known = np.isfinite(logged)
+    if not known.any():
+        return episodes
+    if len(episodes) < FEWEST:
+        warnings.warn(
+            f"dataset {name!r} knows the propensities of some decisions only, and has too few members to estimate the "
+            "others; none are used",
+            stacklevel=3,
+        )
+        return episodes
+    estimated = estimate_propensities(episodes, rng=np.random.default_rng(SEED)).logged[episodes.mask]
+    warnings.warn(
+        f"dataset {name!r} knows the propensities of {known.mean():.1%} of its decisions; the others are estimated "
+        "from the record, and estimates that use them are no longer exact",
+        stacklevel=3,
+    )
+    return replace(
+        episodes,
+        propensities=episodes.padded("propensities", np.where(known, logged, estimated), 1.0),
+        known=episodes.padded("known", known.astype(np.float64)) > 0,
     )
 
 

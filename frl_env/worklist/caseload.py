@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float32, Float64, Int64
 
 from frl_env.datasets.tabular.columns import ColumnMap
@@ -23,6 +24,7 @@ from frl_env.datasets.tabular.layout import lay_out
 from frl_env.datasets.tabular.problems import TableError
 from frl_env.datasets.tabular.source import open_table
 from frl_env.datasets.tabular.stages import ordered_weeks, read_stage
+from frl_env.datasets.tabular.week_formats import to_days
 from frl_env.datasets.tabular.weeks import Weeks
 from frl_env.errors import UserError
 
@@ -225,14 +227,14 @@ def _day(week: str, kind: str) -> int:
     Raises:
         UserError: If it is not written as the table writes weeks.
     """
+    given = pa.array([week.strip()])
+    for each in ("number",) if kind == "number" else dict.fromkeys((kind, "date")):
+        days, missing, garbled = to_days(given, each)
+        if not (missing | garbled)[0]:
+            return int(days[0])
     if kind == "number":
-        if not week.isdecimal():
-            raise UserError(f"the table counts weeks by number; --week {week!r} is none")
-        return DAYS * int(week)
-    try:
-        return (datetime.date.fromisoformat(week) - datetime.date(1970, 1, 1)).days
-    except ValueError:
-        raise UserError(f"--week {week!r} is no date; write it like 2026-12-07, the first day of the week") from None
+        raise UserError(f"the table counts weeks by number; --week {week!r} is none")
+    raise UserError(f"--week {week!r} is no date; write it like 2026-12-07, the first day of the week")
 
 
 def _shown(day: int, kind: str) -> str:

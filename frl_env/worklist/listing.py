@@ -31,7 +31,8 @@ class Worklist:
         rows: A row a listed member, the largest gain a minute first. Columns: rank, member_id, one a factor, minutes,
             gain_per_1000 with gain_low and gain_high (events prevented by 1,000 such contacts, 95 % interval), reason,
             drawn, propensity.
-        chances: A row a member of the caseload: member_id, week, levels, propensity; for the data to come.
+        chances: A row a member of the caseload, those who must not be contacted included: member_id, week, levels,
+            propensity; for the data to come.
         summary: JSON-able; counts of 1 to 10 real people are left out.
     """
 
@@ -68,6 +69,7 @@ def make_worklist(
     """
     check_whole("least weeks between contacts", least_weeks, low=0, high=10_000)
     alone = np.asarray([str(each) in leave_alone for each in caseload.identifiers], dtype=bool)
+    everybody = caseload
     caseload = caseload.keep(~alone, "they are on the do-not-contact list")
     if not len(caseload):
         raise UserError("nobody is left to list: every member of the week is on the do-not-contact list")
@@ -85,7 +87,7 @@ def make_worklist(
     choice = choose(gains, effort, capacity, rng, explore=explore)
     return Worklist(
         rows=_rows(caseload, policy, effort, gains, choice),
-        chances=_chances(caseload, effort, choice),
+        chances=_chances(everybody, ~alone, effort, choice),
         summary=_summary(caseload, effort, capacity, gains, choice, recent=recent, explore=explore),
     )
 
@@ -137,13 +139,16 @@ def _expected(caseload: Caseload, policy: Any) -> np.ndarray:
     )
 
 
-def _chances(caseload: Caseload, effort: Effort, choice: Choice) -> pd.DataFrame:
+def _chances(caseload: Caseload, asked: np.ndarray, effort: Effort, choice: Choice) -> pd.DataFrame:
+    """Decisions and chances of all members; who was not asked for gets nothing, for certain."""
     space = effort.action_space
     table = pd.DataFrame({"member_id": caseload.identifiers, "week": caseload.week})
-    names = space.decode(space.unravel(choice.joints))
+    joints, chances = np.full(len(caseload), int(space.ravel(space.null_action))), np.ones(len(caseload))
+    joints[asked], chances[asked] = choice.joints, choice.propensities
+    names = space.decode(space.unravel(joints))
     for number, factor in enumerate(space):
         table[f"action_{factor.name}"] = names[:, number]
-    table["propensity"] = choice.propensities
+    table["propensity"] = chances
     return table
 
 

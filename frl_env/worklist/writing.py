@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 
 from frl_env import atomic
+from frl_env.datasets.tabular.listed import CHANCES
 from frl_env.errors import UserError
 from frl_env.worklist.listing import Worklist
 
@@ -22,7 +23,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def chances_file(file: Path) -> Path:
     """Where the chances go: beside the list."""
-    return file.with_name(f"{file.stem}-chances.parquet")
+    return file.with_name(f"{file.stem}{CHANCES}")
 
 
 def check_files(file: Path, *, force: bool) -> None:

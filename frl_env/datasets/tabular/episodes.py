@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from frl_env.datasets.tabular.columns import EVENTS, OUTCOMES, PROPENSITY, TERMINATED
 from frl_env.datasets.tabular.layout import Layout
+from frl_env.datasets.tabular.listed import LISTED, LISTED_ACTION, LISTED_PROPENSITY
 from frl_env.datasets.tabular.outcomes import COUNTS, ONE_STEP, next_states, steps_and_rewards, weekly_events
 from frl_env.datasets.tabular.weeks import Weeks
 
@@ -176,10 +177,12 @@ def make_episodes(
 def _of_actions(weeks: Weeks, layout: Layout, source: str) -> dict[str, np.ndarray]:
     """Information on each row's action, `(rows, k)` each."""
     known: dict[str, np.ndarray] = {}
-    if layout.has(PROPENSITY):
+    if layout.has(PROPENSITY) or layout.with_lists:
         known["propensity"] = weeks.columns[PROPENSITY][:, None]
     if layout.has(*layout.map.factor_propensities):
         known["factor_propensities"] = weeks.stack(layout.map.factor_propensities)
+    if layout.with_lists:
+        known |= {name: weeks.columns[name][:, None] for name in (LISTED, LISTED_ACTION, LISTED_PROPENSITY)}
     if source == COUNTS:
         events = np.nan_to_num(weekly_events(weeks, layout)).astype(np.int16)
         known |= {key: events[:, [i]] for i, key in enumerate(EVENT_KEYS[: len(EVENTS)])}

@@ -12,7 +12,7 @@ checking, and after every file that was written.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from frl_env.datasets.store import open_dataset
 from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, ColumnMap
 from frl_env.datasets.tabular.episodes import make_episodes
 from frl_env.datasets.tabular.layout import Layout, lay_out, unlike_files
+from frl_env.datasets.tabular.listed import DECISIONS, Listed, read_listed
 from frl_env.datasets.tabular.losses import in_words, losses
 from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
 from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe, reward_limits
@@ -49,7 +50,7 @@ from frl_env.datasets.tabular.provenance import gaps_are_meant, made_by_weeks
 from frl_env.datasets.tabular.report import judge
 from frl_env.datasets.tabular.source import Table, open_table
 from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages, ordered_weeks, read_stage
-from frl_env.datasets.tabular.summary import describe_table, odd
+from frl_env.datasets.tabular.summary import became_of_lists, describe_table, odd
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError
 from frl_env.integrity import KEY, REWARD_LIMITS, damaged_file
@@ -86,6 +87,7 @@ def import_table(
     *,
     columns: ColumnMap | None = None,
     options: ImportOptions | None = None,
+    worklists: Sequence[str | Path] = (),
     description: str = "",
     check_only: bool = False,
     force: bool = False,
@@ -99,6 +101,8 @@ def import_table(
         dataset_id: Of the dataset, for instance "myorg/care-v0".
         columns: What the table's columns mean; when None as `export_table` wrote it into the table, or by their names.
         options: What to do about problems, and more.
+        worklists: Worklists by which the members were contacted, files of their chances, or folders of them; their
+            chances are joined by member and week (`frl_env.datasets.tabular.listed`).
         description: For the metadata.
         check_only: Stop before writing.
         force: Replace a dataset of that id; the old one stays until the new one is whole.
@@ -116,8 +120,15 @@ def import_table(
     ids = dataset_ids(dataset_id, options)
     table = open_table(Path(path))
     columns = columns or ColumnMap.of_table(table.schema)
+    listed = None
+    if worklists:
+        listed = read_listed([Path(each) for each in worklists], columns.actions, options.decision)
+        # The chances of a list are of whole actions; those by factor would be of somebody else.
+        columns = replace(columns, ignore=tuple(dict.fromkeys((*columns.ignore, *columns.factor_propensities))))
+    elif options.decision != DECISIONS[0]:
+        raise UserError("the decision that was listed can be recorded only with a worklist; give one with --worklist")
     layout, problems = lay_out(columns, table.schema)
-    layout = replace(layout, several=options.several)
+    layout = replace(layout, several=options.several, with_lists=listed is not None)
     problems += unlike_files(table, layout)
     if problems:
         raise TableError(problems)
@@ -126,12 +137,13 @@ def import_table(
         "columns": columns.facts(),
         "options": asdict(options),
         "version": package_version(),
+        **({} if listed is None else {"worklists": listed.fingerprint()}),
     }
     table_digest = _digest(table.fingerprint())
     task = _Import(
         table=table, layout=layout, options=options, description=description, made_of=made_of,
         table_digest=table_digest, progress=progress or (lambda what, done, total: None),
-        tell=tell or (lambda facts: None),
+        tell=tell or (lambda facts: None), listed=listed,
     )  # fmt: skip
     try:
         with lock(*ids):
@@ -155,6 +167,7 @@ class _Import:
     table_digest: str
     progress: Progress
     tell: Callable[[dict[str, Any]], None]
+    listed: Listed | None
 
     @property
     def digest(self) -> str:
@@ -250,7 +263,9 @@ class _Import:
             TableError: If something stands in the way.
         """
         options, layout = self.options, self.layout
-        read = read_stage(self.table, layout, rows, clip=options.on_error == "clip", progress=self.progress)
+        read = read_stage(
+            self.table, layout, rows, clip=options.on_error == "clip", progress=self.progress, listed=self.listed
+        )
         checked = check_stage(read, layout, rows, progress=self.progress)
         evidence = Evidence(**checked["evidence"])
         source, reason = choose_rewards(options.rewards, layout, evidence)
@@ -277,6 +292,8 @@ class _Import:
             "validation_share": options.validation_share,
             **describe(source, reason, evidence),
         }
+        if self.listed is not None:
+            facts["worklists"] = became_of_lists(checked["tally"], self.listed.decision)
         if counted := made_by_weeks(self.table.schema):
             facts["member_weeks"] = counted
         facts["understood"] = describe_table(layout, read, checked, facts)

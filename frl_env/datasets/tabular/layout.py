@@ -6,8 +6,9 @@ from difflib import get_close_matches
 
 import pyarrow as pa
 
-from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, TERMINATED, WEEK, ColumnMap
+from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, PROPENSITY, REWARD, TERMINATED, WEEK, ColumnMap
 from frl_env.datasets.tabular.convert import is_bytes, is_date, is_number, is_text
+from frl_env.datasets.tabular.listed import LISTED, LISTED_ACTION, LISTED_PROPENSITY
 from frl_env.datasets.tabular.problems import Problem
 from frl_env.datasets.tabular.source import Table
 
@@ -26,11 +27,13 @@ class Layout:
         map: What they mean.
         present: Those that the table has, by their names here.
         several: Which of several contacts in one week is kept, one of `SEVERAL`.
+        with_lists: Whether worklists are joined; see `frl_env.datasets.tabular.listed`.
     """
 
     map: ColumnMap
     present: frozenset[str]
     several: str = SEVERAL[0]
+    with_lists: bool = False
 
     def has(self, *names: str) -> bool:
         """Whether the table has all of these columns."""
@@ -62,6 +65,9 @@ class Layout:
         kinds |= {name: pa.float64() if name in self.map.chances else pa.float32() for name in self.numbers}
         kinds |= dict.fromkeys((*self.map.action_columns, *self.demographics), pa.int16())
         kinds |= dict.fromkeys(self.of(TERMINATED), pa.bool_())
+        if self.with_lists:
+            kinds |= {PROPENSITY: pa.float64(), LISTED: pa.int8()}
+            kinds |= {LISTED_ACTION: pa.int32(), LISTED_PROPENSITY: pa.float64()}
         return pa.schema(list(kinds.items()))
 
     def show(self, name: str) -> str:
@@ -161,7 +167,7 @@ def unlike_files(table: Table, layout: Layout) -> list[Problem]:
     Groups that a file lacks are unknown there, and a next state that it lacks is not known, as in an empty cell.
     """
     changing = [Problem(column=name, kind="another type in some files") for name in table.changing(layout.columns)]
-    needed = (*layout.map.required, REWARD, TERMINATED, *layout.map.chances)
+    needed = (*layout.map.required, REWARD, TERMINATED, *(() if layout.with_lists else layout.map.chances))
     lacking = {name: table.lacking(layout.map.in_table(name)) for name in layout.of(*needed)}
     return changing + [
         Problem(

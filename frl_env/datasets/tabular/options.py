@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from frl_env.datasets.ids import parse_id
 from frl_env.datasets.recipes import RECIPES
 from frl_env.datasets.tabular.layout import SEVERAL
+from frl_env.datasets.tabular.listed import DECISIONS
 from frl_env.datasets.tabular.outcomes import REWARDS
 from frl_env.datasets.tabular.problems import ON_ERROR
 from frl_env.errors import UserError, unknown_name
@@ -21,6 +22,7 @@ class ImportOptions:
         several: Which contact is kept where a week has several and rows are left out: the one that takes most minutes,
             or the first or last in the table.
         keep_identifiers: Whether the dataset says which number stands for which member of the table.
+        decision: Of weeks that a worklist speaks of: "done", what the table says, or "listed", what the list says.
 
     Raises:
         UserError: If one of them is impossible.
@@ -31,10 +33,12 @@ class ImportOptions:
     validation_share: float = 0.0
     keep_identifiers: bool = False
     several: str = SEVERAL[0]
+    decision: str = DECISIONS[0]
 
     def __post_init__(self) -> None:
         """Checks them."""
-        for name, known in (("on_error", ON_ERROR), ("rewards", REWARDS), ("several", SEVERAL)):
+        choices = {"on_error": ON_ERROR, "rewards": REWARDS, "several": SEVERAL, "decision": DECISIONS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name.replace("_", "-"), getattr(self, name), known)
         if not 0 <= self.validation_share < 1:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, TERMINATED, WEEK
+from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, PROPENSITY, TERMINATED, WEEK
 from frl_env.datasets.tabular.conventions import Conventions, Seen
 from frl_env.datasets.tabular.convert import (
     BLANK_WORDS,
@@ -25,6 +25,7 @@ from frl_env.datasets.tabular.convert import (
 )
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.leakage import Leakage
+from frl_env.datasets.tabular.listed import AS_LISTED, LISTED, LISTED_ACTION, LISTED_PROPENSITY, NO_LIST, Listed
 from frl_env.datasets.tabular.problems import Findings
 from frl_env.datasets.tabular.spelling import NO_LEVEL, UNKNOWN, code_of, codes_of, normal
 from frl_env.datasets.tabular.tally import contacts
@@ -45,13 +46,15 @@ class Reader:
         layout: The columns.
         clip: Whether numbers out of range move to the nearest one allowed.
         conventions: How columns write what they mean.
+        listed: Decisions of worklists; None without.
     """
 
-    def __init__(self, layout: Layout, *, clip: bool, conventions: Conventions) -> None:
+    def __init__(self, layout: Layout, *, clip: bool, conventions: Conventions, listed: Listed | None = None) -> None:
         """Starts with nothing read."""
         self.layout = layout
         self.clip = clip
         self.conventions = conventions
+        self.listed = listed
         self.rows = self.clipped_rows = 0
         self.week_kind: str | None = None
         self.groups: dict[str, dict[str, int]] = {name: {} for name in layout.demographics}
@@ -91,6 +94,8 @@ class Reader:
             self.without_place["contact"] += int(contact.sum())
             self.without_place["other"] += int((~placed & ~contact).sum())
         self._possible(arrays)
+        if self.listed is not None:
+            self._join(self.listed, arrays, numbers)
         self.leakage.look(numbers, ~self._bad)
         self.clipped_rows += int((self._clipped & ~self._bad).sum())
         arrays |= numbers | {"bad": self._bad}
@@ -151,6 +156,8 @@ class Reader:
             self.notes[name, style] += int((~missing).sum())
         if name in OUTCOMES:
             self.findings.add(name, "missing", missing.sum())  # which matters only if rewards are made of outcomes
+        elif name == PROPENSITY:
+            self.notes[name, "chances not known"] += int(missing.sum())
         elif name not in layout.map.next_states:  # the state after the last week is often unknown
             self._mark(name, {"missing": missing})
         if layout.map.is_whole(name):
@@ -204,6 +211,22 @@ class Reader:
             if word in BLANK_WORDS and word not in spellings:
                 self.notes[name, "groups that may mean missing"] += int(count)
         return np.array([codes.get(group, 0) for group in named], dtype=np.int64)[rows]
+
+    def _join(self, listed: Listed, arrays: dict[str, Any], numbers: dict[str, np.ndarray]) -> None:
+        """What lists decided, and the chance of the decision that is recorded."""
+        names, space = list(self.layout.map.action_columns), self.layout.map.actions
+        levels = [np.maximum(arrays[name], 0) for name in names]
+        done = np.ravel_multi_index(tuple(levels), space.nvec)
+        became, joints, chances = listed.join(arrays[MEMBER], arrays["day"], done, dates=self.week_kind != "number")
+        no_list = became == NO_LIST
+        own = numbers.get(PROPENSITY, np.full(len(done), np.nan))
+        recorded = ~no_list if listed.decision == "listed" else became == AS_LISTED
+        numbers[PROPENSITY] = np.where(recorded, chances, np.where(no_list, own, np.nan))
+        if listed.decision == "listed":
+            intended = space.unravel(np.where(no_list, done, joints))
+            for number, name in enumerate(names):
+                arrays[name] = np.where(no_list, arrays[name], intended[:, number])
+        arrays |= {LISTED: became, LISTED_ACTION: joints, LISTED_PROPENSITY: chances}
 
     def _possible(self, arrays: dict[str, Any]) -> None:
         """Marks actions that make no sense, or makes them no contact, as the environment does."""

@@ -15,6 +15,7 @@ from frl_env import atomic
 from frl_env.datasets.tabular.columns import MEMBER
 from frl_env.datasets.tabular.conventions import Conventions
 from frl_env.datasets.tabular.layout import Layout
+from frl_env.datasets.tabular.listed import Listed
 from frl_env.datasets.tabular.outcomes import Evidence
 from frl_env.datasets.tabular.partition import MOST_ROWS, partition, partition_file, partition_files, read_partition
 from frl_env.datasets.tabular.problems import Findings
@@ -28,7 +29,9 @@ Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
 
 
-def read_stage(table: Table, layout: Layout, folder: Path, *, clip: bool, progress: Progress) -> dict[str, Any]:
+def read_stage(
+    table: Table, layout: Layout, folder: Path, *, clip: bool, progress: Progress, listed: Listed | None = None
+) -> dict[str, Any]:
     """Reads and checks every value, and sorts the rows out by member.
 
     Args:
@@ -37,6 +40,7 @@ def read_stage(table: Table, layout: Layout, folder: Path, *, clip: bool, progre
         folder: Where rows are kept meanwhile.
         clip: Whether numbers out of range move to the nearest one allowed.
         progress: Called as rows are read.
+        listed: Decisions of worklists; None without.
 
     Returns:
         What was learnt: `Reader.facts`, and the rows of each file.
@@ -59,7 +63,7 @@ def read_stage(table: Table, layout: Layout, folder: Path, *, clip: bool, progre
 
     conventions = Conventions()
     while True:
-        reader = Reader(layout, clip=clip, conventions=conventions)
+        reader = Reader(layout, clip=clip, conventions=conventions, listed=listed)
         rows = partition(batches(reader), layout.kept, partition_files(folder, size))
         if table.fingerprint() != before:
             raise UserError(f"{table.path} changed while it was being read; run the same command again")

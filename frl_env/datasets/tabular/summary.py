@@ -9,6 +9,7 @@ from typing import Any
 
 from frl_env.datasets.tabular.columns import OUTCOMES, REWARD, TERMINATED
 from frl_env.datasets.tabular.layout import Layout
+from frl_env.datasets.tabular.listed import AS_LISTED, NO_LIST, OUTCOMES_OF_LISTS
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.datasets.tabular.tally import response_of
 from frl_env.evaluation.suppression import SMALLEST, hidden_cells, people
@@ -19,6 +20,7 @@ NOTES = {
         "{rows} rows hold a word like NA or None; kept as a group, unless [values.{column}] in the map says otherwise"
     ),
     "time of day left out": "{rows} rows have a time of day; the date alone counts",
+    "chances not known": "{rows} rows are empty: the chance of what was done there is not known",
     "empty means no": "{rows} rows are empty and were taken for no, because no row says no",
     "thousands": "commas were taken for thousands",
     "decimal comma": "commas were taken for the decimal point",
@@ -40,6 +42,37 @@ def describe_table(layout: Layout, read: dict[str, Any], checked: dict[str, Any]
     """
     tally = checked["tally"]
     return [*_people(layout, tally, facts), *_columns(layout, facts)]
+
+
+def became_of_lists(tally: dict[str, Any], decision: str) -> dict[str, Any]:
+    """Member-weeks by what became of the list, and those with a known chance; small ones and what tells them left out.
+
+    Args:
+        tally: Facts of a tally.
+        decision: Whose chance is kept, that of what was "done" or of what was "listed".
+    """
+    counts = Counter(tally["counts"])
+    became = {name: counts[name] for name in OUTCOMES_OF_LISTS}
+    hidden = hidden_cells(became)
+    said: dict[str, Any] = {
+        "decision": decision,
+        "weeks": {name: None if name in hidden else count for name, count in became.items()},
+    }
+    known, no_list = counts["chances known"], became[OUTCOMES_OF_LISTS[NO_LIST]]
+    by_list = became[OUTCOMES_OF_LISTS[AS_LISTED]] if decision == "done" else sum(became.values()) - no_list
+    parts = {"by list": by_list, "by table": known - by_list, "no list, not known": no_list - known + by_list}
+    # What is known is told where neither a part of it nor a cell that is left out follows.
+    if not hidden & {OUTCOMES_OF_LISTS[NO_LIST], OUTCOMES_OF_LISTS[AS_LISTED]} and not hidden_cells(parts):
+        said["known"] = known
+    return said
+
+
+def lists_in_words(said: dict[str, Any]) -> str:
+    """What became of worklists, in a line."""
+    parts = [
+        f"{name} {'not told' if count is None else f'{count:,}'}" for name, count in said["weeks"].items() if count != 0
+    ]
+    return f"worklists, member-weeks: {', '.join(parts)}; recorded is what was {said['decision']}"
 
 
 def odd(layout: Layout, read: dict[str, Any], checked: dict[str, Any]) -> list[str]:
@@ -82,6 +115,9 @@ def _columns(layout: Layout, facts: dict[str, Any]) -> list[str]:
     )
     lines.append(f"decision: {actions}")
     chances = "known" if layout.of(*columns.chances) else "not known"
+    if said := facts.get("worklists"):
+        lines.append(lists_in_words(said))
+        chances = f"known in {people(said['known'], simulated=False)} weeks" if "known" in said else "not told"
     groups = ", ".join(layout.demographics) or "none"
     lines.append(f"weeks: {_weeks(facts['week_written'])}; groups: {groups}; chances of the logged actions: {chances}")
     minutes = "as the map says" if columns.effort is not None else "not said; give [effort.FACTOR] in the map"
@@ -109,7 +145,22 @@ def _odd(layout: Layout, read: dict[str, Any], tally: dict[str, Any]) -> list[st
         said.append("every row has a contact: weeks without one are missing, or the action columns hold something else")
     if rows and not tally["events"]["kept"]:
         said.append("there is no event in any row, so that every policy has the same value")
-    return said
+    return said + _of_lists(Counter(tally["counts"])) * layout.with_lists
+
+
+def _of_lists(counts: Counter[str]) -> list[str]:
+    """What looks odd about worklists."""
+    on_lists = sum(counts[name] for name in OUTCOMES_OF_LISTS[1:])
+    if not on_lists:
+        return ["no member and week of the table is on a worklist: other members, or other weeks"]
+    otherwise = on_lists - counts["as listed"]
+    if otherwise < SMALLEST:
+        return []
+    return [
+        f"in {otherwise / on_lists:.1%} of the member-weeks on a list something else was done than it said: a chance is "
+        "that of the list, and staff decided too; with --decision listed every chance is exact, and the value is that "
+        "of lists, carried out as yours were"
+    ]
 
 
 def _in_case_only(shown: str, name: str, sizes: dict[str, int]) -> list[str]:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from frl_env.datasets.tabular.columns import EVENTS, OUTCOMES, REWARD
+from frl_env.datasets.tabular.columns import EVENTS, OUTCOMES, PROPENSITY, REWARD
 from frl_env.datasets.tabular.contact_response import ContactResponse
 from frl_env.datasets.tabular.layout import Layout
+from frl_env.datasets.tabular.listed import LISTED, OUTCOMES_OF_LISTS
 from frl_env.datasets.tabular.weeks import Sorted, Weeks
 
 
@@ -80,6 +81,10 @@ class Tally:
             values = weeks.columns[name]
             low, high = self.ranges.get(name, [np.inf, -np.inf])
             self.ranges[name] = [min(low, float(values.min())), max(high, float(values.max()))]
+        if self.layout.with_lists:
+            met = np.bincount(weeks.columns[LISTED], minlength=len(OUTCOMES_OF_LISTS))
+            self.counts.update(dict(zip(OUTCOMES_OF_LISTS, met.tolist(), strict=True)))
+            self.counts["chances known"] += int(np.isfinite(weeks.columns[PROPENSITY]).sum())
         response = self.layout.map.meaning.response
         if response is not None:
             contact = contacts(weeks.columns, self.layout)

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from frl_env.datasets.tabular.columns import DAYS_ENROLLED, MEMBER, TERMINATED, WEEK
 from frl_env.datasets.tabular.layout import Layout
+from frl_env.datasets.tabular.listed import LISTED, LISTED_ACTION, LISTED_PROPENSITY
 from frl_env.datasets.tabular.partition import sorted_identifiers
 from frl_env.datasets.tabular.problems import Findings
 
@@ -138,7 +139,7 @@ def _one_row_a_week(
     again[1:] = (member[1:] == member[:-1]) & (day[1:] == day[:-1])
     if not again.any():
         return ~again
-    decision = (*layout.map.action_columns, *layout.map.chances)
+    decision = (*layout.map.action_columns, *layout.map.chances, LISTED, LISTED_ACTION, LISTED_PROPENSITY)
     equal, alike = again.copy(), again.copy()
     for name, values in columns.items():
         same = values[1:] == values[:-1]

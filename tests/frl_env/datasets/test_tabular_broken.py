@@ -157,7 +157,7 @@ VALUES: dict[str, tuple[Change, str]] = {
     "outcome of half a visit": (outcomes(put("future_ip_30d", 0.5)), "future_ip_30d: not a whole number in 1 row"),
     "chance of nothing": (put("propensity", 0), r"propensity: out of range in 1 row \(allowed: above 0, at most 1\)"),
     "chance above one": (put("propensity", 1.5), "propensity: out of range in 1 row"),
-    "missing chance": (put("propensity", np.nan), "propensity: missing in 1 row"),
+    "missing chance of a factor": (put("propensity_goal", np.nan), "propensity_goal: missing in 1 row"),
     "negative chance of a factor": (put("propensity_goal", -0.1), "propensity_goal: out of range in 1 row"),
     "perhaps terminated": (put("terminated", "perhaps", kind="object"), "terminated: not true or false in 1 row"),
     "missing end": (put("terminated", None, kind="object"), "terminated: missing in 1 row"),

@@ -108,7 +108,10 @@ def test_forbidden_rest_and_do_not_contact(table):
     capacity = Capacity(minutes=30.0, forbidden=({"modality": "HOME_VISIT"},))
     worklist = _listed(table, capacity, least_weeks=4, leave_alone=frozenset({"m000", "m001"}))
     assert "HOME_VISIT" not in set(worklist.rows.modality)
-    assert not {"m000", "m001"} & set(worklist.chances.member_id)
+    assert not {"m000", "m001"} & set(worklist.rows.member_id)
+    alone = worklist.chances[worklist.chances.member_id.isin(["m000", "m001"])]
+    assert alone.action_modality.tolist() == ["NONE", "NONE"]  # for certain
+    assert alone.propensity.tolist() == [1.0, 1.0]
     caseload = read_caseload(table, ByRisk())
     recent = (caseload.since_contact >= 0) & (caseload.since_contact < 4)
     assert recent.any()
