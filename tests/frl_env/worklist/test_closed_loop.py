@@ -221,7 +221,7 @@ def test_lists_that_are_not_there_or_of_other_weeks(table, lists, tmp_path):
     with pytest.raises(UserError, match="counts weeks by date and the table by number"):
         import_table(table, "me/bad-v0", worklists=[file])
     (lists / "week-12-chances.parquet").write_bytes(b"PAR1 no table")
-    with pytest.raises(UserError, match="can't be read|damaged|can't read"):
+    with pytest.raises(UserError, match=r"can't be read|damaged|can't read"):
         import_table(table, "me/bad-v0", worklists=[lists / "week-12.html"])
 
 
