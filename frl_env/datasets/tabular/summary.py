@@ -158,8 +158,8 @@ def _of_lists(counts: Counter[str]) -> list[str]:
         return []
     return [
         f"in {otherwise / on_lists:.1%} of the member-weeks on a list something else was done than it said: a chance "
-        "is that of the list, and staff decided too; with --decision listed every chance is exact, and the value is that "
-        "of lists, carried out as yours were"
+        "is that of the list, and staff decided too; with --decision listed every chance is exact, and the value is "
+        "that of lists, carried out as yours were"
     ]
 
 
