@@ -21,11 +21,13 @@ from benchmarks.sweep import scorecard
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import plan
 from benchmarks.sweep.workers import default_processes, run_all
-from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, parse_names
+from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, fitting, parse_names
+from benchmarks.training.told import Told, add_options, options_said, told_of
 from benchmarks.truth.logged_values import validation_dataset
 from benchmarks.truth.true_values import has_simulator
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_number
+from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"
@@ -43,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if strangers:
         raise UserError(f"--older names {strangers[0]!r}, which is not among the algorithms; add it to --algo")
     check_at_least(options, seeds=1, steps=1, eval_members=2, jobs=1)
+    if options.action_rate is not None:
+        check_number("--action-rate", options.action_rate, low=1e-6, high=1.0)
+    said_of_columns = options_said(options)
     dataset_id = (QUICK_DATASET if options.quick else DATASET) if options.dataset is None else options.dataset
     check_dataset(dataset_id)
     out = Path(options.out or _folder(dataset_id, quick=options.quick))
@@ -55,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             validation = validation_dataset(dataset_id, options.validation) if valued else ""
             if validation:
                 check_partners(data, ensure_dataset(validation, progress=progress))
+            known = told_of(data, said_of_columns)
+            names, left_out = fitting(options.algo, names, action_space_of(data), known)
             jobs = plan(
                 names,
                 dataset_id,
@@ -63,8 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 eval_members=options.eval_members or (1_000 if options.quick else 30_000),
                 validation=validation,
                 budget=options.budget,
+                said=said_of_columns,
+                action_rate=options.action_rate,
                 tell=progress,
             )
+        show_told(known, options.action_rate, left_out)
         planned, jobs = jobs, [results.older(job) if job.algo in older else job for job in jobs]
         taken = [job.algo for wanted, job in zip(planned, jobs, strict=True) if job != wanted]
         kept = sum(results.has(job) for job in jobs)
@@ -76,12 +86,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if references_failed:
             raise UserError(f"without references there is no scorecard; {said[0]}")
         card = scorecard.assemble(data, outcomes, command=_command(arguments), failures=said, older=taken)
+        card |= {"told": known.to_json() | {"action_rate": options.action_rate}, "left_out": left_out}
         results.write_scores(card, scorecard.details(outcomes))
     scorecard.show(card)
     again = f"; {kept} of {len(jobs)} runs were there from before (--out elsewhere runs them anew)" if kept else ""
     print(f"\nscorecard: {results.folder / 'scorecard.json'}{again}")
     if said:
         raise UserError(f"{len(said)} of {len(jobs)} runs failed ({said[0]}); the same command tries them again")
+
+
+def show_told(known: Told, action_rate: float | None, left_out: Sequence[str]) -> None:
+    """Says what is assumed of the columns, and which algorithms are left out."""
+    print("assumed of the columns (options or [meaning] say otherwise):")
+    rate = "as often as responses are most frequent, or as the care team" if action_rate is None else f"{action_rate:g}"
+    for line in (*known.lines(), f"share of member-weeks that FactoredAWR acts in: {rate}"):
+        print(f"  {line}")
+    for sentence in left_out:
+        print(sentence)
 
 
 def _folder(dataset_id: str, *, quick: bool) -> str:
@@ -128,6 +149,13 @@ def _parser() -> argparse.ArgumentParser:
         help="value policies by other members' logged weeks, too (always done where there is no simulator)",
     )
     parser.add_argument("--validation", help="Minari id of those members (default: ...-validation-v..., if it exists)")
+    add_options(parser)
+    parser.add_argument(
+        "--action-rate",
+        type=float,
+        metavar="SHARE",
+        help="share of member-weeks in which FactoredAWR acts (default: as often as responses are most frequent)",
+    )
     parser.add_argument("--jobs", type=int, help="runs at a time (default: one a processor)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler (tcp://...) to send the runs to instead")
     parser.add_argument(

@@ -27,7 +27,8 @@ from benchmarks.command_line import Parser, check_at_least
 from benchmarks.sweep.results import Results, write_bytes
 from benchmarks.sweep.runs import Job, plan_settings
 from benchmarks.sweep.workers import default_processes, run_all
-from benchmarks.training.algorithms import ALGORITHMS, TUNED, factored_awr, label
+from benchmarks.training.algorithms import ALGORITHMS, TUNED, label
+from benchmarks.training.told import Told, add_options, options_said, told_of
 from frl_algos import load_replay_buffer, select_policy
 from frl_algos.policies.stock import STOCK, StockAlgorithm
 from frl_env.actions import ActionSpace
@@ -86,8 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--write", type=Path, default=TUNED, help="where the settings go (default benchmarks/training/tuned.json)"
     )
+    add_options(parser)
     options = parser.parse_args(arguments)
     check_at_least(options, steps=1, seeds=1, jobs=1)
+    said = options_said(options)
     names = options.algo.split(",")
     for name in names:
         if name not in CANDIDATES:
@@ -100,11 +103,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             data = ensure_dataset(options.validation, progress=progress)
             check_partners(ensure_dataset(options.dataset, progress=progress), data)
             chosen_from = {name: CANDIDATES[name] for name in names}
-            jobs = plan_settings(chosen_from, options.dataset, seeds=options.seeds, steps=options.steps, tell=progress)
+            known = told_of(data, said)
+            jobs = plan_settings(
+                chosen_from, options.dataset, seeds=options.seeds, steps=options.steps, said=said, tell=progress
+            )
+        print("\n".join(["assumed of the columns:", *(f"  {line}" for line in known.lines())]))
         failures = run_all(jobs, results, processes=options.jobs or default_processes())
         if failures:
             raise UserError(f"{len(failures)} of {len(jobs)} runs failed ({failures[0].reason}); nothing was chosen")
-        found = choose(jobs, results, data)
+        found = choose(jobs, results, data, known)
     command = f"python benchmarks/tune.py --dataset {options.dataset} --validation {options.validation}"
     before = json.loads(options.write.read_text())["algorithms"] if options.write.exists() else {}
     merged = {name: found.get(name, before.get(name)) for name in ALGORITHMS if name in found or name in before}
@@ -121,10 +128,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"settings: {options.write}")
 
 
-def choose(jobs: Sequence[Job], results: Results, validation: Any) -> dict[str, dict[str, Any]]:
+def choose(
+    jobs: Sequence[Job], results: Results, validation: Any, known: Told | None = None
+) -> dict[str, dict[str, Any]]:
     """For each algorithm what was tried, its estimates, and the settings with the highest."""
     buffer = load_replay_buffer(validation)
-    told = factored_awr(validation.storage.metadata.get("frl_observation_names", []), buffer.action_space)
+    told = known or told_of(validation)
     candidates = {job.key: _load(results.folder / job.model, buffer.action_space) for job in jobs}
     with progress_bar() as progress:
         selection = select_policy(

@@ -11,7 +11,7 @@ from benchmarks.reporting.document import Report, Table
 from benchmarks.reporting.doubts import doubts
 from benchmarks.reporting.evidence import clip_sweep, effective_members
 from benchmarks.reporting.fairness import fairness
-from benchmarks.reporting.provenance import provenance
+from benchmarks.reporting.provenance import assumed, provenance
 from benchmarks.reporting.summary import summary
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.values import curves, profile, values
@@ -55,6 +55,7 @@ def report_of(results: SweepResults, *, command: str) -> Report:
             fairness(results),
             curves(results),
             profile(results),
+            assumed(results),
             provenance(results, command),
         ),
     )

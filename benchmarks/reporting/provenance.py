@@ -2,6 +2,35 @@
 
 from benchmarks.reporting.document import Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.training.told import NO_RESPONSE
+
+
+def assumed(results: SweepResults) -> Section:
+    """What the sweep was told of the columns, and by whom."""
+    told = results.card.get("told")
+    if told is None:
+        return Section(
+            anchor="assumed", title="What the columns were taken for", missing="The sweep did not keep what it assumed."
+        )
+    rows = [tuple(row) for row in told["rows"]]
+    if told.get("action_rate") is not None:
+        rows.append(
+            ("share of member-weeks that FactoredAWR acts in", f"{told['action_rate']:g}", "option --action-rate")
+        )
+    text = () if told["meaning"]["response"] is not None else (NO_RESPONSE,)
+    return Section(
+        anchor="assumed",
+        title="What the columns were taken for",
+        text=(*text, *(f"{sentence}." for sentence in results.card.get("left_out", ()))),
+        parts=(
+            Table(
+                name="assumed",
+                caption="What each column was taken for, and who says so.",
+                columns=columns_of("what | taken for | who says so"),
+                rows=rows,
+            ),
+        ),
+    )
 
 
 def provenance(results: SweepResults, command: str) -> Section:

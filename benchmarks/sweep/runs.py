@@ -30,6 +30,7 @@ from benchmarks.sweep.budgets import (
     slot,
 )
 from benchmarks.training import algorithms
+from benchmarks.training.told import told_of
 from benchmarks.training.train import train
 from benchmarks.truth import audits, logged_values
 from benchmarks.truth.contacted import GROUP_LABELS, ContactWatch
@@ -45,7 +46,7 @@ from frl_env.budget_references import budget_policies
 from frl_env.capacity import Budgeted, Capacity
 from frl_env.care_effort import care_effort, dataset_effort
 from frl_env.datasets import RECIPES, Recipe, ensure_dataset, replicate
-from frl_env.evaluation.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
 from frl_env.reference_returns import FLOOR, reference_policies
 from frl_env.references import ObservationPolicy
@@ -76,6 +77,7 @@ class Job:
         data: Content hash of the replicate.
         validation: Dataset whose members value the policy off-policy; empty for none.
         budgets: JSON of capacities by what was typed, besides no limit; see `benchmarks.sweep.budgets`.
+        told: JSON of what options say of the columns; see `benchmarks.training.told`.
     """
 
     algo: str
@@ -88,6 +90,7 @@ class Job:
     data: str
     validation: str = ""
     budgets: str = "{}"
+    told: str = "{}"
 
     @property
     def name(self) -> str:
@@ -103,7 +106,10 @@ class Job:
     @property
     def key(self) -> str:
         """Name of its results: the same for the same run."""
-        return hashlib.sha256(json.dumps(dataclasses.asdict(self), sort_keys=True).encode()).hexdigest()[:24]
+        facts = dataclasses.asdict(self)
+        if self.told == "{}":  # a run that was told nothing is the run that it was before anything could be told
+            del facts["told"]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,6 +140,8 @@ def plan(
     eval_members: int,
     validation: str = "",
     budget: str = NONE,
+    said: str = "{}",
+    action_rate: float | None = None,
     tell: Tell,
 ) -> list[Job]:
     """The runs of a sweep, references first, then seed by seed; builds the data they need.
@@ -146,6 +154,8 @@ def plan(
         eval_members: Members of every rollout, where there is a simulator.
         validation: Dataset whose members value the policies off-policy; empty for none.
         budget: Budgets by comma, where there is a simulator; see `frl_env.capacity.parse_budgets`.
+        said: What options say of the columns; see `benchmarks.training.told`.
+        action_rate: Share of member-weeks in which FactoredAWR acts; None: as it finds best.
         tell: Progress.
 
     Raises:
@@ -157,9 +167,9 @@ def plan(
         data = ensure_dataset(_source(dataset, seed), progress=tell)
         content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
         if seed == 0:
-            space = action_space_of(data)
+            known = told_of(data, said)
             for name in names:
-                algorithms.check_fits(name, space)
+                algorithms.check_fits(name, action_space_of(data), known)
             if has_simulator(data):
                 evaluation = Evaluation.of_dataset(data, members=eval_members)
                 world = evaluation.world
@@ -170,12 +180,20 @@ def plan(
             else:
                 eval_members = 0
         made = [_job(name, dataset, seed, steps, eval_members, content) for name in names]
-        jobs += [dataclasses.replace(job, validation=validation) for job in made]
+        if action_rate is not None:
+            made = [_aimed(job, action_rate) if job.algo in algorithms.AIMED else job for job in made]
+        jobs += [dataclasses.replace(job, validation=validation, told=said) for job in made]
     return [dataclasses.replace(job, budgets=budgets) for job in jobs]
 
 
 def plan_settings(
-    candidates: Mapping[str, Sequence[Mapping[str, Any]]], dataset: str, *, seeds: int = 1, steps: int, tell: Tell
+    candidates: Mapping[str, Sequence[Mapping[str, Any]]],
+    dataset: str,
+    *,
+    seeds: int = 1,
+    steps: int,
+    said: str = "{}",
+    tell: Tell,
 ) -> list[Job]:
     """One training, not scored, for each algorithm, setting and seed.
 
@@ -184,6 +202,7 @@ def plan_settings(
         dataset: Minari id; seed k trains on its replicate k.
         seeds: Training seeds.
         steps: Updates a run.
+        said: What options say of the columns; see `benchmarks.training.told`.
         tell: Progress.
     """
     jobs = []
@@ -191,7 +210,7 @@ def plan_settings(
         data = ensure_dataset(_source(dataset, seed), progress=tell)
         content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
         for name, each in candidates.items():
-            made = _job(name, dataset, seed, steps, 0, content)
+            made = dataclasses.replace(_job(name, dataset, seed, steps, 0, content), told=said)
             jobs += [
                 dataclasses.replace(made, settings=json.dumps(dict(settings), sort_keys=True)) for settings in each
             ]
@@ -212,6 +231,12 @@ def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, cont
     )
 
 
+def _aimed(job: Job, action_rate: float) -> Job:
+    """The same run with a share of member-weeks to act in."""
+    settings = json.loads(job.settings) | {"action_rate": action_rate}
+    return dataclasses.replace(job, settings=json.dumps(settings, sort_keys=True))
+
+
 def run(job: Job, tell: Tell) -> Outcome:
     """Trains and scores; the same job gives the same values, on one thread or in one process of many."""
     torch.set_num_threads(1)
@@ -219,8 +244,8 @@ def run(job: Job, tell: Tell) -> Outcome:
     if job.algo in algorithms.REFERENCES:
         return _run_reference(job, tell)
     data, buffer = _data(job.dataset, job.seed)
-    names = list(facts_of(data).get("frl_observation_names", []))
-    algorithm = algorithms.create(job.algo, names, buffer.action_space, json.loads(job.settings))
+    known = told_of(data, job.told)
+    algorithm = algorithms.create(job.algo, known.states, buffer.action_space, json.loads(job.settings), known)
     taken = train(
         algorithm,
         buffer,
@@ -240,7 +265,7 @@ def run(job: Job, tell: Tell) -> Outcome:
             continue
         tell(f"valuing {mode} off-policy", 0, 1)
         estimates[mode], section = logged_values.estimate(
-            algorithm, mode, job.validation, fairness=not job.eval_members
+            algorithm, mode, job.validation, said=job.told, fairness=not job.eval_members
         )
         fairness |= {mode: section} if section else {}
     panel = None

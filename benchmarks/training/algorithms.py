@@ -13,12 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.training.told import Told, told
 from frl_algos import FactoredAWRConfig
 from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking
 from frl_algos.policies.adapter import adapt
 from frl_algos.policies.stock import create_stock
 from frl_env.actions import MOST_JOINTS, ActionSpace
 from frl_env.errors import UserError, unknown_name
+from frl_env.meaning import SPENDING
 
 BATCH_SIZE = 512
 """Rows of an update, the same for every algorithm of this file."""
@@ -46,9 +48,6 @@ BY_TRUTH: dict[str, str] = {
 }
 """Policies that were tried by true values, on other members, before a line was as it is; 0 for those not named."""
 
-SPENDING = "total_paid"
-"""Observation by which `spending_ranking` ranks."""
-
 PEERS = ("risk_ranking", "risk_ranking_history", "risk_ranking_team_contacts", "spending_ranking", "uplift")
 """What programs do already: rankings, fitted in one go. They act within a budget only, and are not tuned."""
 
@@ -61,8 +60,11 @@ TUNED_AS = {"factored_awr_same_contacts": "factored_awr"}
 TUNED = Path(__file__).with_name("tuned.json")
 """Settings chosen by `benchmarks/tune.py`."""
 
+AIMED = ("factored_awr", "factored_awr_same_contacts")
+"""Lines that `--action-rate` is for."""
+
 Settings = Mapping[str, Any]
-Maker = Callable[[Sequence[str], ActionSpace, Settings], Any]
+Maker = Callable[[ActionSpace, Told, Settings], Any]
 
 
 def told_nothing() -> FactoredAWRConfig:
@@ -70,34 +72,34 @@ def told_nothing() -> FactoredAWRConfig:
     return FactoredAWRConfig(batch_size=BATCH_SIZE, hidden_size=HIDDEN)
 
 
-def factored_awr(observation_names: Sequence[str], space: ActionSpace) -> FactoredAWRConfig:
+def factored_awr(observation_names: Sequence[str], space: ActionSpace, known: Told | None = None) -> FactoredAWRConfig:
     """FactoredAWR, told what the observations mean.
 
     A completed contact is the response of a member, where the dataset records it; a screening result indicates the goal
     of the same name; goals answer to needs, which providers are not all as able to do something about.
+
+    Args:
+        observation_names: Of the dataset.
+        space: Its actions.
+        known: What they mean; by default what the contract's own names do.
     """
-    names = list(observation_names)
-    contact = "num_encounters_last_week"
-    levels = [level for factor in space for level in factor.levels]
-    told = {"goal", "provider"} <= {factor.name for factor in space}
+    known = known or told(observation_names, space)
+    high_touch = {"high_touch": list(known.meaning.high_touch)} if known.meaning.high_touch else {}
     return dataclasses.replace(
         told_nothing(),
-        response=names.index(contact) if contact in names else None,
-        indications={
-            level: names.index(f"screened_{str(level).lower()}")
-            for level in levels
-            if f"screened_{str(level).lower()}" in names
-        },
-        need_factor="goal" if told else None,
-        skill_factor="provider" if told else None,
+        response=known.response,
+        indications=known.indications,
+        need_factor=known.meaning.need_factor,
+        # Skills count in what they do about needs.
+        skill_factor=known.meaning.skill_factor if known.meaning.need_factor else None,
+        **high_touch,
     )
 
 
-def same_contacts(observation_names: Sequence[str], space: ActionSpace) -> FactoredAWRConfig:
+def same_contacts(known: Told, space: ActionSpace) -> FactoredAWRConfig:
     """FactoredAWR that makes the contacts of the risk ranking and no others: what is left is who gets them."""
-    return dataclasses.replace(
-        factored_awr(observation_names, space), contacts=[dict(contact) for contact in VISITS.contacts]
-    )
+    contacts = [dict(contact) for contact in VISITS.contacts]
+    return dataclasses.replace(factored_awr(known.states, space, known), contacts=contacts)
 
 
 def seed_awr() -> FactoredAWRConfig:
@@ -112,35 +114,38 @@ def seed_awr() -> FactoredAWRConfig:
 def _stock(name: str, **base: Any) -> Maker:
     """A stock algorithm with settings of its own, which tuned ones replace."""
 
-    def make(observation_names: Sequence[str], space: ActionSpace, settings: Settings) -> Any:
+    def make(space: ActionSpace, known: Told, settings: Settings) -> Any:
         shared = {"action_space": space, "batch_size": BATCH_SIZE, "hidden_sizes": (HIDDEN, HIDDEN)}
         return create_stock(name, **shared | base | dict(settings))
 
     return make
 
 
-def _awr(make: Callable[[Sequence[str], ActionSpace], FactoredAWRConfig]) -> Maker:
-    return lambda names, space, settings: dataclasses.replace(make(names, space), **settings).create()
+def _awr(make: Callable[[Told, ActionSpace], FactoredAWRConfig]) -> Maker:
+    return lambda space, known, settings: dataclasses.replace(make(known, space), **settings).create()
 
 
-def _risk(names: Sequence[str], space: ActionSpace, settings: Settings) -> RiskRanking:
+def _risk(space: ActionSpace, known: Told, settings: Settings) -> RiskRanking:
     return RiskRanking(**_visits(settings))
 
 
-def _team_contacts(names: Sequence[str], space: ActionSpace, settings: Settings) -> RiskRanking:
+def _team_contacts(space: ActionSpace, known: Told, settings: Settings) -> RiskRanking:
     home = space["modality"].levels if any(factor.name == "modality" for factor in space) else ()
     among = {"modality": "HOME_VISIT"} if "HOME_VISIT" in home else {}
-    return RiskRanking(LoggedVisits(among=among), history=_recorded(names), **settings)
+    return RiskRanking(LoggedVisits(among=among), history=known.history, **settings)
 
 
-def _spending(names: Sequence[str], space: ActionSpace, settings: Settings) -> SpendingRanking:
-    if SPENDING not in names:
-        raise UserError(f"spending_ranking needs an observation {SPENDING!r}, which this dataset does not have")
-    return SpendingRanking(list(names).index(SPENDING), **_visits(settings))
+def _spending(space: ActionSpace, known: Told, settings: Settings) -> SpendingRanking:
+    if known.meaning.spending is None:
+        raise UserError(
+            f"spending_ranking needs an observation of what was paid ({SPENDING!r}, or spending under [meaning] in the "
+            "map of the import), which this dataset does not have"
+        )
+    return SpendingRanking(known.states.index(known.meaning.spending), **_visits(settings))
 
 
-def _uplift(names: Sequence[str], space: ActionSpace, settings: Settings) -> UpliftRanking:
-    return UpliftRanking(response=factored_awr(names, space).response, **_visits(settings))
+def _uplift(space: ActionSpace, known: Told, settings: Settings) -> UpliftRanking:
+    return UpliftRanking(response=known.response, **_visits(settings))
 
 
 def _visits(settings: Settings) -> dict[str, Any]:
@@ -150,16 +155,10 @@ def _visits(settings: Settings) -> dict[str, Any]:
     return {"visits": dataclasses.replace(VISITS, **own)} | rest
 
 
-def _recorded(names: Sequence[str]) -> tuple[int, ...]:
-    """Observations that tell of events and spending; the counts of contacts say what the team did, not who is ill."""
-    written = ("num_encounters_last_week", "num_calls_last_week", "num_texts_last_week")
-    return tuple(index for index, name in enumerate(names) if name not in written)
-
-
 ALGORITHMS: dict[str, Maker] = {
-    "factored_awr": _awr(factored_awr),
+    "factored_awr": _awr(lambda known, space: factored_awr(known.states, space, known)),
     "factored_awr_same_contacts": _awr(same_contacts),
-    "factored_awr_told_nothing": _awr(lambda names, space: told_nothing()),
+    "factored_awr_told_nothing": _awr(lambda known, space: told_nothing()),
     # d3rlpy penalises squared logits by default (beta 0.5), which keeps cloning from cloning.
     "discrete_bc": _stock("discrete_bc", beta=0.0),
     "discrete_bc_default": _stock("discrete_bc"),
@@ -168,16 +167,14 @@ ALGORITHMS: dict[str, Maker] = {
     "bcq": _stock("discrete_bcq", target_update_interval=TARGET_UPDATES),
     "awac": _stock("awac"),
     "dqn": _stock("dqn", target_update_interval=TARGET_UPDATES),
-    "seed_awr": _awr(lambda names, space: seed_awr()),
+    "seed_awr": _awr(lambda known, space: seed_awr()),
     "risk_ranking": _risk,
-    "risk_ranking_history": lambda names, space, settings: _risk(
-        names, space, {"history": _recorded(names), **settings}
-    ),
+    "risk_ranking_history": lambda space, known, settings: _risk(space, known, {"history": known.history, **settings}),
     "risk_ranking_team_contacts": _team_contacts,
     "spending_ranking": _spending,
     "uplift": _uplift,
 }
-"""Name to a maker of the algorithm, given the dataset's observation names, its actions, and settings."""
+"""Name to a maker of the algorithm, given the dataset's actions, what its columns mean, and settings."""
 
 LABELS = {
     "factored_awr": "FactoredAWR",
@@ -220,7 +217,13 @@ def known_names() -> list[str]:
     return [*ALGORITHMS, *REFERENCES, *(name for name in _installed() if name not in ALGORITHMS)]
 
 
-def create(name: str, observation_names: Sequence[str], space: ActionSpace, settings: Settings | None = None) -> Any:
+def create(
+    name: str,
+    observation_names: Sequence[str],
+    space: ActionSpace,
+    settings: Settings | None = None,
+    known: Told | None = None,
+) -> Any:
     """An algorithm, untrained.
 
     Args:
@@ -228,12 +231,14 @@ def create(name: str, observation_names: Sequence[str], space: ActionSpace, sett
         observation_names: Of the dataset.
         space: Its actions.
         settings: Instead of the tuned ones; for algorithms of this file only.
+        known: What the observations mean; by default what the contract's own names do.
 
     Raises:
         UserError: If there is no such algorithm, or it can't be made.
     """
     if name in ALGORITHMS:
-        return ALGORITHMS[name](observation_names, space, tuned(name) if settings is None else settings)
+        chosen = tuned(name) if settings is None else settings
+        return ALGORITHMS[name](space, known or told(observation_names, space), chosen)
     return adapt(_offered(name), space)
 
 
@@ -259,8 +264,13 @@ def label_of(name: str, algorithm: Any) -> str:
     return label(name) if own is None or name.startswith("discrete_bc") else str(own)
 
 
-def check_fits(name: str, space: ActionSpace) -> None:
+def check_fits(name: str, space: ActionSpace, known: Told | None = None) -> None:
     """Says before any training that an algorithm can't be trained on such actions.
+
+    Args:
+        name: Of `known_names`.
+        space: The actions.
+        known: What the observations mean; None to look at the actions alone.
 
     Raises:
         UserError: If so; says why.
@@ -275,6 +285,42 @@ def check_fits(name: str, space: ActionSpace) -> None:
             VISITS.joints(space)
         except UserError as problem:
             raise UserError(f"{name} can't make its contacts with these actions ({problem}); leave it out") from None
+    if known is not None and name in NAMED_CONTACTS:
+        try:
+            ALGORITHMS[name](space, known, {})
+        except UserError as problem:
+            raise UserError(f"{name} can't be made for this dataset ({problem}); leave it out") from None
+
+
+def fitting(text: str, names: Sequence[str], space: ActionSpace, known: Told) -> tuple[list[str], list[str]]:
+    """Of the algorithms asked for, those that fit; a peer that only "all" asked for is left out, and why is said.
+
+    Args:
+        text: As the user named them.
+        names: What that came to.
+        space: The actions.
+        known: What the observations mean.
+
+    Returns:
+        Names, and a sentence for each that was left out.
+
+    Raises:
+        UserError: If one that was asked for by its own name does not fit, or none is left.
+    """
+    asked = [name.strip() for name in text.split(",")]
+    kept, left_out, last = [], [], None
+    for name in names:
+        try:
+            check_fits(name, space, known)
+            kept.append(name)
+        except UserError as problem:
+            if name in asked:
+                raise
+            last = problem
+            left_out.append(f"left out of all: {problem}")
+    if last is not None and not kept:
+        raise last
+    return kept, left_out
 
 
 def source_of(name: str) -> str | None:

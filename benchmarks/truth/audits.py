@@ -7,7 +7,7 @@ tests, so that it takes seconds; `frl_algos.audit_fairness` tests.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -48,6 +48,8 @@ def of_logged(
     dataset_id: str,
     values: Float64[np.ndarray, "member"],
     returns: Float64[np.ndarray, "member"],
+    *,
+    high_touch: Sequence[str] = HIGH_TOUCH,
 ) -> dict[str, Any]:
     """Audit on logged members.
 
@@ -57,11 +59,14 @@ def of_logged(
         dataset_id: Where their attributes are.
         values: Off-policy estimate of each member's value.
         returns: As logged.
+        high_touch: Levels that take a person's presence.
     """
 
     def members() -> AuditedMembers:
+        if not high_touch:
+            raise UserError("nothing says which levels are high touch; name them with --high-touch")
         records, names = _records(dataset_id)
-        allocations, _ = member_allocations(target, episodes, HIGH_TOUCH)
+        allocations, _ = member_allocations(target, episodes, high_touch)
         return AuditedMembers(
             high_touch=allocations.pop("high_touch"),
             attributes=records.labels,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.told import Told, told_of
 from benchmarks.truth import audits
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
@@ -18,7 +18,6 @@ from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.ids import parse_id
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, load_episodes
-from frl_env.evaluation.dataset_facts import facts_of
 from frl_env.evaluation.propensities import estimate_propensities
 
 SEED = 911
@@ -51,7 +50,7 @@ def validation_dataset(dataset_id: str, asked: str | None) -> str:
 
 
 def estimate(
-    algorithm: Any, mode: str, validation_id: str, *, fairness: bool = False
+    algorithm: Any, mode: str, validation_id: str, *, said: str = "{}", fairness: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """Every estimator's value of a policy, and an audit, JSON-able; nothing in it is about a single member.
 
@@ -59,44 +58,50 @@ def estimate(
         algorithm: Trained, on other members.
         mode: Of `frl_algos.policies.policy.LearnedPolicy`.
         validation_id: Minari id of the logged members.
+        said: What options say of the columns; see `benchmarks.training.told`.
         fairness: Whether to audit; None in the place of the audit otherwise.
     """
     if mode == "stochastic" and not has_probabilities(algorithm):
         why = "draws of this policy have no probabilities over joint actions."
         return {"sentence": f"No estimate: {why}"}, {"sentence": f"Not audited: {why}"} if fairness else None
-    episodes, valuation, indications = _valuation(validation_id)
+    episodes, valuation, known = _valuation(validation_id, said)
     target: Callable[[np.ndarray], np.ndarray] = LearnedPolicy(algorithm, episodes.action_space, mode).probabilities
     report = value_policy(
         target,
         episodes,
         seed=SEED,
         valuation=valuation,
-        indications=indications,
+        indications=known.indications,
         propensities=propensities_of(validation_id),
     )
     section = None
     if fairness:
         values = valuation.estimate(target, np.random.default_rng(SEED)).plain
-        section = audits.of_logged(target, episodes, validation_id, values, valuation.returns)
+        section = audits.of_logged(
+            target, episodes, validation_id, values, valuation.returns, high_touch=known.meaning.high_touch
+        )
     return {"dataset": validation_id} | report.to_dict(simulated=episodes.simulated), section
 
 
 @lru_cache(maxsize=1)
-def _valuation(validation_id: str) -> tuple[LoggedEpisodes, Counterfactual, dict[str, int]]:
+def _episodes(validation_id: str) -> LoggedEpisodes:
+    return load_episodes(ensure_dataset(validation_id))
+
+
+@lru_cache(maxsize=1)
+def _valuation(validation_id: str, said: str) -> tuple[LoggedEpisodes, Counterfactual, Told]:
     """Logged members and the model of what actions do to them, the same for every policy of a worker."""
-    data = ensure_dataset(validation_id)
-    episodes = load_episodes(data)
-    told = factored_awr(facts_of(data).get("frl_observation_names", []), episodes.action_space)
+    episodes, known = _episodes(validation_id), told_of(ensure_dataset(validation_id), said)
     valuation = Counterfactual.fit(
-        episodes, rng=np.random.default_rng(SEED), response=told.response, indications=told.indications
+        episodes, rng=np.random.default_rng(SEED), response=known.response, indications=known.indications
     )
-    return episodes, valuation, told.indications
+    return episodes, valuation, known
 
 
 @lru_cache(maxsize=1)
 def propensities_of(validation_id: str) -> Any:
     """Propensities of a validation dataset's decisions: "logged", or estimated ones as an array."""
-    episodes = _valuation(validation_id)[0]
+    episodes = _episodes(validation_id)
     if episodes.propensities is not None:
         return "logged"
     return estimate_propensities(episodes, rng=np.random.default_rng(SEED)).logged

@@ -1,7 +1,6 @@
 """Trained policies from their files, whatever wrote them."""
 
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,8 @@ from frl_algos.files.model_files import SUFFIX, load_model
 from frl_algos.policies.adapter import adapt
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
-
-CONTACTS = "num_encounters_last_week"
-"""Observation that shows whether an attempt was answered, where a dataset has it by this name."""
+from frl_env.evaluation.dataset_facts import action_space_of, facts_of
+from frl_env.meaning import meaning_of
 
 
 def load_policy(path: str | os.PathLike[str], space: ActionSpace) -> Any:
@@ -41,13 +39,40 @@ def load_policy(path: str | os.PathLike[str], space: ActionSpace) -> Any:
         raise UserError(f"there is no file {file}; check the path, or write one with save_model") from None
 
 
-def told_by(algorithm: Any, names: Sequence[str]) -> tuple[int | None, Mapping[str, int] | None]:
+def told_by(algorithm: Any, dataset: Any) -> tuple[int | None, dict[str, int]]:
     """Index of the observation that shows a response, and what indicates a level, for the valuation of a policy.
 
     Args:
-        algorithm: Whose configuration says so; else the names decide.
-        names: Of the observations.
+        algorithm: Whose configuration says so; what it does not say, the dataset does (`frl_env.meaning`).
+        dataset: The `minari.MinariDataset` of the members that value it.
+
+    Raises:
+        UserError: If the dataset says what can't be read.
     """
+    names = list(facts_of(dataset).get("frl_observation_names", []))
+    meaning = meaning_of(dataset, names, action_space_of(dataset))
     config: Any = getattr(algorithm, "config", None)
-    named = list(names).index(CONTACTS) if CONTACTS in names else None
-    return getattr(config, "response", named), getattr(config, "indications", None)
+    response = getattr(config, "response", None)
+    if response is None and meaning.response is not None:
+        response = names.index(meaning.response)
+    known = {level: names.index(state) for level, state in meaning.indications.items()}
+    return response, dict(getattr(config, "indications", None) or known)
+
+
+def high_touch_of(dataset: Any) -> tuple[str, ...]:
+    """Levels that take a person's presence, as a dataset says, or by the contract's own names.
+
+    Args:
+        dataset: A `minari.MinariDataset`.
+
+    Raises:
+        UserError: If there are none, or the dataset says what can't be read.
+    """
+    names = list(facts_of(dataset).get("frl_observation_names", []))
+    found = meaning_of(dataset, names, action_space_of(dataset)).high_touch
+    if not found:
+        raise UserError(
+            f"nothing says which levels of dataset {dataset.spec.dataset_id!r} are high-touch contact; name them with "
+            "high_touch=, or under [meaning] in the map of the import"
+        )
+    return found

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from frl_algos.files.policy_files import load_policy, told_by
+from frl_algos.files.policy_files import high_touch_of, load_policy, told_by
 from frl_algos.valuation.counterfactual import Counterfactual, Probabilities
 from frl_algos.valuation.selection import target_probabilities
 from frl_env.actions import ActionSpace
@@ -48,7 +48,7 @@ def audit_fairness(
     options: ImportOptions | None = None,
     attributes: Sequence[str] = ATTRIBUTES,
     needs: Sequence[str] | None = None,
-    high_touch: Sequence[str] = HIGH_TOUCH,
+    high_touch: Sequence[str] | None = None,
     minimum: int = 30,
     value: bool = True,
     seed: int = 0,
@@ -67,7 +67,7 @@ def audit_fairness(
         attributes: Infos of the dataset to make groups of.
         needs: Infos of the dataset that measure need, the one that counts first; by default the number of `open_needs`
             where it has them. Recorded utilisation follows where it is observed.
-        high_touch: Levels of any factor that count as high-touch contact.
+        high_touch: Levels of any factor that count as high-touch contact; by default what the dataset says.
         minimum: Members that a group needs to be measured.
         value: Whether to value the policy off-policy, which takes longer than all else.
         seed: Of folds, resamples and permutations.
@@ -86,15 +86,16 @@ def audit_fairness(
         tell("reading", 0, 1)
         records = load_members(dataset, attributes=attributes, needs=needs).of(load_people(dataset))
         episodes = replace(load_episodes(dataset), groups=records.labels)
+        response, indications = told_by(algorithm, dataset)
+        levels = high_touch_of(dataset) if high_touch is None else high_touch
         tell("reading", 1, 1)
-    response, indications = told_by(algorithm, names)
     result = audit_policy(
         algorithm,
         episodes,
         needs=records.needs | recorded_use(episodes, names),
         simulated=records.simulated,
         rng=np.random.default_rng(seed),
-        high_touch=high_touch,
+        high_touch=levels,
         minimum=minimum,
         value=value,
         response=response,

@@ -30,7 +30,7 @@ from frl_algos.policies.policy import LearnedPolicy, Probabilities
 from frl_algos.valuation.selection import default_mode
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.evaluation import Evaluation, LoggedEpisodes, load_episodes
-from frl_env.evaluation.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.evaluation.files import write_together
 from frl_env.evaluation.suppression import hidden_cells
 from frl_env.evaluation.suppression import people as number_of_people
@@ -129,14 +129,13 @@ def evaluate_policy(
         space = action_space_of(dataset)
         algorithm = load_policy(policy_path, space)
         episodes = load_episodes(dataset)
-        names = list(facts_of(dataset).get("frl_observation_names", []))
+        response, indications = told_by(algorithm, dataset)
         tell("reading", 1, 1)
     policy = LearnedPolicy(algorithm, space, default_mode(algorithm))
     found = None
     actions, joints, entropy = _actions(policy, episodes, tell)
     if value:
         tell("valuing", 0, 1)
-        response, indications = told_by(algorithm, names)
         found = value_policy(policy.probabilities, episodes, seed=seed, response=response, indications=indications)
         tell("valuing", 1, 1)
     evaluation = PolicyEvaluation(

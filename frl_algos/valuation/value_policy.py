@@ -35,7 +35,8 @@ def value_policy(
         propensities: As `evaluate` takes them; None for the logged ones, or estimated ones where none are logged.
 
     Returns:
-        The values, the nested model's as the headline.
+        The values. The nested model's is the headline where a response is known: without one it is as biased as
+        anything that compares actions given the record alone, and the headline is that of `evaluate`.
 
     Raises:
         UserError: If policy and members don't fit, or there are too few.
@@ -55,5 +56,5 @@ def value_policy(
         q_values=fitted.values,
         propensities=propensities,
         others=[nested, fitted.estimate],
-        headline=nested.name,
+        headline=None if valuation.model.response is None else nested.name,
     )

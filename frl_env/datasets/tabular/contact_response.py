@@ -1,7 +1,8 @@
 """Does the log of contacts say what it must? Two readings of the columns turn gains into losses, and both show.
 
-A contact log must hold every attempt, and `num_encounters_last_week` must count completed contacts of the care
-program, not medical visits. Both can be told from how often the week after a decision shows an encounter:
+A contact log must hold every attempt, and the state that shows an answer (`num_encounters_last_week`, or what
+`[meaning]` says) must count completed contacts of the care program, not medical visits. Both can be told from how often
+the week after a decision shows an encounter:
 
                                         after an attempt    without one
     as it should be                           28 %               5 %
@@ -13,6 +14,8 @@ has nothing to do with the attempt. Shares measured on simulated members; `docs/
 """
 
 from dataclasses import dataclass
+
+from frl_env.meaning import RESPONSE
 
 FEWEST_WEEKS = 100
 """Weeks of each kind below which nothing is said."""
@@ -34,12 +37,14 @@ class ContactResponse:
         answered: Those with an encounter in the week after.
         others: Weeks without an attempt whose next week is known.
         encounters: Those with an encounter in the week after.
+        response: State that shows an encounter.
     """
 
     attempts: int
     answered: int
     others: int
     encounters: int
+    response: str = RESPONSE
 
     @property
     def after_attempt(self) -> float:
@@ -67,7 +72,7 @@ class ContactResponse:
             )
         if self.without_attempt >= COMMON_WITHOUT and self.after_attempt < LEAST_RATIO * self.without_attempt:
             said.append(
-                f"num_encounters_last_week looks like medical visits, not completed contacts ({shares}): count "
+                f"{self.response} looks like medical visits, not completed contacts ({shares}): count "
                 "contacts of the care program that reached the member, or a policy learns nothing about answers"
             )
         return tuple(said)

@@ -104,6 +104,7 @@ class Tally:
             "groups": {name: sorted(counted.items()) for name, counted in self.groups.items()},
             "ranges": self.ranges,
             "days": self.days,
+            "response": self.layout.map.meaning.response,
         }
 
 
@@ -116,7 +117,7 @@ def response_of(facts: dict[str, Any]) -> ContactResponse:
     counts = Counter(facts["counts"])
     return ContactResponse(
         attempts=counts["attempts"], answered=counts["attempts answered"],
-        others=counts["others"], encounters=counts["others answered"],
+        others=counts["others"], encounters=counts["others answered"], response=facts["response"] or "",
     )  # fmt: skip
 
 
