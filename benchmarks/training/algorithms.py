@@ -84,7 +84,6 @@ def factored_awr(observation_names: Sequence[str], space: ActionSpace, known: To
         known: What they mean; by default what the contract's own names do.
     """
     known = known or told(observation_names, space)
-    high_touch = {"high_touch": list(known.meaning.high_touch)} if known.meaning.high_touch else {}
     return dataclasses.replace(
         told_nothing(),
         response=known.response,
@@ -92,7 +91,6 @@ def factored_awr(observation_names: Sequence[str], space: ActionSpace, known: To
         need_factor=known.meaning.need_factor,
         # Skills count in what they do about needs.
         skill_factor=known.meaning.skill_factor if known.meaning.need_factor else None,
-        **high_touch,
     )
 
 

@@ -67,7 +67,7 @@ def test_what_the_dataset_says_counts_and_not_a_name(table):
     known = told_of(dataset)
     config = factored_awr(known.states, SPACE, known)
     assert config.response == 0
-    assert (config.need_factor, config.skill_factor, config.high_touch) == ("topic", "staff", ["AT_HOME"])
+    assert (config.need_factor, config.skill_factor) == ("topic", "staff")
     assert set(known.sources.values()) == {"the dataset says so"}
     assert told_by(None, dataset) == (0, {})
     assert high_touch_of(dataset) == ("AT_HOME",)
