@@ -30,7 +30,8 @@ from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, TUNED, label
 from benchmarks.training.told import Told, add_options, options_said, told_of
 from frl_algos import load_replay_buffer, select_policy
-from frl_algos.policies.stock import STOCK, StockAlgorithm
+from frl_algos.files.policy_files import load_d3
+from frl_algos.policies.adapter import adapt
 from frl_env.actions import ActionSpace
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, unknown_name
@@ -192,10 +193,7 @@ def show(found: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _load(file: Path, space: ActionSpace) -> Any:
-    from d3rlpy import load_learnable  # after frl_algos, which keeps what d3rlpy imports from talking
-
-    algorithm = load_learnable(str(file))
-    return StockAlgorithm(algorithm, space) if algorithm.config.get_type() in STOCK else algorithm
+    return adapt(load_d3(file), space)
 
 
 if __name__ == "__main__":

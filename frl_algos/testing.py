@@ -15,7 +15,7 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos.logged.replay import FactoredReplayBuffer
-from frl_algos.policies.adapter import adapt, modes
+from frl_algos.policies.adapter import adapt, invalid_choices, modes
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
@@ -105,11 +105,8 @@ def _check_predictions(algorithm: Any, observations: np.ndarray, action_space: A
     outside = int(((joints < 0) | (joints >= action_space.n_joint)).sum())
     _require(outside == 0, f"predict gives {outside} joint indices outside 0..{action_space.n_joint - 1}")
     invalid = int((~action_space.valid[joints]).sum())
-    _require(
-        invalid == 0,
-        f"predict gives {invalid} of {len(joints)} actions that are not valid; "
-        "choose among buffer.action_space.valid_joints",
-    )
+    if invalid:
+        raise invalid_choices(invalid, len(joints))
     _require(
         bool(np.array_equal(joints, algorithm.predict(observations))),
         "predict gives other actions the second time; it has to be greedy (draws belong into predict_probabilities)",

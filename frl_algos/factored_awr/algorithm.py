@@ -32,7 +32,7 @@ from frl_algos.effects.suitability import suitability
 from frl_algos.effects.targets import compute_targets
 from frl_algos.effects.terms import CAUTIOUS_SCALES, Terms, null_position
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData
-from frl_algos.factored_awr.fine_tuning import fine_tune
+from frl_algos.factored_awr.fine_tuning import check_options, fine_tune
 from frl_algos.factored_awr.idle_settings import check_rate
 from frl_algos.factored_awr.modules import create_modules
 from frl_algos.factored_awr.parallel import place
@@ -42,7 +42,7 @@ from frl_algos.factored_awr.update import FactoredAWRImpl
 from frl_algos.gains.caseload import CaseloadPolicy
 from frl_algos.gains.estimating import estimate_member_model
 from frl_algos.gains.member_model import GainParts, MemberModel
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
 from frl_algos.networks.effect_critic import EffectCritic
 from frl_env.actions import ActionSpace
 from frl_env.capacity.capacity import Capacity
@@ -241,6 +241,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
                 "members met online have no groups to be fair to; set fairness to 'none' to fine-tune, or fit to "
                 "logged members"
             )
+        check_options(options)
         fine_tune(self, env, buffer, self._prepare, **options)
 
     def predict_probabilities(self, observations: np.ndarray, temperature: float | None = None) -> np.ndarray:
@@ -468,6 +469,8 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
                 )
             self._config.action_schema = schema
         else:
+            if not self._config.action_schema:
+                raise plain_episodes("set action_schema=space.to_json() in FactoredAWRConfig")
             buffer = FactoredReplayBuffer.from_replay_buffer(dataset, self.action_space)
         self._contacts()  # says before any work that one does not exist
         if not self._config.effort and getattr(buffer, "effort", None) is not None:

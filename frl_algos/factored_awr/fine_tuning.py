@@ -5,7 +5,8 @@ an epoch collects steps with the policy as it is, then refits to offline and onl
 the mixture of all policies that acted, and the policy improves on it, as in the online form of AWR (Peng et al., 2019).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from tqdm.auto import trange
 from frl_algos.logged.collection import Collector
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
+from frl_env.errors import UserError, unknown_name
 
 
 def fine_tune(
@@ -101,6 +102,23 @@ def fine_tune(
         if callback is not None:
             callback(algo, epoch, step)
     log.close()
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuses options of d3rlpy's `fit_online` that have no counterpart here.
+
+    Raises:
+        UserError: If there is one; says why.
+    """
+    known = [name for name, each in signature(fine_tune).parameters.items() if each.kind is each.KEYWORD_ONLY]
+    if "explorer" in options:
+        raise UserError(
+            "fit_online takes no explorer: it would choose actions that are not valid; FactoredAWR draws from its own "
+            "policy, so leave explorer out"
+        )
+    for name in options:
+        if name not in known:
+            raise unknown_name("option of fit_online:", name, known)
 
 
 def _action_space(algo: Any, env: Any, offline: FactoredReplayBuffer | None) -> ActionSpace:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from frl_algos.files.model_files import SUFFIX, load_model
@@ -31,12 +32,31 @@ def load_policy(path: str | os.PathLike[str], space: ActionSpace) -> Any:
         return algorithm
     if file.suffix != ".d3":
         raise UserError(f"{file} is no trained policy; name a {SUFFIX} file of save_model, or a .d3 file of d3rlpy")
-    import d3rlpy
+    return adapt(load_d3(file), space)
+
+
+def load_d3(file: Path) -> Any:
+    """What d3rlpy's own `save` wrote. It is a pickle: open one only if you trust where it comes from.
+
+    Raises:
+        UserError: If there is no such file, it is damaged, or it holds an algorithm of a package that is not imported.
+    """
+    import d3rlpy  # after frl_algos, which keeps what d3rlpy imports from talking
 
     try:
-        return adapt(d3rlpy.load_learnable(str(file)), space)
+        return d3rlpy.load_learnable(str(file))
     except FileNotFoundError:
         raise UserError(f"there is no file {file}; check the path, or write one with save_model") from None
+    except KeyError as problem:
+        raise UserError(
+            f"{file} holds an algorithm {problem} that d3rlpy does not know in this process; import the package that "
+            "registers it first (import frl_algos for FactoredAWR)"
+        ) from None
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, RuntimeError, UnpicklingError) as problem:
+        raise UserError(
+            f"{file} can't be read as a model of d3rlpy ({type(problem).__name__}); it is cut off, damaged or of "
+            "another program: copy or train it again"
+        ) from problem
 
 
 def told_by(algorithm: Any, dataset: Any) -> tuple[int | None, dict[str, int]]:

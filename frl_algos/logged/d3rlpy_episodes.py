@@ -35,10 +35,11 @@ class EpisodesView(Sequence[EpisodeBase]):
     def __getitem__(self, index: int | slice) -> EpisodeBase | list[EpisodeBase]:
         """One episode, or some."""
         if isinstance(index, slice):
-            return [self._episode(number) for number in self.numbers[index]]
-        return self._episode(self.numbers[index])
+            return [self.episode(number) for number in self.numbers[index]]
+        return self.episode(self.numbers[index])
 
-    def _episode(self, number: int) -> EpisodeBase:
+    def episode(self, number: int) -> EpisodeBase:
+        """An episode by its number among all, those that are left out counted."""
         start = self.starts[number]
         rows = slice(start, start + self.arrays.lengths[number])
         return Episode(

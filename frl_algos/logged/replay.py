@@ -22,6 +22,7 @@ from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.dataset import (
     EpisodeBase,
     InfiniteBuffer,
+    PartialTrajectory,
     ReplayBuffer,
     Signature,
     Transition,
@@ -257,6 +258,12 @@ class FactoredReplayBuffer(ReplayBuffer):
         """A random mini-batch, rows drawn with replacement."""
         return self.batch_of(self._rng.integers(self.transition_count, size=batch_size))
 
+    def sample_trajectory(self, length: int) -> PartialTrajectory:
+        """A random piece of an episode, as d3rlpy's own type, for its Decision Transformers."""
+        row = int(self._rng.integers(self.transition_count))
+        episode = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return self._trajectory_slicer(self._episodes_view.episode(episode), row - int(self.starts[episode]), length)
+
     def batch_of(self, rows: Int64[np.ndarray, "batch"]) -> IndexedMiniBatch:
         """The mini-batch of the given rows."""
         return IndexedMiniBatch(
@@ -281,6 +288,18 @@ class FactoredReplayBuffer(ReplayBuffer):
     def dump(self, f: BinaryIO) -> None:
         """Refuses: the data has its home in Minari."""
         raise UserError("this replay buffer is not dumped; the Minari dataset it came from is the file to keep")
+
+
+def plain_episodes(way_out: str) -> UserError:
+    """Error for episodes that don't say what their actions are.
+
+    Args:
+        way_out: How the caller can say it.
+    """
+    return UserError(
+        "a plain d3rlpy buffer does not say which factors and levels its actions have; fit to "
+        f"load_replay_buffer(dataset), or {way_out}"
+    )
 
 
 def load_replay_buffer(

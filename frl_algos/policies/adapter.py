@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from d3rlpy.algos.qlearning.base import QLearningAlgoBase
+from d3rlpy.algos.transformer.base import TransformerAlgoBase
 from d3rlpy.constants import ActionSpace as ActionKind
 from jaxtyping import Float32, Int64
 
@@ -20,6 +21,16 @@ from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.stock import STOCK, StockAlgorithm, set_scaler
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
+
+REFUSED = {
+    "prdc": "it looks for neighbours among d3rlpy's own transitions, which a factored buffer does not keep",
+    "cal_ql": "it needs the rewards to go of d3rlpy's own transitions, which a factored buffer does not keep",
+    "bear": "it draws candidates anew whenever it is asked, so that its greedy policy is another one each time",
+    "crr": "it draws candidates anew whenever it is asked, so that its greedy policy is another one each time",
+    "random_policy": "it learns nothing; the reference `random` of the benchmark draws valid actions",
+    "discrete_random_policy": "it learns nothing; the reference `random` of the benchmark draws valid actions",
+}
+"""Algorithms of d3rlpy, by `get_type`, that can't be trained or asked here, and why."""
 
 
 def adapt(offered: Any, action_space: ActionSpace) -> Any:
@@ -34,7 +45,7 @@ def adapt(offered: Any, action_space: ActionSpace) -> Any:
         The algorithm itself where it needs no help; else wrapped.
 
     Raises:
-        UserError: If it has no `fit` or no `predict`, or can't be made.
+        UserError: If it has no `fit` or no `predict`, can't be made, or is one of d3rlpy's that can't be used here.
     """
     made = offered
     try:
@@ -46,6 +57,11 @@ def adapt(offered: Any, action_space: ActionSpace) -> Any:
         raise UserError(
             f"{_name(offered)} can't be made without arguments ({type(problem).__name__}: {problem})"
         ) from problem
+    if isinstance(made, TransformerAlgoBase):
+        raise UserError(
+            f"{_name(offered)} can't be used here: a Decision Transformer acts on a history and a return to aim at, "
+            "and is asked here for the action of a state; fit it with d3rlpy itself, to the same buffer"
+        )
     missing = [method for method in ("fit", "predict") if not callable(getattr(made, method, None))]
     if missing:
         raise UserError(
@@ -53,6 +69,8 @@ def adapt(offered: Any, action_space: ActionSpace) -> Any:
         )
     if not isinstance(made, QLearningAlgoBase) or isinstance(made, FactoredAWR):
         return made
+    if why := REFUSED.get(made.config.get_type()):
+        raise UserError(f"{_name(offered)} can't be used here: {why}; choose another algorithm")
     if made.config.get_type() in STOCK:
         return StockAlgorithm(made, action_space)
     return ScaledAlgorithm(made, action_space)
@@ -86,21 +104,37 @@ class ScaledAlgorithm:
 
     def fit(self, buffer: FactoredReplayBuffer, **options: Any) -> list[tuple[int, dict[str, float]]]:
         """d3rlpy's `fit`; the observation scaler is set from the buffer if there is none."""
+        if not isinstance(buffer, FactoredReplayBuffer):
+            buffer = FactoredReplayBuffer.from_replay_buffer(buffer, self.action_space)
         set_scaler(self.algorithm.config, buffer)
         return self.algorithm.fit(RelaxedReplayBuffer(buffer) if self.relaxed else buffer, **options)
 
     def predict(self, x: Float32[np.ndarray, "n k"]) -> Int64[np.ndarray, "n"]:
-        """Joint actions; of a continuous algorithm, the valid one nearest to what it proposes."""
+        """Joint actions; of a continuous algorithm, the valid one nearest to what it proposes.
+
+        Raises:
+            UserError: If a discrete algorithm chooses actions that are not valid.
+        """
         with torch.no_grad():
             chosen = self.algorithm.predict(np.asarray(x, dtype=np.float32))
         if not self.relaxed:
-            return np.asarray(chosen, dtype=np.int64)
+            joints = np.asarray(chosen, dtype=np.int64)
+            if not self.action_space.valid[joints].all():
+                raise invalid_choices(int((~self.action_space.valid[joints]).sum()), len(joints))
+            return joints
         valid = self.action_space.valid_joints
         return valid[(chosen @ relax(self.action_space)[valid].T).argmax(axis=1)]
 
     def save(self, file: str) -> None:
         """Saves d3rlpy's model."""
         self.algorithm.save(file)
+
+
+def invalid_choices(invalid: int, joints: int) -> UserError:
+    """Error for an algorithm that chooses actions that don't exist."""
+    return UserError(
+        f"predict gives {invalid} of {joints} actions that are not valid; choose among buffer.action_space.valid_joints"
+    )
 
 
 def _name(offered: Any) -> str:

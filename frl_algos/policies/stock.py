@@ -1,6 +1,7 @@
 """Stock d3rlpy algorithms on factored actions, from the same replay buffer as FactoredAWR.
 
-Discrete algorithms (DiscreteBC, DiscreteCQL, DiscreteBCQ, DQN) see one action of `n_joint` values: the joint index.
+Discrete algorithms (DiscreteBC, DiscreteCQL, DiscreteBCQ, DiscreteSAC, DQN, DoubleDQN, NFQ) see one action of `n_joint`
+values: the joint index.
 Stock IQL and AWAC are continuous only; they get the relaxation of `frl_algos.policies.relaxed_actions`, and their
 results are to be named as what they are: "IQL (stock, 31-d relaxation)".
 
@@ -16,7 +17,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from d3rlpy.algos import AWACConfig, DiscreteBCConfig, DiscreteBCQConfig, DiscreteCQLConfig, DQNConfig, IQLConfig
+from d3rlpy.algos import (
+    AWACConfig,
+    DiscreteBCConfig,
+    DiscreteBCQConfig,
+    DiscreteCQLConfig,
+    DiscreteSACConfig,
+    DoubleDQNConfig,
+    DQNConfig,
+    IQLConfig,
+    NFQConfig,
+)
 from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.dataset import ReplayBuffer
 from d3rlpy.models import VectorEncoderFactory
@@ -24,7 +35,7 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
 from frl_algos.policies.policy import draw_from
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.valid_maxima import keep_maxima_valid
@@ -35,11 +46,17 @@ STOCK: dict[str, Any] = {
     "discrete_bc": DiscreteBCConfig,
     "discrete_cql": DiscreteCQLConfig,
     "discrete_bcq": DiscreteBCQConfig,
+    "discrete_sac": DiscreteSACConfig,
     "dqn": DQNConfig,
+    "double_dqn": DoubleDQNConfig,
+    "nfq": NFQConfig,
     "iql": IQLConfig,
     "awac": AWACConfig,
 }
 """d3rlpy's own name of an algorithm (`get_type`) to its configuration."""
+
+DRAWN = ("discrete_bc", "discrete_sac")
+"""Discrete algorithms that have probabilities of actions."""
 
 
 class StockAlgorithm:
@@ -76,7 +93,7 @@ class StockAlgorithm:
     @property
     def modes(self) -> tuple[str, ...]:
         """The modes of `frl_algos.policies.policy.LearnedPolicy` it can serve."""
-        return ("stochastic", "greedy") if self.relaxed or self.name == "discrete_bc" else ("greedy",)
+        return ("stochastic", "greedy") if self.relaxed or self.name in DRAWN else ("greedy",)
 
     @property
     def action_space(self) -> ActionSpace:
@@ -89,12 +106,21 @@ class StockAlgorithm:
             raise UserError("the algorithm knows no actions yet; fit it, or pass action_space")
         return self._action_space
 
-    def fit(self, buffer: FactoredReplayBuffer, **options: Any) -> list[tuple[int, dict[str, float]]]:
+    def fit(self, buffer: Any, **options: Any) -> list[tuple[int, dict[str, float]]]:
         """d3rlpy's `fit` with its own options; the observation scaler is set from the buffer if there is none.
 
+        Args:
+            buffer: From `load_replay_buffer`, or any d3rlpy replay buffer of joint indices where the algorithm was
+                given an action space.
+            options: Of d3rlpy.
+
         Raises:
-            UserError: If there are too many joint actions for an output each.
+            UserError: If nothing says what the actions are, or there are too many joint actions for an output each.
         """
+        if not isinstance(buffer, FactoredReplayBuffer):
+            if self._action_space is None:
+                raise plain_episodes("pass action_space to create_stock or StockAlgorithm")
+            buffer = FactoredReplayBuffer.from_replay_buffer(buffer, self._action_space)
         buffer.action_space.check_listable()
         self._action_space = buffer.action_space
         set_scaler(self.algorithm.config, buffer)
@@ -117,7 +143,7 @@ class StockAlgorithm:
     def draw(
         self, observations: Float32[np.ndarray, "n k"], uniform: Float32[np.ndarray, "n 2"]
     ) -> Int64[np.ndarray, "n"]:
-        """Joint actions drawn from the algorithm's own policy: softmax of DiscreteBC, Gaussian of IQL and AWAC.
+        """Joint actions drawn from the algorithm's own policy: softmax of a discrete one, Gaussian of IQL and AWAC.
 
         The uniform numbers decide: the first of each state by the inverse of the cumulative probabilities, or all
         together as the seed of the normal numbers that d3rlpy draws.
@@ -140,7 +166,7 @@ class StockAlgorithm:
         Raises:
             UserError: If the algorithm has none.
         """
-        if self.name != "discrete_bc":
+        if self.name not in DRAWN:
             raise UserError(f"{self.label} has no probabilities of actions; use it in greedy mode")
         with torch.no_grad():
             valid = torch.softmax(self._scores(self._scaled(observations)), dim=1).cpu().numpy()
@@ -188,6 +214,8 @@ class StockAlgorithm:
             return impl.policy(x).squashed_mu @ self._valid_corners
         if self.name == "discrete_bc":
             return impl.modules.imitator(x).logits[:, self._valid]
+        if self.name == "discrete_sac":
+            return impl.policy(x).logits[:, self._valid]
         values = torch.stack([function(x).q_value for function in impl.q_function]).mean(dim=0)[:, self._valid]
         if self.name != "discrete_bcq":
             return values

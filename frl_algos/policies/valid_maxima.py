@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from d3rlpy.models.torch import DiscreteQFunction
+from d3rlpy.models.torch import CategoricalPolicy, DiscreteQFunction
 
 from frl_env.actions import ActionSpace
 
@@ -43,6 +43,11 @@ def keep_maxima_valid(impl: Any, space: ActionSpace) -> int:
         function.masked = True
     if functions and hasattr(impl.modules, "imitator"):
         impl.inner_predict_best_action = _best_supported(impl, valid)
+    policy = getattr(impl.modules, "policy", None)
+    if isinstance(policy, CategoricalPolicy) and not (getattr(policy, "masked", False) or bool(valid.all())):
+        policy.register_forward_hook(_unlikely(valid))
+        policy.masked = True
+        impl.update_temp = _aiming_at_valid(impl, int(valid.sum()))
     return len(functions)
 
 
@@ -61,6 +66,29 @@ def _best_supported(impl: Any, valid: torch.Tensor) -> Any:
         return impl._q_func_forwarder.compute_expected_q(x).masked_fill(unlikely, -math.inf).argmax(dim=1)
 
     return best
+
+
+def _unlikely(valid: torch.Tensor) -> Any:
+    def hook(module: Any, inputs: Any, output: Any) -> Any:
+        logits = output.logits
+        least = logits.detach()[:, valid].amin(dim=1, keepdim=True) - BELOW
+        return torch.distributions.Categorical(logits=torch.where(valid.to(logits.device), logits, least))
+
+    return hook
+
+
+def _aiming_at_valid(impl: Any, actions: int) -> Any:
+    """SAC's update of its temperature with an entropy that a policy over the valid actions can have."""
+    whole, update = impl.action_size, impl.update_temp
+
+    def updated(distribution: Any) -> Any:
+        impl._action_size = actions
+        try:
+            return update(distribution)
+        finally:
+            impl._action_size = whole
+
+    return updated
 
 
 def _lower(valid: torch.Tensor) -> Any:

@@ -62,6 +62,7 @@ class Recipe:
             entry_point="frl_env.env:MedicaidCareEnv",
             vector_entry_point="frl_env.vector:MedicaidCareVectorEnv",
             kwargs=self.world.dials() | {"horizon": self.horizon},
+            max_episode_steps=self.horizon,  # ends nothing that the environment does not; others look for it here
         )
 
     def fingerprint(self) -> dict[str, object]:

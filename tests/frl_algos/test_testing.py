@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from d3rlpy.algos import DiscreteBCConfig, DoubleDQNConfig, IQLConfig, TD3PlusBCConfig
+from d3rlpy.algos import DiscreteBCConfig, IQLConfig, PRDCConfig, TD3PlusBCConfig
 
 from frl_algos import FactoredAWRConfig
 from frl_algos.policies.adapter import ScaledAlgorithm, adapt, modes
@@ -133,7 +133,7 @@ class SavesElsewhere(Constant):
         (MassOutside, "not valid; mask them"),
         (NotReproducible, "different policies"),
         (SavesElsewhere, "'model.bin'"),
-        (DoubleDQNConfig(batch_size=16), "not valid"),
+        (PRDCConfig(batch_size=16), "can't be used here"),
         (dict, "has no fit and no predict"),
         (lambda: 1 / 0, "can't be made"),
     ],
