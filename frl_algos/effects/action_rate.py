@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from scipy.special import expit
 
+from frl_algos.effects.targets import parts
 from frl_algos.logged.replay import to_grid
 
 FADINGS = (0.5, 0.7, 0.8, 0.9, 0.95)
@@ -24,8 +25,8 @@ RATES = np.linspace(0.01, 1.0, 100)
 def steady_rate(
     attempted: Bool[np.ndarray, "row"],
     responses: Float[np.ndarray, "row"],
-    levels: Float[np.ndarray, "row level"],
-    starts: Int64[np.ndarray, "episode"],
+    actions: Int64[np.ndarray, "row"],
+    levels: Float[np.ndarray, "valid level"],
     lengths: Int64[np.ndarray, "episode"],
 ) -> float:
     """Share of steps with an attempt at which responses are most frequent.
@@ -33,21 +34,18 @@ def steady_rate(
     Args:
         attempted: Whether anything was done.
         responses: Whether it got a response.
-        levels: Indicators of the levels of the logged actions.
-        starts: First row of each episode.
+        actions: Position of the logged action among the valid ones.
+        levels: Indicators of the levels of each valid action.
         lengths: Rows of each episode.
 
     Returns:
         A rate of `RATES`; the largest that the data knows of if attempts don't tire.
     """
-    grid, mask = to_grid(attempted.astype(np.float64), starts, lengths)
+    loads = _loads(attempted, lengths)
+    free = levels[actions[attempted]]
     best_likelihood, best_rate = -np.inf, 1.0
-    for fading in FADINGS:
-        recent = np.zeros_like(grid)
-        for t in range(1, grid.shape[1]):
-            recent[:, t] = fading * recent[:, t - 1] + grid[:, t - 1]
-        load = recent[mask][attempted]
-        features = np.column_stack([np.ones(len(load)), load, levels[attempted]])
+    for fading, load in zip(FADINGS, loads, strict=True):
+        features = np.column_stack([np.ones(len(load)), load, free])
         weights, likelihood = _logistic(features, responses[attempted])
         if likelihood > best_likelihood:
             others = features @ weights - load * weights[1]
@@ -56,6 +54,21 @@ def steady_rate(
             answered = [rate * expit(others + weights[1] * rate / (1 - fading)).mean() for rate in rates]
             best_likelihood, best_rate = likelihood, float(rates[int(np.argmax(answered))])
     return best_rate
+
+
+def _loads(
+    attempted: Bool[np.ndarray, "row"], lengths: Int64[np.ndarray, "episode"]
+) -> list[Float[np.ndarray, "attempt"]]:
+    """Attempts lately, F, at each attempt; one array a fading."""
+    found: list[list[np.ndarray]] = [[] for _ in FADINGS]
+    for rows, own in parts(lengths, 4):
+        grid, mask = to_grid(attempted[rows].astype(np.float64), np.cumsum(own) - own, own)
+        for number, fading in enumerate(FADINGS):
+            recent = np.zeros_like(grid)
+            for t in range(1, grid.shape[1]):
+                recent[:, t] = fading * recent[:, t - 1] + grid[:, t - 1]
+            found[number].append(recent[mask][attempted[rows]])
+    return [np.concatenate(each) for each in found]
 
 
 def _logistic(features: np.ndarray, target: np.ndarray, penalty: float = 1.0) -> tuple[np.ndarray, float]:

@@ -1,8 +1,10 @@
 """What the critics learn from, computed once for a whole dataset before training starts.
 
-Targets are computed over whole episodes, so they never depend on which rows share a mini-batch.
+Targets are computed over whole episodes, so they never depend on which rows share a mini-batch. What needs many columns
+a row is made part by part, so that memory does not grow with the data beyond a few numbers a row.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,9 @@ from jaxtyping import Float32, Int64
 from frl_algos.effects.terms import null_position
 from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
 from frl_env.errors import UserError
+
+VALUES = 4_000_000
+"""Numbers of the regressions' columns that are held at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +79,7 @@ def compute_targets(
     if response is not None and null is None:
         raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
     returns = credit_returns(buffer, decay)
-    features = value_features(scaled_observations)
-    value, fitted = ridge(features, returns)
-    history = history_features(scaled_observations, buffer.starts, buffer.lengths)
-    predicted = ridge(np.concatenate([features, history, history**2], axis=1), returns)[1]
+    value, fitted, predicted = _predict(scaled_observations, buffer.lengths, returns)
     spread = float(returns.var()) or 1.0
     rewards = buffer.rewards
     return Targets(
@@ -93,6 +95,57 @@ def compute_targets(
         responses=np.zeros(len(actions)) if response is None else buffer.next_observations[:, response] > 0.0,
         episodes=np.repeat(np.arange(len(buffer.lengths)), buffer.lengths),
     )
+
+
+def _predict(
+    scaled_observations: Float32[np.ndarray, "row k"], lengths: Int64[np.ndarray, "episode"], returns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights of the state value, and what it and the history predict of the returns, by ridge regressions.
+
+    The state value's columns are the first of the history's, so that one pass gathers the sums of both.
+    """
+    state = 2 * scaled_observations.shape[1] + 1
+    total = state + 2 * state
+    squares, products = np.zeros((total, total)), np.zeros(total)
+    for rows, own in parts(lengths, total):
+        x = _columns(scaled_observations[rows], own, int(lengths.max()))
+        squares += x.T @ x
+        products += x.T @ returns[rows]
+    value = _weights(squares[:state, :state], products[:state], len(returns))
+    history = _weights(squares, products, len(returns))
+    fitted, predicted = np.empty(len(returns)), np.empty(len(returns))
+    for rows, own in parts(lengths, total):
+        x = _columns(scaled_observations[rows], own, int(lengths.max()))
+        fitted[rows], predicted[rows] = x[:, :state] @ value, x @ history
+    return value, fitted, predicted
+
+
+def _columns(
+    scaled_observations: Float32[np.ndarray, "row k"], lengths: Int64[np.ndarray, "episode"], longest: int
+) -> np.ndarray:
+    features = value_features(scaled_observations)
+    history = history_features(scaled_observations, np.cumsum(lengths) - lengths, lengths, longest=longest)
+    return np.concatenate([features, history, history**2], axis=1, dtype=np.float64)
+
+
+def _weights(squares: np.ndarray, products: np.ndarray, rows: int) -> np.ndarray:
+    """Ridge weights from X'X and X'y, penalised as if each column had variance 1."""
+    scale = np.sqrt(np.diagonal(squares) / rows)
+    scale = np.where(scale < 1e-12, 1.0, scale)
+    return ridge_weights(squares / np.outer(scale, scale), products / scale) / scale
+
+
+def parts(
+    lengths: Int64[np.ndarray, "episode"], columns: int
+) -> Iterator[tuple[slice, Int64[np.ndarray, "some_episodes"]]]:
+    """Rows, and lengths of their episodes, of consecutive whole episodes; about `VALUES` numbers of so many columns."""
+    ends = np.cumsum(lengths)
+    first, start = 0, 0
+    while first < len(lengths):
+        last = max(int(np.searchsorted(ends, start + VALUES // columns, side="right")), first + 1)
+        end = int(ends[last - 1])
+        yield slice(start, end), lengths[first:last]
+        first, start = last, end
 
 
 def value_features(scaled_observations: Float32[np.ndarray, "row k"]) -> Float32[np.ndarray, "row feature"]:
@@ -129,13 +182,16 @@ def ridge_weights(squares: np.ndarray, products: np.ndarray, penalty: float = 10
 
 def credit_returns(buffer: FactoredReplayBuffer, decay: float) -> np.ndarray:
     """Sum over the rest of the episode of decay ** k times the reward k steps ahead; `(rows,)`."""
-    grid, mask = to_grid(buffer.rewards, buffer.starts, buffer.lengths)
-    returns = np.zeros_like(grid, dtype=np.float64)
-    following = np.zeros(len(grid))
-    for t in range(grid.shape[1] - 1, -1, -1):
-        following = grid[:, t] + decay * following
-        returns[:, t] = following
-    return returns[mask]
+    found = np.empty(len(buffer.rewards))
+    for rows, lengths in parts(buffer.lengths, 4):
+        grid, mask = to_grid(buffer.rewards[rows], np.cumsum(lengths) - lengths, lengths)
+        returns = np.zeros_like(grid, dtype=np.float64)
+        following = np.zeros(len(grid))
+        for t in range(grid.shape[1] - 1, -1, -1):
+            following = grid[:, t] + decay * following
+            returns[:, t] = following
+        found[rows] = returns[mask]
+    return found
 
 
 def history_features(
@@ -143,6 +199,7 @@ def history_features(
     starts: Int64[np.ndarray, "episode"],
     lengths: Int64[np.ndarray, "episode"],
     fading: float = 0.8,
+    longest: int | None = None,
 ) -> Float32[np.ndarray, "row feature"]:
     """Mean and fading sum of the observations over the episode so far, and the time; `(rows, 2 k + 1)`.
 
@@ -151,6 +208,7 @@ def history_features(
         starts: First row of each episode.
         lengths: Rows of each episode.
         fading: What is kept of the fading sum from one step to the next.
+        longest: Steps that count as time 1; by default those of the longest episode here.
     """
     squashed = np.sign(scaled_observations) * np.log1p(np.abs(scaled_observations))
     grid, mask = to_grid(squashed, starts, lengths)
@@ -161,5 +219,5 @@ def history_features(
     for t in range(grid.shape[1]):
         total = fading * total + (1 - fading) * grid[:, t]
         faded[:, t] = total
-    time = np.broadcast_to((steps / grid.shape[1])[None, :, None], (*grid.shape[:2], 1))
+    time = np.broadcast_to((steps / (longest or grid.shape[1]))[None, :, None], (*grid.shape[:2], 1))
     return np.concatenate([mean, faded, time], axis=2)[mask].astype(np.float32)

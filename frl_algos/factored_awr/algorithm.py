@@ -521,8 +521,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             critic.take(effects)
             halves = (torch.as_tensor(effects.halves[0]), torch.as_tensor(effects.halves[1]))
             if respond and config.action_rate is None:
-                levels = terms.levels[targets.actions]
-                rate = steady_rate(targets.attempted, targets.responses, levels, buffer.starts, buffer.lengths)
+                rate = steady_rate(targets.attempted, targets.responses, targets.actions, terms.levels, buffer.lengths)
         model = self._impl.modules.gains
         if model is not None and targets.sign:
             minutes = Effort.from_json(config.effort, buffer.action_space).minutes[buffer.action_space.valid_joints]

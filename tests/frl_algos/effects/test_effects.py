@@ -1,9 +1,12 @@
 """Terms, shrinkage, effects and pacing: the closed forms behind the advantage, against truths known beforehand."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from frl_algos import FactoredAWRConfig
+from frl_algos.effects import targets as targets_module
 from frl_algos.effects.action_rate import steady_rate
 from frl_algos.effects.estimate import estimate_effects
 from frl_algos.effects.shrinkage import posterior_mean
@@ -201,8 +204,8 @@ def test_effects_do_not_depend_on_the_order_of_members():
 
 def _rate(buffer):
     targets = compute_targets(buffer, buffer.observations, decay=0.0, response=0)
-    levels = Terms.of_space(CARE, 2).levels[targets.actions]
-    return steady_rate(targets.attempted, targets.responses, levels, buffer.starts, buffer.lengths)
+    levels = Terms.of_space(CARE, 2).levels
+    return steady_rate(targets.attempted, targets.responses, targets.actions, levels, buffer.lengths)
 
 
 def test_the_steady_rate_is_the_one_with_most_answers():
@@ -211,3 +214,25 @@ def test_the_steady_rate_is_the_one_with_most_answers():
     best = rates[np.argmax(rates / (1 + np.exp(0.8 * 5 * rates)))]
     assert _rate(_care_records(weeks=30, members=2_000, tiring=0.8)) == pytest.approx(best, abs=0.08)
     assert _rate(_care_records(weeks=30, members=2_000, tiring=0.0)) > 0.45
+
+
+def test_what_is_made_part_by_part_is_what_is_made_at_once(monkeypatch):
+    whole = _care_records(members=300)
+    lengths = np.asarray([1, 39] * 150)
+    buffer = FactoredReplayBuffer(
+        observations=whole.observations, actions=CARE.unravel(whole.actions), rewards=whole.rewards,
+        next_observations=whole.next_observations, lengths=lengths, terminated=np.zeros(300, dtype=bool),
+        action_space=CARE,
+    )  # fmt: skip
+    kept = {}
+    for values in (10**9, 1_000, 1):
+        monkeypatch.setattr(targets_module, "VALUES", values)
+        found = compute_targets(buffer, buffer.observations, decay=0.9, response=0)
+        kept[values] = (found.returns, found.history, found.value_weights, found.value_error, _rate(buffer))
+    for few in (1_000, 1):
+        for part, once in zip(kept[few], kept[10**9], strict=True):
+            np.testing.assert_allclose(part, once, rtol=1e-6, atol=1e-9)
+    slices = [rows for rows, _ in targets_module.parts(lengths, 10)]
+    assert slices[0].start == 0
+    assert slices[-1].stop == lengths.sum()
+    assert all(before.stop == after.start for before, after in itertools.pairwise(slices))
