@@ -331,13 +331,13 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
 
         Returns:
             `(members, valid)` float32, in the order of `action_space.valid_joints`; minus infinity while a member
-            rests (`rest`), and for contacts that are not among `contacts`.
+            rests (`rest`), and for all but the contact whose turn it is where `contacts` are named.
 
         Raises:
             UserError: If the algorithm offers no gains, a shape is wrong or a number is not finite.
         """
         return self._member_model().gains(
-            self._checked(observations), memory, rest=self._config.rest, only=self._contacts()
+            self._checked(observations), memory, rest=self._config.rest, turns=self._contacts()
         )
 
     def predict_gains(
@@ -369,7 +369,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             memory = self.start_memory(len(now))
             for week in range(past.shape[1]):
                 memory = self.remember(memory, past[:, week], joints[:, week])
-        return self._member_model().parts(now, memory, rest=self._config.rest, only=self._contacts())
+        return self._member_model().parts(now, memory, rest=self._config.rest, turns=self._contacts())
 
     def budget(self, capacity: Capacity | float) -> CaseloadPolicy:
         """The policy that spends so much on the members who gain most by the minute; one training serves every budget.
@@ -385,12 +385,12 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         return CaseloadPolicy(self, Effort.from_json(self._config.effort, self.action_space), limit)
 
     def _contacts(self) -> np.ndarray | None:
-        """Whether each valid action is among the setting `contacts`; None where all are."""
+        """Positions of the setting `contacts` among the valid actions; None where all may be made."""
         if self._config.contacts is None:
             return None
         space = self.action_space
         named = [space.contact(each, what="contacts") for each in self._config.contacts]
-        return np.isin(space.valid_joints, named)
+        return np.searchsorted(space.valid_joints, named)
 
     def _member_model(self) -> MemberModel:
         model = self._require_impl().modules.gains

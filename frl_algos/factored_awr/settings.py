@@ -76,9 +76,10 @@ class FactoredAWRSettings(LearnableConfig):
             buffer when empty. With it and a response, the algorithm also estimates what a contact gains with each
             member (`frl_algos.gains`), for whoever has a budget of minutes to spend.
         rest: Weeks after an attempt in which such a budget is not spent on the same member.
-        contacts: The only contacts that such a budget is spent on, each a mapping of factor to level; a factor that is
-            not named has its first level, if that can be part of a contact. For a program that has decided what its
-            contacts are about and asks who gets them. None: every valid action.
+        contacts: The only contacts that such a budget is spent on, in turn, each a mapping of factor to level; a factor
+            that is not named has its first level, if that can be part of a contact. For a program that has decided
+            what its contacts are about and asks who gets them: they are taken to do equally much. None: every valid
+            action.
         action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
     """
 
@@ -139,6 +140,8 @@ class FactoredAWRSettings(LearnableConfig):
         check_number("fairness_weight", self.fairness_weight, low=0, high=HEAVIEST)
         if self.fairness_slack is not None:
             check_number("fairness_slack", self.fairness_slack, low=0, high=1)
+        if self.contacts is not None and not self.contacts:
+            raise UserError("contacts is empty; name at least one, as factor to level, or leave it out for all")
         if self.contacts is not None and self.response is None:
             raise UserError("contacts says what a budget is spent on by gains, and they need a response; name one")
         check_whole("rest", self.rest, low=0, high=10_000)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor, nn
 
 from frl_algos.gains.memory import FADINGS, LONG_AGO, MemoryLayout
@@ -150,7 +150,7 @@ class MemberModel(nn.Module):
         memory: np.ndarray | None = None,
         *,
         rest: int = 0,
-        only: Bool[np.ndarray, "valid"] | None = None,
+        turns: Int64[np.ndarray, "turn"] | None = None,
     ) -> GainParts:
         """Gains and what they are made of.
 
@@ -158,7 +158,8 @@ class MemberModel(nn.Module):
             observations: `(members, k)`, raw units.
             memory: `(members, m)`, before this week; None for members of whom nothing is known.
             rest: Weeks after an attempt in which a member is left alone.
-            only: Whether each action may be chosen; None for all.
+            turns: Positions of the only contacts that may be made, in turn; they are taken to do equally much, their
+                mean. None for all.
         """
         observations = np.asarray(observations, dtype=np.float32)
         memory = self.start_memory(len(observations)) if memory is None else memory
@@ -176,11 +177,16 @@ class MemberModel(nn.Module):
             signs = (observations - low) / np.where(high > low, high - low, 1.0)
             share = share + signs.clip(0, 1).astype(np.float32) @ _numpy(self.indicated_share).astype(np.float32)
         scale = (expected * recovered).astype(np.float32)[:, None] * chance
-        gains = scale * share
-        self._less_again(gains, self.layout.recent_needs(memory))
+        if turns is None:
+            gains = scale * share
+            self._less_again(gains, self.layout.recent_needs(memory))
+        else:
+            share = np.repeat(share[:, turns].mean(axis=1, keepdims=True), share.shape[1], axis=1)
+            now = turns[self.layout.attempts(memory) % len(turns)]
+            gains = np.full(chance.shape, -np.inf, dtype=np.float32)
+            members = np.arange(len(gains))
+            gains[members, now] = scale[members, now] * share[members, now]
         gains[since_attempt <= rest] = -np.inf
-        if only is not None:
-            gains[:, ~only] = -np.inf
         gains[:, int(self.nothing)] = 0.0
         return GainParts(
             gains=gains,
@@ -210,12 +216,12 @@ class MemberModel(nn.Module):
         memory: np.ndarray | None = None,
         *,
         rest: int = 0,
-        only: Bool[np.ndarray, "valid"] | None = None,
+        turns: Int64[np.ndarray, "turn"] | None = None,
     ) -> Float32[np.ndarray, "member valid"]:
         """Gains of the valid actions over doing nothing, a chunk of members at a time."""
         memory = self.start_memory(len(observations)) if memory is None else memory
         chunks = [
-            self.parts(observations[start : start + CHUNK], memory[start : start + CHUNK], rest=rest, only=only).gains
+            self.parts(observations[start : start + CHUNK], memory[start : start + CHUNK], rest=rest, turns=turns).gains
             for start in range(0, len(observations), CHUNK)
         ]
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.share)), dtype=np.float32)

@@ -109,6 +109,10 @@ class MemoryLayout:
         """Levels of the needs of the last contacts, the newest first; -1 where there was none."""
         return np.asarray(memory)[:, self._recent].astype(np.int64) - 1
 
+    def attempts(self, memory: Float32[np.ndarray, "member m"]) -> Int[np.ndarray, "member"]:
+        """Attempts so far."""
+        return np.asarray(memory)[:, -4].astype(np.int64)
+
     def contacts(
         self, memory: Float32[np.ndarray, "member m"], observations: np.ndarray
     ) -> Float32[np.ndarray, "member 6"]:

@@ -263,23 +263,33 @@ def test_a_budget_is_kept_and_goes_to_those_who_need_it(algorithm, buffer: Facto
     assert not (chosen & (again.joints != 0)).any()  # they rest
 
 
-def test_only_the_named_contacts_are_made(algorithm, buffer: FactoredReplayBuffer, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    levels = [dict(zip((f.name for f in SPACE), SPACE.decode(np.asarray(each)), strict=True)) for each in ([2, 1],)]
-    told = _fitted(buffer, contacts=levels)
+def test_named_contacts_are_made_in_turn_and_no_others(algorithm, buffer: FactoredReplayBuffer, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    names = [factor.name for factor in SPACE]
+    levels = [dict(zip(names, SPACE.decode(np.asarray(each)), strict=True)) for each in ([2, 1], [2, 2])]
+    joints = SPACE.ravel(np.asarray([[2, 1], [2, 2]]))
+    told = _fitted(buffer, contacts=levels, rest=0)
     memory, now = _fold(algorithm, buffer, 20)
-    free, bound = algorithm.gains(now, memory), told.gains(now, memory)
-    kept = np.isin(SPACE.valid_joints, [0, int(SPACE.ravel(np.asarray([2, 1])))])
-    assert np.array_equal(bound[:, kept], free[:, kept])
-    assert np.isneginf(bound[:, ~kept]).all()
+    attempts = (buffer.actions.reshape(MEMBERS, WEEKS)[:, :20] != 0).sum(axis=1)
+    gains = told.gains(now, memory)
+    turn = np.searchsorted(SPACE.valid_joints, joints)[attempts % 2]
+    open_to = np.isfinite(gains)
+    assert open_to[:, 0].all()
+    assert np.array_equal(open_to[:, 1:].argmax(axis=1) + 1, turn)
+    assert (open_to.sum(axis=1) == 2).all()
+    parts = told.predict_gains(now, memory=memory)
+    assert np.ptp(parts.share) < 1e-6, "they are taken to do equally much"
     caseload = told.budget(3.0).start(MEMBERS)
     caseload.memory = memory
-    assert set(np.unique(caseload.decide(now, np.random.default_rng(0)).joints)) == set(SPACE.valid_joints[kept])
+    done = caseload.decide(now, np.random.default_rng(0)).joints
+    assert set(np.unique(done)) == {0, *joints.tolist()}
     save_model(told, tmp_path / "model.safetensors")
-    assert np.array_equal(load_model(tmp_path / "model.safetensors").gains(now, memory), bound)
+    assert np.array_equal(load_model(tmp_path / "model.safetensors").gains(now, memory), gains)
     with pytest.raises(UserError, match="contacts: level of factor"):
         _fitted(buffer, contacts=[{SPACE.factors[0].name: "nowhere"}])
     with pytest.raises(UserError, match="need a response"):
         FactoredAWRConfig(contacts=levels)
+    with pytest.raises(UserError, match="contacts is empty"):
+        FactoredAWRConfig(response=0, contacts=[])
 
 
 def test_model_files_keep_the_gains(algorithm, buffer: FactoredReplayBuffer, tmp_path) -> None:  # type: ignore[no-untyped-def]
