@@ -106,9 +106,9 @@ def _of_weights(results: SweepResults, weights: Any) -> list[tuple[str, str]]:
             f"Of {found['panel']['source']}, {_said(found['members'])} carry the weight of an off-policy estimate for "
             f"{name} "
             f"with weights cut off at 30 (at least {limits['members']:.0f} are asked for). In the worst week it is "
-            f"{found['worst_week']:.1%} of those still followed (at least {limits['week_share']:.0%}); the heaviest "
+            f"{_part(found['worst_week'])} of those still followed (at least {limits['week_share']:.0%}); the heaviest "
             "has "
-            f"{found['max_share']:.1%} of all weight (at most {limits['max_share']:.0%}).",
+            f"{_part(found['max_share'])} of all weight (at most {limits['max_share']:.0%}).",
         ),
         (
             "Weight that was cut off",
@@ -157,6 +157,11 @@ def _said(members: float | str | None) -> str:
     return members if isinstance(members, str) else "0" if members is None else f"{members:,.0f}"
 
 
+def _part(share: float | None) -> str:
+    """A share in a sentence; the run may have withheld it."""
+    return "a part that must not be told" if share is None else f"{share:.1%}"
+
+
 def _of_the_runs(results: SweepResults) -> list[tuple[str, str]]:
     said, card = [], results.card
     if card["failed"]:
@@ -200,14 +205,14 @@ def _diagnostics(results: SweepResults) -> Table:
                     w["clipped"],
                     w["unsupported"],
                     w["mean_ratio"],
-                    "yes" if w["reasons"] else "no",
+                    {None: "not estimated", True: "yes", False: "no"}[results.withheld(policy, seed)],
                 )
             )
     return Table(
         name="diagnostics",
         caption="How far logged weeks speak about each policy (weighted importance sampling, weights cut off at 30). "
         "Effective: members that carry the weight; worst week: of those followed; heaviest: weight of one member; "
-        "withheld: whether such an estimate is refused.",
+        "withheld: whether the value that was estimated of it (under Values) is refused, by whatever estimator.",
         columns=columns_of(
             "policy | seed:d | effective:,.0f | worst week:.1% | heaviest:.1%"
             " | cut off:.1% | off support:.1% | mean ratio:.2f | withheld"

@@ -79,6 +79,13 @@ class SweepResults:
                 return row
         return {}
 
+    def withheld(self, policy: Policy, seed: int) -> bool | None:
+        """Whether a policy's off-policy value is withheld, as its headline has it; None if none was estimated."""
+        for entry in self.card["ope"]:
+            if (entry["algo"], entry["mode"], entry["seed"]) == (*policy, seed):
+                return not entry.get("headline")
+        return None
+
     def why_missing(self, otherwise: str) -> str:
         """Why something from the details is not there: no details at all, or the reason given."""
         return otherwise if self.details else f"{OLD}."

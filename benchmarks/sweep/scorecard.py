@@ -239,7 +239,10 @@ def logged_sentence(logged: Mapping[str, Any]) -> str:
     """In words: what the policy that made the data spent."""
     minutes = logged["effort_minutes_per_week"]
     spent = "staff minutes are not known" if minutes is None else f"{minutes:.2f} staff minutes"
-    return f"Logged a member-week: {spent}, {logged['contacts_per_week']:.3f} contacts."
+    contacts = logged["contacts_per_week"]
+    if contacts is None:
+        return "Logged: contacts with so few people that nothing is told of them."
+    return f"Logged a member-week: {spent}, {contacts:.3f} contacts."
 
 
 def _show_truth(card: Mapping[str, Any], out: Console) -> None:

@@ -80,7 +80,7 @@ def estimate(
         section = audits.of_logged(
             target, episodes, validation_id, values, valuation.returns, high_touch=known.meaning.high_touch
         )
-    return {"dataset": validation_id} | report.to_dict(simulated=episodes.simulated), section
+    return {"dataset": validation_id} | report.to_dict(), section
 
 
 @lru_cache(maxsize=1)

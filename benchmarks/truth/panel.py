@@ -20,7 +20,7 @@ from frl_env.datasets.collect import collect
 from frl_env.evaluation import LoggedEpisodes, load_episodes
 from frl_env.evaluation.dataset_facts import facts_of
 from frl_env.evaluation.member_records import ATTRIBUTES, load_members, load_people
-from frl_env.evaluation.suppression import hidden_groups
+from frl_env.evaluation.suppression import hidden_groups, part_of, people
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES
 
 SEED = 619
@@ -49,6 +49,8 @@ class Panel:
         propensities: Of the logged actions; None where they are not known.
         states: Decisions of each kind of state, by its name, in the order of `LoggedEpisodes.observation_rows`.
         state_kind: What these states are states of.
+        whole: Whether these are all members of their dataset; of a part, sizes of groups would tell, beside those of
+            the whole, who is not in it.
     """
 
     source: str
@@ -57,6 +59,7 @@ class Panel:
     propensities: Float64[np.ndarray, "episode step"] | None
     states: Mapping[str, Bool[np.ndarray, "decision"]]
     state_kind: str
+    whole: bool = True
 
     @property
     def person(self) -> Int64[np.ndarray, "decision"]:
@@ -111,17 +114,18 @@ def _recorded(validation: str) -> Panel:
     attributes = [name for name in ATTRIBUTES if name in metadata.get("frl_vocabularies", {})]
     whole = load_episodes(data)
     labels = load_members(data, attributes=attributes).of(load_people(data)).labels if attributes else {}
-    chosen = np.sort(np.random.default_rng(SEED).permutation(len(whole))[:MOST_RECORDED])
+    chosen = np.sort(np.random.default_rng(SEED).permutation(len(whole))[: part_of(len(whole), MOST_RECORDED)])
     groups = {name: np.where(each == None, UNSAID, each).astype(str)[chosen] for name, each in labels.items()}  # noqa: E711
     episodes = replace(whole.subset(chosen), groups=groups if whole.simulated else _shown(groups))
     estimated = logged_values.propensities_of(validation)
     return Panel(
-        source=f"{len(chosen):,} members of {validation}, none of whom was trained on",
+        source=f"{people(len(chosen), simulated=whole.simulated)} members of {validation}, none of whom was trained on",
         simulated=whole.simulated,
         episodes=episodes,
         propensities=episodes.propensities if isinstance(estimated, str) else estimated[chosen],
         states=_recorded_states(episodes, metadata.get("frl_observation_names", [])),
         state_kind="record",
+        whole=len(chosen) == len(whole),
     )
 
 

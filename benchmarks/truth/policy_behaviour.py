@@ -19,8 +19,9 @@ from frl_env.actions import ActionSpace, Factor
 from frl_env.evaluation import evaluate
 from frl_env.evaluation.diagnostics import Thresholds
 from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL
+from frl_env.evaluation.hidden_actions import hidden_actions
 from frl_env.evaluation.inputs import CLIP, CLIPS
-from frl_env.evaluation.suppression import SECRET, SMALLEST, hide
+from frl_env.evaluation.suppression import SECRET, SMALLEST, count, hidden_levels, hide
 
 SEED = 733
 """Of draws and resamples."""
@@ -53,7 +54,7 @@ def portrait(algorithm: Any, modes: Sequence[str], panel: Panel) -> dict[str, An
         "panel": {
             "source": panel.source,
             "simulated": panel.simulated,
-            "members": len(panel.episodes),
+            "members": count(len(panel.episodes), simulated=panel.simulated),
             "decisions": int(panel.episodes.lengths.sum()),
             "state_kind": panel.state_kind,
         },
@@ -161,11 +162,14 @@ def _logged(panel: Panel, number: int, states: Sequence[np.ndarray] = ()) -> lis
     hidden = np.zeros(counts.shape, dtype=bool)
     if not panel.simulated:
         cells = [[_people(panel, state & (level == code)) for code in range(counts.shape[1])] for state in chosen]
-        people, known = np.asarray(cells), np.zeros(counts.shape[1], dtype=bool)
-        hidden[:1] = hide(people[:1], row_totals=np.ones(1, dtype=bool), column_totals=known)
+        people = np.asarray(cells)
+        hidden[0] = hidden_actions(panel.person, panel.episodes.actions[panel.episodes.mask], space, number)
         if states:  # the shares of all decisions are the totals of the columns
             rows = np.ones(len(states), dtype=bool)
             hidden[1:] = hide(people[1:], row_totals=rows, column_totals=~hidden[0])
+            for i, state in enumerate(states, start=1):
+                also = np.flatnonzero(hidden[i])
+                hidden[i] = hidden_levels(panel.person[state], level[state], counts.shape[1], also=also)
     return [
         [None if gone else _round(share) for share, gone in zip(row, missing, strict=True)]
         for row, missing in zip(shares, hidden, strict=True)
@@ -185,7 +189,9 @@ def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[s
         windows=(),
     )
     diagnostics = found.diagnostics
-    headline = diagnostics.weights[found.results[found.headline_estimator].estimate.weights or ""]
+    kind = found.results[found.headline_estimator].estimate.weights or ""
+    headline, said = diagnostics.weights[kind], diagnostics.to_dict()["weights"]
+    told = said[kind]
     people = [_people(panel, _at_week(panel, week)) for week in range(panel.episodes.steps)]
     least = max(FOLLOWED * people[0], 1 if panel.simulated else SMALLEST)
     weeks = [week for week, followed in enumerate(people) if followed >= least]
@@ -194,14 +200,19 @@ def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[s
         "reasons": found.reasons,
         "limits": dataclasses.asdict(Thresholds()),
         "members": _effective(headline.members, panel),
-        "worst_week": _round(headline.worst_week),
-        "max_share": _round(headline.max_share),
+        "worst_week": None if told["worst_week"] is None else _round(told["worst_week"]),
+        "max_share": None if told["max_share"] is None else _round(told["max_share"]),
         "clipped": _round(headline.clipped),
         "unsupported": None if diagnostics.unsupported is None else _round(diagnostics.unsupported),
         "mean_ratio": _round(diagnostics.mean_ratio),
         "weeks": [week + 1 for week in weeks],
         "by_week": {
-            kind: [_round(weights.by_week[week] / diagnostics.followed[week]) for week in weeks]
+            kind: [
+                _round(weights.by_week[week] / diagnostics.followed[week])
+                if panel.simulated
+                else said[kind]["by_week"][week]
+                for week in weeks
+            ]
             for kind, weights in diagnostics.weights.items()
             if kind in DRAWN
         },
@@ -210,7 +221,7 @@ def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[s
                 "attribute": name,
                 "group": label,
                 "effective": _effective(effective, panel),
-                "members": _in_group(panel, name, label),
+                "members": _in_group(panel, name, label) if panel.whole else None,
             }
             for name, each in headline.by_group.items()
             for label, effective in each.items()

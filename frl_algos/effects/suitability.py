@@ -59,7 +59,7 @@ class Suitability:
 def suitability(
     space: ActionSpace,
     actions: Int[np.ndarray, "decision"],
-    episodes: Int[np.ndarray, "decision"],
+    people: Int[np.ndarray, "decision"],
     *,
     need: str | None,
     skill: str | None,
@@ -69,7 +69,7 @@ def suitability(
     Args:
         space: The actions.
         actions: Position of each logged action among the valid ones; without those that do nothing.
-        episodes: Whose it is.
+        people: Number of the person whose it is; several spells of one person are one person's.
         need: Factor whose levels answer to needs; None leaves everything at 1.
         skill: Factor whose levels differ in what they are able to do about a need; None leaves skills at 1.
 
@@ -81,7 +81,7 @@ def suitability(
     if need is None or not len(actions):
         return Suitability(needs=ones, skills=ones)
     n = column(space, need)
-    found = _needs(levels[actions, n], episodes, space.nvec[n])[levels[:, n]]
+    found = _needs(levels[actions, n], people, space.nvec[n])[levels[:, n]]
     told = {need} if _differ(found) else set()
     if skill is None:
         return Suitability(needs=found, skills=ones, told=frozenset(told))
@@ -110,14 +110,14 @@ def column(space: ActionSpace, name: str) -> int:
 
 
 def _needs(
-    chosen: Int[np.ndarray, "decision"], episodes: Int[np.ndarray, "decision"], size: int
+    chosen: Int[np.ndarray, "decision"], people: Int[np.ndarray, "decision"], size: int
 ) -> Float[np.ndarray, "level"]:
     """How common the need is that each level answers to; levels never chosen stay at 1."""
     result = np.ones(size)
     share = np.bincount(chosen, minlength=size) / len(chosen)
     used = np.flatnonzero(share)
     share = share[used]
-    members, who = np.unique(episodes, return_inverse=True)
+    members, who = np.unique(people, return_inverse=True)
     counts = np.zeros((len(members), size))
     np.add.at(counts, (who, chosen), 1.0)
     decisions = counts.sum(axis=1)

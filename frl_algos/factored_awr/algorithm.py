@@ -510,7 +510,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             suited = suitability(
                 buffer.action_space,
                 targets.actions[targets.attempted],
-                targets.episodes[targets.attempted],
+                buffer.people[targets.episodes[targets.attempted]],
                 need=config.need_factor,
                 skill=config.skill_factor,
             )

@@ -91,9 +91,12 @@ class PenaltyData:
             raise UserError(
                 "the need of the members is missing, infinite or 0 for all; correct it or leave fairness out"
             )
+        # A record with weeks missing is several episodes: people are what groups are counted in, and weigh alike.
+        _, first, person = np.unique(buffer.people, return_index=True, return_inverse=True)
         columns: list[np.ndarray] = []
         attributes = []
-        for attribute, labels in buffer.groups.items():
+        for attribute, of_episodes in buffer.groups.items():
+            labels = np.asarray(of_episodes)[first]
             found, counts = np.unique(labels, return_counts=True)
             if list(found) == [NOT_RECORDED]:
                 raise UserError(
@@ -111,18 +114,20 @@ class PenaltyData:
         target = np.ones(len(columns))
         if by_need:
             assert buffer.need is not None
-            target = (groups.T @ buffer.need) / groups.sum(axis=0) / buffer.need.mean()
+            need = buffer.need[first]
+            target = (groups.T @ need) / groups.sum(axis=0) / need.mean()
         rng = np.random.default_rng(0)
-        each = max(1, ROWS // len(buffer.lengths))
-        episode = np.repeat(np.arange(len(buffer.lengths)), buffer.lengths)
-        order = np.lexsort((rng.random(len(episode)), episode))
-        place = np.arange(len(order)) - np.repeat(buffer.starts, buffer.lengths)
+        each = max(1, ROWS // len(first))
+        whose = np.repeat(person, buffer.lengths)
+        weeks = np.bincount(whose)
+        order = np.lexsort((rng.random(len(whose)), whose))
+        place = np.arange(len(order)) - np.repeat(np.cumsum(weeks) - weeks, weeks)
         rows = np.sort(order[place < each])
-        member = episode[rows]
+        member = whose[rows]
         return cls(
             rows=rows,
             member=torch.as_tensor(member),
-            share=torch.as_tensor(1.0 / np.minimum(buffer.lengths, each)[member]),
+            share=torch.as_tensor(1.0 / np.minimum(weeks, each)[member]),
             groups=torch.as_tensor(groups),
             attributes=tuple(attributes),
             target=torch.as_tensor(target),

@@ -116,8 +116,8 @@ def estimate_member_model(
     acted = np.flatnonzero(buffer.actions != int(buffer.action_space.ravel(buffer.action_space.null_action)))
     positions = source.position[buffer.actions[acted]]
     dose = minutes / max(float(minutes[positions].mean()), 1e-12)
-    episodes = np.repeat(np.arange(len(buffer.lengths)), buffer.lengths)[acted]
-    suited = suitability(buffer.action_space, positions, episodes, need=need, skill=skill)
+    people = np.repeat(buffer.people, buffer.lengths)[acted]
+    suited = suitability(buffer.action_space, positions, people, need=need, skill=skill)
     shares = _Shares(terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)))
     for start in range(0, len(buffer.lengths), PART):
         part = source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))

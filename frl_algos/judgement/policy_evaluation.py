@@ -32,7 +32,7 @@ from frl_algos.valuation.value_policy import value_policy
 from frl_env.evaluation import Evaluation, LoggedEpisodes, load_episodes
 from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.evaluation.files import write_together
-from frl_env.evaluation.suppression import hidden_cells
+from frl_env.evaluation.hidden_actions import hidden_actions
 from frl_env.evaluation.suppression import people as number_of_people
 from frl_env.members import ColumnMap, ImportOptions, open_members
 
@@ -88,7 +88,7 @@ class PolicyEvaluation:
             "embeddings": None
             if self.embeddings is None
             else {"explained": self.embeddings.explained, "levels": _records(self.embeddings.table)},
-            "value": None if self.value is None else self.value.to_dict(simulated=self.simulated),
+            "value": None if self.value is None else self.value.to_dict(),
         }
 
 
@@ -189,15 +189,15 @@ def _actions(
     rows = []
     for position, factor in enumerate(space.factors):
         own = levels[:, position]
-        secret: set[str] = set()
-        if person is not None:
-            met = np.unique(person * len(factor) + own[logged]) % len(factor)
-            secret = hidden_cells(
-                dict(zip(factor.levels, np.bincount(met, minlength=len(factor)).tolist(), strict=True))
-            )
+        secret = None if person is None else hidden_actions(person, logged, space, position)
         shares = [np.bincount(own, weights=each, minlength=len(factor)) for each in (mean, best, taken)]
         rows += [
-            (factor.name, level, *(float(share[k]) for share in shares[:2]), None if level in secret else shares[2][k])
+            (
+                factor.name,
+                level,
+                *(float(share[k]) for share in shares[:2]),
+                None if secret is not None and secret[k] else shares[2][k],
+            )
             for k, level in enumerate(factor.levels)
         ]
     actions = pd.DataFrame(rows, columns=["factor", "level", "policy", "greedy", "logged"])

@@ -22,7 +22,7 @@ from frl_env.capacity.knapsack import knapsack
 from frl_env.capacity.tilting import tilt_prices
 from frl_env.errors import UserError, check_number
 from frl_env.evaluation import Evaluation, LoggedEpisodes, evaluate
-from frl_env.evaluation.suppression import hidden_cells
+from frl_env.evaluation.suppression import SMALLEST, hidden_levels
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 
@@ -32,14 +32,14 @@ class LoggedEffort:
     """What the behaviour policy spent.
 
     Attributes:
-        minutes: Staff minutes a member-week; None where no minutes are known.
-        contacts: Contacts a member-week.
+        minutes: Staff minutes a member-week; None where no minutes are known, or where 1 to 10 real people got any.
+        contacts: Contacts a member-week; None where 1 to 10 real people got any.
         levels: Factor to level to contacts and minutes a member-week; a level is left out where 1 to 10 real people got
             it, or such a number would follow.
     """
 
     minutes: float | None
-    contacts: float
+    contacts: float | None
     levels: dict[str, dict[str, dict[str, float | None]]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,21 +72,26 @@ def logged_effort(
     contact = (joints != null_joint(space)) & space.valid[joints]
     weeks = len(joints)
     minutes = None if effort is None else effort.minutes[joints]
+    told = simulated or not 0 < len(np.unique(who[contact])) < SMALLEST
     levels: dict[str, dict[str, dict[str, float | None]]] = {}
     for number, factor in enumerate(space):
         code = space.joint_levels[joints, number]
-        met = {level: len(np.unique(who[contact & (code == k)])) for k, level in enumerate(factor.levels)}
-        secret = set() if simulated else hidden_cells(met)
+        met = np.bincount(code[contact], minlength=len(factor))
+        hidden = np.zeros(len(factor), dtype=bool)
+        if not simulated:
+            hidden = hidden_levels(who[contact], code[contact], len(factor), total=told)
         levels[factor.name] = {
             level: {
                 "contacts_per_week": float((contact & (code == k)).sum() / weeks),
                 "minutes_per_week": None if minutes is None else float(minutes[contact & (code == k)].sum() / weeks),
             }
             for k, level in enumerate(factor.levels)
-            if met[level] and level not in secret
+            if met[k] and not hidden[k]
         }
     return LoggedEffort(
-        minutes=None if minutes is None else float(minutes.mean()), contacts=float(contact.mean()), levels=levels
+        minutes=float(minutes.mean()) if minutes is not None and told else None,
+        contacts=float(contact.mean()) if told else None,
+        levels=levels,
     )
 
 
@@ -147,14 +152,14 @@ class ValueAtPrice:
     contacts: Evaluation
     weeks: float
 
-    def to_dict(self, *, simulated: bool) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {
             "price": self.price,
             "weeks": self.weeks,
-            "value": self.value.to_dict(simulated=simulated),
-            "minutes": self.minutes.to_dict(simulated=simulated),
-            "contacts": self.contacts.to_dict(simulated=simulated),
+            "value": self.value.to_dict(),
+            "minutes": self.minutes.to_dict(),
+            "contacts": self.contacts.to_dict(),
         }
 
 

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from frl_env.errors import check_number
 from frl_env.evaluation.episodes import LoggedEpisodes
-from frl_env.evaluation.suppression import coarse_steps, hidden_cells
+from frl_env.evaluation.suppression import SECRET, SMALLEST, coarse_steps, count, effective, hidden_cells, share
 
 Grid = Float64[np.ndarray, "episode step"]
 
@@ -92,14 +92,35 @@ class WeightDiagnostics:
     tail: float
     clipped: float
 
-    def to_dict(self, hidden: Mapping[str, set[str]], weeks: int) -> dict[str, Any]:
-        """JSON-able, without the groups that are hidden, by attribute, and of the first so many weeks."""
+    def to_dict(
+        self, hidden: Mapping[str, set[str]], followed: Int64[np.ndarray, "step"], *, simulated: bool
+    ) -> dict[str, Any]:
+        """JSON-able.
+
+        Args:
+            hidden: Groups that are left out, by attribute.
+            followed: Members still followed, by week.
+            simulated: Whether nobody real stands behind the members.
+        """
         tail = self.tail if np.isfinite(self.tail) else None
         by_group = {
-            name: {label: members for label, members in groups.items() if label not in hidden.get(name, ())}
+            name: {label: effective(n, simulated=simulated) for label, n in groups.items() if label not in hidden[name]}
             for name, groups in self.by_group.items()
         }
-        return asdict(self) | {"by_week": self.by_week[:weeks].tolist(), "by_group": by_group, "tail": tail}
+        told = asdict(self) | {"by_group": by_group, "tail": tail}
+        if simulated:
+            return told | {"by_week": self.by_week.tolist()}
+        # The quotient of effective members and shares would be the number followed: shares alone are told.
+        weeks = self.by_week / np.maximum(followed, 1)
+        shown = [share(float(week), int(n), simulated=False) for week, n in zip(weeks, followed, strict=True)]
+        known = self.members >= SMALLEST
+        counted = followed >= 0.1 * followed[0]
+        return told | {
+            "members": effective(self.members, simulated=False),
+            "by_week": [week for week, n in zip(shown, followed, strict=True) if n >= SMALLEST],
+            "worst_week": round(self.worst_week, 3) if (self.by_week[counted] >= SMALLEST).all() else None,
+            "max_share": self.max_share if known else None,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,6 +136,8 @@ class Diagnostics:
         mean_ratio_by_week: The same by week.
         unsupported: Mass of the target on actions that the data hardly holds; None when only its probabilities of the
             logged actions are known.
+        groups: Members by attribute and label.
+        simulated: Whether nobody real stands behind the members.
     """
 
     weights: dict[str, WeightDiagnostics]
@@ -124,27 +147,36 @@ class Diagnostics:
     mean_ratio_by_week: Float64[np.ndarray, "step"]
     unsupported: float | None
     groups: dict[str, dict[str, int]] = field(default_factory=dict)
+    simulated: bool = False
 
-    def to_dict(self, *, simulated: bool = False) -> dict[str, Any]:
+    @property
+    def hidden(self) -> dict[str, set[str]]:
+        """Groups of which nothing is told, by attribute."""
+        return {name: set() if self.simulated else hidden_cells(groups) for name, groups in self.groups.items()}
+
+    def to_dict(self) -> dict[str, Any]:
         """JSON-able.
 
-        Args:
-            simulated: Whether nobody real stands behind the members. Else no number of 1 to 10 people is told, nor one
-                that could be worked out: small groups and the weeks at the end in which fewer are followed are left
-                out, and `followed` falls in steps of at least 11.
+        Of real members no number of 1 to 10 is told, nor one that could be worked out: small groups and the weeks at
+        the end in which fewer are followed are left out, `followed` falls in steps of at least 11, and effective
+        members are told by week as shares of those followed, with two decimals.
         """
-        hidden = {} if simulated else {name: hidden_cells(groups) for name, groups in self.groups.items()}
+        simulated, hidden = self.simulated, self.hidden
         followed = self.followed if simulated else coarse_steps(self.followed)
-        weeks = int((followed > 0).sum())
+        weeks = int((self.followed >= (1 if simulated else SMALLEST)).sum())
+        ratios = self.mean_ratio_by_week[:weeks]
         return {
-            "weights": {kind: weights.to_dict(hidden, weeks) for kind, weights in self.weights.items()},
+            "weights": {
+                kind: weights.to_dict(hidden, self.followed, simulated=simulated)
+                for kind, weights in self.weights.items()
+            },
             "followed": followed[:weeks].tolist(),
             "mean_ratio": self.mean_ratio,
             "mean_ratio_error": self.mean_ratio_error,
-            "mean_ratio_by_week": self.mean_ratio_by_week[:weeks].tolist(),
+            "mean_ratio_by_week": ratios.tolist() if simulated else np.round(ratios, 2).tolist(),
             "unsupported": self.unsupported,
             "groups": {
-                name: {label: count for label, count in groups.items() if label not in hidden.get(name, ())}
+                name: {label: n for label, n in groups.items() if label not in hidden[name]}
                 for name, groups in self.groups.items()
             },
         }
@@ -165,18 +197,22 @@ class Diagnostics:
         if kind is None:
             return found
         weights = self.weights[kind]
+        told = weights.to_dict(self.hidden, self.followed, simulated=self.simulated)
         if weights.members < thresholds.members:
+            members = effective(weights.members, simulated=self.simulated)
+            of = count(int(self.followed[0]), simulated=self.simulated)
             found.append(
-                f"{weights.members:.1f} of {self.followed[0]:,} members carry the weight "
-                f"(at least {thresholds.members:g})"
+                f"{SECRET if members is None else f'{members:.1f}'} of "
+                f"{of if isinstance(of, str) else f'{of:,}'} members carry the weight (at least {thresholds.members:g})"
             )
         if weights.worst_week < thresholds.week_share:
-            found.append(
-                f"{weights.worst_week:.1%} of the members still followed carry the weight of the worst week "
-                f"(at least {thresholds.week_share:.0%})"
-            )
+            worst, least = told["worst_week"], f"at least {thresholds.week_share:.0%}"
+            how_many = "too small a share" if worst is None else f"{worst:.1%}"
+            found.append(f"{how_many} of the members still followed carry the weight of the worst week ({least})")
         if weights.max_share > thresholds.max_share:
-            found.append(f"one member has {weights.max_share:.1%} of all weight (at most {thresholds.max_share:.1%})")
+            heaviest = told["max_share"]
+            has = "too much" if heaviest is None else f"{heaviest:.1%}"
+            found.append(f"one member has {has} of all weight (at most {thresholds.max_share:.1%})")
         if weights.tail > thresholds.tail:
             found.append(f"the tail index of the weights is {weights.tail:.2f} (at most {thresholds.tail:g})")
         if weights.clipped > thresholds.clipped:
@@ -220,6 +256,7 @@ def diagnose(
             name: {str(label): int(count) for label, count in zip(*found, strict=True)}
             for name, found in labels.items()
         },
+        simulated=episodes.simulated,
     )
 
 

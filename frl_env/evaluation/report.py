@@ -15,6 +15,7 @@ from frl_env.evaluation.estimate import Estimate
 from frl_env.evaluation.estimators import MARGINAL, ActionValues
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.intervals import Interval, interval, resample
+from frl_env.evaluation.suppression import count, effective
 from frl_env.evaluation.target import Probabilities, Scores
 from frl_env.evaluation.threads import numpy_alone
 
@@ -77,6 +78,11 @@ class Evaluation:
     by_group: dict[str, dict[str, Result | None]] = field(default_factory=dict)
 
     @property
+    def simulated(self) -> bool:
+        """Whether nobody real stands behind the members."""
+        return self.diagnostics.simulated
+
+    @property
     def headline(self) -> Result | None:
         """The value to report, None when the data does not support one."""
         return None if self.reasons else self.results[self.headline_estimator]
@@ -97,13 +103,18 @@ class Evaluation:
         )
 
     def table(self) -> pd.DataFrame:
-        """One row an estimator: value and difference to behaviour with their intervals, effective members."""
+        """One row an estimator: value and difference to behaviour with their intervals, effective members.
+
+        Few effective members of real people are missing.
+        """
+        diagnostics = self.diagnostics.to_dict()
         rows: dict[str, dict[str, float]] = {
             "behaviour": {"value": self.behaviour.value, "SE": self.behaviour.standard_error}
         }
         for name, result in self.results.items():
             kind = result.estimate.weights
-            weights = None if kind is None else self.diagnostics.weights[kind]
+            weights = None if kind is None else diagnostics["weights"][kind]
+            members = effective(self.members, simulated=self.simulated) if weights is None else weights["members"]
             rows[name] = {
                 "value": result.estimate.value,
                 "SE": result.estimate.standard_error,
@@ -113,21 +124,17 @@ class Evaluation:
                 "difference SE": result.difference.standard_error,
                 "difference low": result.difference_interval.low,
                 "difference high": result.difference_interval.high,
-                "members": self.members if weights is None else weights.members,
-                "worst week": np.nan if weights is None else weights.worst_week,
-                "clipped": np.nan if weights is None else weights.clipped,
+                "members": np.nan if members is None else members,
+                "worst week": np.nan if weights is None else weights["worst_week"],
+                "clipped": np.nan if weights is None else weights["clipped"],
             }
         return pd.DataFrame.from_dict(rows, orient="index")
 
-    def to_dict(self, *, simulated: bool = False) -> dict[str, Any]:
-        """JSON-able, without anything about a single member.
-
-        Args:
-            simulated: Whether nobody real stands behind the members; else small numbers of people are left out.
-        """
-        headline = self.headline
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able, without anything about a single member; small numbers of real people are left out."""
+        headline, hidden = self.headline, self.diagnostics.hidden
         return {
-            "members": self.members,
+            "members": count(self.members, simulated=self.simulated),
             "decisions": self.decisions,
             "discount": self.discount,
             "behaviour": {"value": self.behaviour.value, "standard_error": self.behaviour.standard_error},
@@ -137,10 +144,12 @@ class Evaluation:
             "reasons": self.reasons,
             "results": {name: result.to_dict() for name, result in self.results.items()},
             "by_group": {
-                name: {label: None if r is None else r.to_dict() for label, r in group.items()}
+                name: {
+                    label: None if r is None else r.to_dict() for label, r in group.items() if label not in hidden[name]
+                }
                 for name, group in self.by_group.items()
             },
-            "diagnostics": self.diagnostics.to_dict(simulated=simulated),
+            "diagnostics": self.diagnostics.to_dict(),
         }
 
 
@@ -217,10 +226,10 @@ def evaluate(
         by_group[name] = {}
         for label in np.unique(labels):
             own = labels == label
-            effective = (
+            carried = (
                 own.sum() if best.weights is None else diagnostics.weights[best.weights].by_group[name][str(label)]
             )
-            shown = own.sum() > 1 and effective >= limits.group_members
+            shown = own.sum() > 1 and carried >= limits.group_members
             by_group[name][str(label)] = compare([best.of(own)], inputs.observed[own], **settings)[0] if shown else None
     return Evaluation(
         members=len(episodes),

@@ -10,12 +10,23 @@ cells until no small one can be computed (secondary suppression):
     all        103    1,217  1,320      all       103    1,217  1,320
 
 Nothing tells a primary cell from a secondary one. Zeros stay: that nobody is there says nothing of anybody.
+
+What is counted are people, however many decisions or spells each of them has: a level that 3 people got 30 times is
+about 3 people (`hidden_levels`). Other numbers of real people give counts away, too:
+
+    effective members       are no count, but where all weights are alike they are: not told below 11
+    a share of n people     times n is a count, however it came about: two decimals, and not told where it stands for
+                            fewer than 11 of them (`share`)
+    two columns             whose quotient is the number followed each week: only one of the two is told
+    a mean                  times the size of its group is a sum: not told where 1 to 10 people make it up
+                            (`rests_on_few`)
+    a part of the members   less of it than of the whole by 1 to 10 people tells these (`part_of`)
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 SMALLEST = 11
 """People that a published cell holds at least."""
@@ -30,6 +41,77 @@ JOINED = ", "
 def people(number: int, *, simulated: bool) -> str:
     """A number of people in words, for messages; a small number of real people is not said."""
     return SECRET if not simulated and 0 < number < SMALLEST else f"{number:,}"
+
+
+def count(number: int, *, simulated: bool) -> int | str:
+    """A number of people for a file; a small number of real people is not said."""
+    return people(number, simulated=False) if not simulated and 0 < number < SMALLEST else number
+
+
+def effective(members: float, *, simulated: bool) -> float | None:
+    """Effective members; None where they are fewer than 11 real ones, since they may be a count."""
+    return members if simulated or members >= SMALLEST else None
+
+
+def share(value: float, of: float, *, simulated: bool) -> float | None:
+    """A share of some people; of real ones with two decimals, and None where it stands for fewer than 11 of them."""
+    if simulated:
+        return value
+    return round(value, 2) if value * of >= SMALLEST else None
+
+
+def part_of(whole: int, most: int) -> int:
+    """How many of all members to look at, so that these and all of them never differ by 1 to 10.
+
+    Args:
+        whole: All of them.
+        most: To look at, at most.
+    """
+    return whole if whole <= most else min(most, whole - SMALLEST)
+
+
+def rests_on_few(terms: Float[np.ndarray, "member"]) -> bool:
+    """Whether a mean over real people tells of 1 to 10 of them: all others have 0 or, of shares, all others have 1."""
+    with_any = np.count_nonzero(terms)
+    without = np.count_nonzero(terms != 1) if len(terms) and terms.min() >= 0 and terms.max() <= 1 else 0
+    return 0 < with_any < SMALLEST or 0 < without < SMALLEST
+
+
+def hidden_levels(
+    person: Int[np.ndarray, "row"],
+    level: Int[np.ndarray, "row"],
+    levels: int,
+    *,
+    total: bool = True,
+    keep: Sequence[int] = (),
+    also: Sequence[int] | np.ndarray = (),
+) -> Bool[np.ndarray, "level"]:
+    """Levels whose share of the rows must not be told beside those of the others.
+
+    Unlike cells of a table, levels overlap: one person has rows of several. So it is people that are counted, in each
+    level and in all hidden ones together; the rest of a total tells the latter.
+
+    Args:
+        person: Whose each row is.
+        level: Of each row.
+        levels: How many there are.
+        total: Whether the rows of all levels together are told, as they are where shares add up to 1.
+        keep: Levels that are hidden last.
+        also: Levels that are hidden for other reasons.
+    """
+    met = np.unique(np.stack([level, person]), axis=1)
+    counts = np.bincount(met[0], minlength=levels)
+    hidden = (counts > 0) & (counts < SMALLEST)
+    hidden[list(also)] = True
+    while total and hidden.any():
+        together = len(np.unique(met[1][hidden[met[0]]]))
+        if together >= SMALLEST and hidden.sum() > 1:
+            break
+        open_ = np.flatnonzero((counts > 0) & ~hidden).tolist()
+        if not open_:
+            break
+        hidden[min(open_, key=lambda k: (k in keep, counts[k], k))] = True
+    return hidden
 
 
 def hidden_cells(counts: Mapping[str, int]) -> set[str]:

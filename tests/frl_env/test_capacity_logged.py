@@ -79,7 +79,7 @@ def test_a_held_price_spends_the_budget_and_the_estimate_agrees_with_a_rollout(l
         Budgeted(Mostly(), EFFORT, Capacity(minutes=5.0), price=price), WORLD, members=4_000, seed=9, horizon=2
     )
     assert estimate.estimate.plain.mean() == pytest.approx(truth.minutes.mean(), rel=0.35)
-    assert set(found.to_dict(simulated=True)) == {"price", "weeks", "value", "minutes", "contacts"}
+    assert set(found.to_dict()) == {"price", "weeks", "value", "minutes", "contacts"}
 
 
 def test_a_memory_is_what_the_policy_would_have_kept_in_the_logged_weeks(logged):

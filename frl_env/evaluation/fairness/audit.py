@@ -40,9 +40,11 @@ from frl_env.evaluation.fairness.measures import (
     group_intervals,
     group_measures,
     member_scores,
+    rests_on_few_of_all,
+    untold,
 )
 from frl_env.evaluation.fairness.result import CalibrationPoint, FairnessAudit, Gap, Group, Measured
-from frl_env.evaluation.suppression import JOINED, SMALLEST, hidden_groups
+from frl_env.evaluation.suppression import JOINED, SMALLEST, hidden_groups, rests_on_few
 
 __all__ = [
     "NOT_RECORDED",
@@ -113,11 +115,25 @@ def audit(
     scores = member_scores(members, members.needs[need], threshold, bins)
     measures = group_measures(members, scores)
     smallest = 0 if members.simulated else SMALLEST
-    tables = [by_group(grouping, measures, members.weights, minimum, smallest) for grouping in groupings]
+    secret: list[dict[str, set[str]]] = [
+        {} if members.simulated else {name: untold(grouping, measure) for name, measure in measures.items()}
+        for grouping in groupings
+    ]
+    tables = [
+        by_group(grouping, measures, members.weights, minimum, smallest, own)
+        for grouping, own in zip(groupings, secret, strict=True)
+    ]
     intervals = group_intervals(groupings, measures, rng, resamples, level)
     comparison = compare_groups(
         scores, groupings, rng=rng, least=minimum, level=level, resamples=resamples, permutations=permutations
     )
+    untold_groups = {
+        (grouping.attribute, name, measure)
+        for grouping, own in zip(groupings, secret, strict=True)
+        for measure, groups in own.items()
+        for name in groups
+    }
+    few_of_all = {name for name, measure in measures.items() if not members.simulated and rests_on_few_of_all(measure)}
     return FairnessAudit(
         members=len(members),
         simulated=members.simulated,
@@ -127,7 +143,7 @@ def audit(
         needs=tuple(members.needs),
         high_need=threshold,
         value_source=members.value_source,
-        overall={name: Measured(value=measure.overall) for name, measure in measures.items()},
+        overall={name: Measured(value=m.overall) for name, m in measures.items() if name not in few_of_all},
         groups=tuple(
             group
             for grouping, table in zip(groupings, tables, strict=True)
@@ -138,7 +154,11 @@ def audit(
             for grouping, table in zip(groupings, tables, strict=True)
             for gap in _gaps(grouping, table, comparison.chance_gaps)
         ),
-        contrasts=comparison.contrasts,
+        contrasts=tuple(
+            each
+            for each in comparison.contrasts
+            if not {(each.attribute, side, each.score) for side in (each.first, each.second)} & untold_groups
+        ),
         calibration=tuple(
             point
             for grouping in groupings
@@ -228,7 +248,7 @@ def _calibration(
         inside = (bins == each) & ~np.isnan(need)
         for group in grouping.names:
             own = inside & (grouping.labels == group)
-            if own.sum() >= least:
+            if own.sum() >= least and (members.simulated or not rests_on_few(need[own])):
                 points.append(
                     CalibrationPoint(
                         attribute=grouping.attribute,

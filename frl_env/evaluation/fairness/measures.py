@@ -14,6 +14,7 @@ from jaxtyping import Float64, Int64
 from frl_env.evaluation.diagnostics import effective_members
 from frl_env.evaluation.fairness.audited_members import AuditedMembers
 from frl_env.evaluation.fairness.contrasts import Grouping, group_sums, resample_counts
+from frl_env.evaluation.suppression import rests_on_few
 
 EFFECTIVE = "effective_members"
 """The one measure that is no such quotient: it has no interval and no gap."""
@@ -90,12 +91,51 @@ def group_measures(members: AuditedMembers, scores: Mapping[str, np.ndarray]) ->
     return found | {name: Measure.mean(share) for name, share in members.allocations.items()}
 
 
+def untold(grouping: Grouping, measure: Measure) -> set[str]:
+    """Groups of real people whose measure would tell of 1 to 10 of them, because all others have nothing.
+
+    The number of all members is told as well, so that where one group is left out another one is, too.
+    """
+    spoken = measure.denominator != 0
+
+    def few(rows: np.ndarray) -> bool:
+        parts = [measure.numerator[rows & spoken]]
+        if measure.relative:
+            parts.append(measure.denominator[rows & spoken])
+        return any(rests_on_few(part) for part in parts)
+
+    everyone = np.ones(len(spoken), dtype=bool)
+    if few(everyone):
+        return {*grouping.names}
+    inside = {name: grouping.labels == name for name in grouping.names}
+    secret = {name for name, rows in inside.items() if few(rows) or (grouping.joint and few(~rows))}
+    while secret and not grouping.joint:
+        rest = ~np.isin(grouping.labels, [name for name in grouping.names if name not in secret])
+        if not few(rest) and (len(secret) > 1 or not np.isin(grouping.labels[rest], [*secret]).all()):
+            break
+        left = [name for name in grouping.names if name not in secret]
+        if not left:
+            break
+        secret.add(min(left, key=lambda name: int(inside[name].sum())))
+    return secret
+
+
+def rests_on_few_of_all(measure: Measure) -> bool:
+    """Whether the mean of all members tells of 1 to 10 of them."""
+    return rests_on_few(measure.numerator[measure.denominator != 0])
+
+
 def by_group(
-    grouping: Grouping, measures: Mapping[str, Measure], weights: np.ndarray | None, least: int, smallest: float
+    grouping: Grouping,
+    measures: Mapping[str, Measure],
+    weights: np.ndarray | None,
+    least: int,
+    smallest: float,
+    secret: Mapping[str, set[str]],
 ) -> pd.DataFrame:
     """Every measure in every group that is large enough; NaN where it speaks of fewer than `least` members.
 
-    Effective members are NaN where they are fewer than `smallest`.
+    So it is in groups that are `secret`, by measure. Effective members are NaN where they are fewer than `smallest`.
 
     The one metric gets the numbers of the rows in the place of labels and predictions, so that it may look at any
     column; one metric for each measure would take a hundred times as long.
@@ -113,7 +153,10 @@ def by_group(
     if not len(rows):
         return pd.DataFrame(columns=names, dtype=float)
     frame = MetricFrame(metrics=metric, y_true=rows, y_pred=rows, sensitive_features=grouping.labels[rows])
-    return pd.DataFrame(dict(frame.by_group), index=names).T
+    table = pd.DataFrame(dict(frame.by_group), index=names).T
+    for name, groups in secret.items():
+        table.loc[[*groups], name] = np.nan
+    return table
 
 
 def group_intervals(

@@ -213,3 +213,55 @@ def test_the_shares_of_the_policy_are_its_probabilities():
     assert weights["unsupported"] == 0
     assert [clip["clip"] for clip in weights["clips"]] == [1.0, 3.0, 10.0, 30.0, 100.0, None]
     assert said["embeddings"] is None
+
+
+@pytest.mark.parametrize("headline", [None, {"difference": 0.1, "difference_interval": {"low": 0.0, "high": 0.2}}])
+def test_whether_a_value_is_withheld_has_one_source(recorded, headline, tmp_path):
+    _write_results(tmp_path / "results")
+    file = tmp_path / "results" / "scorecard.json"
+    card = json.loads(file.read_text())
+    card["ope"][0] |= {"headline": headline, "headline_estimator": "SNM"}
+    file.write_text(json.dumps(card))
+    details = json.loads((tmp_path / "results" / "details.json").read_text())
+    assert details[0]["modes"]["stochastic"]["weights"]["reasons"]  # the weights' own evaluation is refused either way
+    report.main([str(tmp_path / "results"), "-o", str(tmp_path / "report.html")])
+    summary = (tmp_path / "report.md").read_text()
+    with (tmp_path / "report-data" / "diagnostics.csv").open() as lines:
+        assert [row["withheld"] for row in csv.DictReader(lines)] == ["no" if headline else "yes"]
+    assert f"Of 1 policies, {1 if headline else 0} ha" in summary
+
+
+def test_groups_that_differ_in_case_stay_apart_under_their_own_names(recorded, tmp_path):
+    _write_results(tmp_path / "results")
+    file = tmp_path / "results" / "scorecard.json"
+    card = json.loads(file.read_text())
+    groups = ["WHITE", "White", "AIAN"]
+    measured = {"measure": "high_touch", "value": 0.1, "low": 0.0, "high": 0.2}
+    pairs = [("WHITE", "White"), ("WHITE", "AIAN"), ("White", "AIAN")]
+    about = {"algo": "even", "seed": 0, "mode": "stochastic"}
+    card["fairness"] = [
+        about
+        | {
+            "groups": [{"attribute": "race_ethnicity", "group": g, "members": 50} | measured for g in groups],
+            "withheld": [],
+            "gaps": [
+                {"attribute": "race_ethnicity", "measure": "high_touch", "first": a, "second": b}
+                | {"difference": 0.1, "low": 0.0, "high": 0.2}
+                for a, b in pairs
+            ],
+        }
+    ]
+    file.write_text(json.dumps(card))
+    report.main([str(tmp_path / "results"), "-o", str(tmp_path / "report.html")])
+    with (tmp_path / "report-data" / "fairness_by_group.csv").open() as lines:
+        assert [row["group"] for row in csv.DictReader(lines)] == groups
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text()
+        assert all(re.search(rf"\b{group}\b", text) for group in groups), name
+        assert "Aian" not in text
+    found = []
+    for file in (tmp_path / "report-data").glob("fairness*.csv"):
+        with file.open() as lines:
+            found += [(r["first"], r["second"]) for r in csv.DictReader(lines) if "first" in r and "second" in r]
+    assert all(first != second for first, second in found)
+    assert {*pairs} <= {*found}

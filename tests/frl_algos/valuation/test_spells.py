@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import minari
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from minari.data_collector import EpisodeBuffer
 
 from frl_algos import load_replay_buffer
+from frl_algos.factored_awr.fairness_penalty import PenaltyData
 from frl_algos.judgement.audit import audit_fairness
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.evaluators import policy_evaluators
@@ -99,7 +101,8 @@ def policy(space):
 
 def told(dataset):
     episodes = load_episodes(dataset, groups=GROUPS)
-    return value_policy(policy(episodes.action_space), episodes, response=0).to_dict(simulated=True)
+    episodes = replace(episodes, simulated=True)  # every number is to be compared
+    return value_policy(policy(episodes.action_space), episodes, response=0).to_dict()
 
 
 def test_no_value_error_interval_or_count_changes(whole, spells):
@@ -203,3 +206,15 @@ def test_rows_with_people_named(whole):
     assert episodes.rewards[:, :4].tolist() == [[0, 3, 4, 5], [1, 2, 0, 0]]
     assert episodes.groups["g"].tolist() == ["a", "b"]
     assert episodes.resumed[0].tolist() == [False, True, False, False]
+
+
+def test_fairness_and_suitability_count_people(whole):
+    one = load_replay_buffer(whole, groups=["gender"])
+    several = load_replay_buffer(cut(whole, "tests/cut-penalty-v0", 3, missing=False), groups=["gender"])
+    assert len(several.lengths) > len(one.lengths)
+    before, after = (PenaltyData.of_buffer(buffer, by_need=False) for buffer in (one, several))
+    assert after.groups.shape == before.groups.shape
+    assert sorted(map(tuple, after.groups.tolist())) == sorted(map(tuple, before.groups.tolist()))
+    weights = [np.bincount(data.member.numpy(), data.share.numpy()) for data in (before, after)]
+    assert np.allclose(weights[0], 1)
+    assert np.allclose(weights[1], 1)  # people weigh alike, however many spells

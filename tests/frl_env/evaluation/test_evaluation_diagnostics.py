@@ -20,6 +20,7 @@ def episodes() -> LoggedEpisodes:
         actions=np.zeros((n, 4), dtype=int),
         action_space=ActionSpace.from_nvec([2]),
         groups={"age": np.where(np.arange(n) < 100, "young", "old")},
+        simulated=True,
     )
 
 
@@ -140,3 +141,34 @@ def test_thresholds_are_checked():
         Thresholds(max_share=5)
     with pytest.raises(UserError, match="members must be a number"):
         Thresholds(members=float("nan"))
+
+
+def test_of_real_members_few_effective_ones_are_not_told_in_any_form(episodes):
+    weights = np.ones((400, 4))
+    weights[:4, 1] = 1e6  # 4 members carry the second week, and the whole
+    groups = {"age": np.where(np.arange(400) < 5, "young", "old")}
+    real = replace(episodes, simulated=False, groups=groups)
+    found = diagnose(real, np.zeros((400, 4)), {"x": Weights(grid=weights)})
+    said = found.to_dict()["weights"]["x"]
+    assert said["members"] is None
+    assert said["max_share"] is None  # one over it would be their number
+    assert said["worst_week"] is None
+    assert said["by_week"] == [1.0, None, 1.0, 1.0]
+    assert said["by_group"] == {"age": {}}  # the old would give the young away
+    assert found.to_dict()["followed"] == [400, 400, 300, 300]
+    reasons = "; ".join(found.reasons("x", Thresholds()))
+    assert "fewer than 11 of 400 members carry the weight" in reasons
+    assert "too small a share of the members still followed" in reasons
+    assert "one member has too much of all weight" in reasons
+    open_ = replace(found, simulated=True)
+    assert 3 < open_.to_dict()["weights"]["x"]["members"] < 5
+    assert "3.6 of 400 members" in "; ".join(open_.reasons("x", Thresholds()))
+
+
+def test_shares_by_week_of_real_members_have_two_decimals_and_no_counts_beside_them(episodes):
+    lengths = np.where(np.arange(400) < 3, 2, 4)
+    weights = 1 + np.random.default_rng(0).random((400, 4))
+    real = replace(episodes, simulated=False, lengths=lengths)
+    said = diagnose(real, np.zeros((400, 4)), {"x": Weights(grid=weights)}).to_dict()
+    assert said["followed"] == [400, 400, 400, 400]  # nobody learns that 3 left
+    assert all(0 < week <= 1 and week == round(week, 2) for week in said["weights"]["x"]["by_week"])

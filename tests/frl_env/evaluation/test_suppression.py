@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from frl_env.evaluation.suppression import SMALLEST, hidden_groups, hide, people
+from frl_env.evaluation.suppression import (
+    SMALLEST,
+    hidden_groups,
+    hidden_levels,
+    hide,
+    part_of,
+    people,
+    rests_on_few,
+    share,
+)
 
 
 def bounds(counts, hidden, rows, columns, cells):
@@ -94,3 +103,42 @@ def test_two_groups_of_which_one_is_small_are_both_hidden():
 def test_small_numbers_are_not_said(number, simulated, said):
     assert people(number, simulated=simulated) == said
     assert people(1_100, simulated=False) == "1,100"
+
+
+def test_levels_are_hidden_by_people_and_not_by_rows():
+    person = np.concatenate([np.repeat(np.arange(6), 30), np.repeat(np.arange(6), 20), np.arange(100), np.arange(200)])
+    level = np.repeat([0, 1, 2, 3], [180, 120, 100, 200])
+    hidden = hidden_levels(person, level, 5)
+    # The first two have 300 rows of the same 6 people: their rest would tell of 6, so that a third one goes.
+    assert hidden.tolist() == [True, True, True, False, False]
+    assert hidden_levels(person, level, 5, total=False).tolist() == [True, True, False, False, False]
+    assert hidden_levels(person, level, 5, keep=[2]).tolist() == [True, True, False, True, False]
+    assert not hidden_levels(person[level > 1], level[level > 1], 5).any()
+
+
+def test_one_hidden_level_is_never_alone():
+    person, level = np.concatenate([np.arange(20), np.arange(90)]), np.repeat([0, 1], [20, 90])
+    assert hidden_levels(person, level, 2, also=[0]).tolist() == [True, True]
+
+
+def test_a_mean_that_few_people_make_up_is_noticed():
+    few, many = np.zeros(100), np.zeros(100)
+    few[:4], many[:40] = 3.0, 3.0
+    assert rests_on_few(few)
+    assert not rests_on_few(many)
+    assert not rests_on_few(np.zeros(100))
+    assert rests_on_few(1.0 - few / 3)  # all but 4 have 1
+    assert not rests_on_few(np.linspace(0.1, 0.9, 100))
+
+
+def test_a_part_of_the_members_differs_by_nobody_or_by_enough():
+    for whole in range(4_990, 5_040):
+        looked_at = part_of(whole, 5_000)
+        assert looked_at <= 5_000
+        assert whole - looked_at == 0 or whole - looked_at >= SMALLEST
+
+
+def test_shares_of_few_are_not_told():
+    assert share(0.123456, 400, simulated=False) == 0.12
+    assert share(0.02, 400, simulated=False) is None
+    assert share(0.02, 400, simulated=True) == 0.02

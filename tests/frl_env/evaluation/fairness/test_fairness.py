@@ -294,3 +294,31 @@ def test_files_are_whole_and_the_same_every_time(by_hand, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't write to"):
         write_audit(by_hand, tmp_path / "file")
+
+
+def test_means_that_few_people_make_up_are_left_out_with_what_tells_them():
+    n = 400
+    gender = np.where(np.arange(n) < 200, "F", "M")
+    rare, common = np.zeros(n), np.zeros(n)
+    rare[:4], rare[200:300], common[::3] = 0.5, 0.5, 0.5
+    about = {"allocations": {"rare": rare, "common": common}, "attributes": {"gender": gender}}
+    real = audit(members(n, simulated=False, **about), rng=np.random.default_rng(0), **QUICK)
+    told = {group.name: group.measures for group in real.of("gender")}
+    assert "rare" not in told["F"]
+    assert "rare" not in told["M"]  # with the mean of all it would tell that of the others
+    assert {"common", "high_touch"} <= set(told["F"]) & set(told["M"])
+    open_ = audit(members(n, **about), rng=np.random.default_rng(0), **QUICK)
+    assert all("rare" in group.measures for group in open_.of("gender"))
+
+
+def test_contrasts_go_with_the_means_they_are_made_of():
+    n = 400
+    touch = np.zeros(n)
+    touch[:4], touch[200:] = 0.5, np.linspace(0.2, 0.9, 200)
+    about = {"high_touch": touch, "attributes": {"gender": np.where(np.arange(n) < 200, "F", "M")}}
+    real = audit(members(n, simulated=False, **about), rng=np.random.default_rng(0), **QUICK)
+    assert all("high_touch" not in group.measures for group in real.groups)
+    assert not [pair for pair in real.contrasts if pair.score == "high_touch"]
+    assert not [gap for gap in real.gaps if gap.measure == "high_touch"]
+    open_ = audit(members(n, **about), rng=np.random.default_rng(0), **QUICK)
+    assert [pair for pair in open_.contrasts if pair.score == "high_touch"]
