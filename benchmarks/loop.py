@@ -1,0 +1,137 @@
+"""Does the loop close? Weekly lists for four quarters on the simulator, learning from what was done.
+
+    python benchmarks/loop.py
+
+Every quarter a policy is trained on everything logged so far and makes the weekly lists, within the care team's own
+minutes, a share of which is drawn by lot. Members respond in the simulator; what was done comes back as data with the
+chances that the lists stated. Told are the true value by quarter, beside the care team, a loop without exploration and
+one that never learns anew, and how often the off-policy interval of the *next* policy holds its true value.
+Every replicate is kept as soon as it is done; the same command goes on where a stopped one was.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
+
+import numpy as np
+
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.figures import read_figure, write_figure
+from benchmarks.record.run_key import run_key
+from benchmarks.studies.closed_loop import ARMS, QUARTERS, Settings, replicate
+from frl_env.atomic import write_text
+from frl_env.errors import UserError, check_number
+from frl_env.terminal import progress_bar, run_or_say
+from frl_env.worlds import World
+
+SEED = 2_711
+"""Of the first replicate; no dataset is collected with it."""
+
+LISTS = ARMS[1:]
+PROGRAM = "benchmarks.loop"
+COLUMNS = {
+    "quarter": "{quarter}",
+    "loop": "{loop:+.3f} ({loop_error:.3f})",
+    "no exploration": "{none:+.3f} ({none_error:.3f})",
+    "never learns anew": "{never:+.3f} ({never_error:.3f})",
+    "loop, minutes a week": "{minutes:.2f}",
+    "interval holds, by chances": "{weights_held} of {weights_told}",
+    "its half-width": "{weights_width:.2f}",
+    "interval holds, by model": "{model_held} of {model_told}",
+    "model's half-width": "{model_width:.2f}",
+}
+FIELDS = {"loop": "loop", "no exploration": "none", "never relearns": "never"}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the replicates that are missing, and tells all."""
+    options = _parser().parse_args(arguments)
+    check_at_least(options, members=100, replicates=1, copies=1)
+    check_number("explore", options.explore, low=0, high=1)
+    out = Path(options.out)
+    check_writable(out)
+    settings = Settings(members=options.members, explore=options.explore, copies=options.copies)
+    found = []
+    with progress_bar() as progress:
+        for number in range(options.replicates):
+            progress("replicates", number, options.replicates)
+            found.append(_kept(SEED + number, settings, out, lambda done, total: progress("quarters", done, total)))
+        progress("replicates", options.replicates, options.replicates)
+    rows = summary(found)
+    command = f"python benchmarks/loop.py --members {options.members} --replicates {options.replicates}"
+    place = {} if options.figures is None else {"folder": Path(options.figures)}
+    write_figure(
+        "loop", rows, columns=COLUMNS, command=command, programs=[PROGRAM],
+        settings=asdict(settings) | {"replicates": options.replicates}, **place,
+    )  # fmt: skip
+    print(read_figure("loop", **place).table())
+
+
+def summary(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a quarter: gains over the care team, and how often intervals hold the truth.
+
+    Args:
+        found: What `replicate` returned, a replicate each.
+    """
+    rows = []
+    for quarter in range(QUARTERS):
+        row: dict[str, Any] = {"quarter": quarter + 1}
+        for name in LISTS:
+            gains = [each["values"][name][quarter] - each["values"]["team"][quarter] for each in found]
+            row[FIELDS[name]] = float(np.mean(gains))
+            row[f"{FIELDS[name]}_error"] = (
+                float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
+            )
+        row["minutes"] = float(np.mean([each["minutes"]["loop"][quarter] for each in found]))
+        row["team_minutes"] = float(np.mean([each["budget"] for each in found]))
+        for kind in ("weights", "model"):
+            told = [each["estimates"][quarter] for each in found if kind in each["estimates"][quarter]["intervals"]]
+            told = [each for each in told if not (kind == "weights" and each["refused"])]
+            spans = [(each["intervals"][kind], each["truth"]) for each in told]
+            row[f"{kind}_told"] = len(spans)
+            row[f"{kind}_held"] = sum(low <= truth <= high for (_, low, high), truth in spans)
+            row[f"{kind}_width"] = float(np.mean([(high - low) / 2 for (_, low, high), _ in spans])) if spans else None
+            row[f"{kind}_bias"] = float(np.mean([value - truth for (value, *_), truth in spans])) if spans else None
+        row["refused"] = sum(each["estimates"][quarter]["refused"] for each in found)
+        rows.append(row)
+    return rows
+
+
+def _kept(number: int, settings: Settings, out: Path, progress: Any) -> dict[str, Any]:
+    """One replicate, from the folder if it is there.
+
+    Raises:
+        UserError: If a kept one is damaged.
+    """
+    file = out / f"{run_key(PROGRAM, settings=asdict(settings), number=number)}.json"
+    if file.is_file():
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as problem:
+            raise UserError(f"{file} is damaged ({type(problem).__name__}); remove it and run again") from None
+    found = replicate(number, settings, World().parameters, progress)
+    write_text(file, json.dumps(found))
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(description="Weekly lists for four quarters on the simulator, learning from what was done.")
+    parser.add_argument("--replicates", type=int, default=20, help="caseloads (default 20)")
+    parser.add_argument("--members", type=int, default=1_500, help="members of a caseload (default 1500)")
+    parser.add_argument("--explore", type=float, default=0.2, help="share of the minutes drawn by lot (default 0.2)")
+    parser.add_argument("--copies", type=int, default=3, help="runs of a member for true values (default 3)")
+    parser.add_argument("--out", default="results/loop", help="folder for finished replicates (default results/loop)")
+    parser.add_argument("--figures", default=None, help="folder for loop.json (default benchmarks/figures)")
+    return parser
+
+
+if __name__ == "__main__":
+    run_or_say(main)
