@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         progress("replicates", options.replicates, options.replicates)
     rows = summary(found)
     command = f"python benchmarks/loop.py --members {options.members} --replicates {options.replicates}"
+    if (options.explore, options.copies) != (0.2, 3):
+        command += f" --explore {options.explore:g} --copies {options.copies}"
     place = {} if options.figures is None else {"folder": Path(options.figures)}
     write_figure(
         "loop", rows, columns=COLUMNS, command=command, programs=[PROGRAM],
@@ -125,7 +127,7 @@ def _kept(number: int, settings: Settings, out: Path, progress: Any) -> dict[str
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(description="Weekly lists for four quarters on the simulator, learning from what was done.")
     parser.add_argument("--replicates", type=int, default=20, help="caseloads (default 20)")
-    parser.add_argument("--members", type=int, default=1_500, help="members of a caseload (default 1500)")
+    parser.add_argument("--members", type=int, default=1_000, help="members of a caseload (default 1000)")
     parser.add_argument("--explore", type=float, default=0.2, help="share of the minutes drawn by lot (default 0.2)")
     parser.add_argument("--copies", type=int, default=3, help="runs of a member for true values (default 3)")
     parser.add_argument("--out", default="results/loop", help="folder for finished replicates (default results/loop)")

@@ -42,7 +42,7 @@ QUARTER = 13
 QUARTERS = 4
 QUARTERS_A_YEAR = 4
 
-STEPS = 50
+STEPS = 2
 """Updates of the clone; gains are estimated in closed form before them."""
 
 ARMS = ("team", "loop", "no exploration", "never relearns")
@@ -191,14 +191,16 @@ def replicate(
     covered = [active & ~gap for active, gap in zip(team.log.active, team.log.gap, strict=True)]
     budget = float(np.sum(team.log.minutes) / np.sum(covered))
     arms = {name: Arm(log=team.log.copy(), state=team.state) for name in ARMS}
-    first = learn(team.log, kept, effort, number)
+    following = dict.fromkeys(ARMS[1:], learn(team.log, kept, effort, number))
     estimates: list[dict[str, Any]] = []
     for quarter in range(QUARTERS):
         start = HISTORY + quarter * QUARTER
         begun = arms["loop"].state
         for name, arm in arms.items():
-            if name != "team" and (quarter == 0 or name != "never relearns"):
-                arm.policy = first if quarter == 0 or name == "never relearns" else learn(arm.log, kept, effort, number)
+            if name == "no exploration" and quarter:
+                following[name] = learn(arm.log, kept, effort, number)
+            if name in following:
+                arm.policy = following.pop(name)
                 arm.memory = remember_all(arm.policy, arm.log)
             explore = 0.0 if name == "no exploration" else settings.explore
             for week in range(start, start + QUARTER):
@@ -207,11 +209,9 @@ def replicate(
                 else:
                     _list_week(arm, members, week, number, parameters, effort, budget, explore)
             progress(quarter * len(ARMS) + list(ARMS).index(name) + 1, QUARTERS * len(ARMS))
-        following = learn(arms["loop"].log, kept, effort, number)
+        coming = following["loop"] = learn(arms["loop"].log, kept, effort, number)
         estimates.append(
-            value_next(
-                following, arms["loop"], begun, members, kept, start, effort, budget, settings, parameters, number
-            )
+            value_next(coming, arms["loop"], begun, members, kept, start, effort, budget, settings, parameters, number)
         )
     weeks = [slice(HISTORY + q * QUARTER, HISTORY + (q + 1) * QUARTER) for q in range(QUARTERS)]
     return {
