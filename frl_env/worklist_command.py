@@ -64,12 +64,10 @@ def worklist_command(
         chances = write_worklist(worklist, out, force=force)
         progress("choosing", 1, 1)
     said = worklist.summary
-    console.print(
-        f"week {said['week']}: {said['listed']:,} of {said['caseload']:,} members listed, "
-        f"{said['minutes'] / 60:,.1f} hours"
-    )
+    console.print(f"week {said['week']}: {said['listed']} of {said['caseload']} members listed")
     for each in said["capacity"]:
-        console.print(f"  {each['what']}: {each['used']:,.0f} of {each['of']:,.0f}")
+        used = "not told" if each["used"] is None else f"{each['used']:,.0f}"
+        console.print(f"  {each['what']}: {used} of {each['of']:,.0f}")
     for rule in said["left_out"]:
         console.print(f"  not listed: {rule['members']} members: {rule['why']}")
     console.print(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")

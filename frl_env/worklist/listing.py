@@ -9,10 +9,10 @@ import pandas as pd
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError, check_whole
-from frl_env.evaluation.suppression import hidden_cells, people
-from frl_env.worklist.caseload import Caseload, Rule
+from frl_env.worklist.caseload import Caseload
 from frl_env.worklist.choosing import Choice, choose
 from frl_env.worklist.reasons import reasons
+from frl_env.worklist.summary import Use, summarise, uses
 
 PER = 1_000
 """Contacts that expected gains are told for."""
@@ -33,11 +33,13 @@ class Worklist:
             drawn, propensity.
         chances: A row a member of the caseload, those who must not be contacted included: member_id, week, levels,
             propensity; for the data to come.
-        summary: JSON-able; counts of 1 to 10 real people are left out.
+        use: Of each limit, exactly; for who holds the list.
+        summary: JSON-able; nothing in it is, or tells, a number of 1 to 10 people.
     """
 
     rows: pd.DataFrame
     chances: pd.DataFrame
+    use: tuple[Use, ...]
     summary: dict[str, Any]
 
 
@@ -85,10 +87,15 @@ def make_worklist(
     contacts = space.valid_joints != nothing
     gains[np.ix_(recent, contacts)] = -np.inf
     choice = choose(gains, effort, capacity, rng, explore=explore)
+    listed = _listed(effort, choice, gains)
+    worth = gains[listed, np.searchsorted(space.valid_joints, choice.joints[listed])].astype(np.float64)
+    use = uses(effort, capacity, choice.joints[listed], len(caseload))
+    gain = float(worth[np.isfinite(worth)].sum())
     return Worklist(
-        rows=_rows(caseload, policy, effort, gains, choice),
+        rows=_rows(caseload, policy, effort, listed, worth, choice),
         chances=_chances(everybody, ~alone, effort, choice),
-        summary=_summary(caseload, effort, capacity, gains, choice, recent=recent, explore=explore),
+        use=use,
+        summary=summarise(caseload, listed, choice, use, gain=gain, recent=recent, explore=explore),
     )
 
 
@@ -102,11 +109,11 @@ def _listed(effort: Effort, choice: Choice, gains: np.ndarray) -> np.ndarray:
     return listed[np.lexsort((listed, -worth / minutes))]
 
 
-def _rows(caseload: Caseload, policy: Any, effort: Effort, gains: np.ndarray, choice: Choice) -> pd.DataFrame:
+def _rows(
+    caseload: Caseload, policy: Any, effort: Effort, listed: np.ndarray, worth: np.ndarray, choice: Choice
+) -> pd.DataFrame:
     space = effort.action_space
-    listed = _listed(effort, choice, gains)
     position = np.searchsorted(space.valid_joints, choice.joints[listed])
-    worth = gains[listed, position].astype(np.float64)
     relative, similar, error = np.full(len(caseload), np.nan), None, np.full(len(listed), np.nan)
     if callable(getattr(policy, "predict_gains", None)) and len(listed):
         expected = _expected(caseload, policy)
@@ -150,60 +157,3 @@ def _chances(caseload: Caseload, asked: np.ndarray, effort: Effort, choice: Choi
         table[f"action_{factor.name}"] = names[:, number]
     table["propensity"] = chances
     return table
-
-
-def _summary(
-    caseload: Caseload,
-    effort: Effort,
-    capacity: Capacity,
-    gains: np.ndarray,
-    choice: Choice,
-    *,
-    recent: np.ndarray,
-    explore: float,
-) -> dict[str, Any]:
-    limits = capacity.limits(effort, len(caseload))
-    listed = _listed(effort, choice, gains)
-    used = limits.use[:, choice.joints[listed]].sum(axis=1)
-    worth = gains[listed, np.searchsorted(effort.action_space.valid_joints, choice.joints[listed])]
-    rules = [*caseload.left_out]
-    if recent.any():
-        rules.append(Rule(why="their last contact is too recent", members=int(recent.sum())))
-    return {
-        "week": caseload.week,
-        "caseload": len(caseload),
-        "listed": len(listed),
-        "drawn": people(int(choice.drawn.sum()), simulated=False),
-        "explore": explore,
-        "minutes": float(effort.minutes[choice.joints].sum()),
-        "capacity": [
-            {"what": name, "used": round(float(amount), 1), "of": round(float(room), 1)}
-            for name, amount, room in zip(limits.names, used, limits.room, strict=True)
-        ],
-        "expected_gain": round(float(worth[np.isfinite(worth)].sum()), 2),
-        "new_members": people(int((caseload.weeks_known == 0).sum()), simulated=False),
-        "left_out": [{"why": rule.why, "members": people(rule.members, simulated=False)} for rule in rules],
-        "groups": {name: _shares(labels, listed) for name, labels in caseload.groups.items()},
-    }
-
-
-def _shares(labels: np.ndarray, listed: np.ndarray) -> list[dict[str, Any]]:
-    """Share of the list beside share of the caseload, by group; small groups and what would tell of them left out."""
-    names = sorted(set(labels.tolist()), key=str)
-    everybody = {str(name): int((labels == name).sum()) for name in names}
-    chosen = {str(name): int((labels[listed] == name).sum()) for name in names}
-    hidden = hidden_cells(everybody) | hidden_cells(chosen)
-    if hidden:
-        # A share of a known total tells the count, and the shares add up: one hidden group is worked out from the rest.
-        shown = [name for name in everybody if name not in hidden]
-        if len(everybody) - len(shown) == 1 and shown:
-            hidden = hidden | {min(shown, key=lambda name: chosen[name])}
-    return [
-        {
-            "group": name,
-            "of_caseload": everybody[name] / max(len(labels), 1),
-            "of_list": chosen[name] / max(len(listed), 1),
-        }
-        for name in everybody
-        if name not in hidden
-    ]

@@ -68,7 +68,8 @@ def write_worklist(worklist: Worklist, file: Path, *, force: bool = False) -> Pa
             asides[file].write_text(page(worklist), encoding="utf-8")
         atomic.put_together(file.parent, {aside.name: place.name for place, aside in asides.items()}, file.name)
     except OSError as problem:
-        raise UserError(f"can't write {file} ({problem.strerror}); free space or choose another place") from None
+        why = problem.strerror or "the disk may be full"
+        raise UserError(f"can't write {file} ({why}); free space or choose another place") from None
     finally:
         for aside in asides.values():
             aside.unlink(missing_ok=True)
@@ -112,6 +113,7 @@ def page(worklist: Worklist) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
         summary=worklist.summary,
+        use=worklist.use,
         roles=roles,
         columns=[_words(factor) for factor in factors if factor != role],
     )

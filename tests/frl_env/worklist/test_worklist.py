@@ -15,9 +15,11 @@ from frl_env.capacity import Capacity, Effort
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
 from frl_env.worklist import choose, make_worklist, read_caseload, write_worklist
+from frl_env.worklist.summary import _shares
 from frl_env.worklist.writing import harmless, page
 
 EFFORT = Effort.of_levels(SPACE, {"modality": {"PHONE_CALL": 15, "SMS_TEXT": 2, "HOME_VISIT": 75, "VIDEO_VISIT": 30}})
+SHORT = tuple({"modality": each} for each in ("PHONE_CALL", "SMS_TEXT", "EHR_COMMUNICATION"))
 VISITED = ("HOME_VISIT", "CHW", "FOOD_INSECURITY", "ROUTINE")
 VISIT = int(SPACE.ravel(SPACE.encode(VISITED)))
 NOTHING = int(SPACE.ravel(SPACE.null_action))
@@ -203,6 +205,99 @@ def test_reasons_are_true_of_the_row(table):
             assert int(several[1]) == caseload.sums[row, 1] > caseload.observations[row, 1]
 
 
+CLAUSES = (
+    (r"drawn to learn from, not picked", lambda said, at: at["drawn"]),
+    (r"(\d+) ED visits? last week", lambda said, at: int(said[1]) == at["last"][1] > 0),
+    (r"(\d+) hospital stays? last week", lambda said, at: int(said[1]) == at["last"][2] > 0),
+    (r"(\d+) ED visits? in (\d+) weeks", lambda said, at: (int(said[1]), int(said[2])) == (at["sums"][1], at["weeks"])),
+    (
+        r"(\d+) hospital stays? in (\d+) weeks",
+        lambda said, at: (int(said[1]), int(said[2])) == (at["sums"][2], at["weeks"]),
+    ),
+    (r"no earlier weeks on record", lambda said, at: at["known"] == 0),
+    (r"no contact in the (\d+) weeks on record", lambda said, at: int(said[1]) == at["known"] and at["since"] == -1),
+    (r"last contact (\d+) weeks? ago", lambda said, at: int(said[1]) == at["since"] > 0),
+)
+"""Every clause that a reason may have here, and when it is true."""
+
+
+def test_every_clause_of_every_reason_is_true_of_the_table(tmp_path):
+    frame = _table(members=80, weeks=20)
+    frame = frame[~((frame.member_id < "m020") & (frame.week == 24))]  # gaps
+    frame = frame[(frame.member_id < "m070") | (frame.week == 29)]  # new members
+    file = tmp_path / "members.parquet"
+    frame.to_parquet(file)
+    worklist = _listed(file, Capacity(minutes=75.0), explore=0.3)
+    assert len(worklist.rows) > 40
+    met = set()
+    for member, reason, drawn in worklist.rows[["member_id", "reason", "drawn"]].itertuples(index=False):
+        own = frame[frame.member_id == member].set_index("week").sort_index()
+        first = max([week + 1 for week in range(10, 29) if week not in own.index], default=10)
+        past = own.loc[first:28]
+        window = own.loc[max(first, 29 - 12) : 29]
+        contacts = past.index[past.action_modality != "NONE"]
+        at = {
+            "drawn": drawn,
+            "last": own.loc[29, list(MEASURES)].tolist(),
+            "sums": window[list(MEASURES)].sum().tolist(),
+            "weeks": len(window),
+            "known": len(past),
+            "since": 29 - contacts.max() if len(contacts) else -1,
+        }
+        for clause in reason.split("; "):
+            fits = [(number, re.fullmatch(pattern, clause)) for number, (pattern, _) in enumerate(CLAUSES)]
+            number, said = next((number, said) for number, said in fits if said)
+            assert CLAUSES[number][1](said, at), (clause, at)
+            met.add(number)
+    assert met == set(range(len(CLAUSES)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=5))
+def test_no_small_number_follows_from_shares(cells):
+    labels = np.repeat([f"g{i}" for i in range(len(cells))], [a + b for a, b in cells])
+    if len(labels) < 11:
+        return  # of so few nothing at all is told
+    listed = np.flatnonzero(np.concatenate([np.arange(a + b) < a for a, b in cells]))
+    shown = _shares(labels, listed)
+    sizes = [round(each["of_caseload"] * len(labels)) for each in shown]
+    assert not any(0 < size < 11 for size in [*sizes, len(labels) - sum(sizes)])
+    known = [
+        (round(each["of_list"] * len(listed)), size)
+        for each, size in zip(shown, sizes, strict=True)
+        if each["of_list"] is not None
+    ]
+    assert not any(0 < part < 11 or 0 < size - part < 11 for part, size in known)
+    if len(listed) >= 11:  # the whole is told: what is left of it is no small number either
+        assert not 0 < len(listed) - sum(part for part, _ in known) < 11
+
+
+def test_a_short_list_tells_no_count(table):
+    capacity = Capacity(minutes=8.0, weekly_contacts={"modality": {"HOME_VISIT": 5}}, forbidden=SHORT)
+    worklist = _listed(table, capacity)
+    assert 0 < len(worklist.rows) < 11
+    said = worklist.summary
+    assert said["listed"] == "fewer than 11"
+    assert [each["used"] for each in said["capacity"]] == [None, None]
+    assert said["expected_gain"] is None
+    assert all(each["of_list"] is None for each in said["groups"]["race_ethnicity"])
+    assert f'<td class="number">{worklist.use[0].used:,.0f}</td>' in page(worklist)  # who holds the list may know
+
+
+def test_a_small_part_of_a_long_list_is_not_told(table):
+    capacity = Capacity(
+        minutes=40.0, weekly_contacts={"modality": {"HOME_VISIT": 20, "VIDEO_VISIT": 4}}, forbidden=SHORT
+    )
+    worklist = _listed(table, capacity)
+    met = worklist.rows.modality.value_counts()
+    assert met["HOME_VISIT"] > 10 > met["VIDEO_VISIT"] > 0
+    told = {each["what"]: each["used"] for each in worklist.summary["capacity"]}
+    assert told["contacts of VIDEO_VISIT"] is None
+    assert told["minutes"] is not None
+    rest = len(worklist.rows) - met["HOME_VISIT"]
+    assert (told["contacts of HOME_VISIT"] is None) == (0 < rest < 11)
+
+
 def test_small_groups_and_small_counts_are_not_told(table):
     worklist = _listed(table, Capacity(minutes=60.0), leave_alone=frozenset({"m000"}))
     groups = {each["group"] for each in worklist.summary["groups"]["race_ethnicity"]}
@@ -226,6 +321,45 @@ def test_files_are_whole_and_harmless(table, tmp_path):
         write_worklist(worklist, tmp_path / "list.csv")
     with pytest.raises(UserError, match=r"ends in \.parquet"):
         write_worklist(worklist, tmp_path / "list.xlsx")
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), OSError("short"), KeyboardInterrupt()])
+def test_nothing_half_written_stays_and_nothing_is_lost(table, tmp_path, monkeypatch, problem):
+    worklist = _listed(table, Capacity(minutes=20.0))
+    file = tmp_path / "list.csv"
+    write_worklist(worklist, file)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+
+    def fail(self, place, **options):
+        place.write_text("half a li")
+        raise problem
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(problem, KeyboardInterrupt) else UserError) as said:
+        write_worklist(worklist, file, force=True)
+    assert "None" not in str(said.value)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+    with pytest.raises((KeyboardInterrupt, UserError)):
+        write_worklist(worklist, tmp_path / "new.csv")
+    assert {each.name for each in tmp_path.iterdir()} == set(before)
+
+
+def test_a_half_written_table_is_one_line(table, tmp_path):
+    half = tmp_path / "half.parquet"
+    half.write_bytes(table.read_bytes()[:-200])
+    with pytest.raises(UserError) as said:
+        read_caseload(half, ByRisk())
+    assert "\n" not in str(said.value)
+
+
+def test_weeks_are_given_as_the_table_writes_them(tmp_path):
+    frame = _table(12)
+    for written, week in (("%G-W%V", "2026-W07"), ("%Y-%m-%d", "2026-02-09"), ("%Y%m%d", "20260209")):
+        days = pd.to_datetime("2026-01-05") + pd.to_timedelta(7 * (frame.week - 10), unit="D")
+        frame.assign(week=days.dt.strftime(written)).to_parquet(tmp_path / "t.parquet")
+        assert read_caseload(tmp_path / "t.parquet", ByRisk(), week=week).week == "2026-02-09"
+        with pytest.raises(UserError, match="is no date"):
+            read_caseload(tmp_path / "t.parquet", ByRisk(), week="soon")
 
 
 def test_the_page_says_first_what_it_is_not(table):

@@ -1,0 +1,149 @@
+"""What may be told of a list beside the list itself: sums, from which no number of 1 to 10 people follows.
+
+The list and its file of chances hold identifiers, and who has them may read everything. The summary goes to terminals
+and logs. So each number of people in it is looked at beside the others that are told and beside their sum:
+
+              listed   not listed     all                of the list   of the caseload
+    White         14           21      35      White         -             35            else 3 and 7 follow from 14
+    Black         12           10      22      Black         -             22            and 12 of the totals
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from frl_env.capacity.capacity import Capacity
+from frl_env.capacity.effort import Effort
+from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, hide, people
+from frl_env.worklist.caseload import Caseload, Rule
+from frl_env.worklist.choosing import Choice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What a list takes of one limit.
+
+    Attributes:
+        what: Name of the limit.
+        used, of: Minutes or contacts.
+        people: Members whose contact takes something of it.
+        factor: Factor whose level is limited; empty where the limit is on all contacts.
+    """
+
+    what: str
+    used: float
+    of: float
+    people: int
+    factor: str = ""
+
+
+def uses(effort: Effort, capacity: Capacity, joints: np.ndarray, members: int) -> tuple[Use, ...]:
+    """What contacts take of every limit.
+
+    Args:
+        effort: Minutes of each action.
+        capacity: Of the week.
+        joints: Of the contacts listed.
+        members: On the caseload.
+    """
+    limits = capacity.limits(effort, members)
+    tables = [*capacity.weekly_minutes.items(), *capacity.weekly_contacts.items()]
+    factors = [""] * (capacity.minutes is not None) + [factor for factor, levels in tables for _ in levels]
+    taken = limits.use[:, joints]
+    return tuple(
+        Use(what=name, used=float(row.sum()), of=float(room), people=int((row > 0).sum()), factor=factor)
+        for name, row, room, factor in zip(limits.names, taken, limits.room, factors, strict=True)
+    )
+
+
+def summarise(
+    caseload: Caseload,
+    listed: np.ndarray,
+    choice: Choice,
+    use: tuple[Use, ...],
+    *,
+    gain: float,
+    recent: np.ndarray,
+    explore: float,
+) -> dict[str, Any]:
+    """The summary, JSON-able; a number that would tell of 1 to 10 people is None or in words.
+
+    Args:
+        caseload: Those who could be listed.
+        listed: Rows of those who are.
+        choice: What was decided.
+        use: Of each limit.
+        gain: Sum of the expected gains.
+        recent: Whose last contact is too recent.
+        explore: Share of the capacity that was drawn.
+    """
+    n, drawn = len(caseload), int(choice.drawn.sum())
+    new = int((caseload.weeks_known == 0).sum())
+    rules = [(rule.why, people(rule.members, simulated=False)) for rule in caseload.left_out]
+    if recent.any():
+        rule = Rule(why="their last contact is too recent", members=int(recent.sum()))
+        rules.append((rule.why, _beside(rule.members, n)))
+    open_list = not hidden_cells({"listed": len(listed), "others": n - len(listed)})
+    hidden = _hidden_uses(use, len(listed))
+    return {
+        "week": caseload.week,
+        "caseload": people(n, simulated=False),
+        "listed": _beside(len(listed), n),
+        "drawn": _beside(drawn, len(listed)) if open_list else SECRET,
+        "explore": explore,
+        "capacity": [
+            {
+                "what": each.what,
+                "used": round(each.used, 1) if open_list and each.what not in hidden else None,
+                "of": round(each.of, 1),
+            }
+            for each in use
+        ],
+        "expected_gain": round(gain, 2) if open_list else None,
+        "new_members": _beside(new, n),
+        "left_out": [{"why": why, "members": members} for why, members in rules],
+        "groups": {name: _shares(labels, listed) for name, labels in caseload.groups.items()} if n >= SMALLEST else {},
+    }
+
+
+def _beside(part: int, whole: int) -> str:
+    """A number of people beside the number of all, which is told; in words where it or the rest is small."""
+    if not hidden_cells({"part": part, "rest": whole - part}):
+        return f"{part:,}"
+    return SECRET if part < SMALLEST else "all but a few"
+
+
+def _hidden_uses(use: tuple[Use, ...], listed: int) -> set[str]:
+    """Limits whose use would tell of few people, alone or beside the others of their factor and the sum."""
+    hidden = {each.what for each in use if 0 < each.people < SMALLEST}
+    for factor in {each.factor for each in use if each.factor}:
+        # Minutes and contacts of one level are of the same people, and told together or not at all.
+        levels = {each.what.partition(" of ")[2]: each.people for each in use if each.factor == factor}
+        rest = {"": max(listed - sum(levels.values()), 0)}
+        hidden |= {f"{kind} of {level}" for level in hidden_cells(levels | rest) for kind in ("minutes", "contacts")}
+    return hidden
+
+
+def _shares(labels: np.ndarray, listed: np.ndarray) -> list[dict[str, Any]]:
+    """Share of the list beside share of the caseload, by group; None where few people would follow."""
+    names = sorted(set(labels.tolist()), key=str)
+    chosen = np.asarray([int((labels[listed] == name).sum()) for name in names])
+    everybody = np.asarray([int((labels == name).sum()) for name in names])
+    small = hidden_cells({str(name): int(count) for name, count in zip(names, everybody, strict=True)})
+    shown = np.asarray([str(name) not in small for name in names])
+    hidden = hide(
+        np.stack((chosen, everybody - chosen), axis=1),
+        row_totals=shown,
+        column_totals=np.ones(2, dtype=bool),
+        of_hidden_total=True,
+    )
+    return [
+        {
+            "group": str(name),
+            "of_caseload": float(everybody[row] / max(len(labels), 1)),
+            "of_list": None if hidden[row].any() else float(chosen[row] / max(len(listed), 1)),
+        }
+        for row, name in enumerate(names)
+        if shown[row]
+    ]
