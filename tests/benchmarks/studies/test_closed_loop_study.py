@@ -1,0 +1,83 @@
+"""The loop on the simulator: exact chances, true values, and what is told of replicates."""
+
+import numpy as np
+import pytest
+
+from benchmarks import loop
+from benchmarks.studies import closed_loop
+from frl_env.actions import MEDICAID_ACTIONS as SPACE
+from frl_env.capacity import HeldPrice
+from frl_env.care_effort import care_effort
+from frl_env.parameters import preset
+
+EFFORT = care_effort(preset())
+
+
+class ByMemory:
+    """Visits for members whose memory is above 0."""
+
+    def start_memory(self, members):
+        return np.zeros((members, 1), dtype=np.float32)
+
+    def remember(self, memory, observations, joints):
+        return memory + 1
+
+    def gains(self, observations, memory):
+        gains = np.zeros((len(observations), len(SPACE.valid_joints)))
+        gains[:, -1] = memory[:, 0]
+        return gains
+
+
+def test_chances_of_an_exploring_policy():
+    target = closed_loop.Explored(HeldPrice(ByMemory(), EFFORT, 0.0), 0.1, 7)
+    rows = np.zeros((3, 9))
+    rows[1, 7] = 1.0  # somebody to contact
+    rows[2, 7:] = 1.0  # who has no coverage
+    chances = target.probabilities(rows)
+    np.testing.assert_allclose(chances.sum(axis=1), 1.0)
+    contacts = len(SPACE.valid_joints) - 1
+    assert chances[0, closed_loop.NOTHING] == pytest.approx(0.9)
+    assert chances[1, SPACE.valid_joints[-1]] == pytest.approx(0.9 + 0.1 / contacts)
+    assert chances[1, SPACE.valid_joints[5]] == pytest.approx(0.1 / contacts)
+    assert chances[2, closed_loop.NOTHING] == 1.0
+
+
+def _replicate(shift: float, low: float = -1.0) -> dict:
+    estimate = {
+        "intervals": {"weights": [0.1, low, 1.0], "model": [0.0, -0.5, 0.5]},
+        "truth": 0.0,
+        "truth_error": 0.01,
+        "refused": shift > 1.5,
+        "logged": 0.0,
+    }
+    values = {name: [shift * number] * 4 for number, name in enumerate(closed_loop.ARMS)}
+    minutes = dict.fromkeys(closed_loop.ARMS, [2.0] * 4)
+    return {"values": values, "minutes": minutes, "budget": 3.0, "estimates": [estimate] * 4}
+
+
+def test_summary_counts_what_was_told_and_held():
+    rows = loop.summary([_replicate(1.0), _replicate(1.2, low=0.05), _replicate(2.0)])
+    assert [row["quarter"] for row in rows] == [1, 2, 3, 4]
+    first = rows[0]
+    assert first["loop"] == pytest.approx(1.4)
+    assert first["never"] == pytest.approx(4.2)
+    assert (first["weights_told"], first["weights_held"], first["refused"]) == (2, 1, 1)
+    assert (first["model_told"], first["model_held"]) == (3, 3)
+    assert first["weights_bias"] == pytest.approx(0.1)
+
+
+@pytest.mark.slow
+def test_the_command_goes_on_and_repeats_itself(tmp_path, capsys):
+    arguments = ["--members", "400", "--copies", "1", "--out", str(tmp_path / "kept"), "--figures", str(tmp_path)]
+    loop.main([*arguments, "--replicates", "1"])
+    first = (tmp_path / "loop.json").read_text()
+    kept = next((tmp_path / "kept").iterdir())
+    before = kept.stat().st_mtime_ns
+    loop.main([*arguments, "--replicates", "1"])
+    assert (tmp_path / "loop.json").read_text() == first
+    assert kept.stat().st_mtime_ns == before
+    content = kept.read_text()
+    kept.unlink()
+    loop.main([*arguments, "--replicates", "1"])
+    assert kept.read_text() == content
+    assert "| quarter |" in capsys.readouterr().out
