@@ -46,6 +46,10 @@ AWR_CANDIDATES = (
     {"support_threshold": 1e-4},
 )  # fmt: skip
 
+IQL_CANDIDATES = (
+    {}, {"expectile": 0.9}, {"expectile": 0.5}, {"beta": 1.0}, {"beta": 10.0}, {"learning_rate": 1e-3}
+)  # fmt: skip
+
 CANDIDATES: dict[str, tuple[dict[str, Any], ...]] = {
     "factored_awr": AWR_CANDIDATES,
     "factored_awr_told_nothing": AWR_CANDIDATES,
@@ -65,6 +69,12 @@ CANDIDATES: dict[str, tuple[dict[str, Any], ...]] = {
     "awac": ({}, {"lam": 0.3}, {"lam": 3.0}, {"learning_rate": 1e-3}, {"learning_rate": 1e-4}, {"tau": 0.02}),
     "dqn": (
         {}, {"learning_rate": 3e-4}, {"learning_rate": 1e-3}, {"learning_rate": 1e-5}, {"target_update_interval": 30},
+        {"target_update_interval": 300},
+    ),
+    "factored_iql": IQL_CANDIDATES,
+    "autoregressive_iql": IQL_CANDIDATES,
+    "decoupled_cql": (
+        {}, {"learning_rate": 1e-3}, {"alpha": 0.3}, {"alpha": 3.0}, {"target_update_interval": 30},
         {"target_update_interval": 300},
     ),
     "seed_awr": (

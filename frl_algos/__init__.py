@@ -1,6 +1,7 @@
 """The solutions: offline RL algorithms for factored actions, as d3rlpy plugins.
 
-Importing this package registers FactoredAWR with d3rlpy, so that `d3rlpy.load_learnable` knows it.
+Importing this package registers FactoredAWR and the factored baselines with d3rlpy, so that `d3rlpy.load_learnable`
+knows them.
 """
 
 import os
@@ -26,6 +27,7 @@ def _import_d3rlpy_quietly() -> None:
 
 _import_d3rlpy_quietly()
 
+from frl_algos.baselines import AutoregressiveIQLConfig, DecoupledCQLConfig, FactoredIQLConfig  # noqa: E402
 from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig  # noqa: E402
 from frl_algos.files.export import export_policy  # noqa: E402
 from frl_algos.files.model_files import load_model, save_model  # noqa: E402
@@ -41,9 +43,12 @@ from frl_algos.valuation.fitted_q import fitted_q_evaluation  # noqa: E402
 from frl_algos.valuation.selection import Selection, select_policy  # noqa: E402
 
 __all__ = [
+    "AutoregressiveIQLConfig",
     "Counterfactual",
+    "DecoupledCQLConfig",
     "FactoredAWR",
     "FactoredAWRConfig",
+    "FactoredIQLConfig",
     "FactoredReplayBuffer",
     "GroupGap",
     "LearnedPolicy",

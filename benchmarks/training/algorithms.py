@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.training.told import Told, told
-from frl_algos import FactoredAWRConfig
+from frl_algos import AutoregressiveIQLConfig, DecoupledCQLConfig, FactoredAWRConfig, FactoredIQLConfig
+from frl_algos.baselines.algorithm import BaselineConfig
 from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking
 from frl_algos.policies.adapter import adapt
 from frl_algos.policies.stock import create_stock
@@ -29,7 +30,7 @@ HIDDEN = 128
 """Units of each of the two hidden layers of every network, likewise."""
 
 TARGET_UPDATES = 100
-"""Updates after which DQN, CQL and BCQ renew their target networks. d3rlpy's own 8,000 is more than a run has."""
+"""Updates after which DQN, both CQLs and BCQ renew their target networks. d3rlpy's own 8,000 is more than a run has."""
 
 ENTRY_POINTS = "frl.algorithms"
 """Group of entry points by which an installed package offers algorithms."""
@@ -119,6 +120,12 @@ def _stock(name: str, **base: Any) -> Maker:
     return make
 
 
+def _factored(config: type[BaselineConfig], **base: Any) -> Maker:
+    """A factored baseline with settings of its own, which tuned ones replace."""
+    shared = {"batch_size": BATCH_SIZE, "hidden_size": HIDDEN}
+    return lambda space, known, settings: config(**shared | base | dict(settings)).create()
+
+
 def _awr(make: Callable[[Told, ActionSpace], FactoredAWRConfig]) -> Maker:
     return lambda space, known, settings: dataclasses.replace(make(known, space), **settings).create()
 
@@ -165,6 +172,9 @@ ALGORITHMS: dict[str, Maker] = {
     "bcq": _stock("discrete_bcq", target_update_interval=TARGET_UPDATES),
     "awac": _stock("awac"),
     "dqn": _stock("dqn", target_update_interval=TARGET_UPDATES),
+    "factored_iql": _factored(FactoredIQLConfig),
+    "autoregressive_iql": _factored(AutoregressiveIQLConfig),
+    "decoupled_cql": _factored(DecoupledCQLConfig, target_update_interval=TARGET_UPDATES),
     "seed_awr": _awr(lambda known, space: seed_awr()),
     "risk_ranking": _risk,
     "risk_ranking_history": lambda space, known, settings: _risk(space, known, {"history": known.history, **settings}),
@@ -185,6 +195,9 @@ LABELS = {
     "bcq": "DiscreteBCQ (stock)",
     "awac": "AWAC (stock, relaxed actions)",
     "dqn": "DQN (stock)",
+    "factored_iql": "Factored IQL",
+    "autoregressive_iql": "Autoregressive IQL",
+    "decoupled_cql": "Decoupled CQL (sum of factors)",
     "seed_awr": "AWR as published",
     "risk_ranking": "Risk ranking (the week's record)",
     "risk_ranking_history": "Risk ranking (record and history)",

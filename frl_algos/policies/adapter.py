@@ -15,7 +15,6 @@ from d3rlpy.algos.transformer.base import TransformerAlgoBase
 from d3rlpy.constants import ActionSpace as ActionKind
 from jaxtyping import Float32, Int64
 
-from frl_algos.factored_awr.algorithm import FactoredAWR
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.stock import STOCK, StockAlgorithm, set_scaler
@@ -67,8 +66,8 @@ def adapt(offered: Any, action_space: ActionSpace) -> Any:
         raise UserError(
             f"{_name(offered)} has no {' and no '.join(missing)}; it needs fit(buffer, ...) and predict(observations)"
         )
-    if not isinstance(made, QLearningAlgoBase) or isinstance(made, FactoredAWR):
-        return made
+    if not isinstance(made, QLearningAlgoBase) or hasattr(made, "predict_probabilities"):
+        return made  # it knows factored actions itself
     if why := REFUSED.get(made.config.get_type()):
         raise UserError(f"{_name(offered)} can't be used here: {why}; choose another algorithm")
     if made.config.get_type() in STOCK:

@@ -17,15 +17,16 @@ QUIETLY = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
 NAMES = ("num_encounters_last_week",)
 Q_LEARNERS = ("cql", "bcq", "dqn")
 AWR = ("factored_awr", "factored_awr_told_nothing", "seed_awr")
+FACTORED = ("factored_iql", "autoregressive_iql", "decoupled_cql")
 STOCK_LINES = ("discrete_bc", "discrete_bc_default", "cql", "iql", "bcq", "awac", "dqn")
 
 
-@pytest.mark.parametrize("name", [*AWR, *STOCK_LINES])
+@pytest.mark.parametrize("name", [*AWR, *FACTORED, *STOCK_LINES])
 def test_one_batch_and_one_network_size_for_all(name, tiny_buffer):
     made = create(name, NAMES, tiny_buffer.action_space, {})
     config = getattr(made, "algorithm", made).config
     assert config.batch_size == BATCH_SIZE
-    if name in AWR:
+    if name in (*AWR, *FACTORED):
         assert config.hidden_size == HIDDEN
     else:
         sizes = [vars(config)[field].hidden_units for field in vars(config) if field.endswith("encoder_factory")]
@@ -40,7 +41,7 @@ def test_the_lines_are_what_they_are_called(tiny_buffer):
 
     assert config("discrete_bc").beta == 0
     assert config("discrete_bc_default").beta == d3rlpy.algos.DiscreteBCConfig().beta == 0.5
-    for name in Q_LEARNERS:
+    for name in (*Q_LEARNERS, "decoupled_cql"):
         assert config(name).target_update_interval == TARGET_UPDATES
         assert TARGET_UPDATES * 10 <= 3_000, "targets move in a run"
     told, nothing = config("factored_awr"), config("factored_awr_told_nothing")
@@ -59,6 +60,58 @@ def test_targets_move_in_a_run(name, tiny_buffer):
     assert all(torch.equal(own[key], target[key]) for key in own), "renewed with update number 3"
     made.fit(tiny_buffer, n_steps=1, n_steps_per_epoch=1, **QUIETLY)
     assert any(not torch.equal(own[key], target[key]) for key in own), "and not in between"
+
+
+def test_every_line_is_looked_at_here():
+    from benchmarks.training.algorithms import PEERS, TUNED_AS
+
+    assert {*AWR, *FACTORED, *STOCK_LINES} == set(ALGORITHMS) - set(PEERS) - set(TUNED_AS)
+
+
+@pytest.mark.parametrize("name", FACTORED)
+def test_networks_of_factored_baselines_have_two_hidden_layers_of_the_shared_size(name, tiny_buffer):
+    made = create(name, NAMES, tiny_buffer.action_space, {})
+    made.fit(tiny_buffer, n_steps=1, **QUIETLY)
+    layers = [m for network in vars(made.impl.modules).values() if isinstance(network, torch.nn.Module)
+              for m in network.modules() if isinstance(m, torch.nn.Linear)]  # fmt: skip
+    hidden = {layer.out_features for layer in layers} - {1, sum(MEDICAID_ACTIONS.nvec), *MEDICAID_ACTIONS.nvec}
+    assert hidden == {HIDDEN}
+    networks = [network for network in vars(made.impl.modules).values() if isinstance(network, torch.nn.Sequential)]
+    assert networks
+    assert all(sum(isinstance(m, torch.nn.Linear) for m in network) == 3 for network in networks)
+
+
+@pytest.mark.parametrize("name", FACTORED)
+def test_targets_of_factored_baselines_move_as_the_page_says(name, tiny_buffer):
+    """The sum's copy at once, every so many updates; implicit Q-learning's by half a percent an update."""
+    settings = {"target_update_interval": 3} if name == "decoupled_cql" else {}
+    made = create(name, NAMES, tiny_buffer.action_space, settings)
+    made.fit(tiny_buffer, n_steps=3, **QUIETLY)
+    modules = made.impl.modules
+    if name == "decoupled_cql":
+        pairs = list(zip(modules.copied.parameters(), modules.values.parameters(), strict=True))
+        assert all(torch.equal(copied, own) for copied, own in pairs)
+        made.fit(tiny_buffer, n_steps=1, **QUIETLY)
+        assert any(not torch.equal(copied, own) for copied, own in pairs), "and not in between"
+        return
+    slow = [parameter.clone() for parameter in modules.critic.slow.parameters()]
+    made.fit(tiny_buffer, n_steps=1, **QUIETLY)
+    for before, after, fast in zip(slow, modules.critic.slow.parameters(), modules.critic.values.parameters(),
+                                   strict=True):  # fmt: skip
+        torch.testing.assert_close(after, before.lerp(fast, 0.005))
+
+
+@pytest.mark.parametrize("name", FACTORED)
+def test_factored_baselines_do_nothing_invalid(name, tiny_buffer):
+    made = create(name, NAMES, tiny_buffer.action_space, {})
+    made.fit(tiny_buffer, n_steps=2, **QUIETLY)
+    seen = tiny_buffer.observations[:100]
+    chances = made.predict_probabilities(seen)
+    assert (chances[:, ~MEDICAID_ACTIONS.valid] == 0).all()
+    np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
+    uniform = np.random.default_rng(0).random((100, 2), dtype=np.float32)
+    for joints in (made.predict(seen), made.draw(seen, uniform)):
+        assert MEDICAID_ACTIONS.valid[joints].all()
 
 
 @pytest.mark.parametrize("name", ["dqn", "discrete_cql", "discrete_bcq"])

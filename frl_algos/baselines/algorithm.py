@@ -1,0 +1,178 @@
+"""What the baselines share: settings, and the face of a d3rlpy algorithm that knows factored actions.
+
+A baseline is a configuration that makes an implementation (`make_impl`): networks, one update, and a policy over joint
+actions. Data, scaling of observations, saving and loading are here.
+"""
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from d3rlpy.algos.qlearning.base import QLearningAlgoBase, QLearningAlgoImplBase
+from d3rlpy.base import LearnableConfig
+from d3rlpy.constants import ActionSpace as ActionKind
+from d3rlpy.optimizers import OptimizerWrapper
+from jaxtyping import Float, Float32, Int
+from torch import Tensor, nn
+
+from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.policies.stock import set_scaler
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError
+
+STATES_AT_ONCE = 512
+"""States whose probabilities are computed at once."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class BaselineConfig(LearnableConfig):
+    """Settings that every baseline has.
+
+    Args:
+        batch_size: Rows a mini-batch.
+        gamma: Discount a step.
+        learning_rate: Of every network.
+        hidden_size: Units of each of the two hidden layers of every network.
+        action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
+        observation_scaler: Fitted to the dataset when None.
+    """
+
+    batch_size: int = 512
+    gamma: float = 0.99
+    learning_rate: float = 3e-4
+    hidden_size: int = 128
+    action_schema: str = ""
+
+    stochastic: ClassVar[bool] = True
+    """Whether there is a policy to draw from; else it is scored greedily only."""
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            UserError: If one is out of range.
+        """
+        for name, value in vars(self).items():
+            if name == "gamma":
+                if not 0 <= value <= 1:
+                    raise UserError(f"gamma must lie in 0..1, not {value}")
+            elif isinstance(value, int | float) and not (
+                isinstance(value, bool) or (math.isfinite(value) and value > 0)
+            ):
+                raise UserError(f"{name} must be positive, not {value}")
+
+    def create(self, device: Any = False, enable_ddp: bool = False) -> "Baseline":
+        """The algorithm with these settings."""
+        return Baseline(dataclasses.replace(self), device, enable_ddp)
+
+    def make_impl(self, observation_size: int, space: ActionSpace, device: str) -> "BaselineImpl":
+        """Networks and update for an action space."""
+        raise NotImplementedError
+
+
+class BaselineImpl(QLearningAlgoImplBase):
+    """One update and a policy; networks are in `modules`."""
+
+    def prepare(self, buffer: FactoredReplayBuffer) -> None:
+        """Takes what it needs to know of the dataset before training."""
+
+    def log_probabilities(self, x: Float[Tensor, "batch k"]) -> Float[Tensor, "batch valid"]:
+        """Of the valid joint actions."""
+        raise NotImplementedError
+
+    def inner_sample_action(self, x: Any) -> Int[Tensor, "batch"]:
+        """A draw with torch's global generator."""
+        return self.draw(x, torch.rand(len(x), device=x.device, dtype=torch.float64))
+
+    def draw(self, x: Float[Tensor, "batch k"], uniform: Float[Tensor, "batch"]) -> Int[Tensor, "batch"]:
+        """Joint actions by one uniform number a state; the best where there is no policy to draw from."""
+        raise NotImplementedError
+
+
+class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
+    """A baseline as a d3rlpy algorithm over joint indices; see `BaselineConfig`."""
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """Names and validity of the actions.
+
+        Raises:
+            UserError: If the algorithm was neither fitted nor given an action schema.
+        """
+        if not self._config.action_schema:
+            raise UserError("the algorithm knows no actions yet; fit it, or set action_schema in its configuration")
+        return ActionSpace.from_json(self._config.action_schema)
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The modes of `frl_algos.policies.policy.LearnedPolicy` it can serve."""
+        return ("stochastic", "greedy") if self._config.stochastic else ("greedy",)
+
+    def get_action_type(self) -> ActionKind:
+        """Discrete: joint indices."""
+        return ActionKind.DISCRETE
+
+    def inner_create_impl(self, observation_shape: Any, action_size: int) -> None:
+        """Builds the networks."""
+        size = observation_shape if isinstance(observation_shape, int) else int(observation_shape[0])
+        self._impl = self._config.make_impl(size, self.action_space, self._device)
+
+    def fitter(  # type: ignore[override] - same arguments, passed on by name
+        self, dataset: FactoredReplayBuffer, n_steps: int, n_steps_per_epoch: int = 10_000, **options: Any
+    ) -> Any:
+        """d3rlpy's, on a factored buffer; an epoch is no longer than the training.
+
+        Raises:
+            UserError: If the buffer has other actions than those it was made for.
+        """
+        schema = dataset.action_space.to_json()
+        if self._config.action_schema not in ("", schema):
+            raise UserError(f"the algorithm was made for {self.action_space}, the dataset has {dataset.action_space}")
+        self._config.action_schema = schema
+        set_scaler(self._config, dataset)
+        if self._impl is None:
+            self.create_impl(dataset.observations.shape[1:], dataset.action_space.n_joint)
+        assert self._impl is not None
+        self._impl.prepare(dataset)
+        yield from super().fitter(
+            dataset, n_steps=n_steps, n_steps_per_epoch=min(n_steps, n_steps_per_epoch), **options
+        )
+
+    def predict_probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
+        """Exact probabilities of all joint actions; 0 for invalid ones."""
+        x = self._scaled(observations)
+        space = self.action_space
+        full = np.zeros((len(x), space.n_joint), dtype=np.float32)
+        with torch.no_grad():
+            for start in range(0, len(x), STATES_AT_ONCE):
+                states = slice(start, start + STATES_AT_ONCE)
+                full[states, space.valid_joints] = self._trained().log_probabilities(x[states]).exp().cpu().numpy()
+        return full
+
+    def draw(self, observations: Float32[np.ndarray, "n k"], uniform: Float32[np.ndarray, "n 2"]) -> np.ndarray:
+        """Joint actions drawn from the policy with the caller's randomness, `(n,)`."""
+        # Two numbers of 24 random bits make one of 48: enough for many factors in turn.
+        fine = uniform[:, 0].astype(np.float64) + uniform[:, 1].astype(np.float64) * 2.0**-24
+        with torch.no_grad():
+            drawn = self._trained().draw(self._scaled(observations), torch.as_tensor(fine, device=self._device))
+        return drawn.cpu().numpy()
+
+    def _scaled(self, observations: np.ndarray) -> Float[Tensor, "n k"]:
+        self._trained()
+        x = torch.as_tensor(np.asarray(observations, dtype=np.float32), device=self._device)
+        scaler = self._config.observation_scaler
+        return x if scaler is None else scaler.transform(x)
+
+    def _trained(self) -> BaselineImpl:
+        if self._impl is None:
+            raise UserError("the algorithm is not trained yet; call fit or load a model first")
+        return self._impl
+
+
+def optimiser(networks: list[nn.Module], learning_rate: float) -> OptimizerWrapper:
+    """Adam over the parameters that are learned; one kernel over all of them."""
+    parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
+    return OptimizerWrapper(parameters, adam, compiled=False)
