@@ -63,7 +63,8 @@ def list_datasets() -> None:
     ]
     for dataset_id, metadata in stored_datasets().items():
         if "frl_import" in metadata:
-            members = f"{metadata['frl_import'].get('members', 0):,}"
+            imported = metadata["frl_import"].get("members", 0)
+            members = imported if isinstance(imported, str) else f"{imported:,}"
             rows.append((dataset_id, members, "", "imported", escape(str(metadata.get("description", "")))))
         elif not metadata and dataset_id not in RECIPES:
             rows.append((dataset_id, "", "", "damaged", "its metadata can't be read; import it again"))

@@ -93,8 +93,9 @@ def import_command(
             print(f"leaving rows out (--on-error drop) would lose {problem.losses}", file=sys.stderr)
         raise UserError(f"{table} has {problem.summary}; nothing was written") from None
     for name, facts in zip(imported.dataset_ids, imported.facts, strict=False):
-        members = people(facts["members"], simulated=False)
-        console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {facts['episodes']:,} episodes")
+        members = _number(facts["members"])
+        episodes = people(facts["episodes"], simulated=False)
+        console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {episodes} episodes")
     if said := imported.facts[0].get("worklists"):
         console.print(lists_in_words(said))
     _show_facts(imported.facts[0])
@@ -171,6 +172,11 @@ def _show_understood(facts: dict[str, Any], *, whole: bool) -> None:
         print(f"odd: {line}" if whole else f"warning: {line}")
     if lost := in_words(facts["left_out"]):
         print(f"left out: {lost}")
+
+
+def _number(said: int | str) -> str:
+    """A number, or what is said in its place."""
+    return said if isinstance(said, str) else f"{said:,}"
 
 
 def _show_facts(facts: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation.people import People
+from frl_env.evaluation.suppression import among
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -204,7 +205,8 @@ class LoggedEpisodes:
         if lengths.ndim != 1 or not len(lengths) or not np.issubdtype(lengths.dtype, np.integer):
             raise UserError(f"lengths must be whole numbers, one a member, not {lengths.dtype}{lengths.shape}")
         if (lengths < 1).any():
-            raise UserError(f"{int((lengths < 1).sum())} of {len(lengths)} members have no decision; leave them out")
+            who = among(int((lengths < 1).sum()), len(lengths), simulated=simulated)
+            raise UserError(f"there is no decision of {who}; leave them out")
         levels = np.asarray(actions)
         joint = action_space.ravel(levels) if levels.ndim == 2 else levels
         total, spells = int(lengths.sum()), lengths
@@ -236,9 +238,9 @@ class LoggedEpisodes:
             begins[np.cumsum(spells) - spells] = True
             gaps = (np.diff(numbers, axis=1) != 1) & mask[:, 1:] & ~np.asarray(grid("weeks", begins))[:, 1:]
             if gaps.any():
+                who = among(int(gaps.any(axis=1).sum()), len(lengths), simulated=simulated)
                 raise UserError(
-                    f"weeks are missing, repeated or out of order in {int(gaps.any(axis=1).sum())} of {len(lengths)} "
-                    f"members; a member's weeks have to follow one another"
+                    f"weeks are missing, repeated or out of order in {who}; a member's weeks have to follow one another"
                 )
         return cls(
             rewards=np.asarray(grid("rewards", rewards)),
@@ -275,9 +277,8 @@ class LoggedEpisodes:
         if not bad.any():
             return
         members = int(bad.reshape(len(bad), -1).any(axis=1).sum())
-        raise UserError(
-            f"{problem}: {int(bad.sum())} of them, in {members} of {len(bad)} members; correct or drop these"
-        )
+        who = among(members, len(bad), simulated=self.simulated)
+        raise UserError(f"{problem}, in {who}; correct or drop these")
 
 
 def _on_grid(mask: np.ndarray, rows: np.ndarray) -> np.ndarray:

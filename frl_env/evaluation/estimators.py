@@ -23,6 +23,7 @@ from jaxtyping import Float64, Int64
 
 from frl_env.errors import UserError
 from frl_env.evaluation.estimate import Estimate
+from frl_env.evaluation.suppression import among
 
 Grid = Float64[np.ndarray, "episode step"]
 Lengths = Int64[np.ndarray, "episode"]
@@ -249,7 +250,7 @@ def marginal_log_weights(
     if window < 1:
         raise UserError(f"window must be at least 1 week, not {window}")
     if (state_ratios < 0).any():
-        raise UserError(f"density ratios are negative in {_members(state_ratios < 0)} of {len(log_ratios)} members")
+        raise UserError(f"density ratios are negative in {_members(state_ratios < 0)}")
     members, steps = log_ratios.shape
     logs = np.zeros((members, steps))
     for lag in range(min(window, steps)):  # a difference of cumulative sums would be NaN after a ratio of 0
@@ -311,8 +312,8 @@ def _check(like: Grid, values: ActionValues | None = None, **arrays: Grid) -> No
             raise UserError(f"{name} have shape {np.shape(array)}; the rewards have {like.shape} (members, steps)")
         bad = np.isnan(array) | (array == np.inf) | ((array == -np.inf) & (name != "log_ratios"))
         if bad.any():
-            raise UserError(f"{name} are not finite in {_members(bad)} of {len(array)} members")
+            raise UserError(f"{name} are not finite in {_members(bad)}")
 
 
-def _members(bad: np.ndarray) -> int:
-    return int(bad.any(axis=1).sum())
+def _members(bad: np.ndarray) -> str:
+    return among(int(bad.any(axis=1).sum()), len(bad), simulated=False)

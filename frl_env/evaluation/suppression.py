@@ -48,6 +48,31 @@ def count(number: int, *, simulated: bool) -> int | str:
     return people(number, simulated=False) if not simulated and 0 < number < SMALLEST else number
 
 
+def among(number: int, whole: int, *, simulated: bool) -> str:
+    """How many of all members, in words for a message."""
+    if not simulated and whole < SMALLEST:
+        return "some members"
+    return f"{people(number, simulated=simulated)} of {whole:,} members"
+
+
+def part(number: int, whole: int) -> int | str:
+    """How many of all real people are in a part of them that is told beside the whole; neither part may be small."""
+    return f"all but {SECRET}" if 0 < whole - number < SMALLEST <= number else count(number, simulated=False)
+
+
+def hidden_counts(met: Int[np.ndarray, "level"]) -> Bool[np.ndarray, "level"]:
+    """As `hidden_levels`, where only the people of each level are known: a large level is hidden with the small ones.
+
+    Args:
+        met: People with any row of each level.
+    """
+    hidden = (met > 0) & (met < SMALLEST)
+    large = np.flatnonzero(met >= SMALLEST)
+    if hidden.any() and len(large):
+        hidden[large[np.argmin(met[large])]] = True
+    return hidden
+
+
 def effective(members: float, *, simulated: bool) -> float | None:
     """Effective members; None where they are fewer than 11 real ones, since they may be a count."""
     return members if simulated or members >= SMALLEST else None

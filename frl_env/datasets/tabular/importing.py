@@ -53,6 +53,7 @@ from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages
 from frl_env.datasets.tabular.summary import became_of_lists, describe_table, odd
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError
+from frl_env.evaluation.suppression import part
 from frl_env.integrity import KEY, REWARD_LIMITS, damaged_file
 from frl_env.meaning import METADATA as MEANING
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
@@ -341,7 +342,9 @@ class _Import:
                 f"no row of the table can be used for {dataset_id!r}: a decision counts only if what comes of it is "
                 "known, from the member's next week or columns of the next state"
             )
-        counts = {what: draft.total(what) for what in ("rows", "members", "episodes", "steps")}
+        counts: dict[str, Any] = {what: draft.total(what) for what in ("rows", "members", "episodes", "steps")}
+        # Beside the number of all members: neither those in here nor the others must be few.
+        counts["members"] = part(counts["members"], checked["tally"]["counts"].get("members", 0))
         draft.finish({
             "dataset_id": dataset_id,
             "description": self.description or "Imported from a table of members; real people may stand behind it.",

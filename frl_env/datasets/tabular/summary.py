@@ -7,12 +7,14 @@ import datetime
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from frl_env.datasets.tabular.columns import OUTCOMES, REWARD, TERMINATED
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.listed import AS_LISTED, NO_LIST, OUTCOMES_OF_LISTS
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.datasets.tabular.tally import response_of
-from frl_env.evaluation.suppression import SMALLEST, hidden_cells, people
+from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, hidden_counts, people
 
 NOTES = {
     "levels spelled otherwise": "{rows} rows spell levels in other letters; taken for the levels they are near",
@@ -91,10 +93,19 @@ def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> lis
     share = f" ({contact / rows:.1%} of member-weeks)" if rows else ""
     first = next(iter(layout.map.action_columns.items()))
     done = dict(zip(first[1].levels, tally["levels"][first[0]], strict=True))
-    done.pop(first[1].levels[first[1].null_level])
-    hidden = hidden_cells(done)  # a small count must not follow from the others and their sum
-    levels = [f"{level} {'not told' if level in hidden else f'{count:,}'}" for level, count in done.items() if count]
-    lines.append(f"contacts: {people(contact, simulated=False)}{share}{': ' if levels else ''}{', '.join(levels)}")
+    met = np.asarray(tally["met"][first[0]])
+    if first[1].null_level is not None:
+        done.pop(first[1].levels[first[1].null_level])
+        met = np.delete(met, first[1].null_level)
+    hidden = hidden_counts(met)  # by people; a small count must not follow from the others and their sum
+    levels = [
+        f"{level} {'not told' if secret else f'{count:,}'}"
+        for (level, count), secret in zip(done.items(), hidden.tolist(), strict=True)
+        if count
+    ]
+    few = 0 < counts["members contacted"] < SMALLEST
+    told = f"with {SECRET} members" if few else f"{people(contact, simulated=False)}{share}"
+    lines.append(f"contacts: {told}{': ' if levels else ''}{', '.join(levels)}")
     events = tally["events"]["kept"]
     if facts["rewards"] == ONE_STEP or not layout.has(REWARD):
         window = ", each in four or five windows of 30 days" if layout.has(*OUTCOMES) else ""

@@ -32,6 +32,7 @@ class Tally:
         self.levels: dict[str, np.ndarray] = {
             name: np.zeros(len(factor), dtype=np.int64) for name, factor in layout.map.action_columns.items()
         }
+        self.met = {name: np.zeros_like(counted) for name, counted in self.levels.items()}
         self.groups: dict[str, Counter[int]] = {name: Counter() for name in layout.demographics}
         self.ranges: dict[str, list[float]] = {}
         self.days: list[int] = []
@@ -74,6 +75,9 @@ class Tally:
         self.days = [min([*self.days[:1], int(weeks.day.min())]), max([*self.days[1:], int(weeks.day.max())])]
         for name, counted in self.levels.items():
             counted += np.bincount(weeks.columns[name], minlength=len(counted))
+            people = np.unique(np.stack([weeks.columns[name], weeks.member]), axis=1)
+            self.met[name] += np.bincount(people[0], minlength=len(counted))
+        self.counts["members contacted"] += len(np.unique(weeks.member[contacts(weeks.columns, self.layout)]))
         for name, counted in self.groups.items():
             codes, members = np.unique(weeks.columns[name][first], return_counts=True)
             counted.update(dict(zip(codes.tolist(), members.tolist(), strict=True)))
@@ -101,6 +105,7 @@ class Tally:
             "counts": dict(self.counts),
             "events": self.events,
             "levels": {name: counted.tolist() for name, counted in self.levels.items()},
+            "met": {name: counted.tolist() for name, counted in self.met.items()},
             "groups": {name: sorted(counted.items()) for name, counted in self.groups.items()},
             "ranges": self.ranges,
             "days": self.days,
