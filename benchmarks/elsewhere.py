@@ -1,0 +1,192 @@
+"""All algorithms on small worlds of other people's kinds, one setting each: one table, one command.
+
+    python benchmarks/elsewhere.py --seeds 3
+
+Each algorithm has its defaults everywhere, the same rows, updates, batch and network. A trained policy's value is its
+true mean return, on a scale from random actions (0) to the best policy known (100). Seed k is training seed k on rows
+logged with seed k. Finished runs are kept and not repeated; `--figure` writes what the pages show.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.figures import write_figure
+from benchmarks.record.run_key import run_key
+from benchmarks.training.algorithms import check_fits, create, label, parse_names
+from benchmarks.training.train import train
+from benchmarks.worlds.dataset import ensure_world_dataset
+from benchmarks.worlds.episodes import EPISODES, references, true_returns
+from benchmarks.worlds.registry import SMALL, WORLDS, world_entry
+from frl_algos import LearnedPolicy, load_replay_buffer
+from frl_algos.policies.adapter import modes
+from frl_env.errors import UserError
+from frl_env.terminal import progress_bar, run_or_say, write_atomically
+
+ALGORITHMS = (
+    "factored_awr_told_nothing", "discrete_bc", "cql", "bcq", "dqn", "iql", "awac", "factored_iql",
+    "autoregressive_iql", "decoupled_cql",
+)  # fmt: skip
+"""Those that learn from any factored dataset."""
+
+WORDS = {"stochastic": "drawn", "greedy": "greedy"}
+QUICK_ROWS, QUICK_STEPS, QUICK_EPISODES = 2_000, 50, 500
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains what is missing, prints the table, and keeps it if asked."""
+    options = _options(arguments)
+    worlds = [name.strip() for name in options.worlds.split(",")]
+    entries = {name: world_entry(name) for name in worlds}
+    names = parse_names(options.algo)
+    for name in names:
+        for entry in entries.values():
+            check_fits(name, entry.make().space)
+    check_writable(options.out)
+    runs: list[dict[str, Any]] = []
+    with progress_bar() as progress:
+        for world in worlds:
+            for seed in range(options.seeds):
+                for name in names:
+                    runs.append(run(name, world, seed, options, progress))
+    rows = [*reference_rows(worlds, options), *table_rows(runs, names, worlds)]
+    show(rows, worlds)
+    if options.figure:
+        write_figure(
+            "elsewhere",
+            rows,
+            columns={"policy": "{policy}"} | {world: f"{{{field(world)}}}" for world in worlds},
+            command=f"python benchmarks/elsewhere.py --worlds {options.worlds} --algo {options.algo} "
+            f"--seeds {options.seeds} --steps {options.steps}",
+            programs=["benchmarks.elsewhere"],
+            settings={"seeds": options.seeds, "updates": options.steps, "episodes": options.episodes},
+        )
+
+
+def run(name: str, world: str, seed: int, options: argparse.Namespace, progress: Any) -> dict[str, Any]:
+    """One training and its true values, from the folder where it is there already.
+
+    Returns:
+        `algo`, `world`, `seed`, `updates`, `seconds`, and the mean return of each mode, `drawn` or `greedy`.
+    """
+    facts = {"algo": name, "world": world, "seed": seed, "steps": options.steps, "rows": options.rows}
+    key = run_key("benchmarks.elsewhere", **facts, episodes=options.episodes)
+    file = options.out / f"{world}-{name.replace(':', '.')}-seed{seed}-{key}.json"
+    if file.is_file():
+        return _read(file)
+    buffer = load_replay_buffer(ensure_world_dataset(world, seed=seed, rows=options.rows), seed=seed)
+    space = buffer.action_space
+    what = f"{world}: {label(name)}, seed {seed}"
+    algorithm = create(name, [f"x{i}" for i in range(buffer.observations.shape[1])], space, {})
+    trained = train(
+        algorithm, buffer, steps=options.steps, seed=seed, progress=lambda done: progress(what, done, options.steps)
+    )
+    progress(what, options.steps, options.steps)
+    found = facts | {"updates": trained.updates, "seconds": trained.wall_s}
+    for mode in modes(algorithm):
+        returns = true_returns(
+            world_entry(world).make(), LearnedPolicy(algorithm, space, mode), episodes=options.episodes
+        )
+        found[WORDS[mode]] = float(returns.mean(dtype=np.float64))
+    content = json.dumps(found)
+    write_atomically(file, json.dumps({"run": found, "sha256": hashlib.sha256(content.encode()).hexdigest()}) + "\n")
+    return found
+
+
+def reference_rows(worlds: Sequence[str], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The logging policy on the scale, by world."""
+    row: dict[str, Any] = {"policy": "what was logged"}
+    for world in worlds:
+        known = references(world_entry(world).make(), episodes=options.episodes)
+        row[field(world)] = f"{known.score(known.logged):.0f}"
+    return [row]
+
+
+def table_rows(
+    runs: Sequence[Mapping[str, Any]], names: Sequence[str], worlds: Sequence[str]
+) -> list[dict[str, str | None]]:
+    """A row an algorithm and mode: mean score of its seeds and, of several, the lowest and highest."""
+    known = {world: references(world_entry(world).make()) for world in worlds}
+    rows: list[dict[str, str | None]] = []
+    for name in names:
+        for word in WORDS.values():
+            row: dict[str, str | None] = {"policy": f"{label(name)}, {word}"}
+            for world in worlds:
+                values = [each[word] for each in runs
+                          if each["algo"] == name and each["world"] == world and word in each]  # fmt: skip
+                row[field(world)] = _cell([known[world].score(value) for value in values])
+            if any(row[field(world)] is not None for world in worlds):
+                rows.append(row)
+    return rows
+
+
+def field(world: str) -> str:
+    """Name of a world's field in a row."""
+    return world.replace("-", "_")
+
+
+def show(rows: Sequence[Mapping[str, Any]], worlds: Sequence[str]) -> None:
+    """Prints the table."""
+    table = Table("policy", *worlds, title="true value: 0 random actions, 100 the best policy known (lowest, highest)")
+    for row in rows:
+        table.add_row(row["policy"], *(row[field(world)] or "-" for world in worlds))
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
+
+
+def _cell(scores: Sequence[float]) -> str | None:
+    if not scores:
+        return None
+    spread = f" ({min(scores):.0f}, {max(scores):.0f})" if len(scores) > 1 else ""
+    return f"{np.mean(scores):.0f}{spread}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(file.read_text())
+        content = json.dumps(kept["run"])
+        if hashlib.sha256(content.encode()).hexdigest() == kept["sha256"]:
+            return kept["run"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{file} is damaged; delete it, and the same command does its run again")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(description="All algorithms on small worlds, one setting each.")
+    parser.add_argument("--worlds", default=",".join(SMALL), help=f"by comma, of {', '.join(WORLDS)} (default: five)")
+    parser.add_argument("--algo", default=",".join(ALGORITHMS), help="names by comma, as benchmarks/run.py takes them")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds 0..N-1, of training and of what is logged")
+    parser.add_argument("--steps", type=int, help="updates a run (default 3000)")
+    parser.add_argument("--episodes", type=int, help=f"of a true value (default {EPISODES:,})")
+    parser.add_argument("--out", type=Path, help="folder of finished runs (default results-elsewhere)")
+    parser.add_argument("--figure", action="store_true", help="also write benchmarks/figures/elsewhere.json")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: few rows, updates and episodes")
+    options = parser.parse_args(arguments)
+    check_at_least(options, seeds=1, steps=1, episodes=2)
+    if options.quick and options.figure:
+        raise UserError("--quick measures nothing; leave out --figure")
+    options.steps = options.steps or (QUICK_STEPS if options.quick else 3_000)
+    options.episodes = options.episodes or (QUICK_EPISODES if options.quick else EPISODES)
+    options.rows = QUICK_ROWS if options.quick else None
+    options.out = options.out or Path("results-elsewhere-quick" if options.quick else "results-elsewhere")
+    return options
+
+
+if __name__ == "__main__":
+    run_or_say(main)
