@@ -13,8 +13,11 @@ LANE_PACKAGES := gymnasium minari[hdf5] h5py pillow matplotlib pandas pyarrow fi
 	pytest pytest-timeout scipy scikit-learn threadpoolctl fairlearn jinja2 joblib hypothesis
 LANE_TESTS := $(addprefix tests/frl_env/,test_env.py test_vector.py test_rendering.py datasets/test_datasets.py)
 
-.PHONY: run report test test-suite test-gymnasium test-install test-slow lint pages typecheck bench paper-scale clean \
-	install
+# What only the documentation and a release need.
+PUBLISHING := $(VENV)/.publishing
+
+.PHONY: run report test test-suite test-gymnasium test-install test-slow lint pages docs dist typecheck bench \
+	paper-scale clean install
 
 run: $(STAMP)
 	$(BIN)/python benchmarks/run.py --algo factored_awr
@@ -31,9 +34,9 @@ test-suite: $(STAMP) lint
 test-gymnasium: $(LANE_STAMP)
 	$(LANE)/bin/python -m pytest $(LANE_TESTS)
 
-# Three ways of installing, in virtual environments of their own: takes minutes and the package index; CI runs it.
-test-install: $(STAMP)
-	$(BIN)/python -m pytest -m slow tests/test_minari_load.py
+# Ways of installing, in virtual environments of their own: takes minutes and the package index; CI runs it.
+test-install: $(PUBLISHING)
+	$(BIN)/python -m pytest -m slow tests/test_minari_load.py tests/test_distribution.py
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -47,6 +50,16 @@ lint: $(STAMP)
 # Numbers of studies (benchmarks/figures) into the pages.
 pages: $(STAMP)
 	$(BIN)/python benchmarks/pages/fill.py
+
+# The documentation as pages with search, in build/site; a link that leads nowhere is an error.
+docs: $(PUBLISHING)
+	$(BIN)/python packaging/site.py
+
+# Source distribution and wheel, in dist, checked as the package index checks them.
+dist: $(PUBLISHING)
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 typecheck: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
@@ -65,6 +78,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
+
+$(PUBLISHING): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[publishing]'
+	touch $(PUBLISHING)
 
 $(LANE_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(LANE)

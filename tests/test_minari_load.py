@@ -4,11 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
+
+from installations import call, environment, tracked_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGING = ROOT / "packaging"
@@ -80,56 +80,33 @@ def test_another_minari_is_left_alone():
     assert _run(program, "other").stdout.strip() == "2"
 
 
-def _environment(folder: Path) -> Path:
-    """A virtual environment that sees the running one's packages, with a Minari of its own."""
-    venv.create(folder, with_pip=True)
-    own = next(folder.glob("lib/python*/site-packages"))
-    (own / "running.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    _call(folder, "python", "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", "minari==0.5.4")
-    return own
-
-
-def _call(folder: Path, *command: str, status: int = 0, **environment: str) -> subprocess.CompletedProcess:
-    program = folder / "bin" / command[0]
-    done = subprocess.run(
-        [str(program if program.exists() else command[0]), *command[1:]], capture_output=True, text=True, cwd=folder,
-        env={k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")} | environment,
-    )  # fmt: skip
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("way", ["pip install .", "pip install -e .", "uv pip install ."])
 def test_in_an_installation_of_each_kind(way, tmp_path, tiny_dataset):
-    source = tmp_path / "source"
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    for name in tracked:
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, source / name)
+    source = tracked_files(tmp_path / "source")
     folder = tmp_path / "venv"
-    own = _environment(folder)
+    own = environment(folder)
     before = {f.relative_to(own) for f in own.rglob("*") if "__pycache__" not in f.parts}
-    _call(folder, "minari", "load", "tests/tiny-v0", status=2)
+    call(folder, "minari", "load", "tests/tiny-v0", status=2)
     look = "import sys; print(len(sys.modules), len(sys.meta_path))"
-    without = _call(folder, "python", "-c", look).stdout
+    without = call(folder, "python", "-c", look).stdout
     python = str(folder / "bin/python")
     uv = str(Path(sys.executable).parent / "uv")
     tool = [uv, "pip", "install", "--python", python] if way.startswith("uv") else ["python", "-m", "pip", "install"]
-    _call(folder, *tool, "--quiet", "--no-deps", *(["-e"] if "-e" in way else []), str(source))
-    loaded = _call(folder, "minari", "load", "tests/tiny-v0")
+    call(folder, *tool, "--quiet", "--no-deps", *(["-e"] if "-e" in way else []), str(source))
+    loaded = call(folder, "minari", "load", "tests/tiny-v0")
     assert "checksums: as written" in loaded.stdout
     # It is this checkout that runs, not the one that the running environment may have installed.
-    place = _call(folder, "python", "-c", "import frl_env; print(frl_env.__file__)").stdout
+    place = call(folder, "python", "-c", "import frl_env; print(frl_env.__file__)").stdout
     assert str(tmp_path) in place
-    _call(folder, "python", "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", "minari==0.5.4")
-    _call(folder, "minari", "load", "tests/tiny-v0")
-    assert _call(folder, "python", "-c", look).stdout == without, "any other process is left alone"
+    call(folder, "python", "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", "minari==0.5.4")
+    call(folder, "minari", "load", "tests/tiny-v0")
+    assert call(folder, "python", "-c", look).stdout == without, "any other process is left alone"
     remove = [uv, "pip", "uninstall", "--python", python] if way.startswith("uv") else [
         "python", "-m", "pip", "uninstall", "--yes"]  # fmt: skip
-    _call(folder, *remove, "frl-medicaid")
+    call(folder, *remove, "frl-medicaid")
     left = {f.relative_to(own) for f in own.rglob("*") if f.is_file() and "__pycache__" not in f.parts} - before
     assert not left
     assert not list(own.glob("__pycache__/frl_*"))
-    _call(folder, "minari", "load", "tests/tiny-v0", status=2)
+    call(folder, "minari", "load", "tests/tiny-v0", status=2)
