@@ -6,7 +6,6 @@ import tarfile
 import zipfile
 
 import pytest
-
 from documented import ROOT
 from installations import call, environment, tracked_files
 

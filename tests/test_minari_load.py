@@ -1,13 +1,11 @@
 """`minari load`, through Minari's own command."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
 from installations import call, environment, tracked_files
 
 ROOT = Path(__file__).resolve().parents[1]
