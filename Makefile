@@ -16,7 +16,7 @@ LANE_TESTS := $(addprefix tests/frl_env/,test_env.py test_vector.py test_renderi
 # What only the documentation and a release need.
 PUBLISHING := $(VENV)/.publishing
 
-.PHONY: run report test test-suite test-gymnasium test-install test-slow lint pages docs dist typecheck bench \
+.PHONY: run report test test-suite test-gymnasium test-install test-slow lint pages wording docs dist typecheck bench \
 	paper-scale clean install
 
 run: $(STAMP)
@@ -50,6 +50,10 @@ lint: $(STAMP)
 # Numbers of studies (benchmarks/figures) into the pages.
 pages: $(STAMP)
 	$(BIN)/python benchmarks/pages/fill.py
+
+# Length of sentences, width of lines, words used before they are explained.
+wording: $(STAMP)
+	$(BIN)/python benchmarks/pages/wording.py
 
 # The documentation as pages with search, in build/site; a link that leads nowhere is an error.
 docs: $(PUBLISHING)

@@ -1,0 +1,157 @@
+"""How plainly the pages are written: length of sentences, width of lines, words used before they are explained.
+
+    python benchmarks/pages/wording.py            # a table, page by page
+    python benchmarks/pages/wording.py --check    # the same; fails where a page breaks a rule
+
+Sentences are those of paragraphs and lists; code, tables and headings have none. A word of the glossary
+(docs/glossary.md) counts as explained on a page from its first *emphasised* use on, where the page says what it
+means, or from a link to the glossary.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from markdown_it import MarkdownIt
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.command_line import Parser
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG, WIDE, MOST_LONG = 25, 100, 0.03
+"""Words of a long sentence, columns of a wide line, and the share of long sentences that a page may have."""
+
+GLOSSARY = "docs/glossary.md"
+NOT_READ = ("CHANGELOG.md", GLOSSARY)
+"""Pages that are no prose to be read from the start."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What was counted on one page.
+
+    Attributes:
+        page: Its path.
+        sentences: How many.
+        long: Sentences of more than `LONG` words, the longest first.
+        wide: Numbers of lines of more than `WIDE` columns.
+        unexplained: Words of the glossary that the page uses and does not explain first.
+    """
+
+    page: str
+    sentences: int
+    long: tuple[str, ...]
+    wide: tuple[int, ...]
+    unexplained: tuple[str, ...]
+
+    @property
+    def faults(self) -> bool:
+        """Whether it breaks a rule."""
+        return bool(self.wide or self.unexplained) or len(self.long) > MOST_LONG * max(self.sentences, 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the table; with `--check`, ends with status 1 where a page breaks a rule."""
+    parser = Parser(description="How plainly the pages are written.")
+    parser.add_argument("pages", nargs="*", help="paths from the top of the repository (default: all)")
+    parser.add_argument("--check", action="store_true", help="end with status 1 where a page breaks a rule")
+    parser.add_argument("--show", action="store_true", help="print the long sentences, too")
+    options = parser.parse_args(arguments)
+    words = glossary((ROOT / GLOSSARY).read_text())
+    found = [measure(page, (ROOT / page).read_text(), words) for page in options.pages or pages()]
+    table = Table("page", "sentences", f"over {LONG} words", "longest", f"lines over {WIDE}", "before it is explained")
+    for each in found:
+        table.add_row(
+            each.page, str(each.sentences), f"{len(each.long) / max(each.sentences, 1):.1%}",
+            str(len(each.long[0].split())) if each.long else f"<= {LONG}", str(len(each.wide)),
+            ", ".join(each.unexplained),
+        )  # fmt: skip
+    Console(width=120).print(table)
+    for each in found if options.show else []:
+        for sentence in each.long:
+            print(f"{each.page}: {sentence}")
+    if options.check and any(each.faults for each in found):
+        sys.exit(f"error: {sum(each.faults for each in found)} pages break a rule; see the table, and --show")
+
+
+def pages() -> list[str]:
+    """Every page that is read from its start."""
+    there = ["README.md", "CONTRIBUTING.md", "benchmarks/LEADERBOARD.md"]
+    there += sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").glob("*.md"))
+    return [page for page in there if page not in NOT_READ]
+
+
+def glossary(text: str) -> tuple[str, ...]:
+    """The words of this project that the glossary explains: the entries of its first section, in bold."""
+    own = text.partition("## Words of the field")[0]
+    return tuple(re.findall(r"^- \*\*([^*]+)\*\*", own, flags=re.MULTILINE))
+
+
+def measure(page: str, text: str, words: Sequence[str]) -> Wording:
+    """Counts on one page."""
+    prose = list(_prose(text))
+    sentences = [sentence for plain, _ in prose for sentence in _sentences(plain)]
+    marked = " ".join(source for _, source in prose)
+    long = sorted((s for s in sentences if len(s.split()) > LONG), key=lambda s: -len(s.split()))
+    return Wording(
+        page=page,
+        sentences=len(sentences),
+        long=tuple(long),
+        wide=tuple(_wide(text)),
+        unexplained=tuple(word for word in words if not _explained(word, marked)),
+    )
+
+
+def _prose(text: str) -> Iterator[tuple[str, str]]:
+    """Paragraphs as plain words, and as they stand."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    heading = table = False
+    for token in tokens:
+        if token.type in ("heading_open", "table_open"):
+            heading, table = heading or token.type == "heading_open", table or token.type == "table_open"
+        elif token.type in ("heading_close", "table_close"):
+            heading, table = heading and token.type != "heading_close", table and token.type != "table_close"
+        elif token.type == "inline" and not heading and not table:
+            plain = "".join(
+                "x" if child.type == "code_inline" else " " if child.type == "softbreak" else child.content
+                for child in token.children or []
+            )
+            yield plain, token.content
+
+
+def _sentences(plain: str) -> list[str]:
+    return [part.strip() for part in re.split(r"(?<=[.!?])\s+", plain) if part.strip()]
+
+
+def _wide(text: str) -> Iterator[int]:
+    """Lines too wide, but for tables, code, pictures, and links that can't be broken."""
+    fenced = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif (
+            not fenced
+            and len(line) > WIDE
+            and not line.startswith(("|", "    ", "![", "<"))
+            and " " in line.strip()[:WIDE]
+        ):
+            yield number
+
+
+def _explained(word: str, marked: str) -> bool:
+    """Whether a page does without a word, or explains it at its first use."""
+    first = re.search(rf"\b{re.escape(word)}s?\b", marked, flags=re.IGNORECASE)
+    if first is None:
+        return True
+    around = marked[max(first.start() - 3, 0) : first.end() + 3]
+    linked = re.search(r"\]\([^)]*glossary\.md", marked[first.start() : first.end() + 60])
+    return "*" in around or linked is not None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What is counted on a page: sentences, wide lines, words that nobody explained."""
+
+from benchmarks.pages import wording
+
+PAGE = """# A heading of as many words as anybody likes, which is no sentence and has no full stop
+
+Short. {long} And `code of many words that count as one` ends here.
+
+| a | table |
+|---|---|
+| {long} | is not read |
+
+    {long} in code is not read either {long}
+
+{wide}
+"""
+LONG = " ".join(["word"] * 25) + " end."
+
+
+def test_sentences_and_lines_are_counted():
+    wide = "x " * 60 + "."
+    found = wording.measure("page.md", PAGE.format(long=LONG, wide=wide), ())
+    assert found.sentences == 4
+    assert [len(each.split()) for each in found.long] == [61, 26]
+    assert len(found.wide) == 2  # the paragraph of long sentences, and the wide line
+    assert wording.measure("page.md", "Short. Shorter.\n", ()).faults is False
+    assert found.faults
+
+
+def test_a_word_is_explained_by_emphasis_or_a_link():
+    words = wording.glossary("# Glossary\n\n- **rung**: one world.\n\n## Words of the field\n\n- **greedy**: always.\n")
+    assert words == ("rung",)
+    for text, left in (
+        ("A rung comes first.", ("rung",)),
+        ("A *rung* is one world. The rung is high.", ()),
+        ("Each [rung](glossary.md) is a world.", ()),
+        ("The rung. A *rung* is one world.", ("rung",)),
+        ("Nothing of the kind.", ()),
+    ):
+        assert wording.measure("page.md", text, words).unexplained == left
