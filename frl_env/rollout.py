@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from frl_env.dynamics import effort, enter, step
+from frl_env.member_months import per_1000_member_months
 from frl_env.parameters import Parameters
 from frl_env.population import Members, draw_members
 from frl_env.references import Policy
@@ -22,8 +23,6 @@ HORIZON = 52
 
 LONGEST = 5_200
 """Weeks that an episode may be asked to last: weeks are counted in 16 bits."""
-
-WEEKS_A_MONTH = 52 / 12
 
 Recorder = Callable[[int, Members, State, np.ndarray, State, Outcome], None]
 """Called after each week with (week, members, state before, levels, state after, outcome)."""
@@ -58,8 +57,9 @@ class Returns:
         return {
             "value": float(self.value.mean()),
             "se": standard_error(self.value),
-            "ed_per_1000_member_months": float(1000 * self.ed.sum() / weeks * WEEKS_A_MONTH),
-            "ip_per_1000_member_months": float(1000 * self.ip.sum() / weeks * WEEKS_A_MONTH),
+            "weeks_per_member": float(weeks / len(self.weeks)),
+            "ed_per_1000_member_months": per_1000_member_months(float(self.ed.sum()), float(weeks)),
+            "ip_per_1000_member_months": per_1000_member_months(float(self.ip.sum()), float(weeks)),
             "contacts_per_week": float(self.contacts.sum() / weeks),
             "reached_per_week": float(self.reached.sum() / weeks),
             "effort_minutes_per_week": float(self.minutes.sum() / weeks),

@@ -12,6 +12,7 @@ from benchmarks.reporting.doubts import doubts
 from benchmarks.reporting.evidence import clip_sweep, effective_members
 from benchmarks.reporting.fairness import fairness
 from benchmarks.reporting.provenance import assumed, provenance
+from benchmarks.reporting.spending import spending
 from benchmarks.reporting.summary import summary
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.values import curves, profile, values
@@ -46,6 +47,7 @@ def report_of(results: SweepResults, *, command: str) -> Report:
             summary(results),
             doubts(results),
             budgets(results),
+            spending(results),
             values(results),
             effective_members(results),
             clip_sweep(results),

@@ -6,6 +6,8 @@ from typing import Any
 from benchmarks.reporting.document import Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.sweep.curves import point_at
+from benchmarks.sweep.scorecard import rate_of
+from frl_env.member_months import span
 
 
 def summary(results: SweepResults) -> Section:
@@ -165,11 +167,18 @@ def _estimated(results: SweepResults) -> tuple[str, str]:
         found,
         f"The largest estimated difference to the care team is that of "
         f"{results.name((best['algo'], best['mode']))} (seed {best['seed']}): {best['headline']['difference']:+.4f} "
-        "a member "
-        f"(95 % interval {change['low']:+.4f} to {change['high']:+.4f}), if the assumptions below hold."
+        f"{span(best['weeks']) if best.get('weeks') else 'a member'} "
+        f"(95 % interval {change['low']:+.4f} to {change['high']:+.4f}){_rate(best['headline'])}, "
+        "if the assumptions below hold."
         f"{chance} It is the largest of {len(valued)}, so that part of it is luck. It is an estimate; the true value "
         "of these policies is not known.",
     )
+
+
+def _rate(headline: Any) -> str:
+    """The same per 1,000 member-months, where it was kept."""
+    said = rate_of(headline)
+    return "" if said == "-" else f", per 1,000 member-months {said}"
 
 
 def _glance(results: SweepResults) -> Table:

@@ -12,6 +12,7 @@ from benchmarks.reporting.summary import horizon
 from benchmarks.reporting.sweep_results import OLD, SweepResults
 from benchmarks.sweep.statistics import PROFILE
 from frl_env.evaluation.suppression import SECRET
+from frl_env.member_months import per_1000_member_months
 
 REFERENCES = {
     "no_program": "no program",
@@ -64,13 +65,14 @@ def _true_values(results: SweepResults) -> Figure:
                 said=_spread(entry["difference_to_behaviour"], low, high),
             )
         )
-        table.append((results.name(policy), entry["difference_to_behaviour"], low, high, *_by_seed(results, policy)))
+        gain = entry["difference_to_behaviour"]
+        table.append((results.name(policy), gain, low, high, _true_rate(results, gain), *_by_seed(results, policy)))
     rows.append(Row(label="References"))
     for name, label in REFERENCES.items():
         if name in card["references"]:
             value = card["references"][name]["difference_to_behaviour"]
             rows.append(Row(label=label, value=value, mark="diamond", colour=8, said=_signed(value)))
-            table.append((label, value, None, None, *([None] * len(results.seeds))))
+            table.append((label, value, None, None, _true_rate(results, value), *([None] * len(results.seeds))))
     return Figure(
         title=f"Events avoided a member {horizon(results)}, against the care team",
         description=f"Rows of estimates with intervals. First is {rows[1].label} with {rows[1].said}; the table below "
@@ -81,6 +83,7 @@ def _true_values(results: SweepResults) -> Figure:
             caption="True difference to the care team, by policy and seed.",
             columns=(
                 *columns_of("policy | difference:+.4f | low:+.4f | high:+.4f"),
+                Column("per 1,000 member-months", "+.2f"),
                 *(Column(f"seed {seed}", "+.4f") for seed in results.seeds),
             ),
             rows=table,
@@ -91,6 +94,12 @@ def _true_values(results: SweepResults) -> Figure:
             "and members; rings: single seeds; diamonds: references.",
         ),
     )
+
+
+def _true_rate(results: SweepResults, gain: float) -> float | None:
+    """A true difference per 1,000 member-months, by the weeks that the care team's members were followed."""
+    weeks = results.card["references"]["behaviour"].get("weeks_per_member")
+    return None if weeks is None else per_1000_member_months(gain, weeks)
 
 
 def _by_seed(results: SweepResults, policy: tuple[str, str]) -> list[float | None]:
@@ -115,11 +124,14 @@ def _estimates(results: SweepResults) -> Figure:
             said = "withheld" if value is None or low is None or high is None else _spread(value, low, high)
             label = f"seed {entry['seed']}" if several else results.name(policy)
             rows.append(Row(label=label, value=value, low=low, high=high, truth=true, said=said))
+            rates = headline.get("per_1000_member_months", {})
             cells = (results.name(policy), entry["seed"], entry.get("headline_estimator"), value, low, high)
+            cells += (entry.get("weeks"), rates.get("difference"))
             reason = "" if headline else _reason(entry.get("sentence", "no estimate"), truth)
             table.append((*cells, *([true] if truth else []), reason))
     beside = " Diamonds are the true values." if truth else " There is no true value to put beside them."
-    known = columns_of("policy | seed:d | estimator | difference:+.4f | low:+.4f | high:+.4f")
+    known = columns_of("policy | seed:d | estimator | difference:+.4f | low:+.4f | high:+.4f | weeks:.1f")
+    known = (*known, Column("per 1,000 member-months", "+.2f"))
     return Figure(
         title="Estimated from other members' logged weeks" + (", beside the truth" if truth else ""),
         description=f"Estimated differences to the care team with 95 % intervals for {len(table)} policies, "
@@ -127,7 +139,7 @@ def _estimates(results: SweepResults) -> Figure:
         draw=forest(rows, axis="estimated events avoided a member", lines=[(0.0, "the care team")]),
         table=Table(
             name="estimated_values",
-            caption="Estimated difference to the care team.",
+            caption="Estimated difference to the care team: a member over so many weeks, and per 1,000 member-months.",
             columns=(*known, *([Column("truth", "+.4f")] if truth else []), Column("why it is withheld")),
             rows=table,
         ),

@@ -278,7 +278,9 @@ def run(job: Job, tell: Tell) -> Outcome:
     facts |= {
         "ope": estimates,
         "fairness": fairness,
-        "details": curve if panel is None or not drawn else curve | portrait(algorithm, drawn, panel),
+        "details": curve
+        if panel is None or not drawn
+        else curve | portrait(algorithm, drawn, panel, effort=buffer.effort),
         "label": algorithms.label_of(job.algo, algorithm),
         "batch_size": getattr(algorithm, "batch_size", None),
         "rows": buffer.transition_count,

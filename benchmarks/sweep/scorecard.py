@@ -24,6 +24,7 @@ from benchmarks.training.algorithms import PEERS, REFERENCES
 from benchmarks.truth.true_values import SEED, Evaluation
 from frl_env.care_effort import dataset_logged_effort
 from frl_env.evaluation.dataset_facts import action_space_of
+from frl_env.member_months import per_1000_member_months, span
 from frl_env.parameters import VERSION
 from frl_env.reference_returns import FLOOR, ceiling
 from frl_env.rollout import standard_error
@@ -90,7 +91,7 @@ def _references(references: Mapping[str, Outcome], values: Mapping[str, np.ndarr
         for each, value in outcome.values.items():
             budget = mode_and_budget(each)[1]
             row: dict[str, Any] = {"policy": name, "budget": amount(budget)}
-            rows[slot(name, budget)] = row | outcome.summaries[each] | _against(value, values)
+            rows[slot(name, budget)] = row | outcome.summaries[each] | _against(value, values, _weeks(outcome, each))
     return dict(sorted(rows.items(), key=lambda item: item[1]["budget"] != NONE))
 
 
@@ -122,18 +123,27 @@ def normalized_score(value: float, references: Mapping[str, np.ndarray]) -> floa
     return 100 * (value - low) / (high - low) if abs(high - low) > NO_DIFFERENCE else None
 
 
-def _against(value: np.ndarray, references: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+def _against(value: np.ndarray, references: Mapping[str, np.ndarray], weeks: float | None) -> dict[str, float | None]:
     difference = value.astype(np.float64) - references["behaviour"]
-    return {
+    found = {
         "normalized_score": normalized_score(float(value.mean(dtype=np.float64)), references),
         "difference_to_behaviour": float(difference.mean()),
         "difference_se": standard_error(difference),
     }
+    if weeks is not None:
+        found["difference_per_1000_member_months"] = per_1000_member_months(float(difference.mean()), weeks)
+    return found
+
+
+def _weeks(outcome: Outcome, slot_name: str) -> float | None:
+    """Mean number of weeks that a member was followed; runs of earlier code did not keep it."""
+    return outcome.summaries[slot_name].get("weeks_per_member")
 
 
 def _rows(outcome: Outcome, references: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """One row a mode; without a simulator nothing in it is a true value."""
     job, facts = outcome.job, dict(outcome.facts)
+    modes = facts.get("details", {}).get("modes", {})
     scoring, estimates, allocated, *_ = (
         facts.pop(name, {}) for name in ("scoring_s", "ope", "allocated", "contacted", "fairness", "details")
     )
@@ -145,9 +155,13 @@ def _rows(outcome: Outcome, references: Mapping[str, np.ndarray]) -> list[dict[s
     for each in sorted(outcome.values or estimates, key=lambda name: mode_and_budget(name)[1] != NONE):
         mode, budget = mode_and_budget(each)
         row = identity | {"mode": mode, "budget": amount(budget)} | facts | rest
+        if each not in outcome.values and (spent := modes.get(mode, {}).get("spent")):
+            row |= {"contacts_per_week": spent["contacts_per_week"]}
+            row |= {"effort_minutes_per_week": spent["effort_minutes_per_week"], "spent_by_level": spent["by_level"]}
         if each in outcome.values:
             row |= {"allocated": allocated.get(each, "")}
-            row |= {"scoring_s": scoring[each]} | outcome.summaries[each] | _against(outcome.values[each], references)
+            row |= {"scoring_s": scoring[each]} | outcome.summaries[each]
+            row |= _against(outcome.values[each], references, _weeks(outcome, each))
         rows.append(row)
     return rows
 
@@ -238,7 +252,11 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
 def logged_sentence(logged: Mapping[str, Any]) -> str:
     """In words: what the policy that made the data spent."""
     minutes = logged["effort_minutes_per_week"]
-    spent = "staff minutes are not known" if minutes is None else f"{minutes:.2f} staff minutes"
+    spent = (
+        "staff minutes are not known (no [effort] in the map of the import)"
+        if minutes is None
+        else f"{minutes:.2f} staff minutes"
+    )
     contacts = logged["contacts_per_week"]
     if contacts is None:
         return "Logged: contacts with so few people that nothing is told of them."
@@ -249,7 +267,7 @@ def _show_truth(card: Mapping[str, Any], out: Console) -> None:
     several = len({row["seed"] for row in card["runs"]}) > 1
     table = Table(title=f"{card['dataset']}: true values on {card['eval_members']:,} members", title_justify="left")
     table.add_column("policy", no_wrap=True)
-    for name in ("value", "SE", "score", "vs behaviour", "ED", "IP", "contacts", "minutes"):
+    for name in ("value", "SE", "score", "vs behaviour", "rate", "ED", "IP", "contacts", "minutes"):
         table.add_column(name, justify="right")
     for name, row in unlimited(card["references"]).items():
         table.add_row(name, *_cells(row, against=False))
@@ -261,9 +279,9 @@ def _show_truth(card: Mapping[str, Any], out: Console) -> None:
             table.add_row(f"{row['algo']} {row['mode']}, seed {row['seed']}", *_cells(row))
     out.print(table)
     out.print(
-        "value: mean return of a member (minus ED visits and hospital stays).\n"
+        f"value: mean return of a member (minus ED visits and hospital stays){_followed(card)}.\n"
         "score: 0 no program, 100 best observation-only.\n"
-        "vs behaviour: paired difference (its standard error). ED, IP: per 1,000 member-months.\n"
+        "vs behaviour: paired difference (its standard error). rate: the same per 1,000 member-months, as ED and IP.\n"
         "contacts: attempts a week. minutes: staff minutes a week. Simulated members; not to guide care."
     )
     if several:
@@ -309,6 +327,16 @@ def _show_curves(card: Mapping[str, Any], out: Console) -> None:
         )
 
 
+def _followed(card: Mapping[str, Any]) -> str:
+    """For how long members are followed, where that was kept."""
+    weeks = card["references"]["behaviour"].get("weeks_per_member")
+    return "" if weeks is None else f", {span(weeks)}"
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
+
+
 def _budget_order(budget: str | float) -> tuple[int, float]:
     """The team's first, then numbers, then files, then no limit."""
     if isinstance(budget, str):
@@ -323,8 +351,10 @@ def _show_estimates(card: Mapping[str, Any], out: Console) -> None:
         for row in card["runs"]
         if row["budget"] == NONE
     }
-    table = Table(title="estimated from other members' logged weeks", title_justify="left")
-    for name in ("policy", "estimator", "vs behaviour [95 %]", "true"):
+    weeks = next((entry["weeks"] for entry in card["ope"] if entry.get("weeks")), None)
+    over = "" if weeks is None else f", {span(weeks)}"
+    table = Table(title=f"estimated from other members' logged weeks{over}", title_justify="left")
+    for name in ("policy", "estimator", "vs behaviour [95 %]", "per 1,000 member-months", "true"):
         table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
     said = []
     for entry in card["ope"]:
@@ -337,12 +367,21 @@ def _show_estimates(card: Mapping[str, Any], out: Console) -> None:
             name,
             entry.get("headline_estimator", "-"),
             spread(headline["difference"], ends) if headline and ends else "withheld",
+            rate_of(headline),
             "-" if truth is None else f"{truth:+.4f}",
         )
     out.print(table)
     for sentence in said:
         out.print(sentence, highlight=False)
     out.print("All estimators, their diagnostics and subgroups: `ope` in scorecard.json; docs/evaluation.md.")
+
+
+def rate_of(headline: Mapping[str, Any] | None) -> str:
+    """A headline's difference and its interval, per 1,000 member-months."""
+    rates = (headline or {}).get("per_1000_member_months")
+    if rates is None:
+        return "-"
+    return f"{rates['difference']:+.2f} [{rates['difference_low']:+.2f}, {rates['difference_high']:+.2f}]"
 
 
 def _show_fairness(card: Mapping[str, Any], out: Console) -> None:
@@ -424,6 +463,7 @@ def _cells(row: Mapping[str, Any], *, against: bool = True) -> tuple[str, ...]:
         f"{row['se']:.3f}",
         "-" if score is None else f"{score:.1f}",
         f"{row['difference_to_behaviour']:+.4f} ({row['difference_se']:.4f})" if against else "",
+        _rate(row.get("difference_per_1000_member_months")) if against else "",
         f"{row['ed_per_1000_member_months']:.1f}",
         f"{row['ip_per_1000_member_months']:.1f}",
         f"{row['contacts_per_week']:.3f}",

@@ -16,6 +16,7 @@ from benchmarks.truth.panel import UNSAID, Panel
 from frl_algos.judgement.embedding_map import embedding_map
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_env.actions import ActionSpace, Factor
+from frl_env.capacity.effort import Effort, null_joint
 from frl_env.evaluation import evaluate
 from frl_env.evaluation.diagnostics import Thresholds
 from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL
@@ -41,13 +42,14 @@ MOST_LEVELS = 40
 Table = Float64[np.ndarray, "state joint"]
 
 
-def portrait(algorithm: Any, modes: Sequence[str], panel: Panel) -> dict[str, Any]:
+def portrait(algorithm: Any, modes: Sequence[str], panel: Panel, *, effort: Effort | None = None) -> dict[str, Any]:
     """What a report shows of a trained policy, JSON-able.
 
     Args:
         algorithm: Trained, on other members.
         modes: Of `frl_algos.policies.policy.LearnedPolicy`.
         panel: The members.
+        effort: Staff minutes of each action; None where they are not known.
     """
     space = panel.episodes.action_space
     return {
@@ -58,18 +60,19 @@ def portrait(algorithm: Any, modes: Sequence[str], panel: Panel) -> dict[str, An
             "decisions": int(panel.episodes.lengths.sum()),
             "state_kind": panel.state_kind,
         },
-        "modes": {mode: _of_mode(algorithm, mode, panel) for mode in modes},
+        "modes": {mode: _of_mode(algorithm, mode, panel, effort) for mode in modes},
         "embeddings": embeddings(algorithm, space),
     }
 
 
-def _of_mode(algorithm: Any, mode: str, panel: Panel) -> dict[str, Any]:
+def _of_mode(algorithm: Any, mode: str, panel: Panel, effort: Effort | None) -> dict[str, Any]:
     policy = LearnedPolicy(algorithm, panel.episodes.action_space, mode)
     exact = mode == "greedy" or has_probabilities(algorithm)
     target = policy.probabilities if exact else _drawn(policy)
     masses = _masses(target, panel)
     return {
         "by_factor": _by_factor(masses[0], panel),
+        "spent": _spent(masses[0], panel.episodes.action_space, effort),
         "by_state": _by_state(masses[1:], panel),
         "weights": _weights(target, panel) if exact else None,
     }
@@ -95,6 +98,30 @@ def _masses(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> Table:
         part = slice(start, start + CHUNK)
         total += states[:, part] @ target(rows[part])
     return total / np.maximum(states.sum(axis=1, keepdims=True), 1)
+
+
+def _spent(mass: np.ndarray, space: ActionSpace, effort: Effort | None) -> dict[str, Any]:
+    """Contacts and staff minutes a member-week that the policy asks for, in all and by level; minutes where known."""
+    contact = space.valid.astype(np.float64)
+    contact[null_joint(space)] = 0.0
+    minutes = None if effort is None else mass * effort.minutes
+    levels: dict[str, dict[str, Any]] = {}
+    for number, factor in enumerate(space):
+        if len(factor) > MOST_LEVELS:
+            continue
+        of_level = _levels(space, number)
+        contacts = (mass * contact) @ of_level
+        spent = [None] * len(factor) if minutes is None else (minutes @ of_level).tolist()
+        levels[factor.name] = {
+            level: {"contacts_per_week": float(contacts[code]), "minutes_per_week": spent[code]}
+            for code, level in enumerate(factor.levels)
+            if not _is_nothing(space, factor, code)
+        }
+    return {
+        "contacts_per_week": float(mass @ contact),
+        "effort_minutes_per_week": None if minutes is None else float(minutes.sum()),
+        "by_level": levels,
+    }
 
 
 def _by_factor(mass: np.ndarray, panel: Panel) -> list[dict[str, Any]]:

@@ -15,9 +15,10 @@ from frl_env.evaluation.estimate import Estimate
 from frl_env.evaluation.estimators import MARGINAL, ActionValues
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.intervals import Interval, interval, resample
-from frl_env.evaluation.suppression import count, effective
+from frl_env.evaluation.suppression import SMALLEST, count, effective
 from frl_env.evaluation.target import Probabilities, Scores
 from frl_env.evaluation.threads import numpy_alone
+from frl_env.member_months import per_1000_member_months, span
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,9 +37,14 @@ class Result:
     difference: Estimate
     difference_interval: Interval
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {
+    def to_dict(self, weeks: float | None = None) -> dict[str, Any]:
+        """JSON-able.
+
+        Args:
+            weeks: Mean number of weeks that a member is followed; with it, rates per 1,000 member-months stand beside.
+        """
+        rates = {} if weeks is None else {"per_1000_member_months": self.rates(weeks)}
+        return rates | {
             "estimator": self.estimate.name,
             "weights": self.estimate.weights,
             "value": self.estimate.value,
@@ -49,6 +55,21 @@ class Result:
             "difference_interval": self.difference_interval.to_dict(),
             "decomposes": self.estimate.decomposes,
         }
+
+    def rates(self, weeks: float) -> dict[str, float]:
+        """Value, and difference with its interval, per 1,000 member-months.
+
+        Args:
+            weeks: Mean number of weeks that a member is followed.
+        """
+        change = self.difference_interval
+        a_member = {
+            "value": self.estimate.value,
+            "difference": self.difference.value,
+            "difference_low": change.low,
+            "difference_high": change.high,
+        }
+        return {name: per_1000_member_months(value, weeks) for name, value in a_member.items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +104,16 @@ class Evaluation:
         return self.diagnostics.simulated
 
     @property
+    def weeks(self) -> float | None:
+        """Mean number of weeks that a member is followed.
+
+        None with a discount, which makes rates meaningless, and where weeks and decisions would tell how few people
+        there are.
+        """
+        told = self.simulated or self.members >= SMALLEST
+        return self.decisions / self.members if self.discount == 1.0 and told else None
+
+    @property
     def headline(self) -> Result | None:
         """The value to report, None when the data does not support one."""
         return None if self.reasons else self.results[self.headline_estimator]
@@ -98,14 +129,24 @@ class Evaluation:
         return (
             f"{self.headline_estimator}: value {result.estimate.value:.3f} ({value.level:.0%} interval {value.low:.3f} "
             f"to {value.high:.3f}); difference to behaviour {result.difference.value:+.4f} "
-            f"({change.low:+.4f} to {change.high:+.4f})"
+            f"({change.low:+.4f} to {change.high:+.4f}){self._rate(result)}"
             f"{', if the record then holds all of the past that matters' if assumed else ''}."
+        )
+
+    def _rate(self, result: Result) -> str:
+        if self.weeks is None:
+            return ""
+        rates = result.rates(self.weeks)
+        return (
+            f" {span(self.weeks)}, per 1,000 member-months {rates['difference']:+.2f} "
+            f"({rates['difference_low']:+.2f} to {rates['difference_high']:+.2f})"
         )
 
     def table(self) -> pd.DataFrame:
         """One row an estimator: value and difference to behaviour with their intervals, effective members.
 
-        Few effective members of real people are missing.
+        Values are of a member over `weeks`; the last columns are rates per 1,000 member-months. Few effective members
+        of real people are missing.
         """
         diagnostics = self.diagnostics.to_dict()
         rows: dict[str, dict[str, float]] = {
@@ -128,6 +169,14 @@ class Evaluation:
                 "worst week": np.nan if weights is None else weights["worst_week"],
                 "clipped": np.nan if weights is None else weights["clipped"],
             }
+            if self.weeks is not None:
+                rates = result.rates(self.weeks)
+                rows[name] |= {f"{key.replace('_', ' ')} per 1,000 member-months": rates[key] for key in rates}
+        if self.weeks is not None:
+            rows["behaviour"]["value per 1,000 member-months"] = per_1000_member_months(
+                self.behaviour.value, self.weeks
+            )
+            rows = {name: row | {"weeks": self.weeks} for name, row in rows.items()}
         return pd.DataFrame.from_dict(rows, orient="index")
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,12 +186,13 @@ class Evaluation:
             "members": count(self.members, simulated=self.simulated),
             "decisions": self.decisions,
             "discount": self.discount,
+            "weeks": self.weeks,
             "behaviour": {"value": self.behaviour.value, "standard_error": self.behaviour.standard_error},
             "headline_estimator": self.headline_estimator,
-            "headline": None if headline is None else headline.to_dict(),
+            "headline": None if headline is None else headline.to_dict(self.weeks),
             "sentence": self.sentence,
             "reasons": self.reasons,
-            "results": {name: result.to_dict() for name, result in self.results.items()},
+            "results": {name: result.to_dict(self.weeks) for name, result in self.results.items()},
             "by_group": {
                 name: {
                     label: None if r is None else r.to_dict() for label, r in group.items() if label not in hidden[name]

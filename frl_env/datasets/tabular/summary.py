@@ -15,6 +15,7 @@ from frl_env.datasets.tabular.listed import AS_LISTED, NO_LIST, OUTCOMES_OF_LIST
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.datasets.tabular.tally import response_of
 from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, hidden_counts, people
+from frl_env.member_months import per_1000_member_months
 
 NOTES = {
     "levels spelled otherwise": "{rows} rows spell levels in other letters; taken for the levels they are near",
@@ -28,9 +29,6 @@ NOTES = {
     "decimal comma": "commas were taken for the decimal point",
 }
 """What was assumed on the way, in words."""
-
-MONTH = 365.25 / 12 / 7
-"""Weeks of a month."""
 
 
 def describe_table(layout: Layout, read: dict[str, Any], checked: dict[str, Any], facts: dict[str, Any]) -> list[str]:
@@ -111,7 +109,7 @@ def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> lis
         window = ", each in four or five windows of 30 days" if layout.has(*OUTCOMES) else ""
         told = f"{people(round(events), simulated=False)} counted in all rows{window}"
     else:
-        rate = f", {1000 * events / (rows / MONTH):,.0f} per 1,000 member-months" if events >= SMALLEST else ""
+        rate = f", {per_1000_member_months(events, rows):,.0f} per 1,000 member-months" if events >= SMALLEST else ""
         told = f"{people(round(events), simulated=False)} (sum of minus the reward){rate}"
     return [*lines, f"events: {told}; rewards: {facts['rewards']} ({facts['rewards_why']})"]
 

@@ -132,6 +132,11 @@ def test_a_silent_dataset_says_what_follows_and_shows_no_headline_of_answers(sil
     assert all("--high-touch" in entry["sentence"] for entry in card["fairness"])
     report.main([str(tmp_path / "silent"), "-o", str(tmp_path / "report.html")])
     assert "Nothing says which state shows that a member answered" in (tmp_path / "report.md").read_text()
+    twin = (tmp_path / "report.md").read_text()
+    assert "the map of the import has no `[effort]`" in twin
+    assert " a member over " in shown
+    assert "weeks" in shown
+    assert {row["effort_minutes_per_week"] for row in card["runs"]} == {None}
     run.main([*few, *OPTIONS, "--out", str(tmp_path / "told")])
     shown = capsys.readouterr().out
     assert NO_RESPONSE not in shown
@@ -142,6 +147,28 @@ def test_a_silent_dataset_says_what_follows_and_shows_no_headline_of_answers(sil
     assert {row["settings"]["action_rate"] for row in card["runs"]} == {0.05}
     assert {entry["headline_estimator"] for entry in card["ope"]} == {"SNM"}
     assert all(any(gap["measure"] == "high_touch" for gap in entry["gaps"]) for entry in card["fairness"])
+
+
+def test_contacts_and_minutes_stand_by_level_in_scorecard_and_report(table, tmp_path):
+    columns = ColumnMap(states=STATES, actions=SPACE, said=SAID, effort={"way": {"AT_HOME": 75, "PHONE_CALL": 15}})
+    import_table(table, "tests/paid-v0", columns=columns, options=ImportOptions(validation_share=0.4))
+    run.main([
+        "--dataset", "tests/paid-v0", "--steps", "10", "--jobs", "1", "--algo", "discrete_bc", "--out", str(tmp_path)
+    ])  # fmt: skip
+    card = json.loads((tmp_path / "scorecard.json").read_text())
+    for spent in (card["logged"]["by_level"], *(row["spent_by_level"] for row in card["runs"])):
+        call = spent["way"]["PHONE_CALL"]
+        assert call["minutes_per_week"] == pytest.approx(15 * call["contacts_per_week"])
+    for row in card["runs"]:
+        levels = row["spent_by_level"]["way"].values()
+        assert sum(each["contacts_per_week"] for each in levels) == pytest.approx(row["contacts_per_week"], rel=1e-4)
+        assert sum(each["minutes_per_week"] for each in levels) == pytest.approx(row["effort_minutes_per_week"])
+    report.main([str(tmp_path), "-o", str(tmp_path / "report.html")])
+    lines = (tmp_path / "report-data" / "contacts_and_minutes.csv").read_text().splitlines()
+    assert lines[0] == "who,factor,level,contacts,minutes"
+    assert any(line.startswith('"care team, as logged",way,PHONE_CALL,') for line in lines)
+    assert any("DiscreteBC" in line and ",way,AT_HOME," in line for line in lines)
+    assert "per 1,000 member-months" in (tmp_path / "report-data" / "estimated_values.csv").read_text().splitlines()[0]
 
 
 def test_mistakes_in_options_are_one_line(silent, tmp_path):
