@@ -27,8 +27,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 TINY = ["--dataset", "tests/tiny-v0", "--steps", "30", "--eval-members", "80", "--jobs", "1"]
 ANCHORS = [
-    "summary", "doubts", "budgets", "spending", "values", "effective", "clip", "factors", "needs", "embeddings", "fairness",
-    "learning", "profile", "assumed", "provenance",
+    "summary", "doubts", "budgets", "spending", "values", "effective", "clip", "factors", "needs", "embeddings",
+    "fairness", "learning", "profile", "assumed", "provenance",
 ]  # fmt: skip
 
 
