@@ -1,14 +1,17 @@
 """How long a large table takes to import, and how much memory, beside pandas reading the same file.
 
     python benchmarks/speed/importing.py --rows 10000000 --folder rows
+    python benchmarks/speed/importing.py --rows 1000000 --folder rows --before COMMIT
 
 Members are simulated, and repeated under other identifiers until there are enough rows; by default the rows come week
 by week over all members, so that no two rows of a member stand together. Every figure is of a process of its own.
+With `--before`, the packages as they were at that commit import the same file in the same run.
 """
 
 import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -138,6 +141,38 @@ def import_rows(file: str, store: str) -> None:
     import_table(file, DATASET, progress=tell)
 
 
+def checked_out(commit: str, folder: Path) -> Path:
+    """The packages as they were at a commit.
+
+    Raises:
+        UserError: If this is no checkout, or has no such commit.
+    """
+    root = Path(__file__).resolve().parents[2]
+    packed = folder / "before.tar"
+    command = ["git", "-C", str(root), "archive", "-o", str(packed.resolve()), commit]
+    found = subprocess.run([*command, "frl_env", "frl_algos", "benchmarks"], capture_output=True, text=True)
+    if found.returncode:
+        raise UserError(f"can't take the packages of commit {commit!r}: {found.stderr.strip()}")
+    place = folder / "before"
+    shutil.unpack_archive(packed, place, filter="data")
+    packed.unlink()
+    return place
+
+
+def apart_before(packages: Path, file: Path, store: Path) -> tuple[float, float]:
+    """`apart(import_rows)` of other packages."""
+    names = f"{str(file.resolve())!r}, {str(store.resolve())!r}"
+    code = f"from benchmarks.speed.importing import *; print(*apart(import_rows, {names}))"
+    theirs = os.environ | {"PYTHONPATH": str(packages)}
+    found = subprocess.run([sys.executable, "-c", code], env=theirs, cwd=packages, stdout=subprocess.PIPE)
+    if found.returncode:
+        raise UserError("the import of the packages before failed; see above")
+    *said, figures = found.stdout.decode().splitlines()
+    print(*said, sep="\n", flush=True)
+    seconds, peak = figures.split()
+    return float(seconds), float(peak)
+
+
 def load_rows(store: str) -> None:
     """The replay buffer, and 1,000 mini-batches from it."""
     os.environ["MINARI_DATASETS_PATH"] = store
@@ -156,25 +191,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=10_000_000, help="default 10000000")
     parser.add_argument("--order", choices=ORDERS, default="week", help="of the rows (default week)")
     parser.add_argument("--folder", default="results/rows", help="for table and dataset (default results/rows)")
+    parser.add_argument("--before", help="a commit whose packages import the same file, for comparison")
     options = parser.parse_args(arguments)
     check_at_least(options, rows=100)
     folder = Path(options.folder)
     folder.mkdir(parents=True, exist_ok=True)
     file, store = folder / f"{options.order}-{options.rows}.parquet", folder / "store"
+    packages = checked_out(options.before, folder) if options.before else None
     apart(make_table, str(file), options.rows, options.order)
     table = Table("what", "seconds", "rows/s", "peak MB")
     pandas_s, pandas_mb = apart(read_with_pandas, str(file))
+    before_s = before_mb = 0.0
+    if packages:
+        before_s, before_mb = apart_before(packages.resolve(), file, store)
+        shutil.rmtree(store)
     import_s, import_mb = apart(import_rows, str(file), str(store))
     size = sum(f.stat().st_size for f in store.rglob("*") if f.is_file()) / 1e6
     load_s, load_mb = apart(load_rows, str(store))
     for what, seconds, peak in (
         ("pandas.read_parquet", pandas_s, pandas_mb),
+        *([(f"frl import, as of {options.before}", before_s, before_mb)] if packages else []),
         ("frl import", import_s, import_mb),
         ("load_replay_buffer, 1,000 batches of 512", load_s, load_mb),
     ):
         table.add_row(what, f"{seconds:,.1f}", f"{options.rows / seconds:,.0f}", f"{peak:,.0f}")
     Console(width=100).print(table)
     print(f"dataset: {size:,.0f} MB")
+    if packages:
+        print(f"frl import: {before_s / import_s:.1f} times as fast as at {options.before}")
+        shutil.rmtree(packages)
     shutil.rmtree(store)
     file.unlink()
 
