@@ -46,10 +46,12 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/python benchmarks/pages/fill.py --check
+	$(BIN)/python benchmarks/pages/rooms.py --check
 
-# Numbers of studies (benchmarks/figures) into the pages.
+# Numbers of studies (benchmarks/figures) and the table of rooms into the pages.
 pages: $(STAMP)
 	$(BIN)/python benchmarks/pages/fill.py
+	$(BIN)/python benchmarks/pages/rooms.py
 
 # Length of sentences, width of lines, words used before they are explained.
 wording: $(STAMP)
