@@ -1,11 +1,17 @@
 """What the benchmark commands share on the command line: complaints in one line, and a folder that can be written."""
 
 import argparse
+import math
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from frl_env.errors import UserError, shorten
+
+LONGEST_COMPLAINT = 300
+"""Characters that a complaint quotes of what was given."""
 
 LARGEST = 2**31 - 1
 """Of any number of seeds, members, updates or processes."""
@@ -14,9 +20,22 @@ LARGEST = 2**31 - 1
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints are one line."""
 
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """Parses, after a look at values that are empty, as of a shell variable that nobody set.
+
+        Raises:
+            UserError: If a value is empty, or a lone `--`, which argparse takes for no value.
+        """
+        given = sys.argv[1:] if args is None else list(args)
+        for argument in given:
+            name, _, value = argument.partition("=")
+            if not argument or (name.startswith("-") and name != argument and value in ("", "--")):
+                raise UserError(f"{name or 'an argument'} is given no value; write one, or leave it out")
+        return super().parse_args(given, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing the whole usage."""
-        raise UserError(f"{message}; try --help")
+        raise UserError(f"{shorten(message, LONGEST_COMPLAINT)}; try --help")
 
 
 def check_at_least(options: argparse.Namespace, **least: int) -> None:
@@ -32,6 +51,25 @@ def check_at_least(options: argparse.Namespace, **least: int) -> None:
             raise UserError(f"--{name.replace('_', '-')} must be {limit}, not {shorten(str(value))}")
 
 
+def numbers(text: str, option: str) -> list[float]:
+    """Numbers of at least 0 from a list by comma.
+
+    Args:
+        text: The list.
+        option: Where it was given, for the message.
+
+    Raises:
+        UserError: If there is none, or one is no such number.
+    """
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UserError(f"{option} takes numbers by comma, not {shorten(text)!r}") from None
+    if not all(math.isfinite(number) and number >= 0 for number in found):
+        raise UserError(f"{option} takes numbers of 0 or more, not {shorten(text)!r}")
+    return found
+
+
 def check_writable(folder: Path) -> None:
     """Makes the results folder and writes into it once, before any long work.
 
@@ -43,4 +81,5 @@ def check_writable(folder: Path) -> None:
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except OSError as problem:
-        raise UserError(f"can't write to {folder} ({problem.strerror}); choose another folder with --out") from problem
+        shown = shorten(str(folder))
+        raise UserError(f"can't write to {shown} ({problem.strerror}); choose another folder") from problem

@@ -20,11 +20,12 @@ from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.sweep import scorecard
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import plan
-from benchmarks.sweep.workers import default_processes, run_all
+from benchmarks.sweep.workers import check_scheduler, default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, fitting, parse_names
 from benchmarks.training.told import Told, add_options, options_said, told_of
 from benchmarks.truth.logged_values import validation_dataset
 from benchmarks.truth.true_values import has_simulator
+from frl_env.capacity import parse_budgets
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, check_number
 from frl_env.evaluation.dataset_facts import action_space_of
@@ -32,6 +33,9 @@ from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"
 QUICK_DATASET = "frl/medicaid-synthetic-small-v0"
+
+LEAST_MEMBERS = 20
+"""Members of a rollout; of fewer, groups are empty and nothing can be said of a difference."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,12 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     strangers = [name for name in older if name not in names]
     if strangers:
         raise UserError(f"--older names {strangers[0]!r}, which is not among the algorithms; add it to --algo")
-    check_at_least(options, seeds=1, steps=1, eval_members=2, jobs=1)
+    check_at_least(options, seeds=1, steps=1, eval_members=LEAST_MEMBERS, jobs=1)
     if options.action_rate is not None:
         check_number("--action-rate", options.action_rate, low=1e-6, high=1.0)
     said_of_columns = options_said(options)
     dataset_id = (QUICK_DATASET if options.quick else DATASET) if options.dataset is None else options.dataset
     check_dataset(dataset_id)
+    if options.validation is not None:
+        check_dataset(options.validation)
+    parse_budgets(options.budget, team=0.0)  # what its minutes are is known once the data are
+    if options.scheduler:
+        check_scheduler(options.scheduler)
     out = Path(options.out or _folder(dataset_id, quick=options.quick))
     check_writable(out)
     results = Results(out)

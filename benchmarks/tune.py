@@ -30,11 +30,10 @@ from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, TUNED, label
 from benchmarks.training.told import Told, add_options, options_said, told_of
 from frl_algos import load_replay_buffer, select_policy
-from frl_algos.files.policy_files import load_d3
-from frl_algos.policies.adapter import adapt
-from frl_env.actions import ActionSpace
+from frl_algos.files.policy_files import load_policy
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, shorten, unknown_name
+from frl_env.targets import check_folder
 from frl_env.terminal import progress_bar, run_or_say
 
 TRAIN, VALIDATION = "frl/medicaid-synthetic-v0", "frl/medicaid-synthetic-validation-v0"
@@ -108,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise unknown_name("algorithm", name, CANDIDATES)
     for dataset in (options.dataset, options.validation):
         check_dataset(dataset)
+    before = _settings_of(options.write)
     results = Results(options.out)
     with results.lock():
         with progress_bar() as progress:
@@ -124,7 +124,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise UserError(f"{len(failures)} of {len(jobs)} runs failed ({failures[0].reason}); nothing was chosen")
         found = choose(jobs, results, data, known)
     command = f"python benchmarks/tune.py --dataset {options.dataset} --validation {options.validation}"
-    before = json.loads(options.write.read_text())["algorithms"] if options.write.exists() else {}
     merged = {name: found.get(name, before.get(name)) for name in ALGORITHMS if name in found or name in before}
     content = {
         "rule": f"{len(next(iter(CANDIDATES.values())))} settings each, trained for {options.steps:,} updates on "
@@ -139,13 +138,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"settings: {options.write}")
 
 
+def _settings_of(file: Path) -> dict[str, Any]:
+    """What a file of settings holds; nothing where there is none.
+
+    Raises:
+        UserError: If what has the name is no such file, or it can't be written.
+    """
+    try:
+        check_folder(file)
+        if not file.exists():
+            return {}
+        found = json.loads(file.read_text())["algorithms"]
+        if isinstance(found, dict):
+            return found
+    except OSError as problem:
+        raise UserError(f"can't write {shorten(str(file))} ({problem.strerror}); choose another file") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        if isinstance(problem, UserError):
+            raise
+    raise UserError(f"{file} exists already and holds no settings of this command; choose another file with --write")
+
+
 def choose(
     jobs: Sequence[Job], results: Results, validation: Any, known: Told | None = None
 ) -> dict[str, dict[str, Any]]:
     """For each algorithm what was tried, its estimates, and the settings with the highest."""
     buffer = load_replay_buffer(validation)
     told = known or told_of(validation)
-    candidates = {job.key: _load(results.folder / job.model, buffer.action_space) for job in jobs}
+    candidates = {job.key: load_policy(results.model(job), buffer.action_space) for job in jobs}
     with progress_bar() as progress:
         selection = select_policy(
             candidates,
@@ -200,10 +220,6 @@ def show(found: Mapping[str, Mapping[str, Any]]) -> None:
     if not console.is_terminal:
         console.width = 120
     console.print(table)
-
-
-def _load(file: Path, space: ActionSpace) -> Any:
-    return adapt(load_d3(file), space)
 
 
 if __name__ == "__main__":

@@ -367,7 +367,7 @@ class ActionSpace:
                 for item in data["factors"]
             )
             return cls(factors=factors, contact_factors=tuple(data.get("contact_factors", ())))
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as problem:
+        except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as problem:
             raise UserError(
                 "not an action schema: JSON with 'factors' (name, levels) and 'contact_factors' is needed"
             ) from problem

@@ -47,6 +47,29 @@ def whole_file(file: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder to fill, which gets its name at the end, and after an exception none.
+
+    Args:
+        folder: What to make; nothing may have the name.
+
+    Yields:
+        An empty hidden folder beside it.
+
+    Raises:
+        OSError: If it can't be written.
+    """
+    _remove_abandoned(folder)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}-{threading.get_native_id()}.{WRITING}")
+    try:
+        aside.mkdir()
+        yield aside
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def write_bytes(file: Path, content: bytes) -> None:
     """Writes a file whole or not at all.
 
@@ -78,7 +101,7 @@ def put_together(folder: Path, moves: Mapping[str, str], journal: str) -> None:
         OSError: If a rename fails. Then all is as it was.
     """
     file = folder / f".{journal}.{JOURNAL}"
-    with _unstoppable():
+    with unstoppable():
         write_text(file, json.dumps(dict(moves)))
         done: list[tuple[Path, Path]] = []
         try:
@@ -108,7 +131,7 @@ def settle(journal: Path) -> None:
         OSError: If a rename fails.
     """
     moves = json.loads(journal.read_text(encoding="utf-8"))
-    with _unstoppable():
+    with unstoppable():
         _move(journal.parent, moves, [])
         journal.unlink()
     _forget(journal.parent, moves)
@@ -161,7 +184,7 @@ def _remove_abandoned(file: Path) -> None:
         number = aside.name.removeprefix(f".{file.name}.").partition("-")[0]
         if number.isdecimal() and not is_alive(int(number)):
             with suppress(OSError):
-                aside.unlink()
+                remove(aside)
 
 
 def is_alive(process: int) -> bool:
@@ -176,8 +199,8 @@ def is_alive(process: int) -> bool:
 
 
 @contextmanager
-def _unstoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait for the few renames in here."""
+def unstoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the few operations in here."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -11,6 +11,7 @@ from frl_env import budget_references as references
 from frl_env.capacity import parse_budgets
 from frl_env.capacity_bound import relax
 from frl_env.errors import UserError
+from frl_env.targets import check_new
 from frl_env.terminal import console, progress_bar, write_atomically
 from frl_env.worlds import LADDER
 
@@ -19,7 +20,9 @@ def capacity_command(
     budgets: Annotated[
         str, typer.Option(help="Staff minutes a member-week, 'team', 'none' or capacity files; separated by commas.")
     ] = ",".join(references.BUDGETS),
-    members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000)] = references.MEMBERS,
+    members: Annotated[
+        int, typer.Option(help="Members of each rollout.", min=1_000, max=10_000_000)
+    ] = references.MEMBERS,
     search: Annotated[
         bool, typer.Option("--search", help="Search for the best rules on record and past contacts first (an hour).")
     ] = False,
@@ -31,8 +34,9 @@ def capacity_command(
 
     Exit status 1 when a step of the order at the team's own minutes is smaller than five standard errors.
     """
-    if report is not None and report.is_dir():
-        raise UserError(f"can't write {report}; name a file in a folder that exists and can be written")
+    parse_budgets(budgets, team=0.0)  # what its minutes are differs from world to world
+    if report is not None:
+        check_new(report, mark="Written by `frl capacity")
     if store and tuple(budgets.split(",")) != references.BUDGETS:
         raise UserError(f"figures are kept at budgets {','.join(references.BUDGETS)}; leave --budgets out with --store")
     worlds: dict[str, Any] = {}

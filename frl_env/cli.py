@@ -1,6 +1,7 @@
 """`frl`: build, import, export, list, load and show datasets, and check the simulator, from the command line."""
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from frl_env.datasets import (
     stored_parts,
 )
 from frl_env.datasets.placing import stored_datasets
+from frl_env.errors import UserError
 from frl_env.load_command import load_and_show
 from frl_env.table_commands import export_command, import_command
 from frl_env.targets import check_new
@@ -31,6 +33,9 @@ from frl_env.terminal import console, progress_bar, run_or_say, write_atomically
 from frl_env.weeks_command import weeks_command
 from frl_env.worklist_command import worklist_command
 from frl_env.worlds import LADDER, World
+
+MOST_MEMBERS = 10_000_000
+"""Of a rollout."""
 
 app = typer.Typer(
     help="Datasets of the offline RL benchmark for care management, and of your own members.",
@@ -124,7 +129,7 @@ app.command("worklist")(worklist_command)
 
 @app.command("calibrate")
 def calibrate(
-    members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000)] = 60_000,
+    members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000, max=MOST_MEMBERS)] = 60_000,
     report: Annotated[Path | None, typer.Option(help="Write the report here too, as Markdown.")] = None,
 ) -> None:
     """Compares the simulator with every published anchor; exit status 1 when one is missed."""
@@ -151,7 +156,9 @@ def calibrate(
 
 @app.command("references")
 def references(
-    members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000)] = reference_returns.MEMBERS,
+    members: Annotated[
+        int, typer.Option(help="Members of each rollout.", min=1_000, max=MOST_MEMBERS)
+    ] = reference_returns.MEMBERS,
     search: Annotated[
         bool, typer.Option("--search", help="Search for the best observation-only policies first (15 minutes).")
     ] = False,
@@ -191,7 +198,7 @@ def references(
 
 @app.command("sensitivity")
 def sensitivity(
-    members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000)] = 20_000,
+    members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000, max=MOST_MEMBERS)] = 20_000,
     report: Annotated[Path | None, typer.Option(help="Write the table here too, as Markdown.")] = None,
 ) -> None:
     """Moves the assumptions that matter most, one at a time, and shows what becomes of effects and order."""
@@ -222,6 +229,12 @@ def main() -> None:
 
 
 def _run() -> None:
+    for before, argument in pairwise(sys.argv):
+        name, mark, value = argument.partition("=")
+        option = name if mark else before
+        if not (value if mark and name.startswith("-") else argument) and option != "--description":
+            # As of a shell variable that nobody set.
+            raise UserError(f"{option if option.startswith('-') else 'an argument'} is given no value; write one")
     # Without its standalone mode click hands an exit status back instead of leaving with it; 130 is Ctrl-C.
     code = app(standalone_mode=False)
     if code == 130:

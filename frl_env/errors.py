@@ -37,9 +37,9 @@ def nearest_names(name: object, known: Iterable[str]) -> str:
     return " or ".join(get_close_matches(str(name)[:LONGEST], sorted(known), n=3, cutoff=0.4))
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, longest: int = LONGEST) -> str:
     """A text that someone gave, cut to what an error of one line may quote."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def check_number(name: str, value: object, *, low: float, high: float) -> None:
@@ -49,7 +49,7 @@ def check_number(name: str, value: object, *, low: float, high: float) -> None:
         UserError: If so.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise UserError(f"{name} must be a number in {low:g}..{high:g}, not {value!r}")
+        raise UserError(f"{name} must be a number in {low:g}..{high:g}, not {shorten(repr(value))}")
 
 
 def check_whole(name: str, value: object, *, low: int, high: int) -> None:
@@ -59,4 +59,4 @@ def check_whole(name: str, value: object, *, low: int, high: int) -> None:
         UserError: If so.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise UserError(f"{name} must be a whole number in {low:,}..{high:,}, not {value!r}")
+        raise UserError(f"{name} must be a whole number in {low:,}..{high:,}, not {shorten(repr(value))}")

@@ -32,6 +32,9 @@ REWARD_LIMITS = "frl_reward_limits"
 MEMORY = ".checked"
 """File beside the data that says which files were compared."""
 
+BESIDE = ".sha256"
+"""What the name of a file ends in that keeps the checksum of another."""
+
 RECENT = 2.0
 """Seconds for which a file counts as fresh: it might change again within one tick of the file system's clock."""
 
@@ -62,6 +65,23 @@ def sha256(file: Path) -> str:
     """SHA-256 of a file, read piece by piece."""
     with file.open("rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def checksum_beside(name: str, content: bytes) -> dict[str, bytes]:
+    """A file that keeps the SHA-256 of one that can't hold it itself, by its name; `sha256sum --check` reads it."""
+    return {f"{name}{BESIDE}": f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()}
+
+
+def check_beside(file: Path) -> None:
+    """Compares a file with the SHA-256 that is kept beside it; without one there is nothing to compare.
+
+    Raises:
+        UserError: If it differs.
+        OSError: If it can't be read.
+    """
+    beside = file.with_name(f"{file.name}{BESIDE}")
+    if beside.exists() and beside.read_bytes().split()[:1] != [sha256(file).encode()]:
+        raise UserError(f"{file} is damaged: it is not what {beside.name} beside it was written for; make it again")
 
 
 def check_intact(dataset: Any, *, remedy: str = "", anew: bool = False, progress: Progress | None = None) -> bool:

@@ -16,7 +16,7 @@ from frl_env.datasets.tabular.losses import in_words
 from frl_env.datasets.tabular.summary import lists_in_words
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.suppression import people
-from frl_env.raw_events import export_events
+from frl_env.raw_events import FORMATS, export_events
 from frl_env.terminal import console, progress_bar
 
 
@@ -125,6 +125,8 @@ def export_command(
     """Writes a dataset as a table of member-weeks, as 'frl import' reads it, or as raw events, as 'frl weeks' does."""
     if kind not in ("table", "events"):
         raise unknown_name("kind of export", kind, ("table", "events"))
+    if form not in FORMATS:
+        raise unknown_name("format of events", form, FORMATS)
     if kind == "events":
         with progress_bar() as progress:
             members = export_events(

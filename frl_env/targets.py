@@ -1,9 +1,13 @@
 """Where results may go: never over a file that nobody asked to replace, and never found out after the work."""
 
 import os
+import tempfile
 from pathlib import Path
 
-from frl_env.errors import UserError
+from frl_env.errors import UserError, shorten
+
+PATH = 300
+"""Characters of a path that a message quotes."""
 
 LOOKED_AT = 1 << 14
 """Bytes of a file in which its mark must stand."""
@@ -39,9 +43,13 @@ def check_folder(file: Path) -> None:
         UserError: If so.
         OSError: If the name is impossible.
     """
-    if file.is_dir() or not os.access(file.parent, os.W_OK):
-        raise UserError(f"can't write {file}; name a file in a folder that exists and can be written")
+    if file.is_dir() or not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+        raise UserError(
+            f"can't write {shorten(str(file), PATH)}; name a file in a folder that exists and can be written"
+        )
     file.exists()  # raises for a name that is too long
+    with tempfile.NamedTemporaryFile(dir=file.parent):  # and this where only the system knows that nothing can be made
+        pass
 
 
 def _has_mark(file: Path, mark: str) -> bool:

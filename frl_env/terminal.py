@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from frl_env import atomic
-from frl_env.errors import UserError
+from frl_env.errors import UserError, shorten
 
 STOPPED = (
     "stopped; what was whole is kept (finished runs, parts of a large build or import), nothing half-written is; the "
@@ -102,7 +102,7 @@ def run_or_say(command: Callable[[], object]) -> None:
         if message is None:
             raise
         if message():  # empty after the help that a bare `frl` prints
-            _leave(f"{message()} Try 'frl --help'.", 2)
+            _leave(f"{shorten(' '.join(message().split()), 300)} Try 'frl --help'.", 2)
         raise SystemExit(2) from None
     finally:
         for number, handler in before.items():
@@ -116,7 +116,8 @@ def _leave(what: str, status: int) -> None:
         SystemExit: Always.
     """
     with suppress(OSError):
-        print(f"error: {what}", file=sys.stderr)
+        line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in what)
+        print(f"error: {line}", file=sys.stderr)
     raise SystemExit(status) from None
 
 

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from frl_env.errors import UserError, unknown_name
 from frl_env.member_weeks import EventTablesError, weeks
+from frl_env.member_weeks.engine import ENGINES
 from frl_env.member_weeks.spec import SOURCES
+from frl_env.targets import check_new
 from frl_env.terminal import console, progress_bar, write_atomically
 
 
@@ -36,6 +38,10 @@ def weeks_command(
         return
     if spec is None:
         raise UserError("name a spec, or write one to start from with --init flat, omop, synthea, meds or tuva")
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    if report is not None:
+        check_new(report, force=True)
     from frl_env.member_weeks.report import show_report, write_page
 
     try:

@@ -10,7 +10,7 @@ import typer
 from frl_env.capacity import Effort, parse_budget
 from frl_env.datasets.tabular import ColumnMap
 from frl_env.datasets.tabular.source import open_table
-from frl_env.errors import UserError, check_whole
+from frl_env.errors import UserError, check_number, check_whole
 from frl_env.terminal import console, progress_bar
 from frl_env.worklist import make_worklist, read_caseload, write_worklist
 from frl_env.worklist.writing import check_files
@@ -41,7 +41,9 @@ def worklist_command(
 ) -> None:
     """Lists whom to contact this week: who gains most by the minute, within capacity. Not to guide care."""
     check_files(out, force=force)
-    check_whole("seed", seed, low=0, high=2**63)
+    check_whole("--seed", seed, low=0, high=2**63)
+    check_whole("--least-weeks", least_weeks, low=0, high=10_000)
+    check_number("--explore", explore, low=0, high=1)
     limits = parse_budget(capacity)
     policy, effort = load_policy(model)
     limits.check(effort.action_space)

@@ -22,7 +22,7 @@ SMALL_DATASET = "frl/medicaid-synthetic-small-v0"
 
 SMALL = {
     "ablations.py": "--seeds 1 --steps 4 --eval-members 100 --replicates 1 --out {new}",
-    "encodings.py": f"--updates 4 --seeds 1 --train {SMALL_DATASET} --test {SMALL_DATASET}",
+    "encodings.py": f"--updates 4 --seeds 1 --train {SMALL_DATASET}",
     "fairness_frontier.py": f"--dataset {SMALL_DATASET} --seeds 1 --steps 4 --eval-members 100 --out {{new}}",
     "conversions.py": "--members 60 --steps 4 --eval-members 100 --out {new}",
     "weeks.py": "--events 100 --folder {new}",

@@ -24,7 +24,11 @@ from benchmarks.sweep.scorecard import spread, unlimited
 from benchmarks.sweep.statistics import PROFILE
 from benchmarks.training import algorithms
 from frl_env.errors import UserError
+from frl_env.targets import check_new
 from frl_env.terminal import run_or_say, write_atomically
+
+MARK = "Written by `python benchmarks/pages/leaderboard.py"
+"""By which a page is known that may be written anew."""
 
 PAGE = Path(__file__).resolve().parents[1] / "LEADERBOARD.md"
 
@@ -37,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("results", nargs="+", type=Path, help="results folders of benchmarks/run.py, one a dataset")
     parser.add_argument("-o", "--out", type=Path, default=PAGE, help="the page (default benchmarks/LEADERBOARD.md)")
     options = parser.parse_args(arguments)
+    check_new(options.out, mark=MARK)
     cards = [_read(folder) for folder in options.results]
     write_atomically(options.out, page(cards, before=options.out.read_text() if options.out.exists() else ""))
     print(f"leaderboard: {options.out}")
@@ -250,9 +255,9 @@ def _read(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"can't read {file} ({problem.strerror}); run benchmarks/run.py --out {folder} first"
         ) from problem
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise UserError(f"{file} is damaged; run benchmarks/run.py --out {folder} again") from problem
-    if not card.get("summary"):
+    if not isinstance(card, dict) or not card.get("summary"):
         raise UserError(f"{file} holds no trained algorithm; run benchmarks/run.py --algo all --out {folder}")
     return card
 

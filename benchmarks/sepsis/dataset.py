@@ -4,9 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import minari
@@ -15,9 +13,12 @@ from gymnasium.envs.registration import EnvSpec
 from minari.dataset.minari_storage import MinariStorage
 
 from benchmarks.sepsis.environment import MAX_STEPS, SEPSIS_ACTIONS, SepsisTables, observation_space
-from frl_env.datasets import Episodes, dataset_place
+from frl_env.datasets import Episodes, dataset_place, open_dataset
 from frl_env.datasets.hdf5 import episode_arrays, join_shards, write_shard
+from frl_env.datasets.placing import building_folder, check_own, has_dataset, lock, make_room, put_in_place
 from frl_env.errors import UserError
+from frl_env.integrity import KEY as CHECKSUMS
+from frl_env.integrity import REWARD_LIMITS, file_facts
 
 SHARD = 2_000
 """Episodes padded to one length and written at once."""
@@ -42,15 +43,20 @@ def ensure_sepsis_dataset(tables: SepsisTables, *, episodes: int) -> minari.Mina
         "shard": SHARD,
         "icu_sepsis": importlib.metadata.version("icu-sepsis"),
     }
-    place = dataset_place(dataset_id)
     try:
-        if not place.exists():
-            _build(tables, recipe, dataset_id, place)
-        dataset = minari.load_dataset(dataset_id)
-    except (OSError, ValueError, KeyError, AssertionError) as problem:
+        with lock(dataset_id):
+            if not has_dataset(dataset_id):
+                _build(tables, recipe, dataset_id)
+    except OSError as problem:
         raise UserError(
-            f"dataset {dataset_id!r} can't be built or read ({_reason(problem)}); "
-            f"run 'frl delete {dataset_id}' and try again"
+            f"dataset {dataset_id!r} can't be built ({problem.strerror or problem}); free space, or check permissions"
+        ) from problem
+    try:
+        dataset = open_dataset(dataset_id)
+    except UserError as problem:
+        said = str(problem).partition(";")[0]
+        raise UserError(
+            f"{said}; run 'frl delete {dataset_id}', or move {dataset_place(dataset_id)} away, and try again"
         ) from problem
     if dataset.storage.metadata.get("frl_recipe") != recipe:
         raise UserError(
@@ -78,11 +84,15 @@ def collect_sepsis(tables: SepsisTables, *, episodes: int, seed: int | Sequence[
     )
 
 
-def _build(tables: SepsisTables, recipe: dict[str, Any], dataset_id: str, place: Path) -> None:
-    """Writes the dataset beside its place and renames it when it is whole."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{place.name}.building-", dir=place.parent))
+def _build(tables: SepsisTables, recipe: dict[str, Any], dataset_id: str) -> None:
+    """Writes the dataset beside its place and renames it when it is whole; the lock must be held."""
+    check_own(dataset_id)
+    place, building = dataset_place(dataset_id), building_folder(dataset_id, recipe)
     try:
+        make_room(building, place)
+        data = building / "data"
+        shutil.rmtree(data, ignore_errors=True)  # a killed build may have left it half-finished
+        data.mkdir()
         shards, steps, digest = [], 0, hashlib.sha256()
         for number, first in enumerate(range(0, recipe["episodes"], SHARD)):
             members = min(SHARD, recipe["episodes"] - first)
@@ -92,9 +102,8 @@ def _build(tables: SepsisTables, recipe: dict[str, Any], dataset_id: str, place:
             steps += int(part.lengths.sum())
             for array in (part.observations, part.actions, part.rewards, part.lengths):
                 digest.update(np.ascontiguousarray(array).tobytes())
-        (building / "data").mkdir()
         storage = MinariStorage.new(
-            building / "data",
+            data,
             observation_space=observation_space(tables.observations),
             action_space=SEPSIS_ACTIONS.gym_space(),
             env_spec=EnvSpec(
@@ -104,7 +113,7 @@ def _build(tables: SepsisTables, recipe: dict[str, Any], dataset_id: str, place:
             ),
             data_format="hdf5",
         )
-        join_shards(shards, building / "data" / "main_data.hdf5", progress=lambda done: None)
+        join_shards(shards, data / "main_data.hdf5", progress=lambda done: None)
         storage.update_metadata(
             {
                 "dataset_id": dataset_id,
@@ -115,6 +124,8 @@ def _build(tables: SepsisTables, recipe: dict[str, Any], dataset_id: str, place:
                 "frl_recipe": recipe,
                 "frl_content_sha256": digest.hexdigest(),
                 "frl_action_schema": json.loads(SEPSIS_ACTIONS.to_json()),
+                CHECKSUMS: file_facts(data, ["main_data.hdf5"]),
+                REWARD_LIMITS: [0.0, 1.0],
                 "ref_min_score": tables.references["random"],
                 "ref_max_score": tables.references["optimal"],
                 "num_episodes_average_score": 0,
@@ -123,15 +134,6 @@ def _build(tables: SepsisTables, recipe: dict[str, Any], dataset_id: str, place:
             }
         )
         storage.update_metadata({"dataset_size": storage.get_size()})
-        marker = place.parent / "namespace_metadata.json"
-        if not marker.exists():
-            marker.write_text("{}")
-        building.chmod(0o755)
-        building.rename(place)
+        put_in_place((building, place))
     finally:
         shutil.rmtree(building, ignore_errors=True)
-
-
-def _reason(problem: Exception) -> str:
-    """What it says, in one line; Minari's assertions say nothing."""
-    return str(problem).partition("\n")[0] or type(problem).__name__

@@ -26,11 +26,12 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import Parser, check_at_least
 from benchmarks.sepsis.dataset import ensure_sepsis_dataset
 from benchmarks.sepsis.environment import SepsisTables, one_hot
 from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
+from frl_env.targets import check_new
 from frl_env.terminal import progress_bar, run_or_say, write_atomically
 
 BATCH_SIZE = 512
@@ -39,6 +40,9 @@ GAMMA = 1.0
 
 TARGET_INTERVAL = 100
 """Updates between two copies of a stock Q-function; d3rlpy's 8,000 would be longer than the training."""
+
+MARK = '"dataset": "icu-sepsis/'
+"""Near the beginning of a file of figures, by which the command knows one that it may replace."""
 
 ALGORITHMS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "factored_awr": lambda shared: FactoredAWRConfig(
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, trains and shows the table."""
     options = _options(arguments)
     if options.out is not None:
-        check_writable(options.out.parent)
+        check_new(options.out, mark=MARK)
     tables = SepsisTables.load()
     with progress_bar() as progress:
         progress("dataset", 0, 1)

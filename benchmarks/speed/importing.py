@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least
+from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.training.train import peak_rss_mb
 from frl_env import MEDICAID_ACTIONS
 from frl_env.datasets import collect, import_table
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     check_at_least(options, rows=100)
     folder = Path(options.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     file, store = folder / f"{options.order}-{options.rows}.parquet", folder / "store"
     packages = checked_out(options.before, folder) if options.before else None
     apart(make_table, str(file), options.rows, options.order)

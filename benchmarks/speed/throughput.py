@@ -26,6 +26,7 @@ from benchmarks.command_line import Parser, check_at_least
 from benchmarks.speed.timing import Subject, ratio, spread, time_in_turn
 from frl_env import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
+from frl_env.datasets import check_dataset
 from frl_env.dynamics import enter, step
 from frl_env.information import describe
 from frl_env.parameters import preset
@@ -163,6 +164,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="learn: of torch; 1 where others use the machine (default torch's)")
     options = parser.parse_args(arguments)
     check_at_least(options, repetitions=1, updates=2, threads=1)
+    if options.dataset is not None:
+        check_dataset(options.dataset)
     console = Console(width=None if sys.stdout.isatty() else 120)
     if options.what == "env":
         environment(console, repetitions=options.repetitions)

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least
+from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.speed.importing import apart
 from frl_env.datasets import Recipe
 from frl_env.member_weeks import weeks
@@ -121,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     check_at_least(options, events=1, repetitions=1)
     folder = options.folder
+    check_writable(folder)
     if not (folder / "events" / "spec.toml").exists():
         shutil.rmtree(folder / "events", ignore_errors=True)
         apart(make_events, str(folder / "events"), options.events)

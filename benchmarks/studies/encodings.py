@@ -36,7 +36,7 @@ from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffe
 from frl_algos.factored_awr.modules import create_modules
 from frl_algos.networks.joint_scores import StateEncoder
 from frl_env.actions import ActionSpace
-from frl_env.datasets import ensure_dataset
+from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.terminal import progress_bar, run_or_say
 
 BATCH_SIZE = 512
@@ -127,10 +127,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--test", default="frl/medicaid-synthetic-validation-v0", help="Minari id of other members")
     options = parser.parse_args(arguments)
     check_at_least(options, updates=1, seeds=1)
+    for name in (options.train, options.test):
+        check_dataset(name)
     with progress_bar() as progress:
-        train, test = (
-            load_replay_buffer(ensure_dataset(name, progress=progress)) for name in (options.train, options.test)
-        )
+        datasets = [ensure_dataset(name, progress=progress) for name in (options.train, options.test)]
+    check_partners(*datasets)
+    train, test = (load_replay_buffer(dataset) for dataset in datasets)
     space, size = train.action_space, train.observations.shape[1]
     makers: dict[str, Callable[[], nn.Module]] = {
         label: lambda encoder=encoder: _clone(encoder, size, space) for encoder, label in ENCODERS.items()

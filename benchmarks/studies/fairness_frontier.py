@@ -26,7 +26,7 @@ import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is import
 import pandas as pd
 import torch
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import Parser, check_at_least, check_writable, numbers
 from benchmarks.studies import frontier_table
 from benchmarks.studies.frontier_table import Setting
 from benchmarks.sweep.results import write_bytes
@@ -38,7 +38,7 @@ from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredAWR, load_replay_buffer
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import check_dataset, ensure_dataset
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import unknown_name
 from frl_env.evaluation.fairness.allocations import joints_with
 from frl_env.evaluation.member_records import ATTRIBUTES, LATENT_NEED
 from frl_env.spreadsheets import plain_cells
@@ -57,10 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_at_least(options, seeds=1, steps=1, eval_members=100)
     if options.attribute not in ATTRIBUTES:
         raise unknown_name("attribute", options.attribute, ATTRIBUTES)
-    if min(_numbers(options.weights, "--weights")) < 0:
-        raise UserError(f"--weights must be 0 or more, not {options.weights}")
-    settings = [Setting(weight) for weight in sorted({0.0, *_numbers(options.weights, "--weights")})]
-    settings += [Setting(0.0, slack) for slack in _numbers(options.slacks, "--slacks")]
+    settings = [Setting(weight) for weight in sorted({0.0, *numbers(options.weights, "--weights")})]
+    settings += [Setting(0.0, slack) for slack in numbers(options.slacks, "--slacks")]
     joints_with(MEDICAID_ACTIONS, options.high_touch.split(","))
     check_dataset(options.dataset)
     out = Path(options.out)
@@ -142,13 +140,6 @@ def _command(options: argparse.Namespace) -> str:
     }
     parts = [f"--{name.replace('_', '-')} {value or repr(value)}" for name, value in given.items()]
     return " ".join(["python benchmarks/studies/fairness_frontier.py", *parts])
-
-
-def _numbers(text: str, option: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise UserError(f"{option} takes numbers by comma, not {text!r}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ their parent is gone, remove the folder and end. Where there were none, the next
 
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -17,9 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from frl_env.atomic import is_alive
+from frl_env.atomic import is_alive, unstoppable
 
 PREFIX = "frl-sweep-"
+
+WHERE = "FRL_SWEEP"
+"""Environment variable by which worker processes know whose they are: the sweep's number, and its folder."""
 
 WATCH = 0.5
 """Seconds between two looks at whether the sweep is still there."""
@@ -30,24 +34,46 @@ def desk() -> Iterator[Path]:
     """The temporary folder of this sweep, for as long as it lasts; also where Python puts temporary files meanwhile."""
     place = Path(tempfile.gettempdir())
     _clear(place)
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=place, ignore_cleanup_errors=True) as folder:
-        temporary = Path(folder) / "tmp"
-        temporary.mkdir()
-        tempfile.tempdir = str(temporary)
-        try:
-            yield Path(folder)
-        finally:
+    before, folder = tempfile.tempdir, None
+    try:
+        with unstoppable():  # a folder that is made and not yet known would stay
+            folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=place))
+            (folder / "tmp").mkdir()
+            tempfile.tempdir = str(folder / "tmp")
+            os.environ[WHERE] = f"{os.getpid()} {folder}"
+        yield folder
+    finally:
+        with unstoppable():
             tempfile.tempdir = before
+            os.environ.pop(WHERE, None)
+            if folder is not None:
+                _remove(folder)
+
+
+def watch_over() -> None:
+    """In a worker process of a sweep, first of all, has it end when the sweep is gone; elsewhere does nothing.
+
+    Importing all that a run needs takes seconds, in which the sweep may be killed, too.
+    """
+    sweep, _, folder = os.environ.get(WHERE, "").partition(" ")
+    if not sweep.isdecimal() or os.getpid() == int(sweep):
+        return
+    if os.getppid() == int(sweep) or not is_alive(int(sweep)):
+        threading.Thread(target=_end_with, args=(folder, int(sweep)), daemon=True).start()
 
 
 def sit_down(folder: str, sweep: int) -> None:
-    """What a worker process does first: takes the folder for its temporary files, and ends when the sweep is gone.
+    """What a worker process does before its first run: as `watch_over`, and takes the folder for temporary files.
+
+    SIGTERM, held back while workers are started, ends it again; Ctrl-C, which reaches every process of a terminal, is
+    the sweep's alone.
 
     Args:
         folder: That `desk` made.
         sweep: Number of the process that started this one.
     """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     tempfile.tempdir = str(Path(folder) / "tmp")
     threading.Thread(target=_end_with, args=(folder, sweep), daemon=True).start()
 
@@ -55,8 +81,17 @@ def sit_down(folder: str, sweep: int) -> None:
 def _end_with(folder: str, sweep: int) -> None:
     while os.getppid() == sweep:
         time.sleep(WATCH)
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(Path(folder))
     os._exit(1)
+
+
+def _remove(folder: Path) -> None:
+    """Removes a folder in which another process may be writing its last."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def _clear(place: Path) -> None:

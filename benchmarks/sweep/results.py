@@ -3,7 +3,7 @@
     OUT/scorecard.json               everything that was measured, and its summary
     OUT/details.json                 what a report shows besides: how each policy acts, and how it was learned
     OUT/runs.parquet                 tidy: one row a run and mode
-    OUT/<algorithm>-seed<k>.d3       trained models
+    OUT/<algorithm>-seed<k>.d3       trained models, each with its SHA-256 beside it (.d3.sha256)
     OUT/runs/<key>.json, <key>.npz   one finished run: facts, and the value of each evaluation member
     OUT/failed/<run>.txt             the traceback of a run that failed
 
@@ -31,6 +31,7 @@ from benchmarks.sweep.runs import Job, Outcome
 from frl_env import atomic
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
+from frl_env.integrity import checksum_beside
 
 CHECKSUMS = "checksums.json"
 
@@ -106,7 +107,7 @@ class Results:
         """
         job = outcome.job
         if outcome.model is not None:
-            write_bytes(self.folder / job.model, outcome.model)
+            write_together(self.folder, {job.model: outcome.model, **checksum_beside(job.model, outcome.model)})
         values = io.BytesIO()
         arrays: dict[str, Any] = dict(outcome.values)
         np.savez_compressed(values, **arrays)
@@ -143,6 +144,17 @@ class Results:
                 f"{file} is damaged ({type(bad).__name__}); delete {file.with_suffix('.json').name} beside it and run "
                 "the same command"
             ) from bad
+
+    def model(self, job: Job) -> Path:
+        """The file of a finished run's model.
+
+        Raises:
+            UserError: If it is missing or not what the run wrote.
+        """
+        file = self.folder / job.model
+        if not file.exists() or not self.has(job):
+            raise UserError(f"{file} is missing or not what its run wrote; run the same command to train it again")
+        return file
 
     def add_failure(self, job: Job, traceback: str) -> Path:
         """Keeps the traceback of a run that failed; returns where."""

@@ -76,6 +76,7 @@ class Job:
         code: Hash of the code that trains and of the simulator, and of the algorithm's own file.
         data: Content hash of the replicate.
         validation: Dataset whose members value the policy off-policy; empty for none.
+        validation_data: Content hash of that dataset.
         budgets: JSON of capacities by what was typed, besides no limit; see `benchmarks.sweep.budgets`.
         told: JSON of what options say of the columns; see `benchmarks.training.told`.
     """
@@ -89,6 +90,7 @@ class Job:
     code: str
     data: str
     validation: str = ""
+    validation_data: str = ""
     budgets: str = "{}"
     told: str = "{}"
 
@@ -106,7 +108,7 @@ class Job:
     @property
     def key(self) -> str:
         """Name of its results: the same for the same run."""
-        facts = dataclasses.asdict(self)
+        facts = {name: fact for name, fact in dataclasses.asdict(self).items() if fact or name != "validation_data"}
         if self.told == "{}":  # a run that was told nothing is the run that it was before anything could be told
             del facts["told"]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
@@ -163,9 +165,10 @@ def plan(
     """
     jobs = []
     budgets = "{}"
+    others = _content(ensure_dataset(validation, progress=tell)) if validation else ""
     for seed in range(seeds):
         data = ensure_dataset(_source(dataset, seed), progress=tell)
-        content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
+        content = _content(data)
         if seed == 0:
             known = told_of(data, said)
             for name in names:
@@ -182,7 +185,8 @@ def plan(
         made = [_job(name, dataset, seed, steps, eval_members, content) for name in names]
         if action_rate is not None:
             made = [_aimed(job, action_rate) if job.algo in algorithms.AIMED else job for job in made]
-        jobs += [dataclasses.replace(job, validation=validation, told=said) for job in made]
+        made = [dataclasses.replace(job, validation=validation, validation_data=others) for job in made]
+        jobs += [dataclasses.replace(job, told=said) for job in made]
     return [dataclasses.replace(job, budgets=budgets) for job in jobs]
 
 
@@ -208,13 +212,18 @@ def plan_settings(
     jobs = []
     for seed in range(seeds):
         data = ensure_dataset(_source(dataset, seed), progress=tell)
-        content = str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
+        content = _content(data)
         for name, each in candidates.items():
             made = dataclasses.replace(_job(name, dataset, seed, steps, 0, content), told=said)
             jobs += [
                 dataclasses.replace(made, settings=json.dumps(dict(settings), sort_keys=True)) for settings in each
             ]
     return jobs
+
+
+def _content(data: Any) -> str:
+    """What a dataset holds, as a hash; where it lies for one that does not say."""
+    return str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
 
 
 def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, content: str) -> Job:

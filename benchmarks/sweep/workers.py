@@ -7,13 +7,12 @@ where it shares a disk with us.
 
 import json
 import os
-import signal
 import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from benchmarks.sweep import runs
 from benchmarks.sweep.desk import desk, sit_down
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import Job, Outcome
-from frl_env.errors import UserError
+from frl_env.atomic import unstoppable
+from frl_env.errors import UserError, shorten
 
 HEARTBEAT = 0.5
 """Seconds between two signs of life of a run."""
@@ -66,9 +66,12 @@ def run_all(jobs: Sequence[Job], results: Results, *, processes: int, scheduler:
     failures: list[Failure] = []
     if not pending:
         return failures
-    with _progress(len(jobs), len(jobs) - len(pending)) as (signs, bar):
-        alone = scheduler is None and (processes == 1 or len(pending) == 1)
-        work = _one_by_one(pending, signs) if alone else _in_parallel(pending, signs, processes, scheduler)
+    alone = scheduler is None and (processes == 1 or len(pending) == 1)
+    with (
+        _progress(len(jobs), len(jobs) - len(pending)) as (signs, bar),
+        # Closed before the folder of the workers goes, also when a signal comes between two runs.
+        closing(_one_by_one(pending, signs) if alone else _in_parallel(pending, signs, processes, scheduler)) as work,
+    ):
         for done in work:
             if isinstance(done, Failure):
                 failures.append(done)
@@ -90,14 +93,14 @@ def attempt(job: Job, signs: Path) -> Outcome | Failure:
         return Failure(job, reason[:300], traceback.format_exc())
 
 
-def _one_by_one(pending: Sequence[Job], signs: Path) -> Iterator[Outcome | Failure]:
+def _one_by_one(pending: Sequence[Job], signs: Path) -> Generator[Outcome | Failure, None, None]:
     for job in pending:
         yield attempt(job, signs)
 
 
 def _in_parallel(
     pending: Sequence[Job], signs: Path, processes: int, scheduler: str | None
-) -> Iterator[Outcome | Failure]:
+) -> Generator[Outcome | Failure, None, None]:
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -107,7 +110,7 @@ def _in_parallel(
             options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "n_jobs", "return_as": "generator_unordered"}
             # Runs differ in the memory they need; joblib replaces a process that has grown, and warns of it.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
-            with _without_ctrl_c():
+            with unstoppable():  # a process that is half started would be known to nobody
                 work: Any = Parallel(**options)(delayed(attempt)(job, signs) for job in pending)
             yield from work
     except TerminatedWorkerError as problem:
@@ -117,20 +120,8 @@ def _in_parallel(
         ) from problem
     finally:
         if scheduler is None:
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
-@contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Processes started in here never hear of Ctrl-C, which reaches every process of a terminal; we do, afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            # Asked for without `reuse`, it is one with other settings, and the running one is waited for till its end.
+            get_reusable_executor(reuse=True, kill_workers=True).shutdown(wait=True, kill_workers=True)
 
 
 @contextmanager
@@ -144,18 +135,27 @@ def _backend(processes: int, scheduler: str | None, signs: Path) -> Iterator[Non
         with parallel_config(backend="loky", n_jobs=processes, inner_max_num_threads=1, **own):
             yield
         return
+    with _client(scheduler), parallel_config(backend="dask", n_jobs=-1):
+        yield
+
+
+def _client(address: str) -> Any:
+    """A connection to a Dask scheduler.
+
+    Raises:
+        UserError: If there is none.
+    """
     try:
         from dask.distributed import Client
     except ImportError as problem:
         raise UserError("--scheduler needs Dask: pip install 'frl-medicaid[cluster]'") from problem
     try:
-        client = Client(scheduler, timeout=5)
+        return Client(address, timeout=2)
     except (OSError, ValueError, TimeoutError) as problem:
         raise UserError(
-            f"no Dask scheduler at {scheduler} ({type(problem).__name__}); start one, or leave --scheduler out"
+            f"no Dask scheduler at {shorten(address)!r} ({type(problem).__name__}); write it like tcp://host:8786, or "
+            "leave --scheduler out"
         ) from problem
-    with client, parallel_config(backend="dask", n_jobs=-1):
-        yield
 
 
 class _Sign:
@@ -210,6 +210,15 @@ def _watch(signs: Path, bar: Progress, stop: threading.Event) -> None:
                 if name not in shown:
                     shown[name] = bar.add_task(what, total=total)
                 bar.update(shown[name], description=what, completed=done, total=total)
+
+
+def check_scheduler(address: str) -> None:
+    """Says before any work that no Dask scheduler answers.
+
+    Raises:
+        UserError: If so.
+    """
+    _client(address).close()
 
 
 def default_processes() -> int:

@@ -19,8 +19,8 @@ from frl_algos.baselines.algorithm import BaselineConfig
 from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking
 from frl_algos.policies.adapter import adapt
 from frl_algos.policies.stock import create_stock
-from frl_env.actions import MOST_JOINTS, ActionSpace
-from frl_env.errors import UserError, unknown_name
+from frl_env.actions import MEDICAID_ACTIONS, MOST_JOINTS, ActionSpace
+from frl_env.errors import UserError, shorten, unknown_name
 from frl_env.meaning import SPENDING
 
 BATCH_SIZE = 512
@@ -212,7 +212,7 @@ def parse_names(text: str) -> list[str]:
     """Names of algorithms, from a comma list or "all"; each once.
 
     Raises:
-        UserError: If one is unknown; says which are near.
+        UserError: If one is unknown; says which are near. Or if one of the form `package.module:Name` can't be made.
     """
     names: list[str] = []
     for name in text.split(","):
@@ -220,6 +220,8 @@ def parse_names(text: str) -> list[str]:
     for name in names:
         if ":" not in name and name not in known_names():
             raise unknown_name("algorithm", name, known_names())
+        if ":" in name:
+            adapt(_offered(name), MEDICAID_ACTIONS)
     return list(dict.fromkeys(names))
 
 
@@ -348,12 +350,21 @@ def _offered(name: str) -> Any:
     if ":" not in name:
         return _installed()[name].load()
     module, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+        raise UserError(
+            f"{shorten(name)!r} is no algorithm; write package.module:Name, or a name of the list in --help"
+        )
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as problem:
         raise UserError(f"no module {problem.name!r} for --algo {name}; run from its folder or install it") from problem
     except AttributeError as problem:
         raise UserError(f"module {module!r} has no {attribute!r}") from problem
+    except Exception as problem:
+        why = shorten(" ".join(f"{type(problem).__name__}: {problem}".split()))
+        raise UserError(
+            f"module {module!r} of --algo {name} can't be imported ({why}); put it right first"
+        ) from problem
 
 
 def _installed() -> dict[str, Any]:

@@ -16,7 +16,6 @@ a loaded model predicts what the saved one did, bit for bit; trained further, it
 import dataclasses
 import json
 import os
-import secrets
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig
 from frl_algos.factored_awr.update import FactoredAWRImpl
+from frl_env import atomic
 from frl_env.errors import UserError
 
 SUFFIX = ".safetensors"
@@ -100,25 +100,18 @@ def load_model(path: str | os.PathLike[str], device: bool | int | str = False) -
 
 
 def write_whole(file: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, through a file beside it that takes its name at the end.
+    """Writes a file whole or not at all.
 
     Raises:
         UserError: If the folder can't be written or the disk is full.
     """
-    aside = file.with_name(f".{secrets.token_hex(8)}.writing")
     try:
-        with aside.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(file)
+        atomic.write_bytes(file, content)
     except OSError as problem:
         raise UserError(
             f"can't write {file} ({problem.strerror}); name a file in a folder that exists and can be written, "
             f"with {len(content):,} bytes free"
         ) from problem
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _tensors(impl: FactoredAWRImpl) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from frl_algos.policies.adapter import adapt
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation.dataset_facts import action_space_of, facts_of
+from frl_env.integrity import check_beside
 from frl_env.meaning import meaning_of
 
 
@@ -44,9 +45,12 @@ def load_d3(file: Path) -> Any:
     import d3rlpy  # after frl_algos, which keeps what d3rlpy imports from talking
 
     try:
+        check_beside(file)
         return d3rlpy.load_learnable(str(file))
     except FileNotFoundError:
         raise UserError(f"there is no file {file}; check the path, or write one with save_model") from None
+    except UserError:
+        raise
     except KeyError as problem:
         raise UserError(
             f"{file} holds an algorithm {problem} that d3rlpy does not know in this process; import the package that "

@@ -34,7 +34,7 @@ from jaxtyping import Bool, Float64
 
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import MOST, Effort, null_joint
-from frl_env.errors import UserError, check_number, check_whole, unknown_name
+from frl_env.errors import UserError, check_number, check_whole, shorten, unknown_name
 
 Table = Mapping[str, Mapping[str, float]]
 
@@ -171,9 +171,15 @@ class Capacity:
         try:
             said = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as problem:
-            raise UserError(f"can't read {file} ({getattr(problem, 'strerror', None) or 'not UTF-8 text'})") from None
-        except tomllib.TOMLDecodeError as problem:
-            raise UserError(f"{file} is not TOML ({problem}); see docs/capacity.md for an example") from None
+            raise UserError(
+                f"can't read {shorten(str(file))} ({getattr(problem, 'strerror', None) or 'not UTF-8 text'})"
+            ) from None
+        except (ValueError, RecursionError) as problem:
+            raise UserError(
+                f"{shorten(str(file))} is not TOML ({shorten(str(problem))}); see docs/capacity.md for an example"
+            ) from None
+        if not said:
+            raise UserError(f"{file} sets no limit; see docs/capacity.md for an example, or write 'none'")
         for key, value in said.items():
             if key not in _KEYS:
                 raise unknown_name(f"entry in {file}:", key, _KEYS)
@@ -232,7 +238,7 @@ def parse_budget(text: str, *, team: float | None = None) -> Capacity:
         minutes = float(word)
     except ValueError:
         raise UserError(
-            f"budget {word!r} is no number of minutes; give one, 'team', 'none' or a file that ends in .toml"
+            f"budget {shorten(word)!r} is no number of minutes; give one, 'team', 'none' or a file that ends in .toml"
         ) from None
     check_number("budget: minutes a member-week", minutes, low=0, high=MOST)
     return Capacity(minutes=minutes)
@@ -248,5 +254,5 @@ def parse_budgets(text: str, *, team: float | None = None) -> dict[str, Capacity
     if not words:
         raise UserError("no budget given; for instance 1.0,team,7.0,none")
     if len(set(words)) != len(words):
-        raise UserError(f"a budget is given twice in {text!r}")
+        raise UserError(f"a budget is given twice in {shorten(text)!r}")
     return {word: parse_budget(word, team=team) for word in words}

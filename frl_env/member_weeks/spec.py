@@ -156,7 +156,7 @@ def _table(file: Path, name: str, said: Any, actions: ActionSpace) -> TableSpec:
 def _toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_text(file))
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
         raise UserError(f"{file} is not TOML ({problem}); 'frl weeks --init flat' writes an example") from None
 
 

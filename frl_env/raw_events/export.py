@@ -1,12 +1,12 @@
 """`frl export --as events`: a folder of raw tables in one format, and the spec that `frl weeks` reads them with."""
 
-import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
+from frl_env import atomic
 from frl_env.datasets.recipes import Recipe, recipe
 from frl_env.errors import UserError, unknown_name
 from frl_env.raw_events.care import simulate
@@ -44,27 +44,22 @@ def export_events(
     place = Path(folder)
     if place.exists():
         raise UserError(f"{place} is there already; name a new folder")
-    aside = place.with_name(f".{place.name}.writing")
+    done = 0
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        done = 0
-        for shard, members in enumerate(made.shards):
-            care = simulate(made, shard, done)
-            rng = np.random.default_rng((made.seed, shard, STREAM))
-            spans, who = enrolment(care, rng), people(care, rng)
-            services = encounters(care, rng)
-            log = contact_log(care, rng)
-            WRITERS[kind].write(aside, shard, care, spans, who, services, log, rng)
-            done += members
-            if progress is not None:
-                progress(done, made.members)
-        (aside / "spec.toml").write_text(_spec(made, kind), encoding="utf-8")
-        aside.rename(place)
+        with atomic.whole_folder(place) as aside:
+            for shard, members in enumerate(made.shards):
+                care = simulate(made, shard, done)
+                rng = np.random.default_rng((made.seed, shard, STREAM))
+                spans, who = enrolment(care, rng), people(care, rng)
+                services = encounters(care, rng)
+                log = contact_log(care, rng)
+                WRITERS[kind].write(aside, shard, care, spans, who, services, log, rng)
+                done += members
+                if progress is not None:
+                    progress(done, made.members)
+            (aside / "spec.toml").write_text(_spec(made, kind), encoding="utf-8")
     except OSError as problem:
         raise UserError(f"can't write {place} ({problem.strerror or 'the disk may be full'})") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return done
 
 

@@ -21,7 +21,7 @@ def read_map(file: Path) -> dict[str, Any]:
     """
     try:
         said = tomllib.loads(read_text(file))
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
         raise UserError(f"{file} is not TOML ({problem}); see docs/own_data.md for an example") from None
     for key, value in said.items():
         if key not in (*LISTS, *TABLES, "action_schema"):

@@ -109,6 +109,16 @@ def test_a_broken_or_foreign_dataset_is_one_line(tables, empty_store):
         ensure_sepsis_dataset(tables, episodes=3)
 
 
+def test_a_changed_byte_is_found(tables, empty_store):
+    ensure_sepsis_dataset(tables, episodes=3)
+    file = empty_store / "icu-sepsis/expert-3-v0/data/main_data.hdf5"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"is damaged: main_data.hdf5 was changed since it was written"):
+        ensure_sepsis_dataset(tables, episodes=3)
+
+
 def test_a_failed_build_leaves_nothing(tables, empty_store, monkeypatch):
     from benchmarks.sepsis import dataset as sepsis_dataset
 
@@ -118,7 +128,7 @@ def test_a_failed_build_leaves_nothing(tables, empty_store, monkeypatch):
     monkeypatch.setattr(sepsis_dataset, "join_shards", fail)
     with pytest.raises(UserError, match="no space"):
         ensure_sepsis_dataset(tables, episodes=3)
-    assert list((empty_store / "icu-sepsis").iterdir()) == []
+    assert [file.name for file in (empty_store / "icu-sepsis").iterdir()] == [".expert-3-v0.lock"]
     assert minari.list_local_datasets() == {}
 
 

@@ -4,6 +4,8 @@ import torch
 
 from benchmarks.studies.encodings import AUTOREGRESSIVE, ENCODERS, AutoregressivePolicy, _error_by_member, main
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.datasets import Recipe, build_dataset
+from frl_env.errors import UserError
 
 
 def test_the_autoregressive_policy_is_exact_and_normalised():
@@ -18,10 +20,16 @@ def test_the_autoregressive_policy_is_exact_and_normalised():
 
 
 def test_the_command_shows_all(tiny_dataset, capsys):
-    main(["--updates", "5", "--seeds", "1", "--train", "tests/tiny-v0", "--test", "tests/tiny-v0"])
+    build_dataset(Recipe(dataset_id="tests/tiny-others-v0", description="", members=30, seed=4, horizon=8))
+    main(["--updates", "5", "--seeds", "1", "--train", "tests/tiny-v0", "--test", "tests/tiny-others-v0"])
     shown = capsys.readouterr().out
     for label in (*ENCODERS.values(), AUTOREGRESSIVE):
         assert label in shown
+
+
+def test_those_trained_on_are_no_test(tiny_dataset):
+    with pytest.raises(UserError, match="the validation data are the training data"):
+        main(["--updates", "5", "--seeds", "1", "--train", "tests/tiny-v0", "--test", "tests/tiny-v0"])
 
 
 def test_the_error_of_steps_that_are_alike_within_a_member(tiny_buffer):

@@ -211,6 +211,23 @@ def test_a_model_beside_the_scorecard_is_the_scorecards_own(tiny_dataset, tmp_pa
     assert not model.exists(), "one that was taken away is not missed"
 
 
+def test_a_model_has_its_checksum_beside_it_and_a_changed_one_is_not_used(tmp_path):
+    base = dict(algo="cql", dataset="d", seed=0, steps=3, eval_members=9, settings="{}", code="c", data="x")
+    job, results = runs.Job(**base), Results(tmp_path)
+    results.add(runs.Outcome(job=job, facts={}, summaries={}, values={}, model=b"weights"))
+    assert (tmp_path / f"{job.model}.sha256").read_text().split() == [hashlib.sha256(b"weights").hexdigest(), job.model]
+    assert results.model(job).read_bytes() == b"weights"
+    (tmp_path / job.model).write_bytes(b"Weights")
+    with pytest.raises(UserError, match="is missing or not what its run wrote"):
+        results.model(job)
+
+
+def test_other_validation_members_of_the_same_name_are_another_run():
+    base = dict(algo="cql", dataset="d", seed=0, steps=3, eval_members=9, settings="{}", code="c", data="x")
+    keys = {runs.Job(**base, validation="v", validation_data=content).key for content in ("one", "other")}
+    assert len(keys) == 2
+
+
 def test_other_data_has_a_folder_of_its_own():
     folders = [run._folder(run.DATASET, quick=False), run._folder(run.DATASET, quick=True)]
     folders += [run._folder(name, quick=False) for name in ("myorg/care-v0", "frl/medicaid-synthetic-null-v0")]
@@ -252,7 +269,7 @@ def test_a_cluster_does_the_same(tiny_dataset, tmp_path):
 
 def test_no_scheduler_is_said(tiny_dataset, tmp_path):
     pytest.importorskip("dask.distributed")
-    with pytest.raises(UserError, match="no Dask scheduler at tcp://127"):
+    with pytest.raises(UserError, match=r"no Dask scheduler at .tcp://127"):
         run.main([*TINY, "--algo", "discrete_bc", "--scheduler", "tcp://127.0.0.1:1", "--out", str(tmp_path)])
 
 

@@ -16,8 +16,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from frl_algos import FactoredAWR, FactoredAWRConfig, load_model, save_model
+from frl_algos.files.policy_files import load_policy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
+from frl_env.integrity import checksum_beside
 
 
 def _algorithm(size=6, space=MEDICAID_ACTIONS, **settings):
@@ -250,3 +252,18 @@ def test_changed_contents_are_noticed(file, change, message):
         load_model(file)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps({"a": 1}), pickle.dumps([1])[:4]])
+def test_a_foreign_or_damaged_d3_file_is_one_line(content, tmp_path):
+    (tmp_path / "policy.d3").write_bytes(content)
+    with pytest.raises(UserError, match=r"policy.d3 (can.t be read as a model of d3rlpy|holds an algorithm)"):
+        load_policy(tmp_path / "policy.d3", MEDICAID_ACTIONS)
+
+
+def test_a_d3_file_is_compared_with_the_checksum_beside_it(tmp_path):
+    for name, said in checksum_beside("policy.d3", b"what was written").items():
+        (tmp_path / name).write_bytes(said)
+    (tmp_path / "policy.d3").write_bytes(b"what was Written")
+    with pytest.raises(UserError, match=r"policy.d3 is damaged: it is not what policy.d3.sha256 beside it"):
+        load_policy(tmp_path / "policy.d3", MEDICAID_ACTIONS)
