@@ -107,7 +107,10 @@ class Results:
         """
         job = outcome.job
         if outcome.model is not None:
-            write_together(self.folder, {job.model: outcome.model, **checksum_beside(job.model, outcome.model)})
+            (beside,) = checksum_beside(job.model, outcome.model).items()
+            (self.folder / beside[0]).unlink(missing_ok=True)  # a model is never beside the checksum of another
+            write_bytes(self.folder / job.model, outcome.model)
+            write_bytes(self.folder / beside[0], beside[1])
         values = io.BytesIO()
         arrays: dict[str, Any] = dict(outcome.values)
         np.savez_compressed(values, **arrays)

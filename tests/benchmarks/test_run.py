@@ -53,7 +53,8 @@ def test_scorecard_has_what_was_promised(card):
         assert row["steps"] == 30
         assert row["value"] < 0
     assert sorted(f.name for f in out.iterdir()) == [
-        ".lock", "checksums.json", "details.json", "factored_awr-seed0.d3", "factored_awr-seed1.d3", "runs",
+        ".lock", "checksums.json", "details.json", "factored_awr-seed0.d3",
+        "factored_awr-seed0.d3.sha256", "factored_awr-seed1.d3", "factored_awr-seed1.d3.sha256", "runs",
         "runs.parquet", "scorecard.json",
     ]  # fmt: skip
     assert {f.suffix for f in (out / "runs").iterdir()} == {".json", ".npz"}
