@@ -175,7 +175,8 @@ SUBCOMMANDS = {
     "delete": ({"<0>": "dataset"}, ("frl/nothing-v0", "--yes")),
     "import": (
         {"<0>": "file", "--id": "new dataset", "--map": "file", "--column": "word", "--action-schema": "file",
-         "--ignore": "word", "--worklist": "file", "--decision": "choice", "--on-error": "choice", "--several": "choice", "--rewards": "choice",
+         "--ignore": "word", "--worklist": "file", "--decision": "choice",
+         "--on-error": "choice", "--several": "choice", "--rewards": "choice",
          "--validation-share": "number"},
         ("{table}", "--id=own/care-v0"),
     ),
