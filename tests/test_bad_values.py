@@ -39,7 +39,7 @@ KINDS = {
     "--train": "dataset", "--test": "dataset", "--budget": "budgets", "--budgets": "budgets", "--out": "new folder",
     "--folder": "new folder", "--datasets": "algorithm", "--attribute": "choice", "--high-touch": "choice",
     "--weights": "numbers", "--slacks": "numbers", "--scheduler": "choice", "--write": "new file",
-    "--fairness": "new folder", "--effort": "budgets", "--map": "file",
+    "--fairness": "new folder", "--figures": "new folder",
 }  # fmt: skip
 """What options ask for whose type does not say it."""
 
