@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_at_least(options, members=100, replicates=1, copies=1)
     check_number("explore", options.explore, low=0, high=1)
     out = Path(options.out)
-    for folder in (out, *([Path(options.figures)] if options.figures is not None else [])):
+    for folder in (*([Path(options.figures)] if options.figures is not None else []), out):
         check_writable(folder)
     settings = Settings(members=options.members, explore=options.explore, copies=options.copies)
     found = []

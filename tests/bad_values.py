@@ -37,6 +37,7 @@ WORDS = ("x", "=", "week", "nothing", " ", "None", "x" * 300, "\u00e9")
 AMOUNTS = ("x", "-1", "nan", "GB", "0", "9" * 400 + "x", "3 elephants", "inf")
 
 POOLS = {
+    "text": (),
     "new dataset": tuple(each for each in DATASETS if each not in ("frl/nothing-v0", "frl/medicaid-synthetic-v9")),
     "word": WORDS,
     "amount": AMOUNTS,
@@ -109,10 +110,8 @@ def options_of(parser: argparse.ArgumentParser, kinds: dict[str, str]) -> tuple[
 
     Args:
         parser: Of a program.
-        kinds: Of options whose type does not say it; nothing for those that only the data can tell good from bad.
+        kinds: Of options whose type does not say it; of others any text will do, but for none at all.
 
-    Raises:
-        KeyError: If there is one of which nobody says what it asks for.
     """
     found, flags = {}, []
     for action in parser._actions:
@@ -125,8 +124,8 @@ def options_of(parser: argparse.ArgumentParser, kinds: dict[str, str]) -> tuple[
             found[option] = "number"
         elif action.choices is not None:
             found[option] = "choice"
-        elif kinds[option]:
-            found[option] = kinds[option]
+        else:
+            found[option] = kinds.get(option, "text")
     return found, tuple(flags)
 
 

@@ -43,7 +43,7 @@ KINDS = {
 }  # fmt: skip
 """What options ask for whose type does not say it."""
 
-OF_COLUMNS = dict.fromkeys(("--response", "--indications", "--need-factor", "--skill-factor", "--high-touch"), "")
+OF_COLUMNS = dict.fromkeys(("--response", "--indications", "--need-factor", "--skill-factor", "--high-touch"), "text")
 """Names of columns and levels, which are known once the data are read."""
 
 SCRIPTS = sorted(
