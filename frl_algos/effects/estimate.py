@@ -26,7 +26,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Bool, Float32, Int
 
 from frl_algos.effects.shrinkage import learned_precision, posterior_mean
 from frl_algos.effects.suitability import Suitability
@@ -119,6 +119,7 @@ class EffectRegression:
         observations: Scaled as the networks see them.
         respond: Whether the targets' responses are to be used.
         seed: Of the posterior draws.
+        some: Which rows to learn from; None for all.
     """
 
     def __init__(
@@ -129,9 +130,11 @@ class EffectRegression:
         *,
         respond: bool,
         seed: int,
+        some: Bool[np.ndarray, "row"] | None = None,
     ) -> None:
         """Sums over the rows."""
         kept = np.flatnonzero(targets.attempted) if respond else np.arange(len(observations))
+        kept = kept if some is None else kept[some[kept]]
         squashed = squash(observations)
         center, spread = squashed[kept].mean(axis=0), squashed[kept].std(axis=0)
         # Rounding gives a column that never changes a spread of about 1e-8: to divide by it makes noise a feature.
@@ -171,6 +174,8 @@ class EffectRegression:
             told: Factors whose levels choices tell apart: the spread of their effects is known.
         """
         wanted, known = self._wanted(states), self.terms.told_apart(told)
+        # Every group draws, so that one without columns would change what the others draw.
+        drawing, groups = _drawing(self.terms, self._groups[wanted], pairs=states == "pairs")
 
         def solved(moments: tuple[np.ndarray, np.ndarray], sweeps: int = 200) -> np.ndarray:
             squares, products = (moment / self._noise for moment in moments)
@@ -179,10 +184,10 @@ class EffectRegression:
             found[wanted] = posterior_mean(
                 squares[np.ix_(wanted, wanted)],
                 products[wanted],
-                self._groups[wanted],
-                self.terms.scales,
+                groups,
+                self.terms.scales[drawing],
                 self._rng,
-                known=known,
+                known=known[drawing],
                 sweeps=sweeps,
             )
             return self.terms.joint_weights(found[: len(self.terms.groups)])
@@ -267,6 +272,8 @@ class _Regression:
         self.terms, self.targets, self.kept = terms, targets, kept
         self.states, self.signs, self.size, self.precision = states, signs, size, precision
         self.features = value_features(states).astype(np.float32)
+        # Pairs by state are left to the effects: responses and noise are measured without them.
+        self.simple = np.flatnonzero([terms.kinds[group] != "state_pairs" for group in terms.groups])
         self.respond = respond
         self.response = None
         self.expected = np.zeros((self.features.shape[1], 0))
@@ -278,7 +285,8 @@ class _Regression:
             self.expected = self._expected()
         nuisance = terms.levels.shape[1] if respond else 0
         self.groups = np.concatenate([terms.groups, np.full(1 + nuisance + states.shape[1], -1)])
-        self._scores = np.zeros((int(targets.episodes.max()) + 1, min(SCORED_COLUMNS, len(terms.groups))))
+        self._scored = self.simple[:SCORED_COLUMNS]
+        self._scores = np.zeros((int(targets.episodes.max()) + 1, len(self._scored)))
         self._squares = 0.0
         self._error = 0.0
 
@@ -296,13 +304,11 @@ class _Regression:
             else:
                 columns = columns - self.features[part] @ self.expected
             size = (self.size * np.sqrt(self.precision))[part, None]
-            # Many columns of many rows are summed in single precision, chunk by chunk: twice as fast.
-            kind = np.float32 if self.terms.states == "pairs" else np.float64
-            yield (np.concatenate([columns, *free], axis=1) * size).astype(kind, copy=False), part
+            yield np.concatenate([columns, *free], axis=1, dtype=np.float64) * size, part
 
     def watch(self, columns: np.ndarray, weighted: np.ndarray, part: np.ndarray) -> None:
         """Keeps what `noise` needs."""
-        scores = columns[:, : self._scores.shape[1]] * weighted[:, None]
+        scores = columns[:, self._scored] * weighted[:, None]
         np.add.at(self._scores, self.targets.episodes[part], scores)
         self._squares += float((scores**2).sum())
         self._error += float((weighted**2).sum())
@@ -326,16 +332,16 @@ class _Regression:
             columns = self._columns(part)
             squares += columns.T @ columns
             products += columns.T @ self.targets.responses[part]
-        groups = np.where(self.terms.groups == 0, -1, self.terms.groups)
-        # Pairs by state are left to the effects.
-        simple = np.flatnonzero([self.terms.kinds[group] != "state_pairs" for group in self.terms.groups])
+        simple = self.simple
+        groups = np.where(self.terms.groups == 0, -1, self.terms.groups)[simple]
+        drawing, groups = _drawing(self.terms, groups, pairs=False)
         noise = float(self.targets.responses[self.kept].var()) or 1.0
         found = np.zeros(total)
         found[simple] = posterior_mean(
             squares[np.ix_(simple, simple)] / noise,
             products[simple] / noise,
-            groups[simple],
-            self.terms.scales,
+            groups,
+            self.terms.scales[drawing],
             generator,
             sweeps=100,
             warm_up=50,
@@ -351,6 +357,14 @@ class _Regression:
             squares += self.features[part].T @ self.features[part]
             products += self.features[part].T @ self._columns(part)
         return ridge_weights(squares, products)
+
+
+def _drawing(
+    terms: Terms, groups: Int[np.ndarray, "column"], *, pairs: bool
+) -> tuple[Int[np.ndarray, "used"], Int[np.ndarray, "column"]]:
+    """Groups that are sampled, all or all but the pairs by state, and the groups of the columns among them."""
+    used = np.flatnonzero([pairs or kind != "state_pairs" for kind in terms.kinds])
+    return used, np.where(groups < 0, -1, np.searchsorted(used, groups))
 
 
 def _moments(problem: _Regression, half: int) -> tuple[np.ndarray, np.ndarray]:

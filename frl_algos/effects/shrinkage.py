@@ -3,7 +3,7 @@
     y = X w + noise,    w_j ~ N(0, tau_g^2) in group g,    tau_g ~ half-Cauchy(scale_g)
 
 Two ways to the coefficients: `posterior_mean` averages over what the sizes may be, by sampling; `learned_precision`
-settles on the likeliest sizes in a few solves, which is enough to compare models, and to solve again on part of the data.
+settles on the likeliest sizes in a few solves: enough to compare models, and to solve again on part of the data.
 
 The half-Cauchy lets a group that the data supports grow and shrinks the others towards 0 (Gelman, 2006). Sampled by
 Gibbs' method with the inverse-gamma mixture of the half-Cauchy (Makalic and Schmidt, 2016); only X'X and X'y are

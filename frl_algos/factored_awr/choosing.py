@@ -7,11 +7,16 @@ Candidates compete, the simpler first:
     the same with credit 0 and with credit 1; of the terms chosen so far, where more would take long
     expectile values              a small network, trained for a moment
 
-Each is estimated from one half of the people and judged by the other, both ways (`held_out`). Those of one credit are
-compared by their own credit-weighted returns, which vary least; the best of each credit and the expectile values by the
-whole return, which is what counts. The first that is within one standard error of the best, in pairs by person, is
-taken. If that gains nothing, the policy is the clone's. With a response only the terms compete: other critics can't use
-what it tells, and inherit confounding.
+Each is estimated from one half of the people and judged by the other, both ways (`held_out`). Two comparisons follow:
+
+1. Candidates of one credit, by their own credit-weighted returns, which vary least. The first that is within one
+   standard error of the best is taken; differences are in pairs by person.
+2. The best of each credit and the expectile values, by the whole return, which is what counts. The first that is within
+   two standard errors of the best is taken.
+
+If that gains nothing, the policy is the clone's. With a response only the terms compete: other critics can't use what
+it tells, and inherit confounding. There the first candidate gives way, also to the clone, to what is two standard errors
+better only.
 """
 
 import dataclasses
@@ -36,6 +41,13 @@ from frl_algos.networks.effect_critic import EffectCritic
 
 CREDITS = (0.9, 0.0, 1.0)
 """`td_lambda` to choose from; the first is used where nothing is chosen."""
+
+TRIAL_ROWS = 60_000
+"""Rows from which effects with another credit are learned for the comparison; from all, if they are chosen."""
+
+CLEARLY = 2.0
+"""Standard errors by which another credit or critic must lead: several of them try, by returns that vary much. With a
+response the first candidate, which knows what contacts are for, is left for nothing less."""
 
 MOST_PRODUCTS = 5e9
 """Multiplications for the sums of one regression, at most, where all terms are tried with every credit."""
@@ -153,6 +165,8 @@ class Contest:
         self._buffer, self._scaled, self._following = buffer, scaled, following
         self._settings, self._suited, self._critics = settings, suited, critics
         self._credits = CREDITS if settings.td_lambda is None else (settings.td_lambda,)
+        if int(buffer.lengths.max()) == 1:
+            self._credits = self._credits[:1]  # nothing follows a decision, so that credit is all one
         self._respond = settings.response is not None
         self._terms = Terms.of_space(
             buffer.action_space,
@@ -164,6 +178,9 @@ class Contest:
         )
         self.targets = self._targets(self._credits[0])
         people = np.repeat(np.unique(buffer.people, return_inverse=True)[1], buffer.lengths)
+        order = np.random.default_rng((buffer.seed, 10)).permutation(int(people.max()) + 1)
+        few = order[np.cumsum(np.bincount(people)[order]) <= TRIAL_ROWS]
+        self._some = None if len(people) <= TRIAL_ROWS else np.isin(people, few)
         self._judges = HeldOut(self.targets, people, valid=len(buffer.action_space.valid_joints), seed=buffer.seed)
         self._whole: np.ndarray | None = None
 
@@ -175,7 +192,7 @@ class Contest:
         if "effects" not in self._critics:
             return self._decided([self._expectile()])
         same_credit = self._by_terms(self.targets, self._credits[0])
-        best = _first_of_best(same_credit, lambda worth: worth.own)
+        best = _first_of_best(same_credit, lambda worth: worth.own, CLEARLY if self._respond else 1.0)
         across = [best]
         if not self._respond:
             across += [self._by_credit(credit, best.states) for credit in self._credits[1:]]
@@ -209,7 +226,7 @@ class Contest:
         def gains(worth: Worth) -> np.ndarray:
             return worth.whole if by_whole else worth.own
 
-        best = _first_of_best(candidates, gains)
+        best = _first_of_best(candidates, gains, CLEARLY)
         worth = best.worth
         assert worth is not None
         rivals = [c for c in [*candidates, *others] if c is not best and c.worth is not None]
@@ -224,15 +241,14 @@ class Contest:
             margin, margin_error = mean_and_error(gains(worth) - gains(rival.worth))
             choice = dataclasses.replace(choice, runner_up=rival.label, margin=margin, margin_error=margin_error)
         own, own_error = mean_and_error(worth.own)
-        # Who names a response knows what contacts are for: there the clone has to be clearly better.
-        harmful = own < (-own_error if self._respond else 0.0) or (by_whole and whole < -whole_error)
+        harmful = own < (-CLEARLY * own_error if self._respond else 0.0) or (by_whole and whole < -whole_error)
         if harmful and "none" in self._critics:
             choice = dataclasses.replace(
                 choice, critic="none", label="the clone of the behaviour policy", runner_up=best.label, gain=0.0,
                 gain_error=0.0, margin=-gain, margin_error=error,
             )  # fmt: skip
             return Chosen(choice=choice, targets=best.targets, effects=None)
-        return Chosen(choice=choice, targets=best.targets, effects=best.effects)
+        return Chosen(choice=choice, targets=best.targets, effects=self._from_all(best))
 
     def _by_terms(self, targets: Targets, credit: float) -> list[_Candidate]:
         """Effects with one credit and more and more terms; the first as they are with nothing to choose by."""
@@ -250,7 +266,7 @@ class Contest:
     def _by_credit(self, credit: float, states: str) -> _Candidate:
         """Effects with another credit: with the best terms for it, or those given where all would take long."""
         targets = self._targets(credit)
-        if len(self._scaled) * len(self._terms.groups) ** 2 <= MOST_PRODUCTS:
+        if min(len(self._scaled), TRIAL_ROWS) * len(self._terms.groups) ** 2 <= MOST_PRODUCTS:
             return _first_of_best(self._by_terms(targets, credit), lambda worth: worth.own)
         return self._open(self._regression(targets, states), credit, states, targets)
 
@@ -317,7 +333,18 @@ class Contest:
 
     def _regression(self, targets: Targets, states: str | None = None) -> EffectRegression:
         terms = self._terms if states is None else self._terms.crossed_with(states)
-        return EffectRegression(terms, targets, self._scaled, respond=self._respond, seed=self._buffer.seed)
+        # Another credit than the first is tried on fewer rows.
+        some = None if targets is self.targets else self._some
+        return EffectRegression(terms, targets, self._scaled, respond=self._respond, seed=self._buffer.seed, some=some)
+
+    def _from_all(self, best: _Candidate) -> Effects | None:
+        """The effects of a candidate from all rows."""
+        if best.effects is None or best.targets is self.targets or self._some is None:
+            return best.effects
+        regression = EffectRegression(
+            self._terms.crossed_with(best.states), best.targets, self._scaled, respond=False, seed=self._buffer.seed
+        )
+        return regression.settled(best.states, scales=OPEN_SCALES, told=self._suited.told).suited(self._suited)
 
     def _targets(self, credit: float) -> Targets:
         decay = self._settings.gamma * credit
@@ -329,11 +356,11 @@ class Contest:
         return self._whole
 
 
-def _first_of_best(candidates: Sequence[_Candidate], gains: Any) -> _Candidate:
-    """The first that is within one standard error of the best, in pairs by person."""
+def _first_of_best(candidates: Sequence[_Candidate], gains: Any, errors: float = 1.0) -> _Candidate:
+    """The first that is within so many standard errors of the best, in pairs by person."""
     best = max(candidates, key=lambda candidate: gains(candidate.worth).mean())
     for candidate in candidates:
         behind, error = mean_and_error(gains(best.worth) - gains(candidate.worth))
-        if behind <= error:
+        if behind <= errors * error:
             return candidate
     return best

@@ -39,13 +39,13 @@ class FactoredAWRSettings(LearnableConfig):
             so that factors are independent given that something is done; "flat": one of each joint action.
         critic: "auto", one of the next two or none at all, by what half of the people say of the policy of the other
             half (`frl_algos.factored_awr.choosing`); "effects", estimated effects of actions
-            (`frl_algos.effects.estimate`; with "independent" and "flat" encoders its terms are likewise); "expectile", action values by implicit Q-learning
-            (`frl_algos.networks.expectile_critic`; for dense data and long chains of consequences); "returns", the
-            logged return less the state value (as in the paper; regression only); "none": the policy is the clone.
+            (`frl_algos.effects.estimate`; with "independent" and "flat" encoders its terms are likewise); "expectile",
+            action values by implicit Q-learning (`frl_algos.networks.expectile_critic`); "returns", the logged return
+            less the state value (as in the paper; regression only); "none": the policy is the clone.
         expectile: Of the expectile critic, in (0, 1); larger looks at better actions of the data.
         critic_learning_rate, critic_weight_decay: Of the expectile critic.
-        td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k. None: chosen with the critic from
-            `choosing.CREDITS`; with a response, and where nothing is chosen, the first of these.
+        td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k. None: chosen with the critic
+            from `choosing.CREDITS`; with a response, and where nothing is chosen, the first of these.
         extraction: "closed_form" (the formula above) or "regression" (weighted log-likelihood, as in the paper).
         temperature: How far the policy moves along the advantage; smaller moves further. None: chosen from
             `extraction.TEMPERATURES` by what half of the data says of the policy of the other half.

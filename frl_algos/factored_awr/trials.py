@@ -15,14 +15,16 @@ from frl_algos.networks.joint_scores import JointScores
 from frl_env.actions import ActionSpace
 
 HIDDEN, EMBEDDING = 64, 16
-BATCH = 512
+BATCH, BATCH_SCORES = 512, 2**17
+"""Rows of an update: fewer where there are many actions, each of which a clone scores."""
+
 RATE = 3e-3
 """Learning rate: higher than in training, as there are few updates."""
 
 TARGET_RATE = 0.02
 """Share of the way that the slow action values move an update, likewise."""
 
-FEWEST, MOST, ROWS_AN_UPDATE = 40, 500, 40
+FEWEST, MOST, ROWS_AN_UPDATE = 40, 400, 40
 """Updates of a trial: one for so many rows, within these bounds."""
 
 AT_ONCE = 4_000
@@ -67,8 +69,9 @@ def quick_clone(
     if null is not None:
         barred[null] = float("-inf")
     adam = torch.optim.AdamW(scores.parameters(), lr=RATE, weight_decay=0.0, fused=True)
+    batch = min(BATCH, max(BATCH_SCORES // len(space.valid_joints), 16))
     for _ in range(trial_updates(len(scaled))):
-        rows = rng.integers(len(scaled), size=BATCH)
+        rows = rng.integers(len(scaled), size=batch)
         log = torch.log_softmax(scores(torch.as_tensor(scaled[rows]))[0] + barred, dim=1)
         loss = -log.gather(1, torch.as_tensor(actions[rows])[:, None]).mean()
         adam.zero_grad(set_to_none=True)
