@@ -14,9 +14,9 @@ Each is estimated from one half of the people and judged by the other, both ways
 2. The best of each credit and the expectile values, by the whole return, which is what counts. The first that is within
    two standard errors of the best is taken.
 
-If that gains nothing, the policy is the clone's. With a response only the terms compete: other critics can't use what
-it tells, and inherit confounding. There the first candidate gives way, also to the clone, to what is two standard errors
-better only.
+If that gains nothing, the policy is the clone's. With a response only the terms compete: other critics can't use
+what it tells, and inherit confounding. There the first candidate gives way, also to the clone, to what is two standard
+errors better only.
 """
 
 import dataclasses
