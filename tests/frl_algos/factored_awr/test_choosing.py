@@ -69,16 +69,16 @@ def test_pairs_that_depend_on_the_state_are_found():
 
 
 def test_a_reward_at_the_end_gets_credit():
-    """Ten steps; what is done in the first decides, and pays at the end: credit 0.9 a step leaves a third."""
+    """Ten steps; what pays 0.3 at once costs 0.4 at the end, of which credit 0.9 a step sees 0.25 on average."""
     rng = np.random.default_rng(0)
-    people, steps = 600, 10
+    people, steps = 1_000, 10
     levels = rng.integers(NVEC, size=(people, steps, 2))
     first = np.zeros((people, steps + 1, 1), np.float32)
     first[:, 0] = 1.0
     rewards = np.zeros((people, steps))
     # Doing 2 now pays at once and costs more at the end.
     rewards += 0.3 * (levels[:, :, 0] == 2)
-    rewards[:, -1] -= 0.5 * (levels[:, :, 0] == 2).sum(axis=1)
+    rewards[:, -1] -= 0.4 * (levels[:, :, 0] == 2).sum(axis=1)
     rewards += 0.1 * rng.normal(size=rewards.shape)
     buffer = FactoredReplayBuffer(
         observations=first[:, :-1].reshape(-1, 1),
