@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def test_the_first_block_learns_what_was_put_in(empty_store):
     named: dict = {}
     block = blocks(PAGE.read_text())[0]
-    assert len([line for line in block.splitlines() if line.strip()]) <= 40
+    assert len([line for line in block.splitlines() if line.strip()]) <= 30
     exec(compile(block, PAGE.name, "exec"), named)
     seen = np.random.default_rng(1).normal(size=(200, 3)).astype(np.float32)
     pump, speed = named["algorithm"].predict_names(seen).T
