@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ import pytest
 from documented import ROOT
 from filelock import FileLock, Timeout
 
-from benchmarks.sweep.desk import PREFIX, desk
+from benchmarks.sweep import workers
+from benchmarks.sweep.desk import PREFIX, WHERE, desk
 from benchmarks.sweep.results import Results
+from benchmarks.sweep.runs import Job
 from frl_env.errors import UserError
+from frl_env.terminal import Terminated
 
 SWEEP = ("--algo", "cql,factored_awr", "--dataset", "tests/tiny-v0", "--steps", "200", "--eval-members", "100")
 
@@ -166,3 +170,45 @@ def test_the_lock_lets_one_in(tmp_path):
         with pytest.raises(Timeout):
             waiting.acquire(timeout=0)
     assert (tmp_path / ".lock").exists(), "removed, it would let two in"
+
+
+def test_a_worker_ends_though_it_is_still_importing_when_its_sweep_is_gone(tmp_path):
+    """It looks for its sweep before it imports what takes seconds."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "desk").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", "import time; from benchmarks.sweep import desk; desk.watch_over(); time.sleep(60)"],
+        timeout=60, env=os.environ | {WHERE: f"{gone.pid} {tmp_path / 'desk'}", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert not (tmp_path / "desk").exists()
+
+
+def test_a_stop_between_two_runs_ends_the_workers_first(monkeypatch, tmp_path):
+    """Whatever interrupts the sweep, work is closed before the folder that it writes to goes."""
+    order = []
+
+    def work(*_):
+        try:
+            yield None
+        finally:
+            order.append("workers")
+
+    @contextmanager
+    def progress(*_):
+        try:
+            yield tmp_path, None
+        finally:
+            order.append("folder")
+
+    def interrupted(*_):
+        raise Terminated
+
+    base = dict(algo="cql", dataset="d", seed=0, steps=3, eval_members=9, settings="{}", code="c", data="x")
+    monkeypatch.setattr(workers, "_in_parallel", work)
+    monkeypatch.setattr(workers, "_progress", progress)
+    monkeypatch.setattr(Results, "add", interrupted)
+    with pytest.raises(Terminated):
+        workers.run_all([Job(**base), Job(**base | {"seed": 1})], Results(tmp_path), processes=2)
+    assert order == ["workers", "folder"]
