@@ -17,7 +17,9 @@ from frl_env.worklist.writing import check_files
 
 
 def worklist_command(
-    model: Annotated[Path, typer.Option(help="A .safetensors file that save_model wrote.")],
+    model: Annotated[
+        Path, typer.Option(help="A .safetensors file of save_model, or a .d3 that you trust: it is a pickle.")
+    ],
     members: Annotated[Path, typer.Option(help="A table of member-weeks, as 'frl import' reads it.")],
     capacity: Annotated[
         str, typer.Option(help="Staff minutes a member-week, or a capacity file that ends in .toml; docs/capacity.md.")
@@ -85,8 +87,11 @@ def load_policy(file: Path) -> tuple[Any, Effort]:
         algorithms = importlib.import_module("frl_algos")
     except ModuleNotFoundError as problem:
         raise UserError(f"a model needs {problem.name}; install frl-medicaid with all that it asks for") from None
-    policy = algorithms.load_model(file)
-    if not policy.offers_gains:
+    if file.suffix == ".d3":
+        policy = importlib.import_module("frl_algos.files.policy_files").load_d3(file)
+    else:
+        policy = algorithms.load_model(file)
+    if not getattr(policy, "offers_gains", False):
         raise UserError(
             f"{file} holds a policy that knows no gains by member; train FactoredAWR with a response on data whose "
             "contacts have minutes (docs/capacity.md)"

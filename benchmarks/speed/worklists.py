@@ -98,6 +98,7 @@ def make_list(table: str, model: str, out: str) -> None:
     told(f"{len(worklist.rows):,} listed")
     write_worklist(worklist, Path(out), force=True)
     told("written")
+    print(f"  processor: {time.process_time():.1f} s", flush=True)
 
 
 def prepare(table: str, model: str, members: int, weeks: int) -> None:

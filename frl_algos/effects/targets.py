@@ -34,7 +34,6 @@ class Targets:
         attempted: Whether the logged action is anything but "do nothing".
         responses: 1 where the next observation shows a response.
         episodes: Episode of each row.
-        halves: Half of the people of each row, 0 or 1: what is estimated from one is judged by the other.
     """
 
     returns: np.ndarray
@@ -48,7 +47,6 @@ class Targets:
     attempted: np.ndarray
     responses: np.ndarray
     episodes: np.ndarray
-    halves: np.ndarray
 
 
 def compute_targets(
@@ -96,7 +94,6 @@ def compute_targets(
         attempted=np.ones(len(actions), dtype=bool) if null is None else actions != null,
         responses=np.zeros(len(actions)) if response is None else buffer.next_observations[:, response] > 0.0,
         episodes=np.repeat(np.arange(len(buffer.lengths)), buffer.lengths),
-        halves=np.repeat(np.unique(buffer.people, return_inverse=True)[1] % 2, buffer.lengths),
     )
 
 

@@ -175,10 +175,10 @@ def plain_terms(terms: Terms) -> Terms:
     return replace(
         terms,
         fixed=terms.fixed[:, :simple],
-        crossing=terms.crossing[:, :0],
+        crossed=False,
         groups=numbers,
         scales=terms.scales[groups],
-        kinds=tuple(terms.kinds[group] for group in groups),
+        optional=terms.optional[groups],
         factors=tuple(terms.factors[group] for group in groups),
     )
 

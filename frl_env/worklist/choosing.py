@@ -84,8 +84,13 @@ def choose(
     bound = [room * explore // use for room, use in zip(limits.room, most, strict=True) if use > 0]
     m = int(min([n, *bound]))
     if m == 0:
+        shares = np.divide(most, limits.room, out=np.full(len(most), np.inf), where=limits.room > 0)
+        tightest = int(np.where(most > 0, shares, 0.0).argmax())
+        least = np.ceil(1000 * shares[tightest]) / 1000 if shares[tightest] <= 1 else np.inf
+        way_out = f"explore a larger share, at least {least:g}" if least <= 1 else "explore a larger share of more"
         raise UserError(
-            f"{explore:g} of the capacity is less than one contact a week for {n:,} members; explore a larger share"
+            f"{explore:g} of the capacity is less than one contact a week for {n:,} members: the longest takes "
+            f"{most[tightest]:g} of limit {limits.names[tightest]!r}, which has {limits.room[tightest]:.0f}; {way_out}"
         )
     r = m / n
     choices = open_to.sum(axis=1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from frl_env.evaluation.suppression import people
 from frl_env.worklist.caseload import WINDOW, Caseload
 
 EVENTS = {
@@ -59,6 +60,6 @@ def reasons(
         else:
             clauses.append(f"last contact {since} week{'s' if since > 1 else ''} ago")
         if similar is not None:
-            clauses.append(f"{int(similar[place]):,} answered contacts like it in the data")
+            clauses.append(f"{people(int(similar[place]), simulated=False)} answered contacts like it in the data")
         lines.append("; ".join(clauses))
     return lines

@@ -184,7 +184,9 @@ class Reader:
         loose = {normal(word): code for word, code in known.items()}
         loose = {word: code for word, code in loose.items() if len({known[w] for w in known if normal(w) == word}) == 1}
         said, rows = words(column)
+        empty = known.get("", NO_LEVEL)  # a level only where the map says which: "" = "NONE"
         codes = np.array([code_of(word, known, loose) for word in said], dtype=np.int64)
+        codes = np.where(codes == NO_LEVEL, empty, codes)
         levels = codes[rows]
         otherwise = np.array([word is not None and word not in known for word in said]) & (codes >= 0)
         if otherwise.any():

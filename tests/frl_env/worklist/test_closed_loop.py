@@ -9,7 +9,7 @@ import pytest
 
 from frl_env import cli
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
-from frl_env.datasets import ImportOptions, export_table, import_table
+from frl_env.datasets import ColumnMap, ImportOptions, export_table, import_table
 from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes
 from frl_env.parameters import MEASURES
@@ -241,3 +241,16 @@ def test_the_command_says_how_much_is_known_and_no_small_number(table, lists, ca
     assert "with --decision listed every chance is exact" in said
     assert _frl("import", table, "--id", "me/other-v0", "--worklist", lists / "gone.csv") == 2
     assert _frl("import", table, "--id", "me/other-v0", "--worklist", lists, "--decision", "wished") == 2
+
+
+def test_an_empty_cell_is_a_level_only_where_the_map_says_so(table, tmp_path):
+    frame = pd.read_parquet(table).replace({"action_modality": {"NONE": ""}, "action_goal": {"NONE": None}})
+    frame.to_csv(tmp_path / "extract.csv", index=False)
+    with pytest.raises(UserError, match="action_modality: missing in"):
+        import_table(tmp_path / "extract.csv", "me/empty-v0")
+    values = {name: {"": "NONE"} for name in ("action_modality", "action_goal")}
+    import_table(tmp_path / "extract.csv", "me/empty-v0", columns=ColumnMap(values=values))
+    import_table(table, "me/whole-v0")
+    assert [each["joint"] for each in _weeks("me/empty-v0").values()] == [
+        each["joint"] for each in _weeks("me/whole-v0").values()
+    ]

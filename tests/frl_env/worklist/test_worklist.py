@@ -367,6 +367,7 @@ def test_the_page_says_first_what_it_is_not(table):
     assert text.index("Not to guide care") < text.index("<table")
     assert "http" not in text.replace("http-equiv", "")
     assert text.count("<h2") == len(re.findall("<section", text))
+    assert "@media (max-width" not in text  # a sheet of paper is narrow, too, and prints tables all the same
 
 
 def _frl(*arguments: str) -> int:
@@ -398,7 +399,17 @@ def test_command_from_a_trained_model(tmp_path, capsys):
     assert 0 < rows["minutes"].sum() <= 2.9 * len(pd.read_parquet(tmp_path / "worklist-chances.parquet"))
     assert (rows["gain_low"] <= rows["gain_per_1000"]).all()
     assert rows["reason"].str.contains("expected events").all()
-    capsys.readouterr()
+    similar = rows["reason"].str.extract(r"; ([^;]*) answered contacts like it in the data")[0]
+    assert similar.str.fullmatch(r"fewer than 11|0|[1-9][1-9]|[2-9]0|\d[\d,]{2,}").all()
+    algorithm.save(str(tmp_path / "policy.d3"))  # what `make run` leaves
+    arguments[2] = tmp_path / "policy.d3"
+    assert _frl(*arguments, "--force") == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(out), rows)
+    stock = d3rlpy.algos.DiscreteBCConfig().create()
+    stock.create_impl((7,), 1080)
+    stock.save(str(tmp_path / "stock.d3"))
+    assert _frl("worklist", "--model", tmp_path / "stock.d3", *arguments[3:], "--force") == 2
+    assert "knows no gains by member" in capsys.readouterr().err
     assert _frl(*arguments) == 2
     assert "exists already" in capsys.readouterr().err
     assert (
