@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows,
             columns={"policy": "{policy}"} | {world: f"{{{field(world)}}}" for world in worlds},
             command=f"python benchmarks/elsewhere.py --worlds {options.worlds} --algo {options.algo} "
-            f"--seeds {options.seeds} --steps {options.steps}",
+            f"--seeds {options.seeds} --steps {options.steps} --figure",
             programs=["benchmarks.elsewhere"],
             settings={"seeds": options.seeds, "updates": options.steps, "episodes": options.episodes},
         )
@@ -111,7 +111,7 @@ def reference_rows(worlds: Sequence[str], options: argparse.Namespace) -> list[d
     row: dict[str, Any] = {"policy": "what was logged"}
     for world in worlds:
         known = references(world_entry(world).make(), episodes=options.episodes)
-        row[field(world)] = f"{known.score(known.logged):.0f}"
+        row[field(world)] = str(round(known.score(known.logged)))
     return [row]
 
 
@@ -152,8 +152,8 @@ def show(rows: Sequence[Mapping[str, Any]], worlds: Sequence[str]) -> None:
 def _cell(scores: Sequence[float]) -> str | None:
     if not scores:
         return None
-    spread = f" ({min(scores):.0f}, {max(scores):.0f})" if len(scores) > 1 else ""
-    return f"{np.mean(scores):.0f}{spread}"
+    spread = f" ({round(min(scores))}, {round(max(scores))})" if len(scores) > 1 else ""
+    return f"{round(float(np.mean(scores)))}{spread}"
 
 
 def _read(file: Path) -> dict[str, Any]:
