@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from benchmarks.truth.member_table import audited
-from frl_algos.judgement.audit import member_allocations, recorded_use
+from frl_algos.valuation.allocations import member_allocations, recorded_use
 from frl_env.datasets import ensure_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes

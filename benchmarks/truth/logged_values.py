@@ -11,17 +11,14 @@ import numpy as np
 
 from benchmarks.training.told import Told, told_of
 from benchmarks.truth import audits
+from benchmarks.truth.validation_members import SEED, episodes_of, propensities_of
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.ids import parse_id
 from frl_env.errors import UserError
-from frl_env.evaluation import LoggedEpisodes, load_episodes
-from frl_env.evaluation.propensities import estimate_propensities
-
-SEED = 911
-"""Of folds, draws and resamples: the same for every policy."""
+from frl_env.evaluation import LoggedEpisodes
 
 
 def validation_dataset(dataset_id: str, asked: str | None) -> str:
@@ -84,24 +81,10 @@ def estimate(
 
 
 @lru_cache(maxsize=1)
-def _episodes(validation_id: str) -> LoggedEpisodes:
-    return load_episodes(ensure_dataset(validation_id))
-
-
-@lru_cache(maxsize=1)
 def _valuation(validation_id: str, said: str) -> tuple[LoggedEpisodes, Counterfactual, Told]:
     """Logged members and the model of what actions do to them, the same for every policy of a worker."""
-    episodes, known = _episodes(validation_id), told_of(ensure_dataset(validation_id), said)
+    episodes, known = episodes_of(validation_id), told_of(ensure_dataset(validation_id), said)
     valuation = Counterfactual.fit(
         episodes, rng=np.random.default_rng(SEED), response=known.response, indications=known.indications
     )
     return episodes, valuation, known
-
-
-@lru_cache(maxsize=1)
-def propensities_of(validation_id: str) -> Any:
-    """Propensities of a validation dataset's decisions: "logged", or estimated ones as an array."""
-    episodes = _episodes(validation_id)
-    if episodes.propensities is not None:
-        return "logged"
-    return estimate_propensities(episodes, rng=np.random.default_rng(SEED)).logged

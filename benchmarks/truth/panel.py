@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from benchmarks.truth import logged_values
 from benchmarks.truth.true_values import Evaluation, has_simulator
+from benchmarks.truth.validation_members import propensities_of
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.collect import collect
@@ -117,7 +117,7 @@ def _recorded(validation: str) -> Panel:
     chosen = np.sort(np.random.default_rng(SEED).permutation(len(whole))[: part_of(len(whole), MOST_RECORDED)])
     groups = {name: np.where(each == None, UNSAID, each).astype(str)[chosen] for name, each in labels.items()}  # noqa: E711
     episodes = replace(whole.subset(chosen), groups=groups if whole.simulated else _shown(groups))
-    estimated = logged_values.propensities_of(validation)
+    estimated = propensities_of(validation)
     return Panel(
         source=f"{people(len(chosen), simulated=whole.simulated)} members of {validation}, none of whom was trained on",
         simulated=whole.simulated,

@@ -8,7 +8,7 @@ simulator is measured by `python benchmarks/studies/fairness_frontier.py`.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,27 +16,17 @@ import numpy as np
 from jaxtyping import Float64
 
 from frl_algos.files.policy_files import high_touch_of, load_policy, told_by
-from frl_algos.valuation.counterfactual import Counterfactual, Probabilities
+from frl_algos.valuation.allocations import Progress, member_allocations, recorded_use, silent
+from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.selection import target_probabilities
-from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, load_episodes
 from frl_env.evaluation.dataset_facts import action_space_of, facts_of
-from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
+from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 from frl_env.evaluation.fairness.audit import AuditedMembers, FairnessAudit, audit
 from frl_env.evaluation.fairness.files import write_audit
 from frl_env.evaluation.member_records import ATTRIBUTES, load_members, load_people
 from frl_env.evaluation.threads import numpy_alone
 from frl_env.members import ColumnMap, ImportOptions, open_members
-
-ED_VISITS, STAYS, SPENDING = ("num_ed_visits_last_week", "num_ip_visits_last_week", "total_paid")
-"""Observations that the audit makes use of where a dataset has them by these names."""
-
-CHUNK = 4_096
-"""Decisions whose probabilities are held at once."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, done, in all)."""
 
 
 def audit_fairness(
@@ -79,7 +69,7 @@ def audit_fairness(
     Raises:
         UserError: If a file or dataset is missing or does not fit, or nothing can be compared.
     """
-    tell = progress or _silent
+    tell = progress or silent
     with open_members(data_path, columns=columns, options=options, progress=progress) as dataset:
         names = list(facts_of(dataset).get("frl_observation_names", []))
         algorithm = None if policy_path is None else load_policy(policy_path, action_space_of(dataset))
@@ -141,7 +131,7 @@ def audit_policy(
     Raises:
         UserError: If the policy does not fit, or nothing can be compared.
     """
-    tell = progress or _silent
+    tell = progress or silent
     space = episodes.action_space
     target = None if policy is None else target_probabilities(policy, space)
     allocations, logged = member_allocations(target, episodes, high_touch, tell)
@@ -181,58 +171,6 @@ def audit_policy(
 
 
 @numpy_alone()
-def member_allocations(
-    target: Probabilities | None,
-    episodes: LoggedEpisodes,
-    high_touch: Sequence[str],
-    progress: Progress | None = None,
-) -> tuple[dict[str, Float64[np.ndarray, "member"]], Float64[np.ndarray, "row"]]:
-    """Mean over each member's weeks of the probability of every allocation, and that of each logged action.
-
-    Args:
-        target: The policy; None for the logged decisions, each of which then has probability 1.
-        episodes: The members.
-        high_touch: Levels that count as high-touch contact.
-        progress: Told how far it is.
-
-    Raises:
-        UserError: If the policy's probabilities have the wrong shape or don't sum to 1.
-    """
-    tell = progress or _silent
-    table = allocation_table(episodes.action_space, high_touch)
-    columns = np.stack(list(table.values()), axis=1)
-    actions = episodes.actions[episodes.mask]
-    rows = columns[actions] if target is None else np.empty((len(actions), len(table)), dtype=np.float32)
-    logged = np.ones(len(actions))
-    if target is not None:
-        observations = episodes.observation_rows
-        for start in range(0, len(actions), CHUNK):
-            part = slice(start, start + CHUNK)
-            chances = _checked(target(observations[part]), len(actions[part]), episodes.action_space)
-            rows[part] = chances @ columns
-            logged[part] = chances[np.arange(len(chances)), actions[part]]
-            tell("asking the policy", min(start + CHUNK, len(actions)), len(actions))
-    starts = np.concatenate([[0], np.cumsum(episodes.lengths)[:-1]])
-    means = np.add.reduceat(rows.astype(np.float64), starts, axis=0) / episodes.lengths[:, None]
-    means = np.minimum(means, 1.0)  # sums of single-precision probabilities
-    return {name: means[:, number] for number, name in enumerate(table)}, logged
-
-
-def recorded_use(episodes: LoggedEpisodes, names: Sequence[str]) -> dict[str, Float64[np.ndarray, "member"]]:
-    """What records say of a member's utilisation, mean over its weeks, where observations have the known names."""
-
-    def mean(name: str) -> np.ndarray:
-        assert episodes.observations is not None
-        return episodes.observations[:, :, names.index(name)].sum(axis=1, dtype=np.float64) / episodes.lengths
-
-    found = {}
-    if ED_VISITS in names and STAYS in names:
-        found["recorded events"] = mean(ED_VISITS) + mean(STAYS)
-    if SPENDING in names:
-        found["recorded spending"] = mean(SPENDING)
-    return found
-
-
 def _member_weights(episodes: LoggedEpisodes, logged: np.ndarray) -> Float64[np.ndarray, "member"]:
     """Mean over its weeks of each member's importance weight, as `frl_env.evaluation.diagnose` takes it."""
     assert episodes.propensities is not None
@@ -241,17 +179,3 @@ def _member_weights(episodes: LoggedEpisodes, logged: np.ndarray) -> Float64[np.
     log_weights = np.where(episodes.mask, np.cumsum(log_ratios, axis=1), -np.inf)
     # Over the largest, so that squares of huge weights are numbers.
     return np.exp(log_weights - log_weights.max()).sum(axis=1) / episodes.lengths
-
-
-def _checked(chances: np.ndarray, rows: int, space: ActionSpace) -> np.ndarray:
-    chances = np.asarray(chances)
-    if chances.shape != (rows, space.n_joint):
-        raise UserError(f"the policy's probabilities have shape {chances.shape}; {(rows, space.n_joint)} is needed")
-    wrong = ~(np.abs(chances.sum(axis=1, dtype=np.float64) - 1) < 1e-3) | (chances < 0).any(axis=1)
-    if wrong.any():
-        raise UserError("the policy's probabilities are negative, not finite or don't sum to 1; normalise them")
-    return chances
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""

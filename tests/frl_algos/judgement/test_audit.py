@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from frl_algos import save_model
-from frl_algos.judgement.audit import audit_fairness, audit_policy, member_allocations, recorded_use
+from frl_algos.judgement.audit import audit_fairness, audit_policy
 from frl_algos.policies.stock import create_stock
+from frl_algos.valuation.allocations import member_allocations, recorded_use
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.datasets import dataset_place
 from frl_env.errors import UserError
