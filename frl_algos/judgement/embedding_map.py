@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from frl_algos.factored_awr.algorithm import FactoredAWR
 from frl_algos.networks.joint_scores import ActionEncoder
 
 
@@ -31,9 +30,9 @@ def embedding_map(algorithm: Any) -> EmbeddingMap | None:
     Only distances mean something: a rotation of all embeddings is the same policy, and signs are chosen so that the
     largest coordinate of each axis is positive.
     """
-    if not isinstance(algorithm, FactoredAWR) or algorithm.impl is None:
-        return None
-    encoder = algorithm.impl.policy.action_encoder
+    # Found by what it has: an import of the learner would make whatever draws this map depend on all of it.
+    policy = getattr(getattr(algorithm, "impl", None), "policy", None)
+    encoder = getattr(policy, "action_encoder", None)
     if not isinstance(encoder, ActionEncoder):
         return None
     space = algorithm.action_space
