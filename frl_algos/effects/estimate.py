@@ -26,7 +26,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32
 
 from frl_algos.effects.shrinkage import posterior_mean
 from frl_algos.effects.suitability import Suitability
@@ -106,20 +106,23 @@ def estimate_effects(
         seed: Of the posterior draws.
         told: Factors whose levels choices tell apart (`Suitability.told`): the spread of their effects is known.
     """
-    kept = np.flatnonzero(targets.attempted) if respond else np.arange(len(observations))
-    squashed = squash(observations)
-    center, spread = squashed[kept].mean(axis=0), squashed[kept].std(axis=0)
-    # Rounding gives a column that never changes a spread of about 1e-8: to divide by it makes noise a feature.
-    spread = np.where(spread < 1e-4, np.ones_like(spread), spread)
     low, high = observations.min(axis=0), observations.max(axis=0)
-    states = ((squashed - center) / spread).clip(-4, 4)
-    signs = (observations - low) / np.where(high > low, high - low, 1.0)
     relative = targets.sign != 0
     unit = float(np.abs(targets.returns).mean() if relative else targets.returns.std()) or 1.0
-    amount = np.maximum(targets.sign * targets.history / unit, FLOOR) if relative else np.ones(len(observations))
-    precision = 1 / _variance(amount, targets.residuals)
+    variance = _Variance.fit(targets, unit)
+    if respond:
+        kept = np.flatnonzero(targets.attempted)
+        observations, targets = observations[kept], targets.of(kept)
+    squashed = squash(observations)
+    center, spread = squashed.mean(axis=0), squashed.std(axis=0)
+    # Rounding gives a column that never changes a spread of about 1e-8: to divide by it makes noise a feature.
+    spread = np.where(spread < 1e-4, np.ones_like(spread), spread)
+    states = ((squashed - center) / spread).clip(-4, 4)
+    del squashed
+    signs = (observations - low) / np.where(high > low, high - low, 1.0)
+    amount = _amount(targets, unit)
     generator = np.random.default_rng(seed)
-    problem = _Regression(terms, targets, kept, states, signs, amount * unit, precision, respond, generator)
+    problem = _Regression(terms, targets, states, signs, amount * unit, 1 / variance.of(amount), respond, generator)
     halves = [_moments(problem, half) for half in (0, 1)]
     noise = problem.noise()
 
@@ -127,7 +130,7 @@ def estimate_effects(
     # Columns of no group, -1, are never optional.
     wanted = ~np.append(terms.optional, False)[problem.groups]
     known = terms.told_apart(told)
-    if len(kept) >= ROWS_A_COLUMN * len(wanted):
+    if len(observations) >= ROWS_A_COLUMN * len(wanted):
         wanted[:] = True
 
     def solved(moments: tuple[np.ndarray, np.ndarray], sweeps: int = 200) -> np.ndarray:
@@ -163,14 +166,49 @@ def squash(x: Float32[np.ndarray, "row k"]) -> Float32[np.ndarray, "row k"]:
     return np.sign(x) * np.log1p(np.abs(x))
 
 
-def _variance(amount: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Variance of the residuals as a quadratic in the predicted amount, fitted with weights against its own spread."""
-    if np.ptp(amount) == 0:
-        return np.full(len(residuals), float((residuals**2).mean()) or 1.0)
-    powers = np.stack([np.ones_like(amount), amount, amount**2], axis=1) / amount[:, None]
-    coefficients = np.linalg.lstsq(powers, residuals**2 / amount, rcond=None)[0]
-    fitted = (powers @ coefficients) * amount
-    return np.maximum(fitted, FLOOR * float((residuals**2).mean()) * np.minimum(amount, 1.0))
+def _amount(targets: Targets, unit: float) -> np.ndarray:
+    """The predicted amount of each row, in units; 1 where effects are not relative."""
+    if targets.sign == 0:
+        return np.ones(len(targets.history))
+    return np.maximum(targets.sign * targets.history / unit, FLOOR)
+
+
+@dataclass(frozen=True)
+class _Variance:
+    """Variance of the residuals as a quadratic in the predicted amount, fitted with weights against its own spread.
+
+    Attributes:
+        coefficients: Of 1, the amount, and its square; None where the amount is the same everywhere.
+        mean: Mean squared residual.
+    """
+
+    coefficients: np.ndarray | None
+    mean: float
+
+    @classmethod
+    def fit(cls, targets: Targets, unit: float) -> "_Variance":
+        """Fitted on all rows, a part at a time."""
+        mean = float((targets.residuals**2).mean())
+        if targets.sign == 0 or np.ptp(_amount(targets, unit)) == 0:
+            return cls(None, mean)
+        squares, products = np.zeros((3, 3)), np.zeros(3)
+        for start in range(0, len(targets.history), CHUNK):
+            part = targets.of(np.arange(start, min(start + CHUNK, len(targets.history))))
+            amount = _amount(part, unit)
+            powers = _powers(amount) / amount[:, None]
+            squares += powers.T @ powers
+            products += powers.T @ (part.residuals**2 / amount)
+        return cls(np.linalg.lstsq(squares, products, rcond=None)[0], mean)
+
+    def of(self, amount: np.ndarray) -> np.ndarray:
+        """The variance at such amounts."""
+        if self.coefficients is None:
+            return np.full(len(amount), self.mean or 1.0)
+        return np.maximum(_powers(amount) @ self.coefficients, FLOOR * self.mean * np.minimum(amount, 1.0))
+
+
+def _powers(amount: np.ndarray) -> np.ndarray:
+    return np.stack([np.ones_like(amount), amount, amount**2], axis=1)
 
 
 class _Regression:
@@ -180,7 +218,6 @@ class _Regression:
         self,
         terms: Terms,
         targets: Targets,
-        kept: Int[np.ndarray, "row"],
         states: np.ndarray,
         signs: np.ndarray,
         size: np.ndarray,
@@ -188,14 +225,13 @@ class _Regression:
         respond: bool,
         generator: np.random.Generator,
     ) -> None:
-        self.terms, self.targets, self.kept = terms, targets, kept
+        self.terms, self.targets = terms, targets
         self.states, self.signs, self.size, self.precision = states, signs, size, precision
-        self.features = value_features(states).astype(np.float32)
         self.respond = respond
         self.response = None
-        self.expected = np.zeros((self.features.shape[1], 0))
+        self.expected = np.zeros((0, 0))
         if respond:
-            weights, _ = ridge(np.concatenate([np.ones((len(kept), 1)), states[kept]], axis=1), targets.responses[kept])
+            weights, _ = ridge(np.concatenate([np.ones((len(states), 1)), states], axis=1), targets.responses)
             self.chance = np.clip(weights[0] + states @ weights[1:], 0.02, 0.98)
             self.response = self._response(generator)
         else:
@@ -208,7 +244,7 @@ class _Regression:
 
     def chunks(self, half: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Columns scaled by the root of the precision, and rows, of one half of the episodes."""
-        rows = self.kept[self.targets.episodes[self.kept] % 2 == half]
+        rows = np.flatnonzero(self.targets.episodes % 2 == half)
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
             columns = self._columns(part)
@@ -218,7 +254,7 @@ class _Regression:
                 columns = columns * (self.targets.responses[part] - self.chance[part])[:, None]
                 free.insert(1, self.terms.levels[actions])
             else:
-                columns = columns - self.features[part] @ self.expected
+                columns = columns - self._features(part) @ self.expected
             size = (self.size * np.sqrt(self.precision))[part, None]
             yield np.concatenate([columns, *free], axis=1, dtype=np.float64) * size, part
 
@@ -232,24 +268,27 @@ class _Regression:
     def noise(self) -> float:
         """Variance of the weighted residuals, times how much the overlap of a member's returns inflates it."""
         overlap = float((self._scores**2).sum()) / max(self._squares, 1e-12)
-        noise = self._error / max(len(self.kept), 1) * max(overlap, 1.0)
+        noise = self._error / max(len(self.states), 1) * max(overlap, 1.0)
         # Without any (no reward was ever logged) nothing is learned; a tiny number would overwhelm the prior.
         return noise if noise > 1e-12 else 1.0
 
-    def _columns(self, rows: np.ndarray) -> np.ndarray:
+    def _features(self, rows: slice | np.ndarray) -> np.ndarray:
+        return value_features(self.states[rows]).astype(np.float32)
+
+    def _columns(self, rows: slice | np.ndarray) -> np.ndarray:
         return self.terms.columns(self.states[rows], self.signs[rows], self.targets.actions[rows])
 
     def _response(self, generator: np.random.Generator) -> np.ndarray:
         """Probability of a response as a linear model of the same columns; only its mean over all actions is free."""
         total = len(self.terms.groups)
         squares, products = np.zeros((total, total)), np.zeros(total)
-        for start in range(0, len(self.kept), CHUNK):
-            part = self.kept[start : start + CHUNK]
+        for start in range(0, len(self.states), CHUNK):
+            part = slice(start, start + CHUNK)
             columns = self._columns(part)
             squares += columns.T @ columns
             products += columns.T @ self.targets.responses[part]
         groups = np.where(self.terms.groups == 0, -1, self.terms.groups)
-        noise = float(self.targets.responses[self.kept].var()) or 1.0
+        noise = float(self.targets.responses.var()) or 1.0
         found = posterior_mean(
             squares / noise, products / noise, groups, self.terms.scales, generator, sweeps=100, warm_up=50
         )
@@ -257,12 +296,13 @@ class _Regression:
 
     def _expected(self) -> np.ndarray:
         """Columns expected in a state, as a linear model of its features."""
-        features, total = self.features.shape[1], len(self.terms.groups)
+        features, total = 2 * self.states.shape[1] + 1, len(self.terms.groups)
         squares, products = np.zeros((features, features)), np.zeros((features, total))
-        for start in range(0, len(self.kept), CHUNK):
-            part = self.kept[start : start + CHUNK]
-            squares += self.features[part].T @ self.features[part]
-            products += self.features[part].T @ self._columns(part)
+        for start in range(0, len(self.states), CHUNK):
+            part = slice(start, start + CHUNK)
+            known = self._features(part)
+            squares += known.T @ known
+            products += known.T @ self._columns(part)
         return ridge_weights(squares, products)
 
 

@@ -4,6 +4,7 @@ Targets are computed over whole episodes, so they never depend on which rows sha
 a row is made part by part, so that memory does not grow with the data beyond a few numbers a row.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,6 +48,11 @@ class Targets:
     attempted: np.ndarray
     responses: np.ndarray
     episodes: np.ndarray
+
+    def of(self, rows: Int64[np.ndarray, "some_rows"]) -> "Targets":
+        """The targets of some rows."""
+        by_row = ("returns", "history", "residuals", "actions", "attempted", "responses", "episodes")
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in by_row})
 
 
 def compute_targets(
