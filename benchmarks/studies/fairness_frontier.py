@@ -58,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.attribute not in ATTRIBUTES:
         raise unknown_name("attribute", options.attribute, ATTRIBUTES)
     settings = [Setting(weight) for weight in sorted({0.0, *numbers(options.weights, "--weights")})]
-    settings += [Setting(0.0, slack) for slack in numbers(options.slacks, "--slacks")]
+    slacks = [] if options.slacks == "none" else numbers(options.slacks, "--slacks")
+    settings += [Setting(0.0, slack) for slack in slacks]
     joints_with(MEDICAID_ACTIONS, options.high_touch.split(","))
     check_dataset(options.dataset)
     out = Path(options.out)
@@ -148,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attribute", default="race_ethnicity", help="whose groups (default race_ethnicity)")
     parser.add_argument("--high-touch", default="HOME_VISIT", help="levels by comma (default HOME_VISIT)")
     parser.add_argument("--weights", default=",".join(f"{w:g}" for w in WEIGHTS), help="of the penalty, by comma")
-    parser.add_argument("--slacks", default=",".join(f"{s:g}" for s in SLACKS), help="gaps allowed, by comma")
+    parser.add_argument("--slacks", default=",".join(f"{s:g}" for s in SLACKS), help="gaps allowed, by comma; or none")
     parser.add_argument("--dataset", default=DATASET, help=f"Minari id (default {DATASET})")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds 0..N-1 (default 3)")
     parser.add_argument("--steps", type=int, default=3_000, help="updates a training (default 3000)")

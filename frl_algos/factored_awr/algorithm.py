@@ -50,6 +50,9 @@ from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError, check_whole
 from frl_env.evaluation.threads import numpy_alone
 
+ROWS_AT_ONCE = 100_000
+"""Rows that are scaled at once."""
+
 STATES_AT_ONCE = 512
 """States whose probabilities are computed at once: few enough for the processor's cache."""
 
@@ -540,7 +543,14 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
 
     def _scaled(self, observations: np.ndarray) -> np.ndarray:
         scaler = self._config.observation_scaler
-        return observations if scaler is None else scaler.transform_numpy(observations).astype(np.float32)
+        if scaler is None:
+            return observations
+        # A part at a time: the scaler computes in double precision, several copies at once.
+        scaled = np.empty(observations.shape, dtype=np.float32)
+        for start in range(0, len(observations), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            scaled[rows] = scaler.transform_numpy(observations[rows])
+        return scaled
 
     def _checked(self, observations: Any) -> np.ndarray:
         size = self._require_impl().observation_shape[0]
