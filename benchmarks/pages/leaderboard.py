@@ -4,6 +4,9 @@
 
 It computes nothing: every number on the page stands in a scorecard. Sections of datasets that are not given stay as
 they are, and say so: a sweep of all algorithms takes hours.
+
+What each line gains within each budget goes with the page into `benchmarks/figures/leaderboard.json`, from which README
+and other pages take it. A row is named by dataset, policy and mode: `v0 factored_awr stochastic`.
 """
 
 import json
@@ -18,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 from benchmarks.command_line import Parser
+from benchmarks.record.figures import FOLDER, read_figure, write_figure
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
 from benchmarks.sweep.scorecard import spread, unlimited
@@ -45,6 +49,53 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cards = [_read(folder) for folder in options.results]
     write_atomically(options.out, page(cards, before=options.out.read_text() if options.out.exists() else ""))
     print(f"leaderboard: {options.out}")
+    if options.out.resolve() == PAGE:
+        print(f"figures: {keep_figures(cards)}")
+
+
+def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each line of one dataset gains over the care team, by budget.
+
+    Returns:
+        A row a policy and mode: `gain`, `low` and `high` at the team's own minutes, the same with the budget before
+        them for others (`at_7_gain`, `none_gain`), None where it was not scored; `minutes`, the team's own.
+    """
+    short = card["dataset"].rpartition("/")[2].removeprefix("medicaid-synthetic-")
+    team = card["references"]["behaviour"]["effort_minutes_per_week"]
+    budgets = dict.fromkeys(point["budget"] for entry in card["curves"] for point in entry["points"])
+    rows = []
+    for entry in card["curves"]:
+        mode = "" if entry["kind"] in ("reference", "bound") else f" {entry['mode']}"
+        row = {"name": f"{short} {entry['policy']}{mode}", "label": _line(entry), "seeds": entry["seeds"]}
+        for budget in budgets:
+            before = {TEAM: "", NONE: "none_"}.get(budget, f"at_{budget:g}_" if isinstance(budget, float) else None)
+            if before is not None:
+                point = point_at(entry, budget)
+                low, high = (None, None) if point is None or point["interval"] is None else point["interval"]
+                gain = None if point is None else point["gain"]
+                row |= {f"{before}gain": gain, f"{before}low": low, f"{before}high": high}
+        rows.append(row | {"minutes": team})
+    return rows
+
+
+def keep_figures(cards: Sequence[Mapping[str, Any]], folder: Path = FOLDER) -> Path:
+    """Rows of these datasets anew, of others as they were."""
+    rows = [row for card in cards for row in figure_rows(card)]
+    new = {row["name"].split()[0] for row in rows}
+    data = {card["dataset"]: str(card["dataset_sha256"]) for card in cards}
+    if (folder / "leaderboard.json").exists():
+        kept = read_figure("leaderboard", folder)
+        rows += [dict(row) for row in kept.rows if str(row["name"]).split()[0] not in new]
+        data = dict(kept.data) | data
+    return write_figure(
+        "leaderboard",
+        rows,
+        columns={"policy": "{label}", "gain at the team's own minutes [95 %]": "{gain:+.3f} [{low:+.3f}, {high:+.3f}]"},
+        command="python benchmarks/run.py --algo all --budget 1.0,team,7.0,none",
+        programs=["benchmarks.run"],
+        data=data,
+        folder=folder,
+    )
 
 
 def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:

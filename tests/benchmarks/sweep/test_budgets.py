@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import report, run
 from benchmarks.pages import leaderboard
+from benchmarks.record.figures import read_figure
 from benchmarks.sweep import curves
 from benchmarks.sweep.budgets import budget_policy, budgets_of, capacities, mode_and_budget, slot
 from benchmarks.training import algorithms
@@ -141,6 +142,18 @@ def test_page_and_report_show_it(swept, tmp_path):
     first = next(line for line in table if "| # | policy | contacts are | team | 1.0 | 7.0 | no limit" in line)
     assert table.index(first) == 0, "sorted by the gain at the team's own minutes, before all other tables"
     assert "Who is contacted at the team's own minutes" in page
+    card = json.loads((folder / "scorecard.json").read_text())
+    kept = leaderboard.keep_figures([card], tmp_path / "figures")
+    assert leaderboard.keep_figures([card], tmp_path / "figures") == kept
+    figure = read_figure("leaderboard", tmp_path / "figures")
+    for entry in card["curves"]:
+        mode = "" if entry["kind"] in ("reference", "bound") else f" {entry['mode']}"
+        row = figure.row(
+            f"{card['dataset'].rpartition('/')[2].removeprefix('medicaid-synthetic-')} {entry['policy']}{mode}"
+        )
+        for point in entry["points"]:
+            before = {"team": "", "none": "none_"}.get(point["budget"], f"at_{point['budget']}_".replace(".0_", "_"))
+            assert row[f"{before}gain"] == point["gain"]
     assert "Risk ranking" in page
     report.main([str(folder), "-o", str(tmp_path / "report.html")])
     text = (tmp_path / "report.html").read_text()
