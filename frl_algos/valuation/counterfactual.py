@@ -27,6 +27,7 @@ from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.action_echoes import action_echoes
 from frl_algos.valuation.histories import Histories, as_episodes
 from frl_algos.valuation.nested import KAPPA, NestedModel
+from frl_algos.valuation.response_check import response_doubt
 from frl_env.errors import UserError, check_number, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes
 from frl_env.evaluation.threads import numpy_alone
@@ -103,6 +104,11 @@ class Counterfactual:
     def returns(self) -> Float[np.ndarray, "episode"]:
         """What the members got under the behaviour policy."""
         return self.model.rows.episodes.returns(self.discount)
+
+    @cached_property
+    def response_doubt(self) -> str | None:
+        """Why what is named the response can't be relied on as one, in words; None when it can."""
+        return response_doubt(self.model.rows, self.model.terms, self.model.response)
 
     @numpy_alone()
     def estimate(self, target: Probabilities, rng: np.random.Generator, *, members: int | None = None) -> Estimate:

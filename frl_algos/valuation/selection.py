@@ -57,6 +57,7 @@ class Selection:
         members: Logged members.
         behaviour: Mean return of the behaviour policy on them.
         candidates: All of them, best first.
+        doubt: Why these intervals are not to be relied on, in words; None when a response behaves like one.
     """
 
     best: str
@@ -65,6 +66,7 @@ class Selection:
     members: int
     behaviour: float
     candidates: tuple[CandidateValue, ...]
+    doubt: str | None = None
 
     def table(self) -> pd.DataFrame:
         """One row a candidate, best first."""
@@ -134,6 +136,7 @@ def select_policy(
         members=len(valuation.returns),
         behaviour=float(valuation.returns.mean()),
         candidates=tuple(ordered),
+        doubt=valuation.response_doubt,
     )
 
 

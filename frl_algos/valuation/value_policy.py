@@ -35,8 +35,9 @@ def value_policy(
         propensities: As `evaluate` takes them; None for the logged ones, or estimated ones where none are logged.
 
     Returns:
-        The values. The nested model's is the headline where a response is known: without one it is as biased as
-        anything that compares actions given the record alone, and the headline is that of `evaluate`.
+        The values. The nested model's is the headline where a response is known that behaves like one
+        (`frl_algos.valuation.response_check`): without one it is as biased as anything that compares actions given
+        the record alone, the headline is that of `evaluate`, and the sentence says why.
 
     Raises:
         UserError: If policy and members don't fit, or there are too few.
@@ -49,6 +50,7 @@ def value_policy(
         propensities = "estimated" if episodes.propensities is None else "logged"
     nested = valuation.estimate(target, np.random.default_rng(seed))
     fitted = fitted_q_evaluation(episodes, target, rng=np.random.default_rng(seed), indications=indications)
+    doubt = valuation.response_doubt
     return evaluate(
         episodes,
         target,
@@ -56,5 +58,6 @@ def value_policy(
         q_values=fitted.values,
         propensities=propensities,
         others=[nested, fitted.estimate],
-        headline=None if valuation.model.response is None else nested.name,
+        headline=None if doubt else nested.name,
+        passed_over=f"{nested.name} is not the headline: {doubt}" if doubt else "",
     )

@@ -195,6 +195,9 @@ class Diagnostics:
                 f"{thresholds.support_members} members got (at most {thresholds.unsupported:.1%})"
             )
         if kind is None:
+            if int(self.followed[0]) < thresholds.members:
+                size = count(int(self.followed[0]), simulated=self.simulated)
+                found.append(f"it rests on {size} members (at least {thresholds.members:g})")
             return found
         weights = self.weights[kind]
         told = weights.to_dict(self.hidden, self.followed, simulated=self.simulated)

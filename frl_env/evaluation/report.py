@@ -10,6 +10,7 @@ from jaxtyping import Float64
 
 from frl_env.errors import unknown_name
 from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, diagnose
+from frl_env.evaluation.endorsement import why_withheld
 from frl_env.evaluation.episodes import LoggedEpisodes
 from frl_env.evaluation.estimate import Estimate
 from frl_env.evaluation.estimators import MARGINAL, ActionValues
@@ -83,7 +84,8 @@ class Evaluation:
         results: By estimator, in the order of the table.
         diagnostics: Of the weights.
         headline_estimator: The one whose value is the headline.
-        reasons: Why there is no headline; empty when there is one.
+        reasons: Why there is no headline, the first in the sentence; empty when there is one.
+        passed_over: Which estimator was not taken for the headline, and why; empty when there is nothing to say.
         by_group: The headline estimator's results by attribute and label; None for groups with too few effective
             members.
     """
@@ -96,6 +98,7 @@ class Evaluation:
     diagnostics: Diagnostics
     headline_estimator: str
     reasons: list[str]
+    passed_over: str = ""
     by_group: dict[str, dict[str, Result | None]] = field(default_factory=dict)
 
     @property
@@ -121,8 +124,9 @@ class Evaluation:
     @property
     def sentence(self) -> str:
         """The headline in words, or why there is none."""
+        beside = f" {self.passed_over}." if self.passed_over else ""
         if self.reasons:
-            return f"No headline ({self.headline_estimator}): " + "; ".join(self.reasons) + "."
+            return f"No headline ({self.headline_estimator}): {self.reasons[0]}.{beside}"
         result = self.results[self.headline_estimator]
         value, change = result.interval, result.difference_interval
         assumed = (result.estimate.weights or "").startswith(MARGINAL)
@@ -130,7 +134,7 @@ class Evaluation:
             f"{self.headline_estimator}: value {result.estimate.value:.3f} ({value.level:.0%} interval {value.low:.3f} "
             f"to {value.high:.3f}); difference to behaviour {result.difference.value:+.4f} "
             f"({change.low:+.4f} to {change.high:+.4f}){self._rate(result)}"
-            f"{', if the record then holds all of the past that matters' if assumed else ''}."
+            f"{', if the record then holds all of the past that matters' if assumed else ''}.{beside}"
         )
 
     def _rate(self, result: Result) -> str:
@@ -192,6 +196,7 @@ class Evaluation:
             "headline": None if headline is None else headline.to_dict(self.weeks),
             "sentence": self.sentence,
             "reasons": self.reasons,
+            "passed_over": self.passed_over,
             "results": {name: result.to_dict(self.weeks) for name, result in self.results.items()},
             "by_group": {
                 name: {
@@ -214,6 +219,7 @@ def evaluate(
     discount: float = 1.0,
     others: Sequence[Estimate] = (),
     headline: str | None = None,
+    passed_over: str = "",
     clips: Sequence[float] = CLIPS,
     windows: Sequence[int] = WINDOWS,
     folds: int = 5,
@@ -238,6 +244,7 @@ def evaluate(
         discount: In [0, 1].
         others: Estimates by models of one's own on the same members, to stand in the same table.
         headline: Estimator of the headline; by default WDR with weights cut at 30, or WIS without values.
+        passed_over: Which estimator is not the headline, and why; said in the sentence.
         clips: Cut-offs of the sweep of WDR, or WIS without values.
         windows: Weeks that the longer marginal weights keep as they are.
         folds: Folds of members in which density ratios are cross-fitted.
@@ -271,6 +278,7 @@ def evaluate(
     best = found[chosen]
     settings = {"rng": rng, "resamples": resamples, "level": level, "method": method}
     results = compare(list(found.values()), inputs.observed, **settings)
+    named = dict(zip(found, results, strict=True))
     by_group: dict[str, dict[str, Result | None]] = {}
     for name, labels in episodes.groups.items():
         by_group[name] = {}
@@ -286,10 +294,17 @@ def evaluate(
         decisions=int(episodes.lengths.sum()),
         discount=discount,
         behaviour=Estimate(name="behaviour", plain=inputs.observed),
-        results=dict(zip(found, results, strict=True)),
+        results=named,
         diagnostics=diagnostics,
         headline_estimator=chosen,
-        reasons=diagnostics.reasons(best.weights, limits),
+        reasons=why_withheld(
+            chosen,
+            {name: result.difference for name, result in named.items()},
+            {name: result.difference_interval for name, result in named.items()},
+            diagnostics,
+            limits,
+        ),
+        passed_over=passed_over,
         by_group=by_group,
     )
 

@@ -79,7 +79,8 @@ def test_a_table_under_other_names_is_evaluated_like_its_dataset(file, table, em
 def test_the_value_is_off_policy_with_its_diagnostics(trained, file, tiny_dataset, tmp_path):
     found = evaluate_policy(file, TINY, tmp_path / "out", seed=3)
     assert found.value is not None
-    assert found.value.headline_estimator == "SNM"
+    assert found.value.headline_estimator == "WDR clip 30"
+    assert "SNM is not the headline: fewer than 50 people have an answered, or an unanswered" in found.value.sentence
     assert {"WDR", "FQE", "SNM"} <= set(found.value.results)
     assert found.to_dict()["sentence"] == found.value.sentence
     assert {"values.csv", "values.svg"} <= {path.name for path in (tmp_path / "out").iterdir()}
