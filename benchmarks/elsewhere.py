@@ -8,10 +8,9 @@ logged with seed k. Finished runs are kept and not repeated; `--figure` writes w
 """
 
 import argparse
-import hashlib
-import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.record.figures import write_figure
-from benchmarks.record.run_key import run_key
+from benchmarks.record.kept import Kept
 from benchmarks.training.algorithms import check_fits, create, label, parse_names
 from benchmarks.training.train import train
 from benchmarks.worlds.dataset import ensure_world_dataset
@@ -34,7 +33,7 @@ from benchmarks.worlds.registry import SMALL, WORLDS, world_entry
 from frl_algos import LearnedPolicy, load_replay_buffer
 from frl_algos.policies.adapter import modes
 from frl_env.errors import UserError
-from frl_env.terminal import progress_bar, run_or_say, write_atomically
+from frl_env.terminal import progress_bar, run_or_say
 
 ALGORITHMS = (
     "factored_awr_told_nothing", "discrete_bc", "cql", "bcq", "dqn", "iql", "awac", "factored_iql",
@@ -42,6 +41,7 @@ ALGORITHMS = (
 )  # fmt: skip
 """Those that learn from any factored dataset."""
 
+RESULTS = Kept("benchmarks.elsewhere")
 WORDS = {"stochastic": "drawn", "greedy": "greedy"}
 QUICK_ROWS, QUICK_STEPS, QUICK_EPISODES = 2_000, 50, 500
 
@@ -83,10 +83,12 @@ def run(name: str, world: str, seed: int, options: argparse.Namespace, progress:
         `algo`, `world`, `seed`, `updates`, `seconds`, and the mean return of each mode, `drawn` or `greedy`.
     """
     facts = {"algo": name, "world": world, "seed": seed, "steps": options.steps, "rows": options.rows}
-    key = run_key("benchmarks.elsewhere", **facts, episodes=options.episodes)
-    file = options.out / f"{world}-{name.replace(':', '.')}-seed{seed}-{key}.json"
-    if file.is_file():
-        return _read(file)
+    make = partial(_trained, name, world, seed, options, progress)
+    label = f"{world}-{name.replace(':', '.')}-seed{seed}"
+    return facts | RESULTS.json(options.out, label, make, **facts, episodes=options.episodes)
+
+
+def _trained(name: str, world: str, seed: int, options: argparse.Namespace, progress: Any) -> dict[str, Any]:
     buffer = load_replay_buffer(ensure_world_dataset(world, seed=seed, rows=options.rows), seed=seed)
     space = buffer.action_space
     what = f"{world}: {label(name)}, seed {seed}"
@@ -95,14 +97,12 @@ def run(name: str, world: str, seed: int, options: argparse.Namespace, progress:
         algorithm, buffer, steps=options.steps, seed=seed, progress=lambda done: progress(what, done, options.steps)
     )
     progress(what, options.steps, options.steps)
-    found = facts | {"updates": trained.updates, "seconds": trained.wall_s}
+    found: dict[str, Any] = {"updates": trained.updates, "seconds": trained.wall_s}
     for mode in modes(algorithm):
         returns = true_returns(
             world_entry(world).make(), LearnedPolicy(algorithm, space, mode), episodes=options.episodes
         )
         found[WORDS[mode]] = float(returns.mean(dtype=np.float64))
-    content = json.dumps(found)
-    write_atomically(file, json.dumps({"run": found, "sha256": hashlib.sha256(content.encode()).hexdigest()}) + "\n")
     return found
 
 
@@ -154,17 +154,6 @@ def _cell(scores: Sequence[float]) -> str | None:
         return None
     spread = f" ({round(min(scores))}, {round(max(scores))})" if len(scores) > 1 else ""
     return f"{round(float(np.mean(scores)))}{spread}"
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        kept = json.loads(file.read_text())
-        content = json.dumps(kept["run"])
-        if hashlib.sha256(content.encode()).hexdigest() == kept["sha256"]:
-            return kept["run"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise UserError(f"{file} is damaged; delete it, and the same command does its run again")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

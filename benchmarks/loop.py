@@ -10,10 +10,10 @@ Every replicate is kept as soon as it is done; the same command goes on where a 
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,9 @@ import numpy as np
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.record.figures import read_figure, write_figure
-from benchmarks.record.run_key import run_key
+from benchmarks.record.kept import Kept
 from benchmarks.studies.closed_loop import ARMS, QUARTERS, Settings, replicate
-from frl_env.atomic import write_text
-from frl_env.errors import UserError, check_number
+from frl_env.errors import check_number
 from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World
 
@@ -36,7 +35,7 @@ SEED = 2_711
 """Of the first replicate; no dataset is collected with it."""
 
 LISTS = ARMS[1:]
-PROGRAM = "benchmarks.loop"
+RESULTS = Kept("benchmarks.loop")
 COLUMNS = {
     "quarter": "{quarter}",
     "loop": "{loop:+.3f} ({loop_error:.3f})",
@@ -64,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with progress_bar() as progress:
         for number in range(options.replicates):
             progress("replicates", number, options.replicates)
-            found.append(_kept(SEED + number, settings, out, lambda done, total: progress("quarters", done, total)))
+            tell = partial(progress, "quarters")
+            make = partial(replicate, SEED + number, settings, World().parameters, tell)
+            found.append(
+                RESULTS.json(out, f"replicate-{number:04d}", make, settings=asdict(settings), seed=SEED + number)
+            )
         progress("replicates", options.replicates, options.replicates)
     rows = summary(found)
     command = f"python benchmarks/loop.py --members {options.members} --replicates {options.replicates}"
@@ -72,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command += f" --explore {options.explore:g} --copies {options.copies}"
     place = {} if options.figures is None else {"folder": Path(options.figures)}
     write_figure(
-        "loop", rows, columns=COLUMNS, command=command, programs=[PROGRAM],
+        "loop", rows, columns=COLUMNS, command=command, programs=[RESULTS.program],
         settings=asdict(settings) | {"replicates": options.replicates}, **place,
     )  # fmt: skip
     print(read_figure("loop", **place).table())
@@ -106,23 +109,6 @@ def summary(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         row["refused"] = sum(each["estimates"][quarter]["refused"] for each in found)
         rows.append(row)
     return rows
-
-
-def _kept(number: int, settings: Settings, out: Path, progress: Any) -> dict[str, Any]:
-    """One replicate, from the folder if it is there.
-
-    Raises:
-        UserError: If a kept one is damaged.
-    """
-    file = out / f"{run_key(PROGRAM, settings=asdict(settings), number=number)}.json"
-    if file.is_file():
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as problem:
-            raise UserError(f"{file} is damaged ({type(problem).__name__}); remove it and run again") from None
-    found = replicate(number, settings, World().parameters, progress)
-    write_text(file, json.dumps(found))
-    return found
 
 
 def _parser() -> argparse.ArgumentParser:

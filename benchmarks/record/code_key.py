@@ -22,33 +22,38 @@ PACKAGES = ("frl_env", "frl_algos", "benchmarks")
 DATA = (".json", ".npz", ".csv", ".parquet")
 
 
-def code_key(*entries: str | Path, alone: tuple[str, ...] = (), root: Path = ROOT) -> str:
+def code_key(
+    *entries: str | Path, alone: tuple[str, ...] = (), without: tuple[str, ...] = (), root: Path = ROOT
+) -> str:
     """Hash of the code that programs depend on: 16 hexadecimal digits.
 
     Args:
         entries: Modules (`"benchmarks.studies.habits"`), or files of others; their imports are followed.
         alone: Modules that count themselves, while their imports are not followed: those that only choose between
             programs that `entries` names.
+        without: Modules and rooms that do not count, nor what only they import: those that show results.
         root: The checkout.
 
     Raises:
         ValueError: If a module does not exist or can't be parsed.
     """
     digest = hashlib.sha256()
-    for file in sorted({*code_files(*entries, root=root), *(_module_file(name, root) for name in alone)}):
+    files = code_files(*entries, without=without, root=root)
+    for file in sorted({*files, *(_module_file(name, root) for name in alone)}):
         place = file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
         digest.update(f"{place}\n".encode())
         digest.update(_code(file, file.stat().st_mtime_ns))
     return digest.hexdigest()[:16]
 
 
-def code_files(*entries: str | Path, root: Path = ROOT) -> frozenset[Path]:
+def code_files(*entries: str | Path, without: tuple[str, ...] = (), root: Path = ROOT) -> frozenset[Path]:
     """The files that programs reach by imports, their own among them; see `code_key`."""
     todo = [_module_file(entry, root) if isinstance(entry, str) else entry.resolve() for entry in entries]
+    barred = [_place(name, root) for name in without]
     found: set[Path] = set()
     while todo:
         file = todo.pop()
-        if file not in found:
+        if file not in found and not any(file.is_relative_to(place) for place in barred):
             found.add(file)
             if file.suffix == ".py":
                 todo += _reached(file, root, file.stat().st_mtime_ns)
@@ -61,6 +66,12 @@ def _module_file(name: str, root: Path) -> Path:
         if file.is_file():
             return file
     raise ValueError(f"there is no module {name} in this checkout")
+
+
+def _place(name: str, root: Path) -> Path:
+    """The file of a module, the folder of a room."""
+    file = _module_file(name, root)
+    return file.parent if file.name == "__init__.py" and not name.endswith("__init__") else file
 
 
 @lru_cache(maxsize=4_096)

@@ -3,21 +3,46 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from benchmarks.record.code_key import code_key
+import numpy as np
+
+from benchmarks.record.code_key import ROOT, code_key
+
+SHOWING = (
+    "benchmarks.__init__", "benchmarks.command_line", "benchmarks.record", "benchmarks.pages", "benchmarks.reporting",
+    "benchmarks.drawing",
+)  # fmt: skip
+"""Modules and rooms that take options, keep results and show them, and make none."""
 
 
-def run_key(*programs: str, alone: tuple[str, ...] = (), **facts: Any) -> str:
+def run_key(
+    *programs: str, alone: tuple[str, ...] = (), without: tuple[str, ...] = (), root: Path = ROOT, **facts: Any
+) -> str:
     """Hash of everything that a result depends on: 24 hexadecimal digits.
 
     Args:
         programs: Modules whose code, with all that they import, makes the result; the study's own among them.
         alone: Modules whose imports are not followed; see `benchmarks.record.code_key`.
+        without: Modules that only sum up or show results, besides `SHOWING`.
+        root: The checkout.
         facts: All else, JSON-able: checksum of the data, settings, updates, seed, members.
 
     Raises:
         TypeError: If a fact is no JSON.
     """
-    everything: Mapping[str, Any] = {"code": code_key(*programs, alone=alone), "facts": facts}
+    everything: Mapping[str, Any] = {
+        "code": code_key(*programs, alone=alone, without=(*SHOWING, *without), root=root),
+        "facts": facts,
+    }
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def checksum(*arrays: np.ndarray) -> str:
+    """Hash of what arrays hold, for data that come from no dataset."""
+    content = hashlib.sha256()
+    for array in arrays:
+        content.update(f"{array.dtype} {array.shape}".encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()

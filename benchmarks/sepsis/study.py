@@ -3,7 +3,8 @@
     python benchmarks/sepsis/study.py --seeds 3
 
 FactoredAWR and three of d3rlpy's own algorithms learn from the same buffer, with the same number of updates, batch
-size, discount and seeds. It builds the dataset when it is missing. `--help` lists the options.
+size, discount and seeds. It builds the dataset when it is missing. Finished runs are kept and not repeated.
+`--help` lists the options.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,9 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.kept import Kept
+from benchmarks.record.run_key import checksum
 from benchmarks.sepsis.dataset import ensure_sepsis_dataset
 from benchmarks.sepsis.environment import SepsisTables, one_hot
 from benchmarks.training.train import quiet_d3rlpy
@@ -34,6 +38,7 @@ from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffe
 from frl_env.targets import check_new
 from frl_env.terminal import progress_bar, run_or_say, write_atomically
 
+RESULTS = Kept("benchmarks.sepsis.study")
 BATCH_SIZE = 512
 GAMMA = 1.0
 """The benchmark's own: episodes end by themselves."""
@@ -60,16 +65,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     if options.out is not None:
         check_new(options.out, mark=MARK)
+    check_writable(options.kept)
     tables = SepsisTables.load()
     with progress_bar() as progress:
         progress("dataset", 0, 1)
         dataset = ensure_sepsis_dataset(tables, episodes=options.episodes)
         buffer = load_replay_buffer(dataset)
         progress("dataset", 1, 1)
+        content = checksum(buffer.observations, buffer.actions, buffer.rewards, buffer.next_observations)
         runs = []
         for name in ALGORITHMS:
             for seed in range(options.seeds):
-                runs.append(train(name, seed, options.steps, buffer, tables))
+                make = partial(train, name, seed, options.steps, buffer, tables)
+                facts = {"algo": name, "seed": seed, "steps": options.steps, "data": content}
+                runs.append(RESULTS.json(options.kept, f"{name}-seed{seed}", make, **facts))
                 progress(f"training {name}", seed + 1, options.seeds)
     card = {
         "dataset": dataset.spec.dataset_id,
@@ -146,6 +155,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="training seeds 0..N-1 (default 3)")
     parser.add_argument("--episodes", type=int, default=10_000, help="episodes of the dataset (default 10000)")
     parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
+    parser.add_argument(
+        "--kept", type=Path, default=Path("results/icu-sepsis"), help="folder of finished runs (default %(default)s)"
+    )
     parser.add_argument("--out", type=Path, help="also write all figures to this JSON file")
     options = parser.parse_args(arguments)
     check_at_least(options, seeds=1, episodes=1, steps=1)

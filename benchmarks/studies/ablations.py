@@ -12,10 +12,9 @@ it is done; the same command goes on where a stopped one was.
 
 import argparse
 import dataclasses
-import hashlib
-import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.kept import Kept
+from benchmarks.record.run_key import checksum
 from benchmarks.sweep.statistics import bootstrap_interval, interquartile_mean
 from benchmarks.training.algorithms import factored_awr
 from benchmarks.training.train import train
@@ -40,11 +41,11 @@ from frl_algos.policies.stacked_history import HistoryPolicy, stack_history
 from frl_algos.policies.stock import create_stock
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset, recipe, replicate
-from frl_env.errors import UserError
 from frl_env.reference_returns import ceiling
 from frl_env.state import observation_names
 from frl_env.terminal import progress_bar, run_or_say
 
+RESULTS = Kept("benchmarks.studies.ablations")
 DATASET = "frl/medicaid-synthetic-v0"
 INSIGHTS = (0.0, 0.5, 1.0)
 
@@ -171,10 +172,9 @@ def _study(
     behaviour, best = references["behaviour"].value, references[ceiling(references)].value
     gap = float((best - behaviour).mean())
     print(f"{dataset.spec.dataset_id}: behaviour {behaviour.mean():.4f}, {ceiling(references)} {gap:+.4f}", flush=True)
-    content = dataset.storage.metadata.get("frl_content_sha256")
     found = {}
     for variant in variants:
-        gains = values_of(variant, buffer, content, evaluation, options, out) - behaviour
+        gains = values_of(RESULTS, variant, buffer, evaluation, options, out) - behaviour
         scale = 100 / gap if abs(gap) > 1e-9 else float("nan")
         low, high = bootstrap_interval(gains, np.random.default_rng(0))
         mean = float(interquartile_mean(gains.mean(axis=1)))
@@ -185,9 +185,9 @@ def _study(
 
 
 def values_of(
+    results: Kept,
     variant: Variant,
     buffer: FactoredReplayBuffer,
-    content: str | None,
     evaluation: Evaluation,
     options: argparse.Namespace,
     out: Path,
@@ -195,9 +195,9 @@ def values_of(
     """True value for each evaluation member of one variant trained with each seed; finished runs are kept in a folder.
 
     Args:
+        results: Of the study that asks.
         variant: What is trained.
         buffer: The data.
-        content: Checksum of the data.
         evaluation: Of the world that the data are from.
         options: `seeds`, `steps`, `eval_members`.
         out: The folder.
@@ -206,23 +206,19 @@ def values_of(
         UserError: If a run can't be kept.
     """
     names = observation_names(**evaluation.world.seen)
-    values = []
-    for seed in range(options.seeds):
-        kept = out / f"{_fingerprint(content, variant, seed, options)}.npy"
-        if not kept.exists():
-            value = _run(variant, seed, options.steps, buffer, names, evaluation)
-            values.append(value.astype(np.float32))  # as it is kept: going on gives the same digits
-            aside = kept.with_suffix(".writing.npy")
-            try:
-                np.save(aside, values[-1])
-                aside.replace(kept)
-            except OSError as problem:
-                raise UserError(f"can't write {kept} ({problem.strerror}); free space or use --out") from problem
-            finally:
-                aside.unlink(missing_ok=True)
-        else:
-            values.append(np.load(kept))
-    return np.stack(values)
+    facts = {
+        "data": checksum(buffer.observations, buffer.actions, buffer.rewards, buffer.next_observations, buffer.lengths),
+        "variant": dataclasses.asdict(variant),
+        "steps": options.steps,
+        "evaluation": dataclasses.asdict(evaluation),
+    }
+
+    def value(seed: int) -> np.ndarray:
+        return _run(variant, seed, options.steps, buffer, names, evaluation).astype(np.float32)
+
+    return np.stack(
+        [results.array(out, f"seed{seed}", partial(value, seed), seed=seed, **facts) for seed in range(options.seeds)]
+    )
 
 
 def _run(
@@ -250,22 +246,6 @@ def _dial(dataset_id: str, insight: float) -> Recipe:
         dataset_id=f"{name}-insight-{round(100 * insight)}-v{version}",
         world=dataclasses.replace(base.world, insight=insight),
     )
-
-
-def _fingerprint(content: str | None, variant: Variant, seed: int, options: argparse.Namespace) -> str:
-    """Name of a run's file: everything its numbers depend on, the code of the learner included."""
-    code = hashlib.sha256()
-    for file in sorted((Path(__file__).resolve().parents[2] / "frl_algos").rglob("*.py")):
-        code.update(file.read_bytes())
-    facts = {
-        "data": content,
-        "variant": dataclasses.asdict(variant),
-        "seed": seed,
-        "steps": options.steps,
-        "members": options.eval_members,
-        "code": code.hexdigest(),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,6 @@ it is done.
 """
 
 import argparse
-import hashlib
 import re
 import signal
 import sys
@@ -26,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.kept import Kept
 from benchmarks.studies.ablations import OURS, values_of
 from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredReplayBuffer
@@ -38,6 +38,7 @@ from frl_env.rollout import standard_error
 from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World
 
+RESULTS = Kept("benchmarks.studies.conversions")
 SEED = 20_260
 """That of `frl/medicaid-synthetic-v0`: with 5,000 members it is that dataset."""
 
@@ -105,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for conversion in CONVERSIONS:
             rows = convert(conversion, events)
             buffer = buffer_of(rows)
-            values = values_of(OURS, buffer, _content(buffer), evaluation, options, out).mean(axis=0)
+            values = values_of(RESULTS, OURS, buffer, evaluation, options, out).mean(axis=0)
             logged = rows.groupby("member_id")["reward"].sum().mean()
             difference = values - team
             cells = (f"{logged:.3f}", f"{difference.mean():+.3f}", f"{standard_error(difference):.3f}")
@@ -164,14 +165,6 @@ def buffer_of(rows: pd.DataFrame) -> FactoredReplayBuffer:
         terminated=rows["terminated"].to_numpy()[starts + lengths - 1],
         action_space=MEDICAID_ACTIONS,
     )
-
-
-def _content(buffer: FactoredReplayBuffer) -> str:
-    """Checksum of what was made."""
-    content = hashlib.sha256()
-    for array in (buffer.observations, buffer.actions, buffer.rewards):
-        content.update(np.ascontiguousarray(array).tobytes())
-    return content.hexdigest()
 
 
 def _parser() -> argparse.ArgumentParser:

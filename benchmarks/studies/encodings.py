@@ -11,12 +11,13 @@ are bilinear in the state and the embedded levels chosen before it,
     pi(a | s) = prod_f softmax_{a_f}( <M_f q(s) + sum_{g<f} E_g[a_g], E'_f[a_f]> )        over valid continuations
 
 Log-likelihood of other members' actions, how far it lies below the default's, updates a second, and states a second
-for the probabilities of all joint actions, which the closed form needs.
+for the probabilities of all joint actions, which the closed form needs. Finished runs are kept and not repeated.
 """
 
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -30,7 +31,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.command_line import Parser, check_at_least
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.kept import Kept
 from benchmarks.speed.timing import spread
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_algos.factored_awr.modules import create_modules
@@ -39,6 +41,7 @@ from frl_env.actions import ActionSpace
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.terminal import progress_bar, run_or_say
 
+RESULTS = Kept("benchmarks.studies.encodings")
 BATCH_SIZE = 512
 HIDDEN_SIZE = 128
 EMBEDDING_SIZE = 32
@@ -125,14 +128,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--train", default="frl/medicaid-synthetic-v0", help="Minari id")
     parser.add_argument("--test", default="frl/medicaid-synthetic-validation-v0", help="Minari id of other members")
+    parser.add_argument("--out", default="results/encodings", help="folder for finished runs")
     options = parser.parse_args(arguments)
     check_at_least(options, updates=1, seeds=1)
     for name in (options.train, options.test):
         check_dataset(name)
+    out = Path(options.out)
+    check_writable(out)
     with progress_bar() as progress:
         datasets = [ensure_dataset(name, progress=progress) for name in (options.train, options.test)]
     check_partners(*datasets)
     train, test = (load_replay_buffer(dataset) for dataset in datasets)
+    content = [dataset.storage.metadata.get("frl_content_sha256") for dataset in datasets]
     space, size = train.action_space, train.observations.shape[1]
     makers: dict[str, Callable[[], nn.Module]] = {
         label: lambda encoder=encoder: _clone(encoder, size, space) for encoder, label in ENCODERS.items()
@@ -141,8 +148,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: dict[str, list[tuple[np.ndarray, float, float]]] = {name: [] for name in makers}
     for seed in range(options.seeds):
         for name, make in makers.items():
-            torch.manual_seed(seed)
-            found[name].append(_measure(make(), train, test, seed, options.updates))
+            facts = {"policy": name, "seed": seed, "updates": options.updates, "data": content}
+            one = RESULTS.array(
+                out, f"seed{seed}", partial(_measure, make, train, test, seed, options.updates), **facts
+            )
+            found[name].append((one[2:], one[0], one[1]))
             print(f"{name}, seed {seed}: {found[name][-1][0].mean():.4f}", file=sys.stderr, flush=True)
     table = Table(title=f"{options.train}: {options.updates:,} updates of {BATCH_SIZE}, {options.seeds} seeds")
     for name in ("policy", "log-likelihood, nats a step", "below (SE)", "updates/s", "all probabilities, states/s"):
@@ -179,13 +189,15 @@ def _error_by_member(differences: np.ndarray, buffer: FactoredReplayBuffer) -> f
 
 
 def _measure(
-    policy: nn.Module,
+    make: Callable[[], nn.Module],
     train: FactoredReplayBuffer,
     test: FactoredReplayBuffer,
     seed: int,
     updates: int,
-) -> tuple[np.ndarray, float, float]:
-    """Log-likelihood of each step of other members, updates a second, states a second."""
+) -> np.ndarray:
+    """Updates a second, states a second, then the log-likelihood of each step of other members."""
+    torch.manual_seed(seed)
+    policy = make()
     mean, std = train.observations.mean(axis=0), train.observations.std(axis=0)
 
     def scaled(buffer: FactoredReplayBuffer) -> Tensor:
@@ -215,7 +227,7 @@ def _measure(
         for part in others[:STATES].split(512):
             policy(part)
         states = min(STATES, len(others)) / (time.perf_counter() - started)
-    return torch.cat(pieces).numpy().astype(np.float64), rate, states
+    return np.concatenate(([rate, states], torch.cat(pieces).numpy().astype(np.float64)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `benchmarks/studies/estimators.py` measured: one table, one figure, read back from the kept replicates.
+"""What `benchmarks/studies/estimators.py` measured: one table, one figure.
 
 For an estimator on a dataset, over replicates and policies: bias (mean error), root mean squared error, share of 95 %
 intervals that cover the truth, of the value and of the difference to behaviour; within a replicate, over policies:
@@ -20,7 +20,6 @@ from rich.table import Table
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from frl_env.errors import UserError
 from frl_env.terminal import write_atomically
 
 COLUMNS = {
@@ -118,29 +117,6 @@ def spearman(estimates: Float[np.ndarray, "policy"], truth: Float[np.ndarray, "p
 def regret(estimates: Float[np.ndarray, "policy"], truth: Float[np.ndarray, "policy"], k: int) -> float:
     """What is lost with the truly best of the k policies with the highest estimates."""
     return float(truth.max() - truth[np.argsort(-estimates, kind="stable")[:k]].max())
-
-
-def read(truth: Path, folder: Path, replicates: int) -> Study:
-    """What is there, at most so many replicates.
-
-    Args:
-        truth: File of the true values.
-        folder: Of the replicates.
-        replicates: How many.
-
-    Raises:
-        UserError: If nothing is, or it can't be read.
-    """
-    files = sorted(folder.glob("replicate-*.json"))[:replicates]
-    if not files:
-        raise UserError(f"nothing was measured in {folder} with these settings and this code; run without --report")
-    try:
-        return Study(
-            truth=json.loads(truth.read_text()),
-            replicates=[json.loads(file.read_text()) for file in files],
-        )
-    except (OSError, json.JSONDecodeError) as problem:
-        raise UserError(f"{folder} or {truth} is damaged ({problem}); delete it and measure again") from problem
 
 
 def write(studies: Mapping[str, Study], out: Path) -> None:

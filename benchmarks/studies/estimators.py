@@ -12,8 +12,6 @@ as it is done; the same command goes on where a stopped one was.
 
 import argparse
 import dataclasses
-import hashlib
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,45 +24,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 import numpy as np
-import torch
-from d3rlpy.logging import NoopAdapterFactory
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.kept import Kept
 from benchmarks.studies import estimator_report
-from benchmarks.studies.policy_set import Drawn, policy_set
+from benchmarks.studies.policy_truth import DATASETS, PREFIX, known_truth, learned_facts, policies, true_values
 from benchmarks.training.algorithms import factored_awr
-from benchmarks.training.train import quiet_d3rlpy
-from benchmarks.truth.true_values import SEED as TRUTH_SEED
-from frl_algos import FactoredAWR, load_model, load_replay_buffer, save_model
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.fitted_q import fitted_q_evaluation
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.datasets import ensure_dataset
 from frl_env.datasets.collect import collect
 from frl_env.datasets.recipes import recipe
-from frl_env.errors import unknown_name
+from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation import Estimate, LoggedEpisodes, interval
 from frl_env.evaluation.inputs import every_estimate, prepare
-from frl_env.parameters import VERSION
-from frl_env.reference_returns import reference_policies
-from frl_env.references import ObservationPolicy
-from frl_env.rollout import rollout, standard_error
 from frl_env.state import observation_names
-from frl_env.terminal import progress_bar, run_or_say, write_atomically
+from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World
 
-ROOT = Path(__file__).resolve().parents[2]
-PREFIX = "frl/medicaid-synthetic-"
-DATASETS = {
-    "v0": "v0",
-    "screened-v0": "screened-v0",
-    "random-v0": "v0",
-    "unconfounded-v0": "v0",
-    "small-v0": "small-v0",
-}
-"""Name of the dataset to that of the one on which the learned policies are trained."""
-
+RESULTS = Kept("benchmarks.studies.estimators", shown_by=("benchmarks.studies.estimator_report",))
 DEFAULT = ("v0", "screened-v0", "random-v0")
 SEED = 61_000
 """Of the replicates; no dataset and no evaluation uses it."""
@@ -72,26 +51,6 @@ SEED = 61_000
 CLIP, WINDOW = 10.0, 13
 ASKED = 500
 """Members that the nested model asks a policy about."""
-
-_MODELS = (
-    "valuation/counterfactual", "valuation/credit", "valuation/action_echoes", "valuation/fitted_q",
-    "valuation/histories", "valuation/nested", "valuation/responses", "effects/targets", "effects/terms",
-)  # fmt: skip
-CODE = ("benchmarks/studies/policy_set.py", *(f"frl_algos/{name}.py" for name in _MODELS))
-"""What the figures depend on, with `frl_env.evaluation`; the true ones on the first only."""
-
-MODELS: dict[str, dict[str, Any]] = {
-    "cloned": {"critic": "none", "response": None, "indications": {}, "need_factor": None, "skill_factor": None},
-    "factored_awr": {},
-}
-"""Trained once a dataset: name to fields of FactoredAWRConfig that differ from the benchmark's."""
-
-LEARNED: dict[str, tuple[str, float | None]] = {
-    "cloned": ("cloned", None),
-    "factored_awr": ("factored_awr", None),
-    "factored_awr_mild": ("factored_awr", 3.0),
-}
-"""Policies by name: a model and a temperature, None for its own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -104,75 +63,51 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise unknown_name("dataset", name, DATASETS)
     out = Path(options.out)
     check_writable(out)
-    if not options.report:
-        for name in names:
-            _measure(name, options, out)
-    studies = {
-        name: estimator_report.read(_truth_file(name, options, out), _folder(name, options, out), options.replicates)
-        for name in names
-    }
+    studies = {name: _measured(name, options, out) for name in names}
     estimator_report.write(studies, out)
 
 
-def _measure(name: str, options: argparse.Namespace, out: Path) -> None:
-    """Policies, truth and replicates of one dataset, each as far as it is missing."""
+def _measured(name: str, options: argparse.Namespace, out: Path) -> estimator_report.Study:
+    """Policies, truth and replicates of one dataset, each made as far as it is missing; with --report, none.
+
+    Raises:
+        UserError: If nothing is there and nothing is to be made.
+    """
     world = recipe(PREFIX + name).world
-    folder = _folder(name, options, out)
-    folder.mkdir(parents=True, exist_ok=True)
+    numbers = range(options.replicates)
+    if options.report:
+        truth = known_truth(name, options.steps, options.truth_members, out)
+        kept = [RESULTS.known(out, _label(name, number), **_facts(name, options, number)) for number in numbers]
+        replicates = [each for each in kept if each is not None]
+        if not truth or not replicates:
+            raise UserError(
+                f"nothing was measured of {name} in {out} with these settings and this code; run without --report"
+            )
+        return estimator_report.Study(truth=truth, replicates=replicates)
+    replicates = []
     with progress_bar() as progress:
-        learned = _learned(name, options.steps, out, progress)
-        policies = policy_set(world, learned)
-        _truth(name, world, policies, options.truth_members, _truth_file(name, options, out), progress)
-        for number in range(options.replicates):
-            kept = folder / f"replicate-{number:04d}.json"
-            if not kept.exists():
-                write_atomically(kept, json.dumps(_replicate(world, policies, options, number)) + "\n")
+        tested = policies(name, options.steps, out, progress)
+        truth = true_values(name, tested, options.steps, options.truth_members, out, progress)
+        for number in numbers:
+            make = partial(_replicate, world, tested, options, number)
+            replicates.append(RESULTS.json(out, _label(name, number), make, **_facts(name, options, number)))
             progress(f"{name}: replicates", number + 1, options.replicates)
+    return estimator_report.Study(truth=truth, replicates=replicates)
 
 
-def _learned(name: str, steps: int, out: Path, progress: Any) -> dict[str, Probabilities]:
-    """Learned policies, trained on the dataset once and kept."""
-    source = PREFIX + DATASETS[name]
-    names = observation_names(**recipe(source).world.seen)
-    models: dict[str, FactoredAWR] = {}
-    for done, (label, settings) in enumerate(MODELS.items(), start=1):
-        file = out / f"{label}-{DATASETS[name]}-{steps}.safetensors"
-        if not file.exists():
-            buffer = load_replay_buffer(ensure_dataset(source, progress=progress))
-            torch.manual_seed(0)
-            algorithm = dataclasses.replace(factored_awr(names, MEDICAID_ACTIONS), **settings).create()
-            with quiet_d3rlpy():
-                algorithm.fit(
-                    buffer,
-                    n_steps=steps,
-                    n_steps_per_epoch=min(steps, 500),
-                    show_progress=False,
-                    logger_adapter=NoopAdapterFactory(),
-                )
-            save_model(algorithm, file)
-        models[label] = load_model(file)
-        progress(f"{name}: learned policies", done, len(MODELS))
+def _label(name: str, number: int) -> str:
+    return f"{name}-replicate-{number:04d}"
+
+
+def _facts(name: str, options: argparse.Namespace, number: int) -> dict[str, Any]:
+    """What a replicate depends on besides code."""
     return {
-        label: partial(models[model].predict_probabilities, temperature=temperature)
-        for label, (model, temperature) in LEARNED.items()
+        "world": dataclasses.asdict(recipe(PREFIX + name).world),
+        "learned": learned_facts(name, options.steps),
+        "members": options.members,
+        "nested": options.nested,
+        "seed": (SEED, number),
     }
-
-
-def _truth(
-    name: str, world: World, policies: Mapping[str, Probabilities], members: int, file: Path, progress: Any
-) -> None:
-    """Value of each policy and of the behaviour policy, with standard errors; each kept as soon as it is known."""
-    found = json.loads(file.read_text()) if file.exists() else {}
-    playing: dict[str, Any] = {
-        label: ObservationPolicy(Drawn(policy), **world.seen) for label, policy in policies.items()
-    }
-    playing["behaviour"] = reference_policies(world)["behaviour"]
-    for done, (label, policy) in enumerate(playing.items(), start=1):
-        if label not in found:
-            value = rollout(policy, world.parameters, members=members, seed=TRUTH_SEED).value
-            found[label] = {"value": float(value.mean()), "standard_error": standard_error(value)}
-            write_atomically(file, json.dumps(found) + "\n")
-        progress(f"{name}: true values", done, len(playing))
 
 
 def _replicate(
@@ -264,26 +199,6 @@ def _numbers(estimate: Estimate, returns: np.ndarray, seconds: float) -> dict[st
         "difference_high": paired.high,
         "seconds": seconds,
     }
-
-
-def _folder(name: str, options: argparse.Namespace, out: Path) -> Path:
-    """Where the figures of one dataset stand: everything they depend on is in the name, the code included."""
-    evaluation = sorted(str(path) for path in (ROOT / "frl_env" / "evaluation").rglob("*.py"))
-    kind = "nested-" if options.nested else ""
-    return out / f"{name}-{kind}{options.members}-{_digest(options, (*CODE, *evaluation))}"
-
-
-def _truth_file(name: str, options: argparse.Namespace, out: Path) -> Path:
-    """Where the true values stand, which no estimator and no replicate changes."""
-    return out / f"{name}-truth-{_digest(options, CODE[:1])}.json"
-
-
-def _digest(options: argparse.Namespace, files: Sequence[str]) -> str:
-    code = hashlib.sha256()
-    for file in files:
-        code.update((ROOT / file).read_bytes())
-    facts = f"{VERSION}-{options.steps}-{options.truth_members}-{code.hexdigest()}"
-    return hashlib.sha256(facts.encode()).hexdigest()[:12]
 
 
 def _parser() -> argparse.ArgumentParser:

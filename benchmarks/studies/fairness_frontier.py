@@ -12,10 +12,10 @@ folder of `--out` go the table (CSV), the same as JSON with intervals, and the f
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,9 @@ import pandas as pd
 import torch
 
 from benchmarks.command_line import Parser, check_at_least, check_writable, numbers
+from benchmarks.record.kept import Kept, write_whole
 from benchmarks.studies import frontier_table
 from benchmarks.studies.frontier_table import Setting
-from benchmarks.sweep.results import write_bytes
-from benchmarks.sweep.runs import code_hash
 from benchmarks.training.algorithms import factored_awr
 from benchmarks.training.train import train
 from benchmarks.truth.member_table import roll_out
@@ -44,6 +43,7 @@ from frl_env.evaluation.member_records import ATTRIBUTES, LATENT_NEED
 from frl_env.spreadsheets import plain_cells
 from frl_env.terminal import progress_bar, run_or_say
 
+RESULTS = Kept("benchmarks.studies.fairness_frontier", shown_by=("benchmarks.studies.frontier_table",))
 DATASET = "frl/medicaid-synthetic-v0"
 WEIGHTS = (0.0, 10.0, 100.0, 300.0, 1_000.0, 10_000.0)
 SLACKS = (0.001,)
@@ -76,9 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "members": options.seeds * options.eval_members,
         "points": points,
     }
-    write_bytes(out / "frontier.json", (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
-    write_bytes(out / "frontier.csv", plain_cells(frontier_table.flat(points)).to_csv(index=False).encode())
-    write_bytes(out / "frontier.png", frontier_table.draw(content))
+    write_whole(out / "frontier.json", (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+    write_whole(out / "frontier.csv", plain_cells(frontier_table.flat(points)).to_csv(index=False).encode())
+    write_whole(out / "frontier.png", frontier_table.draw(content))
     frontier_table.show(content)
     print(f"table, JSON and figure: {out}")
 
@@ -87,22 +87,31 @@ def _rollouts(
     dataset: Any, settings: Sequence[Setting], seed: int, options: argparse.Namespace, out: Path, tell: Tell
 ) -> dict[Setting, pd.DataFrame]:
     """Rollouts of all settings of one seed; trains only when one is missing."""
-    files = {setting: out / f"{_fingerprint(dataset, setting, seed, options)}.parquet" for setting in settings}
     evaluation = Evaluation.of_dataset(dataset, members=options.eval_members, draw=seed)
     columns = {"high_touch": joints_with(MEDICAID_ACTIONS, options.high_touch.split(",")).astype("float32")}
-    algorithm = None
-    for setting, file in files.items():
-        if file.exists():
-            continue
-        if algorithm is None:
-            algorithm = _trained(dataset, seed, options, tell)
+    trained = lru_cache(maxsize=1)(lambda: _trained(dataset, seed, options, tell))
+
+    def table(setting: Setting) -> pd.DataFrame:
+        algorithm = trained()
         algorithm.balance(weight=setting.weight, slack=setting.slack)
         what = f"seed {seed}, {setting.name}"
-        table = roll_out(
-            evaluation, algorithm.predict_probabilities, columns, lambda week, weeks, what=what: tell(what, week, weeks)
+        return roll_out(
+            evaluation, algorithm.predict_probabilities, columns, lambda week, weeks: tell(what, week, weeks)
         )
-        write_bytes(file, table.to_parquet(index=False))
-    return {setting: pd.read_parquet(file) for setting, file in files.items()}
+
+    names = ("steps", "target", "attribute", "high_touch")
+    facts = {
+        "data": dataset.storage.metadata.get("frl_content_sha256"),
+        "seed": seed,
+        "evaluation": dataclasses.asdict(evaluation),
+        "options": {name: getattr(options, name) for name in names},
+    }
+    return {
+        setting: RESULTS.table(
+            out, f"seed{seed}", partial(table, setting), setting=dataclasses.asdict(setting), **facts
+        )
+        for setting in settings
+    }
 
 
 def _trained(dataset: Any, seed: int, options: argparse.Namespace, tell: Tell) -> FactoredAWR:
@@ -118,19 +127,6 @@ def _trained(dataset: Any, seed: int, options: argparse.Namespace, tell: Tell) -
     what = f"seed {seed}, training"
     train(algorithm, buffer, steps=options.steps, seed=seed, progress=lambda done: tell(what, done, options.steps))
     return algorithm
-
-
-def _fingerprint(dataset: Any, setting: Setting, seed: int, options: argparse.Namespace) -> str:
-    """Name of a rollout's file: everything its numbers depend on, the code of learner and simulator included."""
-    names = ("steps", "eval_members", "target", "attribute", "high_touch")
-    facts = {
-        "data": dataset.storage.metadata.get("frl_content_sha256"),
-        "setting": dataclasses.asdict(setting),
-        "seed": seed,
-        "options": {name: getattr(options, name) for name in names},
-        "code": code_hash(),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _command(options: argparse.Namespace) -> str:

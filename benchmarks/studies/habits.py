@@ -10,7 +10,6 @@ Every run is kept as soon as it is done; the same command goes on where a stoppe
 """
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.kept import Kept
 from benchmarks.studies.ablations import OURS, UNSUITED, Variant, lead, values_of
 from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredReplayBuffer
@@ -39,6 +39,7 @@ from frl_env.state import State
 from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World
 
+RESULTS = Kept("benchmarks.studies.habits")
 SEED = 1_733
 """Of the first dataset; no dataset of `frl list` is collected with it."""
 
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for number in range(options.replicates):
             buffer = logged(habit, members=options.members, seed=SEED + number)
             for column, variant in enumerate(VARIANTS):
-                values = values_of(variant, buffer, _content(buffer), evaluation, options, out)
+                values = values_of(RESULTS, variant, buffer, evaluation, options, out)
                 shares[number, column] = 100 * float((values - team).mean()) / gap
             print(f"{habit.label}, dataset {number}: " + ", ".join(f"{share:.1f} %" for share in shares[number]))
         table.add_row(habit.label, *(f"{mean:.0f}" for mean in shares.mean(axis=0)), lead(shares[:, 0] - shares[:, 1]))
@@ -151,14 +152,6 @@ def logged(habit: Habit, *, members: int, seed: int) -> FactoredReplayBuffer:
         terminated=episodes.terminated,
         action_space=MEDICAID_ACTIONS,
     )
-
-
-def _content(buffer: FactoredReplayBuffer) -> str:
-    """Checksum of what was logged."""
-    content = hashlib.sha256()
-    for array in (buffer.observations, buffer.actions, buffer.rewards):
-        content.update(np.ascontiguousarray(array).tobytes())
-    return content.hexdigest()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,7 +10,6 @@ out on the simulator, and time, samples a second, memory and true value stand be
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import sys
 import time
@@ -28,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.sweep.results import write_bytes
+from benchmarks.record.kept import Kept
 from benchmarks.training.algorithms import create
 from benchmarks.training.train import forget_peak_rss, peak_rss_mb
 from benchmarks.truth.true_values import Evaluation, paired_difference
@@ -38,7 +37,7 @@ from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.reference_returns import reference_policies
 from frl_env.rollout import standard_error
-from frl_env.terminal import progress_bar, run_or_say
+from frl_env.terminal import progress_bar, run_or_say, write_atomically
 
 DATASET = "frl/medicaid-synthetic-large-v0"
 BATCH_SIZE, EPOCHS = 256, 50
@@ -48,6 +47,8 @@ PUBLISHED = {"rows": 4_999_070, "hours": 3.5, "samples_per_s": 50 * 4_999_070 / 
 """Basu et al. (2025): steps, hours and cores of its training; samples a second follow."""
 
 SETTINGS: dict[str, dict[str, Any]] = {"factored_awr": {}, "seed_awr": {"encoder": "learned"}}
+
+RESULTS = Kept("benchmarks.studies.paper_scale")
 
 Tell = Callable[[str, int, int], None]
 
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with progress_bar() as progress:
         values = _true_values(dataset, algorithm, options.eval_members, progress)
     facts = _facts(buffer, options, state) | {"values": values, "model": file.name}
-    write_bytes(out / "summary.json", (json.dumps(facts, indent=1) + "\n").encode())
+    write_atomically(out / "summary.json", json.dumps(facts, indent=1) + "\n")
     _show(facts)
 
 
@@ -101,8 +102,8 @@ def _train(
     made = create(options.algo, names, buffer.action_space, SETTINGS[options.algo])
     config = dataclasses.replace(made.config, batch_size=options.batch_size)
     content = dataset.storage.metadata.get("frl_content_sha256", dataset.spec.dataset_id)
-    key = hashlib.sha256(f"{content} {options.seed} {config.serialize()}".encode()).hexdigest()[:12]
-    kept = out / f"{options.algo}-{key}.pt"
+    facts = {"data": content, "seed": options.seed, "settings": config.serialize(), "threads": options.threads}
+    kept = RESULTS.file(out, options.algo, ".pt", **facts)
     algorithm = config.create()
     torch.manual_seed(options.seed)
     tell("estimating effects", 0, 1)
@@ -111,7 +112,7 @@ def _train(
     assert algorithm.impl is not None
     prepared = time.perf_counter() - started
     tell("estimating effects", 1, 1)
-    state = _restore(algorithm, kept) if kept.exists() else Progress()
+    state = _restore(algorithm, kept)
     state.prepare_s += prepared
     an_epoch = -(-buffer.transition_count // options.batch_size)
     algorithm.impl.log_policy(after=0, every=an_epoch)
@@ -158,7 +159,7 @@ def _keep(algorithm: FactoredAWR, state: Progress, file: Path) -> None:
 
 
 def _restore(algorithm: FactoredAWR, file: Path) -> Progress:
-    """Takes up what was kept."""
+    """Takes up what was kept, if anything was."""
     assert algorithm.impl is not None
     modules = algorithm.impl.modules
     try:
@@ -168,6 +169,8 @@ def _restore(algorithm: FactoredAWR, file: Path) -> Progress:
         modules.optim.optim.load_state_dict(kept["optimiser"])
         algorithm.set_grad_step(int(kept["updates"]))
         return Progress(**kept["progress"])
+    except FileNotFoundError:
+        return Progress()
     except Exception as problem:
         raise UserError(f"{file} is damaged ({type(problem).__name__}); delete it to start anew") from problem
 

@@ -134,7 +134,7 @@ def test_a_failed_build_leaves_nothing(tables, empty_store, monkeypatch):
 
 def test_the_whole_benchmark_gives_exact_values_and_the_same_again(tables, dataset, tmp_path, capsys):
     out = tmp_path / "figures.json"
-    icu_sepsis.main(["--seeds", "1", "--episodes", "200", "--steps", "5", "--out", str(out)])
+    icu_sepsis.main(["--seeds", "1", "--episodes", "200", "--steps", "5", "--out", str(out), "--kept", str(tmp_path)])
     card = json.loads(out.read_text())
     shown = capsys.readouterr().out
     assert "0.8751" in shown

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.studies import encodings
 from benchmarks.studies.encodings import AUTOREGRESSIVE, ENCODERS, AutoregressivePolicy, _error_by_member, main
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import Recipe, build_dataset
@@ -19,17 +20,22 @@ def test_the_autoregressive_policy_is_exact_and_normalised():
     torch.testing.assert_close(policy.log_likelihood(x, actions), log_probabilities[torch.arange(5), actions])
 
 
-def test_the_command_shows_all(tiny_dataset, capsys):
+def test_the_command_shows_all_and_does_nothing_twice(tiny_dataset, tmp_path, capsys, monkeypatch):
     build_dataset(Recipe(dataset_id="tests/tiny-others-v0", description="", members=30, seed=4, horizon=8))
-    main(["--updates", "5", "--seeds", "1", "--train", "tests/tiny-v0", "--test", "tests/tiny-others-v0"])
+    arguments = ["--updates", "5", "--seeds", "1", "--train", "tests/tiny-v0", "--test", "tests/tiny-others-v0"]
+    arguments += ["--out", str(tmp_path)]
+    main(arguments)
     shown = capsys.readouterr().out
+    monkeypatch.setattr(encodings, "_measure", pytest.fail)
+    main(arguments)
+    assert capsys.readouterr().out == shown
     for label in (*ENCODERS.values(), AUTOREGRESSIVE):
         assert label in shown
 
 
-def test_those_trained_on_are_no_test(tiny_dataset):
+def test_those_trained_on_are_no_test(tiny_dataset, tmp_path):
     with pytest.raises(UserError, match="the validation data are the training data"):
-        main(["--updates", "5", "--seeds", "1", "--train", "tests/tiny-v0", "--test", "tests/tiny-v0"])
+        main(["--train", "tests/tiny-v0", "--test", "tests/tiny-v0", "--out", str(tmp_path)])
 
 
 def test_the_error_of_steps_that_are_alike_within_a_member(tiny_buffer):
