@@ -38,6 +38,26 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{shorten(message, LONGEST_COMPLAINT)}; try --help")
 
 
+def command_of(program: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """The command line that gives these results, wherever they are written: options that are not the default.
+
+    Args:
+        program: The module that is run.
+        parser: Its parser.
+        options: What it was given.
+    """
+    given = {
+        name: value
+        for name, value in vars(options).items()
+        if name not in ("out", "kept", "figure") and value != parser.get_default(name)
+    }
+    parts = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f" {value or repr(value)}")
+        for name, value in given.items()
+    ]
+    return " ".join([f"python {program.replace('.', '/')}.py", *parts])
+
+
 def check_at_least(options: argparse.Namespace, **least: int) -> None:
     """Refuses whole numbers that are too small, or so large that nothing could hold as many; None passes.
 

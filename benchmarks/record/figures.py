@@ -14,6 +14,7 @@ numbers and words; the first of its fields is its name. Columns are headings and
 `str.format` takes it, from the fields of the row.
 """
 
+import argparse
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command_line import command_of
 from benchmarks.record.circumstances import commit, machine, versions
 from benchmarks.record.code_key import ROOT, code_key
 from frl_env.errors import UserError, unknown_name
@@ -157,6 +159,37 @@ def write_figure(
         raise UserError(f"can't write {file} ({problem.strerror})") from problem
     write_atomically(file, json.dumps(vars(figure), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return file
+
+
+def add_figure_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--figure`."""
+    parser.add_argument("--figure", action="store_true", help="also write the table for pages, to benchmarks/figures")
+
+
+def write_if_asked(
+    program: str,
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    rows: Sequence[Mapping[str, Field]],
+    columns: Mapping[str, str],
+    data: Mapping[str, str] | None = None,
+) -> None:
+    """Keeps the table of a study for pages where `--figure` asks for it.
+
+    Args:
+        program: The study's module, whose last part names the figure.
+        parser: Its parser.
+        options: What it was given.
+        rows: As of `write_figure`.
+        columns: As of `write_figure`.
+        data: As of `write_figure`.
+    """
+    if options.figure:
+        settings = {name: value for name, value in vars(options).items() if name not in ("out", "kept", "figure")}
+        write_figure(
+            program.split(".")[-1], rows, columns=columns, command=command_of(program, parser, options),
+            programs=[program], data=data, settings=settings, folder=FOLDER,
+        )  # fmt: skip
 
 
 def read_figure(study: str, folder: Path = FOLDER) -> Figure:

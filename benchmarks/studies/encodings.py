@@ -32,6 +32,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.figures import add_figure_option, write_if_asked
 from benchmarks.record.kept import Kept
 from benchmarks.speed.timing import spread
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
@@ -52,6 +53,13 @@ ENCODERS = {
     "frozen": "joint softmax, frozen random embeddings",
     "independent": "independent factors",
     "flat": "flat softmax",
+}
+COLUMNS = {
+    "Policy": "{policy}",
+    "Log-likelihood, nats a step": "{likelihood:.4f} ({least:.4f} to {most:.4f})",
+    "Below (SE)": "{below:.4f} ({error:.4f})",
+    "Updates/s": "{updates:,.0f}",
+    "All probabilities, states/s": "{states:,.0f}",
 }
 AUTOREGRESSIVE = "one factor after the other"
 
@@ -128,6 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="seeds (default 3)")
     parser.add_argument("--train", default="frl/medicaid-synthetic-v0", help="Minari id")
     parser.add_argument("--test", default="frl/medicaid-synthetic-validation-v0", help="Minari id of other members")
+    add_figure_option(parser)
     parser.add_argument("--out", default="results/encodings", help="folder for finished runs")
     options = parser.parse_args(arguments)
     check_at_least(options, updates=1, seeds=1)
@@ -158,17 +167,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("policy", "log-likelihood, nats a step", "below (SE)", "updates/s", "all probabilities, states/s"):
         table.add_column(name, justify="left" if name == "policy" else "right")
     ours = np.mean([row[0] for row in found[ENCODERS["learned"]]], axis=0)
+    figures = []
     for name, rows in found.items():
         likelihoods, rates, states = zip(*rows, strict=True)
         means = [one.mean() for one in likelihoods]
         below = ours - np.mean(likelihoods, axis=0)
+        error = _error_by_member(below, test) if below.any() else None
+        figures.append({
+            "policy": name, "likelihood": float(np.mean(means)), "least": float(min(means)), "most": float(max(means)),
+            "below": float(below.mean()) if below.any() else None, "error": error,
+            "updates": float(np.mean(rates)), "states": float(np.mean(states)),
+        })  # fmt: skip
         table.add_row(
             name,
             f"{np.mean(means):.4f} ({min(means):.4f} to {max(means):.4f})",
-            f"{below.mean():.4f} ({_error_by_member(below, test):.4f})" if below.any() else "",
+            f"{below.mean():.4f} ({error:.4f})" if error is not None else "",
             spread(np.asarray(rates)),
             spread(np.asarray(states)),
         )
+    write_if_asked(
+        RESULTS.program,
+        parser,
+        options,
+        figures,
+        COLUMNS,
+        data=dict(zip((options.train, options.test), content, strict=True)),
+    )
     table.caption = "Below: what is lacking to the default, in pairs by step; SE over members."
     console = Console()
     if not console.is_terminal:

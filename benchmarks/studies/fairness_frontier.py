@@ -26,7 +26,7 @@ import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is import
 import pandas as pd
 import torch
 
-from benchmarks.command_line import Parser, check_at_least, check_writable, numbers
+from benchmarks.command_line import Parser, check_at_least, check_writable, command_of, numbers
 from benchmarks.record.kept import Kept, write_whole
 from benchmarks.studies import frontier_table
 from benchmarks.studies.frontier_table import Setting
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     by_setting = {setting: [tables[seed][setting] for seed in tables] for setting in settings}
     points = frontier_table.measure(by_setting, options.attribute)
     content = {
-        "command": _command(options),
+        "command": command_of(RESULTS.program, _parser(), options),
         **{name: getattr(options, name) for name in ("dataset", "target", "attribute", "high_touch", "steps", "seeds")},
         "members": options.seeds * options.eval_members,
         "points": points,
@@ -127,16 +127,6 @@ def _trained(dataset: Any, seed: int, options: argparse.Namespace, tell: Tell) -
     what = f"seed {seed}, training"
     train(algorithm, buffer, steps=options.steps, seed=seed, progress=lambda done: tell(what, done, options.steps))
     return algorithm
-
-
-def _command(options: argparse.Namespace) -> str:
-    """The command line that gives these results, wherever they are written."""
-    parser = _parser()
-    given = {
-        name: value for name, value in vars(options).items() if name != "out" and value != parser.get_default(name)
-    }
-    parts = [f"--{name.replace('_', '-')} {value or repr(value)}" for name, value in given.items()]
-    return " ".join(["python benchmarks/studies/fairness_frontier.py", *parts])
 
 
 def _parser() -> argparse.ArgumentParser:

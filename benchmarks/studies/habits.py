@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.figures import add_figure_option, write_if_asked
 from benchmarks.record.kept import Kept
 from benchmarks.studies.ablations import OURS, UNSUITED, Variant, lead, values_of
 from benchmarks.truth.true_values import Evaluation
@@ -71,6 +72,12 @@ HABITS = (
     Habit(f"habit only, {FEW} goals", 0.0, 0.25, FEW),
 )
 VARIANTS = (OURS, Variant("no needs and skills", UNSUITED))
+COLUMNS = {
+    "The team's goals": "{team}",
+    VARIANTS[0].label: "{ours:.0f} %",
+    VARIANTS[1].label: "{other:.0f} %",
+    "Lead": "{lead}",
+}
 
 
 class HabitualTeam:
@@ -115,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = Table(title=f"share of the gap of {gap:+.4f} closed, %, {options.replicates} datasets a team")
     for heading in ("the team's goals", *(variant.label for variant in VARIANTS), "lead"):
         table.add_column(heading, justify="left" if heading == "the team's goals" else "right")
+    rows = []
     for habit in HABITS:
         shares = np.zeros((options.replicates, len(VARIANTS)))
         for number in range(options.replicates):
@@ -123,7 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 values = values_of(RESULTS, variant, buffer, evaluation, options, out)
                 shares[number, column] = 100 * float((values - team).mean()) / gap
             print(f"{habit.label}, dataset {number}: " + ", ".join(f"{share:.1f} %" for share in shares[number]))
+        own, other = (float(share) for share in shares.mean(axis=0))
+        rows.append({"team": habit.label, "ours": own, "other": other, "lead": lead(shares[:, 0] - shares[:, 1])})
         table.add_row(habit.label, *(f"{mean:.0f}" for mean in shares.mean(axis=0)), lead(shares[:, 0] - shares[:, 1]))
+    write_if_asked(RESULTS.program, _parser(), options, rows, COLUMNS)
     console = Console()
     if not console.is_terminal:
         console.width = 110
@@ -161,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, help="training seeds 0..N-1 (default 1)")
     parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
     parser.add_argument("--eval-members", type=int, default=20_000, help="members of every rollout (default 20000)")
+    add_figure_option(parser)
     parser.add_argument("--out", default="results/habits", help="folder for finished runs (default results/habits)")
     return parser
 
