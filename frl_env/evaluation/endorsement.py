@@ -11,8 +11,9 @@ It sees data only, and asks in this order; the first that fails is what the sent
    usable cut-offs of the weights, and other windows where the headline itself assumes a Markov record. Then the
    choice of the analysis is a larger error than the one that is told.
 
-What is no second opinion: weights that fail 1, and models that compare actions given the record alone (DM, FQE), as
-they may differ from the truth by what the team saw beyond the record.
+What is no second opinion: weights that fail 1; weights that are not normalised (PDIS, DR), since what a mean weight is
+off 1 counts there times the whole return, although that constant says nothing of the policy; and models that compare
+actions given the record alone (DM, FQE), as they may differ from the truth by what the team saw beyond the record.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from frl_env.evaluation.diagnostics import Diagnostics, Thresholds
 from frl_env.evaluation.estimate import Estimate
 from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL
 from frl_env.evaluation.intervals import Interval
+
+UNNORMALISED = ("PDIS", "DR")
 
 AGREE = 2.0
 """Joint standard errors: what two right estimates differ by in 1 of 20."""
@@ -51,7 +54,7 @@ def why_withheld(
     opinions = {
         name: estimate
         for name, estimate in differences.items()
-        if name != chosen and _speaks(estimate, own, diagnostics, thresholds)
+        if name not in (chosen, *UNNORMALISED) and _speaks(estimate, own, diagnostics, thresholds)
     }
     for name, other in opinions.items():
         joint = float(np.hypot(own.standard_error, other.standard_error))

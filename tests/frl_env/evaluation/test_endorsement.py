@@ -40,7 +40,7 @@ def test_a_model_that_usable_weights_bear_out_is_the_headline():
 def test_a_model_that_usable_weights_contradict_is_withheld():
     report = told(1_000, 0.5, 3.0)
     assert report.headline is None
-    assert "mine and PDIS disagree on the difference to behaviour by more than their errors" in report.sentence
+    assert "mine and WIS disagree on the difference to behaviour by more than their errors" in report.sentence
     assert report.to_dict()["headline"] is None
 
 
