@@ -256,12 +256,12 @@ def markdown(worlds: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]
     lines = [
         "# True values of the reference policies with scarce staff",
         "",
-        f"Written by `{command}`; don't edit. Parameters {VERSION}, {members:,} members a policy, common random",
-        "numbers.",
+        f"Written by `{command}`; don't edit.",
+        f"Parameters {VERSION}, {members:,} members a policy, common random numbers.",
         "What the policies are, and what the bound bounds: [capacity.md](capacity.md).",
         "",
-        "Value: mean undiscounted return of a member. Next to it the paired difference to the care team, with its",
-        "standard error, and the staff minutes a member-week that were used.",
+        "Value: mean undiscounted return of a member. Next to it the paired difference to the care team, with",
+        "its standard error, and the staff minutes a member-week that were used.",
     ]
     for world, by_budget in worlds.items():
         for label, rows in by_budget.items():

@@ -127,12 +127,12 @@ def markdown(worlds: Mapping[str, Mapping[str, Mapping[str, float]]], *, members
     lines = [
         "# True values of the reference policies",
         "",
-        f"Written by `{command}`; don't edit. Parameters {VERSION}, {members:,} members a policy, common random",
-        "numbers.",
+        f"Written by `{command}`; don't edit.",
+        f"Parameters {VERSION}, {members:,} members a policy, common random numbers.",
         "",
-        "Value: mean undiscounted return of a member, minus ED visits and hospital stays in at most 52 weeks. The last",
-        "two columns are paired differences with their standard errors: to the care team's policy, and to the policy",
-        "before it (random left out). A dash: the difference is exactly 0.",
+        "Value: mean undiscounted return of a member, minus ED visits and hospital stays in at most 52 weeks.",
+        "The last two columns are paired differences with their standard errors: to the care team's policy,",
+        "and to the policy before it (random left out). A dash: the difference is exactly 0.",
     ]
     for world, rows in worlds.items():
         lines += ["", f"## `{world}`", ""]
@@ -175,8 +175,8 @@ def ladder_check(rows: Mapping[str, Mapping[str, float]]) -> str:
         words = f"Every step of the order is at least {LEAST_STEP:.0f} standard errors."
     share = rows["best_observation_only"]["above_behaviour"] / (rows["oracle"]["above_behaviour"] or float("nan"))
     if share < 0:
-        return f"{words} The care team, which sees part of the latent state, beats the best policy on the observations."
-    return f"{words} Best observation-only closes {100 * share:.0f} % of the way from behaviour to oracle."
+        return f"{words}\nThe care team, which sees part of the latent state, beats the best policy on observations."
+    return f"{words}\nBest observation-only closes {100 * share:.0f} % of the way from behaviour to oracle."
 
 
 def _difference(row: Mapping[str, float], key: str) -> str:

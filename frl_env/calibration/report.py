@@ -35,11 +35,12 @@ def markdown(verdicts: list[Verdict], measured: Mapping[str, float], *, command:
     lines = [
         "# Calibration of the simulator",
         "",
-        f"Written by `{command}`; don't edit. Parameters {VERSION}. "
-        f"{len(verdicts) - missed} of {len(verdicts)} anchors met.",
+        f"Written by `{command}`; don't edit.",
+        f"Parameters {VERSION}. {len(verdicts) - missed} of {len(verdicts)} anchors met.",
         "",
-        "Base rates are those of members without any program. Certainty: H read in the source's abstract or table, M",
-        "read with a caveat, D derived, A assumption. The range is the source's own interval where it has one.",
+        "Base rates are those of members without any program. Certainty: H read in the source's abstract or",
+        "table, M read with a caveat, D derived, A assumption. The range is the source's own interval where",
+        "it has one.",
     ]
     section = ""
     for verdict in verdicts:

@@ -57,8 +57,9 @@ def sweep_markdown(rows: list[Swept], *, members: int, report: str) -> str:
     lines = [
         "# How much hangs on the assumptions",
         "",
-        f"Written by `frl sensitivity --members {members} --report {report}`; don't edit. Parameters {VERSION},",
-        f"preset rct, {members:,} members, common random numbers. One assumption moved at a time, the rest as it is.",
+        f"Written by `frl sensitivity --members {members} --report {report}`; don't edit.",
+        f"Parameters {VERSION}, preset rct, {members:,} members, common random numbers.",
+        "One assumption moved at a time, the rest as it is.",
         "The anchors of the trial are ED 0.91 to 1.00 and stays 0.81 to 0.98.",
         "",
         "| assumption | ED ratio | stays ratio | heuristic over team (SE) | order kept |",
