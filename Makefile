@@ -47,11 +47,13 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python benchmarks/pages/fill.py --check
 	$(BIN)/python benchmarks/pages/rooms.py --check
+	$(BIN)/python benchmarks/pages/picture.py --check
 
 # Numbers of studies (benchmarks/figures) and the table of rooms into the pages.
 pages: $(STAMP)
 	$(BIN)/python benchmarks/pages/fill.py
 	$(BIN)/python benchmarks/pages/rooms.py
+	$(BIN)/python benchmarks/pages/picture.py
 
 # Length of sentences, width of lines, words used before they are explained.
 wording: $(STAMP)

@@ -41,7 +41,7 @@ def filled(text: str, folder: Path = FOLDER) -> str:
 
     def fill(found: re.Match[str]) -> str:
         kind, asked, _ = found.groups()
-        study, *rest = (part.strip() for part in asked.split("|"))
+        study, *rest = (part.strip() for part in asked.replace("\\|", "|").split("|"))
         figure = read_figure(study, folder)
         if kind == "measured" and not rest:
             inside = figure.measured()

@@ -58,11 +58,13 @@ def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Returns:
         A row a policy and mode: `gain`, `low` and `high` at the team's own minutes, the same with the budget before
-        them for others (`at_7_gain`, `none_gain`), None where it was not scored; `minutes`, the team's own.
+        them for others (`at_7_gain`, `none_gain`), None where it was not scored; `minutes`, the team's own; `seconds`
+        and `megabytes` of a training, where there was one without a budget.
     """
     short = card["dataset"].rpartition("/")[2].removeprefix("medicaid-synthetic-")
     team = card["references"]["behaviour"]["effort_minutes_per_week"]
     budgets = dict.fromkeys(point["budget"] for entry in card["curves"] for point in entry["points"])
+    trained = {(row["algo"], row["mode"]): row for row in card["summary"]}
     rows = []
     for entry in card["curves"]:
         mode = "" if entry["kind"] in ("reference", "bound") else f" {entry['mode']}"
@@ -74,7 +76,8 @@ def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
                 low, high = (None, None) if point is None or point["interval"] is None else point["interval"]
                 gain = None if point is None else point["gain"]
                 row |= {f"{before}gain": gain, f"{before}low": low, f"{before}high": high}
-        rows.append(row | {"minutes": team})
+        run = trained.get((entry["policy"], entry["mode"]), {})
+        rows.append(row | {"minutes": team, "seconds": run.get("wall_s"), "megabytes": run.get("peak_rss_mb")})
     return rows
 
 

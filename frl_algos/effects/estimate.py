@@ -12,9 +12,9 @@ Sparse rewards drown in noise what one contact changes, and a care team contacts
    residual ~ m (phi(s, a) - E[phi | s]) . w, and A(s, a) = m(s) phi(s, a) . w.
 4. The coefficients w are shrunk, group by group, as far as the data asks for (`frl_algos.effects.shrinkage`), and so
    are those of P(r | s, a), whose noise in a pair of levels would be picked along with A. How effects differ by state
-   is asked of large datasets only: the terms of the state, most of all columns, need many rows each.
+   is most of all columns. Whether these come in can be decided by held-out people (`frl_algos.factored_awr.held_out`).
 
-The same is done on two halves of the episodes: what one half recommends can be valued by the other. Whom else an action
+The same is done on two halves of the people: what one half recommends can be valued by the other. Whom else an action
 suits than those it was chosen for is asked of the choices themselves (`frl_algos.effects.suitability`), of all of them
 for both halves. Levels that the choices tell apart are taken to do the same for those who need them but for a known,
 small spread: their outcomes, few and noisy, would be multiplied with the needs. The chances of a response, of which
@@ -22,19 +22,19 @@ choices say nothing, keep their priors.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Int
 
-from frl_algos.effects.shrinkage import posterior_mean
+from frl_algos.effects.shrinkage import learned_precision, posterior_mean
 from frl_algos.effects.suitability import Suitability
 from frl_algos.effects.targets import Targets, ridge, ridge_weights, value_features
 from frl_algos.effects.terms import Terms
 
 ROWS_A_COLUMN = 200
-"""The state has terms where there are so many rows for each column."""
+"""Unless it is said whether the state has terms, it has where there are so many rows for each column."""
 
 CHUNK = 20_000
 """Rows whose columns are held at once."""
@@ -52,7 +52,7 @@ class Effects:
 
     Attributes:
         weights: `(state_term, valid)`, effects as shares of the predicted amount (or of the return's spread).
-        halves: The same from each half of the episodes.
+        halves: The same from each half of the people.
         response: `(state_term, valid)`, probability of a response; None without one.
         amount: Weights of the predicted amount on `value_features`; None where effects are not relative.
         unit: Reward that an effect of 1 is worth at an amount of 1.
@@ -106,59 +106,140 @@ def estimate_effects(
         seed: Of the posterior draws.
         told: Factors whose levels choices tell apart (`Suitability.told`): the spread of their effects is known.
     """
-    low, high = observations.min(axis=0), observations.max(axis=0)
-    relative = targets.sign != 0
-    unit = float(np.abs(targets.returns).mean() if relative else targets.returns.std()) or 1.0
-    variance = _Variance.fit(targets, unit)
-    if respond:
-        kept = np.flatnonzero(targets.attempted)
-        observations, targets = observations[kept], targets.of(kept)
-    squashed = squash(observations)
-    center, spread = squashed.mean(axis=0), squashed.std(axis=0)
-    # Rounding gives a column that never changes a spread of about 1e-8: to divide by it makes noise a feature.
-    spread = np.where(spread < 1e-4, np.ones_like(spread), spread)
-    states = ((squashed - center) / spread).clip(-4, 4)
-    del squashed
-    signs = (observations - low) / np.where(high > low, high - low, 1.0)
-    amount = _amount(targets, unit)
-    generator = np.random.default_rng(seed)
-    problem = _Regression(terms, targets, states, signs, amount * unit, 1 / variance.of(amount), respond, generator)
-    halves = [_moments(problem, half) for half in (0, 1)]
-    noise = problem.noise()
+    regression = EffectRegression(terms, targets, observations, respond=respond, seed=seed)
+    return regression.sampled(regression.many_rows(), told=told)
 
-    both = (halves[0][0] + halves[1][0], halves[0][1] + halves[1][1])
-    # Columns of no group, -1, are never optional.
-    wanted = ~np.append(terms.optional, False)[problem.groups]
-    known = terms.told_apart(told)
-    if len(observations) >= ROWS_A_COLUMN * len(wanted):
-        wanted[:] = True
 
-    def solved(moments: tuple[np.ndarray, np.ndarray], sweeps: int = 200) -> np.ndarray:
-        squares, products = (moment / noise for moment in moments)
-        found = np.zeros(len(wanted))
-        # A column of zeros (a level never tried) has nothing but its prior.
-        found[wanted] = posterior_mean(
-            squares[np.ix_(wanted, wanted)],
-            products[wanted],
-            problem.groups[wanted],
-            terms.scales,
-            generator,
-            known=known,
-            sweeps=sweeps,
+class EffectRegression:
+    """The regression of all effects: its sums, made once, and the effects with some of its terms or all.
+
+    Args:
+        terms: Columns of the model.
+        targets: Of every row of the dataset.
+        observations: Scaled as the networks see them.
+        respond: Whether the targets' responses are to be used.
+        seed: Of the posterior draws.
+        some: Which rows to learn from; None for all.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        targets: Targets,
+        observations: Float32[np.ndarray, "row k"],
+        *,
+        respond: bool,
+        seed: int,
+        some: Bool[np.ndarray, "row"] | None = None,
+    ) -> None:
+        """Sums over the rows."""
+        low, high = observations.min(axis=0), observations.max(axis=0)
+        relative = targets.sign != 0
+        unit = float(np.abs(targets.returns).mean() if relative else targets.returns.std()) or 1.0
+        variance = _Variance.fit(targets, unit)
+        if respond or some is not None:
+            chosen = np.ones(len(observations), dtype=bool) if some is None else some
+            kept = np.flatnonzero(chosen & targets.attempted if respond else chosen)
+            observations, targets = observations[kept], targets.of(kept)
+        squashed = squash(observations)
+        center, spread = squashed.mean(axis=0), squashed.std(axis=0)
+        # Rounding gives a column that never changes a spread of about 1e-8: to divide by it makes noise a feature.
+        spread = np.where(spread < 1e-4, np.ones_like(spread), spread)
+        states = ((squashed - center) / spread).clip(-4, 4)
+        del squashed
+        signs = (observations - low) / np.where(high > low, high - low, 1.0)
+        amount = _amount(targets, unit)
+        self.terms = terms
+        self._rng = np.random.default_rng(seed)
+        problem = _Regression(terms, targets, states, signs, amount * unit, 1 / variance.of(amount), respond, self._rng)
+        self._halves = [_moments(problem, half) for half in (0, 1)]
+        self._groups, self._noise, self._rows = problem.groups, problem.noise(), len(observations)
+        self._known = {
+            "response": problem.response,
+            "amount": targets.value_weights * targets.sign / unit if relative else None,
+            "unit": unit,
+            "center": center,
+            "spread": spread,
+            "low": low,
+            "high": high,
+        }
+
+    def many_rows(self) -> str:
+        """Whether the state has terms if nothing else decides it; one of `STATES`."""
+        crossed = self.terms.states != "none" and self._rows >= ROWS_A_COLUMN * self._wanted("levels").sum()
+        return "levels" if crossed else "none"
+
+    def sampled(self, states: str, *, told: Collection[str] = ()) -> Effects:
+        """Effects by sampling, the sizes of all groups averaged over.
+
+        Args:
+            states: Which terms of the state are used, one of `STATES`.
+            told: Factors whose levels choices tell apart: the spread of their effects is known.
+        """
+        wanted, known = self._wanted(states), self.terms.told_apart(told)
+        # Every group draws, so that one without columns would change what the others draw.
+        drawing, groups = _drawing(self.terms, self._groups[wanted], pairs=states == "pairs")
+
+        def solved(moments: tuple[np.ndarray, np.ndarray], sweeps: int = 200) -> np.ndarray:
+            squares, products = (moment / self._noise for moment in moments)
+            found = np.zeros(len(wanted))
+            # A column of zeros (a level never tried) has nothing but its prior.
+            found[wanted] = posterior_mean(
+                squares[np.ix_(wanted, wanted)],
+                products[wanted],
+                groups,
+                self.terms.scales[drawing],
+                self._rng,
+                known=known[drawing],
+                sweeps=sweeps,
+            )
+            return self.terms.joint_weights(found[: len(self.terms.groups)])
+
+        return Effects(
+            weights=solved(self._both, sweeps=400),
+            halves=(solved(self._halves[0]), solved(self._halves[1])),
+            **self._known,
         )
-        return terms.joint_weights(found[: len(terms.groups)])
 
-    return Effects(
-        weights=solved(both, sweeps=400),
-        halves=(solved(halves[0]), solved(halves[1])),
-        response=problem.response,
-        amount=targets.value_weights * targets.sign / unit if relative else None,
-        unit=unit,
-        center=center,
-        spread=spread,
-        low=low,
-        high=high,
-    )
+    def settled(self, states: str, *, scales: Mapping[str, float], told: Collection[str] = ()) -> Effects:
+        """Effects with the likeliest sizes of all groups, which are learned from all rows also for the halves.
+
+        Args:
+            states: Which terms of the state are used, one of `STATES`.
+            scales: Prior scale of each kind of term.
+            told: Factors whose levels choices tell apart: the spread of their effects is known.
+        """
+        wanted = np.flatnonzero(self._wanted(states))
+        block = np.ix_(wanted, wanted)
+        squares, products = (moment / self._noise for moment in self._both)
+        prior = learned_precision(
+            squares[block],
+            products[wanted],
+            self._groups[wanted],
+            np.asarray([scales[kind] for kind in self.terms.kinds]),
+            known=self.terms.told_apart(told),
+        )
+
+        def solved(moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+            squares, products = (moment / self._noise for moment in moments)
+            found = np.zeros(len(self._groups))
+            found[wanted] = np.linalg.solve(squares[block] + np.diag(prior), products[wanted])
+            return self.terms.joint_weights(found[: len(self.terms.groups)])
+
+        return Effects(
+            weights=solved(self._both), halves=(solved(self._halves[0]), solved(self._halves[1])), **self._known
+        )
+
+    @property
+    def _both(self) -> tuple[np.ndarray, np.ndarray]:
+        (first, one), (second, two) = self._halves
+        return first + second, one + two
+
+    def _wanted(self, states: str) -> np.ndarray:
+        left_out = {"none": ("state", "state_pairs"), "levels": ("state_pairs",), "pairs": ()}[states]
+        # Columns of no group, -1, are always used.
+        used = np.asarray([kind not in left_out for kind in self.terms.kinds])
+        return np.append(used, True)[self._groups]
 
 
 def squash(x: Float32[np.ndarray, "row k"]) -> Float32[np.ndarray, "row k"]:
@@ -227,6 +308,8 @@ class _Regression:
     ) -> None:
         self.terms, self.targets = terms, targets
         self.states, self.signs, self.size, self.precision = states, signs, size, precision
+        # Pairs by state are left to the effects: responses and noise are measured without them.
+        self.simple = np.flatnonzero([terms.kinds[group] != "state_pairs" for group in terms.groups])
         self.respond = respond
         self.response = None
         self.expected = np.zeros((0, 0))
@@ -238,13 +321,14 @@ class _Regression:
             self.expected = self._expected()
         nuisance = terms.levels.shape[1] if respond else 0
         self.groups = np.concatenate([terms.groups, np.full(1 + nuisance + states.shape[1], -1)])
-        self._scores = np.zeros((int(targets.episodes.max()) + 1, min(SCORED_COLUMNS, len(terms.groups))))
+        self._scored = self.simple[:SCORED_COLUMNS]
+        self._scores = np.zeros((int(targets.episodes.max()) + 1, len(self._scored)))
         self._squares = 0.0
         self._error = 0.0
 
     def chunks(self, half: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Columns scaled by the root of the precision, and rows, of one half of the episodes."""
-        rows = np.flatnonzero(self.targets.episodes % 2 == half)
+        """Columns scaled by the root of the precision, and rows, of one half of the people."""
+        rows = np.flatnonzero(self.targets.halves == half)
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
             columns = self._columns(part)
@@ -260,7 +344,7 @@ class _Regression:
 
     def watch(self, columns: np.ndarray, weighted: np.ndarray, part: np.ndarray) -> None:
         """Keeps what `noise` needs."""
-        scores = columns[:, : self._scores.shape[1]] * weighted[:, None]
+        scores = columns[:, self._scored] * weighted[:, None]
         np.add.at(self._scores, self.targets.episodes[part], scores)
         self._squares += float((scores**2).sum())
         self._error += float((weighted**2).sum())
@@ -287,10 +371,19 @@ class _Regression:
             columns = self._columns(part)
             squares += columns.T @ columns
             products += columns.T @ self.targets.responses[part]
-        groups = np.where(self.terms.groups == 0, -1, self.terms.groups)
+        simple = self.simple
+        groups = np.where(self.terms.groups == 0, -1, self.terms.groups)[simple]
+        drawing, groups = _drawing(self.terms, groups, pairs=False)
         noise = float(self.targets.responses.var()) or 1.0
-        found = posterior_mean(
-            squares / noise, products / noise, groups, self.terms.scales, generator, sweeps=100, warm_up=50
+        found = np.zeros(total)
+        found[simple] = posterior_mean(
+            squares[np.ix_(simple, simple)] / noise,
+            products[simple] / noise,
+            groups,
+            self.terms.scales[drawing],
+            generator,
+            sweeps=100,
+            warm_up=50,
         )
         return self.terms.joint_weights(found)
 
@@ -306,8 +399,16 @@ class _Regression:
         return ridge_weights(squares, products)
 
 
+def _drawing(
+    terms: Terms, groups: Int[np.ndarray, "column"], *, pairs: bool
+) -> tuple[Int[np.ndarray, "used"], Int[np.ndarray, "column"]]:
+    """Groups that are sampled, all or all but the pairs by state, and the groups of the columns among them."""
+    used = np.flatnonzero([pairs or kind != "state_pairs" for kind in terms.kinds])
+    return used, np.where(groups < 0, -1, np.searchsorted(used, groups))
+
+
 def _moments(problem: _Regression, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """X'X and X'y of one half of the episodes, rows weighted."""
+    """X'X and X'y of one half of the people, rows weighted."""
     total = len(problem.groups)
     squares, products = np.zeros((total, total)), np.zeros(total)
     for columns, part in problem.chunks(half):

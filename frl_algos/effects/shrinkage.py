@@ -2,6 +2,9 @@
 
     y = X w + noise,    w_j ~ N(0, tau_g^2) in group g,    tau_g ~ half-Cauchy(scale_g)
 
+Two ways to the coefficients: `posterior_mean` averages over what the sizes may be, by sampling; `learned_precision`
+settles on the likeliest sizes in a few solves: enough to compare models, and to solve again on part of the data.
+
 The half-Cauchy lets a group that the data supports grow and shrinks the others towards 0 (Gelman, 2006). Sampled by
 Gibbs' method with the inverse-gamma mixture of the half-Cauchy (Makalic and Schmidt, 2016); only X'X and X'y are
 needed, so the rows may be many.
@@ -61,3 +64,42 @@ def posterior_mean(
             rate = mixing + float(drawn[columns] @ drawn[columns]) / 2
             variance[g] = rate / rng.gamma((len(columns) + 1) / 2)
     return total / sweeps
+
+
+def learned_precision(
+    precision: Float[np.ndarray, "column column"],
+    shift: Float[np.ndarray, "column"],
+    groups: Int[np.ndarray, "column"],
+    scales: Float[np.ndarray, "group"],
+    *,
+    known: Bool[np.ndarray, "group"],
+    rounds: int = 20,
+) -> Float[np.ndarray, "column"]:
+    """Prior precision of each column, by variational inference of the same model.
+
+    Args:
+        precision: X'X over the variance of the noise.
+        shift: X'y over the same.
+        groups: Group of each column; -1 leaves it (almost) free.
+        scales: Half-Cauchy scale of each group's standard deviation.
+        known: Groups whose tau is known to be the scale, and not learned.
+        rounds: Solves, at most; they end where no size changes by more than a twentieth.
+
+    Source: Neville, Ormerod and Wand (2014), mean field variational Bayes for continuous sparse signal shrinkage.
+    """
+    members = [np.flatnonzero(groups == g) for g in range(len(scales))]
+    inverse = 1 / np.asarray(scales, dtype=np.float64) ** 2
+    prior = np.full(len(shift), FLAT)
+    for _ in range(rounds):
+        for columns, value in zip(members, inverse, strict=True):
+            prior[columns] = value
+        covariance = np.linalg.inv(precision + np.diag(prior))
+        spread = (covariance @ shift) ** 2 + np.diagonal(covariance)
+        before = inverse.copy()
+        for g, columns in enumerate(members):
+            if not known[g] and len(columns):
+                mixing = 1 / (1 / scales[g] ** 2 + inverse[g])
+                inverse[g] = ((len(columns) + 1) / 2) / (mixing + float(spread[columns].sum()) / 2)
+        if np.abs(np.log(inverse / before)).max(initial=0.0) < 0.1:
+            break
+    return prior

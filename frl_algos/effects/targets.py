@@ -35,6 +35,7 @@ class Targets:
         attempted: Whether the logged action is anything but "do nothing".
         responses: 1 where the next observation shows a response.
         episodes: Episode of each row.
+        halves: Half of the people of each row, 0 or 1: what is estimated from one is judged by the other.
     """
 
     returns: np.ndarray
@@ -48,10 +49,11 @@ class Targets:
     attempted: np.ndarray
     responses: np.ndarray
     episodes: np.ndarray
+    halves: np.ndarray
 
     def of(self, rows: Int64[np.ndarray, "some_rows"]) -> "Targets":
         """The targets of some rows."""
-        by_row = ("returns", "history", "residuals", "actions", "attempted", "responses", "episodes")
+        by_row = ("returns", "history", "residuals", "actions", "attempted", "responses", "episodes", "halves")
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in by_row})
 
 
@@ -100,6 +102,7 @@ def compute_targets(
         attempted=np.ones(len(actions), dtype=bool) if null is None else actions != null,
         responses=np.zeros(len(actions)) if response is None else buffer.next_observations[:, response] > 0.0,
         episodes=np.repeat(np.arange(len(buffer.lengths)), buffer.lengths),
+        halves=np.repeat(np.unique(buffer.people, return_inverse=True)[1] % 2, buffer.lengths),
     )
 
 

@@ -4,6 +4,7 @@ The effect of joint action a = (a_1, ..., a_K) in state s is modelled as
 
     phi(s, a) . w  =  w_0 + sum_f w_f[a_f] + sum_{f<g} w_fg[a_f, a_g]            levels and pairs of levels
                       + sum_i s_i (v_i + sum_f v_fi[a_f])                        the state, and levels by state
+                      + sum_i s_i sum_{f<g} v_fgi[a_f, a_g]                      and pairs by state, if asked for
                       + m(s, a) (u_0 + sum_f u_f[a_f])                           the action meets an indication
 
 where m(s, a) sums the observations that indicate one of the action's levels (a screening result that indicates a goal).
@@ -12,7 +13,7 @@ has no terms: its effect is 0. Each group of terms has a scale of its own (`frl_
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -24,7 +25,10 @@ from frl_env.errors import UserError
 STRUCTURES = ("factored", "independent", "flat")
 """Levels and pairs; levels only; one term a joint action, nothing shared."""
 
-SCALES = {"overall": 0.2, "levels": 0.1, "pairs": 0.05, "state": 0.001, "indication": 0.1, "indication_levels": 0.05}
+SCALES = {
+    "overall": 0.2, "levels": 0.1, "pairs": 0.05, "state": 0.001, "state_pairs": 0.001, "indication": 0.1,
+    "indication_levels": 0.05,
+}  # fmt: skip
 """Prior scales, as shares of what is expected without the action: large effects of single levels, small surprises.
 Wide, so that an estimate's interval holds what may be true."""
 
@@ -32,8 +36,14 @@ CAUTIOUS_SCALES = SCALES | {"levels": 0.01, "pairs": 0.005}
 """For choosing actions: whoever takes the best of many noisy levels takes noise, the more the wider the prior. The
 half-Cauchy's tail lets an effect through that the data is sure of."""
 
+OPEN_SCALES = SCALES | {"state": 0.05, "state_pairs": 0.02}
+"""Where held-out people decide whether terms of the state come in, they may be as large as others."""
+
 MOST_COLUMNS = 1_000
-"""Levels are crossed with the state only when no more columns come of it."""
+"""Levels and pairs are crossed with the state only when no more columns come of it."""
+
+STATES = ("none", "levels", "pairs")
+"""What is crossed with the state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +54,9 @@ class Terms:
         fixed: `(valid, terms)`, terms that depend on the action alone.
         levels: `(valid, levels)`, indicators of the levels, which are crossed with state and indication.
         indicated: `(valid, k)`, 1 where an observation indicates the action.
-        crossed: Whether the state has terms.
+        crossing: `(valid, crossed)`, what is crossed with the state: the levels, perhaps pairs; no columns for nothing.
         groups: Group of each column.
-        optional: Which groups are terms of the state: left out of small datasets.
+        kinds: What kind of term each group is, a key of `SCALES`.
         scales: Prior scale of each group.
         factors: Whose levels, alone or in pairs, the terms of each group are; none for other terms.
     """
@@ -54,10 +64,10 @@ class Terms:
     fixed: Float[np.ndarray, "valid term"]
     levels: Float[np.ndarray, "valid level"]
     indicated: Float[np.ndarray, "valid k"]
-    crossed: bool
+    crossing: Float[np.ndarray, "valid crossed"]
     groups: Int[np.ndarray, "column"]
     scales: Float[np.ndarray, "group"]
-    optional: Bool[np.ndarray, "group"]
+    kinds: tuple[str, ...]
     factors: tuple[tuple[str, ...], ...]
 
     @classmethod
@@ -67,6 +77,7 @@ class Terms:
         observation_size: int,
         *,
         structure: str = "factored",
+        states: str = "levels",
         indications: Mapping[str, int] | None = None,
         scales: Mapping[str, float] = SCALES,
     ) -> "Terms":
@@ -76,6 +87,7 @@ class Terms:
             space: The actions.
             observation_size: Number of observed numbers, k.
             structure: One of `STRUCTURES`.
+            states: One of `STATES`; less where more than `MOST_COLUMNS` came of it, or a flat structure shares nothing.
             indications: Level name to the index of the observation that indicates it.
             scales: Prior scale of each kind of term.
 
@@ -101,10 +113,16 @@ class Terms:
         levels = np.concatenate(by_factor, axis=1)
         indicated = _indicated(space, levels_of, observation_size, indications or {})
         sizes = [block.shape[1] for block in blocks]
-        crossed = structure != "flat" and observation_size * levels.shape[1] <= MOST_COLUMNS
+        most = 0 if structure == "flat" or states == "none" else MOST_COLUMNS // max(observation_size, 1)
+        crossed = by_factor if levels.shape[1] <= most else []
         if crossed:
             sizes += [observation_size] + [block.shape[1] * observation_size for block in by_factor]
             names += ["state"] * (1 + len(by_factor))
+        pairs = blocks[1 + len(by_factor) :] if states == "pairs" else []
+        if crossed and pairs and sum(block.shape[1] for block in by_factor + pairs) <= most:
+            crossed = by_factor + pairs
+            sizes += [block.shape[1] * observation_size for block in pairs]
+            names += ["state_pairs"] * len(pairs)
         if indicated.any():
             sizes += [1, levels.shape[1]]
             names += ["indication", "indication_levels"]
@@ -112,11 +130,38 @@ class Terms:
             fixed=np.concatenate(blocks, axis=1).astype(np.float32),
             levels=levels.astype(np.float32),
             indicated=indicated,
-            crossed=crossed,
+            crossing=np.concatenate([levels[:, :0], *crossed], axis=1).astype(np.float32),
             groups=np.repeat(np.arange(len(sizes)), sizes),
             scales=np.asarray([scales[name] for name in names]),
-            optional=np.asarray([name == "state" for name in names]),
+            kinds=tuple(names),
             factors=(*whose, *[()] * (len(names) - len(whose))),
+        )
+
+    @property
+    def optional(self) -> Bool[np.ndarray, "group"]:
+        """Which groups are terms of the state, without which there is still a model."""
+        return np.asarray([kind in ("state", "state_pairs") for kind in self.kinds])
+
+    @property
+    def states(self) -> str:
+        """What is crossed with the state: one of `STATES`."""
+        if not self.crossing.shape[1]:
+            return "none"
+        return "pairs" if "state_pairs" in self.kinds else "levels"
+
+    def crossed_with(self, states: str) -> "Terms":
+        """The same terms with less of the state, one of `STATES`; no more than they have."""
+        left_out = {"none": ("state", "state_pairs"), "levels": ("state_pairs",), "pairs": ()}[states]
+        kept = [group for group, kind in enumerate(self.kinds) if kind not in left_out]
+        columns = np.isin(self.groups, kept)
+        across = {"none": 0, "levels": self.levels.shape[1], "pairs": self.crossing.shape[1]}[states]
+        return replace(
+            self,
+            crossing=self.crossing[:, :across],
+            groups=np.searchsorted(kept, self.groups[columns]),
+            scales=self.scales[kept],
+            kinds=tuple(self.kinds[group] for group in kept),
+            factors=tuple(self.factors[group] for group in kept),
         )
 
     def told_apart(self, factors: Collection[str]) -> Bool[np.ndarray, "group"]:
@@ -135,8 +180,8 @@ class Terms:
         """
         parts = [self.fixed[actions]]
         acts, levels = self.fixed[actions, :1], self.levels[actions]
-        if self.crossed:
-            crossed = levels[:, :, None] * states[:, None, :]
+        if self.crossing.shape[1]:
+            crossed = self.crossing[actions][:, :, None] * states[:, None, :]
             parts += [acts * states, crossed.reshape(len(levels), -1)]
         if self.indicated.any():
             met = (signs * self.indicated[actions]).sum(axis=1, keepdims=True)
@@ -158,8 +203,8 @@ class Terms:
         """
         mass = np.asarray(mass, dtype=np.float32)
         parts = [mass @ self.fixed]
-        if self.crossed:
-            crossed = (mass @ self.levels)[:, :, None] * states[:, None, :]
+        if self.crossing.shape[1]:
+            crossed = (mass @ self.crossing)[:, :, None] * states[:, None, :]
             parts += [parts[0][:, :1] * states, crossed.reshape(len(mass), -1)]
         if self.indicated.any():
             met = mass * (signs @ self.indicated.T)
@@ -168,14 +213,14 @@ class Terms:
 
     def joint_weights(self, weights: Float[np.ndarray, "column"]) -> Float[np.ndarray, "state_term valid"]:
         """Weights as one matrix W, so that all effects in a state are `[1, states, signs] @ W`; no signs, no rows."""
-        (n, terms), levels, k = self.fixed.shape, self.levels.shape[1], self.indicated.shape[1]
+        (n, terms), across, k = self.fixed.shape, self.crossing.shape[1], self.indicated.shape[1]
         joint = np.zeros((1 + (2 if self.indicated.any() else 1) * k, n))
         joint[0] = self.fixed @ weights[:terms]
         at = terms
-        if self.crossed:
-            own, crossed = weights[at : at + k], weights[at + k : at + k + levels * k].reshape(levels, k)
-            joint[1 : 1 + k] = self.fixed[:, 0] * own[:, None] + (self.levels @ crossed).T
-            at += k + levels * k
+        if across:
+            own, crossed = weights[at : at + k], weights[at + k : at + k + across * k].reshape(across, k)
+            joint[1 : 1 + k] = self.fixed[:, 0] * own[:, None] + (self.crossing @ crossed).T
+            at += k + across * k
         if self.indicated.any():
             joint[1 + k :] = (self.indicated * (weights[at] + self.levels @ weights[at + 1 :])[:, None]).T
         return joint.astype(np.float32)

@@ -27,10 +27,10 @@ from d3rlpy.logging import LOG
 from d3rlpy.preprocessing import StandardObservationScaler
 
 from frl_algos.effects.action_rate import steady_rate
-from frl_algos.effects.estimate import estimate_effects
-from frl_algos.effects.suitability import suitability
+from frl_algos.effects.suitability import Suitability, suitability
 from frl_algos.effects.targets import compute_targets
-from frl_algos.effects.terms import CAUTIOUS_SCALES, Terms, null_position
+from frl_algos.effects.terms import Terms, null_position
+from frl_algos.factored_awr.choosing import CREDITS, Choice, Chosen, Contest, structure_of
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData
 from frl_algos.factored_awr.fine_tuning import check_options, fine_tune
 from frl_algos.factored_awr.idle_settings import check_rate
@@ -100,6 +100,11 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             raise UserError("the algorithm knows no actions yet; fit it, or set action_schema in its configuration")
         return ActionSpace.from_json(self._config.action_schema)
 
+    @property
+    def choice(self) -> Choice | None:
+        """Which critic was chosen, by how much, and against what; None where nothing was to be chosen."""
+        return Choice.from_json(self._config.choice) if self._config.choice else None
+
     def get_action_type(self) -> ActionKind:
         """Discrete: joint indices."""
         return ActionKind.DISCRETE
@@ -110,8 +115,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         if space.n_joint != action_size:
             raise UserError(f"{space} does not fit {action_size} joint actions")
         config = self._config
-        space.check_listable()
-        check_rate(config.action_rate, null_position(space), space)
+        self._check_space(space)
         modules = create_modules(
             observation_size=int(observation_shape[0]),
             space=space,
@@ -488,58 +492,84 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             )
         fair = self._config.fairness
         data = None if fair == "none" else PenaltyData.of_buffer(buffer, by_need=fair == "need")
-        if self._impl is None:
-            self.create_impl(buffer.observations.shape[1:], buffer.action_space.n_joint)
-        assert self._impl is not None
+        space = buffer.action_space
+        self._check_space(space)
         scaled = self._scaled(buffer.observations)
+        respond = self._config.response is not None
+        suited = self._suitability(buffer)
+        chosen = self._choose(buffer, scaled, suited)
+        targets, config = chosen.targets, self._config
+        if self._impl is None:
+            self.create_impl(buffer.observations.shape[1:], space.n_joint)
+        assert self._impl is not None
         if data is not None:
             self._impl.take_members(data, torch.as_tensor(scaled[data.rows], device=self._device))
-        kept = min(SAMPLE_ROWS, SAMPLE_SCORES // len(buffer.action_space.valid_joints))
+        kept = min(SAMPLE_ROWS, SAMPLE_SCORES // len(space.valid_joints))
         rows = np.random.default_rng(0).permutation(buffer.transition_count)[:kept]
         sample = torch.as_tensor(scaled[rows], device=self._device)
-        config = self._config
-        targets = compute_targets(buffer, scaled, decay=config.gamma * config.td_lambda, response=config.response)
         halves = None
+        critic = self._impl.modules.critic
+        if isinstance(critic, EffectCritic):
+            critic.forget()
+            if chosen.effects is not None:
+                critic.take(chosen.effects)
+                halves = (torch.as_tensor(chosen.effects.halves[0]), torch.as_tensor(chosen.effects.halves[1]))
         rate = math.nan if config.action_rate is None else config.action_rate
-        if config.critic == "effects":
-            terms = Terms.of_space(
-                buffer.action_space,
-                scaled.shape[1],
-                structure=config.encoder if config.encoder in ("independent", "flat") else "factored",
-                indications=config.indications,
-                scales=CAUTIOUS_SCALES,
-            )
-            respond = config.response is not None
-            suited = suitability(
-                buffer.action_space,
-                targets.actions[targets.attempted],
-                buffer.people[targets.episodes[targets.attempted]],
-                need=config.need_factor,
-                skill=config.skill_factor,
-            )
-            effects = estimate_effects(terms, targets, scaled, respond=respond, seed=buffer.seed, told=suited.told)
-            effects = effects.suited(suited)
-            critic = self._impl.modules.critic
-            assert isinstance(critic, EffectCritic)
-            critic.take(effects)
-            halves = (torch.as_tensor(effects.halves[0]), torch.as_tensor(effects.halves[1]))
-            if respond and config.action_rate is None:
-                rate = steady_rate(targets.attempted, targets.responses, targets.actions, terms.levels, buffer.lengths)
+        if respond and config.action_rate is None:
+            levels = Terms.of_space(space, scaled.shape[1], structure=structure_of(config)).levels
+            rate = steady_rate(targets.attempted, targets.responses, targets.actions, levels, buffer.lengths)
         model = self._impl.modules.gains
         if model is not None and targets.sign:
-            minutes = Effort.from_json(config.effort, buffer.action_space).minutes[buffer.action_space.valid_joints]
             estimate_member_model(
                 model,
                 buffer,
-                decay=config.gamma * config.td_lambda,
-                minutes=minutes,
+                decay=config.gamma * chosen.choice.td_lambda,
+                minutes=Effort.from_json(config.effort, space).minutes[space.valid_joints],
                 indications=config.indications,
                 need=config.need_factor,
                 skill=config.skill_factor,
             )
-        self._impl.prepare(targets, sample, halves, rate)
+        self._impl.prepare(targets, sample, halves, rate, chosen.choice.temperature)
         self._impl.calibrate()
         return buffer
+
+    def _suitability(self, buffer: FactoredReplayBuffer) -> Suitability:
+        """Whom actions suit, by the logged decisions to do something."""
+        space = buffer.action_space
+        position = np.full(space.n_joint, -1, dtype=np.int64)
+        position[space.valid_joints] = np.arange(len(space.valid_joints))
+        actions = position[buffer.actions]
+        acted = (actions >= 0) & (actions != (-1 if (null := null_position(space)) is None else null))
+        return suitability(
+            space,
+            actions[acted],
+            np.repeat(buffer.people, buffer.lengths)[acted],
+            need=self._config.need_factor,
+            skill=self._config.skill_factor,
+        )
+
+    def _choose(self, buffer: FactoredReplayBuffer, scaled: np.ndarray, suited: Suitability) -> Chosen:
+        """The critic to follow, said in a sentence; what is set is not chosen."""
+        config = self._config
+        critics: tuple[str, ...] = {"auto": ("effects", "expectile", "none")}.get(config.critic, (config.critic,))
+        if config.critic == "auto" and self._impl is not None:
+            # Networks that are there already stay what they are.
+            critics = ("effects", "none") if isinstance(self._impl.modules.critic, EffectCritic) else ("expectile",)
+        set_already = config.critic == "expectile" and config.temperature is not None
+        if config.critic in ("returns", "none") or set_already:
+            credit = CREDITS[0] if config.td_lambda is None else config.td_lambda
+            targets = compute_targets(buffer, scaled, decay=config.gamma * credit, response=config.response)
+            choice = Choice(critic=config.critic, td_lambda=credit, states="none", temperature=None, label="")
+            return Chosen(choice=choice, targets=targets, effects=None)
+        following = self._scaled(buffer.next_observations) if "expectile" in critics else scaled
+        chosen = Contest(buffer, scaled, following, config, suited, critics).choose()
+        LOG.info(f"FactoredAWR {chosen.choice}")
+        config.choice = chosen.choice.to_json()
+        return chosen
+
+    def _check_space(self, space: ActionSpace) -> None:
+        space.check_listable()
+        check_rate(self._config.action_rate, null_position(space), space)
 
     def _scaled(self, observations: np.ndarray) -> np.ndarray:
         scaler = self._config.observation_scaler

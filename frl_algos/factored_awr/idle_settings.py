@@ -24,8 +24,14 @@ def check_idle(settings: Any) -> None:
         UserError: If there are any; names them and what they belong to.
     """
     critic, regression = settings.critic, settings.extraction == "regression"
-    _refuse(settings, EFFECTS, critic != "effects", "critic 'effects'", f"critic is {critic!r}")
-    _refuse(settings, EXPECTILE, critic != "expectile", "critic 'expectile'", f"critic is {critic!r}")
+    _refuse(settings, EFFECTS, critic not in ("auto", "effects"), "critic 'auto' or 'effects'", f"critic is {critic!r}")
+    _refuse(
+        settings,
+        EXPECTILE,
+        critic not in ("auto", "expectile"),
+        "critic 'auto' or 'expectile'",
+        f"critic is {critic!r}",
+    )
     _refuse(settings, ("temperature",), critic == "none", "a critic", "critic is 'none'")
     _refuse(settings, ("max_weight",), not regression, "extraction 'regression'", "extraction is 'closed_form'")
     _refuse(settings, ("support_threshold",), regression, "extraction 'closed_form'", "extraction is 'regression'")

@@ -1,6 +1,7 @@
 """The networks of FactoredAWR and their optimiser: everything that is saved."""
 
 import dataclasses
+import json
 
 import torch
 from d3rlpy.optimizers import OptimizerWrapper
@@ -28,6 +29,13 @@ class FactoredAWRModules(Modules):
     tilt: Tilt | None
     gains: MemberModel | None
     optim: OptimizerWrapper
+
+
+def critic_of(config: FactoredAWRSettings) -> str:
+    """The critic that is used: the one set, or the one chosen; effects until it is chosen."""
+    if config.critic == "auto":
+        return json.loads(config.choice)["critic"] if config.choice else "effects"
+    return config.critic
 
 
 def create_modules(
@@ -61,7 +69,7 @@ def create_modules(
     policies = {id(p): p for p in [*clone.parameters(), *actor.parameters()] if p.requires_grad}
     groups = [{"params": list(policies.values()), "lr": config.learning_rate, "weight_decay": 0.0}]
     critic: EffectCritic | ExpectileCritic
-    if config.critic == "expectile":
+    if critic_of(config) == "expectile":
         critic = ExpectileCritic(
             observation_size,
             space.nvec,
@@ -92,7 +100,12 @@ def create_modules(
 
 def _member_model(observation_size: int, space: ActionSpace, config: FactoredAWRSettings) -> MemberModel | None:
     """Where minutes and a response are known, and something can be left undone; stays on the processor."""
-    if config.critic != "effects" or not config.effort or config.response is None or null_position(space) is None:
+    if (
+        config.critic not in ("auto", "effects")
+        or not config.effort
+        or config.response is None
+        or null_position(space) is None
+    ):
         return None
     return MemberModel(
         observation_size,

@@ -11,7 +11,7 @@ from frl_env.errors import UserError, check_number, check_whole, unknown_name
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 
 CHOICES = {
-    "critic": ("effects", "expectile", "returns", "none"),
+    "critic": ("auto", "effects", "expectile", "returns", "none"),
     "extraction": ("closed_form", "regression"),
     "encoder": ("learned", "frozen", "one_hot", "independent", "flat"),
     "fairness": ("none", "parity", "need"),
@@ -37,13 +37,15 @@ class FactoredAWRSettings(LearnableConfig):
         encoder: How joint actions are represented. "learned": level embeddings, their sum and pairwise products;
             "frozen": the same, left as drawn; "one_hot": indicators of levels and pairs; "independent": of levels only,
             so that factors are independent given that something is done; "flat": one of each joint action.
-        critic: "effects", estimated effects of actions (`frl_algos.effects.estimate`; with "independent" and "flat"
-            encoders its terms are likewise); "expectile", action values by implicit Q-learning
-            (`frl_algos.networks.expectile_critic`; for dense data and long chains of consequences); "returns", the
-            logged return less the state value (as in the paper; regression only); "none": the policy is the clone.
+        critic: "auto", one of the next two or none at all, by what half of the people say of the policy of the other
+            half (`frl_algos.factored_awr.choosing`); "effects", estimated effects of actions
+            (`frl_algos.effects.estimate`; with "independent" and "flat" encoders its terms are likewise); "expectile",
+            action values by implicit Q-learning (`frl_algos.networks.expectile_critic`); "returns", the logged return
+            less the state value (as in the paper; regression only); "none": the policy is the clone.
         expectile: Of the expectile critic, in (0, 1); larger looks at better actions of the data.
         critic_learning_rate, critic_weight_decay: Of the expectile critic.
-        td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k.
+        td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k. None: chosen with the critic
+            from `choosing.CREDITS`; with a response, and where nothing is chosen, the first of these.
         extraction: "closed_form" (the formula above) or "regression" (weighted log-likelihood, as in the paper).
         temperature: How far the policy moves along the advantage; smaller moves further. None: chosen from
             `extraction.TEMPERATURES` by what half of the data says of the policy of the other half.
@@ -81,6 +83,7 @@ class FactoredAWRSettings(LearnableConfig):
             what its contacts are about and asks who gets them: they are taken to do equally much. None: every valid
             action.
         action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
+        choice: What was chosen, as JSON (`choosing.Choice`); filled in by fitting.
     """
 
     batch_size: int = 512
@@ -90,11 +93,11 @@ class FactoredAWRSettings(LearnableConfig):
     embedding_size: int = 32
     hidden_size: int = 128
     encoder: str = "learned"
-    critic: str = "effects"
+    critic: str = "auto"
     expectile: float = 0.7
     critic_learning_rate: float = 1e-3
     critic_weight_decay: float = 0.1
-    td_lambda: float = 0.9
+    td_lambda: float | None = None
     extraction: str = "closed_form"
     temperature: float | None = None
     standardise: bool = True
@@ -113,6 +116,7 @@ class FactoredAWRSettings(LearnableConfig):
     rest: int = 4
     contacts: list[dict[str, str]] | None = None
     action_schema: str = ""
+    choice: str = ""
 
     def __post_init__(self) -> None:
         """Checks every setting.
@@ -146,7 +150,7 @@ class FactoredAWRSettings(LearnableConfig):
             raise UserError("contacts says what a budget is spent on by gains, and they need a response; name one")
         check_whole("rest", self.rest, low=0, high=10_000)
         for name in ("gamma", "td_lambda"):
-            if not 0 <= getattr(self, name) <= 1:
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must lie in 0..1, not {getattr(self, name)}")
         if self.reward_scaler is not None:
             raise UserError("FactoredAWR takes rewards in their own unit; leave reward_scaler out")

@@ -60,6 +60,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         self._first_update, self._log_every = 0, 1
         self._calibrated = False
         self._halves: tuple[Tensor, Tensor] | None = None
+        self._temperature = DEFAULT_TEMPERATURE
         self._sample = torch.zeros(0, *observation_shape)
         self._members: tuple[PenaltyData, Tensor] | None = None
         space = ActionSpace.from_json(config.action_schema)
@@ -115,17 +116,24 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         return self._modules.clone.action_encoder.joints
 
     def prepare(
-        self, targets: Targets, sample: Float[Tensor, "row k"], halves: tuple[Tensor, Tensor] | None, rate: float
+        self,
+        targets: Targets,
+        sample: Float[Tensor, "row k"],
+        halves: tuple[Tensor, Tensor] | None,
+        rate: float,
+        temperature: float | None = None,
     ) -> None:
         """Takes what training is about to use.
 
         Args:
             targets: Of the dataset.
             sample: Scaled observations of it, over which scales and the rate are measured.
-            halves: Effects from each half of the episodes, for the choice of the temperature; None without.
+            halves: Effects from each half of the people, for the choice of the temperature; None without.
             rate: Share of steps on which the policy is to act; NaN leaves the behaviour policy's own.
+            temperature: Where none is set and there are no halves to choose by; None for the default.
         """
         self._targets, self._sample, self._halves = targets, sample, halves
+        self._temperature = DEFAULT_TEMPERATURE if temperature is None else temperature
         self._calibrated = False
         self._warned.clear()
         statistics = self._modules.statistics
@@ -227,7 +235,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             chosen = best_temperature(self._decisions.supported(what), weight, ours)
             statistics.temperature.fill_(chosen)
         else:
-            statistics.temperature.fill_(DEFAULT_TEMPERATURE)
+            statistics.temperature.fill_(self._temperature)
         own = net.actor.gate_logits(net.actor.encode(self._sample)) if self.separate_actor else gate
         if own is not None:
             shift, threshold = gate_shift(own, float(statistics.rate))

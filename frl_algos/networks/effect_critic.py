@@ -35,12 +35,18 @@ class EffectCritic(nn.Module):
         for name in ("spread", "high"):
             self.register_buffer(name, torch.ones(observation_size))
         self.register_buffer("weights", torch.zeros(rows, actions))
-        # A constant chance and amount of 1 until the dataset is known.
-        one = torch.zeros(rows, actions)
-        one[0] = 1.0
-        self.register_buffer("response", one)
-        self.register_buffer("amount", torch.eye(2 * observation_size + 1)[0])
+        self.register_buffer("response", torch.zeros(rows, actions))
+        self.register_buffer("amount", torch.zeros(2 * observation_size + 1))
         self.register_buffer("unit", torch.ones(()))
+        self.forget()
+
+    def forget(self) -> None:
+        """Goes back to no effects, a chance of a response of 1, and an amount of 1."""
+        for name in ("weights", "response", "amount"):
+            getattr(self, name).zero_()
+        self.response[0] = 1.0
+        self.amount[0] = 1.0
+        self.unit.fill_(1.0)
 
     def take(self, effects: Effects) -> None:
         """Keeps what was estimated."""
@@ -58,13 +64,27 @@ class EffectCritic(nn.Module):
             observations: Scaled.
             weights: Effects to use instead of the critic's own.
         """
+        terms, amount = self._terms(observations)
+        effects = terms @ (self.weights if weights is None else weights)
+        return (terms @ self.response).clamp_(0.02, 1.0) * effects * amount[:, None]
+
+    def chance(self, observations: Float[Tensor, "batch k"]) -> Float[Tensor, "batch valid"]:
+        """Probability of a response to each valid joint action; 1 where none is observed.
+
+        Args:
+            observations: Scaled.
+        """
+        return (self._terms(observations)[0] @ self.response).clamp_(0.02, 1.0)
+
+    def _terms(
+        self, observations: Float[Tensor, "batch k"]
+    ) -> tuple[Float[Tensor, "batch state_term"], Float[Tensor, "batch"]]:
+        """What weights are multiplied with, and the predicted amount in units of reward."""
         squashed = torch.sign(observations) * torch.log1p(observations.abs())
         ones = torch.ones_like(squashed[:, :1])
         states = ((squashed - self.center) / self.spread).clamp(-4, 4)
         parts = [ones, states]
         if len(self.weights) > 1 + states.shape[1]:
             parts.append((observations - self.low) / torch.where(self.high > self.low, self.high - self.low, 1.0))
-        terms = torch.cat(parts, dim=1)
         amount = (torch.cat([ones, squashed, squashed**2], dim=1) @ self.amount).clamp(min=FLOOR) * self.unit
-        effects = terms @ (self.weights if weights is None else weights)
-        return (terms @ self.response).clamp_(0.02, 1.0) * effects * amount[:, None]
+        return torch.cat(parts, dim=1), amount

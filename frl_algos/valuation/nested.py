@@ -175,10 +175,10 @@ def plain_terms(terms: Terms) -> Terms:
     return replace(
         terms,
         fixed=terms.fixed[:, :simple],
-        crossed=False,
+        crossing=terms.crossing[:, :0],
         groups=numbers,
         scales=terms.scales[groups],
-        optional=terms.optional[groups],
+        kinds=tuple(terms.kinds[group] for group in groups),
         factors=tuple(terms.factors[group] for group in groups),
     )
 

@@ -6,7 +6,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from frl_algos import FactoredAWRConfig
-from frl_algos.factored_awr import algorithm
+from frl_algos.factored_awr import choosing
 from frl_algos.valuation import counterfactual, fitted_q
 from frl_env.evaluation import assumptions, evaluate, load_episodes, report, sensitivity
 
@@ -39,8 +39,8 @@ def seen(monkeypatch):
 
 def test_preparing_factored_awr(seen, tiny_buffer):
     found, watch = seen
-    watch(algorithm, "compute_targets")
-    watch(algorithm, "estimate_effects")
+    watch(choosing, "compute_targets")
+    watch(choosing, "EffectRegression")
     quiet = {"show_progress": False, "logger_adapter": d3rlpy.logging.NoopAdapterFactory()}
     FactoredAWRConfig(response=0, batch_size=16).create().fit(tiny_buffer, n_steps=1, **quiet)
     assert found == [1, 1]

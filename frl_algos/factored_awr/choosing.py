@@ -1,0 +1,366 @@
+"""Which critic to follow, how far back to give credit, and whether to leave the behaviour policy at all: by the data.
+
+Candidates compete, the simpler first:
+
+    effects, credit 0.9           the estimate with cautious priors; terms of the state where rows are very many
+    effects, open priors          without terms of the state, with levels by state, with pairs of levels by state
+    the same with credit 0 and with credit 1; of the terms chosen so far, where more would take long
+    expectile values              a small network, trained for a moment
+
+Each is estimated from one half of the people and judged by the other, both ways (`held_out`). Two comparisons follow:
+
+1. Candidates of one credit, by their own credit-weighted returns, which vary least. The first that is within one
+   standard error of the best is taken; differences are in pairs by person.
+2. The best of each credit and the expectile values, by the whole return, which is what counts. The first that is within
+   two standard errors of the best is taken.
+
+If that gains nothing, the policy is the clone's. With a response only the terms compete: other critics can't use
+what it tells, and inherit confounding. There the first candidate gives way, also to the clone, to what is two standard
+errors better only.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from frl_algos.effects.estimate import EffectRegression, Effects
+from frl_algos.effects.suitability import Suitability
+from frl_algos.effects.targets import Targets, compute_targets
+from frl_algos.effects.terms import CAUTIOUS_SCALES, OPEN_SCALES, STATES, Terms, null_position
+from frl_algos.factored_awr.held_out import HeldOut, Worth, mean_and_error, surprise
+from frl_algos.factored_awr.settings import FactoredAWRSettings
+from frl_algos.factored_awr.trials import quick_clone, quick_expectile
+from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.networks.effect_critic import EffectCritic
+
+CREDITS = (0.9, 0.0, 1.0)
+"""`td_lambda` to choose from; the first is used where nothing is chosen."""
+
+TRIAL_ROWS = 60_000
+"""Rows from which effects with another credit are learned for the comparison; from all, if they are chosen."""
+
+CLEARLY = 2.0
+"""Standard errors by which another credit or critic must lead: several of them try, by returns that vary much. With a
+response the first candidate, which knows what contacts are for, is left for nothing less."""
+
+MOST_PRODUCTS = 5e9
+"""Multiplications for the sums of one regression, at most, where all terms are tried with every credit."""
+
+WORDS = {
+    "none": "effects that are the same in all states",
+    "levels": "effects of levels by state",
+    "pairs": "effects of pairs of levels by state",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What was chosen, and by how much.
+
+    Attributes:
+        critic: "effects", "expectile", or "none" for the clone.
+        td_lambda: Credit of its returns.
+        states: What effects are crossed with, one of `STATES`.
+        temperature: At which it was judged; None where nothing was.
+        label: The choice in words.
+        runner_up: The best of the others in words; empty without others.
+        gain, gain_error: Of the choice over the behaviour policy a person, by held-out people, and its standard error.
+        margin, margin_error: Lead over the runner-up, and its standard error.
+        people: Judges.
+    """
+
+    critic: str
+    td_lambda: float
+    states: str
+    temperature: float | None
+    label: str
+    runner_up: str = ""
+    gain: float = 0.0
+    gain_error: float = 0.0
+    margin: float = 0.0
+    margin_error: float = 0.0
+    people: int = 0
+
+    def __str__(self) -> str:
+        """One sentence."""
+        if not self.people:
+            return f"follows {self.label}; too few people to compare it with others"
+        said = (
+            f"follows {self.label}: held-out people gain {self.gain:.3g} each over the behaviour policy "
+            f"(standard error {self.gain_error:.2g}, {self.people:,} people)"
+        )
+        if not self.runner_up:
+            return said
+        return f"{said}, {self.margin:+.2g} (standard error {self.margin_error:.2g}) against {self.runner_up}"
+
+    def to_json(self) -> str:
+        """As text, for settings and model files."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Choice":
+        """Reads what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A choice with what it was made from.
+
+    Attributes:
+        choice: The choice.
+        targets: With its credit.
+        effects: The estimate; None where the critic is another.
+    """
+
+    choice: Choice
+    targets: Targets
+    effects: Effects | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    label: str
+    critic: str
+    td_lambda: float
+    states: str
+    targets: Targets
+    effects: Effects | None
+    worth: Worth | None
+
+
+def structure_of(settings: FactoredAWRSettings) -> str:
+    """How the terms of effects share evidence between actions: as the encoder does."""
+    return settings.encoder if settings.encoder in ("independent", "flat") else "factored"
+
+
+class Contest:
+    """The candidates on one dataset, and the choice between them.
+
+    Args:
+        buffer: The data.
+        scaled: Its observations as the networks see them.
+        following: Its next observations, likewise.
+        settings: Of the algorithm.
+        suited: Whom actions suit.
+        critics: Which critics may be chosen, of "effects", "expectile" and "none".
+    """
+
+    def __init__(
+        self,
+        buffer: FactoredReplayBuffer,
+        scaled: Float32[np.ndarray, "row k"],
+        following: Float32[np.ndarray, "row k"],
+        settings: FactoredAWRSettings,
+        suited: Suitability,
+        critics: Sequence[str],
+    ) -> None:
+        """Computes what all candidates share."""
+        self._buffer, self._scaled, self._following = buffer, scaled, following
+        self._settings, self._suited, self._critics = settings, suited, critics
+        self._credits = CREDITS if settings.td_lambda is None else (settings.td_lambda,)
+        if int(buffer.lengths.max()) == 1:
+            self._credits = self._credits[:1]  # nothing follows a decision, so that credit is all one
+        self._respond = settings.response is not None
+        self._terms = Terms.of_space(
+            buffer.action_space,
+            scaled.shape[1],
+            structure=structure_of(settings),
+            states="pairs",
+            indications=settings.indications,
+            scales=CAUTIOUS_SCALES,
+        )
+        self.targets = self._targets(self._credits[0])
+        people = np.repeat(np.unique(buffer.people, return_inverse=True)[1], buffer.lengths)
+        order = np.random.default_rng((buffer.seed, 10)).permutation(int(people.max()) + 1)
+        few = order[np.cumsum(np.bincount(people)[order]) <= TRIAL_ROWS]
+        self._some = None if len(people) <= TRIAL_ROWS else np.isin(people, few)
+        self._judges = HeldOut(self.targets, people, valid=len(buffer.action_space.valid_joints), seed=buffer.seed)
+        self._whole: np.ndarray | None = None
+
+    def choose(self) -> Chosen:
+        """The critic to follow."""
+        if not self._judges.enough:
+            return self._unjudged()
+        self._take_behaviour()
+        if "effects" not in self._critics:
+            return self._decided([self._expectile()])
+        same_credit = self._by_terms(self.targets, self._credits[0])
+        best = _first_of_best(same_credit, lambda worth: worth.own, CLEARLY if self._respond else 1.0)
+        across = [best]
+        if not self._respond:
+            across += [self._by_credit(credit, best.states) for credit in self._credits[1:]]
+            if "expectile" in self._critics and structure_of(self._settings) == "factored":
+                across.append(self._expectile())
+        others = [candidate for candidate in same_credit if candidate is not best]
+        return self._decided(across, others if len(across) == 1 else [])
+
+    def _unjudged(self) -> Chosen:
+        """The first candidate."""
+        if "effects" not in self._critics:
+            label = "expectile values"
+            choice = Choice(
+                critic="expectile", td_lambda=self._credits[0], states="none", temperature=None, label=label
+            )
+            return Chosen(choice=choice, targets=self.targets, effects=None)
+        regression = self._regression(self.targets)
+        effects, label = self._first(regression)
+        choice = Choice(
+            critic="effects",
+            td_lambda=self._credits[0],
+            states=regression.many_rows(),
+            temperature=None,
+            label=f"{label}, credit {self._credits[0]:g}",
+        )
+        return Chosen(choice=choice, targets=self.targets, effects=effects)
+
+    def _decided(self, candidates: list[_Candidate], others: Sequence[_Candidate] = ()) -> Chosen:
+        by_whole = len(candidates) > 1
+
+        def gains(worth: Worth) -> np.ndarray:
+            return worth.whole if by_whole else worth.own
+
+        best = _first_of_best(candidates, gains, CLEARLY)
+        worth = best.worth
+        assert worth is not None
+        rivals = [c for c in [*candidates, *others] if c is not best and c.worth is not None]
+        rival = max(rivals, key=lambda c: gains(c.worth).mean(), default=None) if rivals else None
+        gain, error = mean_and_error(gains(worth))
+        whole, whole_error = mean_and_error(worth.whole)
+        choice = Choice(
+            critic=best.critic, td_lambda=best.td_lambda, states=best.states, temperature=worth.temperature,
+            label=best.label, gain=gain, gain_error=error, people=len(worth.own),
+        )  # fmt: skip
+        if rival is not None and rival.worth is not None:
+            margin, margin_error = mean_and_error(gains(worth) - gains(rival.worth))
+            choice = dataclasses.replace(choice, runner_up=rival.label, margin=margin, margin_error=margin_error)
+        own, own_error = mean_and_error(worth.own)
+        harmful = own < (-CLEARLY * own_error if self._respond else 0.0) or (by_whole and whole < -whole_error)
+        if harmful and "none" in self._critics:
+            choice = dataclasses.replace(
+                choice, critic="none", label="the clone of the behaviour policy", runner_up=best.label, gain=0.0,
+                gain_error=0.0, margin=-gain, margin_error=error,
+            )  # fmt: skip
+            return Chosen(choice=choice, targets=best.targets, effects=None)
+        return Chosen(choice=choice, targets=best.targets, effects=self._from_all(best))
+
+    def _by_terms(self, targets: Targets, credit: float) -> list[_Candidate]:
+        """Effects with one credit and more and more terms; the first as they are with nothing to choose by."""
+        regression = self._regression(targets)
+        made = []
+        if credit == self._credits[0]:
+            effects, label = self._first(regression)
+            made.append(self._candidate(label, credit, regression.many_rows(), targets, effects))
+        for states in STATES[: STATES.index(self._terms.states) + 1]:
+            if self._respond and states == regression.many_rows():
+                continue
+            made.append(self._open(regression, credit, states, targets))
+        return made
+
+    def _by_credit(self, credit: float, states: str) -> _Candidate:
+        """Effects with another credit: with the best terms for it, or those given where all would take long."""
+        targets = self._targets(credit)
+        if min(len(self._scaled), TRIAL_ROWS) * len(self._terms.groups) ** 2 <= MOST_PRODUCTS:
+            return _first_of_best(self._by_terms(targets, credit), lambda worth: worth.own)
+        return self._open(self._regression(targets, states), credit, states, targets)
+
+    def _first(self, regression: EffectRegression) -> tuple[Effects, str]:
+        states = regression.many_rows()
+        effects = regression.sampled(states, told=self._suited.told)
+        return effects.suited(self._suited), f"{WORDS[states]}, cautious priors"
+
+    def _open(self, regression: EffectRegression, credit: float, states: str, targets: Targets) -> _Candidate:
+        scales = CAUTIOUS_SCALES if self._respond else OPEN_SCALES
+        effects = regression.settled(states, scales=scales, told=self._suited.told).suited(self._suited)
+        return self._candidate(WORDS[states], credit, states, targets, effects)
+
+    def _candidate(self, label: str, credit: float, states: str, targets: Targets, effects: Effects) -> _Candidate:
+        x = torch.as_tensor(self._scaled[self._judges.rows])
+        critic = EffectCritic(x.shape[1], effects.weights.shape[1], indicated=bool(self._settings.indications))
+        critic.take(effects)
+        chance = None
+        if self._respond:
+            logged = torch.as_tensor(self._judges.actions)[:, None]
+            chance = critic.chance(x).gather(1, logged)[:, 0].numpy().clip(0.02, 0.98).astype(np.float64)
+        own = surprise(targets, self._judges.rows, chance)
+        return _Candidate(
+            label=f"{label}, credit {credit:g}",
+            critic="effects",
+            td_lambda=credit,
+            states=states,
+            targets=targets,
+            effects=effects,
+            worth=self._judges.worth(
+                [critic(x, torch.as_tensor(half)) for half in effects.halves],
+                own,
+                own if self._respond else self._whole_surprise(),
+            ),
+        )
+
+    def _expectile(self) -> _Candidate:
+        rows = self._judges.rows
+        halves: list[Tensor] = []
+        unit = float(self.targets.returns.std()) or 1.0
+        for half in (0, 1):
+            mine = np.flatnonzero(self.targets.halves == half)
+            halves.append(
+                quick_expectile(
+                    self._buffer, self._scaled, self._following, self.targets.actions, mine, self._settings,
+                    unit=unit, wanted=self._scaled[rows],
+                )
+            )  # fmt: skip
+        whole = self._whole_surprise()
+        worth = self._judges.worth(halves, whole, whole, self._settings.temperature)
+        return _Candidate(
+            label="expectile values", critic="expectile", td_lambda=self._credits[0], states="none",
+            targets=self.targets, effects=None, worth=worth,
+        )  # fmt: skip
+
+    def _take_behaviour(self) -> None:
+        acted = np.flatnonzero(self.targets.attempted)
+        space, rows = self._buffer.action_space, self._judges.rows
+        log_what = quick_clone(
+            self._scaled[acted], self.targets.actions[acted], space, null=null_position(space),
+            wanted=self._scaled[rows], seed=self._buffer.seed,
+        )  # fmt: skip
+        self._judges.take_behaviour(log_what, self._settings.support_threshold)
+
+    def _regression(self, targets: Targets, states: str | None = None) -> EffectRegression:
+        terms = self._terms if states is None else self._terms.crossed_with(states)
+        # Another credit than the first is tried on fewer rows.
+        some = None if targets is self.targets else self._some
+        return EffectRegression(terms, targets, self._scaled, respond=self._respond, seed=self._buffer.seed, some=some)
+
+    def _from_all(self, best: _Candidate) -> Effects | None:
+        """The effects of a candidate from all rows."""
+        if best.effects is None or best.targets is self.targets or self._some is None:
+            return best.effects
+        regression = EffectRegression(
+            self._terms.crossed_with(best.states), best.targets, self._scaled, respond=False, seed=self._buffer.seed
+        )
+        return regression.settled(best.states, scales=OPEN_SCALES, told=self._suited.told).suited(self._suited)
+
+    def _targets(self, credit: float) -> Targets:
+        decay = self._settings.gamma * credit
+        return compute_targets(self._buffer, self._scaled, decay=decay, response=self._settings.response)
+
+    def _whole_surprise(self) -> np.ndarray:
+        if self._whole is None:
+            self._whole = surprise(self._targets(1.0), self._judges.rows, None)
+        return self._whole
+
+
+def _first_of_best(candidates: Sequence[_Candidate], gains: Any, errors: float = 1.0) -> _Candidate:
+    """The first that is within so many standard errors of the best, in pairs by person."""
+    best = max(candidates, key=lambda candidate: gains(candidate.worth).mean())
+    for candidate in candidates:
+        behind, error = mean_and_error(gains(best.worth) - gains(candidate.worth))
+        if behind <= errors * error:
+            return candidate
+    return best

@@ -1,0 +1,143 @@
+"""What a policy is worth to people it was not estimated from.
+
+Advantages that one half of the people recommend make a policy pi; the other half's logged decisions judge it:
+
+    gain = E[ (pi(a | s, act) / pi_b(a | s, act) - 1) psi ],     ratio = exp(A / alpha) / E_b[exp(A / alpha)]
+
+where psi is what came of the logged decision beyond what was expected: its return less what the history predicts. That
+is the first-order gain of pi over the behaviour policy (Kakade and Langford, 2002), from data alone: no model of values
+is asked about its own policy. It is doubly robust: right if pi_b is, or if the prediction is. With a response, attempts
+without one are the control group, and psi = (return - prediction) (r - P(r)) / (1 - P(r)).
+
+Errors are over people: a person's decisions go with each other.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor
+
+from frl_algos.effects.targets import Targets
+from frl_algos.factored_awr.extraction import best_temperature, supported
+
+MOST_SCORES = 2**24
+"""Scores of joint actions in all judged rows, at most; people are drawn where there are more."""
+
+TEMPERATURE_ROWS = 2_000
+"""Rows over which a temperature is chosen."""
+
+FEWEST_PEOPLE = 20
+"""In each half; nothing is judged by fewer."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Worth:
+    """Gains of a policy over the behaviour policy, one a judged person, in units of reward.
+
+    Attributes:
+        own: With the credit that its advantages were estimated with.
+        whole: With the whole discounted return.
+        temperature: At which the policy was judged.
+    """
+
+    own: Float[np.ndarray, "person"]
+    whole: Float[np.ndarray, "person"]
+    temperature: float
+
+
+class HeldOut:
+    """Logged decisions that judge policies, each those of the other half.
+
+    Args:
+        targets: Of the dataset.
+        people: Person of each row, numbered from 0.
+        valid: Number of valid actions.
+        seed: Of the draw of people.
+    """
+
+    def __init__(self, targets: Targets, people: Int[np.ndarray, "row"], *, valid: int, seed: int) -> None:
+        """Draws the rows."""
+        rows = np.flatnonzero(targets.attempted)
+        most = MOST_SCORES // valid
+        if len(rows) > most:
+            count = np.bincount(people[rows])
+            order = np.random.default_rng(seed).permutation(len(count))
+            drawn = order[np.cumsum(count[order]) <= most]
+            rows = rows[np.isin(people[rows], drawn)]
+        self.rows = rows
+        self.actions = targets.actions[rows]
+        self.halves = targets.halves[rows]
+        self._person = np.unique(people[rows], return_inverse=True)[1]
+        self._log_what = torch.zeros(0, valid)
+
+    @property
+    def enough(self) -> bool:
+        """Whether each half has people enough to judge by."""
+        return all(len(np.unique(self._person[self.halves == half])) >= FEWEST_PEOPLE for half in (0, 1))
+
+    def take_behaviour(self, log_what: Float[Tensor, "judged valid"], threshold: float) -> None:
+        """Takes the behaviour policy's log-probabilities, given that something is done; unsupported ones drop out."""
+        self._log_what = supported(log_what, threshold)
+
+    def worth(
+        self,
+        halves: Sequence[Float[Tensor, "judged valid"]],
+        own: Float[np.ndarray, "judged"],
+        whole: Float[np.ndarray, "judged"],
+        temperature: float | None = None,
+    ) -> Worth:
+        """What the policies of two halves are worth to each other.
+
+        Args:
+            halves: Advantages in the judged rows, from each half.
+            own: psi with the credit of these advantages.
+            whole: psi with the whole return.
+            temperature: None for the better of `extraction.TEMPERATURES`.
+        """
+        weight = torch.ones(len(self.rows))
+        some = slice(0, len(self.rows), max(len(self.rows) // TEMPERATURE_ROWS, 1))
+        if temperature is None:
+            temperature = best_temperature(self._log_what[some], weight[some], [half[some] for half in halves])
+        ratios = np.ones(len(self.rows))
+        for half in (0, 1):
+            judges = np.flatnonzero(self.halves == 1 - half)
+            chances, mine = self._log_what[some].exp(), halves[half][some]
+            mean = (chances * mine).sum(dim=1, keepdim=True)
+            spread = float((chances * (mine - mean) ** 2).sum(dim=1).mean().sqrt())
+            if spread < 1e-12:
+                continue
+            scores = halves[half][judges] / (temperature * spread)
+            tilted = torch.logsumexp(self._log_what[judges] + scores, dim=1)
+            logged = scores.gather(1, torch.as_tensor(self.actions[judges])[:, None])[:, 0]
+            ratio = (logged - tilted).exp().numpy().astype(np.float64)
+            ratios[judges] = ratio / max(float(ratio.mean()), 1e-12)
+        size = int(self._person.max(initial=-1)) + 1
+        return Worth(
+            own=np.bincount(self._person, weights=(ratios - 1) * own, minlength=size),
+            whole=np.bincount(self._person, weights=(ratios - 1) * whole, minlength=size),
+            temperature=temperature,
+        )
+
+
+def surprise(
+    targets: Targets, rows: Int[np.ndarray, "judged"], chance: Float[np.ndarray, "judged"] | None
+) -> Float[np.ndarray, "judged"]:
+    """psi: what came of the logged decisions beyond what was expected.
+
+    Args:
+        targets: With the credit wanted.
+        rows: The decisions.
+        chance: Of a response; None where none is observed.
+    """
+    residuals = targets.residuals[rows]
+    if chance is None:
+        return residuals
+    return (residuals - residuals.mean()) * (targets.responses[rows] - chance) / (1 - chance)
+
+
+def mean_and_error(gains: Float32[np.ndarray, "person"] | Float[np.ndarray, "person"]) -> tuple[float, float]:
+    """Mean over people and its standard error."""
+    return float(gains.mean()), float(gains.std() / np.sqrt(max(len(gains), 1)))
