@@ -152,6 +152,7 @@ def checked_out(commit: str, folder: Path) -> Path:
     command = ["git", "-C", str(root), "archive", "-o", str(packed.resolve()), commit]
     found = subprocess.run([*command, "frl_env", "frl_algos", "benchmarks"], capture_output=True, text=True)
     if found.returncode:
+        packed.unlink(missing_ok=True)
         raise UserError(f"can't take the packages of commit {commit!r}: {found.stderr.strip()}")
     place = folder / "before"
     shutil.unpack_archive(packed, place, filter="data")

@@ -35,6 +35,7 @@ from jaxtyping import Bool, Float64
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import MOST, Effort, null_joint
 from frl_env.errors import UserError, check_number, check_whole, shorten, unknown_name
+from frl_env.targets import PATH
 
 Table = Mapping[str, Mapping[str, float]]
 
@@ -172,11 +173,11 @@ class Capacity:
             said = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as problem:
             raise UserError(
-                f"can't read {shorten(str(file))} ({getattr(problem, 'strerror', None) or 'not UTF-8 text'})"
+                f"can't read {shorten(str(file), PATH)} ({getattr(problem, 'strerror', None) or 'not UTF-8 text'})"
             ) from None
         except (ValueError, RecursionError) as problem:
             raise UserError(
-                f"{shorten(str(file))} is not TOML ({shorten(str(problem))}); see docs/capacity.md for an example"
+                f"{shorten(str(file), PATH)} is not TOML ({shorten(str(problem))}); see docs/capacity.md for an example"
             ) from None
         if not said:
             raise UserError(f"{file} sets no limit; see docs/capacity.md for an example, or write 'none'")
