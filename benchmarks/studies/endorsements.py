@@ -12,10 +12,9 @@ three errors of the truth. Care data are drawn anew in the worlds of the dataset
 """
 
 import argparse
-import hashlib
-import json
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,16 @@ import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is import
 import numpy as np
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.record.code_key import code_key
 from benchmarks.record.figures import write_figure
+from benchmarks.record.kept import Kept
 from benchmarks.studies.endorsed_data import SETS
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.evaluation import Evaluation
-from frl_env.terminal import progress_bar, run_or_say, write_atomically
+from frl_env.terminal import progress_bar, run_or_say
 
 PROGRAM = "benchmarks.studies.endorsements"
+RESULTS = Kept(PROGRAM)
 SEED = 84_000
 """Of the data; no other study and no dataset uses it."""
 
@@ -43,18 +43,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures what is missing and writes the figure."""
     options = _parser().parse_args(arguments)
     check_at_least(options, draws=1)
-    out = Path(options.out) / hashlib.sha256(code_key("benchmarks.studies.endorsed_data").encode()).hexdigest()[:12]
+    out = Path(options.out)
     check_writable(out)
-    if not options.report:
-        out.mkdir(parents=True, exist_ok=True)
-        wanted = [(name, draw) for draw in range(options.draws) for name in SETS]
-        with progress_bar() as progress:
-            for done, (name, draw) in enumerate(wanted, start=1):
-                kept = out / f"{draw}-{name}.json"
-                if not kept.exists():
-                    write_atomically(kept, json.dumps(list(_pairs(name, draw))) + "\n")
-                progress("data", done, len(wanted))
-    pairs = [pair for kept in sorted(out.glob("*.json")) for pair in json.loads(kept.read_text())]
+    wanted = [(name, draw) for draw in range(options.draws) for name in SETS]
+    found: list[list[dict[str, Any]] | None] = []
+    with progress_bar() as progress:
+        for done, (name, draw) in enumerate(wanted, start=1):
+            facts = {"data": name, "draw": draw, "seed": SEED}
+            if options.report:
+                found.append(RESULTS.known(out, f"{name}-{draw}", **facts))
+            else:
+                found.append(RESULTS.json(out, f"{name}-{draw}", partial(_measured, name, draw), **facts))
+            progress("data", done, len(wanted))
+    pairs = [pair for pairs in found for pair in pairs or ()]
     if not pairs:
         raise SystemExit("nothing measured yet; run without --report")
     rows = [_row(name, [pair for pair in pairs if pair["data"] == name]) for name in SETS]
@@ -75,6 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings={"draws": options.draws, "seed": SEED},
     )
     print(figure.read_text())
+
+
+def _measured(name: str, draw: int) -> list[dict[str, Any]]:
+    return list(_pairs(name, draw))
 
 
 def _pairs(name: str, draw: int) -> Iterator[dict[str, Any]]:

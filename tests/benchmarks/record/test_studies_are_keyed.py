@@ -62,6 +62,10 @@ def _keepers() -> dict[str, Kept]:
     return found
 
 
+TRAIN_NOTHING = ["benchmarks.studies.endorsements"]
+"""They value policies that nobody trained, and depend on the valuer alone."""
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """The three packages, to be changed."""
@@ -88,7 +92,9 @@ def test_a_constant_deep_in_the_learner_makes_every_result_stale_and_a_page_none
     assert {name: each.key(**facts) for name, each in kept.items()} == before
     _append(copy / "frl_algos/effects/estimate.py", "\nOTHER = 1.0\n")
     after = {name: each.key(**facts) for name, each in kept.items()}
-    assert [name for name in kept if after[name] == before[name]] == []
+    assert [name for name in kept if after[name] == before[name]] == TRAIN_NOTHING
+    _append(copy / "frl_algos/valuation/counterfactual.py", "\nOTHER = 1.0\n")
+    assert all(kept[name].key(**facts) != before[name] for name in TRAIN_NOTHING)
 
 
 def test_a_study_counts_itself(copy):
