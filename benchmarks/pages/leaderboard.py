@@ -94,7 +94,7 @@ def keep_figures(cards: Sequence[Mapping[str, Any]], folder: Path = FOLDER) -> P
         "leaderboard",
         rows,
         columns={"policy": "{label}", "gain at the team's own minutes [95 %]": "{gain:+.3f} [{low:+.3f}, {high:+.3f}]"},
-        command="python benchmarks/run.py --algo all --budget 1.0,team,7.0,none",
+        command="; ".join(str(card["command"]) for card in cards),
         programs=["benchmarks.run"],
         data=data,
         folder=folder,
