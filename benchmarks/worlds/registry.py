@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from benchmarks.worlds.linear_bandit import LinearBandit
 from benchmarks.worlds.maze import PUBLISHED_RANDOM, Maze
 from benchmarks.worlds.rooms import Rooms
+from benchmarks.worlds.sepsis_treatments import SepsisTreatments
 from benchmarks.worlds.world import World
 from benchmarks.worlds.xor import Xor
 from frl_env.errors import unknown_name
@@ -42,7 +43,17 @@ MAZES: dict[str, Entry] = {
     for n in PUBLISHED_RANDOM
 }
 
-WORLDS = SMALL | MAZES
+SEPSIS: dict[str, Entry] = {
+    "sepsis-epsilon": Entry(
+        make=lambda: SepsisTreatments(epsilon=0.1), rows=100_000, title="sepsis treatments, nine in ten the best"
+    ),
+    "sepsis-uniform": Entry(
+        make=lambda: SepsisTreatments(epsilon=1.0), rows=100_000, title="sepsis treatments, logged at random"
+    ),
+}
+"""The sepsis simulator of Oberst and Sontag (2019), with two of the logging policies of Tang et al. (2022)."""
+
+WORLDS = SMALL | MAZES | SEPSIS
 
 
 def world_entry(name: str) -> Entry:
