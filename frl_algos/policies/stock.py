@@ -11,7 +11,7 @@ Everything that chooses an action here looks at valid joint actions only, and so
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,7 @@ from d3rlpy.algos import (
 from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.dataset import ReplayBuffer
 from d3rlpy.models import VectorEncoderFactory
+from d3rlpy.models.torch.policies import CategoricalPolicy
 from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
@@ -57,6 +58,9 @@ STOCK: dict[str, Any] = {
 
 DRAWN = ("discrete_bc", "discrete_sac")
 """Discrete algorithms that have probabilities of actions."""
+
+CHUNK = 1_024
+"""States asked at a time: their scores of 1,080 actions take 4 MB."""
 
 
 class StockAlgorithm:
@@ -136,9 +140,8 @@ class StockAlgorithm:
 
     def predict(self, x: Float32[np.ndarray, "n k"]) -> Int64[np.ndarray, "n"]:
         """The best valid joint action of each state, by the algorithm's own rule."""
-        with torch.no_grad():
-            best = self._scores(self._scaled(x)).argmax(dim=1).cpu().numpy()
-        return self.action_space.valid_joints[best]
+        # NumPy's argmax: on a processor torch's takes as long as the network.
+        return np.concatenate([each.cpu().numpy().argmax(axis=1) for each in self._score_chunks(x)])
 
     def draw(
         self, observations: Float32[np.ndarray, "n k"], uniform: Float32[np.ndarray, "n 2"]
@@ -156,8 +159,12 @@ class StockAlgorithm:
             with torch.random.fork_rng(devices=[]), torch.no_grad():
                 torch.manual_seed(seed)
                 proposed = self.algorithm.impl.inner_sample_action(self._scaled(observations))
-            best = (proposed @ self._valid_corners).argmax(dim=1).cpu().numpy()
-            return self.action_space.valid_joints[best]
+            return np.concatenate(
+                [
+                    (part @ self._corners + self._only_valid).cpu().numpy().argmax(axis=1)
+                    for part in proposed.split(CHUNK)
+                ]
+            )
         return draw_from(self.predict_probabilities(observations), uniform[:, 0])
 
     def predict_probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
@@ -168,10 +175,11 @@ class StockAlgorithm:
         """
         if self.name not in DRAWN:
             raise UserError(f"{self.label} has no probabilities of actions; use it in greedy mode")
-        with torch.no_grad():
-            valid = torch.softmax(self._scores(self._scaled(observations)), dim=1).cpu().numpy()
-        full = np.zeros((len(valid), self.action_space.n_joint), dtype=np.float32)
-        full[:, self.action_space.valid_joints] = valid
+        full = np.empty((len(observations), self.action_space.n_joint), dtype=np.float32)
+        start = 0
+        for scores in self._score_chunks(observations):
+            full[start : start + len(scores)] = torch.softmax(scores, dim=1).cpu().numpy()
+            start += len(scores)
         return full
 
     def predict_value(self, x: Float32[np.ndarray, "n k"], action: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n"]:
@@ -193,12 +201,14 @@ class StockAlgorithm:
         self.algorithm.save(file)
 
     @cached_property
-    def _valid(self) -> Tensor:
-        return torch.as_tensor(self.action_space.valid_joints, device=self.algorithm.impl.device)
+    def _only_valid(self) -> Float[Tensor, "joint"]:
+        """What is added to scores: 0 for valid actions, minus infinity for others."""
+        added = np.where(self.action_space.valid, 0.0, -np.inf).astype(np.float32)
+        return torch.as_tensor(added, device=self.algorithm.impl.device)
 
     @cached_property
-    def _valid_corners(self) -> Float[Tensor, "level valid"]:
-        return torch.as_tensor(relax(self.action_space), device=self._valid.device)[self._valid].T
+    def _corners(self) -> Float[Tensor, "level joint"]:
+        return torch.as_tensor(relax(self.action_space), device=self.algorithm.impl.device).T
 
     def _scaled(self, observations: np.ndarray) -> Tensor:
         if self.algorithm.impl is None:
@@ -207,21 +217,32 @@ class StockAlgorithm:
         scaler = self.algorithm.observation_scaler
         return x if scaler is None else scaler.transform(x)
 
-    def _scores(self, x: Tensor) -> Float[Tensor, "n valid"]:
-        """What the algorithm maximises, for the valid joint actions."""
+    def _score_chunks(self, observations: np.ndarray) -> Iterator[Float[Tensor, "n joint"]]:
+        """Scores of a few states at a time, which stay in the processor's cache; minus infinity where not valid."""
+        with torch.no_grad():
+            for x in self._scaled(observations).split(CHUNK):
+                yield self._scores(x) + self._only_valid
+
+    def _scores(self, x: Tensor) -> Float[Tensor, "n joint"]:
+        """What the algorithm maximises; of actions that are not valid, whatever the network says."""
         impl = self.algorithm.impl
         if self.relaxed:
-            return impl.policy(x).squashed_mu @ self._valid_corners
+            return impl.policy(x).squashed_mu @ self._corners
         if self.name == "discrete_bc":
-            return impl.modules.imitator(x).logits[:, self._valid]
+            return _logits(impl.modules.imitator, x)
         if self.name == "discrete_sac":
-            return impl.policy(x).logits[:, self._valid]
-        values = torch.stack([function(x).q_value for function in impl.q_function]).mean(dim=0)[:, self._valid]
+            return _logits(impl.policy, x)
+        values = torch.stack([function(x).q_value for function in impl.q_function]).mean(dim=0)
         if self.name != "discrete_bcq":
             return values
-        logits = impl.modules.imitator(x).logits[:, self._valid]
+        logits = _logits(impl.modules.imitator, x) + self._only_valid
         least = logits.amax(dim=1, keepdim=True) + math.log(self.algorithm.config.action_flexibility)
         return values.masked_fill(logits < least, float("-inf"))
+
+
+def _logits(policy: CategoricalPolicy, x: Tensor) -> Float[Tensor, "n joint"]:
+    """Logits before d3rlpy makes them a distribution, whose checks cost more than the network."""
+    return policy._fc(policy._encoder(x))
 
 
 def set_scaler(config: Any, buffer: FactoredReplayBuffer) -> None:

@@ -17,11 +17,14 @@ from frl_env.actions import ActionSpace
 from frl_env.capacity.capacity import Limits
 from frl_env.capacity.effort import null_joint
 from frl_env.capacity.knapsack import NOTHING
-from frl_env.capacity.offers import CHUNK, Kinds
+from frl_env.capacity.offers import Kinds
 from frl_env.errors import UserError
 
 LARGEST = 700.0
 """Largest exponent: its exponential is still a number."""
+
+CHUNK = 256
+"""Members summed up at a time: so few that their 1,080 probabilities stay in the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,27 +67,37 @@ def draw_chances(
     table = np.asarray(probabilities)
     if table.ndim != 2 or table.shape[1] != action_space.n_joint:
         raise UserError(f"probabilities have shape {table.shape}; (members, {action_space.n_joint}) is needed")
-    total = table.sum(axis=1, dtype=np.float64)
-    wrong = ~(np.abs(total - 1) < 1e-3) | (table.min(axis=1, initial=0.0) < 0)
-    if wrong.any():
-        raise UserError(
-            f"probabilities are negative, not finite or don't sum to 1 in {int(wrong.sum())} of {len(table)} members"
-        )
     kinds = Kinds.of(action_space, limits, action_space.valid_joints)
-    n, k = len(table), len(kinds)
+    # Contacts by kind, then everything that is no contact or may not be taken.
+    contacts = len(kinds.joints)
+    rest = np.setdiff1d(np.arange(action_space.n_joint), kinds.joints)
+    order = np.concatenate([kinds.joints, rest])
     # Actions that are not valid are weeks without contact, as the environment has it.
-    nothing = table[:, ~action_space.valid].sum(axis=1, dtype=np.float64) + table[:, null_joint(action_space)]
-    mass, joints = np.empty((n, k)), np.empty((n, k), dtype=np.int64)
+    idle = ~action_space.valid[rest] | (rest == null_joint(action_space))
+    n, k = len(table), len(kinds)
+    nothing, mass, joints = np.empty(n), np.empty((n, k)), np.empty((n, k), dtype=np.int64)
     uniform = rng.random(n)
+    wrong = 0
     for start in range(0, n, CHUNK):
         rows = slice(start, min(start + CHUNK, n))
-        chunk = table[rows].T[kinds.joints].astype(np.float64)
+        chunk = np.take(table[rows], order, axis=1)
+        others = chunk[:, contacts:].astype(np.float64)
+        # Summed up over all contacts once; a kind's mass is what is added between its ends.
+        cumulative = np.cumsum(chunk[:, :contacts], axis=1, dtype=np.float64)
+        total = cumulative[:, -1] + others.sum(axis=1)
+        wrong += int((~(np.abs(total - 1) < 1e-3) | (chunk.min(axis=1) < 0)).sum())
+        nothing[rows] = others @ idle
+        below = np.zeros(len(chunk))
         for kind, (first, end) in enumerate(zip(kinds.starts[:-1], kinds.starts[1:], strict=True)):
-            cumulative = np.cumsum(chunk[first:end], axis=0)
-            mass[rows, kind] = cumulative[-1]
-            # The last contact with mass closes the interval, so that rounding never picks one of probability 0.
-            below = (uniform[rows] * cumulative[-1] >= cumulative).sum(axis=0)
-            joints[rows, kind] = kinds.joints[first + np.minimum(below, end - first - 1)]
+            above = cumulative[:, end - 1]
+            mass[rows, kind] = above - below
+            # Below the end even after rounding, so that the first sum above the level is of a contact with mass.
+            level = np.minimum(below + uniform[rows] * mass[rows, kind], np.nextafter(above, -np.inf))
+            before = (cumulative[:, first:end] <= level[:, None]).sum(axis=1)
+            joints[rows, kind] = kinds.joints[first + before]
+            below = above
+    if wrong:
+        raise UserError(f"probabilities are negative, not finite or don't sum to 1 in {wrong} of {n} members")
     left = nothing + mass.sum(axis=1)
     lost = left <= 0
     nothing[lost], left[lost] = 1.0, 1.0
