@@ -84,7 +84,7 @@ def _reached(file: Path, root: Path, _changed: int) -> tuple[Path, ...]:
     for node in _running(_parsed(file, _changed)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                found += _defining(alias.name, None, home, root)
+                found += _defining(alias.name, None, _near(alias.name, file, home), root)
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             if node.level:
@@ -92,23 +92,27 @@ def _reached(file: Path, root: Path, _changed: int) -> tuple[Path, ...]:
                 inside = package[: len(package) - node.level + 1]
                 module = ".".join([*inside, *([module] if module else [])])
             for alias in node.names:
-                found += _defining(module, alias.name, home, root)
+                found += _defining(module, alias.name, _near(module, file, home), root)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA):
             beside = file.parent / node.value
             found += [beside] if "\n" not in node.value and beside.is_file() else []
     return tuple(found)
 
 
-def _defining(module: str, name: str | None, home: Path, root: Path) -> list[Path]:
+def _near(module: str, file: Path, home: Path) -> Path | None:
+    """Where a module that a file imports is looked for; among installed packages a file's own alone."""
+    installed = home.name in ("site-packages", "dist-packages")
+    return None if installed and module.split(".")[0] != file.relative_to(home).parts[0] else home
+
+
+def _defining(module: str, name: str | None, home: Path | None, root: Path) -> list[Path]:
     """The file that defines a name of a module, past the `__init__` files that pass it on; none of other packages."""
     parts = module.split(".")
     if parts[0] in PACKAGES:
         base = root
-    elif (home / parts[0] / "__init__.py").is_file() or (home / f"{parts[0]}.py").is_file():
-        base = home if home.name not in ("site-packages", "dist-packages") else None
+    elif home and ((home / parts[0] / "__init__.py").is_file() or (home / f"{parts[0]}.py").is_file()):
+        base = home
     else:
-        base = None
-    if base is None:
         return []
     place = base.joinpath(*parts)
     if place.with_name(f"{place.name}.py").is_file():

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.speed.timing import Subject, time_in_turn
-from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import audit_fairness, save_model
 from frl_env.datasets import ensure_dataset

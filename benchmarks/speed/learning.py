@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.speed.timing import Subject, ratio, spread, time_in_turn
 from benchmarks.speed.update_parts import parts_table
-from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import UPDATES_AN_EPOCH, quiet_d3rlpy
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.policies.policy import MODES, LearnedPolicy

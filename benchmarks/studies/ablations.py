@@ -31,7 +31,7 @@ from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.record.kept import Kept
 from benchmarks.record.run_key import checksum
 from benchmarks.sweep.statistics import bootstrap_interval, interquartile_mean
-from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import train
 from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer

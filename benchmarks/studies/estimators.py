@@ -29,7 +29,7 @@ from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.record.kept import Kept
 from benchmarks.studies import estimator_report
 from benchmarks.studies.policy_truth import DATASETS, PREFIX, known_truth, learned_facts, policies, true_values
-from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.awr_lines import factored_awr
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.fitted_q import fitted_q_evaluation

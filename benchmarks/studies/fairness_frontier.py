@@ -30,7 +30,7 @@ from benchmarks.command_line import Parser, check_at_least, check_writable, comm
 from benchmarks.record.kept import Kept, write_whole
 from benchmarks.studies import frontier_table
 from benchmarks.studies.frontier_table import Setting
-from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import train
 from benchmarks.truth.member_table import roll_out
 from benchmarks.truth.true_values import Evaluation

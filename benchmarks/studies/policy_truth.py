@@ -14,7 +14,7 @@ from d3rlpy.logging import NoopAdapterFactory
 
 from benchmarks.record.kept import Kept
 from benchmarks.studies.policy_set import Drawn, nothing, policy_set
-from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import quiet_d3rlpy
 from benchmarks.truth.true_values import SEED
 from frl_algos import FactoredAWR, load_model, load_replay_buffer, save_model

@@ -20,6 +20,8 @@ import pandas as pd
 import torch
 from jaxtyping import Float32
 
+from benchmarks.record.code_key import code_key
+from benchmarks.record.run_key import SHOWING
 from benchmarks.sweep.budgets import (
     ALLOCATED,
     NONE,
@@ -73,7 +75,7 @@ class Job:
         steps: Updates.
         eval_members: Members of every rollout; 0 for no rollout.
         settings: JSON of the algorithm's settings.
-        code: Hash of the code that trains and of the simulator, and of the algorithm's own file.
+        code: Hash of the code that trains and scores it; see `code_hash`.
         data: Content hash of the replicate.
         validation: Dataset whose members value the policy off-policy; empty for none.
         validation_data: Content hash of that dataset.
@@ -182,10 +184,10 @@ def plan(
                     jobs.append(_job(name, dataset, 0, 0, eval_members, content))
             else:
                 eval_members = 0
-        made = [_job(name, dataset, seed, steps, eval_members, content) for name in names]
+        made = [_job(name, dataset, seed, steps, eval_members, content, validation) for name in names]
         if action_rate is not None:
             made = [_aimed(job, action_rate) if job.algo in algorithms.AIMED else job for job in made]
-        made = [dataclasses.replace(job, validation=validation, validation_data=others) for job in made]
+        made = [dataclasses.replace(job, validation_data=others) for job in made]
         jobs += [dataclasses.replace(job, told=said) for job in made]
     return [dataclasses.replace(job, budgets=budgets) for job in jobs]
 
@@ -226,7 +228,7 @@ def _content(data: Any) -> str:
     return str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
 
 
-def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, content: str) -> Job:
+def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, content: str, validation: str = "") -> Job:
     reference = name in algorithms.REFERENCES
     return Job(
         algo=name,
@@ -235,8 +237,9 @@ def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, cont
         steps=steps,
         eval_members=eval_members,
         settings="{}" if reference else json.dumps(algorithms.tuned(name), sort_keys=True),
-        code=code_hash(None if reference else algorithms.source_of(name), reference),
+        code=code_hash(name, bool(validation) and not reference),
         data=content,
+        validation=validation,
     )
 
 
@@ -428,12 +431,19 @@ def _model_bytes(algorithm: Any) -> bytes | None:
         return file.read_bytes()
 
 
-def code_hash(source: str | None = None, reference: bool = False) -> str:
-    """Hash of the code that a run's numbers depend on."""
-    digest = hashlib.sha256()
-    root = Path(__file__).resolve().parents[2]
-    files = [] if reference else [*(root / "frl_algos").rglob("*.py"), *(root / "benchmarks" / "training").glob("*.py")]
-    files += (root / "frl_env").rglob("*.py")
-    for file in [*sorted(files), *([Path(source)] if source else [])]:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def code_hash(algo: str, valued: bool = False) -> str:
+    """Hash of the code that a run's numbers depend on: what trains this algorithm, and what scores it.
+
+    Args:
+        algo: Its name on the command line; of a reference policy only the simulator and the scoring count.
+        valued: Whether logged members value the policy.
+    """
+    apart = [*SHOWING, "benchmarks.training.algorithms"]
+    programs: list[str | Path] = ["benchmarks.sweep.runs"]
+    if not valued:
+        apart.append("benchmarks.truth.logged_values")
+    if algo in algorithms.REFERENCES:
+        apart += ["benchmarks.training", "frl_algos"]
+    else:
+        programs.append(algorithms.program_of(algo))
+    return code_key(*programs, without=tuple(apart))

@@ -4,33 +4,21 @@ All get the same data, the same scaling of observations, the same number of upda
 chosen by the same rule from equally many candidates (`benchmarks/tune.py`).
 """
 
-import dataclasses
 import importlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.training import awr_lines, factored_lines, peer_lines, stock_lines
+from benchmarks.training.makers import Maker, Settings
 from benchmarks.training.told import Told, told
-from frl_algos import AutoregressiveIQLConfig, DecoupledCQLConfig, FactoredAWRConfig, FactoredIQLConfig
-from frl_algos.baselines.algorithm import BaselineConfig
-from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking
+from frl_algos.peers import VISITS
 from frl_algos.policies.adapter import adapt
-from frl_algos.policies.stock import create_stock
 from frl_env.actions import MEDICAID_ACTIONS, MOST_JOINTS, ActionSpace
 from frl_env.errors import UserError, shorten, unknown_name
-from frl_env.meaning import SPENDING
-
-BATCH_SIZE = 512
-"""Rows of an update, the same for every algorithm of this file."""
-
-HIDDEN = 128
-"""Units of each of the two hidden layers of every network, likewise."""
-
-TARGET_UPDATES = 100
-"""Updates after which DQN, both CQLs and BCQ renew their target networks. d3rlpy's own 8,000 is more than a run has."""
 
 ENTRY_POINTS = "frl.algorithms"
 """Group of entry points by which an installed package offers algorithms."""
@@ -64,124 +52,9 @@ TUNED = Path(__file__).with_name("tuned.json")
 AIMED = ("factored_awr", "factored_awr_same_contacts")
 """Lines that `--action-rate` is for."""
 
-Settings = Mapping[str, Any]
-Maker = Callable[[ActionSpace, Told, Settings], Any]
-
-
-def told_nothing() -> FactoredAWRConfig:
-    """FactoredAWR as it comes: it knows neither what shows a response nor what goals answer to."""
-    return FactoredAWRConfig(batch_size=BATCH_SIZE, hidden_size=HIDDEN)
-
-
-def factored_awr(observation_names: Sequence[str], space: ActionSpace, known: Told | None = None) -> FactoredAWRConfig:
-    """FactoredAWR, told what the observations mean.
-
-    A completed contact is the response of a member, where the dataset records it; a screening result indicates the goal
-    of the same name; goals answer to needs, which providers are not all as able to do something about.
-
-    Args:
-        observation_names: Of the dataset.
-        space: Its actions.
-        known: What they mean; by default what the contract's own names do.
-    """
-    known = known or told(observation_names, space)
-    return dataclasses.replace(
-        told_nothing(),
-        response=known.response,
-        indications=known.indications,
-        need_factor=known.meaning.need_factor,
-        # Skills count in what they do about needs.
-        skill_factor=known.meaning.skill_factor if known.meaning.need_factor else None,
-    )
-
-
-def same_contacts(known: Told, space: ActionSpace) -> FactoredAWRConfig:
-    """FactoredAWR that makes the contacts of the risk ranking and no others: what is left is who gets them."""
-    contacts = [dict(contact) for contact in VISITS.contacts]
-    return dataclasses.replace(factored_awr(known.states, space, known), contacts=contacts)
-
-
-def seed_awr() -> FactoredAWRConfig:
-    """The published system as its document describes it: AWR on raw returns, embeddings of 32 that are learned.
-
-    Its published code leaves them as drawn; that is the variant "published settings" of
-    `benchmarks/studies/ablations.py`.
-    """
-    return FactoredAWRConfig.seed_preset(encoder="learned", batch_size=BATCH_SIZE, hidden_size=HIDDEN)
-
-
-def _stock(name: str, **base: Any) -> Maker:
-    """A stock algorithm with settings of its own, which tuned ones replace."""
-
-    def make(space: ActionSpace, known: Told, settings: Settings) -> Any:
-        shared = {"action_space": space, "batch_size": BATCH_SIZE, "hidden_sizes": (HIDDEN, HIDDEN)}
-        return create_stock(name, **shared | base | dict(settings))
-
-    return make
-
-
-def _factored(config: type[BaselineConfig], **base: Any) -> Maker:
-    """A factored baseline with settings of its own, which tuned ones replace."""
-    shared = {"batch_size": BATCH_SIZE, "hidden_size": HIDDEN}
-    return lambda space, known, settings: config(**shared | base | dict(settings)).create()
-
-
-def _awr(make: Callable[[Told, ActionSpace], FactoredAWRConfig]) -> Maker:
-    return lambda space, known, settings: dataclasses.replace(make(known, space), **settings).create()
-
-
-def _risk(space: ActionSpace, known: Told, settings: Settings) -> RiskRanking:
-    return RiskRanking(**_visits(settings))
-
-
-def _team_contacts(space: ActionSpace, known: Told, settings: Settings) -> RiskRanking:
-    home = space["modality"].levels if any(factor.name == "modality" for factor in space) else ()
-    among = {"modality": "HOME_VISIT"} if "HOME_VISIT" in home else {}
-    return RiskRanking(LoggedVisits(among=among), history=known.history, **settings)
-
-
-def _spending(space: ActionSpace, known: Told, settings: Settings) -> SpendingRanking:
-    if known.meaning.spending is None:
-        raise UserError(
-            f"spending_ranking needs an observation of what was paid ({SPENDING!r}, or spending under [meaning] in the "
-            "map of the import), which this dataset does not have"
-        )
-    return SpendingRanking(known.states.index(known.meaning.spending), **_visits(settings))
-
-
-def _uplift(space: ActionSpace, known: Told, settings: Settings) -> UpliftRanking:
-    return UpliftRanking(response=known.response, **_visits(settings))
-
-
-def _visits(settings: Settings) -> dict[str, Any]:
-    """Settings of a ranking; `contacts` and `rest` are those of its visits."""
-    own = {key: value for key, value in settings.items() if key in ("contacts", "rest")}
-    rest = {key: value for key, value in settings.items() if key not in own}
-    return {"visits": dataclasses.replace(VISITS, **own)} | rest
-
-
 ALGORITHMS: dict[str, Maker] = {
-    "factored_awr": _awr(lambda known, space: factored_awr(known.states, space, known)),
-    "factored_awr_same_contacts": _awr(same_contacts),
-    "factored_awr_told_nothing": _awr(lambda known, space: told_nothing()),
-    # d3rlpy penalises squared logits by default (beta 0.5), which keeps cloning from cloning.
-    "discrete_bc": _stock("discrete_bc", beta=0.0),
-    "discrete_bc_default": _stock("discrete_bc"),
-    "cql": _stock("discrete_cql", target_update_interval=TARGET_UPDATES),
-    "iql": _stock("iql"),
-    "bcq": _stock("discrete_bcq", target_update_interval=TARGET_UPDATES),
-    "awac": _stock("awac"),
-    "dqn": _stock("dqn", target_update_interval=TARGET_UPDATES),
-    "factored_iql": _factored(FactoredIQLConfig),
-    "autoregressive_iql": _factored(AutoregressiveIQLConfig),
-    "decoupled_cql": _factored(DecoupledCQLConfig, target_update_interval=TARGET_UPDATES),
-    "seed_awr": _awr(lambda known, space: seed_awr()),
-    "risk_ranking": _risk,
-    "risk_ranking_history": lambda space, known, settings: _risk(space, known, {"history": known.history, **settings}),
-    "risk_ranking_team_contacts": _team_contacts,
-    "spending_ranking": _spending,
-    "uplift": _uplift,
-}
+    **awr_lines.LINES, **stock_lines.LINES, **factored_lines.LINES, **awr_lines.PUBLISHED, **peer_lines.LINES
+}  # fmt: skip
 """Name to a maker of the algorithm, given the dataset's actions, what its columns mean, and settings."""
 
 LABELS = {
@@ -336,13 +209,23 @@ def fitting(text: str, names: Sequence[str], space: ActionSpace, known: Told) ->
     return kept, left_out
 
 
-def source_of(name: str) -> str | None:
-    """File of an algorithm that is not ours, so that a change of it makes other results; None for ours."""
+def program_of(name: str) -> str | Path:
+    """What makes an algorithm, so that a change of it, or of what it imports, makes other results.
+
+    Args:
+        name: Of `known_names`, references excepted, or `package.module:Name`.
+
+    Returns:
+        The module of its maker for algorithms of `ALGORITHMS`; its own file for anybody else's.
+
+    Raises:
+        UserError: If there is no such algorithm.
+    """
     if name in ALGORITHMS:
-        return None
+        return ALGORITHMS[name].__module__
     offered = _offered(name)
     module = importlib.import_module(getattr(offered, "__module__", type(offered).__module__))
-    return getattr(module, "__file__", None)
+    return Path(str(module.__file__))
 
 
 def _offered(name: str) -> Any:

@@ -27,7 +27,7 @@ from benchmarks.sweep.statistics import (
     performance_profile,
     probability_of_improvement,
 )
-from benchmarks.training import algorithms
+from benchmarks.training import algorithms, makers
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
 
@@ -121,7 +121,7 @@ def test_actions_that_do_not_fit_are_said_before_any_training(tiny_dataset, tmp_
 @pytest.mark.parametrize("name", [name for name in algorithms.ALGORITHMS if name not in algorithms.PEERS])
 def test_every_algorithm_of_the_benchmark_runs(name, tiny_buffer):
     algorithm = algorithms.create(name, ("num_encounters_last_week",), tiny_buffer.action_space)
-    assert algorithm.batch_size == algorithms.BATCH_SIZE
+    assert algorithm.batch_size == makers.BATCH_SIZE
     training = sweep.runs.train(algorithm, tiny_buffer, steps=2, seed=0)
     assert training.updates == 2
     assert training.peak_rss_mb > 50

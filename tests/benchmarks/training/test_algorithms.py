@@ -7,7 +7,8 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from benchmarks.training import algorithms
-from benchmarks.training.algorithms import ALGORITHMS, BATCH_SIZE, HIDDEN, TARGET_UPDATES, create
+from benchmarks.training.algorithms import ALGORITHMS, create
+from benchmarks.training.makers import BATCH_SIZE, HIDDEN, TARGET_UPDATES
 from frl_algos.policies.stock import StockAlgorithm, create_stock
 from frl_algos.policies.valid_maxima import BELOW, keep_maxima_valid
 from frl_env.actions import MEDICAID_ACTIONS

@@ -1,0 +1,87 @@
+"""What code a run of the sweep is named by: what trains its algorithm and what scores it, and nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.record import code_key as keys
+from benchmarks.sweep import runs
+
+OURS, BASELINE, PEER, STOCK, REFERENCE = {"factored_awr"}, {"factored_iql"}, {"uplift"}, {"cql"}, {"oracle"}
+"""One of each family, whose lines are one file."""
+
+TRAINED = OURS | BASELINE | PEER | STOCK
+EVERYTHING = TRAINED | REFERENCE
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """The three packages, to be changed."""
+    root = tmp_path_factory.mktemp("checkout")
+    for package in keys.PACKAGES:
+        shutil.copytree(keys.ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return root
+
+
+@pytest.fixture
+def stale(copy, monkeypatch):
+    """Names of the runs that a changed file makes stale."""
+    monkeypatch.setattr(runs, "code_key", lambda *programs, **more: keys.code_key(*programs, root=copy, **more))
+
+    def found(name: str, valued: bool = False) -> set[str]:
+        file = copy / name
+        before = {algo: runs.code_hash(algo, valued) for algo in EVERYTHING}
+        file.write_text(file.read_text() + "\nOTHER = 1.0\n")
+        return {algo for algo in EVERYTHING if runs.code_hash(algo, valued) != before[algo]}
+
+    return found
+
+
+@pytest.mark.parametrize(
+    ("file", "which"),
+    [
+        ("frl_algos/factored_awr/update.py", OURS),
+        ("frl_algos/effects/estimate.py", OURS),
+        ("frl_algos/effects/terms.py", OURS),
+        ("frl_algos/gains/estimating.py", OURS),
+        ("benchmarks/training/awr_lines.py", OURS),
+        ("frl_algos/baselines/factor_scores.py", BASELINE),
+        ("frl_algos/baselines/implicit_q.py", BASELINE),
+        ("frl_algos/peers/uplift.py", PEER),
+        ("benchmarks/training/stock_lines.py", STOCK),
+        ("frl_algos/logged/replay.py", TRAINED),
+        ("benchmarks/training/train.py", TRAINED),
+        ("frl_env/dynamics.py", EVERYTHING),
+        ("frl_env/parameters.py", EVERYTHING),
+        ("frl_env/capacity/budgeted.py", EVERYTHING),
+        ("benchmarks/truth/true_values.py", EVERYTHING),
+        ("benchmarks/truth/audits.py", EVERYTHING),
+        ("benchmarks/sweep/budgets.py", EVERYTHING),
+        ("benchmarks/sweep/runs.py", EVERYTHING),
+        ("frl_algos/valuation/counterfactual.py", set()),
+        ("frl_algos/judgement/audit.py", set()),
+        ("frl_env/worklist/listing.py", set()),
+        ("benchmarks/training/algorithms.py", set()),
+        ("benchmarks/sweep/scorecard.py", set()),
+        ("benchmarks/reporting/page.py", set()),
+        ("benchmarks/pages/fill.py", set()),
+        ("benchmarks/record/figures.py", set()),
+        ("benchmarks/run.py", set()),
+    ],
+)
+def test_a_changed_file_makes_those_runs_stale_that_reach_it(stale, file, which):
+    assert stale(file) == which
+
+
+def test_a_run_that_logged_members_value_depends_on_the_valuer_too(stale):
+    assert stale("frl_algos/valuation/nested.py", valued=True) == TRAINED
+
+
+def test_somebody_elses_algorithm_counts_with_what_it_imports(tmp_path, monkeypatch):
+    (tmp_path / "their_networks.py").write_text("SIZE = 8\n")
+    (tmp_path / "their_policy.py").write_text("import their_networks\n\n\nclass Theirs:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = runs.code_hash("their_policy:Theirs")
+    (tmp_path / "their_networks.py").write_text("SIZE = 16\n")
+    assert runs.code_hash("their_policy:Theirs") != before
