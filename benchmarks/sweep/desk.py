@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tqdm import tqdm
+
 from frl_env.atomic import is_alive, unstoppable
 
 PREFIX = "frl-sweep-"
@@ -66,7 +68,8 @@ def sit_down(folder: str, sweep: int) -> None:
     """What a worker process does before its first run: as `watch_over`, and takes the folder for temporary files.
 
     SIGTERM, held back while workers are started, ends it again; Ctrl-C, which reaches every process of a terminal, is
-    the sweep's alone.
+    the sweep's alone. Progress bars, which nobody sees, get a lock that needs no semaphore of the system: of those that
+    a killed process held Python warns.
 
     Args:
         folder: That `desk` made.
@@ -75,6 +78,7 @@ def sit_down(folder: str, sweep: int) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     tempfile.tempdir = str(Path(folder) / "tmp")
+    tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with, args=(folder, sweep), daemon=True).start()
 
 

@@ -6,7 +6,9 @@ where it shares a disk with us.
 """
 
 import json
+import multiprocessing
 import os
+import signal
 import threading
 import time
 import traceback
@@ -14,6 +16,7 @@ import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,9 @@ from frl_env.errors import UserError, shorten
 
 HEARTBEAT = 0.5
 """Seconds between two signs of life of a run."""
+
+PATIENCE = 60.0
+"""Seconds that workers have for their own end; one may still be importing, on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -104,24 +110,57 @@ def _in_parallel(
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    ended = scheduler is not None
     try:
         with _backend(processes, scheduler, signs):
             # One run at a time and process, none waiting in joblib's queue: they take minutes, and a stop is clean.
             options: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "n_jobs", "return_as": "generator_unordered"}
             # Runs differ in the memory they need; joblib replaces a process that has grown, and warns of it.
             warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+            # Started while signals are held back, Python's tracker would let them through again.
+            resource_tracker.ensure_running()
             with unstoppable():  # a process that is half started would be known to nobody
                 work: Any = Parallel(**options)(delayed(attempt)(job, signs) for job in pending)
             yield from work
+        if not ended:
+            _dismiss()
+            ended = True
     except TerminatedWorkerError as problem:
         raise UserError(
             f"a process of the sweep died, perhaps for want of memory; finished runs are kept: run the same command "
             f"again with --jobs {max(processes // 2, 1)}"
         ) from problem
     finally:
-        if scheduler is None:
+        if not ended:
             # Asked for without `reuse`, it is one with other settings, and the running one is waited for till its end.
             get_reusable_executor(reuse=True, kill_workers=True).shutdown(wait=True, kill_workers=True)
+
+
+def _dismiss() -> None:
+    """Has workers that have nothing left to do end by themselves, so that they give back what they hold.
+
+    Python warns at its end of what a killed one held. Who takes too long is killed.
+    """
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.backend.process import LokyProcess
+
+    workers = [process for process in multiprocessing.active_children() if isinstance(process, LokyProcess)]
+
+    def kill() -> None:
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
+
+    late = threading.Timer(PATIENCE, kill)
+    late.daemon = True
+    late.start()
+    try:
+        get_reusable_executor(reuse=True).shutdown(wait=True)
+    except BaseException:
+        kill()
+        raise
+    finally:
+        late.cancel()
 
 
 @contextmanager

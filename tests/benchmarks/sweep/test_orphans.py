@@ -69,6 +69,7 @@ def _values(folder: Path) -> dict[str, float]:
     process = _start(folder)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
+    assert "leaked" not in said
     assert list((folder / "tmp").iterdir()) == [], "what dead sweeps left is gone"
     card = json.loads((folder / "results/scorecard.json").read_text())
     return {f"{run['algo']} {run['mode']}": run["value"] for run in card["runs"]}
@@ -129,6 +130,48 @@ def test_workers_end_when_their_sweep_is_killed(tmp_path):
     finally:
         for number in _session(process.pid):
             os.kill(number, signal.SIGKILL)
+
+
+SMALL_SWEEP = """
+import atexit, os, signal, sys, time
+from contextlib import closing
+from pathlib import Path
+from tqdm import tqdm
+from benchmarks.sweep import workers
+from benchmarks.sweep.desk import desk
+
+def attempt(place, signs):
+    for _ in tqdm(range(3), disable=False, file=open(os.devnull, "w")):
+        pass
+    (place / f"held-{os.getpid()}").write_text(str(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+    atexit.register(lambda: (place / f"ended-{os.getpid()}").touch())
+    deadline = time.monotonic() + 60
+    while len(list(place.glob("held-*"))) < 2 and time.monotonic() < deadline:  # each worker gets one
+        time.sleep(0.05)
+    return place
+
+workers.attempt = attempt
+place = Path(sys.argv[1])
+with desk() as signs, closing(workers._in_parallel([place] * int(sys.argv[2]), signs, 2, None)) as work:
+    for _ in range(2):
+        next(work)
+    next(work, None) if sys.argv[2] == "2" else None
+"""
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("runs", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_workers_end_in_order_and_leave_no_semaphore(runs, tmp_path):
+    """A sweep of two runs that comes to its end, and one of four, stopped after two: these workers are killed."""
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL_SWEEP, str(tmp_path), str(runs)], capture_output=True, text=True, timeout=150,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "leaked" not in done.stderr
+    held = [file.read_text() for file in tmp_path.glob("held-*")]
+    assert held == ["True", "True"], "Ctrl-C is the sweep's alone"
+    assert len(list(tmp_path.glob("ended-*"))) == (2 if runs == 2 else 0)
 
 
 def test_the_next_sweep_clears_the_desks_of_dead_ones(tmp_path, monkeypatch):
