@@ -37,6 +37,7 @@ from frl_algos.judgement.policy_evaluation import PolicyEvaluation, evaluate_pol
 from frl_algos.logged.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
 from frl_algos.policies.policy import LearnedPolicy  # noqa: E402
 from frl_algos.published import train_awr_factored  # noqa: E402
+from frl_algos.threads import training_threads  # noqa: E402
 from frl_algos.valuation.counterfactual import Counterfactual  # noqa: E402
 from frl_algos.valuation.evaluators import policy_evaluators  # noqa: E402
 from frl_algos.valuation.fitted_q import fitted_q_evaluation  # noqa: E402
@@ -65,4 +66,5 @@ __all__ = [
     "save_model",
     "select_policy",
     "train_awr_factored",
+    "training_threads",
 ]

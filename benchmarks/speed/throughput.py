@@ -4,6 +4,7 @@
     python benchmarks/speed/throughput.py learn     training and choosing actions, beside stock d3rlpy algorithms
     python benchmarks/speed/throughput.py data      making, reading, sampling datasets, beside Minari's and d3rlpy's
     python benchmarks/speed/throughput.py audit     the fairness audit of a policy, with its parts
+    python benchmarks/speed/throughput.py threads   training on one of torch's threads, beside several
 
 Every figure is the median of several repetitions with its range, taken in turn with the others, so that a busy
 machine slows all of them down alike. Only ratios within one run mean anything.
@@ -154,14 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = Parser(description="Speed, side by side in one run.")
     parser.add_argument(
         "what",
-        choices=["env", "learn", "data", "audit"],
+        choices=["env", "learn", "data", "audit", "threads"],
         help="env: the environment; learn: training, choosing actions; data: making, reading, sampling datasets; "
-        "audit: the audit of a policy",
+        "audit: the audit of a policy; threads: training on one thread and on several",
     )
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help=f"of each timing (default {REPETITIONS})")
-    parser.add_argument("--updates", type=int, default=UPDATES, help=f"learn: updates of a fit (default {UPDATES})")
+    parser.add_argument("--updates", type=int, default=UPDATES, help=f"learn, threads: of a fit (default {UPDATES})")
     parser.add_argument("--dataset", help=f"Minari id (default, learn: {DATASET}; audit: {AUDITED})")
-    parser.add_argument("--threads", type=int, help="learn: of torch; 1 where others use the machine (default torch's)")
+    parser.add_argument("--threads", type=int, help="of torch; learn: default 1; threads: beside one (default torch's)")
     options = parser.parse_args(arguments)
     check_at_least(options, repetitions=1, updates=2, threads=1)
     if options.dataset is not None:
@@ -176,6 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.speed.auditing import audits
     from benchmarks.speed.data import data
     from benchmarks.speed.learning import learn
+    from benchmarks.speed.threads import threads
+    from frl_algos import training_threads
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -185,7 +188,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.what == "audit":
         audits(console, dataset_id=options.dataset or AUDITED, repetitions=options.repetitions)
         return
-    learn(console, dataset_id=options.dataset or DATASET, updates=options.updates, repetitions=options.repetitions)
+    common = {
+        "dataset_id": options.dataset or DATASET, "updates": options.updates, "repetitions": options.repetitions
+    }  # fmt: skip
+    if options.what == "threads":
+        threads(console, several=torch.get_num_threads(), **common)
+        return
+    torch.set_num_threads(options.threads or 1)
+    with training_threads(options.threads or 1):
+        learn(console, **common)
 
 
 if __name__ == "__main__":

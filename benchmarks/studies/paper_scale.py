@@ -33,6 +33,7 @@ from benchmarks.training.train import forget_peak_rss, peak_rss_mb
 from benchmarks.truth.true_values import Evaluation, paired_difference
 from frl_algos import FactoredAWR, FactoredReplayBuffer, load_replay_buffer, save_model
 from frl_algos.policies.policy import LearnedPolicy
+from frl_algos.threads import training_threads
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.reference_returns import reference_policies
@@ -84,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset = ensure_dataset(options.dataset, progress=progress)
         buffer = load_replay_buffer(dataset)
         forget_peak_rss()
-        algorithm, state = _train(dataset, buffer, options, out, progress)
+        with training_threads(options.threads):
+            algorithm, state = _train(dataset, buffer, options, out, progress)
     file = out / f"{options.algo}.safetensors"
     save_model(algorithm, file)
     with progress_bar() as progress:

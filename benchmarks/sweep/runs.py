@@ -255,7 +255,7 @@ def run(job: Job, tell: Tell) -> Outcome:
     tell("loading", 0, 1)
     if job.algo in algorithms.REFERENCES:
         return _run_reference(job, tell)
-    data, buffer = _data(job.dataset, job.seed)
+    data, buffer = _data(job.dataset, job.seed, job.data)
     known = told_of(data, job.told)
     algorithm = algorithms.create(job.algo, known.states, buffer.action_space, json.loads(job.settings), known)
     taken = train(
@@ -413,8 +413,14 @@ def _source(dataset: str, seed: int) -> str | Recipe:
 
 
 @lru_cache(maxsize=1)
-def _data(dataset: str, seed: int) -> tuple[Any, FactoredReplayBuffer]:
-    """A dataset and its buffer; kept from one run of a worker to the next, since jobs come seed by seed."""
+def _data(dataset: str, seed: int, content: str) -> tuple[Any, FactoredReplayBuffer]:
+    """A dataset and its buffer; kept from one run of a worker to the next, since jobs come seed by seed.
+
+    Args:
+        dataset: Of the job.
+        seed: Of the job.
+        content: Hash of it, so that another dataset under the same name is read.
+    """
     data = ensure_dataset(_source(dataset, seed))
     buffer = load_replay_buffer(data)
     if buffer.effort is None:  # a dataset of the simulator that was built before minutes were kept beside the actions

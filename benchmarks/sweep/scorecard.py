@@ -238,7 +238,7 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
             highlight=False,
         )
     if "logged" in card:  # cards of before have none
-        out.print(f"{logged_sentence(card['logged'])}", highlight=False)
+        out.print(logged_sentence(card["logged"]), highlight=False, markup=False)
     if card["ope"]:
         _show_estimates(card, out)
     if card["fairness"]:

@@ -82,7 +82,7 @@ def run_all(jobs: Sequence[Job], results: Results, *, processes: int, scheduler:
             if isinstance(done, Failure):
                 failures.append(done)
                 place = results.add_failure(done.job, done.traceback)
-                bar.console.print(f"{done.job.name} failed: {done.reason} ({place})", highlight=False)
+                bar.console.print(f"{done.job.name} failed: {done.reason} ({place})", highlight=False, markup=False)
             else:
                 results.add(done)
             bar.advance(TaskID(0))

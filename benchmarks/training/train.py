@@ -16,6 +16,7 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredReplayBuffer
+from frl_algos.threads import as_trained
 
 UPDATES_AN_EPOCH = 500
 """Updates between two looks at Ctrl-C; d3rlpy calls an epoch what lies between two lines of its log."""
@@ -58,7 +59,7 @@ def train(
     progress: Callable[[int], None] = lambda done: None,
     watch: Callable[[], Any] | None = None,
 ) -> Training:
-    """Trains an algorithm on a buffer.
+    """Trains an algorithm on a buffer, any kind of them on one thread unless `training_threads` says otherwise.
 
     Args:
         algorithm: Anything `frl_algos.policies.adapter.adapt` returns.
@@ -85,7 +86,7 @@ def train(
 
     forget_peak_rss()
     started = time.perf_counter()
-    with quiet_d3rlpy():
+    with quiet_d3rlpy(), as_trained():
         curve = algorithm.fit(
             buffer,
             n_steps=an_epoch * epochs,

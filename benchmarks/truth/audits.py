@@ -8,7 +8,6 @@ tests, so that it takes seconds; `frl_algos.audit_fairness` tests.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from benchmarks.truth.member_table import audited
+from benchmarks.truth.validation_members import kept_while_unchanged
 from frl_algos.valuation.allocations import member_allocations, recorded_use
 from frl_env.datasets import ensure_dataset
 from frl_env.errors import UserError
@@ -115,7 +115,7 @@ def _told(members: Callable[[], AuditedMembers]) -> dict[str, Any]:
     }
 
 
-@lru_cache(maxsize=1)
+@kept_while_unchanged
 def _records(dataset_id: str) -> tuple[MemberRecords, list[str]]:
     """Attributes that have something to compare, needs, and names of the observations."""
     data = ensure_dataset(dataset_id)

@@ -4,14 +4,13 @@ On data without a simulator that is all there is. Where there is a simulator it 
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from benchmarks.training.told import Told, told_of
 from benchmarks.truth import audits
-from benchmarks.truth.validation_members import SEED, episodes_of, propensities_of
+from benchmarks.truth.validation_members import SEED, episodes_of, kept_while_unchanged, propensities_of
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.value_policy import value_policy
@@ -80,7 +79,7 @@ def estimate(
     return {"dataset": validation_id} | report.to_dict(), section
 
 
-@lru_cache(maxsize=1)
+@kept_while_unchanged
 def _valuation(validation_id: str, said: str) -> tuple[LoggedEpisodes, Counterfactual, Told]:
     """Logged members and the model of what actions do to them, the same for every policy of a worker."""
     episodes, known = episodes_of(validation_id), told_of(ensure_dataset(validation_id), said)

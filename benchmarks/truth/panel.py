@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from benchmarks.truth.true_values import Evaluation, has_simulator
-from benchmarks.truth.validation_members import propensities_of
+from benchmarks.truth.validation_members import kept_while_unchanged, propensities_of
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.collect import collect
@@ -107,7 +107,7 @@ def _simulated(world: Any, members: int, horizon: int) -> Panel:
     )
 
 
-@lru_cache(maxsize=1)
+@kept_while_unchanged
 def _recorded(validation: str) -> Panel:
     data = ensure_dataset(validation)
     metadata = facts_of(data)

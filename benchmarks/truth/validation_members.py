@@ -1,7 +1,9 @@
 """Members of a validation dataset, and the propensities of their decisions: read or estimated once a worker."""
 
-from functools import lru_cache
-from typing import Any
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -12,14 +14,33 @@ from frl_env.evaluation.propensities import estimate_propensities
 SEED = 911
 """Of folds, draws and resamples: the same for every policy."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-@lru_cache(maxsize=1)
+
+def kept_while_unchanged(find: Callable[Concatenate[str, P], T]) -> Callable[Concatenate[str, P], T]:
+    """Keeps what was last found of a dataset from one run of a worker to the next, until another has its name."""
+    kept: dict[Any, T] = {}
+
+    @wraps(find)
+    def found(dataset_id: str, *args: P.args, **kwargs: P.kwargs) -> T:
+        metadata = ensure_dataset(dataset_id).storage.metadata
+        key = (dataset_id, json.dumps(metadata, sort_keys=True, default=str), args, tuple(sorted(kwargs.items())))
+        if key not in kept:
+            kept.clear()
+            kept[key] = find(dataset_id, *args, **kwargs)
+        return kept[key]
+
+    return found
+
+
+@kept_while_unchanged
 def episodes_of(validation_id: str) -> LoggedEpisodes:
     """Episodes of a validation dataset."""
     return load_episodes(ensure_dataset(validation_id))
 
 
-@lru_cache(maxsize=1)
+@kept_while_unchanged
 def propensities_of(validation_id: str) -> Any:
     """Propensities of a validation dataset's decisions: "logged", or estimated ones as an array."""
     episodes = episodes_of(validation_id)

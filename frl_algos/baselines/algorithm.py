@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.stock import set_scaler
+from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 
@@ -119,6 +120,7 @@ class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
         size = observation_shape if isinstance(observation_shape, int) else int(observation_shape[0])
         self._impl = self._config.make_impl(size, self.action_space, self._device)
 
+    @steps_as_trained
     def fitter(  # type: ignore[override] - same arguments, passed on by name
         self, dataset: FactoredReplayBuffer, n_steps: int, n_steps_per_epoch: int = 10_000, **options: Any
     ) -> Any:
@@ -139,6 +141,11 @@ class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
         yield from super().fitter(
             dataset, n_steps=n_steps, n_steps_per_epoch=min(n_steps, n_steps_per_epoch), **options
         )
+
+    @as_trained()
+    def update(self, batch: Any) -> dict[str, float]:
+        """One update by hand; see d3rlpy."""
+        return super().update(batch)
 
     def predict_probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
         """Exact probabilities of all joint actions; 0 for invalid ones."""

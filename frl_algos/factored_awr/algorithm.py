@@ -44,6 +44,7 @@ from frl_algos.gains.estimating import estimate_member_model
 from frl_algos.gains.member_model import GainParts, MemberModel
 from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
 from frl_algos.networks.effect_critic import EffectCritic
+from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.effort import Effort
@@ -142,6 +143,11 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             self._impl = None
         self._prepare(dataset)
 
+    @as_trained()
+    def update(self, batch: Any) -> dict[str, float]:
+        """One update by hand; see d3rlpy."""
+        return super().update(batch)
+
     def copy_policy_from(self, algo: Any) -> None:
         """Copies the policy of another FactoredAWR, with the scaler of its observations; see d3rlpy."""
         self._require_impl().copy_policy_from(algo.impl)
@@ -155,6 +161,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         """Refuses: there is no Q function that is trained."""
         raise UserError(NO_Q_FUNCTION)
 
+    @steps_as_trained
     def fitter(  # type: ignore[override] - same arguments, passed on by name
         self,
         dataset: Any,
@@ -166,6 +173,8 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         **options: Any,
     ) -> Generator[tuple[int, dict[str, float]], None, None]:
         """Trains and yields (epoch, metrics) after every epoch; see d3rlpy's `fitter` for all arguments.
+
+        Torch runs on one thread the while, unless `frl_algos.training_threads` asks for more.
 
         Args:
             dataset: From `load_replay_buffer`, or any d3rlpy replay buffer of joint indices when the configuration
@@ -204,6 +213,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             **options,
         )
 
+    @as_trained()
     def balance(self, *, weight: float | None = None, slack: float | None = None) -> Balance:
         """Fits the fairness penalty to the policy as it is; `fit` does so after every epoch.
 
@@ -465,6 +475,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             )
         LOG.info("balanced groups", **dataclasses.asdict(found))
 
+    @as_trained()
     @numpy_alone()
     def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
         if isinstance(dataset, FactoredReplayBuffer):

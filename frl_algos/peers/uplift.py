@@ -59,8 +59,8 @@ class UpliftRanking(Ranking):
         controls = [int((~treated & (halves == half)).sum()) for half in (0, 1)]
         if min(*counts, *controls) < 2:
             raise UserError(
-                f"uplift needs weeks with and without an answered contact in both halves of the members; there are "
-                f"{sum(counts)} with and {sum(controls)} without"
+                "uplift needs at least 2 weeks with and 2 without an answered contact in both halves of the members; "
+                "take more members, or leave it out of --algo"
             )
         surprise, exposure = np.empty(len(treated)), np.empty(len(treated))
         for half in (0, 1):

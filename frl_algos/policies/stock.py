@@ -40,6 +40,7 @@ from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
 from frl_algos.policies.policy import draw_from
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.valid_maxima import keep_maxima_valid
+from frl_algos.threads import as_trained
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, unknown_name
 
@@ -110,8 +111,11 @@ class StockAlgorithm:
             raise UserError("the algorithm knows no actions yet; fit it, or pass action_space")
         return self._action_space
 
+    @as_trained()
     def fit(self, buffer: Any, **options: Any) -> list[tuple[int, dict[str, float]]]:
         """d3rlpy's `fit` with its own options; the observation scaler is set from the buffer if there is none.
+
+        Torch runs on one thread the while, unless `frl_algos.training_threads` asks for more.
 
         Args:
             buffer: From `load_replay_buffer`, or any d3rlpy replay buffer of joint indices where the algorithm was

@@ -32,6 +32,9 @@ ROUNDS = 40
 LEAST = 1e-6
 """Chances are kept so far from 0 and 1."""
 
+FEWEST = 10
+"""Attempts that must have got a response."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Responses:
@@ -76,9 +79,10 @@ class Responses:
         known, attempts = ~rows.unfollowed, np.flatnonzero(rows.attempted)
         seen = known[attempts]
         answers = int(shown[attempts][seen].sum())
-        if answers < 10:
+        if answers < FEWEST:
             raise UserError(
-                f"{int(seen.sum())} attempts got {answers} responses (observation {response}); at least 10 are needed"
+                f"fewer than {FEWEST} attempts got a response (observation {response}): too few to estimate "
+                "its chance by; take more members, or name no response (None, or --response none)"
             )
         levels = terms.levels[rows.actions[attempts]]
         fading, start = _fading(rows, levels, attempts, shown)

@@ -1,13 +1,23 @@
-"""Closed forms run on one BLAS thread, whatever the process is set to: on a busy machine several wait for others."""
+"""Closed forms run on one BLAS thread, training on one of torch's, whatever the process is set to.
+
+On a busy machine several wait for others.
+"""
+
+import hashlib
 
 import d3rlpy
 import numpy as np
 import pytest
+import torch
+from d3rlpy.logging import NoopAdapterFactory
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from frl_algos import FactoredAWRConfig
+from benchmarks.training.train import train
+from frl_algos import FactoredAWRConfig, FactoredIQLConfig, training_threads
 from frl_algos.factored_awr import choosing
+from frl_algos.policies.stock import create_stock
 from frl_algos.valuation import counterfactual, fitted_q
+from frl_env.errors import UserError
 from frl_env.evaluation import assumptions, evaluate, load_episodes, report, sensitivity
 
 
@@ -64,3 +74,99 @@ def test_valuing_policies(seen, tiny_dataset):
     sensitivity(episodes, even, rng=np.random.default_rng(0), strengths=(), clips=(30.0,), windows=())
     assert set(found) == {1}
     assert len(found) >= 4
+
+
+@pytest.fixture
+def two_of_torch():
+    """The caller's own number of torch's threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    assert torch.get_num_threads() == 2, "the caller has its own again"
+    torch.set_num_threads(before)
+
+
+def _makers():
+    return {
+        "factored_awr": lambda: FactoredAWRConfig(critic="expectile", batch_size=256).create(),
+        "factored_iql": lambda: FactoredIQLConfig(batch_size=256).create(),
+        "discrete_cql": lambda: create_stock("discrete_cql", batch_size=256),
+    }
+
+
+def _trained(make, buffer, seen=None, **options):
+    torch.manual_seed(0)
+    buffer.reseed(0)
+    algorithm = make()
+    algorithm.fit(
+        buffer, n_steps=4, n_steps_per_epoch=2, show_progress=False, logger_adapter=NoopAdapterFactory(),
+        callback=lambda *_: None if seen is None else seen.append(torch.get_num_threads()), **options,
+    )  # fmt: skip
+    impl = algorithm.algorithm.impl if hasattr(algorithm, "algorithm") else algorithm.impl
+    digest = hashlib.sha256()
+    for module in impl.modules.get_torch_modules().values():
+        for tensor in module.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("name", _makers())
+def test_training_gives_the_same_bytes_whatever_the_callers_threads(name, tiny_buffer, two_of_torch):
+    make, seen = _makers()[name], []
+    with_two = _trained(make, tiny_buffer, seen)
+    assert set(seen) == {1}
+    torch.set_num_threads(1)
+    assert _trained(make, tiny_buffer) == with_two
+    torch.set_num_threads(2)
+
+
+@pytest.mark.parametrize("name", _makers())
+def test_whoever_wants_more_threads_says_so(name, tiny_buffer, two_of_torch):
+    seen = []
+    with training_threads(3):
+        _trained(_makers()[name], tiny_buffer, seen)
+    assert set(seen) == {3}
+    _trained(_makers()[name], tiny_buffer, seen)
+    assert seen[-1] == 1
+    with pytest.raises(UserError, match="threads must be a whole number"), training_threads(0):
+        pass
+
+
+@pytest.mark.parametrize("name", _makers())
+def test_threads_are_the_callers_again_after_an_error(name, tiny_buffer, two_of_torch):
+    def stop(*_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        _trained(_makers()[name], tiny_buffer, epoch_callback=stop)
+    assert torch.get_num_threads() == 2
+
+
+def test_between_the_steps_of_fitter_and_updates_by_hand_the_caller_has_its_own(tiny_buffer, two_of_torch):
+    algorithm = _makers()["factored_awr"]()
+    seen = []
+    for _ in algorithm.fitter(
+        tiny_buffer, n_steps=2, n_steps_per_epoch=1, show_progress=False, logger_adapter=NoopAdapterFactory(),
+        callback=lambda *_: seen.append(torch.get_num_threads()),
+    ):  # fmt: skip
+        assert torch.get_num_threads() == 2
+        break
+    assert seen == [1]
+    update = algorithm.impl.inner_update
+    algorithm.impl.inner_update = lambda *args: seen.append(torch.get_num_threads()) or update(*args)
+    algorithm.update(tiny_buffer.sample_transition_batch(16))
+    assert seen == [1, 1]
+
+
+def test_the_benchmark_trains_any_algorithm_on_one_thread(tiny_buffer, two_of_torch):
+    seen = []
+
+    class Strange:
+        batch_size = 4
+
+        def fit(self, buffer, *, callback, **options):
+            seen.append(torch.get_num_threads())
+            return []
+
+    train(Strange(), tiny_buffer, steps=2, seed=0)
+    assert seen == [1]

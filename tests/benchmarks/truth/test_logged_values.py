@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import run
-from benchmarks.truth import audits
+from benchmarks.truth import audits, validation_members
 from frl_env.datasets import ColumnMap, ImportOptions, build_dataset, export_table, import_table
 from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes
@@ -120,3 +120,17 @@ def test_members_to_value_policies_on_are_asked_for(tiny_dataset, tmp_path):
         run.main(["--dataset", "tests/tiny-v0", "--validation", "tests/tiny-v0", *FEW, "--out", str(tmp_path)])
     with pytest.raises(UserError, match="unknown dataset 'no/such-v0'"):
         run.main(["--dataset", "tests/tiny-v0", "--validation", "no/such-v0", *FEW, "--out", str(tmp_path)])
+
+
+def test_another_import_under_the_same_name_is_read_anew(own, tmp_path, tiny_recipe):
+    """In one process: what a worker keeps of a dataset is gone when another dataset has its name."""
+    name = "tests/replaced-v0"
+    seen = []
+    for seed in (1, 2):
+        made = dataclasses.replace(tiny_recipe, dataset_id="tests/replacing-v0", members=40 * seed, seed=seed)
+        export_table(build_dataset(made, force=True), tmp_path / "t.parquet", force=True)
+        import_table(tmp_path / "t.parquet", name, force=True)
+        seen.append(len(validation_members.episodes_of(name)))
+        assert len(audits._records(name)[0].labels["gender"]) == seen[-1]
+        assert len(validation_members.episodes_of(name)) == seen[-1]
+    assert seen == [40, 80]

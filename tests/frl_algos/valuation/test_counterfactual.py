@@ -255,7 +255,7 @@ def test_a_discount_counts_early_weeks_more(logged, valuation):
 
 
 def test_mistakes_are_said(logged):
-    with pytest.raises(UserError, match="at least 10"):
+    with pytest.raises(UserError, match=r"^fewer than 10 attempts got a response"):  # how many is not said
         Counterfactual.fit(logged.subset(np.arange(5)), rng=np.random.default_rng(0), response=SHOWN)
     with pytest.raises(UserError, match="folds of 3 members"):
         Counterfactual.fit(logged.subset(np.arange(3)), rng=np.random.default_rng(0))

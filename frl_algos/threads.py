@@ -1,0 +1,79 @@
+"""Threads of torch while something is trained: one, unless more are asked for.
+
+The networks here are small. A product of a batch of 256 rows takes less time than several threads need to wait for each
+other, and where anything else uses the machine they wait longer than they work. Sums also depend on the number of
+threads: with a number of its own, training gives the same bytes whatever the caller's number is.
+
+    algorithm.fit(buffer, n_steps=6_000)                    # one thread
+    with training_threads(4):                               # large batches or networks
+        algorithm.fit(buffer, n_steps=6_000)
+
+Afterwards, after an error too, and between two steps of `fitter` torch has the caller's own number.
+"""
+
+import functools
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+import torch
+
+from frl_env.errors import check_whole
+
+MOST = 1_024
+"""Threads that can be asked for."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS: ContextVar[int] = ContextVar("training_threads", default=1)
+
+
+@contextmanager
+def training_threads(threads: int) -> Iterator[None]:
+    """Within it, training uses this many of torch's threads.
+
+    Args:
+        threads: At least 1. Results for different numbers differ in the last digits.
+
+    Raises:
+        UserError: If it is no such number.
+    """
+    check_whole("threads", threads, low=1, high=MOST)
+    before = _THREADS.set(threads)
+    try:
+        yield
+    finally:
+        _THREADS.reset(before)
+
+
+@contextmanager
+def as_trained() -> Iterator[None]:
+    """Torch on the threads of training; also a decorator."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(_THREADS.get())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def steps_as_trained(method: Callable[P, Generator[T, None, None]]) -> Callable[P, Generator[T, None, None]]:
+    """Decorates a generator: it runs on the threads of training, and between its steps the caller has its own."""
+
+    @functools.wraps(method)
+    def steps(*args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+        made = method(*args, **kwargs)
+        try:
+            while True:
+                with as_trained():
+                    try:
+                        step = next(made)
+                    except StopIteration:
+                        return
+                yield step
+        finally:
+            made.close()
+
+    return steps
