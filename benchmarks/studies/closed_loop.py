@@ -33,7 +33,7 @@ from frl_env.evaluation import LoggedEpisodes, evaluate
 from frl_env.parameters import Parameters
 from frl_env.population import Members, draw_members
 from frl_env.state import State, draw_noise, observe
-from frl_env.worklist import choose
+from frl_env.worklist import Lots, choose
 
 HISTORY = 26
 """Weeks that the care team logs before the first list."""
@@ -123,24 +123,26 @@ class Log:
 
 @dataclass(frozen=True, eq=False)
 class Explored:
-    """A policy at a held price with a share of members drawn by lot, as `frl_env.worklist.choose` draws them.
+    """A policy at a held price with contacts drawn by lot, as `frl_env.worklist.choose` draws them.
 
     Args:
         held: The policy at its price.
-        share: Of the members that is drawn.
+        lots: That are drawn; None for none.
         width: Numbers of an observation; memory and the flag of members without coverage stand behind them.
     """
 
     held: HeldPrice
-    share: float
+    lots: Lots | None
     width: int
 
     def probabilities(self, rows: np.ndarray) -> Float64[np.ndarray, "row joint"]:
         """Exact chances of all joint actions."""
-        chances = self.held.probabilities(rows[:, : self.width], rows[:, self.width : -1].astype(np.float64))
-        contacts = SPACE.valid_joints[SPACE.valid_joints != NOTHING]
-        chances *= 1 - self.share
-        chances[:, contacts] += self.share / len(contacts)
+        seen, memory = rows[:, : self.width], rows[:, self.width : -1].astype(np.float64)
+        chances = self.held.probabilities(seen, memory)
+        if self.lots is not None:
+            by_lot = self.lots.chances(self.held.policy.gains(seen, memory))
+            chances *= 1 - by_lot.sum(axis=1, keepdims=True)
+            chances[:, SPACE.valid_joints] += by_lot
         covered_not = rows[:, -1] > 0
         chances[covered_not] = 0.0
         chances[covered_not, NOTHING] = 1.0
@@ -156,14 +158,14 @@ class Arm:
         state: Now.
         policy: Who makes lists; None for the care team.
         memory: Of the policy.
-        share: Of the members drawn by lot in the last week.
+        lots: Set aside in the last week to be drawn.
     """
 
     log: Log
     state: State
     policy: Any = None
     memory: np.ndarray | None = None
-    share: float = 0.0
+    lots: Lots | None = None
 
 
 def replicate(
@@ -293,7 +295,7 @@ def value_next(
     width = log.observations[0].shape[1]
     plain = log.episodes(np.ones(len(kept), dtype=bool), weeks, None)
     price = held_price(policy, effort, budget * (1 - settings.explore), plain, seed=number)
-    target = Explored(HeldPrice(policy, effort, price), arm.share, width)
+    target = Explored(HeldPrice(policy, effort, price), arm.lots, width)
     rng = np.random.default_rng((number, 2, start))
     fitted = fitted_q_evaluation(seen, target.probabilities, rng=rng)
     others = []
@@ -368,7 +370,7 @@ def _list_week(
     rng = np.random.default_rng((number, 5, week))
     choice = choose(gains, effort, Capacity(minutes=budget), rng, explore=explore)
     joints[on_list], chances[on_list] = choice.joints, choice.propensities
-    arm.share = choice.drawn_share
+    arm.lots = choice.lots
     _live(arm, members, week, number, parameters, joints, chances)
     arm.memory = arm.policy.remember(arm.memory, observations, joints)
 

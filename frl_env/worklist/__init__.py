@@ -6,12 +6,14 @@ algorithm: the command loads the policy.
 
 from frl_env.worklist.caseload import Caseload, Rule, read_caseload
 from frl_env.worklist.choosing import Choice, choose
+from frl_env.worklist.drawing import Lots
 from frl_env.worklist.listing import Worklist, make_worklist
 from frl_env.worklist.writing import write_worklist
 
 __all__ = [
     "Caseload",
     "Choice",
+    "Lots",
     "Rule",
     "Worklist",
     "choose",

@@ -1,19 +1,19 @@
 """Who is chosen, and with what chance: most of the capacity is picked by gain, a stated share of it is drawn.
 
-With a share e to explore and N members:
+With a share e to explore:
 
-1. **Pick.** The allocation within 1 - e of every limit (`frl_env.capacity.allocate`), for all members.
-2. **Draw.** m of the N members are drawn, each as likely as any other. Whoever is drawn gets, instead of what step 1
-   says, one of the contacts that are open to them, each as likely. m is the largest number that can't overrun e of any
-   limit, whatever is drawn.
+1. **Set aside.** Lots of every kind of contact, up to e of every limit (`frl_env.worklist.drawing`).
+2. **Pick.** The allocation within what is left of every limit (`frl_env.capacity.allocate`), for all members.
+3. **Draw.** Lots are drawn. Whoever gets one gets its contact instead of what step 2 says.
 
-Step 2 looks at nothing that step 1 said, so that chances are exact: with r = m / N and S_i the contacts open to i,
+Steps 1 and 3 look at nothing that step 2 said, so that chances are exact. With D_i(c) the chance of a lot with contact
+c for member i, and D_i the sum of them:
 
-    P(pick of step 1)        (1 - r) + r / |S_i|        if it is a contact of S_i, and no tie was broken
-    P(any other of S_i)      r / |S_i|
-    P(nothing)               1 - r                      where step 1 gives nothing
+    P(what step 2 picks for i, c or nothing)    (1 - D_i) + D_i(c)      times the chance of a broken tie
+    P(anything else c)                          D_i(c)
 
-No limit is ever exceeded. What drawn members would have used in step 1 stays unused: the price of known chances.
+No limit is ever exceeded. What drawn members would have used in step 2 stays unused, a share of about D of it: the
+price of known chances.
 """
 
 from dataclasses import dataclass, replace
@@ -21,10 +21,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
-from frl_env.capacity.allocation import Allocation, allocate
-from frl_env.capacity.capacity import Capacity
-from frl_env.capacity.effort import Effort
+from frl_env.capacity.allocation import Allocation, allocate_offers
+from frl_env.capacity.capacity import Capacity, Limits
+from frl_env.capacity.effort import Effort, null_joint
+from frl_env.capacity.knapsack import ROUNDING
+from frl_env.capacity.offers import CHUNK, make_offers
 from frl_env.errors import UserError, check_number
+from frl_env.worklist.drawing import Lots, make_lots
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,15 +37,15 @@ class Choice:
     Attributes:
         joints: Joint index of each member's action, doing nothing included.
         propensities: Chance of that action.
-        drawn: Who was drawn to explore.
-        drawn_share: Share of the members that is drawn, r.
+        drawn: Who was drawn to explore, to be left alone included.
+        lots: What was set aside to be drawn; None when nothing was.
         allocation: What was picked within the rest of the capacity.
     """
 
     joints: Int64[np.ndarray, "member"]
     propensities: Float64[np.ndarray, "member"]
     drawn: Bool[np.ndarray, "member"]
-    drawn_share: float
+    lots: Lots | None
     allocation: Allocation
 
 
@@ -64,65 +67,64 @@ def choose(
         explore: Share of every limit that is drawn, in 0 to 1.
 
     Raises:
-        UserError: If the share is out of range, needs a limit that there is none of, or is too small to draw anybody.
+        UserError: If the share is out of range, needs a limit that there is none of, or is too small for some kind of
+            contact; or if the capacity promises chances to groups.
     """
     check_number("explore", explore, low=0, high=1)
-    space = effort.action_space
-    allocation = allocate(gains, effort, _part(capacity, 1 - explore), rng)
-    n = len(gains)
-    nothing = int(space.ravel(space.null_action))
+    if capacity.least_chance:
+        raise UserError(
+            "a worklist can't promise groups a least chance: the chances of its contacts would not be exact; leave "
+            "[least_chance] out of the capacity, and look at the shares by group that the list tells"
+        )
+    space, n = effort.action_space, len(gains)
+    limits = capacity.limits(effort, n)
+    if explore > 0 and n:
+        limits = _possible(limits, effort)
+    offers = make_offers(gains, space, limits, rng)
+    open_to = np.isfinite(offers.gains)
+    able = open_to.any(axis=1)
+    lots = make_lots(space, limits, explore, int(able.sum())) if explore > 0 and able.any() else None
+    left = limits if lots is None else replace(limits, room=np.maximum(limits.room - lots.reserve, 0.0))
+    allocation = allocate_offers(offers, effort, left, rng, least=np.zeros(n))
     joints, propensities = allocation.joints.copy(), allocation.propensities.astype(np.float64)
     drawn = np.zeros(n, dtype=bool)
-    if explore == 0 or n == 0:
-        return Choice(joints=joints, propensities=propensities, drawn=drawn, drawn_share=0.0, allocation=allocation)
-    limits = capacity.limits(effort, n)
+    if lots is not None:
+        contacted = joints != null_joint(space)
+        propensities *= 1 - np.column_stack((open_to, able)) @ lots.rate
+        propensities[~contacted & able] += lots.rate[-1]
+        picked = np.flatnonzero(contacted)
+        propensities[picked] += _by_lot(lots, gains, picked, np.searchsorted(space.valid_joints, joints[picked]))
+        rows, columns = lots.draw(gains, able, rng)
+        other = space.valid_joints[columns] != joints[rows]
+        joints[rows] = space.valid_joints[columns]
+        propensities[rows[other]] = _by_lot(lots, gains, rows[other], columns[other])
+        drawn[rows] = True
+    return Choice(joints=joints, propensities=propensities, drawn=drawn, lots=lots, allocation=allocation)
+
+
+def _by_lot(
+    lots: Lots, gains: Float[np.ndarray, "member valid"], rows: Int64[np.ndarray, "row"], columns: np.ndarray
+) -> Float64[np.ndarray, "row"]:
+    """Chance of one valid action each of some members, by lot; a chunk at a time."""
+    parts = [np.zeros(0)]
+    for start in range(0, len(rows), CHUNK):
+        some = slice(start, start + CHUNK)
+        chances = lots.chances(gains[rows[some]])
+        parts.append(chances[np.arange(len(chances)), columns[some]])
+    return np.concatenate(parts)
+
+
+def _possible(limits: Limits, effort: Effort) -> Limits:
+    """The limits, without contacts that take more than the whole of one: nobody can have them this week.
+
+    Raises:
+        UserError: If there is no limit, or no contact fits.
+    """
     if not len(limits.names):
         raise UserError("to explore a share of the capacity there must be one; give minutes, or leave --explore out")
-    valid = space.valid_joints
-    open_to = np.isfinite(gains) & limits.allowed[valid][None] & (valid != nothing)[None]
-    most = limits.use[:, valid[open_to.any(axis=0)]].max(axis=1, initial=0.0)
-    bound = [room * explore // use for room, use in zip(limits.room, most, strict=True) if use > 0]
-    m = int(min([n, *bound]))
-    if m == 0:
-        shares = np.divide(most, limits.room, out=np.full(len(most), np.inf), where=limits.room > 0)
-        tightest = int(np.where(most > 0, shares, 0.0).argmax())
-        least = np.ceil(1000 * shares[tightest]) / 1000 if shares[tightest] <= 1 else np.inf
-        way_out = f"explore a larger share, at least {least:g}" if least <= 1 else "explore a larger share of more"
-        raise UserError(
-            f"{explore:g} of the capacity is less than one contact a week for {n:,} members: the longest takes "
-            f"{most[tightest]:g} of limit {limits.names[tightest]!r}, which has {limits.room[tightest]:.0f}; {way_out}"
-        )
-    r = m / n
-    choices = open_to.sum(axis=1)
-    position = np.searchsorted(valid, joints)
-    own = open_to[np.arange(n), position]
-    # What step 1 says happens when a member is not drawn, or is drawn and gets the same by chance.
-    # Who has no contact open can't be drawn.
-    propensities = np.where(
-        choices > 0, propensities * (1 - r) + np.where(own, r / np.maximum(choices, 1), 0.0), propensities
-    )
-    drawn[rng.choice(n, size=m, replace=False)] = True
-    drawn &= choices > 0
-    rows = np.flatnonzero(drawn)
-    rank = (rng.random(len(rows)) * choices[rows]).astype(np.int64)
-    hit = (np.cumsum(open_to[rows], axis=1) > rank[:, None]).argmax(axis=1)
-    same = valid[hit] == joints[rows]
-    joints[rows] = valid[hit]
-    propensities[rows] = np.where(same, propensities[rows], r / choices[rows])
-    return Choice(joints=joints, propensities=propensities, drawn=drawn, drawn_share=r, allocation=allocation)
-
-
-def _part(capacity: Capacity, share: float) -> Capacity:
-    """So much of every limit."""
-    if share == 1:
-        return capacity
-
-    def scaled(table):  # type: ignore[no-untyped-def]
-        return {name: {level: amount * share for level, amount in levels.items()} for name, levels in table.items()}
-
-    return replace(
-        capacity,
-        minutes=None if capacity.minutes is None else capacity.minutes * share,
-        weekly_minutes=scaled(capacity.weekly_minutes),
-        weekly_contacts=scaled(capacity.weekly_contacts),
-    )
+    allowed = limits.allowed & (limits.use <= limits.room[:, None] * (1 + ROUNDING)).all(axis=0)
+    contacts = allowed.copy()
+    contacts[null_joint(effort.action_space)] = False
+    if not contacts.any():
+        raise UserError("no contact fits into the capacity, so there is nothing to draw; give more, or no --explore")
+    return replace(limits, allowed=allowed)

@@ -6,9 +6,11 @@ import pytest
 from benchmarks import loop
 from benchmarks.studies import closed_loop
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
-from frl_env.capacity import HeldPrice
+from frl_env.capacity import Capacity, HeldPrice
 from frl_env.care_effort import care_effort
 from frl_env.parameters import preset
+from frl_env.worklist import choose
+from frl_env.worklist.drawing import make_lots
 
 EFFORT = care_effort(preset())
 
@@ -29,17 +31,35 @@ class ByMemory:
 
 
 def test_chances_of_an_exploring_policy():
-    target = closed_loop.Explored(HeldPrice(ByMemory(), EFFORT, 0.0), 0.1, 7)
+    lots = make_lots(SPACE, Capacity(minutes=2.0).limits(EFFORT, 1_000), 0.2, 1_000)
+    target = closed_loop.Explored(HeldPrice(ByMemory(), EFFORT, 0.0), lots, 7)
     rows = np.zeros((3, 9))
     rows[1, 7] = 1.0  # somebody to contact
     rows[2, 7:] = 1.0  # who has no coverage
     chances = target.probabilities(rows)
     np.testing.assert_allclose(chances.sum(axis=1), 1.0)
-    contacts = len(SPACE.valid_joints) - 1
-    assert chances[0, closed_loop.NOTHING] == pytest.approx(0.9)
-    assert chances[1, SPACE.valid_joints[-1]] == pytest.approx(0.9 + 0.1 / contacts)
-    assert chances[1, SPACE.valid_joints[5]] == pytest.approx(0.1 / contacts)
+    assert chances[0, closed_loop.NOTHING] == pytest.approx(1 - lots.share + lots.rate[-1])
+    best, other = SPACE.valid_joints[-1], SPACE.valid_joints[5]
+    by_lot = lots.chances(ByMemory().gains(rows[1:2, :7], rows[1:2, 7:8]))[0]
+    assert chances[1, best] == pytest.approx(1 - lots.share + by_lot[-1])
+    assert chances[1, other] == pytest.approx(by_lot[5])
+    assert (by_lot > 0).all()
     assert chances[2, closed_loop.NOTHING] == 1.0
+
+
+def test_the_target_is_what_lists_draw():
+    """An exploring policy's chances are those that `choose` states, where its price spends what is picked."""
+    members, budget = 400, 3.0
+    rng = np.random.default_rng(0)
+    memory = (rng.random((members, 1)) < 0.1).astype(float)
+    rows = np.concatenate((np.zeros((members, 7)), memory, np.zeros((members, 1))), axis=1)
+    gains = ByMemory().gains(rows[:, :7], memory)
+    choice = choose(gains, EFFORT, Capacity(minutes=budget), rng, explore=0.2)
+    target = closed_loop.Explored(HeldPrice(ByMemory(), EFFORT, 0.0), choice.lots, 7)
+    chances = target.probabilities(rows)
+    idle = (memory[:, 0] == 0) | (choice.allocation.joints != closed_loop.NOTHING)
+    np.testing.assert_allclose(chances[np.arange(members), choice.joints][idle], choice.propensities[idle])
+    assert idle.mean() > 0.9
 
 
 def _replicate(shift: float, low: float = -1.0) -> dict:

@@ -14,7 +14,8 @@ from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.capacity import Capacity, Effort
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
-from frl_env.worklist import choose, make_worklist, read_caseload, write_worklist
+from frl_env.worklist import choose, choosing, make_worklist, read_caseload, write_worklist
+from frl_env.worklist.drawing import make_lots
 from frl_env.worklist.summary import _shares
 from frl_env.worklist.writing import harmless, page
 
@@ -136,48 +137,127 @@ def test_no_limit_is_ever_exceeded(minutes, visits, explore, seed):
     gains[:, 0] = 0
     gains[rng.random(80) < 0.2, 1:] = -np.inf
     capacity = Capacity(minutes=minutes, weekly_contacts={"modality": {"HOME_VISIT": visits}})
-    if explore and min(explore * minutes * 80 // 75, explore * visits // 1) < 1:
+    limits = capacity.limits(EFFORT, 80)
+    taken = limits.use[:, SPACE.valid_joints[1:]]
+    fits = taken[:, (taken <= limits.room[:, None]).all(axis=0)]
+    if explore and (fits > explore * limits.room[:, None] * (1 + 1e-9)).any():
         with pytest.raises(UserError, match="explore a larger share"):
             choose(gains, EFFORT, capacity, rng, explore=explore)
         return
     choice = choose(gains, EFFORT, capacity, rng, explore=explore)
-    limits = capacity.limits(EFFORT, 80)
     assert (limits.use[:, choice.joints].sum(axis=1) <= limits.room + 1e-9).all()
     assert ((choice.propensities > 0) & (choice.propensities <= 1)).all()
     resting = np.isneginf(gains[:, 1])
     assert (choice.joints[resting] == NOTHING).all()
 
 
-@pytest.mark.parametrize("draws", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_stated_chances_match_the_draws(draws):
-    gains = np.zeros((12, len(SPACE.valid_joints)), dtype=np.float32)
-    gains[:, 1:] = -np.inf
-    open_to = np.searchsorted(SPACE.valid_joints, [VISIT, VISIT + 2])
-    gains[:, open_to] = np.linspace(0.1, 1.2, 12)[:, None] * np.asarray([1.0, 0.5])
-    gains[0, open_to] = -np.inf
-    capacity = Capacity(minutes=40.0)
+SCARCE = Capacity(minutes=40.0, weekly_contacts={"modality": {"HOME_VISIT": 6}})
+BY_ROLE = Capacity(
+    weekly_minutes={"provider": {"CHW": 240, "PHARMACIST": 90, "THERAPIST": 40}},
+    forbidden=({"provider": "CARE_COORDINATOR"},),
+)
+
+
+@pytest.mark.parametrize("draws", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("capacity", "explore"), [(Capacity(minutes=40.0), 0.5), (SCARCE, 0.3), (SCARCE, 1.0), (BY_ROLE, 0.9)]
+)
+def test_stated_chances_match_the_draws(capacity, explore, draws, monkeypatch):
+    """Of every action of every member, those that are never drawn included."""
+    members, valid = 12, SPACE.valid_joints
     rng = np.random.default_rng(3)
-    seen: dict[tuple[int, int], int] = {}
-    stated: dict[tuple[int, int], float] = {}
+    gains = rng.random((members, len(valid))).astype(np.float32)
+    gains[:, 0] = 0.0
+    gains[0, 1:] = -np.inf  # rests
+    gains[1, valid != VISIT] = -np.inf  # one contact open
+    gains[2, rng.random(len(valid)) < 0.5] = -np.inf
+    gains[:, 0] = 0.0
+    # What is picked is the same every time; found once, ten thousand draws take seconds.
+    picks = [choose(gains, EFFORT, capacity, rng, explore=explore).allocation for _ in range(2)]
+    np.testing.assert_array_equal(picks[0].joints, picks[1].joints)
+    monkeypatch.setattr(choosing, "allocate_offers", lambda *_, **__: picks[0])
+    seen = np.zeros((members, SPACE.n_joint))
+    stated = np.full((members, SPACE.n_joint), np.nan)
     for _ in range(draws):
-        choice = choose(gains, EFFORT, capacity, rng, explore=0.5)
-        for member, (joint, chance) in enumerate(zip(choice.joints, choice.propensities, strict=True)):
-            key = (member, int(joint))
-            seen[key] = seen.get(key, 0) + 1
-            assert stated.setdefault(key, chance) == pytest.approx(chance)
-    for key, chance in stated.items():
-        assert seen[key] / draws == pytest.approx(chance, abs=4.5 * np.sqrt(chance * (1 - chance) / draws) + 1e-12)
-    for member in range(12):
-        total = sum(chance for (who, _), chance in stated.items() if who == member)
-        assert total == pytest.approx(1.0)
-    assert len([key for key in stated if key[0] == 11]) == 2  # the pick, and the other contact
-    assert stated[0, NOTHING] == 1.0
+        choice = choose(gains, EFFORT, capacity, rng, explore=explore)
+        seen[np.arange(members), choice.joints] += 1
+        before = stated[np.arange(members), choice.joints]
+        new = np.isnan(before)
+        np.testing.assert_allclose(before[~new], choice.propensities[~new])
+        stated[np.arange(members), choice.joints] = choice.propensities
+    met = ~np.isnan(stated)
+    expected = _all_chances(gains, choice)
+    np.testing.assert_allclose(stated[met], expected[met])
+    np.testing.assert_allclose(expected.sum(axis=1), 1.0)
+    counts = expected * draws
+    assert (np.abs(seen - counts) <= 5.5 * np.sqrt(counts * (1 - expected)) + 5).all()
+    often = counts >= 10
+    misfit = ((seen - counts) ** 2 / (counts * (1 - expected) + 1e-300))[often & (expected < 1)]
+    assert misfit.mean() == pytest.approx(1.0, abs=5 * np.sqrt(2 / misfit.size))
+    rare = ~often & (expected > 0)
+    if rare.any():
+        assert seen[rare].sum() == pytest.approx(counts[rare].sum(), abs=5 * np.sqrt(counts[rare].sum()))
+    assert (seen[expected == 0] == 0).all()
+    assert expected[0, NOTHING] == 1.0
+    # Nothing that is open, allowed, and fits into the week is without a chance.
+    limits = capacity.limits(EFFORT, members)
+    possible = limits.allowed & (limits.use <= limits.room[:, None]).all(axis=0)
+    assert (expected[:, valid][np.isfinite(gains) & possible[valid]] > 0).all()
+
+
+def _all_chances(gains: np.ndarray, choice) -> np.ndarray:
+    """Chance of every action: what is picked when nothing is drawn, and what is drawn."""
+    picked = choice.allocation.joints
+    by_lot = choice.lots.chances(gains)
+    made = np.zeros((len(gains), SPACE.n_joint))
+    made[:, SPACE.valid_joints] = by_lot
+    made[np.arange(len(gains)), picked] += 1 - by_lot.sum(axis=1)
+    return made
+
+
+def test_most_draws_are_of_what_gains_most_of_its_kind():
+    gains = np.random.default_rng(0).random((500, len(SPACE.valid_joints))).astype(np.float32)
+    lots = make_lots(SPACE, Capacity(minutes=2.9).limits(EFFORT, 500), 0.2, 500)
+    chances = lots.chances(gains)
+    home = SPACE.joint_levels[SPACE.valid_joints, 0] == SPACE["modality"].levels.index("HOME_VISIT")
+    best = np.sort(chances[:, home], axis=1)[:, ::-1]
+    np.testing.assert_allclose(best[:, 0] / best[:, 3], 4.0)
+    assert (best[:, :10].sum(axis=1) > 0.5 * best.sum(axis=1)).all()
+    np.testing.assert_array_equal(gains[:, home].argmax(axis=1), chances[:, home].argmax(axis=1))
+    np.testing.assert_allclose(chances.sum(axis=1), lots.share)
+
+
+@pytest.mark.parametrize("explore", [0.1, 0.2, 0.5])
+def test_what_is_set_aside_is_used(explore):
+    """Draws take their share of the minutes but for less than a contact, and picks all the rest that they can use."""
+    gains = np.random.default_rng(0).random((2_000, len(SPACE.valid_joints))).astype(np.float32)
+    gains[:, 0] = 0
+    capacity = Capacity(minutes=2.9)
+    room = 2.9 * 2_000
+    choice = choose(gains, EFFORT, capacity, np.random.default_rng(1), explore=explore)
+    assert explore * room - 75 < EFFORT.minutes[choice.joints[choice.drawn]].sum() <= explore * room
+    picked = EFFORT.minutes[choice.allocation.joints].sum()
+    assert picked > (1 - explore) * room - 75
+    used = EFFORT.minutes[choice.joints].sum()
+    assert used <= room
+    # What was picked for members who were then drawn is all that stays unused.
+    assert used > room - 150 - 2 * choice.lots.share * picked
+
+
+def test_minutes_that_draws_cannot_use_are_picked():
+    gains = np.random.default_rng(0).random((400, len(SPACE.valid_joints))).astype(np.float32)
+    gains[:, 0] = 0
+    visits = tuple({"modality": each} for each in SPACE["modality"].levels[1:] if each != "HOME_VISIT")
+    capacity = Capacity(minutes=10.0, weekly_contacts={"modality": {"HOME_VISIT": 20}}, forbidden=visits)
+    choice = choose(gains, EFFORT, capacity, np.random.default_rng(1), explore=0.5)
+    assert (choice.drawn & (choice.joints != NOTHING)).sum() == 10
+    assert (choice.joints != NOTHING).sum() >= 18
 
 
 def test_exploring_needs_a_limit_and_enough_of_it(table):
     with pytest.raises(UserError, match="there must be one"):
         _listed(table, Capacity(), explore=0.1)
-    with pytest.raises(UserError, match="less than one contact a week for 60 members"):
+    with pytest.raises(UserError, match="less than one contact a week"):
         _listed(table, Capacity(minutes=1.0), explore=0.1)
     with pytest.raises(UserError, match="explore"):
         _listed(table, Capacity(minutes=1.0), explore=1.5)
