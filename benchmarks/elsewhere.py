@@ -7,16 +7,17 @@ true mean return, on a scale from random actions (0) to the best policy known (1
 logged with seed k. Finished runs are kept and not repeated; `--figure` writes what the pages show.
 """
 
-import argparse
 import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
+import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 import numpy as np
 from rich.console import Console

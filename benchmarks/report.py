@@ -11,17 +11,18 @@ Writes the page, its twin in Markdown, and a folder with every number of every f
 It computes nothing: every number was kept by `benchmarks/run.py`.
 """
 
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
 import json
 import os
-import sys
 import webbrowser
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 from benchmarks.command_line import Parser
 from benchmarks.reporting.contents import data_files, report_of

@@ -6,15 +6,16 @@ It builds the dataset when it is missing, does not repeat runs that are finished
 `--help` lists the options.
 """
 
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.sweep import scorecard

@@ -9,15 +9,16 @@ the defaults, whose estimate is within one standard error of the highest. The ta
 `benchmarks/training/tuned.json`, which the benchmark reads and the leaderboard shows.
 """
 
-import json
 import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 import numpy as np
 from rich.console import Console

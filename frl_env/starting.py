@@ -1,32 +1,33 @@
 """Ctrl-C while a program is still importing: one line there, too. To be imported before all that takes time."""
 
 import os
-import signal
 import sys
-from pathlib import Path
+from _signal import SIGINT, signal  # `signal` itself takes some milliseconds, in which Ctrl-C would show a traceback
 
 PROGRAMS = ("frl", "frl.exe")
 """Names of commands."""
 
-SCRIPTS = Path(__file__).parent.parent / "benchmarks"
+SCRIPTS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "benchmarks")
 """Where scripts lie, in a checkout."""
 
 
 def quiet_start() -> None:
     """Has Ctrl-C end the program in one line until its guard takes over, if the program is one of ours."""
-    program = Path(sys.argv[0] if sys.argv else "")
-    if program.name in PROGRAMS or (program.suffix == ".py" and _lies_in(program, SCRIPTS)):
-        signal.signal(signal.SIGINT, _stop)
+    program = sys.argv[0] if sys.argv else ""
+    as_module = program == "-m" and sys.orig_argv[-len(sys.argv)].startswith("benchmarks.")  # python -m benchmarks.run
+    if as_module or os.path.basename(program) in PROGRAMS or (program.endswith(".py") and _is_script(program)):
+        signal(SIGINT, stop)
 
 
-def _lies_in(program: Path, folder: Path) -> bool:
+def _is_script(program: str) -> bool:
     try:
-        return program.resolve().is_relative_to(folder.resolve())
-    except OSError:
+        return os.path.realpath(program).startswith(os.path.realpath(SCRIPTS) + os.sep)
+    except (OSError, ValueError):
         return False
 
 
-def _stop(*_: object) -> None:
+def stop(*_: object) -> None:
+    """Ends the process at once; before its guard stands there is nothing to clean up."""
     sys.stderr.write("error: stopped before any work\n")
     sys.stderr.flush()
     os._exit(130)

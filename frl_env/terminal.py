@@ -23,7 +23,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from frl_env import atomic
+from frl_env import atomic, starting
 from frl_env.errors import UserError, shorten
 
 STOPPED = (
@@ -77,8 +77,9 @@ def run_or_say(command: Callable[[], object]) -> None:
         SystemExit: With the status of the table above.
     """
     _survive_poor_terminals()
-    before = _listen()
+    before: dict[int, Any] = {}
     try:
+        before = _listen()
         command()
         sys.stdout.flush()
     except Terminated:
@@ -106,7 +107,8 @@ def run_or_say(command: Callable[[], object]) -> None:
         raise SystemExit(2) from None
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # What a program wrote stays whole if Ctrl-C comes while Python ends.
+            signal.signal(number, signal.SIG_IGN if handler is starting.stop else handler)
 
 
 def _leave(what: str, status: int) -> None:
@@ -115,22 +117,23 @@ def _leave(what: str, status: int) -> None:
     Raises:
         SystemExit: Always.
     """
+    _listen(signal.SIG_IGN, signal.SIG_IGN)  # who is impatient presses twice
     with suppress(OSError):
         line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in what)
         print(f"error: {line}", file=sys.stderr)
     raise SystemExit(status) from None
 
 
-def _listen() -> dict[int, Any]:
+def _stop(*_: object) -> None:
+    raise Terminated
+
+
+def _listen(terminated: Any = _stop, interrupted: Any = signal.default_int_handler) -> dict[int, Any]:
     """Has Ctrl-C and SIGTERM raise exceptions; returns what they did before, nothing where it can't be changed."""
-
-    def stop(*_: object) -> None:
-        raise Terminated
-
     try:
         return {
-            signal.SIGTERM: signal.signal(signal.SIGTERM, stop),
-            signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+            signal.SIGTERM: signal.signal(signal.SIGTERM, terminated),
+            signal.SIGINT: signal.signal(signal.SIGINT, interrupted),
         }
     except ValueError:  # not in the main thread
         return {}

@@ -7,12 +7,15 @@ Pages hold markers, and between them what stands in `benchmarks/figures`; CONTRI
 markers is not to be typed: it is overwritten.
 """
 
-import re
 import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
+import re
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.command_line import Parser
 from benchmarks.record.code_key import ROOT

@@ -9,16 +9,17 @@ What each line gains within each budget goes with the page into `benchmarks/figu
 and other pages take it. A row is named by dataset, policy and mode: `v0 factored_awr stochastic`.
 """
 
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 from benchmarks.command_line import Parser
 from benchmarks.record.figures import FOLDER, read_figure, write_figure

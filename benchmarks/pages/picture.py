@@ -5,14 +5,15 @@ python benchmarks/pages/picture.py --check    part of make lint
 """
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
 import hashlib
 import io
 import re
+from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG

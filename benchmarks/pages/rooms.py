@@ -4,13 +4,16 @@ python benchmarks/pages/rooms.py            part of make pages
 python benchmarks/pages/rooms.py --check    part of make lint
 """
 
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
 import ast
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.command_line import Parser
 from benchmarks.record.code_key import ROOT

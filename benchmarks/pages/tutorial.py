@@ -3,18 +3,19 @@
 python benchmarks/pages/tutorial.py            a few minutes; builds two datasets when they are missing
 """
 
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
 import contextlib
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 from benchmarks.command_line import Parser, check_writable
 from frl_env.terminal import run_or_say

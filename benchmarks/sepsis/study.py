@@ -7,18 +7,20 @@ size, discount and seeds. It builds the dataset when it is missing. Finished run
 `--help` lists the options.
 """
 
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import benchmarks  # isort: skip  # noqa: F401 - imports d3rlpy without the noise of the dead `gym` package
 import d3rlpy
 import numpy as np
 import torch

@@ -11,12 +11,12 @@ machine slows all of them down alike. Only ratios within one run mean anything.
 """
 
 import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
 from collections.abc import Sequence
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 import gymnasium
 import numpy as np

@@ -8,14 +8,17 @@ writes five sums; `frl weeks` makes member-weeks of claims, spans and contacts, 
 may use all cores.
 """
 
-import shutil
 import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import pyarrow as pa
 import pyarrow.compute

@@ -10,18 +10,19 @@ true propensities of what it did. Every estimator values every policy on every r
 as it is done; the same command goes on where a stopped one was.
 """
 
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
 import argparse
 import dataclasses
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 import numpy as np
 

@@ -9,15 +9,16 @@ the gap between the simulator's care team and the best observation-only policy, 
 Every run is kept as soon as it is done; the same command goes on where a stopped one was.
 """
 
-import argparse
 import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import benchmarks  # isort: skip  # noqa: F401 - Ctrl-C while the rest is imported is one line
 
 import numpy as np
 from jaxtyping import Int64
