@@ -1,34 +1,46 @@
 """Logged data and policies whose true difference to behaviour is known, good and bad ones: care, and small worlds.
 
-Policies that learn do so in closed form, on other episodes than those they are valued on: a ridge regression of the
-return to go on observations, levels and their products.
+Policies that learn do so on other episodes than those they are valued on: FactoredAWR on care data, elsewhere a ridge
+regression of the return to go on observations, levels and their products.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
+from d3rlpy.logging import NoopAdapterFactory
 from jaxtyping import Float
 from scipy.special import softmax
 
 from benchmarks.studies.policy_set import Drawn, policy_set
+from benchmarks.training.awr_lines import factored_awr
+from benchmarks.training.train import quiet_d3rlpy
 from benchmarks.truth.true_values import SEED as TRUTH_SEED
 from benchmarks.worlds.episodes import log_rows, references, true_returns
 from benchmarks.worlds.registry import world_entry
 from benchmarks.worlds.world import World
-from frl_algos.policies.policy import Probabilities
+from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.policies.policy import LearnedPolicy, Probabilities
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.datasets.collect import collect
+from frl_env.datasets.collect import Episodes, collect
 from frl_env.datasets.recipes import recipe
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.reference_returns import reference_policies
 from frl_env.references import ObservationPolicy
 from frl_env.rollout import rollout, standard_error
+from frl_env.state import observation_names
 
 MEMBERS, TRUTH = 1_000, 2_000
 """Of care data, and of a true value there."""
+
+CARE_POLICIES = ("no_program", "random", "heuristic", "best_observation_only", "best_for_the_others")
+"""Of `policy_set`, where it has them."""
+
+STEPS = 200
+"""Updates of the policies learned on care data: FactoredAWR finds effects in closed form, before the first."""
 
 Seed = tuple[int, int]
 
@@ -70,7 +82,8 @@ def care(name: str, seed: Seed) -> Known:
     policies = {
         "clone": _always(usual / usual.sum()),
         "collapsed": _always(np.eye(len(usual))[contacts.argmax()]),
-        **{key: chosen[key] for key in ("random", "heuristic", "best_observation_only", "best_for_the_others")},
+        **{key: chosen[key] for key in CARE_POLICIES if key in chosen},
+        **_learned(other, observation_names(**world.seen)),
     }
 
     def value(policy: Any) -> np.ndarray:
@@ -80,6 +93,34 @@ def care(name: str, seed: Seed) -> Known:
     gains = {key: value(ObservationPolicy(Drawn(each), **world.seen)) - behaviour for key, each in policies.items()}
     truth = {key: (float(gain.mean()), standard_error(gain)) for key, gain in gains.items()}
     return Known(episodes=episodes, response=0, policies=policies, truth=truth)
+
+
+def _learned(other: Episodes, names: Sequence[str]) -> dict[str, Probabilities]:
+    """FactoredAWR on other members: as it draws, and greedy."""
+    mask = other.mask
+    buffer = FactoredReplayBuffer(
+        observations=other.observations[:, :-1][mask],
+        actions=other.actions[mask],
+        rewards=other.rewards[mask],
+        next_observations=other.observations[:, 1:][mask],
+        lengths=other.lengths,
+        terminated=other.terminated,
+        action_space=MEDICAID_ACTIONS,
+    )
+    torch.manual_seed(0)
+    algorithm = factored_awr(names, MEDICAID_ACTIONS).create()
+    with quiet_d3rlpy():
+        algorithm.fit(
+            buffer,
+            n_steps=STEPS,
+            n_steps_per_epoch=STEPS,
+            show_progress=False,
+            logger_adapter=NoopAdapterFactory(),
+        )
+    return {
+        "learned": LearnedPolicy(algorithm, MEDICAID_ACTIONS, "stochastic").probabilities,
+        "greedy": LearnedPolicy(algorithm, MEDICAID_ACTIONS, "greedy").probabilities,
+    }
 
 
 def elsewhere(name: str, rows: int, seed: Seed) -> Known:
@@ -122,6 +163,8 @@ SETS: dict[str, Callable[[Seed], Known]] = {
     "XOR": partial(elsewhere, "xor", 10_000),
     "XOR by state": partial(elsewhere, "xor-state", 10_000),
     "care small-v0": partial(care, "small-v0"),
+    "care random-v0": partial(care, "random-v0"),
+    "care null-v0": partial(care, "null-v0"),
 }
 """Makes a draw of each kind of data."""
 

@@ -6,9 +6,9 @@
 A pair is a draw of data and a policy whose true value is known. A headline endorses a sign when its interval of the
 difference to behaviour lies on one side of 0; it is wrong when the true difference lies on the other side by more than
 three errors of the truth. Care data are drawn anew in the worlds of the datasets, elsewhere the worlds are those of
-`benchmarks.worlds`. The rule was chosen by argument. One draw
-(seed 83,000) was looked at before unnormalised weights were left out as second opinions, for the reason that
-`frl_env.evaluation.endorsement` gives; these are others.
+`benchmarks.worlds`. The rule was chosen by argument. Others were looked at: seed 83,000 before unnormalised weights
+were left out as second opinions, for the reason that `frl_env.evaluation.endorsement` gives; seeds 84,000 and 85,000 of
+both XOR worlds before the model of propensities chose products and intervals reckoned with its error.
 """
 
 import sys
@@ -36,7 +36,7 @@ from frl_env.terminal import progress_bar, run_or_say
 
 PROGRAM = "benchmarks.studies.endorsements"
 RESULTS = Kept(PROGRAM)
-SEED = 84_000
+SEED = 86_000
 """Of the data; no other study and no dataset uses it."""
 
 
@@ -130,7 +130,7 @@ def _row(name: str, pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(description="Headlines against the truth.")
-    parser.add_argument("--draws", type=int, default=1, help="draws of every kind of data (default 1)")
+    parser.add_argument("--draws", type=int, default=2, help="draws of every kind of data (default 2)")
     parser.add_argument("--out", default="results/endorsements", help="folder for finished work")
     parser.add_argument("--report", action="store_true", help="only show what is there")
     return parser

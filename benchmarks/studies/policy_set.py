@@ -112,28 +112,32 @@ def over(modality: str, policy: Probabilities) -> Probabilities:
 
 
 def policy_set(world: World, learned: Mapping[str, Probabilities]) -> dict[str, Probabilities]:
-    """The policies by name.
+    """The policies by name; where no policy was searched for, those that are made from one are left out.
 
     Args:
-        world: Where they are to act; one with a policy that search found.
+        world: Where they are to act.
         learned: Trained policies to add.
     """
-    found = best_observation_only(world)
-    assert found is not None
-    best = linear(found)
-    return {
+    given = {
         "no_program": nothing,
         "random": uniform,
         "heuristic": heuristic,
-        "best_observation_only": best,
         "half_heuristic": blend(heuristic, nothing, 0.5),
+    }
+    searched = best_observation_only(world)
+    return given | ({} if searched is None else _of_searched(searched)) | dict(learned)
+
+
+def _of_searched(found: LinearPolicy) -> dict[str, Probabilities]:
+    best = linear(found)
+    return {
+        "best_observation_only": best,
         "quarter_best": blend(best, nothing, 0.25),
         "half_best": blend(best, nothing, 0.5),
         "half_best_half_random": blend(best, uniform, 0.5),
         "best_by_phone": over("PHONE_CALL", best),
         "best_by_text": over("SMS_TEXT", best),
         "best_for_the_others": linear(found, contact=-1.0),
-        **learned,
     }
 
 

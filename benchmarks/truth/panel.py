@@ -122,7 +122,7 @@ def _recorded(validation: str) -> Panel:
         source=f"{people(len(chosen), simulated=whole.simulated)} members of {validation}, none of whom was trained on",
         simulated=whole.simulated,
         episodes=episodes,
-        propensities=episodes.propensities if isinstance(estimated, str) else estimated[chosen],
+        propensities=episodes.propensities if isinstance(estimated, str) else estimated.logged[chosen],
         states=_recorded_states(episodes, metadata.get("frl_observation_names", [])),
         state_kind="record",
         whole=len(chosen) == len(whole),

@@ -42,8 +42,8 @@ def episodes_of(validation_id: str) -> LoggedEpisodes:
 
 @kept_while_unchanged
 def propensities_of(validation_id: str) -> Any:
-    """Propensities of a validation dataset's decisions: "logged", or estimated ones as an array."""
+    """Propensities of a validation dataset's decisions: "logged", or estimated ones."""
     episodes = episodes_of(validation_id)
     if episodes.propensities is not None:
         return "logged"
-    return estimate_propensities(episodes, rng=np.random.default_rng(SEED)).logged
+    return estimate_propensities(episodes, rng=np.random.default_rng(SEED))

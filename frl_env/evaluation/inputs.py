@@ -13,8 +13,8 @@ from frl_env.evaluation.diagnostics import Weights
 from frl_env.evaluation.episodes import LoggedEpisodes, split_members
 from frl_env.evaluation.estimate import Estimate
 from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL, ActionValues
-from frl_env.evaluation.propensities import estimate_propensities
-from frl_env.evaluation.ridge import state_features
+from frl_env.evaluation.propensities import EstimatedPropensities, estimate_propensities
+from frl_env.evaluation.ridge import Ridge, state_features
 from frl_env.evaluation.target import Probabilities, Scores, score_target, supported_actions
 
 Grid = Float64[np.ndarray, "episode step"]
@@ -45,6 +45,7 @@ class Inputs:
         values: Of the target; None without.
         features: Of the state; None without observations.
         state_ratios: Of the densities of the state; None without features.
+        scores: In which directions estimated propensities may be off; None for known ones.
     """
 
     rewards: Grid
@@ -56,6 +57,7 @@ class Inputs:
     values: ActionValues | None
     features: Float64[np.ndarray, "episode step feature"] | None
     state_ratios: Grid | None
+    scores: Float64[np.ndarray, "episode direction"] | None = None
 
     @property
     def log_ratios(self) -> Grid:
@@ -75,7 +77,7 @@ def prepare(
     *,
     rng: np.random.Generator,
     q_values: ActionValues | Scores | None,
-    propensities: str | np.ndarray,
+    propensities: str | np.ndarray | EstimatedPropensities,
     discount: float,
     folds: int,
     features: np.ndarray | None,
@@ -84,6 +86,8 @@ def prepare(
     """Scores the target, finds propensities and density ratios; arguments and errors as in `evaluate`."""
     if not 0 <= discount <= 1:
         raise UserError(f"discount must be a number in 0..1, not {discount}")
+    if isinstance(propensities, str) and propensities == "estimated":
+        propensities = estimate_propensities(episodes, rng=rng)
     behaviour = find_propensities(episodes, propensities, rng)
     target = score_target(
         episodes,
@@ -115,6 +119,7 @@ def prepare(
         values=values,
         features=features,
         state_ratios=None,
+        scores=propensities.scores if isinstance(propensities, EstimatedPropensities) else None,
     )
     return with_state_ratios(inputs, episodes.mask, folds=folds, rng=rng)
 
@@ -128,12 +133,16 @@ def with_state_ratios(inputs: Inputs, mask: np.ndarray, *, folds: int, rng: np.r
     return replace(inputs, state_ratios=ratios)
 
 
-def find_propensities(episodes: LoggedEpisodes, wanted: str | np.ndarray, rng: np.random.Generator) -> Grid:
+def find_propensities(
+    episodes: LoggedEpisodes, wanted: str | np.ndarray | EstimatedPropensities, rng: np.random.Generator
+) -> Grid:
     """Logged, estimated or given propensities of the logged actions, checked.
 
     Raises:
         UserError: If there are none of the kind, or an array holds what can't be a propensity.
     """
+    if isinstance(wanted, EstimatedPropensities):
+        wanted = wanted.logged
     if not isinstance(wanted, str):
         given = episodes.padded("propensities", wanted, 1.0)
         replace(episodes, propensities=given)  # refuses what can't be a propensity
@@ -184,7 +193,7 @@ def every_estimate(
         weights[kind] = Weights(grid=cumulative, clip=clip)
         found.append(replace(cut, name=f"{cut.name} clip {clip:g}", weights=kind))
     if inputs.state_ratios is None:
-        return {estimate.name: estimate for estimate in found}, weights
+        return _reckoned(found, inputs), weights
     options = {"lengths": inputs.lengths, "discount": discount}
     found.append(points.marginalised_importance_sampling(rewards, logs, inputs.state_ratios, **options))
     weights[MARGINAL] = Weights(grid=points.marginal_weights(logs, inputs.state_ratios, lengths=inputs.lengths))
@@ -202,4 +211,26 @@ def every_estimate(
             grid=points.marginal_weights(logs, inputs.state_ratios, lengths=inputs.lengths, window=window)
         )
         found.append(replace(seen, name=f"{seen.name} {window} weeks", weights=kind))
-    return {estimate.name: estimate for estimate in found}, weights
+    return _reckoned(found, inputs), weights
+
+
+def _reckoned(found: Sequence[Estimate], inputs: Inputs) -> dict[str, Estimate]:
+    """The estimates by name; weighted ones with the error of estimated propensities in their terms.
+
+    Propensities that were fitted to these members follow what chance did in them, and the weights with them: an
+    estimate no longer varies in the directions that the fit has taken up. So its influence is less what the members'
+    scores explain of it. The mean stays what it is. Without that a difference to the observed returns, in which chance
+    still is, would look far more certain than it is.
+
+    Source: Hirano, Imbens & Ridder (2003); Newey & McFadden (1994), section 6.
+    """
+    if inputs.scores is None or not inputs.scores.shape[1]:
+        return {estimate.name: estimate for estimate in found}
+    ridge, named = Ridge.of(inputs.scores), {}
+    for estimate in found:
+        if estimate.weights is not None:
+            terms = estimate.terms
+            taken = ridge.smooth(inputs.scores, terms, ridge.penalty(inputs.scores, terms))
+            estimate = replace(estimate, plain=estimate.plain - (taken - taken.mean()))
+        named[estimate.name] = estimate
+    return named

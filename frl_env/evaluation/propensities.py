@@ -4,15 +4,21 @@
 
 Doing nothing has a model of its own (the gate), because it is most of what happens and its errors multiply week by
 week; without contact factors there is no gate. Each factor's model sees the state, the week and the factors before it:
-gradient-boosted trees for the gate, multinomial logistic regression for the factors. Levels seen in few decisions have
-the probability of their frequency, so that nothing that was done has probability 0.
+gradient-boosted trees for the gate, multinomial logistic regression for the factors, on parts and products of two parts
+that a score test chooses (`level_model`). Levels seen in few decisions have the probability of their frequency, so that
+nothing that was done has probability 0.
 
 Every model is fitted on the other folds' members, and then calibrated: the log odds of held-out predictions are
-stretched and shifted (two numbers for the gate, a temperature for a factor) to fit the members of the other folds.
+stretched and shifted (two numbers for the gate, a temperature for a factor) to fit the members of the other folds. A
+factor's odds are shrunk only by what its model is too sure of beyond the error of its weights.
+
+Fitted propensities are not known ones: what chance did in these members is in them. `scores` say in which directions,
+so that an interval can reckon with it (`inputs.every_estimate`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +27,7 @@ from jaxtyping import Float64, Int64
 
 from frl_env.errors import UserError, check_whole
 from frl_env.evaluation.episodes import LoggedEpisodes, split_members
+from frl_env.evaluation.level_model import ROWS, LevelModel
 from frl_env.evaluation.ridge import state_features
 
 GATE = "act"
@@ -29,8 +36,8 @@ GATE = "act"
 RARE = 50
 """Levels seen in fewer training decisions are not modelled, only counted."""
 
-ROWS = 40_000
-"""Decisions that a factor's model is fitted on at most, drawn at random."""
+DIRECTIONS = 60
+"""Of the scores of one factor, about: more would be as many as there are members."""
 
 _BINS = 10
 
@@ -44,11 +51,14 @@ class EstimatedPropensities:
         factors: Of each factor given those before it, by name in order, the gate first; one where it does not apply.
         reliability: Predicted and observed frequency by factor and tenth of the predictions, with the number of
             decisions; `stretch` is what calibration multiplied the log odds with.
+        scores: What a member's decisions say against the models: sums of columns times what was logged less what was
+            expected. Directions in which the propensities may be off, by what chance did in these members.
     """
 
     logged: Float64[np.ndarray, "episode step"]
     factors: dict[str, Float64[np.ndarray, "episode step"]]
     reliability: pd.DataFrame
+    scores: Float64[np.ndarray, "episode direction"]
 
     def summary(self) -> pd.DataFrame:
         """One row a factor: how much the model says, and how far its frequencies are off.
@@ -101,26 +111,40 @@ def estimate_propensities(
     row_fold = np.repeat(fold, episodes.lengths)
     acts = np.ones(len(levels), dtype=bool)
     factors: dict[str, np.ndarray] = {}
-    tables = []
+    tables, scores = [], []
+    member = np.repeat(np.arange(len(episodes)), episodes.lengths)
     if space.contact_factors:
         acts = (levels != space.null_action).any(axis=1)
-        found = _cross_fit(_Gate, raw, acts.astype(np.int64), row_fold, rng, calibrate)
+        found = _cross_fit(_Gate, raw, acts.astype(np.int64), row_fold, rng, calibrate, shifts=True)
         factors[GATE] = found.logged
         tables.append(found.reliability(GATE))
-    columns = [state[acts]]
+        shown = np.concatenate([np.ones((len(state), 1)), _with_steps(state)], axis=1)
+        scores.append(_scores(found, shown, member, len(episodes)))
+    columns, widths = [_with_steps(state[acts])], [2] * state.shape[1]
     for i, factor in enumerate(space):
         inputs = np.concatenate(columns, axis=1)
-        found = _cross_fit(_Factor, inputs, levels[acts, i], row_fold[acts], rng, calibrate)
+        kind = partial(LevelModel, widths=tuple(widths))
+        found = _cross_fit(kind, inputs, levels[acts, i], row_fold[acts], rng, calibrate, shifts=False)
         factors[factor.name] = np.ones(len(levels))
         factors[factor.name][acts] = found.logged
         tables.append(found.reliability(factor.name))
+        assert found.model is not None
+        scores.append(_scores(found, found.model.columns(inputs), member[acts], len(episodes)))
         columns.append(np.eye(len(factor))[levels[acts, i]])
+        widths.append(len(factor))
     logged = np.prod(list(factors.values()), axis=0)
     return EstimatedPropensities(
         logged=episodes.padded("estimated propensities", logged, 1.0),
         factors={name: episodes.padded(name, values, 1.0) for name, values in factors.items()},
         reliability=pd.concat(tables, ignore_index=True),
+        scores=np.concatenate(scores, axis=1),
     )
+
+
+def _with_steps(state: Float64[np.ndarray, "row k"]) -> Float64[np.ndarray, "row 2k"]:
+    """Each measure, and beside it whether it lies above its median: rules of teams have thresholds."""
+    above = state > np.median(state, axis=0) if len(state) else np.zeros(state.shape)
+    return np.stack([state, above], axis=2).reshape(len(state), -1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,11 +155,13 @@ class _Held:
         probabilities: By class; every row from models that did not see its member.
         levels: What was logged.
         stretch: Of the log odds, by calibration; mean over the folds.
+        model: The last fold's, for its columns; None for the gate.
     """
 
     probabilities: Float64[np.ndarray, "row level"]
     levels: Int64[np.ndarray, "row"]
     stretch: float
+    model: LevelModel | None
 
     @property
     def logged(self) -> Float64[np.ndarray, "row"]:
@@ -168,10 +194,23 @@ class _Held:
         )
 
 
+def _scores(
+    found: _Held, columns: Float64[np.ndarray, "row column"], member: Int64[np.ndarray, "row"], members: int
+) -> Float64[np.ndarray, "member direction"]:
+    """Each member's sums of columns times what was logged less what was expected, of the first `DIRECTIONS` at most."""
+    from scipy.sparse import csr_array
+
+    off = -found.probabilities
+    off[np.arange(len(off)), found.levels] += 1
+    off = off[:, 1:]  # rows sum to 0
+    shown = columns[:, : max(1, DIRECTIONS // max(off.shape[1], 1))]
+    rows = np.arange(len(member))
+    of_member = csr_array((np.ones(len(member)), (member, rows)), shape=(members, len(member)))
+    return np.concatenate([of_member @ (shown[:, [c]] * off) for c in range(shown.shape[1])], axis=1)
+
+
 class _Gate:
     """Whether anything is done: gradient-boosted trees on raw observations, which find thresholds by themselves."""
-
-    shifts = True
 
     def __init__(self, rng: np.random.Generator) -> None:
         from sklearn.ensemble import HistGradientBoostingClassifier  # here: a second that few evaluations need
@@ -191,51 +230,44 @@ class _Gate:
         return self.model.fit(inputs, levels)
 
 
-class _Factor:
-    """Which level: multinomial logistic regression, which has no steep edges where few decisions lie."""
-
-    shifts = False
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        from sklearn.linear_model import LogisticRegression
-
-        self.rng = rng
-        self.model = LogisticRegression(C=0.1, max_iter=100, tol=1e-3)
-
-    def fit(self, inputs: np.ndarray, levels: np.ndarray) -> Any:
-        if len(levels) > ROWS:
-            kept = self.rng.choice(len(levels), ROWS, replace=False)
-            inputs, levels = inputs[kept], levels[kept]
-        return self.model.fit(inputs, levels)
-
-
 def _cross_fit(
-    kind: type[_Gate] | type[_Factor],
+    kind: Callable[[np.random.Generator], _Gate | LevelModel],
     inputs: Float64[np.ndarray, "row input"],
     levels: Int64[np.ndarray, "row"],
     fold: Int64[np.ndarray, "row"],
     rng: np.random.Generator,
     calibrate: bool,
+    *,
+    shifts: bool,
 ) -> _Held:
     count = np.bincount(levels)
     probabilities = np.zeros((len(levels), len(count)))
+    model: _Gate | LevelModel | None = None
+    expected = []
     for number in np.unique(fold):
-        held = fold == number
-        probabilities[held] = _predict(kind(rng), inputs[~held], levels[~held], inputs[held], count > 0)
+        held, model = fold == number, kind(rng)
+        probabilities[held] = _predict(model, inputs[~held], levels[~held], inputs[held], count > 0)
+        if isinstance(model, LevelModel):
+            expected.append(model.shrinkage)
+    last, shrinkage = (model, float(np.mean(expected))) if isinstance(model, LevelModel) else (None, None)
     if not calibrate:
-        return _Held(probabilities=probabilities, levels=levels, stretch=1.0)
+        return _Held(probabilities=probabilities, levels=levels, stretch=1.0, model=last)
     calibrated, stretches = np.empty_like(probabilities), []
     for number in np.unique(fold):
         others = np.flatnonzero(fold != number)
         others = others if len(others) <= ROWS else rng.choice(others, ROWS, replace=False)
-        stretch, shift = _calibration(probabilities[others], levels[others], kind.shifts)
+        stretch, shift = _calibration(probabilities[others], levels[others], shifts)
+        if shrinkage is not None and stretch < 1:
+            # What estimation alone shrinks is no fault: taking it out would fit other members a little better, and
+            # leave in the weights what it takes from the dependence of the action on the state.
+            stretch = min(1.0, stretch / shrinkage)
         calibrated[fold == number] = _stretched(probabilities[fold == number], stretch, shift)
         stretches.append(stretch)
-    return _Held(probabilities=calibrated, levels=levels, stretch=float(np.mean(stretches)))
+    return _Held(probabilities=calibrated, levels=levels, stretch=float(np.mean(stretches)), model=last)
 
 
 def _predict(
-    model: _Gate | _Factor, inputs: np.ndarray, levels: np.ndarray, asked: np.ndarray, possible: np.ndarray
+    model: _Gate | LevelModel, inputs: np.ndarray, levels: np.ndarray, asked: np.ndarray, possible: np.ndarray
 ) -> np.ndarray:
     """Probabilities of the levels: modelled where frequent, by their frequency where rare, 0 where nobody had them."""
     count = np.bincount(levels, minlength=len(possible))
