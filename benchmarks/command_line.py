@@ -46,15 +46,13 @@ def command_of(program: str, parser: argparse.ArgumentParser, options: argparse.
         parser: Its parser.
         options: What it was given.
     """
-    given = {
-        name: value
-        for name, value in vars(options).items()
-        if name not in ("out", "kept", "figure") and value != parser.get_default(name)
-    }
-    parts = [
-        f"--{name.replace('_', '-')}" + ("" if value is True else f" {value or repr(value)}")
-        for name, value in given.items()
-    ]
+    parts = []
+    for action in parser._actions:
+        value = getattr(options, action.dest, None)
+        if action.dest in ("help", "out", "kept", "figure", "report") or value == parser.get_default(action.dest):
+            continue
+        option = [action.option_strings[-1]] if action.option_strings else []
+        parts += option if value is True else [*option, str(value) or repr(value)]
     return " ".join([f"python {program.replace('.', '/')}.py", *parts])
 
 

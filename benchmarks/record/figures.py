@@ -14,7 +14,6 @@ numbers and words; the first of its fields is its name. Columns are headings and
 `str.format` takes it, from the fields of the row.
 """
 
-import argparse
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -22,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command_line import command_of
 from benchmarks.record.circumstances import commit, machine, versions
 from benchmarks.record.code_key import ROOT, code_key
+from benchmarks.record.run_key import SHOWING
 from frl_env.errors import UserError, unknown_name
 from frl_env.terminal import write_atomically
 
@@ -44,7 +43,7 @@ class Figure:
         command: What makes it anew.
         commit: Of the checkout that measured it, "+" if files were changed; None outside one.
         programs: Modules whose code made it.
-        code: `code_key` of these, when it was measured.
+        code: `code_key` of these, without what only shows results, when it was measured.
         data: Checksum of each dataset, by its id.
         settings: What else it depends on.
         versions: Of Python and packages.
@@ -69,7 +68,7 @@ class Figure:
     def current(self) -> bool:
         """Whether the code that made it is the code of today."""
         try:
-            return code_key(*self.programs) == self.code
+            return _code(self.programs) == self.code
         except ValueError:
             return False
 
@@ -86,12 +85,12 @@ class Figure:
 
     def written(self, name: str, how: str) -> str:
         """Fields of a row as a template writes them, `"{share:.0f} %"`."""
-        return _written(self.row(name), how, self.study)
+        return written(self.row(name), how, self.study)
 
     def table(self) -> str:
         """All rows as a Markdown table: words to the left, numbers to the right."""
-        cells = [[_written(row, how, self.study) for how in self.columns.values()] for row in self.rows]
-        numeric = [all(_is_number(line[i]) for line in cells) for i in range(len(self.columns))]
+        cells = [[written(row, how, self.study) for how in self.columns.values()] for row in self.rows]
+        numeric = [all(is_number(line[i]) for line in cells) for i in range(len(self.columns))]
         rule = "|".join("---:" if right else "---" for right in numeric)
         lines = [f"| {' | '.join(self.columns)} |", f"|{rule}|", *(f"| {' | '.join(line)} |" for line in cells)]
         return "\n".join(lines)
@@ -113,7 +112,7 @@ def write_figure(
     programs: Sequence[str],
     data: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
-    folder: Path = FOLDER,
+    folder: Path | None = None,
 ) -> Path:
     """Keeps what a study found, whole or not at all.
 
@@ -125,7 +124,7 @@ def write_figure(
         programs: Modules whose code, with all that they import, made it.
         data: Checksum of each dataset, by its id.
         settings: What else it depends on.
-        folder: Where.
+        folder: Where; `FOLDER` when None.
 
     Raises:
         UserError: If two rows have the same name, a number is not finite, a cell can't be written, or the file can't.
@@ -143,7 +142,7 @@ def write_figure(
         command=command,
         commit=commit(),
         programs=list(programs),
-        code=code_key(*programs),
+        code=_code(programs),
         data=dict(data or {}),
         settings=dict(settings or {}),
         versions=versions(),
@@ -152,6 +151,7 @@ def write_figure(
         rows=[dict(row) for row in rows],
     )
     figure.table()
+    folder = folder or FOLDER
     file = folder / f"{study}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -161,43 +161,17 @@ def write_figure(
     return file
 
 
-def add_figure_option(parser: argparse.ArgumentParser) -> None:
-    """Adds `--figure`."""
-    parser.add_argument("--figure", action="store_true", help="also write the table for pages, to benchmarks/figures")
-
-
-def write_if_asked(
-    program: str,
-    parser: argparse.ArgumentParser,
-    options: argparse.Namespace,
-    rows: Sequence[Mapping[str, Field]],
-    columns: Mapping[str, str],
-    data: Mapping[str, str] | None = None,
-) -> None:
-    """Keeps the table of a study for pages where `--figure` asks for it.
+def read_figure(study: str, folder: Path | None = None) -> Figure:
+    """What a study found.
 
     Args:
-        program: The study's module, whose last part names the figure.
-        parser: Its parser.
-        options: What it was given.
-        rows: As of `write_figure`.
-        columns: As of `write_figure`.
-        data: As of `write_figure`.
-    """
-    if options.figure:
-        settings = {name: value for name, value in vars(options).items() if name not in ("out", "kept", "figure")}
-        write_figure(
-            program.split(".")[-1], rows, columns=columns, command=command_of(program, parser, options),
-            programs=[program], data=data, settings=settings, folder=FOLDER,
-        )  # fmt: skip
-
-
-def read_figure(study: str, folder: Path = FOLDER) -> Figure:
-    """What a study found.
+        study: Its name.
+        folder: Where; `FOLDER` when None.
 
     Raises:
         UserError: If it was not kept, or the file is damaged.
     """
+    folder = folder or FOLDER
     file = folder / f"{study}.json"
     if not file.is_file():
         raise unknown_name("figure", study, sorted(path.stem for path in folder.glob("*.json")))
@@ -207,6 +181,11 @@ def read_figure(study: str, folder: Path = FOLDER) -> Figure:
         raise UserError(f"{file.name} is damaged ({type(problem).__name__}); run its study again") from problem
 
 
+def _code(programs: Sequence[str]) -> str:
+    """As of a kept result: without the code that only shows."""
+    return code_key(*programs, without=SHOWING)
+
+
 class _Missing:
     """Takes any format."""
 
@@ -214,7 +193,12 @@ class _Missing:
         return MISSING
 
 
-def _written(row: Mapping[str, Field], how: str, study: str) -> str:
+def written(row: Mapping[str, Field], how: str, study: str) -> str:
+    """Fields of a row as a template writes them.
+
+    Raises:
+        UserError: If it has other fields.
+    """
     fields = {name: _Missing() if value is None else value for name, value in row.items()}
     try:
         return how.format(**fields)
@@ -225,5 +209,6 @@ def _written(row: Mapping[str, Field], how: str, study: str) -> str:
         ) from None
 
 
-def _is_number(cell: str) -> bool:
+def is_number(cell: str) -> bool:
+    """Whether a cell holds a number, or says that there is none."""
     return cell == MISSING or cell[:1].isdigit() or (cell[:1] in "+-" and cell[1:2].isdigit())

@@ -13,12 +13,9 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
-import argparse
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import d3rlpy
@@ -27,18 +24,16 @@ import torch
 from d3rlpy.algos import DiscreteBCConfig, DiscreteBCQConfig, DiscreteCQLConfig
 from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.preprocessing import StandardObservationScaler
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import check_writable
 from benchmarks.record.kept import Kept
 from benchmarks.record.run_key import checksum
+from benchmarks.record.study import Study, Unit
 from benchmarks.sepsis.dataset import ensure_sepsis_dataset
 from benchmarks.sepsis.environment import SepsisTables, one_hot
 from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
-from frl_env.targets import check_new
-from frl_env.terminal import progress_bar, run_or_say, write_atomically
+from frl_env.terminal import progress_bar, run_or_say
 
 RESULTS = Kept("benchmarks.sepsis.study")
 BATCH_SIZE = 512
@@ -48,8 +43,14 @@ GAMMA = 1.0
 TARGET_INTERVAL = 100
 """Updates between two copies of a stock Q-function; d3rlpy's 8,000 would be longer than the training."""
 
-MARK = '"dataset": "icu-sepsis/'
-"""Near the beginning of a file of figures, by which the command knows one that it may replace."""
+COLUMNS = {
+    "policy": "{policy}",
+    "seeds": "{seeds}",
+    "survival": "{survival:.4f}",
+    "least": "{least:.4f}",
+    "most": "{most:.4f}",
+    "seconds": "{seconds:.0f}",
+}
 
 ALGORITHMS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "factored_awr": lambda shared: FactoredAWRConfig(
@@ -62,40 +63,48 @@ ALGORITHMS: dict[str, Callable[[dict[str, Any]], Any]] = {
 """Name to configuration, given the settings that all share."""
 
 
+STUDY = Study(
+    RESULTS,
+    "Train on ICU-Sepsis, solve for exact values.",
+    {
+        "seeds": (3, 1, "training seeds 0..N-1"),
+        "episodes": (10_000, 1, "episodes of the dataset"),
+        "steps": (3_000, 1, "updates a run"),
+    },
+    name="icu_sepsis",
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parses the command line, trains and shows the table."""
-    options = _options(arguments)
-    if options.out is not None:
-        check_new(options.out, mark=MARK)
-    check_writable(options.kept)
+    options = STUDY.options(arguments)
+    check_writable(options.out)
     tables = SepsisTables.load()
-    with progress_bar() as progress:
-        progress("dataset", 0, 1)
+    with progress_bar() as tell:
+        tell("dataset", 0, 1)
         dataset = ensure_sepsis_dataset(tables, episodes=options.episodes)
         buffer = load_replay_buffer(dataset)
-        progress("dataset", 1, 1)
+        tell("dataset", 1, 1)
         content = checksum(buffer.observations, buffer.actions, buffer.rewards, buffer.next_observations)
-        runs = []
-        for name in ALGORITHMS:
-            for seed in range(options.seeds):
-                make = partial(train, name, seed, options.steps, buffer, tables)
-                facts = {"algo": name, "seed": seed, "steps": options.steps, "data": content}
-                runs.append(RESULTS.json(options.kept, f"{name}-seed{seed}", make, **facts))
-                progress(f"training {name}", seed + 1, options.seeds)
-    card = {
-        "dataset": dataset.spec.dataset_id,
-        "episodes": buffer.size(),
-        "transitions": buffer.transition_count,
-        "behaviour_return": float(buffer.rewards.sum() / buffer.size()),
-        "steps": options.steps,
-        "batch_size": BATCH_SIZE,
-        "gamma": GAMMA,
-        "references": tables.references,
-        "runs": runs,
-    }
-    show(card)
-    if options.out is not None:
-        write_atomically(options.out, json.dumps(card, indent=2, allow_nan=False) + "\n")
+        units = [
+            Unit(
+                f"{name}-seed{seed}",
+                partial(train, name, seed, options.steps, buffer, tables),
+                {"algo": name, "seed": seed, "steps": options.steps, "data": content},
+            )
+            for name in ALGORITHMS
+            for seed in range(options.seeds)
+        ]
+        runs = STUDY.each(units, options, "training", tell=tell)
+    known = {**tables.references, "expert, as sampled": float(buffer.rewards.sum() / buffer.size())}
+    STUDY.tell(
+        rows_of(known, runs),
+        COLUMNS,
+        options,
+        title=f"{dataset.spec.dataset_id}: {buffer.size():,} episodes, {buffer.transition_count:,} steps; "
+        f"{options.steps:,} updates",
+        data={str(dataset.spec.dataset_id): content},
+    )
 
 
 def train(
@@ -131,39 +140,23 @@ def train(
     return row
 
 
-def show(card: dict[str, Any]) -> None:
-    """Prints the table: exact values of references and of what was learned, mean and range over seeds."""
-    console = Console()
-    title = (
-        f"{card['dataset']}: {card['episodes']:,} episodes, {card['transitions']:,} steps; {card['steps']:,} updates"
-    )
-    table = Table("policy", "seeds", "survival", "least", "most", "seconds", title=title, title_justify="left")
-    for name, value in card["references"].items():
-        table.add_row(name, "", f"{value:.4f}", "", "", "")
-    table.add_row("expert, as sampled", "", f"{card['behaviour_return']:.4f}", "", "", "")
+def rows_of(known: Mapping[str, float], runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a policy: exact survival of references and of what was learned, mean and range over seeds."""
+    rows: list[dict[str, Any]] = [
+        {"policy": name, "seeds": None, "survival": value, "least": None, "most": None, "seconds": None}
+        for name, value in known.items()
+    ]
     for name in ALGORITHMS:
-        rows = [row for row in card["runs"] if row["algo"] == name]
+        own = [run for run in runs if run["algo"] == name]
         for mode in ("stochastic", "greedy"):
-            values = [row[mode] for row in rows if mode in row]
+            values = [run[mode] for run in own if mode in run]
             if values:
-                seconds = np.mean([row["seconds"] for row in rows])
-                numbers = (f"{number:.4f}" for number in (np.mean(values), min(values), max(values)))
-                table.add_row(f"{name}, {mode}", str(len(values)), *numbers, f"{seconds:.0f}")
-    console.print(table)
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(description="Train on ICU-Sepsis, solve for exact values.")
-    parser.add_argument("--seeds", type=int, default=3, help="training seeds 0..N-1 (default 3)")
-    parser.add_argument("--episodes", type=int, default=10_000, help="episodes of the dataset (default 10000)")
-    parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
-    parser.add_argument(
-        "--kept", type=Path, default=Path("results/icu-sepsis"), help="folder of finished runs (default %(default)s)"
-    )
-    parser.add_argument("--out", type=Path, help="also write all figures to this JSON file")
-    options = parser.parse_args(arguments)
-    check_at_least(options, seeds=1, episodes=1, steps=1)
-    return options
+                rows.append({
+                    "policy": f"{name}, {mode}", "seeds": len(values), "survival": float(np.mean(values)),
+                    "least": min(values), "most": max(values),
+                    "seconds": float(np.mean([run["seconds"] for run in own])),
+                })  # fmt: skip
+    return rows
 
 
 if __name__ == "__main__":

@@ -18,19 +18,17 @@ import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the 
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.record.figures import MISSING
 from benchmarks.record.kept import Kept
 from benchmarks.record.run_key import checksum
+from benchmarks.record.study import Study, Tell, Unit
 from benchmarks.sweep.statistics import bootstrap_interval, interquartile_mean
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import train
@@ -113,95 +111,132 @@ LEARNERS = (
 )
 
 
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study", choices=("variants", "confounding", "replicates"), default="variants")
+    parser.add_argument("--dataset", default=DATASET, help=f"Minari id; of variants several by comma ({DATASET})")
+
+
+STUDY = Study(
+    RESULTS,
+    "What each part of FactoredAWR is worth.",
+    {
+        "seeds": (5, 1, "training seeds 0..N-1"),
+        "steps": (3_000, 1, "updates a run"),
+        "eval_members": (20_000, 2, "members of every rollout"),
+        "replicates": (8, 1, "datasets of the study of that name"),
+        "first": (len(VARIANTS), 1, "only the first so many variants"),
+    },
+    _more,
+)
+LEAD = {"Lead": "{lead_said}"}
+LEAD_CAPTION = "Lead: mean of the differences by dataset, in points, its standard error, on how many it is above 0."
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one study."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, seeds=1, steps=1, eval_members=2, replicates=1, first=1)
+    options = STUDY.options(arguments)
     worlds: Sequence[str | Recipe]
+    variants = (LEARNERS if options.study == "confounding" else VARIANTS)[: options.first]
     if options.study == "variants":
-        check_dataset(options.dataset)
-        worlds, variants = [options.dataset], VARIANTS[: options.first]
+        worlds = options.dataset.split(",")
+        for name in worlds:
+            check_dataset(name)
     elif options.study == "confounding":
-        worlds, variants = [_dial(options.dataset, insight) for insight in INSIGHTS], LEARNERS[: options.first]
+        worlds = [_dial(options.dataset, insight) for insight in INSIGHTS]
     else:
         worlds = [replicate(options.dataset, number) for number in range(options.replicates)]
-        variants = VARIANTS[: options.first]
-    out = Path(options.out)
-    check_writable(out)
-    table = Table(title=f"share of the gap closed, %, {options.seeds} seeds, {options.eval_members:,} members")
-    table.add_column("learner", no_wrap=True)
-    columns = [_study(world, variants, options, out) for world in worlds]
-    names = [world if isinstance(world, str) else world.dataset_id for world in worlds]
-    console = Console()
-    over_replicates = options.study == "replicates"
-    # Each replicate has had its line; a column for each would leave no room for what they say together.
-    shown = [f"mean of {len(names)} datasets", "FactoredAWR's lead"] if over_replicates else names
-    for name in shown:
-        table.add_column(name.split("/")[-1], justify="right", no_wrap=True)
+    with progress_bar() as tell:
+        found = [_study(world, variants, options, tell) for world in worlds]
+    if options.study == "replicates":
+        rows, columns = _over_datasets(variants, found)
+        title, caption = f"share of the gap closed, mean of {len(found)} datasets", LEAD_CAPTION
+    else:
+        names = [world if isinstance(world, str) else world.dataset_id for world in worlds]
+        rows, columns = _by_dataset(variants, found, names)
+        title, caption = f"share of the gap closed, %, {options.seeds} seeds, {options.eval_members:,} members", ""
+    STUDY.tell(rows, columns, options, part=options.study, title=title, caption=caption)
+
+
+def _by_dataset(
+    variants: Sequence[Variant], found: Sequence[Mapping[str, dict[str, float]]], names: Sequence[str]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """A row a learner; of each dataset the share of the gap and the gain, each with its interval."""
+    shorts = [name.split("/")[-1].removeprefix("medicaid-synthetic-").replace("-", "_") for name in names]
+    rows: list[dict[str, Any]] = [{"learner": variant.label} for variant in variants]
+    columns = {"learner": "{learner}"}
+    for name, short, column in zip(names, shorts, found, strict=True):
+        for row in rows:
+            row |= {f"{short}_{key}": value for key, value in column[row["learner"]].items()}
+        columns[name.split("/")[-1]] = f"{{{short}_share:.0f}} [{{{short}_low:.0f}}, {{{short}_high:.0f}}]"
+    return rows, columns
+
+
+def _over_datasets(
+    variants: Sequence[Variant], found: Sequence[Mapping[str, dict[str, float]]]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """A row a variant: its mean share, and FactoredAWR's lead over it, in pairs by dataset."""
+    rows = []
     for variant in variants:
-        if over_replicates:
-            ours, shares = (np.asarray([column[v.label][0] for column in columns]) for v in (OURS, variant))
-            cells = [f"{shares.mean():.0f}", "" if variant is OURS else lead(ours - shares)]
-        else:
-            found = [column[variant.label] for column in columns]
-            cells = [f"{mean:.0f} [{low:.0f}, {high:.0f}]" for mean, low, high in found]
-        table.add_row(variant.label, *cells)
-    if over_replicates:
-        table.caption = (
-            "Lead: mean of the differences by dataset, its standard error and, in brackets, on how many it is above 0."
-        )
-    if not console.is_terminal:
-        console.width = 130
-    console.print(table)
+        ours, shares = (np.asarray([column[v.label]["share"] for column in found]) for v in (OURS, variant))
+        row = {"variant": variant.label, "share": float(shares.mean()), "datasets": len(found)}
+        rows.append(row | (lead(ours - shares) if variant is not OURS else lead(None)))
+    return rows, {"variant": "{variant}", "share, %": "{share:.0f}", "FactoredAWR's lead": "{lead_said}"}
 
 
-def lead(differences: Float64[np.ndarray, "dataset"]) -> str:
-    """Their mean, its standard error and on how many datasets they are above 0."""
-    error = f", SE {differences.std(ddof=1) / np.sqrt(len(differences)):.1f}" if len(differences) > 1 else ""
-    return f"{differences.mean():+.1f}{error} ({int((differences > 0).sum())} of {len(differences)})"
+def lead(differences: Float64[np.ndarray, "dataset"] | None) -> dict[str, Any]:
+    """Fields of a row: mean of the differences by dataset, its standard error, on how many they are above 0.
+
+    Args:
+        differences: In points; None for what is not compared with itself.
+    """
+    if differences is None:
+        return {"lead": None, "lead_error": None, "lead_above": None, "lead_said": ""}
+    several = len(differences) > 1
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if several else None
+    mean, above = float(differences.mean()), int((differences > 0).sum())
+    said = f"{mean:+.1f} ({MISSING if error is None else f'{error:.1f}'}), {above} of {len(differences)}"
+    return {"lead": mean, "lead_error": error, "lead_above": above, "lead_said": said}
 
 
 def _study(
-    made: str | Recipe, variants: Sequence[Variant], options: argparse.Namespace, out: Path
-) -> dict[str, tuple[float, float, float]]:
-    """Mean and interval of each variant on one dataset."""
-    with progress_bar() as progress:
-        dataset = ensure_dataset(made, progress=progress)
-        evaluation = Evaluation.of_dataset(dataset, members=options.eval_members)
-        references = evaluation.references(progress)
+    made: str | Recipe, variants: Sequence[Variant], options: argparse.Namespace, tell: Tell
+) -> dict[str, dict[str, float]]:
+    """Share of the gap and gain of each variant on one dataset, with intervals."""
+    dataset = ensure_dataset(made, progress=tell)
+    evaluation = Evaluation.of_dataset(dataset, members=options.eval_members)
+    references = evaluation.references(tell)
     buffer = load_replay_buffer(dataset)
     behaviour, best = references["behaviour"].value, references[ceiling(references)].value
     gap = float((best - behaviour).mean())
-    print(f"{dataset.spec.dataset_id}: behaviour {behaviour.mean():.4f}, {ceiling(references)} {gap:+.4f}", flush=True)
+    scale = 100 / gap if abs(gap) > 1e-9 else None
     found = {}
     for variant in variants:
-        gains = values_of(RESULTS, variant, buffer, evaluation, options, out) - behaviour
-        scale = 100 / gap if abs(gap) > 1e-9 else float("nan")
+        gains = values_of(STUDY, variant, buffer, evaluation, options, tell) - behaviour
         low, high = bootstrap_interval(gains, np.random.default_rng(0))
         mean = float(interquartile_mean(gains.mean(axis=1)))
-        each = ", ".join(f"{value:+.4f}" for value in gains.mean(axis=1))
-        print(f"{variant.label}: {mean:+.4f} [{low:+.4f}, {high:+.4f}], seeds {each}", flush=True)
-        found[variant.label] = (mean * scale, low * scale, high * scale)
+        of_gap = {"share": mean, "low": low, "high": high}
+        found[variant.label] = {name: None if scale is None else float(value * scale) for name, value in of_gap.items()}
+        found[variant.label] |= {"gain": mean, "gain_low": float(low), "gain_high": float(high), "gap": gap}
     return found
 
 
 def values_of(
-    results: Kept,
+    study: Study,
     variant: Variant,
     buffer: FactoredReplayBuffer,
     evaluation: Evaluation,
     options: argparse.Namespace,
-    out: Path,
+    tell: Tell,
 ) -> Float32[np.ndarray, "seed member"]:
-    """True value for each evaluation member of one variant trained with each seed; finished runs are kept in a folder.
+    """True value for each evaluation member of one variant trained with each seed.
 
     Args:
-        results: Of the study that asks.
+        study: That asks, and keeps finished runs.
         variant: What is trained.
         buffer: The data.
         evaluation: Of the world that the data are from.
-        options: `seeds`, `steps`, `eval_members`.
-        out: The folder.
+        options: `seeds`, `steps`, `out`.
+        tell: Progress.
 
     Raises:
         UserError: If a run can't be kept.
@@ -217,9 +252,8 @@ def values_of(
     def value(seed: int) -> np.ndarray:
         return _run(variant, seed, options.steps, buffer, names, evaluation).astype(np.float32)
 
-    return np.stack(
-        [results.array(out, f"seed{seed}", partial(value, seed), seed=seed, **facts) for seed in range(options.seeds)]
-    )
+    units = [Unit(f"seed{seed}", partial(value, seed), facts | {"seed": seed}) for seed in range(options.seeds)]
+    return np.stack(study.each(units, options, variant.label, tell=tell, kind="array"))
 
 
 def _run(
@@ -228,14 +262,12 @@ def _run(
     """Trains once and returns each evaluation member's value."""
     data = stack_history(buffer, variant.history) if variant.history > 1 else buffer
     algorithm = variant.create(names)
-    trained = train(algorithm, data, steps=steps, seed=seed).wall_s
+    train(algorithm, data, steps=steps, seed=seed)
     mode = modes(algorithm)[0]
     policy: Callable[[np.ndarray, np.random.Generator], np.ndarray] = LearnedPolicy(algorithm, data.action_space, mode)
     if variant.history > 1:
         policy = HistoryPolicy(policy, variant.history)  # type: ignore[arg-type]
-    returns = evaluation.score_decisions(policy)
-    print(f"  {variant.label}, seed {seed}: trained in {trained:.0f} s, {mode}", file=sys.stderr, flush=True)
-    return returns.value
+    return evaluation.score_decisions(policy).value
 
 
 def _dial(dataset_id: str, insight: float) -> Recipe:
@@ -247,19 +279,6 @@ def _dial(dataset_id: str, insight: float) -> Recipe:
         dataset_id=f"{name}-insight-{round(100 * insight)}-v{version}",
         world=dataclasses.replace(base.world, insight=insight),
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description="What each part of FactoredAWR is worth.")
-    parser.add_argument("--study", choices=("variants", "confounding", "replicates"), default="variants")
-    parser.add_argument("--dataset", default=DATASET, help=f"Minari id (default {DATASET})")
-    parser.add_argument("--seeds", type=int, default=5, help="training seeds 0..N-1 (default 5)")
-    parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
-    parser.add_argument("--eval-members", type=int, default=20_000, help="members of every rollout (default 20000)")
-    parser.add_argument("--replicates", type=int, default=8, help="datasets of the study of that name (default 8)")
-    parser.add_argument("--first", type=int, default=len(VARIANTS), help="only the first so many variants")
-    parser.add_argument("--out", default="results/ablations", help="folder for finished runs")
-    return parser
 
 
 if __name__ == "__main__":

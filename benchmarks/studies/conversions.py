@@ -14,7 +14,6 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
-import argparse
 import re
 import signal
 import tempfile
@@ -24,11 +23,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.record.kept import Kept
+from benchmarks.record.study import Study
 from benchmarks.studies.ablations import OURS, values_of
 from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredReplayBuffer
@@ -88,37 +85,49 @@ CONVERSIONS = (
 )
 
 
+COLUMNS = {
+    "conversion": "{conversion}",
+    "logged for the team": "{logged:.3f}",
+    "true difference to the team": "{difference:+.3f}",
+    "SE": "{error:.3f}",
+}
+STUDY = Study(
+    RESULTS,
+    str(__doc__).splitlines()[0],
+    {
+        "members": (5_000, 50, "members"),
+        "seeds": (1, 1, "training seeds 0..N-1"),
+        "steps": (3_000, 1, "updates a run"),
+        "eval_members": (20_000, 2, "members of every rollout"),
+    },
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Converts, trains and scores."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, members=50, steps=1, eval_members=2, seeds=1)
-    out = Path(options.out)
-    check_writable(out)
+    options = STUDY.options(arguments)
     evaluation = Evaluation(
         environment="frl_env:frl/MedicaidCare-v0", world=World(), horizon=52, members=options.eval_members
     )
-    with progress_bar() as progress:
-        team = evaluation.references(progress)["behaviour"].value
-    table = Table(title=f"{options.members:,} members, {options.seeds} training seeds")
-    for heading in ("conversion", "logged for the team", "true difference to the team", "SE"):
-        table.add_column(heading, justify="left" if heading == "conversion" else "right")
-    with tempfile.TemporaryDirectory() as scratch:
+    rows = []
+    with progress_bar() as tell, tempfile.TemporaryDirectory() as scratch:
+        team = evaluation.references(tell)["behaviour"].value
         events = Path(scratch) / "events"
         made = Recipe(dataset_id="bench/conversions-v0", description="", members=options.members, seed=SEED)
         export_events(made, events)
-        for conversion in CONVERSIONS:
-            rows = convert(conversion, events)
-            buffer = buffer_of(rows)
-            values = values_of(RESULTS, OURS, buffer, evaluation, options, out).mean(axis=0)
-            logged = rows.groupby("member_id")["reward"].sum().mean()
-            difference = values - team
-            cells = (f"{logged:.3f}", f"{difference.mean():+.3f}", f"{standard_error(difference):.3f}")
-            print(f"{conversion.label}: {cells[0]}, {cells[1]}", flush=True)
-            table.add_row(conversion.label, *cells)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 110
-    console.print(table)
+        for done, conversion in enumerate(CONVERSIONS):
+            tell("conversions", done, len(CONVERSIONS))
+            weeks_of = convert(conversion, events)
+            values = values_of(STUDY, OURS, buffer_of(weeks_of), evaluation, options, tell)
+            difference = values.mean(axis=0) - team
+            rows.append({
+                "conversion": conversion.label,
+                "logged": float(weeks_of.groupby("member_id")["reward"].sum().mean()),
+                "difference": float(difference.mean()),
+                "error": standard_error(difference),
+            })  # fmt: skip
+        tell("conversions", len(CONVERSIONS), len(CONVERSIONS))
+    STUDY.tell(rows, COLUMNS, options, title=f"{options.members:,} members, {options.seeds} training seeds")
 
 
 def convert(conversion: Conversion, events: Path) -> pd.DataFrame:
@@ -168,16 +177,6 @@ def buffer_of(rows: pd.DataFrame) -> FactoredReplayBuffer:
         terminated=rows["terminated"].to_numpy()[starts + lengths - 1],
         action_space=MEDICAID_ACTIONS,
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--members", type=int, default=5_000, help="members (default 5000)")
-    parser.add_argument("--seeds", type=int, default=1, help="training seeds 0..N-1 (default 1)")
-    parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
-    parser.add_argument("--eval-members", type=int, default=20_000, help="members of every rollout (default 20000)")
-    parser.add_argument("--out", default="results/conversions", help="folder for finished runs")
-    return parser
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ Log-likelihood of other members' actions, how far it lies below the default's, u
 for the probabilities of all joint actions, which the closed form needs. Finished runs are kept and not repeated.
 """
 
+import argparse
 import sys
 
 sys.path.insert(0, __file__.rpartition("benchmarks")[0])
@@ -23,19 +24,15 @@ import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the 
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.record.figures import add_figure_option, write_if_asked
 from benchmarks.record.kept import Kept
-from benchmarks.speed.timing import spread
+from benchmarks.record.study import Study, Unit
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_algos.factored_awr.modules import create_modules
 from frl_algos.networks.joint_scores import StateEncoder
@@ -130,75 +127,68 @@ class AutoregressivePolicy(nn.Module):
         return total[:, torch.as_tensor(np.asarray(flat))]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Trains all and shows the table."""
-    parser = Parser(description="Candidates for the policy, as clones, on the same data.")
-    parser.add_argument("--updates", type=int, default=3_000, help="updates (default 3000)")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds (default 3)")
+def _more(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", default="frl/medicaid-synthetic-v0", help="Minari id")
     parser.add_argument("--test", default="frl/medicaid-synthetic-validation-v0", help="Minari id of other members")
-    add_figure_option(parser)
-    parser.add_argument("--out", default="results/encodings", help="folder for finished runs")
-    options = parser.parse_args(arguments)
-    check_at_least(options, updates=1, seeds=1)
+
+
+STUDY = Study(
+    RESULTS,
+    "Candidates for the policy, as clones, on the same data.",
+    {"updates": (3_000, 1, "updates"), "seeds": (3, 1, "seeds")},
+    _more,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains all and shows the table."""
+    options = STUDY.options(arguments)
     for name in (options.train, options.test):
         check_dataset(name)
-    out = Path(options.out)
-    check_writable(out)
-    with progress_bar() as progress:
-        datasets = [ensure_dataset(name, progress=progress) for name in (options.train, options.test)]
+    with progress_bar() as tell:
+        datasets = [ensure_dataset(name, progress=tell) for name in (options.train, options.test)]
     check_partners(*datasets)
     train, test = (load_replay_buffer(dataset) for dataset in datasets)
     content = [dataset.storage.metadata.get("frl_content_sha256") for dataset in datasets]
     space, size = train.action_space, train.observations.shape[1]
     makers: dict[str, Callable[[], nn.Module]] = {
-        label: lambda encoder=encoder: _clone(encoder, size, space) for encoder, label in ENCODERS.items()
+        label: partial(_clone, encoder, size, space) for encoder, label in ENCODERS.items()
     }
-    makers[AUTOREGRESSIVE] = lambda: AutoregressivePolicy(size, space)
-    found: dict[str, list[tuple[np.ndarray, float, float]]] = {name: [] for name in makers}
-    for seed in range(options.seeds):
-        for name, make in makers.items():
-            facts = {"policy": name, "seed": seed, "updates": options.updates, "data": content}
-            one = RESULTS.array(
-                out, f"seed{seed}", partial(_measure, make, train, test, seed, options.updates), **facts
-            )
-            found[name].append((one[2:], one[0], one[1]))
-            print(f"{name}, seed {seed}: {found[name][-1][0].mean():.4f}", file=sys.stderr, flush=True)
-    table = Table(title=f"{options.train}: {options.updates:,} updates of {BATCH_SIZE}, {options.seeds} seeds")
-    for name in ("policy", "log-likelihood, nats a step", "below (SE)", "updates/s", "all probabilities, states/s"):
-        table.add_column(name, justify="left" if name == "policy" else "right")
-    ours = np.mean([row[0] for row in found[ENCODERS["learned"]]], axis=0)
-    figures = []
-    for name, rows in found.items():
-        likelihoods, rates, states = zip(*rows, strict=True)
-        means = [one.mean() for one in likelihoods]
-        below = ours - np.mean(likelihoods, axis=0)
-        error = _error_by_member(below, test) if below.any() else None
-        figures.append({
-            "policy": name, "likelihood": float(np.mean(means)), "least": float(min(means)), "most": float(max(means)),
-            "below": float(below.mean()) if below.any() else None, "error": error,
-            "updates": float(np.mean(rates)), "states": float(np.mean(states)),
-        })  # fmt: skip
-        table.add_row(
-            name,
-            f"{np.mean(means):.4f} ({min(means):.4f} to {max(means):.4f})",
-            f"{below.mean():.4f} ({error:.4f})" if error is not None else "",
-            spread(np.asarray(rates)),
-            spread(np.asarray(states)),
+    makers[AUTOREGRESSIVE] = partial(AutoregressivePolicy, size, space)
+    asked = [(name, seed) for seed in range(options.seeds) for name in makers]
+    units = [
+        Unit(
+            f"seed{seed}",
+            partial(_measure, makers[name], train, test, seed, options.updates),
+            {"policy": name, "seed": seed, "updates": options.updates, "data": content},
         )
-    write_if_asked(
-        RESULTS.program,
-        parser,
-        options,
-        figures,
+        for name, seed in asked
+    ]
+    found: dict[str, list[np.ndarray]] = {name: [] for name in makers}
+    for (name, _), one in zip(asked, STUDY.each(units, options, "clones", kind="array"), strict=True):
+        found[name].append(one)
+    ours = np.mean([one[2:] for one in found[ENCODERS["learned"]]], axis=0)
+    STUDY.tell(
+        [_row(name, each, ours, test) for name, each in found.items()],
         COLUMNS,
+        options,
+        title=f"{options.train}: {options.updates:,} updates of {BATCH_SIZE}, {options.seeds} seeds",
+        caption="Below: what is lacking to the default, in pairs by step; SE over members.",
         data=dict(zip((options.train, options.test), content, strict=True)),
     )
-    table.caption = "Below: what is lacking to the default, in pairs by step; SE over members."
-    console = Console()
-    if not console.is_terminal:
-        console.width = 150
-    console.print(table)
+
+
+def _row(name: str, found: Sequence[np.ndarray], ours: np.ndarray, test: FactoredReplayBuffer) -> dict[str, Any]:
+    """What all seeds of a candidate came to; see `_measure`."""
+    means = [one[2:].mean() for one in found]
+    below = ours - np.mean([one[2:] for one in found], axis=0)
+    return {
+        "policy": name,
+        "likelihood": float(np.mean(means)), "least": float(min(means)), "most": float(max(means)),
+        "below": float(below.mean()) if below.any() else None,
+        "error": _error_by_member(below, test) if below.any() else None,
+        "updates": float(np.mean([one[0] for one in found])), "states": float(np.mean([one[1] for one in found])),
+    }  # fmt: skip
 
 
 def _clone(encoder: str, size: int, space: ActionSpace) -> nn.Module:

@@ -1,6 +1,6 @@
 """How often a wrong sign is endorsed, and a right one withheld: headlines against the truth, here and elsewhere.
 
-    nice python benchmarks/studies/endorsements.py            all data and policies; goes on where a stopped run was
+    python benchmarks/studies/endorsements.py                 all data and policies; goes on where a stopped run was
     python benchmarks/studies/endorsements.py --report        only the table of what is there
 
 A pair is a draw of data and a policy whose true value is known. A headline endorses a sign when its interval of the
@@ -17,66 +17,55 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
-import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.record.figures import write_figure
 from benchmarks.record.kept import Kept
+from benchmarks.record.study import Study, Unit
 from benchmarks.studies.endorsed_data import SETS
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.value_policy import value_policy
+from frl_env.errors import UserError
 from frl_env.evaluation import Evaluation
-from frl_env.terminal import progress_bar, run_or_say
+from frl_env.terminal import run_or_say
 
-PROGRAM = "benchmarks.studies.endorsements"
-RESULTS = Kept(PROGRAM)
+RESULTS = Kept("benchmarks.studies.endorsements")
 SEED = 86_000
 """Of the data; no other study and no dataset uses it."""
 
+COLUMNS = {
+    "data": "{data}",
+    "pairs": "{pairs}",
+    "a sign endorsed": "{endorsed}",
+    "of these wrong": "{wrong}",
+    "interval over 0": "{undecided}",
+    "withheld": "{withheld}",
+    "of these the sign was right": "{right_withheld}",
+}
+STUDY = Study(
+    RESULTS,
+    "Headlines against the truth.",
+    {"draws": (2, 1, "draws of every kind of data")},
+    more=lambda parser: parser.add_argument("--report", action="store_true", help="only show what is there"),
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures what is missing and writes the figure."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, draws=1)
-    out = Path(options.out)
-    check_writable(out)
-    wanted = [(name, draw) for draw in range(options.draws) for name in SETS]
-    found: list[list[dict[str, Any]] | None] = []
-    with progress_bar() as progress:
-        for done, (name, draw) in enumerate(wanted, start=1):
-            facts = {"data": name, "draw": draw, "seed": SEED}
-            if options.report:
-                found.append(RESULTS.known(out, f"{name}-{draw}", **facts))
-            else:
-                found.append(RESULTS.json(out, f"{name}-{draw}", partial(_measured, name, draw), **facts))
-            progress("data", done, len(wanted))
-    pairs = [pair for pairs in found for pair in pairs or ()]
+    """Measures what is missing and shows the table."""
+    options = STUDY.options(arguments)
+    units = [
+        Unit(f"{name}-{draw}", partial(_measured, name, draw), {"data": name, "draw": draw, "seed": SEED})
+        for draw in range(options.draws)
+        for name in SETS
+    ]
+    pairs = [pair for pairs in STUDY.each(units, options, "data") for pair in pairs or ()]
     if not pairs:
-        raise SystemExit("nothing measured yet; run without --report")
+        raise UserError("nothing measured yet; run without --report")
     rows = [_row(name, [pair for pair in pairs if pair["data"] == name]) for name in SETS]
-    figure = write_figure(
-        "endorsements",
-        [*(row for row in rows if row["pairs"]), _row("all", pairs)],
-        columns={
-            "data": "{data}",
-            "pairs": "{pairs}",
-            "a sign endorsed": "{endorsed}",
-            "of these wrong": "{wrong}",
-            "interval over 0": "{undecided}",
-            "withheld": "{withheld}",
-            "of these the sign was right": "{right_withheld}",
-        },
-        command="python benchmarks/studies/endorsements.py",
-        programs=[PROGRAM],
-        settings={"draws": options.draws, "seed": SEED},
-    )
-    print(figure.read_text())
+    STUDY.tell([*(row for row in rows if row["pairs"]), _row("all", pairs)], COLUMNS, options)
 
 
 def _measured(name: str, draw: int) -> list[dict[str, Any]]:
@@ -126,14 +115,6 @@ def _row(name: str, pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "withheld": len(withheld),
         "right_withheld": sum(sign != 0 and truth == sign for sign, truth in withheld),
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description="Headlines against the truth.")
-    parser.add_argument("--draws", type=int, default=2, help="draws of every kind of data (default 2)")
-    parser.add_argument("--out", default="results/endorsements", help="folder for finished work")
-    parser.add_argument("--report", action="store_true", help="only show what is there")
-    return parser
 
 
 if __name__ == "__main__":

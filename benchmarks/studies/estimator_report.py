@@ -15,29 +15,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from rich.console import Console
-from rich.table import Table
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from benchmarks.record.study import show
 from frl_env.terminal import write_atomically
 
 COLUMNS = {
-    "bias": "{:+.3f}",
-    "RMSE": "{:.3f}",
-    "covers value": "{:.2f}",
-    "covers difference": "{:.2f}",
-    "Spearman": "{:+.2f}",
-    "regret@1": "{:.3f}",
-    "regret@3": "{:.3f}",
-    "seconds": "{:.2f}",
+    "dataset": "{dataset}",
+    "estimator": "{estimator}",
+    "bias": "{bias:+.3f}",
+    "RMSE": "{rmse:.3f}",
+    "covers value": "{covers_value:.2f}",
+    "covers difference": "{covers_difference:.2f}",
+    "Spearman": "{spearman:+.2f}",
+    "regret@1": "{regret_1:.3f}",
+    "regret@3": "{regret_3:.3f}",
+    "seconds": "{seconds:.2f}",
 }
 POLICY_COLUMNS = {
-    "true": "{:+.3f}",
-    "mean estimate": "{:+.3f}",
-    "SD": "{:.3f}",
-    "mean SE": "{:.3f}",
-    "covers": "{:.2f}",
+    "policy": "{policy}",
+    "true": "{true:+.3f}",
+    "mean estimate": "{mean:+.3f}",
+    "SD": "{sd:.3f}",
+    "mean SE": "{se:.3f}",
+    "covers": "{covers:.2f}",
 }
 LEVEL = 0.95
 RECOMMENDED = "SNM"
@@ -63,7 +65,7 @@ class Study:
         return sorted(names, key=lambda name: self.truth[name]["value"])
 
     def table(self) -> pd.DataFrame:
-        """One row an estimator, columns as in `COLUMNS`."""
+        """One row an estimator: the fields of `COLUMNS`."""
         policies = self.policies
         truth = np.asarray([self.truth[name]["value"] for name in policies])
         gains = truth - self.truth["behaviour"]["value"]
@@ -76,12 +78,12 @@ class Study:
             value, change = grid("value"), grid("difference")
             rows[estimator] = {
                 "bias": (value - truth).mean(),
-                "RMSE": np.sqrt(((value - truth) ** 2).mean()),
-                "covers value": ((grid("low") <= truth) & (truth <= grid("high"))).mean(),
-                "covers difference": ((grid("difference_low") <= gains) & (gains <= grid("difference_high"))).mean(),
-                "Spearman": np.mean([spearman(own, truth) for own in change]),
-                "regret@1": np.mean([regret(own, truth, 1) for own in change]),
-                "regret@3": np.mean([regret(own, truth, 3) for own in change]),
+                "rmse": np.sqrt(((value - truth) ** 2).mean()),
+                "covers_value": ((grid("low") <= truth) & (truth <= grid("high"))).mean(),
+                "covers_difference": ((grid("difference_low") <= gains) & (gains <= grid("difference_high"))).mean(),
+                "spearman": np.mean([spearman(own, truth) for own in change]),
+                "regret_1": np.mean([regret(own, truth, 1) for own in change]),
+                "regret_3": np.mean([regret(own, truth, 3) for own in change]),
                 "seconds": grid("seconds").mean(),
             }
         return pd.DataFrame.from_dict(rows, orient="index")
@@ -89,7 +91,7 @@ class Study:
     def by_policy(self, estimator: str = RECOMMENDED) -> pd.DataFrame:
         """One row a policy, the worst first: the difference to behaviour as it is and as one estimator sees it.
 
-        Columns as in `POLICY_COLUMNS`: the truth; mean and SD of the estimates over replicates; the mean standard error
+        The fields of `POLICY_COLUMNS`: the truth; mean and SD of the estimates over replicates; the mean standard error
         that they come with; share of intervals that cover the truth.
         """
         rows = {}
@@ -99,9 +101,9 @@ class Study:
             estimates, low, high = (found[key] for key in _DIFFERENCE)
             rows[name] = {
                 "true": truth,
-                "mean estimate": estimates.mean(),
-                "SD": estimates.std(ddof=1) if len(estimates) > 1 else float("nan"),
-                "mean SE": (high - low).mean() / (2 * ndtri((1 + LEVEL) / 2)),
+                "mean": estimates.mean(),
+                "sd": estimates.std(ddof=1) if len(estimates) > 1 else None,
+                "se": (high - low).mean() / (2 * ndtri((1 + LEVEL) / 2)),
                 "covers": ((low <= truth) & (truth <= high)).mean(),
             }
         return pd.DataFrame.from_dict(rows, orient="index")
@@ -119,25 +121,24 @@ def regret(estimates: Float[np.ndarray, "policy"], truth: Float[np.ndarray, "pol
     return float(truth.max() - truth[np.argsort(-estimates, kind="stable")[:k]].max())
 
 
+def rows(studies: Mapping[str, Study]) -> list[dict[str, Any]]:
+    """Fields of `COLUMNS`, a row a dataset and estimator."""
+    return [
+        {"name": f"{name} {estimator}", "dataset": name, "estimator": str(estimator)}
+        | {"replicates": len(study.replicates)}
+        | {key: float(value) for key, value in row.items()}
+        for name, study in studies.items()
+        for estimator, row in study.table().iterrows()
+    ]
+
+
 def write(studies: Mapping[str, Study], out: Path) -> None:
-    """Prints the table; writes `summary.json` and `ope.png`."""
-    tables = {name: study.table() for name, study in studies.items()}
-    table = Table(title="off-policy estimators against the truth")
-    table.add_column("dataset", no_wrap=True)
-    table.add_column("estimator", no_wrap=True)
-    for column in COLUMNS:
-        table.add_column(column, justify="right")
-    for name, rows in tables.items():
-        for estimator, row in rows.iterrows():
-            table.add_row(name, str(estimator), *(form.format(row[key]) for key, form in COLUMNS.items()))
-        table.add_section()
-    console = Console()
-    if not console.is_terminal:
-        console.width = 130
-    console.print(table)
+    """Shows the recommended estimator policy by policy; writes `summary.json` and `ope.png`."""
     for name, study in studies.items():
-        console.print(f"{name}: {len(study.replicates)} replicates, {len(study.policies)} policies")
-        console.print(_policies(name, study.by_policy()))
+        policies = json.loads(str(study.by_policy().rename_axis("policy").reset_index().to_json(orient="records")))
+        title = f"{name}: difference to behaviour by {RECOMMENDED}, {len(study.replicates)} replicates"
+        show(policies, POLICY_COLUMNS, title=title)
+    tables = {name: study.table() for name, study in studies.items()}
     summary = {
         name: {
             "replicates": len(study.replicates),
@@ -149,18 +150,7 @@ def write(studies: Mapping[str, Study], out: Path) -> None:
     }
     write_atomically(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     _figure(tables, out / "ope.png")
-    console.print(f"\ntable: {out / 'summary.json'}, figure: {out / 'ope.png'}")
-
-
-def _policies(name: str, rows: pd.DataFrame) -> Table:
-    """What the recommended estimator says of each policy."""
-    table = Table(title=f"{name}: difference to behaviour by {RECOMMENDED}")
-    table.add_column("policy", no_wrap=True)
-    for column in POLICY_COLUMNS:
-        table.add_column(column, justify="right")
-    for policy, row in rows.iterrows():
-        table.add_row(str(policy), *(form.format(row[key]) for key, form in POLICY_COLUMNS.items()))
-    return table
+    print(f"\ntable: {out / 'summary.json'}, figure: {out / 'ope.png'}")
 
 
 def _figure(tables: Mapping[str, pd.DataFrame], file: Path) -> None:
@@ -170,7 +160,7 @@ def _figure(tables: Mapping[str, pd.DataFrame], file: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
 
-    panels = {"RMSE": (None, "log"), "covers value": (LEVEL, "linear"), "Spearman": (0.8, "linear")}
+    panels = {"rmse": (None, "log"), "covers_value": (LEVEL, "linear"), "spearman": (0.8, "linear")}
     estimators = list(next(iter(tables.values())).index)[::-1]
     figure, axes = plt.subplots(1, len(panels), figsize=(11, 0.32 * len(estimators) + 1.6), sharey=True)
     for axis, (column, (goal, scale)) in zip(axes, panels.items(), strict=True):

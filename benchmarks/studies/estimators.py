@@ -21,13 +21,13 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import check_writable
 from benchmarks.record.kept import Kept
+from benchmarks.record.study import Study, Tell, Unit
 from benchmarks.studies import estimator_report
 from benchmarks.studies.policy_truth import DATASETS, PREFIX, known_truth, learned_facts, policies, true_values
 from benchmarks.training.awr_lines import factored_awr
@@ -54,50 +54,67 @@ ASKED = 500
 """Members that the nested model asks a policy about."""
 
 
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--datasets", default=",".join(DEFAULT), help=f"by comma, of {', '.join(DATASETS)}")
+    parser.add_argument("--nested", action="store_true", help="only the nested model, a tenth of the work")
+    parser.add_argument("--report", action="store_true", help="only show what is there")
+
+
+STUDY = Study(
+    RESULTS,
+    "Off-policy estimators against the truth.",
+    {
+        "replicates": (100, 1, "draws of members"),
+        "members": (1_000, 50, "members of a replicate"),
+        "truth_members": (20_000, 2, "members of the true values"),
+        "steps": (1_500, 1, "updates of the learned policies"),
+    },
+    _more,
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures what is missing and shows the table."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, replicates=1, members=50, truth_members=2, steps=1)
+    options = STUDY.options(arguments)
     names = list(dict.fromkeys(options.datasets.split(",")))
     for name in names:
         if name not in DATASETS:
             raise unknown_name("dataset", name, DATASETS)
-    out = Path(options.out)
-    check_writable(out)
-    studies = {name: _measured(name, options, out) for name in names}
-    estimator_report.write(studies, out)
+    check_writable(options.out)
+    with progress_bar() as tell:
+        studies = {name: _measured(name, options, tell) for name in names}
+    kind = "nested" if options.nested else ""
+    STUDY.tell(estimator_report.rows(studies), estimator_report.COLUMNS, options, part=kind)
+    estimator_report.write(studies, options.out)
 
 
-def _measured(name: str, options: argparse.Namespace, out: Path) -> estimator_report.Study:
+def _measured(name: str, options: argparse.Namespace, tell: Tell) -> estimator_report.Study:
     """Policies, truth and replicates of one dataset, each made as far as it is missing; with --report, none.
 
     Raises:
         UserError: If nothing is there and nothing is to be made.
     """
     world = recipe(PREFIX + name).world
-    numbers = range(options.replicates)
     if options.report:
-        truth = known_truth(name, options.steps, options.truth_members, out)
-        kept = [RESULTS.known(out, _label(name, number), **_facts(name, options, number)) for number in numbers]
-        replicates = [each for each in kept if each is not None]
-        if not truth or not replicates:
-            raise UserError(
-                f"nothing was measured of {name} in {out} with these settings and this code; run without --report"
-            )
-        return estimator_report.Study(truth=truth, replicates=replicates)
-    replicates = []
-    with progress_bar() as progress:
-        tested = policies(name, options.steps, out, progress)
-        truth = true_values(name, tested, options.steps, options.truth_members, out, progress)
-        for number in numbers:
-            make = partial(_replicate, world, tested, options, number)
-            replicates.append(RESULTS.json(out, _label(name, number), make, **_facts(name, options, number)))
-            progress(f"{name}: replicates", number + 1, options.replicates)
+        tested: Mapping[str, Probabilities] = {}
+        truth = known_truth(name, options.steps, options.truth_members, options.out)
+    else:
+        tested = policies(name, options.steps, options.out, tell)
+        truth = true_values(name, tested, options.steps, options.truth_members, options.out, tell)
+    units = [
+        Unit(
+            f"{name}-replicate-{number:04d}",
+            partial(_replicate, world, tested, options, number),
+            _facts(name, options, number),
+        )
+        for number in range(options.replicates)
+    ]
+    replicates = [each for each in STUDY.each(units, options, f"{name}: replicates", tell=tell) if each is not None]
+    if not truth or not replicates:
+        raise UserError(
+            f"nothing was measured of {name} in {options.out} with these settings and this code; run without --report"
+        )
     return estimator_report.Study(truth=truth, replicates=replicates)
-
-
-def _label(name: str, number: int) -> str:
-    return f"{name}-replicate-{number:04d}"
 
 
 def _facts(name: str, options: argparse.Namespace, number: int) -> dict[str, Any]:
@@ -200,19 +217,6 @@ def _numbers(estimate: Estimate, returns: np.ndarray, seconds: float) -> dict[st
         "difference_high": paired.high,
         "seconds": seconds,
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description="Off-policy estimators against the truth.")
-    parser.add_argument("--datasets", default=",".join(DEFAULT), help=f"by comma, of {', '.join(DATASETS)}")
-    parser.add_argument("--replicates", type=int, default=100, help="draws of members (default 100)")
-    parser.add_argument("--members", type=int, default=1_000, help="members of a replicate (default 1000)")
-    parser.add_argument("--truth-members", type=int, default=20_000, help="members of the true values (default 20000)")
-    parser.add_argument("--steps", type=int, default=1_500, help="updates of the learned policies (default 1500)")
-    parser.add_argument("--out", default="results/ope", help="folder for finished work, table and figure")
-    parser.add_argument("--nested", action="store_true", help="only the nested model, a tenth of the work")
-    parser.add_argument("--report", action="store_true", help="only show what is there")
-    return parser
 
 
 if __name__ == "__main__":

@@ -16,18 +16,15 @@ import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the 
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.sweep.results import write_bytes
+from benchmarks.record.kept import Kept
+from benchmarks.record.study import Study, Unit
 from benchmarks.truth.member_table import SPENDING, MemberWatch
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
@@ -39,24 +36,70 @@ from frl_env.population import Members
 from frl_env.references import Policy
 from frl_env.rollout import rollout
 from frl_env.state import State, need_flags, observe
-from frl_env.terminal import progress_bar, run_or_say
+from frl_env.terminal import run_or_say
 
 SEED = 977
 RACE = "race_ethnicity"
+RESULTS = Kept("benchmarks.studies.fairness_checks")
+BY_PAIR = {
+    "groups": "{groups}",
+    "true difference, points a week": "{true:+.3f}",
+    "mean of the audits": "{mean:+.3f}",
+    "95 % interval covers it": "{covered:.1f} %",
+    "found": "{found:.1f} %",
+}
+MEASURED = {
+    "visits": "high_touch",
+    "spending": f"need_ratio ({SPENDING})",
+    "needs": f"need_ratio ({LATENT_NEED})",
+    "beyond": "need_given_high_touch",
+}
+"""Measures of `utilisation` by their field."""
+
+BY_RULE = {
+    "rule": "{rule}",
+    "group": "{group}",
+    "visits a week": "{visits:.3f} [{visits_low:.3f}, {visits_high:.3f}]",
+    "against spending": "{spending:.3f} [{spending_low:.3f}, {spending_high:.3f}]",
+    "against open needs": "{needs:.3f} [{needs_low:.3f}, {needs_high:.3f}]",
+    "needs at equal visits": "{beyond:.3f} [{beyond_low:.3f}, {beyond_high:.3f}]",
+}
+BY_RULE_CAPTION = (
+    "against: share of visits over share of spending, or of open needs; 1 is in proportion.\n"
+    "needs at equal visits: open needs beyond those of others who get as many visits."
+)
 CAPACITY = 0.25
 """Share of the members whom the rules of `utilisation` visit in a week."""
 
 
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("check", choices=("disparity", "level", "utilisation"))
+
+
+STUDY = Study(
+    RESULTS,
+    "Known answers for the fairness audit.",
+    {
+        "replicates": (200, 2, "audits of disparity and level"),
+        "members": (3_000, 200, "members of each audit"),
+    },
+    _more,
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one check and shows it."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, replicates=2, members=200)
-    if options.out:
-        check_writable(Path(options.out))
-    found = utilisation(options.members) if options.check == "utilisation" else replicates(options)
-    if options.out:
-        content = json.dumps({"check": options.check, **found}, indent=2, allow_nan=False) + "\n"
-        write_bytes(Path(options.out) / f"{options.check}.json", content.encode())
+    options = STUDY.options(arguments)
+    if options.check == "utilisation":
+        unit = Unit("utilisation", partial(utilisation, options.members), {"members": options.members, "seed": SEED})
+        (rows,) = STUDY.each([unit], options, options.check)
+        columns, caption = BY_RULE, BY_RULE_CAPTION
+        title = f"home visits to a quarter of {options.members:,} simulated members a week"
+    else:
+        rows = replicates(options)
+        columns, caption = BY_PAIR, f"Family-wise level: 5 % over {rows[-1]['contrasts']} contrasts of an audit."
+        title = f"{options.check}: {options.replicates} audits of {options.members:,} members"
+    STUDY.tell(rows, columns, options, part=options.check, title=title, caption=caption)
 
 
 def without_disparity(world: Parameters) -> Parameters:
@@ -71,53 +114,72 @@ def without_disparity(world: Parameters) -> Parameters:
     )
 
 
-def replicates(options: argparse.Namespace) -> dict[str, Any]:
+def replicates(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Audits of the care team's home visits in many replicates, against the truth of as many members as all of them."""
     world = Parameters() if options.check == "disparity" else without_disparity(Parameters())
-    totals, counts = dict.fromkeys(RACES, 0.0), dict.fromkeys(RACES, 0)
-    audits: list[FairnessAudit] = []
-    with progress_bar() as tell:
-        for number in range(options.replicates):
-            table = _care_team(world, options.members, 2 * number)
-            audits.append(_audit(table, np.random.default_rng([SEED, number]), permutations=10))
-            others = _care_team(world, options.members, 2 * number + 1)
-            labels, visits = others[RACE].to_numpy(), others["high_touch"].to_numpy(dtype=np.float64)
-            for race in RACES:
-                totals[race] += float(visits[labels == race].sum())
-                counts[race] += int((labels == race).sum())
-            tell(options.check, number + 1, options.replicates)
-    means = {race: totals[race] / counts[race] for race in RACES}
-    pairs = []
-    for first, second in dict.fromkeys((c.first, c.second) for c in audits[0].contrasts):
-        true = means[first] - means[second]
-        own = [c for a in audits for c in a.contrasts if (c.first, c.second, c.score) == (first, second, "high_touch")]
-        pairs.append(
-            {
-                "first": first,
-                "second": second,
-                "true": true,
-                "mean": float(np.mean([c.difference for c in own])),
-                "covered": float(np.mean([c.low <= true <= c.high for c in own])),
-                "found": float(np.mean([c.found for c in own])),
-            }
+    units = [
+        Unit(
+            f"{options.check}-{number:04d}",
+            partial(_replicate, world, options.members, number),
+            {"check": options.check, "members": options.members, "seed": (SEED, number)},
         )
-    any_found = float(np.mean([bool(a.found) for a in audits]))
-    settings = {"replicates": options.replicates, "members": options.members, "contrasts": len(audits[0].contrasts)}
-    _show_replicates(options.check, pairs, any_found, settings)
-    return {**settings, "pairs": pairs, "any_found": any_found}
+        for number in range(options.replicates)
+    ]
+    audits = STUDY.each(units, options, options.check)
+    means = {race: sum(a["visits"][race] for a in audits) / sum(a["of"][race] for a in audits) for race in RACES}
+    rows: list[dict[str, Any]] = []
+    for first, second in dict.fromkeys((c["first"], c["second"]) for c in audits[0]["pairs"]):
+        true = means[first] - means[second]
+        own = [c for a in audits for c in a["pairs"] if (c["first"], c["second"]) == (first, second)]
+        rows.append({
+            "groups": f"{first} less {second}",
+            "true": 100 * true,
+            "mean": 100 * float(np.mean([c["difference"] for c in own])),
+            "covered": 100 * float(np.mean([c["low"] <= true <= c["high"] for c in own])),
+            "found": 100 * float(np.mean([c["found"] for c in own])),
+        })  # fmt: skip
+    any_found = float(np.mean([audit["any_found"] for audit in audits]))
+    return [*rows, {
+        "groups": "any", "true": None, "mean": None, "covered": None, "found": 100 * any_found,
+        "found_error": 100 * float(np.sqrt(any_found * (1 - any_found) / len(audits))),
+        "contrasts": audits[0]["contrasts"],
+        "least_covered": min(row["covered"] for row in rows), "most_covered": max(row["covered"] for row in rows),
+    }]  # fmt: skip
 
 
-def utilisation(members: int) -> dict[str, Any]:
+def _replicate(world: Parameters, members: int, number: int) -> dict[str, Any]:
+    """One audit, and sums of visits over as many other members."""
+    found = _audit(_care_team(world, members, 2 * number), np.random.default_rng([SEED, number]), permutations=10)
+    others = _care_team(world, members, 2 * number + 1)
+    labels, visits = others[RACE].to_numpy(), others["high_touch"].to_numpy(dtype=np.float64)
+    names = ("first", "second", "difference", "low", "high", "found")
+    own = [contrast for contrast in found.contrasts if contrast.score == "high_touch"]
+    return {
+        "pairs": [{name: _plain(getattr(contrast, name)) for name in names} for contrast in own],
+        "contrasts": len(found.contrasts),
+        "any_found": bool(found.found),
+        "visits": {race: float(visits[labels == race].sum()) for race in RACES},
+        "of": {race: int((labels == race).sum()) for race in RACES},
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def utilisation(members: int) -> list[dict[str, Any]]:
     """Home visits by recorded spending and by latent need, each to the same share of the members a week."""
     rows, world = [], Parameters()
     rules: dict[str, Policy] = {"by spending": Visits(_spending), "by open needs": Visits(_open_needs)}
     for name, policy in {"as logged": BehaviourPolicy(world), **rules}.items():
         found = _audit(_table(policy, world, members, 0), np.random.default_rng(SEED), permutations=0)
         for group in found.of(RACE):
-            numbers = {key: dataclasses.asdict(value) for key, value in group.measures.items()}
-            rows.append({"rule": name, "group": group.name, "members": group.members, "measures": numbers})
-    _show_utilisation(rows, members)
-    return {"members": members, "rows": rows}
+            row = {"name": f"{name}, {group.name}", "rule": name, "group": group.name, "members": group.members}
+            for short, measure in MEASURED.items():
+                told = group.measures[measure]
+                row |= {short: _plain(told.value), f"{short}_low": _plain(told.low), f"{short}_high": _plain(told.high)}
+            rows.append(row)
+    return rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,68 +228,6 @@ def _audit(table: pd.DataFrame, rng: np.random.Generator, permutations: int) -> 
         simulated=True,
     )
     return audit(members, rng=rng, resamples=400, permutations=permutations)
-
-
-def _show_replicates(check: str, pairs: Sequence[dict[str, Any]], any_found: float, settings: dict[str, int]) -> None:
-    title = f"{check}: {settings['replicates']} audits of {settings['members']:,} members, home visits of the care team"
-    table = Table(title=title, title_justify="left")
-    for name in ("groups", "true, points", "mean of audits", "95 % interval covers", "found"):
-        table.add_column(name, justify="left" if name == "groups" else "right", no_wrap=True)
-    for pair in pairs:
-        table.add_row(
-            f"{pair['first']} less {pair['second']}",
-            f"{100 * pair['true']:+.3f}",
-            f"{100 * pair['mean']:+.3f}",
-            f"{pair['covered']:.1%}",
-            f"{pair['found']:.1%}",
-        )
-    console = _console()
-    console.print(table)
-    error = np.sqrt(any_found * (1 - any_found) / settings["replicates"])
-    console.print(
-        f"Audits that found any difference, of {settings['contrasts']} contrasts at a family-wise level of 5 %: "
-        f"{any_found:.1%} (standard error {error:.1%})."
-    )
-
-
-def _show_utilisation(rows: Sequence[dict[str, Any]], members: int) -> None:
-    table = Table(title=f"home visits to a quarter of {members:,} simulated members a week", title_justify="left")
-    columns = {
-        "high_touch": "visits a week",
-        f"need_ratio ({SPENDING})": "against spending",
-        f"need_ratio ({LATENT_NEED})": "against open needs",
-        "need_given_high_touch": "needs at equal visits",
-    }
-    for name in ("rule", "group", *columns.values()):
-        table.add_column(name, justify="left" if name in ("rule", "group") else "right", no_wrap=True)
-    for before, row in zip([{"rule": ""}, *rows], rows, strict=False):
-        cells = []
-        for measure in columns:
-            number = row["measures"][measure]
-            cells.append(f"{number['value']:.3f} [{number['low']:.3f}, {number['high']:.3f}]")
-        table.add_row(row["rule"] if row["rule"] != before["rule"] else "", row["group"], *cells)
-    console = _console()
-    console.print(table)
-    console.print(
-        "against: share of visits over share of spending, or of open needs; 1 is in proportion.\n"
-        "needs at equal visits: open needs beyond those of others who get as many visits."
-    )
-
-
-def _console() -> Console:
-    console = Console()
-    if not console.is_terminal:
-        console.width = 150
-    return console
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description="Known answers for the fairness audit.")
-    parser.add_argument("check", choices=("disparity", "level", "utilisation"))
-    parser.add_argument("--replicates", type=int, default=200, help="audits of disparity and level (default 200)")
-    parser.add_argument("--members", type=int, default=3_000, help="members of each audit (default 3000)")
-    parser.add_argument("--out", help="folder for the numbers as JSON")
-    return parser
 
 
 if __name__ == "__main__":

@@ -19,16 +19,16 @@ import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the 
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from benchmarks.command_line import Parser, check_at_least, check_writable, command_of, numbers
+from benchmarks.command_line import check_writable, command_of, numbers
 from benchmarks.record.kept import Kept, write_whole
+from benchmarks.record.study import Study, Tell, Unit
 from benchmarks.studies import frontier_table
 from benchmarks.studies.frontier_table import Setting
 from benchmarks.training.awr_lines import factored_awr
@@ -49,13 +49,31 @@ DATASET = "frl/medicaid-synthetic-v0"
 WEIGHTS = (0.0, 10.0, 100.0, 300.0, 1_000.0, 10_000.0)
 SLACKS = (0.001,)
 
-Tell = Callable[[str, int, int], None]
+
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", choices=("parity", "need"), default="parity", help="default parity")
+    parser.add_argument("--attribute", default="race_ethnicity", help="whose groups (default race_ethnicity)")
+    parser.add_argument("--high-touch", default="HOME_VISIT", help="levels by comma (default HOME_VISIT)")
+    parser.add_argument("--weights", default=",".join(f"{w:g}" for w in WEIGHTS), help="of the penalty, by comma")
+    parser.add_argument("--slacks", default=",".join(f"{s:g}" for s in SLACKS), help="gaps allowed, by comma; or none")
+    parser.add_argument("--dataset", default=DATASET, help=f"Minari id (default {DATASET})")
+
+
+STUDY = Study(
+    RESULTS,
+    "The frontier of true value and fairness.",
+    {
+        "seeds": (3, 1, "training seeds 0..N-1"),
+        "steps": (3_000, 1, "updates a training"),
+        "eval_members": (10_000, 100, "members of every rollout"),
+    },
+    _more,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs what is not there yet, and shows the frontier."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, seeds=1, steps=1, eval_members=100)
+    options = STUDY.options(arguments)
     if options.attribute not in ATTRIBUTES:
         raise unknown_name("attribute", options.attribute, ATTRIBUTES)
     settings = [Setting(weight) for weight in sorted({0.0, *numbers(options.weights, "--weights")})]
@@ -63,16 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings += [Setting(0.0, slack) for slack in slacks]
     joints_with(MEDICAID_ACTIONS, options.high_touch.split(","))
     check_dataset(options.dataset)
-    out = Path(options.out)
+    out = options.out
     check_writable(out)
     torch.set_num_threads(1)
     with progress_bar() as tell:
         dataset = ensure_dataset(options.dataset, progress=tell)
-        tables = {seed: _rollouts(dataset, settings, seed, options, out, tell) for seed in range(options.seeds)}
-    by_setting = {setting: [tables[seed][setting] for seed in tables] for setting in settings}
-    points = frontier_table.measure(by_setting, options.attribute)
+        tables = [_rollouts(dataset, settings, seed, options, tell) for seed in range(options.seeds)]
+    points = frontier_table.measure(
+        {s: list(each) for s, *each in zip(settings, *tables, strict=True)}, options.attribute
+    )
     content = {
-        "command": command_of(RESULTS.program, _parser(), options),
+        "command": command_of(RESULTS.program, STUDY.parser(), options),
         **{name: getattr(options, name) for name in ("dataset", "target", "attribute", "high_touch", "steps", "seeds")},
         "members": options.seeds * options.eval_members,
         "points": points,
@@ -80,13 +99,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_whole(out / "frontier.json", (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
     write_whole(out / "frontier.csv", plain_cells(frontier_table.flat(points)).to_csv(index=False).encode())
     write_whole(out / "frontier.png", frontier_table.draw(content))
-    frontier_table.show(content)
+    STUDY.tell(
+        frontier_table.rows(points),
+        frontier_table.COLUMNS,
+        options,
+        part=options.target + options.dataset.removeprefix(DATASET[:-3]).removesuffix("-v0"),
+        title=f"{options.dataset}: {options.high_touch} by {options.attribute}, target {options.target}",
+        caption=frontier_table.CAPTION.format(**content),
+    )
     print(f"table, JSON and figure: {out}")
 
 
 def _rollouts(
-    dataset: Any, settings: Sequence[Setting], seed: int, options: argparse.Namespace, out: Path, tell: Tell
-) -> dict[Setting, pd.DataFrame]:
+    dataset: Any, settings: Sequence[Setting], seed: int, options: argparse.Namespace, tell: Tell
+) -> list[pd.DataFrame]:
     """Rollouts of all settings of one seed; trains only when one is missing."""
     evaluation = Evaluation.of_dataset(dataset, members=options.eval_members, draw=seed)
     columns = {"high_touch": joints_with(MEDICAID_ACTIONS, options.high_touch.split(",")).astype("float32")}
@@ -107,12 +133,11 @@ def _rollouts(
         "evaluation": dataclasses.asdict(evaluation),
         "options": {name: getattr(options, name) for name in names},
     }
-    return {
-        setting: RESULTS.table(
-            out, f"seed{seed}", partial(table, setting), setting=dataclasses.asdict(setting), **facts
-        )
+    units = [
+        Unit(f"seed{seed}", partial(table, setting), {"setting": dataclasses.asdict(setting)} | facts)
         for setting in settings
-    }
+    ]
+    return STUDY.each(units, options, f"seed {seed}", tell=tell, kind="table")
 
 
 def _trained(dataset: Any, seed: int, options: argparse.Namespace, tell: Tell) -> FactoredAWR:
@@ -128,21 +153,6 @@ def _trained(dataset: Any, seed: int, options: argparse.Namespace, tell: Tell) -
     what = f"seed {seed}, training"
     train(algorithm, buffer, steps=options.steps, seed=seed, progress=lambda done: tell(what, done, options.steps))
     return algorithm
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description="The frontier of true value and fairness.")
-    parser.add_argument("--target", choices=("parity", "need"), default="parity", help="default parity")
-    parser.add_argument("--attribute", default="race_ethnicity", help="whose groups (default race_ethnicity)")
-    parser.add_argument("--high-touch", default="HOME_VISIT", help="levels by comma (default HOME_VISIT)")
-    parser.add_argument("--weights", default=",".join(f"{w:g}" for w in WEIGHTS), help="of the penalty, by comma")
-    parser.add_argument("--slacks", default=",".join(f"{s:g}" for s in SLACKS), help="gaps allowed, by comma; or none")
-    parser.add_argument("--dataset", default=DATASET, help=f"Minari id (default {DATASET})")
-    parser.add_argument("--seeds", type=int, default=3, help="training seeds 0..N-1 (default 3)")
-    parser.add_argument("--steps", type=int, default=3_000, help="updates a training (default 3000)")
-    parser.add_argument("--eval-members", type=int, default=10_000, help="members of every rollout (default 10000)")
-    parser.add_argument("--out", default="results/fairness", help="folder of results (default results/fairness)")
-    return parser
 
 
 if __name__ == "__main__":

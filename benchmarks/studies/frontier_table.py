@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 
 from frl_env.evaluation.member_records import LATENT_NEED
 from frl_env.rollout import standard_error
@@ -157,41 +155,34 @@ def draw(content: Mapping[str, Any]) -> bytes:
 _ENDS = ("low", "high")
 
 
-def show(content: Mapping[str, Any]) -> None:
-    """Prints the table."""
-    title = f"{content['dataset']}: {content['high_touch']} by {content['attribute']}, target {content['target']}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("penalty", no_wrap=True)
-    for name in (
-        "gap, points [95 %]",
-        "factor [95 %]",
-        "need ratio",
-        "high touch (SD)",
-        "value",
-        "cost (SE)",
-        "cost, %",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
-    for point in content["points"]:
-        gap, factor = point["gap"], point["gap_factor"]
+def rows(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Fields of `COLUMNS`, a row a setting; gaps in points, costs also in % of the value."""
+    found = []
+    for point in points:
         ratios = [group["need_ratio"] for group in point["groups"]]
-        table.add_row(
-            point["setting"],
-            f"{100 * gap['value']:.3f} [{100 * gap['low']:.3f}, {100 * gap['high']:.3f}]",
-            f"{factor['value']:.1f} [{factor['low']:.1f}, {factor['high']:.1f}]",
-            f"{min(ratios):.2f} to {max(ratios):.2f}",
-            f"{point['high_touch']:.3f} ({point['high_touch_sd']:.4f})",
-            f"{point['value']:.4f}",
-            f"{point['cost']:+.4f} ({point['cost_se']:.4f})",
-            f"{100 * point['cost_share']:+.2f}",
-        )
-    console = Console()
-    if not console.is_terminal:
-        console.width = 140
-    console.print(table)
-    console.print(
-        f"{content['seeds']} seeds, {content['members']:,} new members in all.\n"
-        "gap: largest less smallest group mean of the probability of high touch a week; factor: how much smaller.\n"
-        "need ratio: high touch in relation to open needs, least to most favoured group; 1 is by need.\n"
-        "SD: between members. cost: true value lost against weight 0, paired. Simulated members; not to guide care."
-    )
+        row = {"setting": point["setting"], "need_least": min(ratios), "need_most": max(ratios)}
+        row |= {end: 100 * point["gap"][name] for end, name in zip(("gap", *_GAP_ENDS), _NAMES, strict=True)}
+        row |= {end: point["gap_factor"][name] for end, name in zip(("factor", *_FACTOR_ENDS), _NAMES, strict=True)}
+        row |= {name: point[name] for name in ("high_touch", "high_touch_sd", "value", "cost", "cost_se")}
+        found.append(row | {"cost_percent": 100 * point["cost_share"]})
+    return found
+
+
+_NAMES = ("value", "low", "high")
+_GAP_ENDS, _FACTOR_ENDS = ("gap_low", "gap_high"), ("factor_low", "factor_high")
+COLUMNS = {
+    "penalty": "{setting}",
+    "gap, points [95 %]": "{gap:.3f} [{gap_low:.3f}, {gap_high:.3f}]",
+    "factor [95 %]": "{factor:.1f} [{factor_low:.1f}, {factor_high:.1f}]",
+    "need ratio": "{need_least:.2f} to {need_most:.2f}",
+    "high touch (SD)": "{high_touch:.3f} ({high_touch_sd:.4f})",
+    "value": "{value:.4f}",
+    "cost (SE)": "{cost:+.4f} ({cost_se:.4f})",
+    "cost, %": "{cost_percent:+.2f}",
+}
+CAPTION = (
+    "{seeds} seeds, {members:,} new members in all.\n"
+    "gap: largest less smallest group mean of the probability of high touch a week; factor: how much smaller.\n"
+    "need ratio: high touch in relation to open needs, least to most favoured group; 1 is by need.\n"
+    "SD: between members. cost: true value lost against weight 0, paired. Simulated members; not to guide care."
+)

@@ -15,20 +15,15 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.record.figures import add_figure_option, write_if_asked
 from benchmarks.record.kept import Kept
-from benchmarks.studies.ablations import OURS, UNSUITED, Variant, lead, values_of
+from benchmarks.record.study import Study
+from benchmarks.studies.ablations import LEAD, OURS, UNSUITED, Variant, lead, values_of
 from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredReplayBuffer
 from frl_env.actions import MEDICAID_ACTIONS
@@ -77,8 +72,19 @@ COLUMNS = {
     "The team's goals": "{team}",
     VARIANTS[0].label: "{ours:.0f} %",
     VARIANTS[1].label: "{other:.0f} %",
-    "Lead": "{lead}",
+    **LEAD,
 }
+STUDY = Study(
+    RESULTS,
+    "What it costs FactoredAWR to take a habit for a need.",
+    {
+        "replicates": (6, 1, "datasets of each team"),
+        "members": (5_000, 2, "members of a dataset"),
+        "seeds": (1, 1, "training seeds 0..N-1"),
+        "steps": (3_000, 1, "updates a run"),
+        "eval_members": (20_000, 2, "members of every rollout"),
+    },
+)
 
 
 class HabitualTeam:
@@ -108,38 +114,27 @@ class HabitualTeam:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains with and without needs and skills on what each team would have logged."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, members=2, replicates=1, steps=1, eval_members=2, seeds=1)
-    out = Path(options.out)
-    check_writable(out)
-    world = World()
+    options = STUDY.options(arguments)
     evaluation = Evaluation(
-        environment="frl_env:frl/MedicaidCare-v0", world=world, horizon=52, members=options.eval_members
+        environment="frl_env:frl/MedicaidCare-v0", world=World(), horizon=52, members=options.eval_members
     )
-    with progress_bar() as progress:
-        references = evaluation.references(progress)
-    team, best = references["behaviour"].value, references[ceiling(references)].value
-    gap = float((best - team).mean())
-    table = Table(title=f"share of the gap of {gap:+.4f} closed, %, {options.replicates} datasets a team")
-    for heading in ("the team's goals", *(variant.label for variant in VARIANTS), "lead"):
-        table.add_column(heading, justify="left" if heading == "the team's goals" else "right")
-    rows = []
-    for habit in HABITS:
-        shares = np.zeros((options.replicates, len(VARIANTS)))
-        for number in range(options.replicates):
-            buffer = logged(habit, members=options.members, seed=SEED + number)
-            for column, variant in enumerate(VARIANTS):
-                values = values_of(RESULTS, variant, buffer, evaluation, options, out)
-                shares[number, column] = 100 * float((values - team).mean()) / gap
-            print(f"{habit.label}, dataset {number}: " + ", ".join(f"{share:.1f} %" for share in shares[number]))
-        own, other = (float(share) for share in shares.mean(axis=0))
-        rows.append({"team": habit.label, "ours": own, "other": other, "lead": lead(shares[:, 0] - shares[:, 1])})
-        table.add_row(habit.label, *(f"{mean:.0f}" for mean in shares.mean(axis=0)), lead(shares[:, 0] - shares[:, 1]))
-    write_if_asked(RESULTS.program, _parser(), options, rows, COLUMNS)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 110
-    console.print(table)
+    with progress_bar() as tell:
+        references = evaluation.references(tell)
+        team, best = references["behaviour"].value, references[ceiling(references)].value
+        gap = float((best - team).mean())
+        rows = []
+        for habit in HABITS:
+            shares = np.zeros((options.replicates, len(VARIANTS)))
+            for number in range(options.replicates):
+                buffer = logged(habit, members=options.members, seed=SEED + number)
+                for column, variant in enumerate(VARIANTS):
+                    values = values_of(STUDY, variant, buffer, evaluation, options, tell)
+                    shares[number, column] = 100 * float((values - team).mean()) / gap
+            means = {"ours": float(shares[:, 0].mean()), "other": float(shares[:, 1].mean())}
+            rows.append({"team": habit.label, **means, **lead(shares[:, 0] - shares[:, 1])})
+    STUDY.tell(
+        rows, COLUMNS, options, title=f"share of the gap of {gap:+.4f} closed, over {options.replicates} datasets"
+    )
 
 
 def logged(habit: Habit, *, members: int, seed: int) -> FactoredReplayBuffer:
@@ -164,18 +159,6 @@ def logged(habit: Habit, *, members: int, seed: int) -> FactoredReplayBuffer:
         terminated=episodes.terminated,
         action_space=MEDICAID_ACTIONS,
     )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description="What it costs FactoredAWR to take a habit for a need.")
-    parser.add_argument("--replicates", type=int, default=6, help="datasets of each team (default 6)")
-    parser.add_argument("--members", type=int, default=5_000, help="members of a dataset (default 5000)")
-    parser.add_argument("--seeds", type=int, default=1, help="training seeds 0..N-1 (default 1)")
-    parser.add_argument("--steps", type=int, default=3_000, help="updates a run (default 3000)")
-    parser.add_argument("--eval-members", type=int, default=20_000, help="members of every rollout (default 20000)")
-    add_figure_option(parser)
-    parser.add_argument("--out", default="results/habits", help="folder for finished runs (default results/habits)")
-    return parser
 
 
 if __name__ == "__main__":

@@ -18,18 +18,17 @@ import argparse
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import check_writable
 from benchmarks.record.kept import Kept
-from benchmarks.training.algorithms import create
+from benchmarks.record.study import Study, Tell
+from benchmarks.training.awr_lines import factored_awr, seed_awr
 from benchmarks.training.train import forget_peak_rss, peak_rss_mb
 from benchmarks.truth.true_values import Evaluation, paired_difference
 from frl_algos import FactoredAWR, FactoredReplayBuffer, load_replay_buffer, save_model
@@ -48,11 +47,14 @@ BATCH_SIZE, EPOCHS = 256, 50
 PUBLISHED = {"rows": 4_999_070, "hours": 3.5, "samples_per_s": 50 * 4_999_070 / (3.5 * 3600), "cores": 16}
 """Basu et al. (2025): steps, hours and cores of its training; samples a second follow."""
 
-SETTINGS: dict[str, dict[str, Any]] = {"factored_awr": {}, "seed_awr": {"encoder": "learned"}}
+ALGORITHMS = ("factored_awr", "seed_awr")
 
 RESULTS = Kept("benchmarks.studies.paper_scale")
 
-Tell = Callable[[str, int, int], None]
+
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--algo", choices=ALGORITHMS, default="factored_awr", help="(default factored_awr)")
+    parser.add_argument("--dataset", default=DATASET, help=f"(default {DATASET})")
 
 
 @dataclasses.dataclass
@@ -74,12 +76,25 @@ class Progress:
     peak_mb: float = 0.0
 
 
+STUDY = Study(
+    RESULTS,
+    "The published run at its size.",
+    {
+        "epochs": (EPOCHS, 1, "passes over the data"),
+        "batch_size": (BATCH_SIZE, 1, "rows an update"),
+        "eval_members": (30_000, 2, "of the true values"),
+        "threads": (1, 1, "of torch"),
+        "seed": (0, 0, "of everything drawn"),
+    },
+    _more,
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains what is missing, and shows what it came to."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, epochs=1, eval_members=2, threads=1, batch_size=1, seed=0)
+    options = STUDY.options(arguments)
     check_dataset(options.dataset)
-    out = Path(options.out)
+    out = options.out
     check_writable(out)
     torch.set_num_threads(options.threads)
     with progress_bar() as progress:
@@ -88,13 +103,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         forget_peak_rss()
         with training_threads(options.threads):
             algorithm, state = _train(dataset, buffer, options, out, progress)
-    file = out / f"{options.algo}.safetensors"
-    save_model(algorithm, file)
-    with progress_bar() as progress:
+        file = out / f"{options.algo}.safetensors"
+        save_model(algorithm, file)
         values = _true_values(dataset, algorithm, options.eval_members, progress)
     facts = _facts(buffer, options, state) | {"values": values, "model": file.name}
     write_atomically(out / "summary.json", json.dumps(facts, indent=1) + "\n")
-    _show(facts)
+    STUDY.tell(
+        _rows(facts),
+        {"": "{what}", "here": "{said}", "published": "{published}"},
+        options,
+        part="" if options.algo == "factored_awr" else options.algo,
+        title=f"{facts['algo']} on {facts['dataset']}",
+        caption="In brackets: standard errors. Simulated members; not to guide care.",
+        data={options.dataset: dataset.storage.metadata.get("frl_content_sha256", "")},
+    )
 
 
 def _train(
@@ -102,8 +124,8 @@ def _train(
 ) -> tuple[FactoredAWR, Progress]:
     """The algorithm after all epochs, and what they took; begins after the last epoch that is kept."""
     names = list(dataset.storage.metadata.get("frl_observation_names", []))
-    made = create(options.algo, names, buffer.action_space, SETTINGS[options.algo])
-    config = dataclasses.replace(made.config, batch_size=options.batch_size)
+    made = seed_awr() if options.algo == "seed_awr" else factored_awr(names, buffer.action_space)
+    config = dataclasses.replace(made, batch_size=options.batch_size)
     content = dataset.storage.metadata.get("frl_content_sha256", dataset.spec.dataset_id)
     facts = {"data": content, "seed": options.seed, "settings": config.serialize(), "threads": options.threads}
     kept = RESULTS.file(out, options.algo, ".pt", **facts)
@@ -224,37 +246,28 @@ def _facts(buffer: FactoredReplayBuffer, options: argparse.Namespace, state: Pro
     }
 
 
-def _show(facts: dict[str, Any]) -> None:
-    screen = Console()
-    if not screen.is_terminal:
-        screen.width = 110
-    table = Table("", "here", "published", title=f"{facts['algo']} on {facts['dataset']}", title_justify="left")
+def _rows(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row a fact: the number, how it is said, and what was published of it."""
     published = facts["published"]
-    table.add_row("rows", f"{facts['rows']:,}", f"{published['rows']:,}")
-    table.add_row("epochs, batch", f"{facts['epochs']}, {facts['batch_size']}", f"{EPOCHS}, {BATCH_SIZE}")
-    table.add_row("hours of training", f"{facts['training_s'] / 3600:.2f}", f"{published['hours']}")
-    table.add_row("before it, minutes", f"{facts['prepare_s'] / 60:.1f}", "")
-    table.add_row("samples/s", f"{facts['samples_per_s']:,.0f}", f"{published['samples_per_s']:,.0f}")
-    table.add_row("threads or cores", f"{facts['threads']}", f"{published['cores']}")
-    table.add_row("peak memory, GB", f"{facts['peak_mb'] / 1e3:.1f}", "")
+    hours, minutes = facts["training_s"] / 3600, facts["prepare_s"] / 60
+    lines = [
+        ("rows", facts["rows"], f"{facts['rows']:,}", f"{published['rows']:,}"),
+        ("epochs, batch", facts["epochs"], f"{facts['epochs']}, {facts['batch_size']}", f"{EPOCHS}, {BATCH_SIZE}"),
+        ("hours of training", hours, f"{hours:.2f}", f"{published['hours']}"),
+        ("before it, minutes", minutes, f"{minutes:.1f}", None),
+        ("samples/s", facts["samples_per_s"], f"{facts['samples_per_s']:,.0f}", f"{published['samples_per_s']:,.0f}"),
+        ("threads or cores", facts["threads"], f"{facts['threads']}", f"{published['cores']}"),
+        ("peak memory, GB", facts["peak_mb"] / 1e3, f"{facts['peak_mb'] / 1e3:.1f}", None),
+    ]
+    rows = [{"what": what, "number": number, "said": said, "published": by} for what, number, said, by in lines]
     for name, row in facts["values"].items():
         change = "" if name == "behaviour" else f", {row['change']:+.4f} ({row['change_error']:.4f}) to behaviour"
-        table.add_row(f"true value, {name}", f"{row['value']:.4f} ({row['standard_error']:.4f}){change}", "not known")
-    screen.print(table)
-    screen.print("In brackets: standard errors. Simulated members; not to guide care.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description="The published run at its size.")
-    parser.add_argument("--algo", choices=sorted(SETTINGS), default="factored_awr", help="(default factored_awr)")
-    parser.add_argument("--dataset", default=DATASET, help=f"(default {DATASET})")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"passes over the data (default {EPOCHS})")
-    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE, help=f"rows an update (default {BATCH_SIZE})")
-    parser.add_argument("--eval-members", type=int, default=30_000, help="of the true values (default 30000)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch (default 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default 0)")
-    parser.add_argument("--out", default="results/paper-scale", help="folder for what is kept and found")
-    return parser
+        said = f"{row['value']:.4f} ({row['standard_error']:.4f}){change}"
+        rows.append(
+            {"what": f"true value, {name}", "number": row["value"], "said": said, "published": None}
+            | {"change": row["change"], "change_error": row["change_error"]}
+        )
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import minari
 import numpy as np
 import pytest
 
+from benchmarks.record.figures import read_figure
 from benchmarks.sepsis import study as icu_sepsis
 from benchmarks.sepsis.dataset import collect_sepsis, ensure_sepsis_dataset
 from benchmarks.sepsis.environment import SEPSIS_ACTIONS, SepsisTables, make_environment, one_hot
@@ -132,20 +132,20 @@ def test_a_failed_build_leaves_nothing(tables, empty_store, monkeypatch):
     assert minari.list_local_datasets() == {}
 
 
-def test_the_whole_benchmark_gives_exact_values_and_the_same_again(tables, dataset, tmp_path, capsys):
-    out = tmp_path / "figures.json"
-    icu_sepsis.main(["--seeds", "1", "--episodes", "200", "--steps", "5", "--out", str(out), "--kept", str(tmp_path)])
-    card = json.loads(out.read_text())
+def test_the_whole_benchmark_gives_exact_values_and_the_same_again(tables, dataset, tmp_path, capsys, own_figures):
+    arguments = ["--seeds", "1", "--episodes", "200", "--steps", "5", "--figure", "--out", str(tmp_path / "kept")]
+    icu_sepsis.main(arguments)
     shown = capsys.readouterr().out
     assert "0.8751" in shown
     assert "200 episodes" in shown
-    assert card["transitions"] == dataset.total_steps
-    assert [row["algo"] for row in card["runs"]] == list(icu_sepsis.ALGORITHMS)
+    assert f"{dataset.total_steps:,} steps" in shown
+    figure = read_figure("icu_sepsis")
     buffer = load_replay_buffer(dataset)
-    for row in card["runs"]:
-        assert 0.7 < row["greedy"] < 0.8752
-        again = icu_sepsis.train(row["algo"], 0, 5, buffer, tables)
-        assert row | {"seconds": 0} == again | {"seconds": 0}
+    assert {run.name.split("-")[0] for run in (tmp_path / "kept").iterdir()} == set(icu_sepsis.ALGORITHMS)
+    for name in icu_sepsis.ALGORITHMS:
+        row = figure.row(f"{name}, greedy")
+        assert 0.7 < row["survival"] < 0.8752
+        assert icu_sepsis.train(name, 0, 5, buffer, tables)["greedy"] == row["survival"]
 
 
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--steps", "x"], ["--what"]])

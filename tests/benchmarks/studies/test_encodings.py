@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.record import figures
+from benchmarks.record.figures import read_figure
 from benchmarks.studies import encodings
 from benchmarks.studies.encodings import AUTOREGRESSIVE, ENCODERS, AutoregressivePolicy, _error_by_member, main
 from frl_env.actions import MEDICAID_ACTIONS
@@ -21,17 +21,16 @@ def test_the_autoregressive_policy_is_exact_and_normalised():
     torch.testing.assert_close(policy.log_likelihood(x, actions), log_probabilities[torch.arange(5), actions])
 
 
-def test_the_command_shows_all_and_does_nothing_twice(tiny_dataset, tmp_path, capsys, monkeypatch):
+def test_the_command_shows_all_and_does_nothing_twice(tiny_dataset, tmp_path, capsys, monkeypatch, own_figures):
     build_dataset(Recipe(dataset_id="tests/tiny-others-v0", description="", members=30, seed=4, horizon=8))
-    arguments = ["--updates", "5", "--seeds", "1", "--train", "tests/tiny-v0", "--test", "tests/tiny-others-v0"]
+    arguments = ["--train", "tests/tiny-v0", "--test", "tests/tiny-others-v0", "--updates", "5", "--seeds", "1"]
     arguments += ["--out", str(tmp_path), "--figure"]
-    monkeypatch.setattr(figures, "FOLDER", tmp_path / "figures")
     main(arguments)
     shown = capsys.readouterr().out
     monkeypatch.setattr(encodings, "_measure", pytest.fail)
     main(arguments)
     assert capsys.readouterr().out == shown
-    figure = figures.read_figure("encodings", tmp_path / "figures")
+    figure = read_figure("encodings")
     assert figure.command == f"python benchmarks/studies/encodings.py {' '.join(arguments[:8])}"
     assert figure.table().count("\n") == 2 + len(ENCODERS)
     for label in (*ENCODERS.values(), AUTOREGRESSIVE):

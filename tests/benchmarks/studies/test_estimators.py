@@ -46,13 +46,13 @@ def test_every_estimator_values_every_policy(out):
     assert len(summary["truth"]) == 5
     assert {"SNM", "FQE", "WDR", "MDR", "PDIS", "WIS", "DM"} <= set(summary["estimators"])
     for row in summary["estimators"].values():
-        assert 0 <= row["covers value"] <= 1
-        assert -1 <= row["Spearman"] <= 1
-        assert 0 <= row["regret@3"] <= row["regret@1"]
+        assert 0 <= row["covers_value"] <= 1
+        assert -1 <= row["spearman"] <= 1
+        assert 0 <= row["regret_3"] <= row["regret_1"]
         assert row["seconds"] > 0
     for row in summary["by_policy"].values():
-        assert set(row) == {"true", "mean estimate", "SD", "mean SE", "covers"}
-        assert row["mean SE"] > 0
+        assert set(row) == {"true", "mean", "sd", "se", "covers"}
+        assert row["se"] > 0
     assert (out / "ope.png").stat().st_size > 10_000
 
 
@@ -142,11 +142,11 @@ def test_the_table_of_known_errors():
         replicates=[{name: {"E": row(truth[name], 0.1)} for name in ("a", "b")}] * 3,
     )
     found = study.table().loc["E"]
-    expected = {"bias": 0.1, "RMSE": 0.1, "covers value": 1, "covers difference": 0, "Spearman": 1, "regret@1": 0}
+    expected = {"bias": 0.1, "rmse": 0.1, "covers_value": 1, "covers_difference": 0, "spearman": 1, "regret_1": 0}
     for column, value in expected.items():
         assert found[column] == pytest.approx(value), column
     assert study.policies == ["a", "b"]
     own = study.by_policy("E").loc["a"]
-    wanted = {"true": -0.5, "mean estimate": -0.4, "SD": 0, "mean SE": 0.05 / 1.96, "covers": 0}
+    wanted = {"true": -0.5, "mean": -0.4, "sd": 0, "se": 0.05 / 1.96, "covers": 0}
     for column, value in wanted.items():
         assert own[column] == pytest.approx(value, abs=1e-4), column
