@@ -34,6 +34,7 @@ from frl_algos.factored_awr.choosing import CREDITS, Choice, Chosen, Contest, st
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData
 from frl_algos.factored_awr.fine_tuning import check_options, fine_tune
 from frl_algos.factored_awr.idle_settings import check_rate
+from frl_algos.factored_awr.indicated import unless_indicated
 from frl_algos.factored_awr.modules import create_modules
 from frl_algos.factored_awr.parallel import place
 from frl_algos.factored_awr.settings import FactoredAWRSettings
@@ -574,6 +575,8 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             return Chosen(choice=choice, targets=targets, effects=None)
         following = self._scaled(buffer.next_observations) if "expectile" in critics else scaled
         chosen = Contest(buffer, scaled, following, config, suited, critics).choose()
+        if config.response is None and "none" in critics:
+            chosen = unless_indicated(chosen, scaled)
         LOG.info(f"FactoredAWR {chosen.choice}")
         config.choice = chosen.choice.to_json()
         return chosen
