@@ -53,12 +53,13 @@ def weeks_command(
     show_report(made, console)
     if report is not None:
         write_page(made, report)
-        console.print(f"report: {report}")
+        console.print(f"report: {report}", markup=False)
     if made.path is None:
         console.print("nothing was written" if report is None else "no member-weeks were written")
     else:
         console.print(
-            f"wrote {made.path}: {made.facts['rows']:,} member-weeks; next: frl import {made.path} --id myorg/care-v0"
+            f"wrote {made.path}: {made.facts['rows']:,} member-weeks; next: frl import {made.path} --id myorg/care-v0",
+            markup=False,
         )
 
 
@@ -74,7 +75,7 @@ def _write_spec(source: str, file: Path) -> None:
         raise UserError(f"{file} is there already; name another file for the spec, or move it away")
     text = (Path(__file__).parent / "member_weeks" / "specs" / f"{source}.toml").read_text(encoding="utf-8")
     write_atomically(file, text)
-    console.print(f"wrote {file}: put in your paths, columns and words, then: frl weeks {file} --check")
+    console.print(f"wrote {file}: put in your paths, columns and words, then: frl weeks {file} --check", markup=False)
 
 
 def _show_faults(problem: EventTablesError) -> None:

@@ -21,6 +21,8 @@ about 3 people (`hidden_levels`). Other numbers of real people give counts away,
     a mean                  times the size of its group is a sum: not told where 1 to 10 people make it up
                             (`rests_on_few`)
     a part of the members   less of it than of the whole by 1 to 10 people tells these (`part_of`)
+    a number of rows        of the whole, less that of a part, is a number of rows of the rest, who may be few: told to
+                            the nearest 20 wherever the same rows are told of a part, or in another way, too (`rough`)
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +35,9 @@ SMALLEST = 11
 
 SECRET = "fewer than 11"
 """What stands in for a number of people from 1 to 10."""
+
+COARSE = 20
+"""Numbers of rows are told in steps of this."""
 
 JOINED = ", "
 """Between the two labels of a joint group."""
@@ -53,6 +58,21 @@ def among(number: int, whole: int, *, simulated: bool) -> str:
     if not simulated and whole < SMALLEST:
         return "some members"
     return f"{people(number, simulated=simulated)} of {whole:,} members"
+
+
+def rough(number: float, *, simulated: bool) -> int:
+    """A number of rows of real people (contacts, events) to the nearest 20, so that no difference of two tells of few.
+
+    From 1 to 10 it is 0: whoever tells it in words says `roughly`.
+    """
+    return int(number) if simulated else COARSE * round(number / COARSE)
+
+
+def roughly(number: float, *, simulated: bool = False) -> str:
+    """The same in words."""
+    if simulated or not number:
+        return f"{number:,.0f}"
+    return SECRET if number < SMALLEST else f"about {rough(number, simulated=False):,}"
 
 
 def part(number: int, whole: int) -> int | str:

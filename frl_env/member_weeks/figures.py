@@ -1,6 +1,7 @@
 """What a conversion counted: figures for the report and for the metadata of the table.
 
-Of real members no count of 1 to 10 is told; a spec that is marked as simulated tells all.
+Of real members no count of 1 to 10 is told, no level that so few got, and all others to the nearest 20: several of them
+are of the same rows, and a difference must not tell of few. A spec that is marked as simulated tells all.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.datasets.tabular.contact_response import ContactResponse
-from frl_env.evaluation.suppression import SMALLEST, hidden_cells, people
+from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, rough
 from frl_env.member_weeks.assemble import unpack
 from frl_env.member_weeks.contacts import LoggedContacts, joint_index
 from frl_env.member_weeks.coverage import Coverage
@@ -54,21 +55,23 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
         "contacts": _contacts(engine, found),
         "rows": _rows(engine, found),
     }
-    grouped = {"months": _months(engine, found)} | {
-        f"contacts by {factor.name}": _by_level(engine, spec, found, i) for i, factor in enumerate(spec.actions)
-    }
+    levels = {f"contacts by {factor.name}": _by_level(engine, spec, found, i) for i, factor in enumerate(spec.actions)}
     response = contact_response(engine, spec, found.rows)
     told = {
         section: {name: _told(int(number or 0), spec) for name, number in values.items()}
         for section, values in numbers.items()
     }
-    told |= {section: _told_groups(table, spec) for section, table in grouped.items()}
+    told["months"] = {name: _told_groups(counts, counts, spec) for name, counts in _months(engine, found).items()}
+    for section, table in levels.items():
+        met = table.pop("people")
+        told[section] = {name: _told_groups(counts, met, spec) for name, counts in table.items()}
     small = not spec.simulated and any(
         0 < n < SMALLEST for n in (response.answered, response.encounters, response.attempts)
     )
+    digits = 4 if spec.simulated else 2
     told["response"] = {
-        "after_attempt": None if small or not response.attempts else round(response.after_attempt, 4),
-        "without_attempt": None if small or not response.others else round(response.without_attempt, 4),
+        "after_attempt": None if small or not response.attempts else round(response.after_attempt, digits),
+        "without_attempt": None if small or not response.others else round(response.without_attempt, digits),
         "warnings": list(response.warnings()),
     }
     return told
@@ -193,23 +196,22 @@ def _by_level(engine: Any, spec: Spec, found: Counted, place: int) -> dict[str, 
     shifted = rows.joint // later
     level = shifted - shifted // len(factor) * len(factor)
     counted = (
-        rows.select(level=level, reached="reached")
+        rows.select(level=level, reached="reached", who="who")
         .group_by("level")
-        .aggregate(attempts=ibis._.count(), reached=ibis._.reached.sum())
+        .aggregate(attempts=ibis._.count(), reached=ibis._.reached.sum(), people=ibis._.who.nunique())
     )
     found_rows = sorted(engine.rows(counted), key=lambda row: row["level"])
     return {
-        name: {factor.levels[row["level"]]: int(row[name]) for row in found_rows} for name in ("attempts", "reached")
+        name: {factor.levels[row["level"]]: int(row[name]) for row in found_rows}
+        for name in ("attempts", "reached", "people")
     }
 
 
 def _told(number: int, spec: Spec) -> int | str:
-    return number if spec.simulated or not 0 < number < SMALLEST else people(number, simulated=False)
+    return SECRET if not spec.simulated and 0 < number < SMALLEST else rough(number, simulated=spec.simulated)
 
 
-def _told_groups(table: Mapping[str, Mapping[str, int]], spec: Spec) -> dict[str, dict[str, int | None]]:
-    told: dict[str, dict[str, int | None]] = {}
-    for name, counts in table.items():
-        hidden = set() if spec.simulated or not counts else hidden_cells(counts)
-        told[name] = {key: None if key in hidden else number for key, number in counts.items()}
-    return told
+def _told_groups(counts: Mapping[str, int], met: Mapping[str, int], spec: Spec) -> dict[str, int | None]:
+    """Counts by name; None where they, or the people they are of, are few, and for what would give such away."""
+    hidden = set[str]() if spec.simulated or not counts else hidden_cells(counts) | hidden_cells(met)
+    return {key: None if key in hidden else rough(number, simulated=spec.simulated) for key, number in counts.items()}

@@ -22,7 +22,8 @@ td + td, th + th { text-align: right } tr:nth-child(even) { background: #f4f4f4 
 </style></head><body>
 <h1>Member-weeks: what was counted</h1>
 <p>Complete through <b>{{ facts.complete_through }}</b>: weeks that end later are left out.
-{% if not facts.spec.simulated %}Counts of 1 to 10, and what would give them away, are not shown.{% endif %}</p>
+{% if not facts.spec.simulated %}Counts of 1 to 10, and what would give them away, are not
+shown; others are to the nearest 20.{% endif %}</p>
 {% for warning in facts.figures.response.warnings %}<p class="warning">{{ warning }}</p>{% endfor %}
 {% for section in sections %}
 <h2>{{ section | capitalize }}</h2>
@@ -70,6 +71,8 @@ def show_report(made: MemberWeeks, console: Console) -> None:
         for level, attempts in figures[name]["attempts"].items():
             levels.add_row(level, _number(attempts), _number(figures[name]["reached"].get(level)))
         console.print(levels)
+    if not made.facts["spec"]["simulated"]:
+        console.print("counts are to the nearest 20, because real people may stand behind them")
     console.print(f"complete through {complete}: weeks that end later are left out")
     response = figures["response"]
     console.print(
@@ -77,7 +80,7 @@ def show_report(made: MemberWeeks, console: Console) -> None:
         f"{_share(response['without_attempt'])} of other weeks"
     )
     for warning in response["warnings"]:
-        console.print(f"warning: {warning}", style="bold red")
+        console.print(f"warning: {warning}", style="bold red", markup=False)
 
 
 def write_page(made: MemberWeeks, file: Path) -> None:

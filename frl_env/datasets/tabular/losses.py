@@ -1,9 +1,13 @@
-"""Who is left out with the rows that have problems, in words, before it happens."""
+"""Who is left out with the rows that have problems, in words, before it happens.
+
+Rows that are left out are told as problems are, exactly; of how many they are, and their share of the events, is told
+roughly, as all numbers of contacts are.
+"""
 
 from collections import Counter
 from typing import Any
 
-from frl_env.evaluation.suppression import people
+from frl_env.evaluation.suppression import people, rough
 
 UNEVEN = 1.5
 """So many times as often, contacts or other weeks are left out, before it is called uneven."""
@@ -24,7 +28,7 @@ def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
     found = {
         name: {
             "left_out": counts[f"{name} weeks left out"] + nowhere[name],
-            "of": counts[f"{name} weeks left out"] + counts[f"{name} weeks kept"] + nowhere[name],
+            "of": _roughly_of(counts[f"{name} weeks left out"] + nowhere[name], counts[f"{name} weeks kept"]),
         }
         for name in ("contact", "other")
     }
@@ -33,7 +37,7 @@ def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
     return {
         "contacts": found["contact"],
         "other_weeks": found["other"],
-        "share_of_events": round(events["left out"] / whole, 4) if whole else 0.0,
+        "share_of_events": round(events["left out"] / whole, 2) if whole else 0.0,
         "episodes_cut": counts["cuts"],
         "members_lost": people(counts["members lost"], simulated=False),
     }
@@ -50,11 +54,16 @@ def in_words(lost: dict[str, Any]) -> str:
         return ""
     shares = [part["left_out"] / part["of"] if part["of"] else 0.0 for part in (contacts, others)]
     said = (
-        f"{contacts['left_out']:,} of {contacts['of']:,} weeks with a contact ({shares[0]:.1%}), "
-        f"{others['left_out']:,} of {others['of']:,} without ({shares[1]:.1%}), "
-        f"{lost['share_of_events']:.1%} of events; episodes cut at {lost['episodes_cut']:,} places"
+        f"{contacts['left_out']:,} of about {contacts['of']:,} weeks with a contact ({shares[0]:.1%}), "
+        f"{others['left_out']:,} of about {others['of']:,} without ({shares[1]:.1%}), "
+        f"{lost['share_of_events']:.0%} of events; episodes cut at {lost['episodes_cut']:,} places"
     )
     if max(shares) >= LEAST and max(shares) >= UNEVEN * min(shares):
         more = "contacts" if shares[0] > shares[1] else "weeks without a contact"
         said += f"; {more} are lost far more often, which biases whatever is learnt from the rest"
     return said
+
+
+def _roughly_of(left_out: int, kept: int) -> int:
+    """Rows of a kind, of which some are left out."""
+    return max(left_out, rough(left_out + kept, simulated=False))

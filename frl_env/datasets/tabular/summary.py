@@ -1,6 +1,7 @@
 """What a table was taken for, in a screenful: people, spells, contacts, events, and what looks odd.
 
-Of real people no number from 1 to 10 is told, and a group is named only where at least 11 belong to it.
+Of real people no number from 1 to 10 is told, and a group is named only where at least 11 belong to it. Contacts and
+events are told to the nearest 20: what is told of the parts of an import must not tell of few by a difference.
 """
 
 import datetime
@@ -14,7 +15,7 @@ from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.listed import AS_LISTED, NO_LIST, OUTCOMES_OF_LISTS
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.datasets.tabular.tally import response_of
-from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, hidden_counts, people
+from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, hidden_counts, people, rough, roughly
 from frl_env.member_months import per_1000_member_months
 
 NOTES = {
@@ -88,7 +89,7 @@ def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> lis
         f"without a gap), {rows:,} member-weeks{_span(tally['days'], facts['week'])}"
     ]
     contact = counts["contact weeks kept"]
-    share = f" ({contact / rows:.1%} of member-weeks)" if rows else ""
+    share = f" ({rough(contact, simulated=False) / rows:.0%} of member-weeks)" if rows and contact >= SMALLEST else ""
     first = next(iter(layout.map.action_columns.items()))
     done = dict(zip(first[1].levels, tally["levels"][first[0]], strict=True))
     met = np.asarray(tally["met"][first[0]])
@@ -97,20 +98,21 @@ def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> lis
         met = np.delete(met, first[1].null_level)
     hidden = hidden_counts(met)  # by people; a small count must not follow from the others and their sum
     levels = [
-        f"{level} {'not told' if secret else f'{count:,}'}"
+        f"{level} {'not told' if secret else roughly(count)}"
         for (level, count), secret in zip(done.items(), hidden.tolist(), strict=True)
         if count
     ]
     few = 0 < counts["members contacted"] < SMALLEST
-    told = f"with {SECRET} members" if few else f"{people(contact, simulated=False)}{share}"
+    told = f"with {SECRET} members" if few else f"{roughly(contact)}{share}"
     lines.append(f"contacts: {told}{': ' if levels else ''}{', '.join(levels)}")
     events = tally["events"]["kept"]
     if facts["rewards"] == ONE_STEP or not layout.has(REWARD):
         window = ", each in four or five windows of 30 days" if layout.has(*OUTCOMES) else ""
-        told = f"{people(round(events), simulated=False)} counted in all rows{window}"
+        told = f"{roughly(events)} counted in all rows{window}"
     else:
-        rate = f", {per_1000_member_months(events, rows):,.0f} per 1,000 member-months" if events >= SMALLEST else ""
-        told = f"{people(round(events), simulated=False)} (sum of minus the reward){rate}"
+        whole = rough(events, simulated=False)
+        rate = f", {per_1000_member_months(whole, rows):,.0f} per 1,000 member-months" if events >= SMALLEST else ""
+        told = f"{roughly(events)} (sum of minus the reward){rate}"
     return [*lines, f"events: {told}; rewards: {facts['rewards']} ({facts['rewards_why']})"]
 
 

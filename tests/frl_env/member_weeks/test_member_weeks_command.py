@@ -1,9 +1,13 @@
 """`frl weeks` as people type it."""
 
+import re
+import shutil
 import subprocess
 import sys
 
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("ibis")
@@ -12,7 +16,7 @@ pytest.importorskip("duckdb")
 from frl_env import cli
 from frl_env.datasets import Recipe
 from frl_env.datasets.tabular.contact_response import ContactResponse
-from frl_env.member_weeks import Spec
+from frl_env.member_weeks import Spec, weeks
 from frl_env.member_weeks.engine import DuckDB
 from frl_env.raw_events import export_events
 
@@ -67,12 +71,58 @@ def test_small_counts_of_real_members_are_not_shown(frl, events, tmp_path):
     assert "fewer than 11" in out
     page = (tmp_path / "r.html").read_text()
     assert "Counts of 1 to 10" in page
-    import re
-
     for shown in (out, page):
-        cells = re.findall(r"│ +(\d+) +│", shown) + re.findall(r"<td>(\d+)</td>", re.sub(r"(?s)<details.*", "", shown))
-        assert cells
-        assert not [cell for cell in cells if 1 <= int(cell) <= 10]
+        found = re.findall(r"│ +([\d,]+) +│", shown)
+        found += re.findall(r"<td>([\d,]+)</td>", re.sub(r"(?s)<details.*", "", shown))
+        cells = {int(cell.replace(",", "")) for cell in found}
+        assert len(cells) > 5
+        assert not {cell for cell in cells if cell % 20}, "an exact number gives others away"
+
+
+def numbers(figures: dict, path: str = "") -> dict[str, float]:
+    """All numbers of the figures, by where they stand."""
+    found = {}
+    for name, each in figures.items():
+        if isinstance(each, dict):
+            found |= numbers(each, f"{path}/{name}")
+        elif isinstance(each, int | float):
+            found[f"{path}/{name}"] = float(each)
+    return found
+
+
+def test_what_one_member_more_changes_is_not_to_be_seen(events, tmp_path):
+    """The difference of two reports, of all members and of all but one, tells nothing of that one."""
+    told = []
+    members = pq.read_table(events / "members")["MEMBER_ID"].to_pylist()
+    for gone in (None, 3, 17):
+        folder = tmp_path / str(gone)
+        shutil.copytree(events, folder)
+        spec = folder / "spec.toml"
+        spec.write_text(spec.read_text().replace("simulated = true", ""))
+        for file in folder.glob("*/*.parquet") if gone is not None else ():
+            table = pq.read_table(file)
+            pq.write_table(table.filter(pc.not_equal(table["MEMBER_ID"], members[gone])), file)
+        told.append(numbers(weeks(spec, check_only=True).facts["figures"]))
+    for other in told[1:]:
+        for name in told[0].keys() & other.keys():
+            assert not 0 < abs(told[0][name] - other[name]) < 11 or name.startswith("/response"), name
+
+
+def test_a_level_that_few_people_got_often_is_not_shown(events, tmp_path):
+    folder = tmp_path / "events"
+    shutil.copytree(events, folder)
+    spec = folder / "spec.toml"
+    spec.write_text(spec.read_text().replace("simulated = true", ""))
+    (file,) = (folder / "contacts").glob("*.parquet")
+    log = pd.read_parquet(file)
+    some = log["MEMBER_ID"].unique()[:4]
+    few = log["MEMBER_ID"].isin(some) & (log["CHANNEL"] != "Chart review")
+    log.loc[log["CHANNEL"] != "Chart review", "CHANNEL"] = "Telephone"
+    log.loc[few, "CHANNEL"] = "Text message"
+    log.to_parquet(file)
+    shown = weeks(spec, check_only=True).facts["figures"]["contacts by modality"]["attempts"]
+    assert few.sum() >= 11
+    assert shown["SMS_TEXT"] is None
 
 
 def test_init_writes_a_spec_that_reads(frl, tmp_path):
