@@ -68,13 +68,13 @@ def worklist_command(
         chances = write_worklist(worklist, out, force=force)
         progress("choosing", 1, 1)
     said = worklist.summary
-    console.print(f"week {said['week']}: {said['listed']} of {said['caseload']} members listed")
+    lines = [f"week {said['week']}: {said['listed']} of {said['caseload']} members listed"]
     for each in said["capacity"]:
         used = "not told" if each["used"] is None else f"{each['used']:,.0f}"
-        console.print(f"  {each['what']}: {used} of {each['of']:,.0f}")
-    for rule in said["left_out"]:
-        console.print(f"  not listed: {rule['members']} members: {rule['why']}")
-    console.print(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
+        lines.append(f"  {each['what']}: {used} of {each['of']:,.0f}")
+    lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in said["left_out"]]
+    lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
+    console.print("\n".join(lines), markup=False)
 
 
 def load_policy(file: Path) -> tuple[Any, Effort]:

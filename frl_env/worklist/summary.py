@@ -6,6 +6,10 @@ and logs. So each number of people in it is looked at beside the others that are
               listed   not listed     all                of the list   of the caseload
     White         14           21      35      White         -             35            else 3 and 7 follow from 14
     Black         12           10      22      Black         -             22            and 12 of the totals
+
+The next week has a summary, too, and who left is the difference of two caseloads. So the caseload, who is new to it and
+who can't be listed are told to the nearest 20, shares with two decimals, and a limit that grows with the caseload is
+that of the number told.
 """
 
 from dataclasses import dataclass
@@ -15,7 +19,7 @@ import numpy as np
 
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.effort import Effort
-from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, hide, people
+from frl_env.evaluation.suppression import COARSE, SECRET, SMALLEST, hidden_cells, hide, rough, roughly
 from frl_env.worklist.caseload import Caseload, Rule
 from frl_env.worklist.choosing import Choice
 
@@ -27,6 +31,7 @@ class Use:
     Attributes:
         what: Name of the limit.
         used, of: Minutes or contacts.
+        about: The limit as it may be told beside other weeks' limits.
         people: Members whose contact takes something of it.
         factor: Factor whose level is limited; empty where the limit is on all contacts.
     """
@@ -34,6 +39,7 @@ class Use:
     what: str
     used: float
     of: float
+    about: float
     people: int
     factor: str = ""
 
@@ -48,12 +54,16 @@ def uses(effort: Effort, capacity: Capacity, joints: np.ndarray, members: int) -
         members: On the caseload.
     """
     limits = capacity.limits(effort, members)
+    about = capacity.limits(effort, max(rough(members, simulated=False), COARSE)).room
     tables = [*capacity.weekly_minutes.items(), *capacity.weekly_contacts.items()]
     factors = [""] * (capacity.minutes is not None) + [factor for factor, levels in tables for _ in levels]
     taken = limits.use[:, joints]
     return tuple(
-        Use(what=name, used=float(row.sum()), of=float(room), people=int((row > 0).sum()), factor=factor)
-        for name, row, room, factor in zip(limits.names, taken, limits.room, factors, strict=True)
+        Use(
+            what=name, used=float(row.sum()), of=float(room), about=float(told), people=int((row > 0).sum()),
+            factor=factor,
+        )
+        for name, row, room, told, factor in zip(limits.names, taken, limits.room, about, factors, strict=True)
     )
 
 
@@ -80,15 +90,14 @@ def summarise(
     """
     n, drawn = len(caseload), int(choice.drawn.sum())
     new = int((caseload.weeks_known == 0).sum())
-    rules = [(rule.why, people(rule.members, simulated=False)) for rule in caseload.left_out]
+    left_out = list(caseload.left_out)
     if recent.any():
-        rule = Rule(why="their last contact is too recent", members=int(recent.sum()))
-        rules.append((rule.why, _beside(rule.members, n)))
+        left_out.append(Rule(why="their last contact is too recent", members=int(recent.sum())))
     open_list = not hidden_cells({"listed": len(listed), "others": n - len(listed)})
     hidden = _hidden_uses(use, len(listed))
     return {
         "week": caseload.week,
-        "caseload": people(n, simulated=False),
+        "caseload": roughly(n),
         "listed": _beside(len(listed), n),
         "drawn": _beside(drawn, len(listed)) if open_list else SECRET,
         "explore": explore,
@@ -96,14 +105,16 @@ def summarise(
             {
                 "what": each.what,
                 "used": round(each.used, 1) if open_list and each.what not in hidden else None,
-                "of": round(each.of, 1),
+                "of": round(each.about, 1),
             }
             for each in use
         ],
         "expected_gain": round(gain, 2) if open_list else None,
-        "new_members": _beside(new, n),
-        "left_out": [{"why": why, "members": members} for why, members in rules],
-        "groups": {name: _shares(labels, listed) for name, labels in caseload.groups.items()} if n >= SMALLEST else {},
+        "new_members": roughly(new),
+        "left_out": [{"why": rule.why, "members": roughly(rule.members)} for rule in left_out],
+        "groups": {name: _rounded(_shares(labels, listed)) for name, labels in caseload.groups.items()}
+        if n >= SMALLEST
+        else {},
     }
 
 
@@ -123,6 +134,11 @@ def _hidden_uses(use: tuple[Use, ...], listed: int) -> set[str]:
         rest = {"": max(listed - sum(levels.values()), 0)}
         hidden |= {f"{kind} of {level}" for level in hidden_cells(levels | rest) for kind in ("minutes", "contacts")}
     return hidden
+
+
+def _rounded(shares: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Shares with two decimals: exact ones are fractions, whose denominator is the number of all."""
+    return [{key: round(each, 2) if isinstance(each, float) else each for key, each in row.items()} for row in shares]
 
 
 def _shares(labels: np.ndarray, listed: np.ndarray) -> list[dict[str, Any]]:

@@ -497,3 +497,23 @@ def test_command_from_a_trained_model(tmp_path, capsys):
     )
     assert _frl("worklist", "--model", model, "--members", members, "--capacity", "x", "-o", tmp_path / "b.csv") == 2
     assert "no number of minutes" in capsys.readouterr().err
+
+
+def test_two_weeks_summaries_do_not_tell_how_few_left(tmp_path):
+    """All members stay but three: nothing in the two summaries differs by a number of 1 to 10 people."""
+    frame = _table(130, 4)
+    gone = frame.member_id.isin(["m003", "m040", "m101"]) & (frame.week == 13)
+    file = tmp_path / "members.parquet"
+    frame[~gone].to_parquet(file)
+    told = []
+    for week in ("12", "13"):
+        caseload = read_caseload(file, ByRisk(), week=week)
+        made = make_worklist(caseload, ByRisk(), EFFORT, Capacity(minutes=10.0), np.random.default_rng(1))
+        told.append(made.summary)
+    before, after = told
+    assert before["caseload"] == after["caseload"] == "about 120"
+    assert [each["of"] for each in before["capacity"]] == [each["of"] for each in after["capacity"]]
+    groups = zip(before["groups"]["race_ethnicity"], after["groups"]["race_ethnicity"], strict=True)
+    for one, other in groups:
+        assert 120 * abs(one["of_caseload"] - other["of_caseload"]) < 3
+        assert one["of_caseload"] == round(one["of_caseload"], 2)
