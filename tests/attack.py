@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 FEW = range(1, 11)
 
 PEOPLE = re.compile(r"^(members|people|persons|followed|effective( members)?|effective_members|n|count)$")
@@ -66,6 +68,9 @@ class Published:
                 elif file.suffix == ".csv":
                     with file.open() as lines:
                         found.numbers += _table(name, (file.stem,), [*csv.DictReader(lines)])
+                elif file.suffix == ".parquet":
+                    rows = json.loads(str(pd.read_parquet(file).to_json(orient="records", double_precision=15)))
+                    found.numbers += _table(name, (file.stem,), rows)
                 elif file.suffix in (".md", ".html", ".txt"):
                     found.text[name] = re.sub(r"<[^>]+>", " ", file.read_text())
         return found
@@ -140,20 +145,40 @@ class Truth:
         factors: By factor and level, the persons who got it.
         rows: By factor and level, how many decisions.
         decisions: Logged decisions, of which shares are shares.
+        members: Persons in all; 0 where no mean is one over them.
     """
 
     factors: Mapping[str, Mapping[str, frozenset[int]]]
     rows: Mapping[str, Mapping[str, int]]
     decisions: int
+    members: int = 0
 
 
-def attack(published: Published, *truths: Truth, groups: Collection[str] = ()) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of a table, of all of it or of a part, to see what the difference of two numbers tells.
+
+    Attributes:
+        name: Of this part.
+        persons: By level of the actions, and under "contacts" for all of them, whose each row is, by row.
+        rows: Rows in all.
+    """
+
+    name: str
+    persons: Mapping[str, Mapping[int, int]]
+    rows: int
+
+
+def attack(
+    published: Published, *truths: Truth, groups: Collection[str] = (), parts: Collection[Rows] = ()
+) -> list[str]:
     """Every way found to a number of 1 to 10 people, in words.
 
     Args:
         published: What was written and printed.
         truths: To know whether what is missing of a sum is of few people.
         groups: Names that people's groups may have.
+        parts: A table and its parts, each of whose numbers may be told.
     """
     return [
         *_direct(published),
@@ -162,6 +187,8 @@ def attack(published: Published, *truths: Truth, groups: Collection[str] = ()) -
         *_overlaps(published, groups),
         *_weeks(published),
         *(leak for truth in truths for leak in _levels(published, truth)),
+        *(leak for truth in truths for leak in _means(published, truth)),
+        *_differences(published, parts),
     ]
 
 
@@ -283,3 +310,52 @@ def _in_table(
     rest = sum(rows.values()) / truth.decisions - sum(number.value for number in table.values())
     if len(missing) in FEW and rest * truth.decisions > 0.5:
         yield f"rest: {where} leaves {rest:.5f} of {truth.decisions} decisions, of {len(missing)}"
+
+
+NO_MEAN = re.compile(r"^(low|high|level|standard_error|p_value|adjusted|by_chance|time_.*|.*_s|.*_mb|half)$")
+"""Keys under which a number is no mean over people or decisions."""
+
+
+def _means(published: Published, truth: Truth) -> Iterator[str]:
+    """An exact mean over people, or share of decisions, that is a whole number from 1 to 10 of them."""
+    for number in published.numbers:
+        exact = 0 < number.half < 1e-9
+        if not exact or NO_MEAN.match(number.key) or {"settings", "limits"} & {*number.path}:
+            continue
+        for of, what in ((truth.members, "people"), (truth.decisions, "decisions")):
+            times = abs(number.value) * of
+            near = abs(times - round(times)) < 1e-10 * of
+            rest = of - round(times) if number.value < 1 else 0
+            if near and of and (round(times) in FEW or rest in FEW):
+                yield f"mean: {_said(number)} = {round(times)} of {of} {what}"
+
+
+def _differences(published: Published, parts: Collection[Rows]) -> Iterator[str]:
+    """What is told of all rows, less what is told of parts, is of 1 to 10 people."""
+    for level in sorted({level for part in parts for level in part.persons}):
+        told = [part for part in parts if _told(published, level, len(part.persons.get(level, {})), part.rows)]
+        for size in range(2, len(told) + 1):
+            for chosen in itertools.permutations(told, size):
+                whole, rest = chosen[0], dict(chosen[0].persons[level])
+                if list(chosen[1:]) != sorted(chosen[1:], key=lambda part: part.name):
+                    continue  # the same parts in another order
+                if not all(part.persons[level].keys() <= rest.keys() for part in chosen[1:]):
+                    continue
+                for part in chosen[1:]:
+                    rest = {row: who for row, who in rest.items() if row not in part.persons[level]}
+                if len({*rest.values()}) in FEW:
+                    less = " and ".join(part.name for part in chosen[1:])
+                    yield f"difference: {level}, {whole.name} less {less}: {len({*rest.values()})} people"
+
+
+def _told(published: Published, level: str, count: int, rows: int) -> bool:
+    """Whether the exact number of a level's rows stands in a sentence, or follows from a share."""
+    if not count:
+        return False
+    if any(re.search(rf"\b{level}:? {count:,}(?!\d|[,.]\d)", text) for text in published.text.values()):
+        return True
+    for number in published.numbers:
+        named = level in number.path or (level == "contacts" and number.key == "contacts_per_week")
+        if named and DATA.match(number.key) and number.half * rows < 0.25 and abs(number.value * rows - count) < 0.25:
+            return True
+    return False

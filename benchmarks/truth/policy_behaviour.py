@@ -22,7 +22,7 @@ from frl_env.evaluation.diagnostics import Thresholds
 from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL
 from frl_env.evaluation.hidden_actions import hidden_actions
 from frl_env.evaluation.inputs import CLIP, CLIPS
-from frl_env.evaluation.suppression import SECRET, SMALLEST, count, hidden_levels, hide
+from frl_env.evaluation.suppression import SECRET, SMALLEST, count, hidden_levels, hide, rough_share
 
 SEED = 733
 """Of draws and resamples."""
@@ -38,6 +38,8 @@ DRAWN = (CUMULATIVE, f"{CUMULATIVE}, clip {CLIP:g}", MARGINAL)
 
 MOST_LEVELS = 40
 """Of a factor, to be the columns of a table."""
+
+MINUTES = "minutes_per_week"
 
 Table = Float64[np.ndarray, "state joint"]
 
@@ -70,10 +72,12 @@ def _of_mode(algorithm: Any, mode: str, panel: Panel, effort: Effort | None) -> 
     exact = mode == "greedy" or has_probabilities(algorithm)
     target = policy.probabilities if exact else _drawn(policy)
     masses = _masses(target, panel)
+    # Choices that leave nothing to chance are counts of decisions of real people.
+    counted = not panel.simulated and (mode == "greedy" or not exact)
     return {
-        "by_factor": _by_factor(masses[0], panel),
-        "spent": _spent(masses[0], panel.episodes.action_space, effort),
-        "by_state": _by_state(masses[1:], panel),
+        "by_factor": _by_factor(masses[0], panel, counted),
+        "spent": _spent(masses[0], panel, effort, counted),
+        "by_state": _by_state(masses[1:], panel, counted),
         "weights": _weights(target, panel) if exact else None,
     }
 
@@ -100,8 +104,16 @@ def _masses(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> Table:
     return total / np.maximum(states.sum(axis=1, keepdims=True), 1)
 
 
-def _spent(mass: np.ndarray, space: ActionSpace, effort: Effort | None) -> dict[str, Any]:
+def _spent(mass: np.ndarray, panel: Panel, effort: Effort | None, counted: bool) -> dict[str, Any]:
     """Contacts and staff minutes a member-week that the policy asks for, in all and by level; minutes where known."""
+    space, weeks = panel.episodes.action_space, int(panel.episodes.lengths.sum())
+
+    def told(contacts: float, minutes: float | None) -> dict[str, float | None]:
+        said = rough_share(contacts, weeks, simulated=not counted)
+        # Minutes of as many contacts as are told, of the same mix.
+        scaled = minutes if minutes is None or said == contacts else minutes * said / max(contacts, 1e-12)
+        return {"contacts_per_week": said, MINUTES: scaled}
+
     contact = space.valid.astype(np.float64)
     contact[null_joint(space)] = 0.0
     minutes = None if effort is None else mass * effort.minutes
@@ -113,20 +125,21 @@ def _spent(mass: np.ndarray, space: ActionSpace, effort: Effort | None) -> dict[
         contacts = (mass * contact) @ of_level
         spent = [None] * len(factor) if minutes is None else (minutes @ of_level).tolist()
         levels[factor.name] = {
-            level: {"contacts_per_week": float(contacts[code]), "minutes_per_week": spent[code]}
+            level: told(float(contacts[code]), spent[code])
             for code, level in enumerate(factor.levels)
             if not _is_nothing(space, factor, code)
         }
+    whole = told(float(mass @ contact), None if minutes is None else float(minutes.sum()))
     return {
-        "contacts_per_week": float(mass @ contact),
-        "effort_minutes_per_week": None if minutes is None else float(minutes.sum()),
+        "contacts_per_week": whole["contacts_per_week"],
+        "effort_minutes_per_week": whole[MINUTES],
         "by_level": levels,
     }
 
 
-def _by_factor(mass: np.ndarray, panel: Panel) -> list[dict[str, Any]]:
+def _by_factor(mass: np.ndarray, panel: Panel, counted: bool) -> list[dict[str, Any]]:
     """Share of the decisions with each level, by the policy and as logged."""
-    space, rows = panel.episodes.action_space, []
+    space, rows, weeks = panel.episodes.action_space, [], int(panel.episodes.lengths.sum())
     for number, factor in enumerate(space):
         if len(factor) > MOST_LEVELS:
             continue
@@ -137,14 +150,14 @@ def _by_factor(mass: np.ndarray, panel: Panel) -> list[dict[str, Any]]:
                     "factor": factor.name,
                     "level": level,
                     "nothing": bool(space.contact_factors) and code == factor.null_level,
-                    "policy": _round(policy[code]),
+                    "policy": _round(rough_share(policy[code], weeks, simulated=not counted)),
                     "behaviour": behaviour[code],
                 }
             )
     return rows
 
 
-def _by_state(masses: Table, panel: Panel) -> dict[str, Any] | None:
+def _by_state(masses: Table, panel: Panel, counted: bool) -> dict[str, Any] | None:
     """Share of the decisions with each level of the factor that has most, by kind of state; no states, no table."""
     space = panel.episodes.action_space
     numbered = [(len(factor), number) for number, factor in enumerate(space) if len(factor) <= MOST_LEVELS]
@@ -155,13 +168,17 @@ def _by_state(masses: Table, panel: Panel) -> dict[str, Any] | None:
     shown = [code for code in range(len(factor)) if not _is_nothing(space, factor, code)]
     logged = _logged(panel, number, list(panel.states.values()))[1:]
     enough = [panel.simulated or _people(panel, state) >= SMALLEST for state in panel.states.values()]
-    policy = masses @ _levels(space, number)
+    weeks = [float(state.sum()) for state in panel.states.values()]
+    policy = [
+        [rough_share(share, of, simulated=not counted) for share in shares]
+        for shares, of in zip(masses @ _levels(space, number), weeks, strict=True)
+    ]
     return {
         "factor": factor.name,
         "columns": [factor.levels[code] for code in shown],
         "rows": [name for name, keep in zip(panel.states, enough, strict=True) if keep],
         "hidden_rows": sum(not keep for keep in enough),
-        "policy": [[_round(policy[i, code]) for code in shown] for i, keep in enumerate(enough) if keep],
+        "policy": [[_round(policy[i][code]) for code in shown] for i, keep in enumerate(enough) if keep],
         "behaviour": [[logged[i][code] for code in shown] for i, keep in enumerate(enough) if keep],
     }
 

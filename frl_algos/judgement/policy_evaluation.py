@@ -34,6 +34,7 @@ from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.evaluation.files import write_together
 from frl_env.evaluation.hidden_actions import hidden_actions
 from frl_env.evaluation.suppression import people as number_of_people
+from frl_env.evaluation.suppression import rough_share
 from frl_env.members import ColumnMap, ImportOptions, open_members
 
 CHUNK = 4_096
@@ -186,11 +187,13 @@ def _actions(
     taken = np.bincount(logged, minlength=space.n_joint) / len(logged)
     levels = space.joint_levels
     person = None if episodes.simulated else np.repeat(np.arange(len(episodes)), episodes.lengths)
-    rows = []
+    rows, n = [], len(logged)
     for position, factor in enumerate(space.factors):
         own = levels[:, position]
         secret = None if person is None else hidden_actions(person, logged, space, position)
         shares = [np.bincount(own, weights=each, minlength=len(factor)) for each in (mean, best, taken)]
+        for counted in (1,) if policy.mode == "stochastic" else (0, 1):
+            shares[counted] = np.asarray([rough_share(s, n, simulated=episodes.simulated) for s in shares[counted]])
         rows += [
             (
                 factor.name,
@@ -204,7 +207,12 @@ def _actions(
     actions["logged"] = actions["logged"].astype(float)
     top = np.argsort(-mean, kind="stable")[: min(TOP, int(space.valid.sum()))]
     joints = pd.DataFrame(space.decode(levels[top]), columns=[factor.name for factor in space.factors])
-    return actions, joints.assign(policy=mean[top]), entropy
+    own = (
+        mean[top]
+        if policy.mode == "stochastic"
+        else [rough_share(s, n, simulated=episodes.simulated) for s in mean[top]]
+    )
+    return actions, joints.assign(policy=own), entropy
 
 
 def _means(

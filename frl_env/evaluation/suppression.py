@@ -23,6 +23,7 @@ about 3 people (`hidden_levels`). Other numbers of real people give counts away,
     a part of the members   less of it than of the whole by 1 to 10 people tells these (`part_of`)
     a number of rows        of the whole, less that of a part, is a number of rows of the rest, who may be few: told to
                             the nearest 20 wherever the same rows are told of a part, or in another way, too (`rough`)
+    what a policy would do  where it leaves nothing to chance, is a number of rows: told so, too (`rough_share`)
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,11 @@ def rough(number: float, *, simulated: bool) -> int:
     From 1 to 10 it is 0: whoever tells it in words says `roughly`.
     """
     return int(number) if simulated else COARSE * round(number / COARSE)
+
+
+def rough_share(part: float, whole: float, *, simulated: bool) -> float:
+    """A share of rows of real people, of a number of them to the nearest 20."""
+    return rough(part * whole, simulated=simulated) / whole if whole and not simulated else part
 
 
 def roughly(number: float, *, simulated: bool = False) -> str:

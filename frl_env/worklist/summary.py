@@ -60,7 +60,11 @@ def uses(effort: Effort, capacity: Capacity, joints: np.ndarray, members: int) -
     taken = limits.use[:, joints]
     return tuple(
         Use(
-            what=name, used=float(row.sum()), of=float(room), about=float(told), people=int((row > 0).sum()),
+            what=name,
+            used=float(row.sum()),
+            of=float(room),
+            about=float(told),
+            people=int((row > 0).sum()),
             factor=factor,
         )
         for name, row, room, told, factor in zip(limits.names, taken, limits.room, about, factors, strict=True)

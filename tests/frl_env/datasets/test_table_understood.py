@@ -180,7 +180,10 @@ def test_of_two_contacts_the_usable_one_is_kept(many, tmp_path):
     facts = _imported(table, tmp_path, on_error="drop", several="first")
     assert facts["rows_left_out"] == 12
     assert facts["left_out"]["episodes_cut"] == 0
-    assert facts["left_out"]["contacts"] == {"left_out": 0, "of": 20 * round((many["action_modality"] != "NONE").sum() / 20)}
+    assert facts["left_out"]["contacts"] == {
+        "left_out": 0,
+        "of": 20 * round((many["action_modality"] != "NONE").sum() / 20),
+    }
 
 
 def test_of_several_rows_for_the_last_week_none_is_after_the_end(many, tmp_path):
