@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
+from frl_algos.effects.moments import ProductColumns, sums_by_action
 from frl_algos.effects.shrinkage import learned_precision, posterior_mean
 from frl_algos.effects.suitability import Suitability
 from frl_algos.effects.targets import Targets, ridge, ridge_weights, value_features
@@ -152,7 +153,7 @@ class EffectRegression:
         self.terms = terms
         self._rng = np.random.default_rng(seed)
         problem = _Regression(terms, targets, states, signs, amount * unit, 1 / variance.of(amount), respond, self._rng)
-        self._halves = [_moments(problem, half) for half in (0, 1)]
+        self._halves = [problem.moments(half) for half in (0, 1)]
         self._groups, self._noise, self._rows = problem.groups, problem.noise(), len(observations)
         self._known = {
             "response": problem.response,
@@ -311,6 +312,8 @@ class _Regression:
         # Pairs by state are left to the effects: responses and noise are measured without them.
         self.simple = np.flatnonzero([terms.kinds[group] != "state_pairs" for group in terms.groups])
         self.respond = respond
+        products = None if respond else ProductColumns.of_terms(terms, states.shape[1])
+        self.products = products if products is not None and products.fits(3 * states.shape[1] + 1) else None
         self.response = None
         self.expected = np.zeros((0, 0))
         if respond:
@@ -342,9 +345,58 @@ class _Regression:
             size = (self.size * np.sqrt(self.precision))[part, None]
             yield np.concatenate([columns, *free], axis=1, dtype=np.float64) * size, part
 
-    def watch(self, columns: np.ndarray, weighted: np.ndarray, part: np.ndarray) -> None:
+    def moments(self, half: int) -> tuple[np.ndarray, np.ndarray]:
+        """X'X and X'y of one half of the people, rows weighted."""
+        if self.products is not None:
+            return self._moments_by_action(self.products, half)
+        total = len(self.groups)
+        squares, products = np.zeros((total, total)), np.zeros(total)
+        for columns, part in self.chunks(half):
+            weighted = self.targets.residuals[part] * np.sqrt(self.precision[part])
+            squares += columns.T @ columns
+            products += columns.T @ weighted
+            self.watch(columns[:, self._scored], weighted, part)
+        return squares, products
+
+    def _moments_by_action(self, columns: ProductColumns, half: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same, the rows gone through once whatever the number of columns; see `frl_algos.effects.moments`."""
+        rows = np.flatnonzero(self.targets.halves == half)
+        z, actions = self._known(rows), self.targets.actions[rows]
+        free, features = self._places()
+        weights = self.size[rows] ** 2 * self.precision[rows]
+        sums = sums_by_action(z, weights, actions, len(self.terms.fixed))
+        own, known, alone = columns.with_themselves(sums), columns.with_known(sums), sums.sum(axis=0)
+        centred = known[:, features] @ self.expected
+        squares = own - centred - centred.T + self.expected.T @ alone[np.ix_(features, features)] @ self.expected
+        across = known[:, free] - self.expected.T @ alone[np.ix_(features, free)]
+        squares = np.block([[squares, across], [across.T, alone[np.ix_(free, free)]]])
+        residuals = self.targets.residuals[rows]
+        sums = sums_by_action(
+            z, self.size[rows] * self.precision[rows], actions, len(self.terms.fixed), residuals.astype(np.float64)
+        )
+        alone = sums.sum(axis=0)[:, 0]
+        products = columns.with_known(sums)[:, 0] - self.expected.T @ alone[features]
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            root = np.sqrt(self.precision[part])
+            scored = columns.columns(self.states[part], self.targets.actions[part], self._scored)
+            scored -= self._features(part) @ self.expected[:, self._scored]
+            self.watch(scored * (self.size[part] * root)[:, None], self.targets.residuals[part] * root, part)
+        return squares, np.concatenate([products, alone[free]])
+
+    def _known(self, rows: slice | np.ndarray) -> np.ndarray:
+        """What of a row depends on the state alone: one, the state, and the features that columns are centred by."""
+        features = self._features(rows)
+        return np.concatenate([features[:, :1], self.states[rows], features[:, 1:]], axis=1)
+
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where in that the free columns and the features are."""
+        size = self.states.shape[1]
+        return np.arange(1 + size), np.concatenate([[0], np.arange(1 + size, 1 + 3 * size)])
+
+    def watch(self, scored: np.ndarray, weighted: np.ndarray, part: np.ndarray) -> None:
         """Keeps what `noise` needs."""
-        scores = columns[:, self._scored] * weighted[:, None]
+        scores = scored * weighted[:, None]
         np.add.at(self._scores, self.targets.episodes[part], scores)
         self._squares += float((scores**2).sum())
         self._error += float((weighted**2).sum())
@@ -389,6 +441,14 @@ class _Regression:
 
     def _expected(self) -> np.ndarray:
         """Columns expected in a state, as a linear model of its features."""
+        if self.products is not None:
+            _, features = self._places()
+            everything = slice(0, len(self.states))
+            sums = sums_by_action(
+                self._known(everything), np.ones(len(self.states)), self.targets.actions, len(self.terms.fixed)
+            )
+            of_features = sums[:, :, features]
+            return ridge_weights(of_features.sum(axis=0)[features], self.products.with_known(of_features).T)
         features, total = 2 * self.states.shape[1] + 1, len(self.terms.groups)
         squares, products = np.zeros((features, features)), np.zeros((features, total))
         for start in range(0, len(self.states), CHUNK):
@@ -405,15 +465,3 @@ def _drawing(
     """Groups that are sampled, all or all but the pairs by state, and the groups of the columns among them."""
     used = np.flatnonzero([pairs or kind != "state_pairs" for kind in terms.kinds])
     return used, np.where(groups < 0, -1, np.searchsorted(used, groups))
-
-
-def _moments(problem: _Regression, half: int) -> tuple[np.ndarray, np.ndarray]:
-    """X'X and X'y of one half of the people, rows weighted."""
-    total = len(problem.groups)
-    squares, products = np.zeros((total, total)), np.zeros(total)
-    for columns, part in problem.chunks(half):
-        weighted = problem.targets.residuals[part] * np.sqrt(problem.precision[part])
-        squares += columns.T @ columns
-        products += columns.T @ weighted
-        problem.watch(columns, weighted, part)
-    return squares, products

@@ -14,9 +14,10 @@ Each is estimated from one half of the people and judged by the other, both ways
 2. The best of each credit and the expectile values, by the whole return, which is what counts. The first that is within
    two standard errors of the best is taken.
 
-If that gains nothing, the policy is the clone's. With a response only the terms compete: other critics can't use
-what it tells, and inherit confounding. There the first candidate gives way, also to the clone, to what is two standard
-errors better only.
+Only candidates whose own gain is shown, by one and a half standard errors, take part: a policy follows its advantages
+equally far however small they are, so that noise would be followed as far as an effect. If there are none, the policy
+is the clone's. With a response only the terms compete: other critics can't use what it tells, and inherit confounding.
+There the first candidate gives way, also to the clone, to what is two standard errors better only.
 """
 
 import dataclasses
@@ -48,6 +49,9 @@ TRIAL_ROWS = 60_000
 CLEARLY = 2.0
 """Standard errors by which another credit or critic must lead: several of them try, by returns that vary much. With a
 response the first candidate, which knows what contacts are for, is left for nothing less."""
+
+SHOWN = 1.5
+"""Standard errors by which a candidate's own gain must be above zero; one in fifteen of no worth passes by chance."""
 
 MOST_PRODUCTS = 5e9
 """Multiplications for the sums of one regression, at most, where all terms are tried with every credit."""
@@ -192,7 +196,7 @@ class Contest:
         if "effects" not in self._critics:
             return self._decided([self._expectile()])
         same_credit = self._by_terms(self.targets, self._credits[0])
-        best = _first_of_best(same_credit, lambda worth: worth.own, CLEARLY if self._respond else 1.0)
+        best = _first_of_best(self._shown(same_credit), lambda worth: worth.own, CLEARLY if self._respond else 1.0)
         across = [best]
         if not self._respond:
             across += [self._by_credit(credit, best.states) for credit in self._credits[1:]]
@@ -226,7 +230,7 @@ class Contest:
         def gains(worth: Worth) -> np.ndarray:
             return worth.whole if by_whole else worth.own
 
-        best = _first_of_best(candidates, gains, CLEARLY)
+        best = _first_of_best(self._shown(candidates), gains, CLEARLY)
         worth = best.worth
         assert worth is not None
         rivals = [c for c in [*candidates, *others] if c is not best and c.worth is not None]
@@ -240,15 +244,24 @@ class Contest:
         if rival is not None and rival.worth is not None:
             margin, margin_error = mean_and_error(gains(worth) - gains(rival.worth))
             choice = dataclasses.replace(choice, runner_up=rival.label, margin=margin, margin_error=margin_error)
-        own, own_error = mean_and_error(worth.own)
-        harmful = own < (-CLEARLY * own_error if self._respond else 0.0) or (by_whole and whole < -whole_error)
-        if harmful and "none" in self._critics:
+        harmful = by_whole and whole < -whole_error
+        if (harmful or not self._is_shown(best)) and "none" in self._critics:
             choice = dataclasses.replace(
                 choice, critic="none", label="the clone of the behaviour policy", runner_up=best.label, gain=0.0,
                 gain_error=0.0, margin=-gain, margin_error=error,
             )  # fmt: skip
             return Chosen(choice=choice, targets=best.targets, effects=None)
         return Chosen(choice=choice, targets=best.targets, effects=self._from_all(best))
+
+    def _is_shown(self, candidate: _Candidate) -> bool:
+        """Whether it is better than the behaviour policy beyond chance; with a response, whether it is not worse."""
+        assert candidate.worth is not None
+        gain, error = mean_and_error(candidate.worth.own)
+        return gain >= (-CLEARLY if self._respond else SHOWN) * error
+
+    def _shown(self, candidates: list[_Candidate]) -> list[_Candidate]:
+        """Those that are; all where none is."""
+        return [candidate for candidate in candidates if self._is_shown(candidate)] or candidates
 
     def _by_terms(self, targets: Targets, credit: float) -> list[_Candidate]:
         """Effects with one credit and more and more terms; the first as they are with nothing to choose by."""
@@ -267,7 +280,7 @@ class Contest:
         """Effects with another credit: with the best terms for it, or those given where all would take long."""
         targets = self._targets(credit)
         if min(len(self._scaled), TRIAL_ROWS) * len(self._terms.groups) ** 2 <= MOST_PRODUCTS:
-            return _first_of_best(self._by_terms(targets, credit), lambda worth: worth.own)
+            return _first_of_best(self._shown(self._by_terms(targets, credit)), lambda worth: worth.own)
         return self._open(self._regression(targets, states), credit, states, targets)
 
     def _first(self, regression: EffectRegression) -> tuple[Effects, str]:

@@ -3,7 +3,7 @@
 import d3rlpy
 import pytest
 from d3rlpy.logging import NoopAdapterFactory
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from random_worlds import RandomWorld
 
@@ -41,8 +41,22 @@ def worlds(draw):
     )
 
 
+NOISY = RandomWorld(seed=2, nvec=(4, 4), horizon=3, size=5, noise=10.0, sharpness=0.5)
+"""Ten times as much noise as the actions make a difference: no candidate's gain is shown."""
+
+
+# A failing world is told as it is: to make it smaller would train for hours.
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(3_600)
+@settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
+)
+@example(NOISY, 20_000)
 @given(worlds(), st.sampled_from([2_000, 5_000, 20_000]))
 def test_in_random_worlds_the_default_is_never_far_below_the_clone(one_thread, world, rows):
     shortfall, algorithm = _shortfall(world, rows)
