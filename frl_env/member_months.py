@@ -18,6 +18,14 @@ def per_1000_member_months(a_member: float, weeks: float) -> float:
     return 1000 * a_member / weeks * WEEKS_A_MONTH
 
 
+def of_a_group(rate: float, *, simulated: bool) -> float:
+    """The rate of a group; of real people with two digits, since value over rate is how long its members are followed.
+
+    Told exactly, one member of a small group who left a week early would show.
+    """
+    return rate if simulated else float(f"{rate:.2g}")
+
+
 def span(weeks: float) -> str:
     """The time that a value of a member is about, in words."""
     return f"a member over {weeks:.1f} weeks"

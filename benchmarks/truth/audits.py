@@ -74,6 +74,7 @@ def of_logged(
             allocations=allocations,
             values=values,
             behaviour_values=returns,
+            weeks=episodes.lengths.astype(np.float64),
             simulated=records.simulated,
             value_source="off-policy estimates; the change is against the returns as logged",
         )

@@ -76,7 +76,7 @@ class MemberWatch:
         return draw
 
     def table(self, returns: Returns) -> pd.DataFrame:
-        """One row a member: attributes, need, recorded use, allocations as means over its weeks, value."""
+        """One row a member: attributes, need, recorded use, allocations as means over its weeks, value, weeks."""
         members = self._members
         assert members is not None
         weeks = np.maximum(self._sums["weeks"], 1)
@@ -90,7 +90,7 @@ class MemberWatch:
         }
         shares = np.minimum(self._sums["allocations"] / weeks[:, None], 1.0)
         columns |= {name: shares[:, i] for i, name in enumerate(self.columns)}
-        return pd.DataFrame(columns | {"value": returns.value})
+        return pd.DataFrame(columns | {"value": returns.value, "weeks": weeks})
 
 
 def roll_out(
@@ -122,7 +122,7 @@ def audited(table: pd.DataFrame, behaviour: pd.DataFrame) -> AuditedMembers:
         table: Under the policy.
         behaviour: The same members under the care team, with the same chances.
     """
-    facts = [*ATTRIBUTES, LATENT_NEED, EVENTS, SPENDING, "high_touch", "value"]
+    facts = [*ATTRIBUTES, LATENT_NEED, EVENTS, SPENDING, "high_touch", "value", "weeks"]
     return AuditedMembers(
         high_touch=table["high_touch"].to_numpy(),
         attributes={name: table[name].to_numpy() for name in ATTRIBUTES},
@@ -130,6 +130,7 @@ def audited(table: pd.DataFrame, behaviour: pd.DataFrame) -> AuditedMembers:
         allocations={str(name): table[name].to_numpy() for name in table.columns if name not in facts},
         values=table["value"].to_numpy(),
         behaviour_values=behaviour["value"].to_numpy(),
+        weeks=table["weeks"].to_numpy(),
         simulated=True,
         value_source="true returns on the simulator; the change is against the care team, under the same chances",
     )

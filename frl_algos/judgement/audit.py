@@ -158,6 +158,7 @@ def audit_policy(
             allocations=allocations,
             values=values,
             behaviour_values=behaviour,
+            weeks=None if values is None else episodes.lengths.astype(np.float64),
             weights=weights,
             simulated=simulated,
             value_source=source,

@@ -19,7 +19,7 @@ from frl_env.evaluation.intervals import Interval, interval, resample
 from frl_env.evaluation.suppression import SMALLEST, count, effective
 from frl_env.evaluation.target import Probabilities, Scores
 from frl_env.evaluation.threads import numpy_alone
-from frl_env.member_months import per_1000_member_months, span
+from frl_env.member_months import of_a_group, per_1000_member_months, span
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,6 +88,7 @@ class Evaluation:
         passed_over: Which estimator was not taken for the headline, and why; empty when there is nothing to say.
         by_group: The headline estimator's results by attribute and label; None for groups with too few effective
             members.
+        group_weeks: Mean number of weeks that the members of each group are followed.
     """
 
     members: int
@@ -100,6 +101,7 @@ class Evaluation:
     reasons: list[str]
     passed_over: str = ""
     by_group: dict[str, dict[str, Result | None]] = field(default_factory=dict)
+    group_weeks: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def simulated(self) -> bool:
@@ -145,6 +147,14 @@ class Evaluation:
             f" {span(self.weeks)}, per 1,000 member-months {rates['difference']:+.2f} "
             f"({rates['difference_low']:+.2f} to {rates['difference_high']:+.2f})"
         )
+
+    def _group_rates(self, attribute: str, label: str, result: Result) -> dict[str, dict[str, float]]:
+        """Rates of a group, over the weeks that its own members are followed."""
+        if self.weeks is None:
+            return {}
+        rates = result.rates(self.group_weeks[attribute][label])
+        told = {name: of_a_group(rate, simulated=self.simulated) for name, rate in rates.items()}
+        return {"per_1000_member_months": told}
 
     def table(self) -> pd.DataFrame:
         """One row an estimator: value and difference to behaviour with their intervals, effective members.
@@ -200,7 +210,9 @@ class Evaluation:
             "results": {name: result.to_dict(self.weeks) for name, result in self.results.items()},
             "by_group": {
                 name: {
-                    label: None if r is None else r.to_dict() for label, r in group.items() if label not in hidden[name]
+                    label: None if r is None else r.to_dict() | self._group_rates(name, label, r)
+                    for label, r in group.items()
+                    if label not in hidden[name]
                 }
                 for name, group in self.by_group.items()
             },
@@ -280,10 +292,12 @@ def evaluate(
     results = compare(list(found.values()), inputs.observed, **settings)
     named = dict(zip(found, results, strict=True))
     by_group: dict[str, dict[str, Result | None]] = {}
+    group_weeks: dict[str, dict[str, float]] = {}
     for name, labels in episodes.groups.items():
-        by_group[name] = {}
+        by_group[name], group_weeks[name] = {}, {}
         for label in np.unique(labels):
             own = labels == label
+            group_weeks[name][str(label)] = float(episodes.lengths[own].mean())
             carried = (
                 own.sum() if best.weights is None else diagnostics.weights[best.weights].by_group[name][str(label)]
             )
@@ -306,6 +320,7 @@ def evaluate(
         ),
         passed_over=passed_over,
         by_group=by_group,
+        group_weeks=group_weeks,
     )
 
 

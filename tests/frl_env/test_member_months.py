@@ -7,6 +7,7 @@ import pytest
 
 from frl_env.actions import ActionSpace
 from frl_env.evaluation import LoggedEpisodes, evaluate
+from frl_env.evaluation.fairness.audit import AuditedMembers, audit
 from frl_env.member_months import WEEKS_A_MONTH, per_1000_member_months
 from frl_env.rollout import Returns
 
@@ -84,6 +85,51 @@ def test_few_real_people_do_not_follow_from_weeks_and_decisions(year):
     assert said["weeks"] is None
     assert "per_1000_member_months" not in said["results"]["WIS"]
     assert "weeks" not in found.table().columns
+
+
+def _grouped(episodes, simulated):
+    lengths = np.where(np.arange(len(episodes)) < 200, 51, 17)
+    lengths[0] = 50  # one left a week early
+    rewards = np.where(np.arange(episodes.steps) < lengths[:, None], episodes.rewards, 0)
+    return dataclasses.replace(
+        episodes, lengths=lengths, simulated=simulated, rewards=rewards,
+        groups={"plan": np.where(np.arange(len(episodes)) < 200, "A", "B")},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_groups_have_rates_over_the_time_that_they_are_followed(year, simulated):
+    found = evaluate(_grouped(year, simulated), lambda rows: np.full((len(rows), 2), 0.5),
+                     rng=np.random.default_rng(0), headline="WIS clip 1", resamples=50)  # fmt: skip
+    groups = found.to_dict()["by_group"]["plan"]
+    for label, weeks in (("A", 50.995), ("B", 17.0)):
+        rate = groups[label]["per_1000_member_months"]["value"]
+        exact = per_1000_member_months(groups[label]["value"], weeks)
+        assert rate == pytest.approx(exact, rel=1e-9 if simulated else 0.05)
+    weeks = groups["A"]["value"] / groups["A"]["per_1000_member_months"]["value"] * 1000 * WEEKS_A_MONTH
+    left_early = 200 * 51 - 200 * weeks
+    assert (abs(left_early - 1) < 1e-6) == simulated, "of real people nobody sees that one left a week early"
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_audits_have_rates_of_groups(simulated):
+    rng = np.random.default_rng(1)
+    labels, values = np.repeat(["A", "B"], 60), -rng.random(120)
+    weeks = np.where(labels == "A", 52.0, 13.0)
+    weeks[0] = 51.0
+    found = audit(
+        AuditedMembers(
+            high_touch=rng.random(120) / 10, attributes={"plan": labels}, needs={"need": 1 + rng.random(120)},
+            values=values, behaviour_values=values - 0.1, weeks=weeks, simulated=simulated,
+        ),
+        rng=rng, resamples=50, permutations=0,
+    )  # fmt: skip
+    for group, own in zip(found.of("plan"), (labels == "A", labels == "B"), strict=True):
+        for name, each in (("value", values), ("value_change", np.full(120, 0.1))):
+            exact = per_1000_member_months(each[own].mean(), weeks[own].mean())
+            rate = group.measures[f"{name}_per_1000_member_months"].value
+            assert rate == pytest.approx(exact, rel=1e-9 if simulated else 0.05)
+            assert simulated or rate == float(f"{rate:.2g}")
 
 
 def test_rollouts_say_how_long_members_are_followed():

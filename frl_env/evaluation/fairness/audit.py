@@ -9,7 +9,8 @@ member's weeks, N the member's need, g a group. For each group of each attribute
     high_touch_given_need   E[p | g, N in the top quarter]         equal opportunity given need: equal for all groups
     need_given_high_touch   E[N - E[N | p] | g]                    calibration: 0; above 0, members of g are in greater
                                                                    need than others who get as much
-    value, value_change     E[value | g], and its change against the behaviour policy
+    value, value_change     E[value | g], and its change against the behaviour policy; per 1,000 member-months, too,
+                            where it is known how long members are followed
     effective_members       (sum of weights)^2 / sum of squared weights, of off-policy weights
 
 Need is not utilisation. Whoever has worse access uses less care at the same need, so that a policy which follows what
@@ -35,6 +36,7 @@ from frl_env.evaluation.fairness.contrasts import (
 )
 from frl_env.evaluation.fairness.measures import (
     EFFECTIVE,
+    RATE,
     bins_of,
     by_group,
     group_intervals,
@@ -45,6 +47,7 @@ from frl_env.evaluation.fairness.measures import (
 )
 from frl_env.evaluation.fairness.result import CalibrationPoint, FairnessAudit, Gap, Group, Measured
 from frl_env.evaluation.suppression import JOINED, SMALLEST, hidden_groups, rests_on_few
+from frl_env.member_months import of_a_group
 
 __all__ = [
     "NOT_RECORDED",
@@ -123,6 +126,9 @@ def audit(
         by_group(grouping, measures, members.weights, minimum, smallest, own)
         for grouping, own in zip(groupings, secret, strict=True)
     ]
+    for table in tables:
+        for name in [name for name in table if str(name).endswith(RATE)]:
+            table[name] = [of_a_group(rate, simulated=members.simulated) for rate in table[name]]
     intervals = group_intervals(groupings, measures, rng, resamples, level)
     comparison = compare_groups(
         scores, groupings, rng=rng, least=minimum, level=level, resamples=resamples, permutations=permutations

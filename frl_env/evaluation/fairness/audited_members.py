@@ -32,6 +32,7 @@ class AuditedMembers:
         needs: Measures of need, not negative; NaN where not known. The first one counts.
         allocations: Other probabilities by name, mean over the member's weeks, for instance of each modality.
         values: Value of the policy; None when it is not known.
+        weeks: How many weeks each member is followed, where the values are sums over these; None otherwise.
         behaviour_values: Value of the behaviour policy for the same members, under the same chances or as logged.
         weights: Importance weight of each member; None without any.
         simulated: Whether the members are simulated. Only then are small cells shown.
@@ -49,6 +50,7 @@ class AuditedMembers:
     allocations: Mapping[str, Float64[np.ndarray, "member"]] = field(default_factory=dict)
     values: Float64[np.ndarray, "member"] | None = None
     behaviour_values: Float64[np.ndarray, "member"] | None = None
+    weeks: Float64[np.ndarray, "member"] | None = None
     weights: Float64[np.ndarray, "member"] | None = None
     value_source: str = ""
 
@@ -63,6 +65,7 @@ class AuditedMembers:
             raise UserError("an audit needs at least one measure of need, for instance open needs or recorded use")
         columns: dict[str, Any] = {"high_touch": self.high_touch, **self.allocations, **self.needs}
         columns |= {"values": self.values, "behaviour_values": self.behaviour_values, "weights": self.weights}
+        columns |= {"weeks": self.weeks}
         checked = {name: self._checked(name, column) for name, column in columns.items() if column is not None}
         for name in ("high_touch", *self.allocations):
             self._refuse((checked[name] < 0) | (checked[name] > 1 + 1e-6), f"{name} is not a probability in 0..1")
@@ -72,11 +75,13 @@ class AuditedMembers:
                 raise UserError(f"need {name!r} is missing for all {n:,} members; leave it out or fill it in")
             if not np.nansum(checked[name]):
                 raise UserError(f"need {name!r} is 0 for all {n:,} members, so that nothing can be measured against it")
+        if self.weeks is not None:
+            self._refuse(checked["weeks"] <= 0, "weeks are not positive")
         labels = {name: self._labels(name, column) for name, column in self.attributes.items()}
         object.__setattr__(self, "attributes", labels)
         for name in ("allocations", "needs"):
             object.__setattr__(self, name, {key: checked[key] for key in getattr(self, name)})
-        for name in ("high_touch", "values", "behaviour_values", "weights"):
+        for name in ("high_touch", "values", "behaviour_values", "weights", "weeks"):
             object.__setattr__(self, name, checked.get(name))
 
     def __len__(self) -> int:

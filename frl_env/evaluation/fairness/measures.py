@@ -15,6 +15,10 @@ from frl_env.evaluation.diagnostics import effective_members
 from frl_env.evaluation.fairness.audited_members import AuditedMembers
 from frl_env.evaluation.fairness.contrasts import Grouping, group_sums, resample_counts
 from frl_env.evaluation.suppression import rests_on_few
+from frl_env.member_months import per_1000_member_months
+
+RATE = "_per_1000_member_months"
+"""Ends the name of a value that is a rate, beside the same value of a member."""
 
 EFFECTIVE = "effective_members"
 """The one measure that is no such quotient: it has no interval and no gap."""
@@ -88,6 +92,13 @@ def group_measures(members: AuditedMembers, scores: Mapping[str, np.ndarray]) ->
     found |= {name: Measure.mean(score) for name, score in scores.items() if name not in found}
     if members.values is not None:
         found["value"] = Measure.mean(members.values)
+    if members.weeks is not None:
+        whole = {"value": members.values, "value_change": scores.get("value_change")}
+        found |= {
+            f"{name}{RATE}": Measure(numerator=per_1000_member_months(1.0, 1.0) * value, denominator=members.weeks)
+            for name, value in whole.items()
+            if value is not None
+        }
     return found | {name: Measure.mean(share) for name, share in members.allocations.items()}
 
 
