@@ -23,8 +23,9 @@ from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import plan
 from benchmarks.sweep.workers import check_scheduler, default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, fitting, parse_names
+from benchmarks.training.checked_options import check_said
 from benchmarks.training.told import Told, add_options, options_said, told_of
-from benchmarks.truth.logged_values import validation_dataset
+from benchmarks.truth.logged_values import check_valuable, validation_dataset
 from benchmarks.truth.true_values import has_simulator
 from frl_env.capacity import parse_budgets
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     said_of_columns = options_said(options)
     dataset_id = (QUICK_DATASET if options.quick else DATASET) if options.dataset is None else options.dataset
     check_dataset(dataset_id)
+    check_said(dataset_id, said_of_columns)
     if options.validation is not None:
         check_dataset(options.validation)
     parse_budgets(options.budget, team=0.0)  # what its minutes are is known once the data are
@@ -71,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if validation:
                 check_partners(data, ensure_dataset(validation, progress=progress))
             known = told_of(data, said_of_columns)
+            if validation:
+                check_valuable(validation, said_of_columns)
             names, left_out = fitting(options.algo, names, action_space_of(data), known)
             jobs = plan(
                 names,

@@ -29,6 +29,7 @@ from benchmarks.sweep.results import Results, write_bytes
 from benchmarks.sweep.runs import Job, plan_settings
 from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, TUNED, label
+from benchmarks.training.checked_options import check_said
 from benchmarks.training.told import Told, add_options, options_said, told_of
 from frl_algos import load_replay_buffer, select_policy
 from frl_algos.files.policy_files import load_policy
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise unknown_name("algorithm", name, CANDIDATES)
     for dataset in (options.dataset, options.validation):
         check_dataset(dataset)
+        check_said(dataset, said)
     before = _settings_of(options.write)
     results = Results(options.out)
     with results.lock():

@@ -36,8 +36,20 @@ LISTS = ("x", "nan", "-1", "inf", "1,x", "9" * 400 + "x", "0.1;0.2")
 WORDS = ("x", "=", "week", "nothing", " ", "None", "x" * 300, "\u00e9")
 AMOUNTS = ("x", "-1", "nan", "GB", "0", "9" * 400 + "x", "3 elephants", "inf")
 
+STATES = ("x", "num_calls", "NUM_CALLS_LAST_WEEK", "0", "none,x", "a=b", " ", "\u00e9", "x" * 5_000, "*", "--")
+FACTORS = ("x", "modality,goal", "Modality", "PHONE_CALL", "0", " ", "\u00e9", "x" * 5_000, "--")
+LEVELS = ("x", ",", "NONE,x", "home_visit", "PHONE_CALL,,", "0", " ", "\u00e9", "x" * 5_000, "modality=1", "--")
+INDICATIONS = (
+    "x", "=", "DIABETES=", "=total_paid", "DIABETES=x", "x=total_paid", "DIABETES=total_paid,", ",", "a=b=c", " ",
+    "DIABETES=total_paid,DIABETES=enrolled_days", "\u00e9=\u00e9", "x" * 5_000, "--",
+)  # fmt: skip
+
 POOLS = {
     "text": (),
+    "state": STATES,
+    "factor": FACTORS,
+    "levels": LEVELS,
+    "indications": INDICATIONS,
     "new dataset": tuple(each for each in DATASETS if each not in ("frl/nothing-v0", "frl/medicaid-synthetic-v9")),
     "word": WORDS,
     "amount": AMOUNTS,

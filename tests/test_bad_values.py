@@ -43,8 +43,9 @@ KINDS = {
 }  # fmt: skip
 """What options ask for whose type does not say it."""
 
-OF_COLUMNS = dict.fromkeys(("--response", "--indications", "--need-factor", "--skill-factor", "--high-touch"), "text")
-"""Names of columns and levels, which are known once the data are read."""
+OF_COLUMNS = {"--response": "state", "--indications": "indications", "--need-factor": "factor",
+              "--skill-factor": "factor", "--high-touch": "levels"}  # fmt: skip
+"""Names of columns and levels, which the dataset or its recipe knows."""
 
 SCRIPTS = sorted(
     file.relative_to(ROOT).as_posix()

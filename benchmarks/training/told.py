@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
+from frl_env.errors import UserError, shorten
 from frl_env.evaluation.dataset_facts import action_space_of, facts_of
 from frl_env.meaning import Meaning, said_of
 
@@ -143,7 +143,7 @@ def options_said(options: Any) -> str:
     """JSON of what the options of `add_options` say.
 
     Raises:
-        UserError: If indications are not of the form LEVEL=STATE.
+        UserError: If indications are not of the form LEVEL=STATE, or name a level twice.
     """
     said: dict[str, Any] = {}
     for key in ("response", "need_factor", "skill_factor"):
@@ -153,14 +153,17 @@ def options_said(options: Any) -> str:
     if options.high_touch is not None:
         said["high_touch"] = [] if options.high_touch == NONE else options.high_touch.split(",")
     if options.indications is not None:
-        said["indications"] = {} if options.indications == NONE else dict(map(_pair, options.indications.split(",")))
+        pairs = [] if options.indications == NONE else [_pair(part) for part in options.indications.split(",")]
+        said["indications"] = dict(pairs)
+        if len(said["indications"]) < len(pairs):
+            raise UserError("--indications names one level twice; a level has one state that asks for it")
     return json.dumps(said, sort_keys=True)
 
 
 def _pair(text: str) -> tuple[str, str]:
     level, equals, state = text.partition("=")
     if not (level and equals and state):
-        raise UserError(f"--indications names {text!r}; LEVEL=STATE is needed, several by comma, or {NONE}")
+        raise UserError(f"--indications names {shorten(text)!r}; LEVEL=STATE is needed, several by comma, or {NONE}")
     return level, state
 
 

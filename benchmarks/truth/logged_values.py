@@ -13,6 +13,8 @@ from benchmarks.truth import audits
 from benchmarks.truth.validation_members import SEED, episodes_of, kept_while_unchanged, propensities_of
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
+from frl_algos.valuation.histories import Histories
+from frl_algos.valuation.responses import check_answers
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.ids import parse_id
@@ -43,6 +45,21 @@ def validation_dataset(dataset_id: str, asked: str | None) -> str:
     if found == dataset_id:
         raise UserError("--validation names the training data; policies are valued on members they were not trained on")
     return found
+
+
+def check_valuable(validation_id: str, said: str) -> None:
+    """Says before any training that policies can't be valued on these members.
+
+    Args:
+        validation_id: Minari id of the logged members.
+        said: What options say of the columns; see `benchmarks.training.told`.
+
+    Raises:
+        UserError: If too few of their attempts got a response.
+    """
+    known = told_of(ensure_dataset(validation_id), said)
+    if known.response is not None:
+        check_answers(Histories.of(episodes_of(validation_id)), known.response)
 
 
 def estimate(

@@ -527,7 +527,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
                 critic.take(chosen.effects)
                 halves = (torch.as_tensor(chosen.effects.halves[0]), torch.as_tensor(chosen.effects.halves[1]))
         rate = math.nan if config.action_rate is None else config.action_rate
-        if respond and config.action_rate is None:
+        if respond and config.action_rate is None and targets.attempted.any():
             levels = Terms.of_space(space, scaled.shape[1], structure=structure_of(config)).levels
             rate = steady_rate(targets.attempted, targets.responses, targets.actions, levels, buffer.lengths)
         model = self._impl.modules.gains

@@ -171,7 +171,6 @@ class Contest:
         self._credits = CREDITS if settings.td_lambda is None else (settings.td_lambda,)
         if int(buffer.lengths.max()) == 1:
             self._credits = self._credits[:1]  # nothing follows a decision, so that credit is all one
-        self._respond = settings.response is not None
         self._terms = Terms.of_space(
             buffer.action_space,
             scaled.shape[1],
@@ -181,6 +180,8 @@ class Contest:
             scales=CAUTIOUS_SCALES,
         )
         self.targets = self._targets(self._credits[0])
+        # Where nobody did anything, nobody responded either.
+        self._respond = settings.response is not None and bool(self.targets.attempted.any())
         people = np.repeat(np.unique(buffer.people, return_inverse=True)[1], buffer.lengths)
         order = np.random.default_rng((buffer.seed, 10)).permutation(int(people.max()) + 1)
         few = order[np.cumsum(np.bincount(people)[order]) <= TRIAL_ROWS]

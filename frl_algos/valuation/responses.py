@@ -74,16 +74,11 @@ class Responses:
         Raises:
             UserError: If there are too few attempts, or none got a response.
         """
+        check_answers(rows, response)
         shown = rows.next_values(response) > 0
         # Only attempts are answered: the columns of the chance of it are those of the attempts.
         known, attempts = ~rows.unfollowed, np.flatnonzero(rows.attempted)
         seen = known[attempts]
-        answers = int(shown[attempts][seen].sum())
-        if answers < FEWEST:
-            raise UserError(
-                f"fewer than {FEWEST} attempts got a response (observation {response}): too few to estimate "
-                "its chance by; take more members, or name no response (None, or --response none)"
-            )
         levels = terms.levels[rows.actions[attempts]]
         fading, start = _fading(rows, levels, attempts, shown)
         loads = [attempt_load(rows.attempted, rows, fading)[attempts]]
@@ -133,6 +128,24 @@ class Responses:
         chances = expit(self.levels.astype(np.float32) + own[:, None])
         chances[:, null] = 0.0
         return chances
+
+
+def check_answers(rows: Histories, response: int) -> None:
+    """Says that responses can't be modelled, before anything is.
+
+    Args:
+        rows: The logged decisions.
+        response: Index of the observation whose next value is positive when an action got a response.
+
+    Raises:
+        UserError: If there are too few attempts, or none got a response.
+    """
+    answers = int((rows.attempted & ~rows.unfollowed & (rows.next_values(response) > 0)).sum())
+    if answers < FEWEST:
+        raise UserError(
+            f"fewer than {FEWEST} attempts got a response (observation {response}): too few to estimate "
+            "its chance by; take more members, or name no response (None, or --response none)"
+        )
 
 
 def attempt_load(

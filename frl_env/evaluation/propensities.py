@@ -122,10 +122,12 @@ def estimate_propensities(
         scores.append(_scores(found, shown, member, len(episodes)))
     columns, widths = [_with_steps(state[acts])], [2] * state.shape[1]
     for i, factor in enumerate(space):
+        factors[factor.name] = np.ones(len(levels))
+        if not acts.any():
+            continue  # nobody was ever contacted: there is no contact to tell others from
         inputs = np.concatenate(columns, axis=1)
         kind = partial(LevelModel, widths=tuple(widths))
         found = _cross_fit(kind, inputs, levels[acts, i], row_fold[acts], rng, calibrate, shifts=False)
-        factors[factor.name] = np.ones(len(levels))
         factors[factor.name][acts] = found.logged
         tables.append(found.reliability(factor.name))
         assert found.model is not None
@@ -144,7 +146,7 @@ def estimate_propensities(
 def _with_steps(state: Float64[np.ndarray, "row k"]) -> Float64[np.ndarray, "row 2k"]:
     """Each measure, and beside it whether it lies above its median: rules of teams have thresholds."""
     above = state > np.median(state, axis=0) if len(state) else np.zeros(state.shape)
-    return np.stack([state, above], axis=2).reshape(len(state), -1)
+    return np.stack([state, above], axis=2).reshape(len(state), 2 * state.shape[1])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
