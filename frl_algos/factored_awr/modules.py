@@ -7,6 +7,7 @@ import torch
 from d3rlpy.optimizers import OptimizerWrapper
 from d3rlpy.torch_utility import Modules
 
+from frl_algos.effects.suitability import column
 from frl_algos.effects.terms import Terms, null_position
 from frl_algos.factored_awr.extraction import Statistics
 from frl_algos.factored_awr.settings import FactoredAWRSettings
@@ -112,5 +113,6 @@ def _member_model(observation_size: int, space: ActionSpace, config: FactoredAWR
         len(space.valid_joints),
         response=config.response,
         leading=int(space.nvec[0]),
+        needs=1 if config.need_factor is None else int(space.nvec[column(space, config.need_factor)]),
         indicated=bool(config.indications),
     )

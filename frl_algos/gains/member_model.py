@@ -5,8 +5,9 @@
 m_i are the events expected over the credit window (a log-linear forecast from the whole record), the answer is a
 logistic model of the action's levels, of how much the member was contacted lately and how often they answered, and the
 share is what an answered contact prevents of m_i. What the last answered contact still does can't be done again: the
-fourth factor, with d the fading of credit a week. v is one half for a need that the last contact was about, else 1: a
-member may have several needs, nobody knows which, and an error about one of them should not fill all contacts.
+fourth factor, with d the fading of credit a week. v halves with every answered contact about the same need, and comes
+back slowly: a member may have several needs, nobody knows which, a need is met once, and an error about one of them
+should not fill all contacts.
 Nothing in the model is trained by gradients; `estimating` fills it.
 """
 
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from frl_algos.gains.memory import FADINGS, LONG_AGO, MemoryLayout
 
 AGAIN = 0.5
-"""What is left to do about a need that the last contact was about."""
+"""What an answered contact leaves to do about its need."""
 
 CHUNK = 4_096
 """Members whose gains of all actions are computed at once."""
@@ -61,6 +62,7 @@ class MemberModel(nn.Module):
         actions: Number of valid joint actions.
         response: Index of the observation that is positive when a contact was answered.
         leading: Levels of the factor that answers depend on (the modality).
+        needs: Levels of the factor that answers to needs (the goal); 1 where there is none.
         indicated: Whether observations indicate actions.
     """
 
@@ -86,10 +88,12 @@ class MemberModel(nn.Module):
     need: Tensor
     known: Tensor
 
-    def __init__(self, size: int, actions: int, *, response: int, leading: int, indicated: bool) -> None:
+    def __init__(
+        self, size: int, actions: int, *, response: int, leading: int, needs: int = 1, indicated: bool
+    ) -> None:
         """Starts as a model of nothing."""
         super().__init__()
-        self.layout = MemoryLayout(size, response)
+        self.layout = MemoryLayout(size, response, needs)
         features = size * (1 + 2 * len(FADINGS))
         shapes: dict[str, tuple[int, ...]] = {"usual": (size,), "center": (features,), "scale": (features,)}
         shapes |= {"forecast": (features + 1,), "answer": (3,), "answer_levels": (leading,), "share": (actions,)}
@@ -179,7 +183,7 @@ class MemberModel(nn.Module):
         scale = (expected * recovered).astype(np.float32)[:, None] * chance
         if turns is None:
             gains = scale * share
-            self._less_again(gains, self.layout.recent_needs(memory))
+            self._less_again(gains, self.layout.met(memory, observations))
         else:
             share = np.repeat(share[:, turns].mean(axis=1, keepdims=True), share.shape[1], axis=1)
             now = turns[self.layout.attempts(memory) % len(turns)]
@@ -198,17 +202,14 @@ class MemberModel(nn.Module):
             similar_contacts=_numpy(self.similar),
         )
 
-    def _less_again(
-        self, gains: Float32[np.ndarray, "member valid"], recent: Int64[np.ndarray, "member recent"]
-    ) -> None:
-        """Halves, in place, the gains of needs that the last contact was about."""
+    def _less_again(self, gains: Float32[np.ndarray, "member valid"], met: Float32[np.ndarray, "member need"]) -> None:
+        """Lessens, in place, what is to be gained about needs that answered contacts were about."""
         need = _numpy(self.need)
         if need.max(initial=0) == need.min(initial=0):
             return
-        for level in np.unique(recent[recent >= 0]):
-            rows = np.flatnonzero((recent == level).any(axis=1))
-            columns = np.flatnonzero((need == level) & (_numpy(self.share) > 0))
-            gains[np.ix_(rows, columns)] *= AGAIN
+        left = (AGAIN**met)[:, need]
+        left[:, _numpy(self.share) <= 0] = 1.0
+        gains *= left
 
     def gains(
         self,

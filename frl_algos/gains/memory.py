@@ -5,7 +5,7 @@ A memory is one row of numbers a member, updated once a week, so that nobody has
     fading sums     S_f = f S_f + x,   W_f = f W_f + 1        of the squashed observations x, for several f
     contacts        A_f = f (A_f + attempted)                 how much a member was contacted lately
     answers         attempts, answers, weeks since the last of each
-    needs           what the last contacts were about
+    needs           answered contacts about each need, fading; what the last contact was about
 
 The sums over their weights W are fading means; their logarithm, shrunk towards everybody's mean by a few weeks' worth
 of it, is a log rate: what a Poisson model of rare events asks for. `remember` runs after a week's decisions;
@@ -25,8 +25,8 @@ FADINGS = (0.7, 0.9, 0.97)
 LONG_AGO = 52.0
 """Weeks since an attempt or an answer, at most; also where there was none."""
 
-RECENT = 1
-"""Last contacts whose need is remembered."""
+NEED_FADING = FADINGS[-1]
+"""What is kept a week of what was done about a need: needs come back, slowly."""
 
 PRIOR_WEEKS = 4.0
 """Weeks of everybody's mean in a member's log rate."""
@@ -39,15 +39,17 @@ class MemoryLayout:
     Args:
         size: Number of observations, k.
         response: Index of the observation that is positive when a contact was answered.
+        needs: Levels of the need that contacts are about.
     """
 
     size: int
     response: int
+    needs: int = 1
 
     @property
     def width(self) -> int:
         """Numbers a member."""
-        return len(FADINGS) * (self.size + 2) + 5 + RECENT
+        return self._needs.stop + 5
 
     def start(self, members: int) -> Float32[np.ndarray, "member m"]:
         """Memories of members of whom nothing is known."""
@@ -67,14 +69,11 @@ class MemoryLayout:
         """
         seen = self._with(memory, observations)
         attempted = needs >= 0
-        recent = self._recent
-        seen[attempted, recent] = np.column_stack(
-            [needs[attempted] + 1, memory[attempted, recent.start : recent.stop - 1]]
-        )
+        seen[:, self._needs] *= NEED_FADING
         for number, fading in enumerate(FADINGS):
             column = self._contact(number)
             seen[:, column] = fading * (seen[:, column] + attempted)
-        seen[:, -5] = attempted
+        seen[:, -5] = needs + 1
         seen[:, -4] += attempted
         seen[:, -2] = np.where(attempted, 1.0, np.minimum(seen[:, -2] + 1, LONG_AGO))
         return seen
@@ -105,9 +104,11 @@ class MemoryLayout:
             parts.append(np.log((np.maximum(sums[:, rated], 0.0) + floor) / (weight + PRIOR_WEEKS)))
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
-    def recent_needs(self, memory: Float32[np.ndarray, "member m"]) -> Int[np.ndarray, "member recent"]:
-        """Levels of the needs of the last contacts, the newest first; -1 where there was none."""
-        return np.asarray(memory)[:, self._recent].astype(np.int64) - 1
+    def met(
+        self, memory: Float32[np.ndarray, "member m"], observations: np.ndarray
+    ) -> Float32[np.ndarray, "member need"]:
+        """Answered contacts about each need, fading."""
+        return self._with(memory, observations)[:, self._needs]
 
     def attempts(self, memory: Float32[np.ndarray, "member m"]) -> Int[np.ndarray, "member"]:
         """Attempts so far."""
@@ -138,13 +139,15 @@ class MemoryLayout:
             seen[:, weight] = fading * seen[:, weight] + 1
         answered = (seen[:, -5] > 0) & (np.asarray(observations)[:, self.response] > 0)
         seen[:, -3] += answered
+        rows = np.flatnonzero(answered)
+        seen[rows, self._needs.start + seen[rows, -5].astype(np.int64) - 1] += 1
         seen[:, -1] = np.where(answered, 1.0, np.minimum(seen[:, -1] + 1, LONG_AGO))
         return seen
 
     @property
-    def _recent(self) -> slice:
+    def _needs(self) -> slice:
         start = len(FADINGS) * (self.size + 2)
-        return slice(start, start + RECENT)
+        return slice(start, start + self.needs)
 
     def _sums(self, number: int) -> slice:
         start = number * (self.size + 2)

@@ -7,7 +7,7 @@ import pytest
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
 from frl_algos.gains import estimating
 from frl_algos.gains.log_linear import fit_logistic, fit_poisson
-from frl_algos.gains.memory import FADINGS, LONG_AGO, MemoryLayout
+from frl_algos.gains.memory import FADINGS, LONG_AGO, NEED_FADING, MemoryLayout
 from frl_algos.gains.shrunk_regression import variational_posterior
 from frl_algos.policies.policy import has_gains
 from frl_env.actions import ActionSpace, Factor
@@ -87,7 +87,7 @@ def _fold(algorithm, buffer: FactoredReplayBuffer, weeks: int):  # type: ignore[
 
 
 def test_memory_keeps_fading_sums_and_weeks_since() -> None:
-    layout = MemoryLayout(2, response=0)
+    layout = MemoryLayout(2, response=0, needs=2)
     memory = layout.start(1)
     weeks = [([0.0, 1.0], 0), ([1.0, 0.0], -1), ([0.0, 3.0], 1)]
     for observation, need in weeks:
@@ -98,7 +98,9 @@ def test_memory_keeps_fading_sums_and_weeks_since() -> None:
         assert contacts[number] == pytest.approx(fading**3 + fading, rel=1e-5)
     assert contacts[-2] == 1  # attempted last week
     assert contacts[-1] == 3  # the contact of three weeks ago was answered
-    assert layout.recent_needs(memory)[0, 0] == 1
+    assert layout.met(memory, now)[0] == pytest.approx([NEED_FADING**2, 0.0])  # two weeks ago it was known
+    answered = np.asarray([[1.0, 0.0]], dtype=np.float32)
+    assert layout.met(memory, answered)[0] == pytest.approx([NEED_FADING**2, 1.0])
     features = layout.features(memory, now, np.zeros(2), np.asarray([False, True]))[0]
     f = FADINGS[0]
     mean = (f**3 * np.log1p(1) + f * np.log1p(3)) / (f**3 + f**2 + f + 1)
@@ -238,15 +240,27 @@ def test_members_rest_after_an_attempt(algorithm) -> None:  # type: ignore[no-un
         algorithm.remember(memory, now, np.asarray([1]))
 
 
-def test_the_last_need_gives_way_to_another(algorithm) -> None:  # type: ignore[no-untyped-def]
+def test_a_need_that_was_met_gives_way_to_another(algorithm) -> None:  # type: ignore[no-untyped-def]
+    """Every answered contact about it halves what is left, which comes back slowly; one without an answer does not."""
     told = _fitted(_program(), need_factor="topic", rest=0)
-    now = np.zeros((1, 2), dtype=np.float32)
-    visit = int(SPACE.ravel(np.asarray([2, 1])))
-    before = told.gains(now, told.remember(told.start_memory(1), now, np.asarray([0])))[0]
-    after = told.gains(now, told.remember(told.start_memory(1), now, np.asarray([visit])))[0]
-    column = int(np.searchsorted(SPACE.valid_joints, visit))
-    other = int(np.searchsorted(SPACE.valid_joints, SPACE.ravel(np.asarray([2, 2]))))
-    assert after[column] / before[column] == pytest.approx(0.5 * after[other] / before[other], rel=1e-4)
+    quiet, answered = np.zeros((1, 2), dtype=np.float32), np.ones((1, 2), dtype=np.float32) * [[1.0, 0.0]]
+    visit, other = (int(SPACE.ravel(np.asarray(levels))) for levels in ([2, 1], [2, 2]))
+    columns = np.searchsorted(SPACE.valid_joints, [visit, other])
+
+    def odds(memory, now):  # type: ignore[no-untyped-def]
+        gains = told.gains(now.astype(np.float32), memory)[0, columns]
+        return gains[0] / gains[1]
+
+    start = odds(told.start_memory(1), quiet)
+    memory = told.remember(told.start_memory(1), quiet, np.asarray([visit]))
+    assert odds(memory, quiet) == pytest.approx(start, rel=1e-4)
+    assert odds(memory, answered) == pytest.approx(0.5 * start, rel=1e-4)
+    memory = told.remember(memory, answered.astype(np.float32), np.asarray([visit]))
+    assert odds(memory, answered) == pytest.approx(0.5 ** (1 + NEED_FADING) * start, rel=1e-4)
+    memory = told.remember(memory, answered.astype(np.float32), np.asarray([0]))
+    for _ in range(200):
+        memory = told.remember(memory, quiet, np.asarray([0]))
+    assert odds(memory, quiet) == pytest.approx(start, rel=0.02)
 
 
 def test_a_budget_is_kept_and_goes_to_those_who_need_it(algorithm, buffer: FactoredReplayBuffer) -> None:  # type: ignore[no-untyped-def]
