@@ -1,10 +1,10 @@
 """The summary in plain words: what was tried, what was found, what it is worth."""
 
 import json
-from typing import Any
 
 from benchmarks.reporting.document import Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.reporting.words import words
 from benchmarks.sweep.curves import point_at
 from benchmarks.sweep.scorecard import rate_of
 from frl_env.member_months import span
@@ -23,58 +23,42 @@ def horizon(results: SweepResults) -> str:
     try:
         weeks = json.loads(results.card["environment"])["kwargs"]["horizon"]
     except (KeyError, TypeError, ValueError):
-        return "over the follow-up"
-    return "in a year" if weeks == 52 else f"in {weeks} weeks"
+        weeks = None
+    return words("summary", "over", weeks=weeks)
 
 
 def _tried(results: SweepResults) -> str:
-    card, labels = results.card, list(results.labels.values())
+    card = results.card
     rows = sorted({row["rows"] for row in card["runs"] if row.get("rows")})
     updates = sorted({row["steps"] for row in card["runs"] if row.get("steps")})
-    seeds = len(results.seeds)
-    weeks = f", about {rows[0]:,} logged weeks" if rows else ""
-    often = " and ".join(f"{count:,}" for count in updates) or "an unknown number of"
-    scored = (
-        f"Every policy that came out was then tried on {card['eval_members']:,} new simulated members, "
-        "the same ones and the same chances for all."
-        if results.has_truth
-        else "There is no simulator of these members, so that the policies could be valued only by what the care team "
-        "did with other members."
-    )
-    return (
-        f"{_names(labels)} on {card['dataset']}{weeks}, with {seeds} "
-        f"{'seeds' if seeds > 1 else 'seed'} "
-        f"and {often} updates each. {scored}"
+    return words(
+        "summary",
+        "tried",
+        policies=_names(list(results.labels.values())),
+        dataset=card["dataset"],
+        rows=rows[0] if rows else None,
+        seeds=len(results.seeds),
+        updates=" and ".join(f"{count:,}" for count in updates),
+        members=card["eval_members"] if results.has_truth else None,
     )
 
 
 def _found(results: SweepResults) -> tuple[str, str]:
     card = results.card
     if not card["summary"]:
-        return "No seed has a run of every algorithm, so that they can't be compared.", "Nothing can be said yet."
+        return words("summary", "not_comparable"), words("summary", "nothing_yet")
     first = card["summary"][0]
     low, high = first["interval"]
-    gain = first["difference_to_behaviour"]
-    name = results.name(results.leading)
-    if low > 0:
-        verdict = (
-            f"Under {name}, a member has {gain:.3f} fewer ED visits and hospital stays {horizon(results)} than under "
-            "the "
-            f"care team whose records it learned from (95 % interval {low:.3f} to {high:.3f}): "
-            f"{1000 * gain:.0f} fewer per 1,000 members."
-        )
-    elif high < 0:
-        verdict = (
-            f"No policy is better than the care team: the best, {name}, has {-gain:.3f} more ED visits and hospital "
-            "stays "
-            f"a member {horizon(results)} (95 % interval {-high:.3f} to {-low:.3f})."
-        )
-    else:
-        verdict = (
-            f"No policy can be told apart from the care team: the best, {name}, differs by {gain:+.3f} ED visits and "
-            f"hospital stays avoided a member {horizon(results)} (95 % interval {low:+.3f} to {high:+.3f})."
-        )
-    return f"{_at_team(results)}{verdict}{_lead(results)}{_draws(results)}", _worth(results)
+    facts = {
+        "policy": results.name(results.leading),
+        "gain": first["difference_to_behaviour"],
+        "low": low,
+        "high": high,
+    }
+    verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
+    said = [_at_team(results), words("summary", verdict, over=horizon(results), **facts), _lead(results)]
+    said.append(words("summary", "one_seed") if len(results.seeds) == 1 else "")
+    return " ".join(filter(None, said)), _worth(results)
 
 
 def _at_team(results: SweepResults) -> str:
@@ -86,18 +70,9 @@ def _at_team(results: SweepResults) -> str:
     assert point is not None
     low, high = point["interval"]
     team = results.card["references"]["behaviour"]["effort_minutes_per_week"]
-    return (
-        f"Within the care team's own {team:.1f} staff minutes a member and week, the best trained policy is "
-        f"{entries[0]['label']}, {entries[0]['mode']}: {point['gain']:+.3f} events avoided a member "
-        f"{horizon(results)} (95 % interval {low:+.3f} to {high:+.3f}). Without a limit on staff: "
-    )
-
-
-def _draws(results: SweepResults) -> str:
-    """What an interval from one seed leaves out."""
-    if len(results.seeds) > 1:
-        return ""
-    return " With one seed, the interval is over the members of the evaluation: another draw of the data is not in it."
+    policy = f"{entries[0]['label']}, {entries[0]['mode']}"
+    facts = {"policy": policy, "gain": point["gain"], "low": low, "high": high}
+    return words("summary", "within_team", team=team, over=horizon(results), **facts)
 
 
 def _lead(results: SweepResults) -> str:
@@ -108,10 +83,7 @@ def _lead(results: SweepResults) -> str:
     row = others[0]
     low, high = row["lead_interval"]
     name = results.name((row["algo"], row["mode"]))
-    size = f"{row['lead_of_first']:.3f} (95 % interval {low:.3f} to {high:.3f})"
-    if low > 0:
-        return f" The next algorithm, {name}, is {size} behind."
-    return f" The next algorithm, {name}, is behind by {size}, which may be chance."
+    return words("summary", "next_one", policy=name, lead=row["lead_of_first"], low=low, high=high)
 
 
 def _worth(results: SweepResults) -> str:
@@ -119,73 +91,47 @@ def _worth(results: SweepResults) -> str:
     score = first["normalized_score"]
     said = []
     if score is not None:
-        known = [
-            f"{_reference(name)} {row['normalized_score']:.0f}"
+        known = {
+            name: row["normalized_score"]
             for name, row in references.items()
             if name in ("behaviour", "heuristic") and row["normalized_score"] is not None
-        ]
-        said.append(
-            f"On a scale where no program is 0 and the best policy known on the same observations 100, it scores "
-            f"{score:.0f} ({', '.join(known)})."
-        )
-    minutes = [row["effort_minutes_per_week"] for row in _rows(results) if "effort_minutes_per_week" in row]
+        }
+        said.append(words("summary", "scale", score=score, known=known))
+    rows = [row for seed in results.seeds if (row := results.run(results.leading, seed))]
+    minutes = [row["effort_minutes_per_week"] for row in rows if "effort_minutes_per_week" in row]
     if minutes and "behaviour" in references:
-        least, most = min(minutes), max(minutes)
-        spent = f"{least:.1f}" if f"{least:.1f}" == f"{most:.1f}" else f"{least:.1f} to {most:.1f}"
+        ends = dict.fromkeys(f"{end:.1f}" for end in (min(minutes), max(minutes)))
         team = references["behaviour"]["effort_minutes_per_week"]
-        said.append(
-            f"It asks for {spent} staff minutes a member and week; the care team spent {team:.1f}. Staff time is not "
-            "part "
-            "of the value."
-        )
-    said.append("All of this is about simulated members. It says how methods compare, and nothing about whom to call.")
-    return " ".join(said)
-
-
-def _rows(results: SweepResults) -> list[Any]:
-    return [row for seed in results.seeds if (row := results.run(results.leading, seed))]
+        said.append(words("summary", "minutes", spent=" to ".join(ends), team=team))
+    return " ".join([*said, words("summary", "simulated")])
 
 
 def _estimated(results: SweepResults) -> tuple[str, str]:
     entries = results.card["ope"]
     valued = [entry for entry in entries if entry.get("headline")]
-    found = (
-        f"Of {len(entries)} policies, {len(valued)} "
-        f"{'has' if len(valued) == 1 else 'have'} an estimate that the data supports; for the others the estimate is "
-        "withheld, and the reason is given below."
-    )
+    found = words("summary", "supported", policies=len(entries), valued=len(valued))
     if not valued:
-        return (
-            found,
-            "Nothing can be said. The logged weeks do not speak about what these policies would do. "
-            "That is a result, and not a fault of the software.",
-        )
+        return found, words("summary", "no_estimate")
     best = max(valued, key=lambda entry: entry["headline"]["difference"])
-    change = best["headline"]["difference_interval"]
-    chance = " That may be nothing: the interval holds 0." if change["low"] <= 0 <= change["high"] else ""
-    return (
-        found,
-        f"The largest estimated difference to the care team is that of "
-        f"{results.name((best['algo'], best['mode']))} (seed {best['seed']}): {best['headline']['difference']:+.4f} "
-        f"{span(best['weeks']) if best.get('weeks') else 'a member'} "
-        f"(95 % interval {change['low']:+.4f} to {change['high']:+.4f}){_rate(best['headline'])}, "
-        "if the assumptions below hold."
-        f"{chance} It is the largest of {len(valued)}, so that part of it is luck. It is an estimate; the true value "
-        "of these policies is not known.",
+    rate = rate_of(best["headline"])
+    worth = words(
+        "summary",
+        "estimated",
+        policy=results.name((best["algo"], best["mode"])),
+        seed=best["seed"],
+        difference=best["headline"]["difference"],
+        over=span(best["weeks"]) if best.get("weeks") else "a member",
+        rate="" if rate == "-" else rate,
+        valued=len(valued),
+        **best["headline"]["difference_interval"],
     )
-
-
-def _rate(headline: Any) -> str:
-    """The same per 1,000 member-months, where it was kept."""
-    said = rate_of(headline)
-    return "" if said == "-" else f", per 1,000 member-months {said}"
+    return found, worth
 
 
 def _glance(results: SweepResults) -> Table:
     return Table(
         name="summary",
-        caption="All policies over all seeds, best first. Difference: ED visits and hospital stays of a member, fewer "
-        "than under the care team.",
+        caption=words("summary", "caption"),
         columns=columns_of(
             "policy | seeds:d | difference:+.4f | low:+.4f"
             " | high:+.4f | score:.1f | behind the first:.4f | chance the first beats it:.2f"
@@ -209,7 +155,3 @@ def _names(labels: list[str]) -> str:
     if len(labels) == 1:
         return labels[0]
     return f"{', '.join(labels[:-1])} and {labels[-1]}"
-
-
-def _reference(name: str) -> str:
-    return {"behaviour": "the care team", "heuristic": "a hand-written rule"}[name]
