@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks.drawing.maps import Pair, Place, heatmap, pairs, plane
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of, readable
 from benchmarks.reporting.sweep_results import Policy, SweepResults
+from benchmarks.reporting.words import words
 from benchmarks.sweep.scorecard import logged_sentence
 
 
@@ -15,7 +16,7 @@ def by_factor(results: SweepResults) -> Section:
     policy = results.leading
     found = results.look(policy, "by_factor")
     if not found:
-        return section(missing=results.why_missing("No members to look at the policies on were given."))
+        return section(missing=results.why_missing(words("behaviour", "no_members")))
     seed, rows = found
     shown: dict[str, list[Pair]] = {}
     hidden = []  # what stands for doing nothing is most of the weeks, and would leave no room for the others
@@ -28,11 +29,9 @@ def by_factor(results: SweepResults) -> Section:
         else:
             pair = Pair(readable(row["level"]), row["policy"], row["behaviour"])
             shown.setdefault(factor, []).append(pair)
-    nothing = f" Not drawn, since doing nothing is most of it: {'; '.join(hidden)}." if hidden else ""
     figure = Figure(
-        title=f"{results.name(policy)}, seed {seed}, against the care team",
-        description=f"For every level of {', '.join(shown).lower()}: the share of weeks in which policy and care team "
-        "use it, in the same states. All shares are in the table below.",
+        title=words("behaviour", "factors_title", policy=results.name(policy), seed=seed),
+        description=words("behaviour", "factors_description", factors=", ".join(shown).lower()),
         draw=pairs(list(shown.items()), first="the policy", second="the care team", axis="share of the weeks"),
         table=Table(
             name="policy_by_factor",
@@ -40,7 +39,7 @@ def by_factor(results: SweepResults) -> Section:
             columns=columns_of("factor | level | policy:.2% | care team:.2%"),
             rows=[(row["factor"], row["level"], row["policy"], row["behaviour"]) for row in rows],
         ),
-        notes=(f"In the states that the care team met, on {_source(results, policy, seed)}.{nothing}",),
+        notes=(words("behaviour", "factors_note", source=_source(results, policy, seed), hidden=hidden),),
     )
     return section(parts=(figure, _all_factors(results), *_logged(results)))
 
@@ -57,7 +56,7 @@ def _logged(results: SweepResults) -> tuple[Table, ...]:
     ]
     table = Table(
         name="logged_effort",
-        caption=f"{logged_sentence(logged)} Levels that 1 to 10 real people got are left out.",
+        caption=words("behaviour", "effort_caption", logged=logged_sentence(logged)),
         columns=columns_of("factor | level | contacts a member-week:.4f | minutes a member-week:.3f"),
         rows=rows,
     )
@@ -65,7 +64,7 @@ def _logged(results: SweepResults) -> tuple[Table, ...]:
 
 
 def _percent(value: float | None) -> str:
-    return "what must not be shown" if value is None else f"{100 * value:.1f} %"
+    return words("behaviour", "not_shown") if value is None else f"{100 * value:.1f} %"
 
 
 def _all_factors(results: SweepResults) -> Table:
@@ -95,23 +94,15 @@ def by_state(results: SweepResults) -> Section:
     policy = results.leading
     found = results.look(policy, "by_state")
     if not found:
-        why = "The observations have no names that say what was recorded of a member's needs."
-        return section(missing=results.why_missing(why))
+        return section(missing=results.why_missing(words("behaviour", "no_names")))
     seed, table = found
     panel = _panel(results, policy, seed)
     rows, columns = [readable(row) for row in table["rows"]], [readable(column) for column in table["columns"]]
     kind, factor = panel["state_kind"], table["factor"].replace("_", " ")
-    latent = (
-        "Open needs are what only the simulator knows: no policy sees them."
-        if kind == "open need"
-        else "Rows are what the record says of the week before: which needs are behind it is not known."
-    )
-    left_out = f" {table['hidden_rows']} rows are not shown: too few people." if table["hidden_rows"] else ""
-    crosses = "" if panel["simulated"] else " A cross stands for a share that is about too few people to be shown."
+    facts = {"kind": kind, "factor": factor, "policy": results.name(policy), "seed": seed}
     figure = Figure(
-        title=f"{kind.capitalize()} by {factor}: {results.name(policy)}, seed {seed}, and the care team",
-        description=f"Two tables of colour with {len(rows)} rows ({kind}) and {len(columns)} columns ({factor}): share "
-        "of the weeks in such a state with such a contact. All shares are in the table below.",
+        title=words("behaviour", "needs_title", **facts),
+        description=words("behaviour", "needs_description", rows=len(rows), columns=len(columns), **facts),
         draw=heatmap(
             [("The policy", table["policy"]), ("The care team", table["behaviour"])], rows=rows, columns=columns
         ),
@@ -126,9 +117,14 @@ def by_state(results: SweepResults) -> Section:
             ],
         ),
         notes=(
-            f"Share of the weeks in which such a member gets such a contact, in percent, on {panel['source']}. "
-            "Shades grow "
-            f"with the square root, so that small shares can be seen. {latent}{left_out}{crosses}",
+            words(
+                "behaviour",
+                "needs_note",
+                kind=kind,
+                source=panel["source"],
+                hidden=table["hidden_rows"],
+                simulated=panel["simulated"],
+            ),
         ),
     )
     return section(parts=(figure,))
@@ -139,7 +135,7 @@ def embeddings(results: SweepResults) -> Section:
     section = partial(Section, anchor="embeddings", title="Trained action embeddings")
     entries = [entry for entry in results.details if entry.get("embeddings")]
     if not entries:
-        return section(missing=results.why_missing("No trained algorithm embeds its actions."))
+        return section(missing=results.why_missing(words("behaviour", "no_embeddings")))
     entry = min(
         entries, key=lambda e: (e["algo"] != results.leading[0], list(results.labels).index(e["algo"]), e["seed"])
     )
@@ -148,8 +144,12 @@ def embeddings(results: SweepResults) -> Section:
     shares = [f"{100 * (share or 0):.0f} %" for share in found["explained"]]
     figure = Figure(
         title=f"{entry['label']}, seed {entry['seed']}: one point a level",
-        description=f"{len(places)} points in a plane, coloured and marked by factor "
-        f"({', '.join(dict.fromkeys(place.kind for place in places))}). Coordinates are in the table below.",
+        description=words(
+            "behaviour",
+            "embeddings_description",
+            points=len(places),
+            factors=", ".join(dict.fromkeys(place.kind for place in places)),
+        ),
         draw=plane(places, x=f"along: {shares[0]} of the variance", y=f"up: {shares[1]}"),
         table=Table(
             name="embeddings",
@@ -161,13 +161,7 @@ def embeddings(results: SweepResults) -> Section:
                 for p in each["embeddings"]["points"]
             ],
         ),
-        notes=(
-            f"The {found['size']} dimensions of the policy's embeddings of levels, turned so that the first two show "
-            "most: "
-            f"{shares[0]} and {shares[1]} of the variance; the rest is not to be seen here. Names without room are "
-            "in the "
-            "table only. Distances in a picture like this suggest and prove nothing.",
-        ),
+        notes=(words("behaviour", "embeddings_note", size=found["size"], shares=shares[:2]),),
     )
     return section(parts=(figure,))
 

@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks.drawing.line_plots import Axes, Series, lines
 from benchmarks.reporting.document import Figure, Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.reporting.words import words
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
 
@@ -17,10 +18,10 @@ def budgets(results: SweepResults) -> Section:
     section = partial(Section, anchor="budgets", title="Value against staff minutes")
     entries = results.card.get("curves") or []
     if not results.has_truth:
-        return section(missing="Value against staff minutes is not shown: it takes a simulator.")
+        return section(missing=words("budgets", "no_simulator"))
     drawn = [entry for entry in entries if len(_finite(entry)) > 0]
     if not drawn:
-        return section(missing="Nothing was scored within a budget of staff minutes: the sweep was run without one.")
+        return section(missing=words("budgets", "no_budget"))
     contacted = _contacted(results, entries)
     return section(parts=(_curves(results, drawn), *([contacted] if contacted else [])))
 
@@ -56,11 +57,11 @@ def _curves(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
             cells = (str(point["budget"]), point["minutes"], point["gain"], *point["interval"])
             rows.append((_name(entry), entry["allocated"], *cells, entry["area"]))
     best = next((entry for entry in entries if entry["kind"] == "algorithm" and point_at(entry)), None)
-    said = "" if best is None else f" At the team's own minutes {_name(best)} is at {point_at(best)['gain']:+.3f}."  # type: ignore[index]
+    point = best and point_at(best)
+    said = {"best": _name(best), "gain": point["gain"]} if best and point else {"best": None}
     return Figure(
         title="Gain over the care team against staff minutes, Q(B)",
-        description=f"One line a policy, from no program at 0 minutes; the care team spends {team:.1f} minutes.{said} "
-        "All points are in the table below.",
+        description=words("budgets", "description", team=team, **said),
         draw=lines(
             series,
             Axes(
@@ -71,18 +72,13 @@ def _curves(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
         ),
         table=Table(
             name="value_against_minutes",
-            caption="Gain over the care team within each budget of staff minutes a member-week.",
+            caption=words("budgets", "caption"),
             columns=columns_of(
                 "policy | contacts are | budget | minutes:.2f | gain:+.4f | low:+.4f | high:+.4f | area:+.4f"
             ),
             rows=rows,
         ),
-        notes=(
-            "True values by rollouts; whiskers are 95 % bootstrap intervals over seeds and members, in pairs. Full "
-            "lines: trained policies and rankings; dashed: references, which know the simulator. A policy that offers "
-            "gains is allocated by gain a minute, one with probabilities gets a price a minute, contacts of one that "
-            "only acts are dropped at random. Area: mean gain over no program up to the largest budget.",
-        ),
+        notes=(words("budgets", "note"),),
     )
 
 
@@ -106,8 +102,7 @@ def _contacted(results: SweepResults, entries: list[dict[str, Any]]) -> Table | 
     ]
     return Table(
         name="contacted",
-        caption=f"Who is contacted within the budget `{TEAM}`: contacts a member-week, the group's share of all "
-        "contacts, and its share of all member-weeks.",
+        caption=words("budgets", "contacted", budget=TEAM),
         columns=columns_of(
             "policy | by | group | contacts a week:.4f | share of contacts:.3f | share of member-weeks:.3f"
         ),

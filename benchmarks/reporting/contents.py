@@ -16,6 +16,7 @@ from benchmarks.reporting.spending import spending
 from benchmarks.reporting.summary import summary
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.values import curves, profile, values
+from benchmarks.reporting.words import words
 from frl_env.spreadsheets import plain_cell
 
 
@@ -37,11 +38,10 @@ def report_of(results: SweepResults, *, command: str) -> Report:
     ]
     return Report(
         title="What was learned, and what it is worth",
-        subtitle=f"Offline reinforcement learning on {card['dataset']}: {len(results.policies)} policies, "
-        f"{len(results.seeds)} {'seeds' if len(results.seeds) > 1 else 'seed'}.",
-        warning="Simulated members. Not to guide care."
-        if simulated
-        else "Recorded members. There is no true value on this page, only estimates. Not to guide care without review.",
+        subtitle=words(
+            "contents", "subtitle", dataset=card["dataset"], policies=len(results.policies), seeds=len(results.seeds)
+        ),
+        warning=words("contents", "simulated" if simulated else "recorded"),
         facts=tuple(facts),
         sections=(
             summary(results),

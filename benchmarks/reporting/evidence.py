@@ -6,13 +6,13 @@ from benchmarks.drawing.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
 from benchmarks.reporting.doubts import weights_of
 from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.reporting.words import words
 
 KINDS = {
     "cumulative": "products of all weeks (WIS, WDR)",
     "cumulative, clip 30": "the same, cut off at 30",
     "marginal": "last week and the state before (MIS, MDR)",
 }
-NOT_EXACT = "No trained policy has exact probabilities of its actions, or no propensities are known."
 
 
 def effective_members(results: SweepResults) -> Section:
@@ -20,11 +20,11 @@ def effective_members(results: SweepResults) -> Section:
     section = partial(Section, anchor="effective", title="Effective sample size by week")
     found = [(policy, *seen) for policy in results.policies if (seen := weights_of(results, policy))]
     if not found:
-        return section(missing=results.why_missing(NOT_EXACT))
+        return section(missing=results.why_missing(words("evidence", "not_exact")))
     # Of fewer than 11 people nothing is told week by week.
     found = [entry for entry in found if entry[2]["by_week"].get("cumulative")]
     if not found:
-        return section(missing="Too few members validate to tell anything of them week by week.")
+        return section(missing=words("evidence", "too_few"))
     first, seed, weights = found[0]
     limit = weights["limits"]["week_share"]
     axes = Axes(
@@ -32,7 +32,7 @@ def effective_members(results: SweepResults) -> Section:
         y="effective members, of those followed",
         y_range=(0, 1),
         y_percent=True,
-        lines=[(limit, f"a headline asks for {100 * limit:.0f} %")],
+        lines=[(limit, words("evidence", "asked_for", limit=100 * limit))],
     )
     by_policy = [
         Series(
@@ -59,16 +59,13 @@ def effective_members(results: SweepResults) -> Section:
     ]
     at_end = weights["by_week"]["cumulative"][-1]
     return section(
-        text=(
-            "An off-policy estimate re-weighs logged members so that they look as if the policy had decided. After "
-            "some "
-            "weeks few of them still look like it, and the estimate is about these few.",
-        ),
+        text=(words("evidence", "re_weighed"),),
         parts=(
             Figure(
                 title="Share of the members followed that carry the weight",
-                description=f"Lines falling over the weeks, one a policy; that of {results.name(first)} ends at "
-                f"{at_end or 0:.1%}. A dotted line marks {limit:.0%}.",
+                description=words(
+                    "evidence", "weeks_description", policy=results.name(first), at_end=at_end or 0, limit=limit
+                ),
                 draw=lines(by_policy, axes),
                 table=Table(
                     name="effective_members_by_week",
@@ -76,11 +73,11 @@ def effective_members(results: SweepResults) -> Section:
                     columns=columns,
                     rows=[row for row in rows if row[2] == "cumulative"],
                 ),
-                notes=(f"On {weights['panel']['source']}; seed {seed}. Uncut products of weekly ratios.",),
+                notes=(words("evidence", "weeks_note", source=weights["panel"]["source"], seed=seed),),
             ),
             Figure(
-                title=f"The same for {results.name(first)}, by kind of weights",
-                description=f"{len(by_kind)} lines over the weeks: {'; '.join(line.label for line in by_kind)}.",
+                title=words("evidence", "kinds_title", policy=results.name(first)),
+                description=words("evidence", "kinds_description", kinds=[line.label for line in by_kind]),
                 draw=lines(by_kind, axes, tall=200),
                 table=Table(
                     name="effective_members_by_kind",
@@ -88,11 +85,7 @@ def effective_members(results: SweepResults) -> Section:
                     columns=columns,
                     rows=[row for row in rows if row[0] == results.name(first)],
                 ),
-                notes=(
-                    "A cut-off buys effective members with bias; marginal weights buy them with the assumption that "
-                    "last "
-                    "week's record holds all of the past that matters.",
-                ),
+                notes=(words("evidence", "kinds_note"),),
             ),
         ),
     )
@@ -103,7 +96,7 @@ def clip_sweep(results: SweepResults) -> Section:
     section = partial(Section, anchor="clip", title="How much the cut-off of the weights decides")
     found = [(policy, *seen) for policy in results.policies if (seen := weights_of(results, policy))]
     if not found:
-        return section(missing=results.why_missing(NOT_EXACT))
+        return section(missing=results.why_missing(words("evidence", "not_exact")))
     each, rows = [], []
     for policy, seed, w in found:
         clips = w["clips"]
@@ -137,11 +130,9 @@ def clip_sweep(results: SweepResults) -> Section:
             for c in clips
         ]
     ticks = [(x, _cut(clip["clip"])) for x, clip in enumerate(found[0][2]["clips"])]
-    beside = " Dashed: the true value." if results.has_truth else " No true value is known."
     figure = Figure(
         title="Estimated difference to the care team, by cut-off",
-        description=f"{len(each)} panels, one a policy: the estimate by weighted importance sampling with its interval "
-        "at each cut-off of the weights" + (", and the true value as a dashed line." if results.has_truth else "."),
+        description=words("evidence", "clip_description", panels=len(each), truth=results.has_truth),
         draw=panels(each, Axes(x="cut-off", y="events avoided a member", x_ticks=ticks, lines=[(0.0, "")])),
         table=Table(
             name="clip_sweep",
@@ -155,12 +146,7 @@ def clip_sweep(results: SweepResults) -> Section:
             ),
             rows=rows,
         ),
-        notes=(
-            f"On {found[0][2]['panel']['source']}. Weighted importance sampling without a model.{beside} Where a line "
-            "moves, the cut-off is the estimate; where its interval misses the truth, the few members it rests on "
-            "are not "
-            "like the others. These estimates are here to be doubted, and are no headline.",
-        ),
+        notes=(words("evidence", "clip_note", source=found[0][2]["panel"]["source"], truth=results.has_truth),),
     )
     return section(parts=(figure, *_doubly_robust(results)))
 
@@ -189,8 +175,8 @@ def _doubly_robust(results: SweepResults) -> list[Table]:
     columns = columns_of("policy | seed:d | cut-off | difference:+.4f | low:+.4f | high:+.4f")
     name = results.name(results.leading)
     leading = [row for row in rows if row[0] == name]
-    caption = f"The same sweep for the weighted doubly robust estimator, on the validation members: {name}."
-    everything = "The sweep of the weighted doubly robust estimator, all policies."
+    caption = words("evidence", "doubly_robust", policy=name)
+    everything = words("evidence", "doubly_robust_all")
     return [
         Table(name="clip_sweep_doubly_robust", caption=caption, columns=columns, rows=leading),
         Table(name="clip_sweep_doubly_robust_all", caption=everything, columns=columns, rows=rows, shown=False),

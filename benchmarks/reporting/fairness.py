@@ -7,6 +7,7 @@ from benchmarks.drawing.forest import Row, forest
 from benchmarks.drawing.line_plots import Axes, Series, lines
 from benchmarks.reporting.document import Figure, Section, Table, attribute_name, columns_of, readable
 from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.reporting.words import words
 
 DRAWN = "high_touch"
 """The measure that is drawn; all others are in the table."""
@@ -24,14 +25,11 @@ def fairness(results: SweepResults) -> Section:
         parts += [_bars(results, audits), *_pairs(results, audits)]
     else:
         said = [entry["sentence"] for entry in results.card.get("fairness", []) if entry.get("sentence")]
-        missing.append(said[0] if said else "The scorecard holds no fairness audit of these policies.")
+        missing.append(said[0] if said else words("fairness", "no_audit"))
     if results.frontier.get("points"):
         parts.append(_frontier(results))
     else:
-        missing.append(
-            "There is no frontier of value and gap: `python benchmarks/studies/fairness_frontier.py` traces it, on the "
-            "simulator, and `--fairness` names its folder."
-        )
+        missing.append(words("fairness", "no_frontier"))
     return Section(anchor="fairness", title="Fairness", parts=tuple(parts), missing=" ".join(missing))
 
 
@@ -72,10 +70,9 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
         for each in [entry, *(other for other in audits if other is not entry)]
         for group in each["groups"]
     ]
-    ring = " Rings: the care team." if team else ""
     return Figure(
-        title=f"Probability of high-touch contact a week, by group: {_policy(results, entry)}, seed {seed}",
-        description=f"{len(measured)} bars, one a group, with intervals. All groups and measures are in the tables.",
+        title=words("fairness", "bars_title", policy=_policy(results, entry), seed=seed),
+        description=words("fairness", "bars_description", bars=len(measured)),
         draw=forest(rows, axis="probability a week", percent=True),
         table=Table(
             name="fairness_by_group",
@@ -88,8 +85,13 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
             ],
         ),
         notes=(
-            f"Bars start at 0; lines are intervals over members.{ring} {entry.get('privacy', '')} Need is measured by "
-            f"{str(entry.get('need', 'not known')).replace('_', ' ')}; every measure of every group is in the files.",
+            words(
+                "fairness",
+                "bars_note",
+                team=bool(team),
+                privacy=entry.get("privacy", ""),
+                need=str(entry.get("need", "not known")).replace("_", " "),
+            ),
         ),
         more=(
             Table(name="fairness", caption="Every measure of every group.", columns=columns, rows=cells, shown=False),
@@ -161,8 +163,7 @@ def _frontier(results: SweepResults) -> Figure:
     group = attribute_name(str(content.get("attribute", "group")))
     return Figure(
         title="What a smaller gap costs",
-        description=f"{len(points)} settings of the penalty: true value lost against the gap between groups of "
-        f"{group}. All points are in the table below.",
+        description=words("fairness", "frontier_description", points=len(points), group=group),
         draw=lines([path, *series], Axes(x=f"gap in {what}, points of probability", y="events a member more")),
         table=Table(
             name="frontier",
@@ -171,8 +172,13 @@ def _frontier(results: SweepResults) -> Figure:
             rows=rows,
         ),
         notes=(
-            f"Left is a smaller gap between groups of {group}, down is a smaller loss of value against no penalty. "
-            f"Lines: intervals of the gap. {content.get('seeds', '?')} seeds; `{content.get('command', '')}`.",
+            words(
+                "fairness",
+                "frontier_note",
+                group=group,
+                seeds=content.get("seeds", "?"),
+                command=content.get("command", ""),
+            ),
         ),
     )
 

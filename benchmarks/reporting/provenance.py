@@ -2,6 +2,7 @@
 
 from benchmarks.reporting.document import Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.reporting.words import words
 from benchmarks.training.told import NO_RESPONSE
 
 
@@ -10,7 +11,7 @@ def assumed(results: SweepResults) -> Section:
     told = results.card.get("told")
     if told is None:
         return Section(
-            anchor="assumed", title="What the columns were taken for", missing="The sweep did not keep what it assumed."
+            anchor="assumed", title="What the columns were taken for", missing=words("contents", "not_assumed")
         )
     rows = [tuple(row) for row in told["rows"]]
     if told.get("action_rate") is not None:
@@ -25,7 +26,7 @@ def assumed(results: SweepResults) -> Section:
         parts=(
             Table(
                 name="assumed",
-                caption="What each column was taken for, and who says so.",
+                caption=words("contents", "assumed"),
                 columns=columns_of("what | taken for | who says so"),
                 rows=rows,
             ),
@@ -57,11 +58,7 @@ def provenance(results: SweepResults, command: str) -> Section:
     return Section(
         anchor="provenance",
         title="Provenance",
-        text=(
-            "The same command on the same commit and versions gives the same values on one kind of processor. Seed k "
-            "trains "
-            "on data replicate k, where the dataset has a recipe.",
-        ),
+        text=(words("contents", "same_again"),),
         parts=(
             Table(
                 name="provenance",

@@ -4,16 +4,15 @@ from typing import Any
 
 from benchmarks.reporting.document import Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.reporting.words import words
 from benchmarks.sweep.scorecard import logged_sentence
-
-NO_MINUTES = "Staff minutes are not known: the map of the import has no `[effort]`, so that contacts alone are counted."
 
 
 def spending(results: SweepResults) -> Section:
     """What contacts cost, on the members whose weeks are known."""
     logged = results.card.get("logged")
     if logged is None:
-        return Section(anchor="spending", title="Contacts and staff minutes", missing="The sweep did not keep them.")
+        return Section(anchor="spending", title="Contacts and staff minutes", missing=words("contents", "no_spending"))
     rows = _rows("care team, as logged", logged)
     for entry in results.details:
         for mode, said in entry.get("modes", {}).items():
@@ -21,16 +20,15 @@ def spending(results: SweepResults) -> Section:
                 rows += _rows(f"{results.name((entry['algo'], mode))}, seed {entry['seed']}", spent)
     text = [logged_sentence(logged)]
     if logged["effort_minutes_per_week"] is None:
-        text.append(NO_MINUTES)
+        text.append(words("contents", "no_minutes"))
     return Section(
         anchor="spending",
         title="Contacts and staff minutes",
-        text=(*text, "Of a policy it is what it would ask for in the weeks that were looked at, were nothing in short "
-              "supply. Levels that 1 to 10 people got are left out of what was logged."),
+        text=(*text, words("contents", "asked")),
         parts=(
             Table(
                 name="contacts_and_minutes",
-                caption="Contacts and staff minutes a member-week, in all and by level.",
+                caption=words("contents", "spending"),
                 columns=columns_of("who | factor | level | contacts:.4f | minutes:.3f"),
                 rows=rows,
             ),

@@ -10,6 +10,7 @@ from benchmarks.drawing.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
 from benchmarks.reporting.summary import horizon
 from benchmarks.reporting.sweep_results import OLD, SweepResults
+from benchmarks.reporting.words import words
 from benchmarks.sweep.statistics import PROFILE
 from frl_env.evaluation.suppression import SECRET
 from frl_env.member_months import per_1000_member_months
@@ -32,12 +33,9 @@ def values(results: SweepResults) -> Section:
         parts.append(_estimates(results))
     missing = ""
     if results.has_truth and not results.card["ope"]:
-        missing = (
-            "No off-policy estimates stand beside the truth: the sweep was run without `--ope`. "
-            "With it, every policy is also valued by other members' logged weeks."
-        )
+        missing = words("values", "no_estimates")
     elif not parts:
-        missing = "No policy has a value: nothing was rolled out and nothing was estimated."
+        missing = words("values", "no_values")
     return Section(
         anchor="values",
         title="Values, with intervals and the truth" if results.has_truth else "Values, estimated, with intervals",
@@ -74,13 +72,12 @@ def _true_values(results: SweepResults) -> Figure:
             rows.append(Row(label=label, value=value, mark="diamond", colour=8, said=_signed(value)))
             table.append((label, value, None, None, _true_rate(results, value), *([None] * len(results.seeds))))
     return Figure(
-        title=f"Events avoided a member {horizon(results)}, against the care team",
-        description=f"Rows of estimates with intervals. First is {rows[1].label} with {rows[1].said}; the table below "
-        f"the figure has all {len(table)} rows.",
+        title=words("values", "true_title", over=horizon(results)),
+        description=words("values", "true_description", first=rows[1].label, said=rows[1].said, rows=len(table)),
         draw=forest(rows, axis="ED visits and hospital stays avoided a member", lines=[(team, "the care team")]),
         table=Table(
             name="true_values",
-            caption="True difference to the care team, by policy and seed.",
+            caption=words("values", "true_caption"),
             columns=(
                 *columns_of("policy | difference:+.4f | low:+.4f | high:+.4f"),
                 Column("per 1,000 member-months", "+.2f"),
@@ -88,11 +85,7 @@ def _true_values(results: SweepResults) -> Figure:
             ),
             rows=table,
         ),
-        notes=(
-            f"True values: rollouts of {card['eval_members']:,} simulated members under common random numbers, not "
-            "estimates. Full mark and line: interquartile mean over seeds with its 95 % bootstrap interval over seeds "
-            "and members; rings: single seeds; diamonds: references.",
-        ),
+        notes=(words("values", "true_note", members=card["eval_members"]),),
     )
 
 
@@ -129,24 +122,21 @@ def _estimates(results: SweepResults) -> Figure:
             cells += (entry.get("weeks"), rates.get("difference"))
             reason = "" if headline else _reason(entry.get("sentence", "no estimate"), truth)
             table.append((*cells, *([true] if truth else []), reason))
-    beside = " Diamonds are the true values." if truth else " There is no true value to put beside them."
     known = columns_of("policy | seed:d | estimator | difference:+.4f | low:+.4f | high:+.4f | weeks:.1f")
     known = (*known, Column("per 1,000 member-months", "+.2f"))
     return Figure(
-        title="Estimated from other members' logged weeks" + (", beside the truth" if truth else ""),
-        description=f"Estimated differences to the care team with 95 % intervals for {len(table)} policies, "
-        f"{sum(row[3] is None for row in table)} of them withheld; the table below has all of them and the reasons.",
+        title=words("values", "estimated_title", truth=truth),
+        description=words(
+            "values", "estimated_description", policies=len(table), withheld=sum(row[3] is None for row in table)
+        ),
         draw=forest(rows, axis="estimated events avoided a member", lines=[(0.0, "the care team")]),
         table=Table(
             name="estimated_values",
-            caption="Estimated difference to the care team: a member over so many weeks, and per 1,000 member-months.",
+            caption=words("values", "estimated_caption"),
             columns=(*known, *([Column("truth", "+.4f")] if truth else []), Column("why it is withheld")),
             rows=table,
         ),
-        notes=(
-            "Differences to the returns that the same members had, with 95 % intervals over members."
-            f"{beside} A value is withheld where the evidence is too thin; the reasons are in the table.",
-        ),
+        notes=(words("values", "estimated_note", truth=truth),),
     )
 
 
@@ -164,8 +154,8 @@ def curves(results: SweepResults) -> Section:
     section = partial(Section, anchor="learning", title="Learning curves")
     with_curve = [entry for entry in results.details if entry.get("curve")]
     if not with_curve:
-        why = f"{OLD}." if not results.details else "The algorithms say nothing while they train."
-        return section(missing=f"Nothing was kept along the way. {why}")
+        why = f"{OLD}." if not results.details else words("values", "silent")
+        return section(missing=words("values", "no_curve", why=why))
     watched = [entry for entry in with_curve if any(point["watched"] for point in entry["curve"])]
     return section(parts=(_watched(results, watched) if watched else _losses(with_curve),))
 
@@ -189,8 +179,7 @@ def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
         rows += [(entry["label"], entry["seed"], step, seen["difference"], seen["se"]) for step, seen in points]
     return Figure(
         title="True difference to the care team while training",
-        description=f"One panel an algorithm ({', '.join(each)}), one line a seed: events avoided a member after "
-        "part of the updates. All points are in the table below.",
+        description=words("values", "watched_description", algorithms=", ".join(each)),
         draw=panels(list(each.items()), Axes(x="updates", y="events avoided", lines=[(0.0, "")])),
         table=Table(
             name="learning_curves",
@@ -198,13 +187,7 @@ def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
             columns=columns_of("algorithm | seed:d | updates:,d | difference:+.4f | standard error:.4f"),
             rows=rows,
         ),
-        notes=(
-            f"Each point is a rollout of {members:,} simulated members, far fewer than in the values above: standard "
-            "errors "
-            "are in the table. The members are the same at every point, so that shapes are steadier than heights. "
-            "One line a "
-            "seed; seeds differ in their data, too.",
-        ),
+        notes=(words("values", "watched_note", members=members),),
     )
 
 
@@ -222,7 +205,7 @@ def _losses(entries: list[dict[str, Any]]) -> Figure:
         rows += [(entry["label"], entry["seed"], logged[0], *point) for point in points]
     return Figure(
         title="Loss while training",
-        description="One panel an algorithm, one line a seed: a training loss by updates; all points are in the table.",
+        description=words("values", "loss_description"),
         draw=panels(list(each.items()) or [("nothing", [])], Axes(x="updates", y=""), shared=False),
         table=Table(
             name="learning_curves",
@@ -230,7 +213,7 @@ def _losses(entries: list[dict[str, Any]]) -> Figure:
             columns=columns_of("algorithm | seed:d | what | updates:,d | loss:.4g"),
             rows=rows,
         ),
-        notes=("Without a simulator no true value can be followed. A falling loss is no rising value.",),
+        notes=(words("values", "loss_note"),),
     )
 
 
@@ -239,9 +222,9 @@ def profile(results: SweepResults) -> Section:
     section = partial(Section, anchor="profile", title="Performance profile")
     profiled = [entry for entry in results.card["summary"] if entry.get("profile")]
     if not profiled:
-        return section(missing="There is no normalised score: it takes a simulator, and references that differ.")
+        return section(missing=words("values", "no_score"))
     if len(results.seeds) < 2:
-        return section(missing="One seed has no profile: its score is in the summary.")
+        return section(missing=words("values", "one_score"))
     series = [
         Series(
             label=results.name((entry["algo"], entry["mode"])),
@@ -256,7 +239,7 @@ def profile(results: SweepResults) -> Section:
     ]
     figure = Figure(
         title="Share of the seeds that score above",
-        description=f"One line a policy over normalised scores from 0 to 100; the thick one is {series[0].label}.",
+        description=words("values", "profile_description", first=series[0].label),
         draw=lines(series, Axes(x="normalised score", y="share of the seeds", y_range=(-0.03, 1.03), y_percent=True)),
         table=Table(
             name="performance_profile",
@@ -264,11 +247,7 @@ def profile(results: SweepResults) -> Section:
             columns=(Column("policy"), *(Column(str(score), ".2f") for score in PROFILE)),
             rows=[(line.label, *line.ys) for line in series],
         ),
-        notes=(
-            f"Score 0 is no program, 100 the best policy known on the observations. {len(results.seeds)} seeds, so "
-            "that "
-            f"shares come in steps of 1/{len(results.seeds)}.",
-        ),
+        notes=(words("values", "profile_note", seeds=len(results.seeds)),),
     )
     return section(parts=(figure,))
 
