@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from benchmarks.training.train import train
-from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
+from benchmarks.studies.gains_alone import GainsAlone
+from frl_algos import FactoredReplayBuffer
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.fitted_q import fitted_q_evaluation
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
@@ -41,9 +41,6 @@ HISTORY = 26
 QUARTER = 13
 QUARTERS = 4
 QUARTERS_A_YEAR = 4
-
-STEPS = 2
-"""Updates of the clone; gains are estimated in closed form before them."""
 
 ARMS = ("team", "loop", "no exploration", "never relearns")
 
@@ -227,7 +224,7 @@ def replicate(
     }
 
 
-def learn(log: Log, kept: Bool[np.ndarray, "member"], effort: Effort, seed: int) -> Any:
+def learn(log: Log, kept: Bool[np.ndarray, "member"], effort: Effort, seed: int) -> GainsAlone:
     """A policy trained on everything logged of the members that are kept for it."""
     episodes = log.episodes(kept, slice(None), None)
     mask = episodes.mask
@@ -243,10 +240,7 @@ def learn(log: Log, kept: Bool[np.ndarray, "member"], effort: Effort, seed: int)
         seed=seed,
         simulated=True,
     )
-    buffer.effort = effort
-    algorithm = FactoredAWRConfig(response=0, need_factor="goal", skill_factor="provider").create()
-    train(algorithm, buffer, steps=STEPS, seed=seed)
-    return algorithm
+    return GainsAlone.learn(buffer, effort, seed=seed)
 
 
 def remember_all(policy: Any, log: Log) -> np.ndarray:

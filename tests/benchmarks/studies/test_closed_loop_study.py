@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from benchmarks import loop
-from benchmarks.studies import closed_loop
+from benchmarks.studies import closed_loop, gains_alone
+from benchmarks.training.train import train
+from frl_algos import load_replay_buffer
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.capacity import Capacity, HeldPrice
 from frl_env.care_effort import care_effort
+from frl_env.datasets import ensure_dataset
 from frl_env.parameters import preset
 from frl_env.worklist import choose
 from frl_env.worklist.drawing import make_lots
@@ -60,6 +63,21 @@ def test_the_target_is_what_lists_draw():
     idle = (memory[:, 0] == 0) | (choice.allocation.joints != closed_loop.NOTHING)
     np.testing.assert_allclose(chances[np.arange(members), choice.joints][idle], choice.propensities[idle])
     assert idle.mean() > 0.9
+
+
+def test_gains_alone_are_those_of_the_trained_policy():
+    dataset = ensure_dataset("frl/medicaid-synthetic-small-v0")
+    buffer = load_replay_buffer(dataset)
+    algorithm = gains_alone.SETTINGS.create()
+    train(algorithm, buffer, steps=2, seed=3)
+    alone = gains_alone.GainsAlone.learn(load_replay_buffer(dataset), EFFORT, seed=3)
+    rows = np.arange(0, 2_000, 7)
+    memory, mine = algorithm.start_memory(len(rows)), alone.start_memory(len(rows))
+    for week in range(3):
+        seen = buffer.observations[rows + week]
+        np.testing.assert_array_equal(alone.gains(seen, mine), algorithm.gains(seen, memory))
+        memory = algorithm.remember(memory, seen, buffer.actions[rows + week])
+        mine = alone.remember(mine, seen, buffer.actions[rows + week])
 
 
 def _replicate(shift: float, low: float = -1.0) -> dict:
