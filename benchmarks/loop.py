@@ -42,8 +42,10 @@ COLUMNS = {
     "loop": "{loop:+.3f} ({loop_error:.3f})",
     "no exploration": "{none:+.3f} ({none_error:.3f})",
     "never learns anew": "{never:+.3f} ({never_error:.3f})",
+    "loop less no exploration": "{lead:+.3f} ({lead_error:.3f})",
     "loop, minutes a week": "{minutes:.2f}",
     "interval holds, by chances": "{weights_held} of {weights_told}",
+    "of these withheld": "{withheld}",
     "its half-width": "{weights_width:.2f}",
     "interval holds, by model": "{model_held} of {model_told}",
     "model's half-width": "{model_width:.2f}",
@@ -91,23 +93,22 @@ def summary(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for quarter in range(QUARTERS):
         row: dict[str, Any] = {"quarter": quarter + 1}
-        for name in LISTS:
-            gains = [each["values"][name][quarter] - each["values"]["team"][quarter] for each in found]
-            row[FIELDS[name]] = float(np.mean(gains))
-            row[f"{FIELDS[name]}_error"] = (
-                float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
-            )
+        own = {name: np.asarray([each["values"][name][quarter] for each in found]) for name in ARMS}
+        compared = {FIELDS[name]: own[name] - own["team"] for name in LISTS}
+        compared["lead"] = own["loop"] - own["no exploration"]
+        for name, gains in compared.items():
+            row[name] = float(gains.mean())
+            row[f"{name}_error"] = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
         row["minutes"] = float(np.mean([each["minutes"]["loop"][quarter] for each in found]))
         row["team_minutes"] = float(np.mean([each["budget"] for each in found]))
+        estimates = [each["estimates"][quarter] for each in found]
         for kind in ("weights", "model"):
-            told = [each["estimates"][quarter] for each in found if kind in each["estimates"][quarter]["intervals"]]
-            told = [each for each in told if not (kind == "weights" and each["refused"])]
-            spans = [(each["intervals"][kind], each["truth"]) for each in told]
+            spans = [(each["intervals"][kind], each["truth"]) for each in estimates if kind in each["intervals"]]
             row[f"{kind}_told"] = len(spans)
             row[f"{kind}_held"] = sum(low <= truth <= high for (_, low, high), truth in spans)
             row[f"{kind}_width"] = float(np.mean([(high - low) / 2 for (_, low, high), _ in spans])) if spans else None
             row[f"{kind}_bias"] = float(np.mean([value - truth for (value, *_), truth in spans])) if spans else None
-        row["refused"] = sum(each["estimates"][quarter]["refused"] for each in found)
+        row["withheld"] = sum(each["refused"] for each in estimates)
         rows.append(row)
     return rows
 

@@ -99,7 +99,9 @@ def test_summary_counts_what_was_told_and_held():
     first = rows[0]
     assert first["loop"] == pytest.approx(1.4)
     assert first["never"] == pytest.approx(4.2)
-    assert (first["weights_told"], first["weights_held"], first["refused"]) == (2, 1, 1)
+    assert (first["weights_told"], first["weights_held"], first["withheld"]) == (3, 2, 1)
+    assert first["lead"] == pytest.approx(-1.4)
+    assert first["lead_error"] == pytest.approx(np.std([1.0, 1.2, 2.0], ddof=1) / np.sqrt(3))
     assert (first["model_told"], first["model_held"]) == (3, 3)
     assert first["weights_bias"] == pytest.approx(0.1)
 
