@@ -25,7 +25,7 @@ from frl_env.capacity.allocation import Allocation, allocate_offers
 from frl_env.capacity.capacity import Capacity, Limits
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.knapsack import ROUNDING
-from frl_env.capacity.offers import CHUNK, make_offers
+from frl_env.capacity.offers import CHUNK, Offers, make_offers
 from frl_env.errors import UserError, check_number
 from frl_env.worklist.drawing import Lots, make_lots
 
@@ -40,6 +40,7 @@ class Choice:
         drawn: Who was drawn to explore, to be left alone included.
         lots: What was set aside to be drawn; None when nothing was.
         allocation: What was picked within the rest of the capacity.
+        offers: Each member's best contact of every kind.
     """
 
     joints: Int64[np.ndarray, "member"]
@@ -47,6 +48,7 @@ class Choice:
     drawn: Bool[np.ndarray, "member"]
     lots: Lots | None
     allocation: Allocation
+    offers: Offers
 
 
 def choose(
@@ -99,7 +101,9 @@ def choose(
         joints[rows] = space.valid_joints[columns]
         propensities[rows[other]] = _by_lot(lots, gains, rows[other], columns[other])
         drawn[rows] = True
-    return Choice(joints=joints, propensities=propensities, drawn=drawn, lots=lots, allocation=allocation)
+    return Choice(
+        joints=joints, propensities=propensities, drawn=drawn, lots=lots, allocation=allocation, offers=offers
+    )
 
 
 def _by_lot(

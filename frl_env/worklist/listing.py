@@ -9,6 +9,7 @@ import pandas as pd
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError, check_whole
+from frl_env.worklist.below import below_line
 from frl_env.worklist.caseload import Caseload
 from frl_env.worklist.choosing import Choice, choose
 from frl_env.worklist.reasons import reasons
@@ -19,6 +20,9 @@ PER = 1_000
 
 NORMAL = 1.96
 """Standard errors on either side of a 95 % interval."""
+
+NEXT = 10
+"""Members just below the line who are named."""
 
 CHUNK = 4_096
 
@@ -31,6 +35,7 @@ class Worklist:
         rows: A row a listed member, the largest gain a minute first. Columns: rank, member_id, one a factor, minutes,
             gain_per_1000 with gain_low and gain_high (events prevented by 1,000 such contacts, 95 % interval), reason,
             drawn, propensity.
+        below: The same columns without rank, drawn and propensity, for those just below the line.
         chances: A row a member of the caseload, those who must not be contacted included: member_id, week, levels,
             propensity; for the data to come.
         use: Of each limit, exactly; for who holds the list.
@@ -38,6 +43,7 @@ class Worklist:
     """
 
     rows: pd.DataFrame
+    below: pd.DataFrame
     chances: pd.DataFrame
     use: tuple[Use, ...]
     summary: dict[str, Any]
@@ -76,26 +82,37 @@ def make_worklist(
     if not len(caseload):
         raise UserError("nobody is left to list: every member of the week is on the do-not-contact list")
     recent = (caseload.since_contact >= 0) & (caseload.since_contact < least_weeks)
-    gains = np.concatenate(
-        [
-            policy.gains(caseload.observations[start : start + CHUNK], caseload.memory[start : start + CHUNK])
-            for start in range(0, len(caseload), CHUNK)
-        ]
-    )
     space = effort.action_space
+    gains, expected = _ask(caseload, policy, len(space.valid_joints))
     nothing = int(space.ravel(space.null_action))
     contacts = space.valid_joints != nothing
     gains[np.ix_(recent, contacts)] = -np.inf
     choice = choose(gains, effort, capacity, rng, explore=explore)
     listed = _listed(effort, choice, gains)
-    worth = gains[listed, np.searchsorted(space.valid_joints, choice.joints[listed])].astype(np.float64)
+    left = np.flatnonzero((choice.joints == nothing) & ~choice.drawn)
+    prices = np.asarray([*choice.allocation.prices.values()])
+    below, instead, waiting = below_line(choice.offers, prices, left, NEXT)
+    tell = _Telling(caseload=caseload, policy=policy, effort=effort, gains=gains, expected=expected)
+    rows, errors = tell.rows(listed, choice.joints[listed], choice.drawn)
+    rows.insert(0, "rank", np.arange(1, len(listed) + 1))
+    rows["drawn"], rows["propensity"] = choice.drawn[listed], choice.propensities[listed]
     use = uses(effort, capacity, choice.joints[listed], len(caseload))
-    gain = float(worth[np.isfinite(worth)].sum())
     return Worklist(
-        rows=_rows(caseload, policy, effort, listed, worth, choice),
+        rows=rows,
+        below=tell.rows(below, instead, np.zeros(len(caseload), dtype=bool))[0],
         chances=_chances(everybody, ~alone, effort, choice),
         use=use,
-        summary=summarise(caseload, listed, choice, use, gain=gain, recent=recent, explore=explore),
+        summary=summarise(
+            caseload,
+            listed,
+            choice,
+            use,
+            events=together(rows["gain_per_1000"].to_numpy() / PER, errors),
+            need=expected,
+            recent=recent,
+            explore=explore,
+            waiting=waiting,
+        ),
     )
 
 
@@ -109,41 +126,80 @@ def _listed(effort: Effort, choice: Choice, gains: np.ndarray) -> np.ndarray:
     return listed[np.lexsort((listed, -worth / minutes))]
 
 
-def _rows(
-    caseload: Caseload, policy: Any, effort: Effort, listed: np.ndarray, worth: np.ndarray, choice: Choice
-) -> pd.DataFrame:
-    space = effort.action_space
-    position = np.searchsorted(space.valid_joints, choice.joints[listed])
-    relative, similar, error = np.full(len(caseload), np.nan), None, np.full(len(listed), np.nan)
-    if callable(getattr(policy, "predict_gains", None)) and len(listed):
-        expected = _expected(caseload, policy)
-        relative = expected / max(float(expected.mean()), 1e-12)
-        parts = policy.predict_gains(caseload.observations[listed], memory=caseload.memory[listed])
-        error = parts.standard_error[np.arange(len(listed)), position].astype(np.float64)
-        similar = parts.similar_contacts[position]
-    names = space.decode(space.unravel(choice.joints[listed]))
-    table = pd.DataFrame({"rank": np.arange(1, len(listed) + 1), "member_id": caseload.identifiers[listed]})
-    for number, factor in enumerate(space):
-        table[factor.name] = names[:, number] if len(listed) else []
-    table["minutes"] = effort.minutes[choice.joints[listed]]
-    table["gain_per_1000"] = PER * worth
-    table["gain_low"], table["gain_high"] = PER * (worth - NORMAL * error), PER * (worth + NORMAL * error)
-    table["reason"] = reasons(caseload, listed.tolist(), relative=relative, drawn=choice.drawn, similar=similar)
-    table["drawn"] = choice.drawn[listed]
-    table["propensity"] = choice.propensities[listed]
-    return table
+def together(gains: np.ndarray, errors: np.ndarray) -> tuple[float, float, float] | None:
+    """Sum of the gains with a 95 % interval.
+
+    The errors of all contacts come from the same estimates, so they are taken to go together, which is the widest that
+    the interval can be.
+
+    Args:
+        gains: Of the contacts.
+        errors: Standard errors; NaN where they are not known.
+
+    Returns:
+        Sum, lower and upper end; None where a gain or an error is not known.
+    """
+    if not (np.isfinite(gains).all() and np.isfinite(errors).all()):
+        return None
+    total, half = float(gains.sum()), NORMAL * float(errors.sum())
+    return total, total - half, total + half
 
 
-def _expected(caseload: Caseload, policy: Any) -> np.ndarray:
-    """Expected events of every member, a chunk at a time."""
-    return np.concatenate(
-        [
-            policy.predict_gains(
-                caseload.observations[start : start + CHUNK], memory=caseload.memory[start : start + CHUNK]
-            ).expected_events
-            for start in range(0, len(caseload), CHUNK)
-        ]
-    )
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Telling:
+    """Rows of people and their contacts, in words and numbers.
+
+    Attributes:
+        caseload: Of the week.
+        policy: That knows the gains, and perhaps what they are made of.
+        effort: Minutes of each action.
+        gains: Of the valid actions.
+        expected: Events of each member; NaN where not known.
+    """
+
+    caseload: Caseload
+    policy: Any
+    effort: Effort
+    gains: np.ndarray
+    expected: np.ndarray
+
+    def rows(self, members: np.ndarray, joints: np.ndarray, drawn: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+        """A table of some members, each with a contact, and the standard errors of the gains."""
+        space = self.effort.action_space
+        position = np.searchsorted(space.valid_joints, joints)
+        worth = self.gains[members, position].astype(np.float64)
+        similar, error = None, np.full(len(members), np.nan)
+        for start in range(0, len(members) if callable(getattr(self.policy, "predict_gains", None)) else 0, CHUNK):
+            some = slice(start, start + CHUNK)
+            seen, memory = self.caseload.observations[members[some]], self.caseload.memory[members[some]]
+            parts = self.policy.predict_gains(seen, memory=memory)
+            error[some] = parts.standard_error[np.arange(len(seen)), position[some]]
+            similar = parts.similar_contacts[position]
+        names = space.decode(space.unravel(joints))
+        table = pd.DataFrame({"member_id": self.caseload.identifiers[members]})
+        for number, factor in enumerate(space):
+            table[factor.name] = names[:, number] if len(members) else []
+        table["minutes"] = self.effort.minutes[joints]
+        table["gain_per_1000"] = PER * worth
+        table["gain_low"], table["gain_high"] = PER * (worth - NORMAL * error), PER * (worth + NORMAL * error)
+        relative = self.expected / max(float(self.expected.mean()), 1e-12)
+        table["reason"] = reasons(self.caseload, members.tolist(), relative=relative, drawn=drawn, similar=similar)
+        return table, error
+
+
+def _ask(caseload: Caseload, policy: Any, valid: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gains of the valid actions and expected events (NaN where the policy does not know), a chunk at a time."""
+    gains = np.empty((len(caseload), valid), dtype=np.float32)
+    expected = np.full(len(caseload), np.nan)
+    for start in range(0, len(caseload), CHUNK):
+        some = slice(start, start + CHUNK)
+        seen, memory = caseload.observations[some], caseload.memory[some]
+        if callable(getattr(policy, "predict_gains", None)):
+            parts = policy.predict_gains(seen, memory=memory)
+            gains[some], expected[some] = parts.gains, parts.expected_events
+        else:
+            gains[some] = policy.gains(seen, memory)
+    return gains, expected
 
 
 def _chances(caseload: Caseload, asked: np.ndarray, effort: Effort, choice: Choice) -> pd.DataFrame:

@@ -16,7 +16,7 @@ EVENTS = {
 }
 """States that count events of a week, as people call them."""
 
-DRAWN = "drawn to learn from, not picked"
+DRAWN = "drawn by lot, to learn from"
 NEW = "no earlier weeks on record"
 
 
@@ -51,15 +51,18 @@ def reasons(
             if total > last:
                 clauses.append(f"{total} {one if total == 1 else many} in {weeks} weeks")
         if np.isfinite(relative[row]):
-            clauses.append(f"expected events {relative[row]:.1f} times the caseload's mean")
+            clauses.append(f"expected to have {relative[row]:.1f} times as many events as the average member here")
         since = int(caseload.since_contact[row])
         if caseload.weeks_known[row] == 0:
             clauses.append(NEW)
         elif since < 0:
-            clauses.append(f"no contact in the {int(caseload.weeks_known[row])} weeks on record")
+            known = int(caseload.weeks_known[row])
+            clauses.append("no contact in the one week on record" if known == 1 else f"no contact in {known} weeks")
         else:
             clauses.append(f"last contact {since} week{'s' if since > 1 else ''} ago")
         if similar is not None:
-            clauses.append(f"{people(int(similar[place]), simulated=False)} answered contacts like it in the data")
+            met = int(similar[place])
+            said = "no past contact" if met == 0 else f"{people(met, simulated=False)} past contacts"
+            clauses.append(f"{said} like this one {'was' if met == 0 else 'were'} answered")
         lines.append("; ".join(clauses))
     return lines

@@ -77,9 +77,11 @@ def summarise(
     choice: Choice,
     use: tuple[Use, ...],
     *,
-    gain: float,
+    events: tuple[float, float, float] | None,
+    need: np.ndarray,
     recent: np.ndarray,
     explore: float,
+    waiting: int,
 ) -> dict[str, Any]:
     """The summary, JSON-able; a number that would tell of 1 to 10 people is None or in words.
 
@@ -88,11 +90,13 @@ def summarise(
         listed: Rows of those who are.
         choice: What was decided.
         use: Of each limit.
-        gain: Sum of the expected gains.
+        events: Expected to be avoided, with the ends of an interval; None where not known.
+        need: Events expected of each member; NaN where not known.
         recent: Whose last contact is too recent.
         explore: Share of the capacity that was drawn.
+        waiting: Members below the line: a contact would gain something, and there is no time for it.
     """
-    n, drawn = len(caseload), int(choice.drawn.sum())
+    n, drawn = len(caseload), int(choice.drawn[listed].sum())
     new = int((caseload.weeks_known == 0).sum())
     left_out = list(caseload.left_out)
     if recent.any():
@@ -113,10 +117,11 @@ def summarise(
             }
             for each in use
         ],
-        "expected_gain": round(gain, 2) if open_list else None,
+        "events_avoided": [round(each, 2) for each in events] if open_list and events is not None else None,
+        "below_the_line": roughly(waiting),
         "new_members": roughly(new),
         "left_out": [{"why": rule.why, "members": roughly(rule.members)} for rule in left_out],
-        "groups": {name: _rounded(_shares(labels, listed)) for name, labels in caseload.groups.items()}
+        "groups": {name: _rounded(_shares(labels, listed, need)) for name, labels in caseload.groups.items()}
         if n >= SMALLEST
         else {},
     }
@@ -145,8 +150,11 @@ def _rounded(shares: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: round(each, 2) if isinstance(each, float) else each for key, each in row.items()} for row in shares]
 
 
-def _shares(labels: np.ndarray, listed: np.ndarray) -> list[dict[str, Any]]:
-    """Share of the list beside share of the caseload, by group; None where few people would follow."""
+def _shares(labels: np.ndarray, listed: np.ndarray, need: np.ndarray) -> list[dict[str, Any]]:
+    """Share of the list beside the shares of caseload and need, by group; None where few people would follow.
+
+    The need, of events expected by the model, is told of groups of which the number of people is told.
+    """
     names = sorted(set(labels.tolist()), key=str)
     chosen = np.asarray([int((labels[listed] == name).sum()) for name in names])
     everybody = np.asarray([int((labels == name).sum()) for name in names])
@@ -162,6 +170,7 @@ def _shares(labels: np.ndarray, listed: np.ndarray) -> list[dict[str, Any]]:
         {
             "group": str(name),
             "of_caseload": float(everybody[row] / max(len(labels), 1)),
+            "of_need": round(float(need[labels == name].sum() / need.sum()), 2) if need.sum() > 0 else None,
             "of_list": None if hidden[row].any() else float(chosen[row] / max(len(listed), 1)),
         }
         for row, name in enumerate(names)

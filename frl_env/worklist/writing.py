@@ -87,36 +87,60 @@ def harmless(table: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
+SPELLED = ("COPD",)
+"""Longer than three letters, and spelled all the same."""
+
+HEADINGS = {"modality": "How", "provider": "Who goes", "goal": "About", "urgency": "Urgency"}
+"""What people call factors; other factors by their names."""
+
+
 def page(worklist: Worklist) -> str:
-    """The list as one HTML page, by who goes; no network, prints on one side of a page a role."""
+    """The list as one HTML page, by who goes; no network, prints with a sheet of its own for each role."""
     rows = worklist.rows
     factors = list(rows.columns[2 : rows.columns.get_loc("minutes")])
     role = "provider" if "provider" in factors else factors[0]
+    rest = [factor for factor in factors if factor != role]
     roles: list[dict[str, Any]] = [
-        {
-            "name": _words(name),
-            "minutes": float(part["minutes"].sum()),
-            "rows": [
-                {
-                    "rank": int(row["rank"]),
-                    "member": str(row["member_id"]),
-                    "what": [_words(row[factor]) for factor in factors if factor != role],
-                    "minutes": float(row["minutes"]),
-                    "reason": row["reason"],
-                }
-                for row in part.to_dict("records")
-            ],
-        }
+        {"name": _words(name), "minutes": float(part["minutes"].sum()), "rows": _cells(part, rest)}
         for name, part in rows.groupby(role, sort=True)
     ]
     template = resources.files("frl_env.worklist").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
         summary=worklist.summary,
-        use=worklist.use,
+        listed=f"{len(rows):,}",
+        drawn=int(rows["drawn"].sum()),
+        use=[{"name": _limit(each.what), "used": each.used, "of": each.of} for each in worklist.use],
+        groups={name.replace("_", " ").capitalize(): shares for name, shares in worklist.summary["groups"].items()},
         roles=roles,
-        columns=[_words(factor) for factor in factors if factor != role],
+        columns=[_heading(factor) for factor in rest],
+        below=_cells(worklist.below, factors),
+        everything=[_heading(factor) for factor in factors],
     )
+
+
+def _cells(rows: pd.DataFrame, factors: list[str]) -> list[dict[str, Any]]:
+    """Rows of a table of contacts, as the page shows them."""
+    return [
+        {
+            "rank": int(row["rank"]) if "rank" in row else 0,
+            "member": str(row["member_id"]),
+            "what": [_words(row[factor]) for factor in factors],
+            "minutes": float(row["minutes"]),
+            "reason": row["reason"],
+        }
+        for row in rows.to_dict("records")
+    ]
+
+
+def _heading(factor: str) -> str:
+    return HEADINGS.get(factor, factor.replace("_", " ").capitalize())
+
+
+def _limit(name: str) -> str:
+    """A limit in words: "minutes of CHW" stays, "contacts of HOME_VISIT" is "contacts of home visit"."""
+    kind, of, level = name.partition(" of ")
+    return f"{kind}{of}{_words(level)}"
 
 
 def _words(level: str) -> str:
@@ -124,4 +148,4 @@ def _words(level: str) -> str:
     text = str(level)
     if not text.isupper():
         return text
-    return " ".join(word if len(word) <= 3 else word.lower() for word in text.split("_"))
+    return " ".join(word if len(word) <= 3 or word in SPELLED else word.lower() for word in text.split("_"))

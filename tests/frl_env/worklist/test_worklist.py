@@ -1,7 +1,9 @@
 """`frl worklist`: capacities are kept, chances are as stated, and every reason is true of its row."""
 
+import itertools
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,8 +16,9 @@ from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.capacity import Capacity, Effort
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
-from frl_env.worklist import choose, choosing, make_worklist, read_caseload, write_worklist
+from frl_env.worklist import Caseload, choose, choosing, make_worklist, read_caseload, write_worklist
 from frl_env.worklist.drawing import make_lots
+from frl_env.worklist.listing import together
 from frl_env.worklist.summary import _shares
 from frl_env.worklist.writing import harmless, page
 
@@ -286,7 +289,7 @@ def test_reasons_are_true_of_the_row(table):
 
 
 CLAUSES = (
-    (r"drawn to learn from, not picked", lambda said, at: at["drawn"]),
+    (r"drawn by lot, to learn from", lambda said, at: at["drawn"]),
     (r"(\d+) ED visits? last week", lambda said, at: int(said[1]) == at["last"][1] > 0),
     (r"(\d+) hospital stays? last week", lambda said, at: int(said[1]) == at["last"][2] > 0),
     (r"(\d+) ED visits? in (\d+) weeks", lambda said, at: (int(said[1]), int(said[2])) == (at["sums"][1], at["weeks"])),
@@ -295,7 +298,8 @@ CLAUSES = (
         lambda said, at: (int(said[1]), int(said[2])) == (at["sums"][2], at["weeks"]),
     ),
     (r"no earlier weeks on record", lambda said, at: at["known"] == 0),
-    (r"no contact in the (\d+) weeks on record", lambda said, at: int(said[1]) == at["known"] and at["since"] == -1),
+    (r"no contact in (\d+) weeks", lambda said, at: int(said[1]) == at["known"] > 1 and at["since"] == -1),
+    (r"no contact in the one week on record", lambda said, at: at["known"] == 1 and at["since"] == -1),
     (r"last contact (\d+) weeks? ago", lambda said, at: int(said[1]) == at["since"] > 0),
 )
 """Every clause that a reason may have here, and when it is true."""
@@ -305,6 +309,7 @@ def test_every_clause_of_every_reason_is_true_of_the_table(tmp_path):
     frame = _table(members=80, weeks=20)
     frame = frame[~((frame.member_id < "m020") & (frame.week == 24))]  # gaps
     frame = frame[(frame.member_id < "m070") | (frame.week == 29)]  # new members
+    frame = frame[~frame.member_id.between("m060", "m069") | (frame.week >= 28)]  # of one week before
     file = tmp_path / "members.parquet"
     frame.to_parquet(file)
     worklist = _listed(file, Capacity(minutes=75.0), explore=0.3)
@@ -339,7 +344,7 @@ def test_no_small_number_follows_from_shares(cells):
     if len(labels) < 11:
         return  # of so few nothing at all is told
     listed = np.flatnonzero(np.concatenate([np.arange(a + b) < a for a, b in cells]))
-    shown = _shares(labels, listed)
+    shown = _shares(labels, listed, np.ones(len(labels)))
     sizes = [round(each["of_caseload"] * len(labels)) for each in shown]
     assert not any(0 < size < 11 for size in [*sizes, len(labels) - sum(sizes)])
     known = [
@@ -359,9 +364,85 @@ def test_a_short_list_tells_no_count(table):
     said = worklist.summary
     assert said["listed"] == "fewer than 11"
     assert [each["used"] for each in said["capacity"]] == [None, None]
-    assert said["expected_gain"] is None
+    assert said["events_avoided"] is None
     assert all(each["of_list"] is None for each in said["groups"]["race_ethnicity"])
     assert f'<td class="number">{worklist.use[0].used:,.0f}</td>' in page(worklist)  # who holds the list may know
+
+
+class Explained(ByRisk):
+    """The same, which also says what its gains are made of."""
+
+    def predict_gains(self, observations: np.ndarray, *, memory: np.ndarray) -> SimpleNamespace:
+        gains = self.gains(observations, memory)
+        return SimpleNamespace(
+            gains=gains,
+            standard_error=gains / 4,
+            expected_events=1.0 + observations[:, 1],
+            similar_contacts=np.arange(gains.shape[1]),
+        )
+
+
+def test_events_avoided_with_interval_and_need_by_group(table):
+    caseload = read_caseload(table, Explained())
+    rng = np.random.default_rng(1)
+    worklist = make_worklist(caseload, Explained(), EFFORT, Capacity(minutes=40.0), rng)
+    total, low, high = worklist.summary["events_avoided"]
+    gain = worklist.rows["gain_per_1000"].sum() / 1_000
+    assert total == pytest.approx(gain, abs=0.005)
+    assert (low, high) == pytest.approx((gain * (1 - 1.96 / 4), gain * (1 + 1.96 / 4)), abs=0.01)
+    need = {each["group"]: each["of_need"] for each in worklist.summary["groups"]["race_ethnicity"]}
+    expected = 1.0 + caseload.observations[:, 1]
+    for group, share in need.items():
+        own = expected[caseload.groups["race_ethnicity"] == group].sum() / expected.sum()
+        assert share == pytest.approx(own, abs=0.005)
+    assert together(np.ones(3), np.asarray([0.1, 0.1, np.nan])) is None
+    assert f"{total:.1f} events" in re.sub(r"\s+", " ", page(worklist))
+
+
+def test_who_is_just_below_the_line(table):
+    """Nobody who is not listed would gain more by the minute than those who are named as next."""
+    worklist = _listed(table, Capacity(minutes=8.0), explore=0.2, leave_alone=frozenset({"m000"}))
+    caseload = read_caseload(table, ByRisk())
+    below, chances = worklist.below, worklist.chances.set_index("member_id")
+    assert len(below) == 10
+    assert not set(below.member_id) & (set(worklist.rows.member_id) | {"m000"})
+    gains = ByRisk().gains(caseload.observations, caseload.memory)[:, 1:]
+    ratio = (gains / np.maximum(EFFORT.minutes[SPACE.valid_joints[1:]], 1)).max(axis=1)
+    by_minute = pd.Series(ratio, index=caseload.identifiers)
+    picked = by_minute[worklist.rows.loc[~worklist.rows.drawn, "member_id"]]
+    assert by_minute[below.member_id].max() <= picked.max()
+    assert by_minute[below.member_id].is_monotonic_decreasing
+    unlisted = chances.index[(chances.action_modality == "NONE") & ~chances.index.isin([*below.member_id, "m000"])]
+    above = by_minute[unlisted] > by_minute[below.member_id].min() + 1e-9
+    assert above.sum() <= 2  # who were drawn to be left alone
+    assert "Just below the line" in page(worklist)
+    assert below.member_id.iloc[0] in page(worklist)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), minutes=st.floats(2.0, 40.0), explore=st.sampled_from([0.0, 0.5]))
+def test_no_small_number_follows_from_what_is_told_of_the_list(seed, minutes, explore):
+    """Numbers of people in the summary, and what is left of their sums, are none of 1 to 10."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(11, 120))
+    observations = rng.integers(0, 2, (n, len(MEASURES))).astype(np.float32)
+    caseload = Caseload(
+        week="1", identifiers=np.asarray([f"m{i}" for i in range(n)], dtype=object), states=tuple(MEASURES),
+        observations=observations, sums=observations.astype(float), memory=np.zeros((n, 1), dtype=np.float32),
+        weeks_known=np.ones(n, dtype=np.int64), since_contact=rng.integers(-1, 4, n), groups={}, left_out=(),
+    )  # fmt: skip
+    try:
+        worklist = make_worklist(
+            caseload, ByRisk(), EFFORT, Capacity(minutes=minutes), rng, explore=explore, least_weeks=2
+        )
+    except UserError:
+        return  # the share is too small
+    said = worklist.summary
+    told = [said["listed"], said["below_the_line"], *(each["members"] for each in said["left_out"])]
+    numbers = [int(each.replace(",", "")) for each in told if each.replace(",", "").isdigit()]
+    assert not any(0 < each < 11 for each in numbers)
+    for size in range(1, len(numbers) + 1):
+        assert not any(0 < n - sum(some) < 11 for some in itertools.combinations(numbers, size))
 
 
 def test_a_small_part_of_a_long_list_is_not_told(table):
@@ -478,9 +559,11 @@ def test_command_from_a_trained_model(tmp_path, capsys):
     rows = pd.read_parquet(out)
     assert 0 < rows["minutes"].sum() <= 2.9 * len(pd.read_parquet(tmp_path / "worklist-chances.parquet"))
     assert (rows["gain_low"] <= rows["gain_per_1000"]).all()
-    assert rows["reason"].str.contains("expected events").all()
-    similar = rows["reason"].str.extract(r"; ([^;]*) answered contacts like it in the data")[0]
-    assert similar.str.fullmatch(r"fewer than 11|0|[1-9][1-9]|[2-9]0|\d[\d,]{2,}").all()
+    assert rows["reason"].str.contains("times as many events as the average member here").all()
+    said = capsys.readouterr().out
+    assert re.search(r"expected to avoid \d+\.\d events \(-?\d+\.\d to \d+\.\d\)", said)
+    similar = rows["reason"].str.extract(r"; ([^;]*) past contacts? like this one (?:was|were) answered")[0]
+    assert similar.str.fullmatch(r"fewer than 11|no|[1-9][1-9]|[2-9]0|\d[\d,]{2,}").all()
     algorithm.save(str(tmp_path / "policy.d3"))  # what `make run` leaves
     arguments[2] = tmp_path / "policy.d3"
     assert _frl(*arguments, "--force") == 0
