@@ -75,7 +75,9 @@ def worklist_command(
     if said["events_avoided"] is not None:
         total, low, high = said["events_avoided"]
         lines.append(f"  expected to avoid {total:,.1f} events ({low:,.1f} to {high:,.1f}), by the model alone")
-    lines.append(f"  would gain, but there is no time: {said['below_the_line']} members (the .html list names the first)")
+    lines.append(
+        f"  would gain, but there is no time: {said['below_the_line']} members (the .html list names the first)"
+    )
     lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in said["left_out"]]
     lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
     console.print("\n".join(lines), markup=False)

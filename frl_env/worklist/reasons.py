@@ -62,7 +62,7 @@ def reasons(
             clauses.append(f"last contact {since} week{'s' if since > 1 else ''} ago")
         if similar is not None:
             met = int(similar[place])
-            said = "no past contact" if met == 0 else f"{people(met, simulated=False)} past contacts"
-            clauses.append(f"{said} like this one {'was' if met == 0 else 'were'} answered")
+            by = f"rests on {people(met, simulated=False)} answered contacts like this one"
+            clauses.append(by if met else "no answered contact like this one to go by")
         lines.append("; ".join(clauses))
     return lines

@@ -90,8 +90,8 @@ def harmless(table: pd.DataFrame) -> pd.DataFrame:
 SPELLED = ("COPD",)
 """Longer than three letters, and spelled all the same."""
 
-HEADINGS = {"modality": "How", "provider": "Who goes", "goal": "About", "urgency": "Urgency"}
-"""What people call factors; other factors by their names."""
+HEADINGS = {"modality": "How", "provider": "Who goes", "goal": "About", "race_ethnicity": "Race and ethnicity"}
+"""What people call factors and groups; others by their names."""
 
 
 def page(worklist: Worklist) -> str:
@@ -101,7 +101,7 @@ def page(worklist: Worklist) -> str:
     role = "provider" if "provider" in factors else factors[0]
     rest = [factor for factor in factors if factor != role]
     roles: list[dict[str, Any]] = [
-        {"name": _words(name), "minutes": float(part["minutes"].sum()), "rows": _cells(part, rest)}
+        {"name": _words(name), "time": _time(float(part["minutes"].sum())), "rows": _cells(part, rest)}
         for name, part in rows.groupby(role, sort=True)
     ]
     template = resources.files("frl_env.worklist").joinpath("page.html").read_text(encoding="utf-8")
@@ -111,7 +111,7 @@ def page(worklist: Worklist) -> str:
         listed=f"{len(rows):,}",
         drawn=int(rows["drawn"].sum()),
         use=[{"name": _limit(each.what), "used": each.used, "of": each.of} for each in worklist.use],
-        groups={name.replace("_", " ").capitalize(): shares for name, shares in worklist.summary["groups"].items()},
+        groups={_heading(name): shares for name, shares in worklist.summary["groups"].items()},
         roles=roles,
         columns=[_heading(factor) for factor in rest],
         below=_cells(worklist.below, factors),
@@ -135,6 +135,10 @@ def _cells(rows: pd.DataFrame, factors: list[str]) -> list[dict[str, Any]]:
 
 def _heading(factor: str) -> str:
     return HEADINGS.get(factor, factor.replace("_", " ").capitalize())
+
+
+def _time(minutes: float) -> str:
+    return f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.0f} minutes"
 
 
 def _limit(name: str) -> str:
