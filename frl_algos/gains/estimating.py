@@ -2,7 +2,9 @@
 
 1. **Forecast.** A Poisson regression of the credit-weighted events ahead, over the weeks that are left, on the
    features of `memory`. Observations that contacts write themselves (calls made, encounters had) are left out: they
-   say how much a member was contacted, which another policy changes. Cross-fitted by half of the members.
+   say how much a member was contacted, which another policy changes. Cross-fitted by half of the members. Its
+   logarithm is then bent as the other half's events ask for (`bent`): linear terms alone say too much of those who
+   are well and too little of those who are ill.
 2. **Answers.** A logistic regression among attempts, on the leading factor (the modality), recent contacts and the
    share answered so far. How fast contacts are forgotten is the fading with the largest likelihood.
 3. **Shares.** Among attempts, those that got no answer are the control group (`frl_algos.effects.estimate`):
@@ -28,7 +30,7 @@ from frl_algos.effects.estimate import squash
 from frl_algos.effects.suitability import column, suitability
 from frl_algos.effects.terms import CAUTIOUS_SCALES, Terms, null_position
 from frl_algos.gains.log_linear import fit_logistic, fit_poisson, log_likelihood
-from frl_algos.gains.member_model import MemberModel
+from frl_algos.gains.member_model import MemberModel, bends, bent
 from frl_algos.gains.memory import FADINGS, MemoryLayout
 from frl_algos.gains.shrunk_regression import variational_posterior
 from frl_algos.logged.replay import FactoredReplayBuffer
@@ -37,6 +39,9 @@ MOST_EPISODES = 10_000
 PART = 2_000
 WRITTEN = 0.05
 """Observations of whose next value contacts explain at least this share are written by contacts."""
+
+KNOTS = (0.5, 0.9)
+"""Quantiles of the forecast's logarithm at which it may bend."""
 
 OVERLAP_COLUMNS = 40
 """First columns on which the correlation of a member's rows is measured."""
@@ -103,7 +108,8 @@ def estimate_member_model(
         high=buffer.observations.max(axis=0),
     )  # fmt: skip
     weights = _forecasts(sample, center, scale)
-    model.take(forecast=weights[2])
+    bend = _bend(sample, center, scale, weights)
+    model.take(forecast=weights[2], knots=bend[0], bend=bend[1])
     terms = Terms.of_space(
         buffer.action_space, buffer.observations.shape[1], indications=indications, scales=CAUTIOUS_SCALES
     )
@@ -123,7 +129,7 @@ def estimate_member_model(
         part = source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))
         half = weights[1 - (part.members % 2)]
         scaled = np.clip((part.features - center) / scale, -6, 6)
-        weekly = np.exp(half[:, 0] + (scaled * half[:, 1:]).sum(axis=1))
+        weekly = np.exp(bent(half[:, 0] + (scaled * half[:, 1:]).sum(axis=1), *bend))
         shares.add(part, weekly * part.weeks, answers.chance(part, lead))
     base, indicated, error = shares.solve(terms.told_apart(suited.told))
     gains = base > 0
@@ -213,6 +219,20 @@ def _forecasts(sample: _Rows, center: np.ndarray, scale: np.ndarray) -> Float[np
         # Credit windows overlap, so that a week counts as a share of one.
         found.append(fit_poisson(x[part], sample.events[part], sample.weeks[part]))
     return np.stack(found)
+
+
+def _bend(
+    sample: _Rows, center: np.ndarray, scale: np.ndarray, weights: Float[np.ndarray, "3 feature"]
+) -> tuple[Float[np.ndarray, "knot"], Float[np.ndarray, "4"]]:
+    """Knots and coefficients of `bent`, by the events of members of whom the forecast knew nothing."""
+    scaled = np.clip((sample.features - center) / scale, -6, 6)
+    half = weights[1 - (sample.members % 2)]
+    score = half[:, 0] + (scaled * half[:, 1:]).sum(axis=1)
+    knots = np.quantile(score, KNOTS)
+    if np.ptp(knots) < 1e-6:
+        return knots, np.asarray([0.0, 1.0, 0.0, 0.0])
+    found = fit_poisson(bends(score, knots), sample.events, sample.weeks, penalty=1.0)
+    return knots, found
 
 
 @dataclass(frozen=True)

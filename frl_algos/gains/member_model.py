@@ -71,6 +71,8 @@ class MemberModel(nn.Module):
     center: Tensor
     scale: Tensor
     forecast: Tensor
+    knots: Tensor
+    bend: Tensor
     answer: Tensor
     fading: Tensor
     answer_levels: Tensor
@@ -96,7 +98,14 @@ class MemberModel(nn.Module):
         self.layout = MemoryLayout(size, response, needs)
         features = size * (1 + 2 * len(FADINGS))
         shapes: dict[str, tuple[int, ...]] = {"usual": (size,), "center": (features,), "scale": (features,)}
-        shapes |= {"forecast": (features + 1,), "answer": (3,), "answer_levels": (leading,), "share": (actions,)}
+        shapes |= {
+            "forecast": (features + 1,),
+            "knots": (2,),
+            "bend": (4,),
+            "answer": (3,),
+            "answer_levels": (leading,),
+            "share": (actions,),
+        }
         shapes |= {"share_error": (actions,), "low": (size,), "high": (size,), "window": (), "decay": (), "unit": ()}
         if indicated:
             shapes["indicated_share"] = (size, actions)
@@ -146,6 +155,7 @@ class MemberModel(nn.Module):
         scaled = (features - _numpy(self.center)[:p]) / _numpy(self.scale)[:p]
         weights = _numpy(self.forecast)
         score = weights[0] + np.clip(scaled, -6, 6) @ weights[1 : 1 + p]
+        score = bent(score, _numpy(self.knots), _numpy(self.bend))
         return np.exp(np.minimum(score, np.log(MOST * max(float(self.unit), 1e-12))))
 
     def parts(
@@ -226,6 +236,19 @@ class MemberModel(nn.Module):
             for start in range(0, len(observations), CHUNK)
         ]
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.share)), dtype=np.float32)
+
+
+def bends(score: Float64[np.ndarray, "row"], knots: Float64[np.ndarray, "2"]) -> Float64[np.ndarray, "row 4"]:
+    """One, the score, and what it is above each knot."""
+    above = np.maximum(score[:, None] - knots, 0.0)
+    return np.concatenate([np.ones((len(score), 1)), score[:, None], above], axis=1)
+
+
+def bent(
+    score: Float64[np.ndarray, "row"], knots: Float64[np.ndarray, "2"], coefficients: Float64[np.ndarray, "4"]
+) -> Float64[np.ndarray, "row"]:
+    """The forecast's logarithm with another slope below, between and above the knots."""
+    return bends(score, knots) @ coefficients
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

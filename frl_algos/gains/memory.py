@@ -25,8 +25,8 @@ FADINGS = (0.7, 0.9, 0.97)
 LONG_AGO = 52.0
 """Weeks since an attempt or an answer, at most; also where there was none."""
 
-NEED_FADING = FADINGS[-1]
-"""What is kept a week of what was done about a need: needs come back, slowly."""
+NEED_FADING = FADINGS[1]
+"""What is kept a week of what was done about a need: about as much as of its effect, and needs come back."""
 
 PRIOR_WEEKS = 4.0
 """Weeks of everybody's mean in a member's log rate."""

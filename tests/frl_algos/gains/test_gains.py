@@ -7,6 +7,7 @@ import pytest
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
 from frl_algos.gains import estimating
 from frl_algos.gains.log_linear import fit_logistic, fit_poisson
+from frl_algos.gains.member_model import bent
 from frl_algos.gains.memory import FADINGS, LONG_AGO, NEED_FADING, MemoryLayout
 from frl_algos.gains.shrunk_regression import variational_posterior
 from frl_algos.policies.policy import has_gains
@@ -144,6 +145,25 @@ def test_forecast_ranks_members_and_is_calibrated(algorithm, buffer: FactoredRep
     assert ahead[order[-300:]].mean() > 4 * ahead[order[:1500]].mean()
 
 
+def test_a_forecast_that_says_too_little_of_the_ill_is_bent() -> None:
+    """Half the slope on the logarithm: what half of the members show of it is put right for the other half."""
+    rng = np.random.default_rng(2)
+    score = rng.normal(size=40_000)
+    rows = {
+        name: np.zeros(len(score), dtype=bool) for name in ("actions", "attempted", "answered", "signs", "contacts")
+    }
+    sample = estimating._Rows(
+        features=score[:, None], events=rng.poisson(np.exp(score - 2)).astype(float), weeks=np.ones(len(score)),
+        members=np.arange(len(score)), **rows,
+    )  # fmt: skip
+    weights = np.tile([-2.0, 0.5], (3, 1))
+    knots, coefficients = estimating._bend(sample, np.zeros(1), np.ones(1), weights)
+    for low, high in ((-3, -1), (-1, 0), (0, 1), (1, 3)):
+        kept = (score >= low) & (score < high)
+        forecast = np.exp(bent(-2 + 0.5 * score, knots, coefficients))
+        assert forecast[kept].mean() == pytest.approx(np.exp(score[kept] - 2).mean(), rel=0.08)
+
+
 def test_what_contacts_write_is_no_sign_of_need(algorithm) -> None:  # type: ignore[no-untyped-def]
     """The encounter that a contact makes is left out of the forecast; events stay in."""
     assert algorithm.impl.modules.gains.chosen.tolist() == [False, True]
@@ -201,6 +221,7 @@ def test_no_member_is_predicted_by_a_fit_to_themselves(buffer, monkeypatch):  # 
             seen.setdefault(parity, []).append(expected[rows] / part.weeks[rows])
 
     monkeypatch.setattr(estimating, "_forecasts", forecasts)
+    monkeypatch.setattr(estimating, "_bend", lambda *known: (np.zeros(2), np.asarray([0.0, 1.0, 0.0, 0.0])))
     monkeypatch.setattr(estimating._Shares, "add", add)
     _fitted(buffer)
     assert np.concatenate(seen[0]) == pytest.approx(2.0)
