@@ -31,8 +31,10 @@ def embedding_map(algorithm: Any) -> EmbeddingMap | None:
     largest coordinate of each axis is positive.
     """
     # Found by what it has: an import of the learner would make whatever draws this map depend on all of it.
-    policy = getattr(getattr(algorithm, "impl", None), "policy", None)
-    encoder = getattr(policy, "action_encoder", None)
+    try:
+        encoder = algorithm.impl.policy.action_encoder
+    except (AttributeError, NotImplementedError):  # d3rlpy raises the latter where an algorithm names no policy
+        return None
     if not isinstance(encoder, ActionEncoder):
         return None
     space = algorithm.action_space

@@ -119,13 +119,28 @@ def test_actions_that_do_not_fit_are_said_before_any_training(tiny_dataset, tmp_
 
 
 @pytest.mark.parametrize("name", [name for name in algorithms.ALGORITHMS if name not in algorithms.PEERS])
-def test_every_algorithm_of_the_benchmark_runs(name, tiny_buffer):
+def test_every_algorithm_of_the_benchmark_trains(name, tiny_buffer):
     algorithm = algorithms.create(name, ("num_encounters_last_week",), tiny_buffer.action_space)
     assert algorithm.batch_size == makers.BATCH_SIZE
-    training = sweep.runs.train(algorithm, tiny_buffer, steps=2, seed=0)
-    assert training.updates == 2
-    assert training.peak_rss_mb > 50
+    assert sweep.runs.train(algorithm, tiny_buffer, steps=2, seed=0).updates == 2
     assert MEDICAID_ACTIONS.valid[algorithm.predict(tiny_buffer.observations[:9])].all()
+
+
+OTHERS = [name for name in algorithms.ALGORITHMS if name not in algorithms.PEERS and "awr" not in name]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_baseline_is_trained_scored_and_looked_at(name, tiny_dataset):
+    jobs = runs.plan(
+        [name], "tests/tiny-v0", seeds=1, steps=2, eval_members=30, budget="team,none", tell=lambda *_: None
+    )
+    outcome = runs.run(jobs[-1], lambda *_: None)
+    assert outcome.job.algo == name
+    assert outcome.facts["peak_rss_mb"] > 50
+    assert "greedy" in outcome.values
+    assert any("@ team" in slot for slot in outcome.values)
+    assert all(np.isfinite(value).all() and len(value) == 30 for value in outcome.values.values())
+    assert outcome.model
 
 
 def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(tiny_dataset, tmp_path):
