@@ -1,126 +1,160 @@
-"""Coverage, events and contacts to member-weeks: one grouping, one pass over each member's weeks in order.
+"""Coverage, events and contacts to member-weeks: facts are put into the cells of their weeks.
 
-Each fact is written twice: in its own week, where it is what came of the decision, and in the week after, where it is
-part of the state. Payments are sums that enter and leave, so that one running sum gives the window of 13 weeks.
-
-Small counts travel together in one whole number, as the digits of a long one, which adds up as well: grouping,
-ordering and sorting take a third of the columns. `PACKED` says what lies where; `unpack` takes it apart, in an
-expression or an array.
+Each fact counts twice: in its own week, where it is what came of the decision, and in the week after, where it is part
+of the state. Payments enter the state in one week and leave it in another, so that a running sum over a member's
+cells gives the window of 13 weeks.
 """
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
+import numpy as np
+from jaxtyping import Bool, Int
 
-from frl_env.member_weeks.contacts import PLACES, LoggedContacts
-from frl_env.member_weeks.coverage import Coverage, grid
+from frl_env.member_weeks.cells import Cells, Spells, cells_of, columns_of
+from frl_env.member_weeks.contacts import PLACES, UNDECIDED, LoggedContacts
 from frl_env.member_weeks.events import Events, weekly
 from frl_env.member_weeks.rules import Rules
-
-DAYS, AGES, EVENTS, LOGGED = 1 << 17, 1 << 8, 1 << 15, 1 << 20
-"""How large a part may be: days enrolled, ages, events of a week, contacts of a week."""
-
-UNKNOWN_AGE = AGES - 1
-
-PACKED: dict[str, tuple[str, int, int]] = {
-    "enrolled": ("grid", 1, DAYS),
-    "age": ("grid", DAYS, AGES),
-    "terminated": ("grid", DAYS * AGES, 2),
-    "is_row": ("grid", DAYS * AGES * 2, 2),
-    "ed": ("events", 1, EVENTS),
-    "ip": ("events", EVENTS, EVENTS),
-    "ed_last": ("events", EVENTS**2, EVENTS),
-    "ip_last": ("events", EVENTS**3, EVENTS),
-    "encounters": ("log", 1, LOGGED),
-    "calls": ("log", LOGGED, LOGGED),
-    "texts": ("log", LOGGED**2, LOGGED),
-    "joint": ("action", 1, PLACES),
-}
-"""Name to the number that it is part of, its unit there, and the value below which it stays."""
 
 STATES = ("encounters", "ed_last", "ip_last", "calls", "texts", "enrolled", "paid")
 """Our states in the order of the contract's: encounters, ED visits, stays, calls, texts, enrolled days, total paid."""
 
-_FACTS = ("grid", "events", "log", "cents", "action")
+COLUMNS = {
+    **dict.fromkeys(("ed", "ip", "known_ed", "known_ip"), ("who", "week")),
+    "log": ("who", "week", "action", "encounters", "calls", "texts"),
+    "paid": ("who", "enters", "leaves", "cents"),
+}
+"""Of the tables of facts."""
 
 
-def unpack(rows: Any, name: str, prefix: str = "") -> Any:
-    """A part of a packed number, of an Ibis table or of a mapping of NumPy arrays.
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is put into cells.
 
-    Args:
-        rows: With the packed numbers.
-        name: Of the part, or "paid", which is not packed.
-        prefix: "next_" for the week after.
-    """
-    if name == "paid":
-        return rows[f"{prefix}paid"]
-    number, unit, below = PACKED[name]
-    shifted = rows[f"{prefix}{number}"] // unit
-    return shifted - shifted // below * below
-
-
-def member_weeks(
-    coverage: Coverage, events: Events, known: Events, contacts: LoggedContacts, paid: ir.Table, rules: Rules, cut: int
-) -> ir.Table:
-    """All rows.
-
-    Args:
-        coverage: Who is observed when.
+    Attributes:
         events: What happened.
         known: Events that were known in time to be part of a state.
         contacts: What was done.
         paid: Of `claims.payments`.
-        rules: How is counted.
-        cut: Last complete day.
-
-    Returns:
-        `who`, `week`, the packed numbers `grid`, `events`, `log`, `action` (null: nothing was done), `paid` in cents,
-        and `next_grid`, `next_events`, `next_log`, `next_paid` of the week after.
     """
-    ed, stays = weekly(events)
-    known_ed, known_stays = weekly(known)
-    log = contacts.weeks
-    unit = {name: ibis.literal(one, "int64") for name, (_, one, _) in PACKED.items()}
-    weeks_ = grid(coverage, rules, cut)
-    age = weeks_.age.fill_null(UNKNOWN_AGE)
-    packed = (
-        weeks_.enrolled + age * unit["age"] + weeks_.terminated * unit["terminated"] + weeks_.is_row * unit["is_row"]
-    )
-    facts = ibis.union(
-        _facts(weeks_.select("who", "week", grid=packed)),
-        _facts(ed.mutate(events=unit["ed"])),
-        _facts(stays.mutate(events=unit["ip"])),
-        _facts(known_ed.select("who", week=known_ed.week + 1, events=unit["ed_last"])),
-        _facts(known_stays.select("who", week=known_stays.week + 1, events=unit["ip_last"])),
-        _facts(log.select("who", "week", "action")),
-        _facts(
-            log.select(
-                "who",
-                week=log.week + 1,
-                log=log.encounters + log.calls * unit["calls"] + log.texts * unit["texts"],
-            )
-        ),
-        _facts(paid),
-    )
-    weeks = facts.group_by(["who", "week"]).aggregate(
-        grid=facts.grid.max(),
-        events=facts["events"].sum().fill_null(0).cast("int64"),
-        log=facts.log.sum().fill_null(0).cast("int64"),
-        cents=facts.cents.sum().fill_null(0).cast("int64"),
-        action=facts.action.min(),
-    )
-    order = ibis.window(group_by="who", order_by="week")
-    running = ibis.window(group_by="who", order_by="week", preceding=None, following=0)
-    weeks = weeks.mutate(paid=ibis.greatest(weeks.cents.sum().over(running), 0).cast("int64")).drop("cents")
-    weeks = weeks.mutate(
-        **{f"next_{name}": weeks[name].lead(1).over(order) for name in ("grid", "events", "log", "paid")}
-    )
-    return weeks.filter(weeks.grid >= PACKED["is_row"][1])
+
+    events: Events
+    known: Events
+    contacts: LoggedContacts
+    paid: ir.Table
+
+    def queries(self, engine: Any) -> dict[str, str]:
+        """Compiled: `ed`, `ip`, `known_ed`, `known_ip`, `log`, `paid`; known events only where they differ."""
+        tables = dict(zip(("ed", "ip"), weekly(self.events), strict=True))
+        if self.known is not self.events:
+            tables |= zip(("known_ed", "known_ip"), weekly(self.known), strict=True)
+        tables |= {"log": self.contacts.weeks, "paid": self.paid}
+        return {name: engine.compile(table) for name, table in tables.items()}
 
 
-def _facts(table: ir.Table) -> ir.Table:
-    """A table with all the columns of facts, null where it says nothing."""
-    none = ibis.literal(None, "int64")
-    given: dict[str, Any] = {name: table[name].cast("int64") if name in table.columns else none for name in _FACTS}
-    return table.select("who", "week", **given)
+class Weeks:
+    """Member-weeks of some members, in the order of members and weeks.
+
+    Args:
+        engine: That has computed the facts.
+        cells: Of these members.
+        queries: Of `Facts.queries`.
+        nothing: Joint index of no contact.
+    """
+
+    def __init__(self, engine: Any, cells: Cells, queries: Mapping[str, str], nothing: int) -> None:
+        """Puts facts into cells, but for payments."""
+        self._engine, self._cells, self._queries = engine, cells, queries
+        ed, ip = self._of_members("ed"), self._of_members("ip")
+        self._ed, self._ip = self._counts(ed, 0), self._counts(ip, 0)
+        known_ed = self._of_members("known_ed") if "known_ed" in queries else ed
+        known_ip = self._of_members("known_ip") if "known_ip" in queries else ip
+        self._states = {"ed_last": self._counts(known_ed, 1), "ip_last": self._counts(known_ip, 1)}
+        log = self._of_members("log")
+        found, place = cells.at(log["who"], log["week"])
+        packed = np.full(len(cells), UNDECIDED, np.int64)
+        packed[place] = log["action"][found]
+        found, place = cells.at(log["who"], log["week"] + 1)
+        for name in ("encounters", "calls", "texts"):
+            self._states[name] = np.zeros(len(cells), np.int32)
+            self._states[name][place] = log[name][found]
+        self.rows = np.flatnonzero(cells.is_row)
+        packed = packed[self.rows]
+        self.decided = packed != UNDECIDED
+        self.joint = np.where(self.decided, packed % PLACES, nothing)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+    @property
+    def who(self) -> Int[np.ndarray, "row"]:
+        """Member of each row."""
+        return self._cells.who[self.rows]
+
+    @property
+    def start(self) -> Int[np.ndarray, "row"]:
+        """First day of each."""
+        return self._cells.start[self.rows]
+
+    @property
+    def age(self) -> Int[np.ndarray, "row"]:
+        """Completed years."""
+        return self._cells.age[self.rows]
+
+    @property
+    def terminated(self) -> Bool[np.ndarray, "row"]:
+        """Whether the record ends for good."""
+        return self._cells.terminated[self.rows]
+
+    @property
+    def ed(self) -> Int[np.ndarray, "row"]:
+        """ED visits of each week."""
+        return self._ed[self.rows]
+
+    @property
+    def ip(self) -> Int[np.ndarray, "row"]:
+        """Stays that start in each week."""
+        return self._ip[self.rows]
+
+    def state(self, name: str, *, after: bool = False) -> Int[np.ndarray, "row"]:
+        """One of `STATES` before the decision of each row, or after it."""
+        values = self._cells.enrolled if name == "enrolled" else self._states[name]
+        return values[self.rows + 1 if after else self.rows]
+
+    def add_payments(self) -> None:
+        """Puts payments into cells: the state `paid`, in cents."""
+        cells = self._cells
+        paid = self._of_members("paid")
+        sums = np.zeros(len(cells))
+        for week, sign in ((paid["enters"], 1.0), (paid["leaves"], -1.0)):
+            found, place = cells.since(paid["who"], week)
+            # Sums of floats are exact here: cents are whole numbers far below 2 to the 53rd.
+            sums += np.bincount(place, sign * paid["cents"][found], minlength=len(cells))
+        self._states["paid"] = np.maximum(cells.running(sums.astype(np.int64)), 0)
+
+    def _counts(self, facts: Mapping[str, np.ndarray], later: int) -> Int[np.ndarray, "cell"]:
+        """How many facts there are in each cell, so many weeks later."""
+        _, place = self._cells.at(facts["who"], facts["week"] + later)
+        return np.bincount(place, minlength=len(self._cells)).astype(np.int32)
+
+    def _of_members(self, name: str) -> dict[str, np.ndarray]:
+        found = self._engine.of_members(self._queries[name], self._cells.low, self._cells.high)
+        return columns_of(found, COLUMNS[name])
+
+
+def member_weeks(engine: Any, spells: Spells, facts: Facts, rules: Rules, nothing: int) -> Iterator[Weeks]:
+    """All member-weeks, some members at a time.
+
+    Args:
+        engine: That has computed the facts.
+        spells: Of all members.
+        facts: Of all members.
+        rules: How is counted.
+        nothing: Joint index of no contact.
+    """
+    queries = facts.queries(engine)
+    for cells in cells_of(spells, rules):
+        yield Weeks(engine, cells, queries, nothing)

@@ -41,16 +41,20 @@ class ClaimFacts:
     Attributes:
         adjusting: Rows that replace or void another claim.
         reversed: Rows that reverse lines.
+        denied: Rows that are denied.
         received: Whether rows say when they arrived.
     """
 
     adjusting: int
     reversed: int
+    denied: int
     received: bool
 
 
-def claim_lines(claims: ir.Table, coverage: Coverage, has: frozenset[str], rules: Rules) -> ir.Table:
-    """Lines of covered members that may count, each with what it is.
+def claim_lines(
+    claims: ir.Table, coverage: Coverage, has: frozenset[str], facts: "ClaimFacts", rules: Rules
+) -> ir.Table:
+    """Lines of covered members that may count, each with what it is; nothing is computed yet.
 
     Returns:
         `who`, `anchor`, `claim`, `start`, `end`, `received`, `action`, `adjusts`, `sign`, `ed`, `stay`, `observed`,
@@ -63,7 +67,8 @@ def claim_lines(claims: ir.Table, coverage: Coverage, has: frozenset[str], rules
         whose = coverage.spells.select("member", "who", "anchor", "first", "last")
         lines = claims.join(whose, "member")
         lines = lines.filter((lines["start"] >= lines["first"]) & (lines["start"] <= lines["last"]))
-    lines = lines.filter(lines.status != DENIED)
+    if facts.denied:
+        lines = lines.filter(lines.status != DENIED)
     end = lines.end.fill_null(lines.start)
     received = lines.received.fill_null(end)
     if isinstance(rules.claims.as_of, date):
@@ -78,12 +83,64 @@ def claim_lines(claims: ir.Table, coverage: Coverage, has: frozenset[str], rules
             "int64"
         )
     sign = ibis.literal(1, "int64")
-    if "paid" in has or "status" in has:
+    if facts.reversed:
         sign = ibis.ifelse((action == ORIGINAL) & (negative | (lines.status == REVERSED)), -1, 1).cast("int64")
     return lines.select(
-        "who", "anchor", "claim", "start", end=end, received=received, action=action, adjusts=lines.adjusts, sign=sign,
+        "who", "anchor", "claim", start=lines["start"].cast("int32"), end=end.cast("int32"),
+        received=received.cast("int32"), action=action.cast("int8"), adjusts=lines.adjusts, sign=sign.cast("int8"),
         **event_kinds(lines, has, rules.events), cents=lines.paid.fill_null(0),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Claim lines and encounters, ready to be counted.
+
+    Attributes:
+        every: `who`, `anchor`, `claim`, `start`, `end`, `received`, `sign`, `ed`, `stay`, `observed`, `transfer`,
+            `cents`. `claim` is empty where nobody asks for it: identifiers are long, and there are many.
+        adjusting: Those that replace or void a claim, with `action` and `adjusts`; None if there are none.
+    """
+
+    every: ir.Table
+    adjusting: ir.Table | None
+
+
+def keep_lines(engine: Any, claims: ir.Table | None, encounters: ir.Table | None, facts: ClaimFacts) -> Lines:
+    """Computes lines once.
+
+    Args:
+        engine: Where they are kept.
+        claims: Of `claim_lines`, if there are claims.
+        encounters: Of `events.encounter_lines`, if there are encounters.
+        facts: What there is to do.
+    """
+    parts, adjusting, noted = [], None, []
+    if claims is not None and facts.adjusting:
+        wanted = claims.filter(claims.adjusts.notnull())
+        adjusting = engine.keep(
+            "adjusting", wanted.select("who", "anchor", "claim", "start", "received", "action", "adjusts")
+        )
+        noted += [adjusting.select("who", "claim"), adjusting.select("who", claim="adjusts")]
+    if claims is not None and facts.reversed:
+        noted.append(claims.filter(claims.sign < 0).select("who", "claim"))
+    if claims is not None:
+        event = claims.ed | claims.stay | claims.observed
+        named = ibis.ifelse(event, claims.claim, None)
+        if noted:
+            both = ibis.union(*noted, distinct=True) if len(noted) > 1 else noted[0].distinct()
+            both = engine.keep("noted_claims", both.select(of_whom="who", noted="claim"))
+            claims = claims.left_join(both, [claims.who == both.of_whom, claims.claim == both.noted])
+            named = ibis.ifelse(claims.ed | claims.stay | claims.observed, claims.claim, claims.noted)
+        parts.append(claims.mutate(claim=named).select(*_OF_LINES))
+    if encounters is not None:
+        parts.append(encounters.select(*_OF_LINES))
+    return Lines(every=engine.keep("lines", ibis.union(*parts) if len(parts) > 1 else parts[0]), adjusting=adjusting)
+
+
+_OF_LINES = (
+    "who", "anchor", "claim", "start", "end", "received", "sign", "ed", "stay", "observed", "transfer", "cents",
+)  # fmt: skip
 
 
 def event_kinds(lines: ir.Table, has: frozenset[str], rules: EventsRules) -> dict[str, Any]:
@@ -110,25 +167,21 @@ def event_kinds(lines: ir.Table, has: frozenset[str], rules: EventsRules) -> dic
 
 
 def known_in_time(lines: ir.Table) -> ir.Table:
-    """Lines that had arrived before the week after their service started."""
+    """Lines of `Lines`, or the adjusting ones, that had arrived before the week after their service started."""
     week_after = lines.anchor + 7 * (week_of(lines["start"], lines.anchor) + 1)
     return lines.filter(lines.received < week_after)
 
 
-def in_force(engine: Any, lines: ir.Table, facts: ClaimFacts, rules: Rules, name: str) -> ir.Table:
+def in_force(lines: ir.Table, related: "Families | None", facts: ClaimFacts) -> ir.Table:
     """Lines that count once every adjustment is carried out.
 
     Args:
-        engine: Where stages are kept.
-        lines: Of `claim_lines`.
+        lines: Of `keep_lines`.
+        related: Claims that adjust each other, if any do.
         facts: What there is to do.
-        rules: How is counted.
-        name: For the stages.
     """
-    if rules.claims.adjustments == "ignored":
-        return lines
-    if facts.adjusting:
-        family = families(engine, lines, name).current
+    if related is not None:
+        family = related.current
         joined = lines.left_join(family, [lines.who == family.of_whom, lines.claim == family.member_claim])
         lines = joined.filter(joined.member_claim.isnull() | (joined.content == joined.claim).fill_null(False))
         lines = lines.drop("of_whom", "member_claim", "content")
@@ -143,10 +196,10 @@ def _net_of_reversals(lines: ir.Table) -> ir.Table:
     touched = marked.filter(marked.back.notnull()).select(lines.columns)
     keys = ["who", "anchor", "claim", "start", "ed", "stay", "observed"]
     net = touched.group_by(keys).aggregate(
-        left=touched.sign.sum(), cents=touched.cents.sum(), end=touched.end.max(), received=touched.received.min(),
-        action=touched.action.max(), adjusts=touched.adjusts.max(), transfer=touched.transfer.max(),
+        left=touched.sign.sum(), cents=touched.cents.sum().cast("int64"), end=touched.end.max(),
+        received=touched.received.min(), transfer=touched.transfer.max(),
     )  # fmt: skip
-    net = net.filter(net.left > 0).mutate(sign=ibis.literal(1, "int64"))
+    net = net.filter(net.left > 0).mutate(sign=ibis.literal(1, "int8"))
     return untouched.union(net.select(lines.columns))
 
 
@@ -156,20 +209,29 @@ class Families:
 
     Attributes:
         current: `of_whom`, `member_claim`, `content`: of each claim of a family the one that is in force now, or null.
-        versions: `of_whom`, `root`, `content`, `since`, `until`: what was in force from which day on.
+        steps: `who`, `root`, `claim`, `received`, `depth`, `content`: of each adjustment, what it leaves in force.
     """
 
     current: ir.Table
-    versions: ir.Table
+    steps: ir.Table
 
 
-def families(engine: Any, lines: ir.Table, name: str) -> Families:
+def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | None:
     """Follows every adjustment back to the claim that it goes back to.
+
+    Args:
+        engine: Where stages are kept.
+        adjusting: Of `Lines`.
+        name: For the stages.
+
+    Returns:
+        None if nothing is adjusted.
 
     Raises:
         EventTablesError: If adjustments go in a circle.
     """
-    adjusting = lines.filter(lines.action != ORIGINAL)
+    if adjusting is None:
+        return None
     nodes = adjusting.group_by(["who", "claim"]).aggregate(
         action=adjusting.action.max(), adjusts=adjusting.adjusts.max(), received=adjusting.received.max()
     )
@@ -213,36 +275,47 @@ def families(engine: Any, lines: ir.Table, name: str) -> Families:
     current = everyone.join(last, [everyone.of_whom == last.last_who, everyone.root == last.last_root]).select(
         "of_whom", "member_claim", content="last_content"
     )
+    return Families(current=engine.keep(f"families_{name}", current.distinct()), steps=after)
+
+
+def versions(engine: Any, found: Families) -> ir.Table:
+    """What was in force from which day on: `of_whom`, `root`, `content`, `since`, `until`, `number`."""
+    after = found.steps
     oldest = ibis.window(group_by=["who", "root"], order_by=["received", "depth", "claim"])
-    versions = after.mutate(until=after.received.lead(1).over(oldest), number=ibis.row_number().over(oldest))
-    return Families(
-        current=engine.keep(f"families_{name}", current.distinct()),
-        versions=engine.keep(
-            f"versions_{name}",
-            versions.select("root", "content", "until", "number", of_whom="who", since="received"),
-        ),
+    numbered = after.mutate(until=after.received.lead(1).over(oldest), number=ibis.row_number().over(oldest))
+    return engine.keep(
+        "versions", numbered.select("root", "content", "until", "number", of_whom="who", since="received")
     )
 
 
-def payments(engine: Any, lines: ir.Table, facts: ClaimFacts, rules: Rules) -> ir.Table:
-    """When a sum enters the state and when it leaves: `who`, `week`, `cents`.
+def payments(engine: Any, lines: ir.Table, related: Families | None, facts: ClaimFacts, rules: Rules) -> ir.Table:
+    """Sums with the week in which they enter the state and the one in which they leave it.
 
     Added up from a member's first week to any other, they give what was paid for services of the weeks before it,
     as far as it was known.
+
+    Args:
+        engine: Where stages are kept.
+        lines: Of `keep_lines`.
+        related: Claims that adjust each other, if any do.
+        facts: What there is to do.
+        rules: How is counted.
+
+    Returns:
+        `who`, `enters`, `leaves`, `cents`.
     """
     if rules.claims.known == "at_service" or not facts.received:
-        counted = in_force(engine, lines, facts, rules, "final")
-        return _enter_and_leave(counted, since=None, until=None, rules=rules)
-    if rules.claims.adjustments == "ignored" or not facts.adjusting:
+        return _enter_and_leave(in_force(lines, related, facts), since=None, until=None, rules=rules)
+    if related is None:
         return _enter_and_leave(lines, since=lines.received, until=None, rules=rules)
-    found = families(engine, lines, "final")
     joined = lines.left_join(
-        found.current, [lines.who == found.current.of_whom, lines.claim == found.current.member_claim]
+        related.current, [lines.who == related.current.of_whom, lines.claim == related.current.member_claim]
     )
     alone = joined.filter(joined.member_claim.isnull()).select(lines.columns)
-    first = found.versions.filter(found.versions.number == 0).select("of_whom", root="root", first_since="since")
+    over_time = versions(engine, related)
+    first = over_time.filter(over_time.number == 0).select("of_whom", root="root", first_since="since")
     roots = lines.join(first, [lines.who == first.of_whom, lines.claim == first.root])
-    holding = found.versions.filter(found.versions.content.notnull())
+    holding = over_time.filter(over_time.content.notnull())
     later = lines.join(holding, [lines.who == holding.of_whom, lines.claim == holding.content])
     return (
         _enter_and_leave(alone, since=alone.received, until=None, rules=rules)
@@ -258,6 +331,5 @@ def _enter_and_leave(lines: ir.Table, *, since: Any, until: Any, rules: Rules) -
         enters = ibis.greatest(enters, week_of(since, lines.anchor) + 1)
     if until is not None:
         leaves = ibis.least(leaves, ibis.coalesce(week_of(until, lines.anchor) + 1, leaves))
-    rows = lines.select("who", "cents", enters=enters, leaves=leaves)
-    rows = rows.filter((rows.enters < rows.leaves) & (rows.cents != 0))
-    return rows.select("who", "cents", week="enters").union(rows.select("who", cents=-rows.cents, week="leaves"))
+    rows = lines.select("who", enters=enters.cast("int32"), leaves=leaves.cast("int32"), cents="cents")
+    return rows.filter((rows.enters < rows.leaves) & (rows.cents != 0))

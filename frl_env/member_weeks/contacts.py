@@ -27,6 +27,8 @@ INBOUND = TARGETS["direction"].index("inbound")
 PLACES = 1 << 20
 """Room for joint actions, and for seconds of a week, in one whole number."""
 
+UNDECIDED = -1
+"""In place of an action, where a week has contacts but no decision."""
 
 MOST_WORDS = 50
 """Words without a level that are listed, of each column."""
@@ -38,8 +40,8 @@ class LoggedContacts:
 
     Attributes:
         rows: `who`, `week`, `day`, `second` (of the week), `joint`, `modality` (first factor), `inbound`, `outcome`.
-        weeks: `who`, `week`, `action` (packed: the joint action below `PLACES`, its rank above), `encounters`,
-            `calls`, `texts`.
+        weeks: `who`, `week`, `action` (packed: the joint action below `PLACES`, its rank above; or `UNDECIDED`),
+            `encounters`, `calls`, `texts`.
     """
 
     rows: ir.Table
@@ -176,10 +178,15 @@ def _weeks(rows: ir.Table, spec: Spec) -> ir.Table:
 
     def count(names: Any) -> Any:
         wanted = [levels.index(level) for level in names if level in levels]
-        return (attempt & rows.modality.isin(wanted or [UNKNOWN - 1])).fill_null(False).cast("int64").sum()
+        return (
+            (attempt & rows.modality.isin(wanted or [UNKNOWN - 1])).fill_null(False).cast("int64").sum().cast("int32")
+        )
 
     return rows.group_by(["who", "week"]).aggregate(
-        action=packed.min(), encounters=rows.reached.sum(), calls=count(rules.calls), texts=count(rules.texts)
+        action=packed.min().fill_null(UNDECIDED),
+        encounters=rows.reached.sum().cast("int32"),
+        calls=count(rules.calls),
+        texts=count(rules.texts),
     )
 
 

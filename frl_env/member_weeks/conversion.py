@@ -99,11 +99,12 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     import ibis
 
     from frl_env.member_weeks import claims as claim_rules
-    from frl_env.member_weeks.assemble import member_weeks
-    from frl_env.member_weeks.contacts import contact_faults, make_contacts
+    from frl_env.member_weeks.assemble import Facts, member_weeks
+    from frl_env.member_weeks.cells import read_spells
+    from frl_env.member_weeks.contacts import contact_faults, joint_index, make_contacts
     from frl_env.member_weeks.coverage import EPOCH, day_number, make_coverage
     from frl_env.member_weeks.events import encounter_lines, make_events
-    from frl_env.member_weeks.figures import Counted, count
+    from frl_env.member_weeks.figures import Counted, Totals, count
     from frl_env.member_weeks.readers import read_source
     from frl_env.member_weeks.reading import clean, count_faults, parse, raise_faults
     from frl_env.member_weeks.writing import write_weeks
@@ -120,7 +121,8 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     for label, reading in readings.items():
         if label not in ("claims", "encounters") or reading.parsed_text:
             # Text is parsed once; large tables with types of their own are read twice instead of copied.
-            reading = readings[label] = replace(reading, table=engine.keep(f"read_{label}", reading.table))
+            used = reading.table.drop("contact") if label == "contacts" else reading.table
+            reading = readings[label] = replace(reading, table=engine.keep(f"read_{label}", used))
         table = reading.table
         more: dict[str, Any] = {}
         if label in ("claims", "encounters"):
@@ -143,7 +145,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
             raise UserError(f"table {label} has no rows; check path in the spec")
     if not any(seen[label]["rows"] for label in ("claims", "encounters") if label in seen):
         raise UserError("claims or encounters have no rows; check path in the spec")
-    if seen.get("claims", {}).get("orphans"):
+    if seen.get("claims", {}).get("orphans") and rules.claims.adjustments == "net":
         raise UserError(
             f"claims: {int(seen['claims']['orphans']):,} replacements or voids don't say which claim they adjust; name "
             'the column adjusts, or set adjustments = "ignored" under [rules.claims]'
@@ -163,30 +165,39 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
         engine, tables["enrolment"], tables.get("members"), people.has if people else frozenset(), rules, cut
     )
     progress("converting", 2, STAGES)
-    parts = []
-    if "claims" in tables:
-        parts.append(claim_rules.claim_lines(tables["claims"], coverage, readings["claims"].has, rules))
-    if "encounters" in tables:
-        parts.append(encounter_lines(tables["encounters"], coverage, rules))
-    lines = engine.keep("lines", ibis.union(*parts) if len(parts) > 1 else parts[0])
-    progress("converting", 3, STAGES)
-    said = seen.get("claims", {})
+    said = seen.get("claims", {}) if rules.claims.adjustments == "net" else {}
     facts = claim_rules.ClaimFacts(
         adjusting=int(said.get("adjusting") or 0),
         reversed=int(said.get("reversed") or 0),
+        denied=int(seen.get("claims", {}).get("denied") or 0),
         received=any("received" in readings[label].has for label in ("claims", "encounters") if label in readings),
     )
-    current = claim_rules.in_force(engine, lines, facts, rules, "final")
+    claims, encounters = tables.get("claims"), tables.get("encounters")
+    if claims is not None:
+        claims = claim_rules.claim_lines(claims, coverage, readings["claims"].has, facts, rules)
+    if encounters is not None:
+        encounters = encounter_lines(encounters, coverage, rules)
+    lines = claim_rules.keep_lines(engine, claims, encounters, facts)
+    progress("converting", 3, STAGES)
+    related = claim_rules.families(engine, lines.adjusting, "final")
+    current = claim_rules.in_force(lines.every, related, facts)
     events = make_events(engine, current, rules.events, "final")
     known = events
     if facts.received and rules.claims.known == "when_received":
-        in_time = claim_rules.known_in_time(lines)
-        known = make_events(engine, claim_rules.in_force(engine, in_time, facts, rules, "known"), rules.events, "known")
-    paid = claim_rules.payments(engine, lines, facts, rules)
+        in_time = claim_rules.known_in_time(lines.every)
+        adjusting = None if lines.adjusting is None else claim_rules.known_in_time(lines.adjusting)
+        then = claim_rules.in_force(in_time, claim_rules.families(engine, adjusting, "known"), facts)
+        known = make_events(engine, then, rules.events, "known")
+    paid = claim_rules.payments(engine, lines.every, related, facts, rules)
     contacts = make_contacts(engine, tables["contacts"], coverage, spec)
     progress("converting", 4, STAGES)
-    rows = engine.keep("rows", member_weeks(coverage, events, known, contacts, paid, rules, cut))
-    if not engine.row(rows.aggregate(rows=rows.count()))["rows"]:
+    made_of = Facts(events=events, known=known, contacts=contacts, paid=paid)
+    spells = read_spells(engine, coverage, rules, cut)
+    nothing = joint_index(spec.actions)
+    totals = Totals()
+    for part in member_weeks(engine, spells, made_of, rules, nothing):
+        totals.add(part, nothing)
+    if not totals.rows:
         raise UserError(
             "no member-week is left: no week with coverage ends by "
             f"{EPOCH + timedelta(days=cut)}; check complete_through, run_out_days, first_day and last_day in the rules"
@@ -201,22 +212,22 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
             engine,
             spec,
             Counted(
-                tables=tables,
                 seen=seen,
                 coverage=coverage,
-                lines=lines,
+                lines=lines.every,
                 current=current,
                 events=events,
                 contacts=contacts,
-                rows=rows,
-                cut=cut,
+                totals=totals,
                 unmapped=unmapped,
             ),
         ),
     }
     progress("converting", 5, STAGES)
     if output is not None:
-        summary["rows"] = write_weeks(engine, rows, coverage, spec, summary, output, folder)
+        parts = member_weeks(engine, spells, made_of, rules, nothing)
+        write_weeks(engine, parts, coverage, spec, summary, output, folder)
+        summary["rows"] = totals.rows
     progress("converting", STAGES, STAGES)
     return MemberWeeks(path=output, facts=summary)
 

@@ -5,7 +5,7 @@
     spells    |---------|  |----|      joined; the gap between them is not observed
     weeks      1  2  3      6  7       those whose first day is covered
 
-Nothing here is a loop over members: spells come from a running maximum, weeks from a range of whole numbers.
+Nothing here is a loop over members: spells come from a running maximum. `cells` lays out the weeks.
 """
 
 from dataclasses import dataclass
@@ -129,8 +129,8 @@ def _members(spells: ir.Table, people: ir.Table | None, has: frozenset[str], rul
     end_day = ibis.coalesce(ibis.ifelse(members.death.isnull(), None, death), left)
     return members.select(
         "member",
-        who=ibis.row_number().over(ibis.window(order_by="member")).cast("int64"),
-        anchor=_anchor(members.entry, rules),
+        who=ibis.row_number().over(ibis.window(order_by="member")).cast("int32"),
+        anchor=_anchor(members.entry, rules).cast("int32"),
         entry=members.entry,
         end_day=end_day,
         birth="birth",
@@ -144,57 +144,3 @@ def _anchor(entry: Any, rules: Rules) -> Any:
     if rules.weeks.starts != "member":
         return ibis.literal(_FIRST_MONDAY + WEEKDAYS.index(rules.weeks.starts), "int64")
     return entry if rules.weeks.first_day is None else ibis.greatest(entry, day_number(rules.weeks.first_day))
-
-
-def grid(coverage: Coverage, rules: Rules, cut: int) -> ir.Table:
-    """Rows to be: `who`, `week`, `is_row`, `enrolled` (days before the week), `age`, and `terminated`.
-
-    After each spell comes one week that is no row: it holds the state after the spell's last decision.
-    """
-    spells = coverage.spells.join(coverage.members.select("who", "birth", "entry", "end_day"), "who")
-    anchor = spells.anchor
-    low = (
-        spells["first"]
-        if rules.weeks.first_day is None
-        else ibis.greatest(spells["first"], day_number(rules.weeks.first_day))
-    )
-    last = spells["last"]
-    if rules.enrolment.gaps == "kept":
-        until = ibis.least(
-            ibis.coalesce(spells.next_first - 1, spells.end_day, LAST_DAY), ibis.coalesce(spells.end_day, LAST_DAY)
-        )
-        last = ibis.greatest(last, until)
-    last_day = cut if rules.weeks.last_day is None else min(cut, day_number(rules.weeks.last_day))
-    ranged = spells.mutate(
-        low=(low - anchor + 6) // 7,
-        high=ibis.least((last - anchor) // 7, (ibis.literal(last_day - 6, "int64") - anchor) // 7),
-    )
-    ranged = ranged.filter(ranged.low <= ranged.high)
-    weeks = ranged.select(
-        "who", "anchor", "first", "last", "before", "high", "birth", "entry", "end_day",
-        week=ibis.range(ranged.low, ranged.high + 2).unnest(),
-    )  # fmt: skip
-    start = weeks.anchor + 7 * weeks.week
-    if rules.state.enrolled_days == "covered":
-        enrolled = weeks.before + ibis.least(start - weeks["first"], weeks["last"] - weeks["first"] + 1)
-    else:
-        enrolled = start - weeks.entry
-    is_row = weeks.week <= weeks.high
-    age = age_on(start, weeks.birth)
-    if rules.enrolment.min_age > 0 or rules.enrolment.max_age < 120:
-        is_row &= ((age >= rules.enrolment.min_age) & (age <= rules.enrolment.max_age)).fill_null(False)
-    return weeks.select(
-        "who", "week", is_row=is_row.cast("int64"), enrolled=enrolled, age=age,
-        terminated=(week_of(weeks.end_day, weeks.anchor) == weeks.week).fill_null(False).cast("int64"),
-    )  # fmt: skip
-
-
-def age_on(day: Any, birth: Any) -> Any:
-    """Completed years; who is born on 29 February has its birthday on 1 March in other years."""
-    from frl_env.member_weeks.values import civil
-
-    def digits(days: Any) -> Any:
-        year, month, of_month = civil(days)
-        return year * 10_000 + month * 100 + of_month
-
-    return (digits(day) - digits(birth)) // 10_000

@@ -88,9 +88,26 @@ class Engine(ABC):
             UserError: If a file is damaged or the disk is full.
         """
 
-    @abstractmethod
     def batches(self, expression: Any) -> Iterator[pa.RecordBatch]:
         """The rows of an expression, in its order."""
+        return self.run(self.compile(expression))
+
+    def of_members(self, compiled: str, low: int, high: int) -> Iterator[pa.RecordBatch]:
+        """Rows of some members.
+
+        Args:
+            compiled: Of an expression with the column `who`; compiling takes long, so it is done once.
+            low, high: First and last member.
+        """
+        return self.run(f"SELECT * FROM ({compiled}) AS every WHERE who BETWEEN {low} AND {high}")
+
+    @abstractmethod
+    def compile(self, expression: Any) -> str:
+        """The query of an expression."""
+
+    @abstractmethod
+    def run(self, query: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a query, in its order."""
 
     @abstractmethod
     def close(self) -> None:
@@ -134,10 +151,14 @@ class DuckDB(Engine):
             preserve_insertion_order=False,
             autoinstall_known_extensions=False,
             autoload_known_extensions=False,
+            # Stages are read a few times and then thrown away: compressing them costs more than it saves.
+            force_compression="uncompressed",
         )
         self._raw = self._connection.con
         self._raw.execute("SET TimeZone = 'UTC'").fetchall()
         self._raw.execute("SET enable_progress_bar = false").fetchall()
+        # Joins here have the small table to their right. Estimates miss that, and the hash table would hold all claims.
+        self._raw.execute("SET disabled_optimizers = 'build_side_probe_side'").fetchall()
 
     def open(self, label: str, table: TableSpec) -> Any:
         """The raw table."""
@@ -177,13 +198,17 @@ class DuckDB(Engine):
         """A table of the database."""
         if not self._has(name):
             with self._said(name):
-                self._raw.execute(f'CREATE TABLE "{name}" AS {self._connection.compile(expression)}').fetchall()
+                self._raw.execute(f'CREATE TABLE "{name}" AS {self.compile(expression)}').fetchall()
         return self._connection.table(name)
 
-    def batches(self, expression: Any) -> Iterator[pa.RecordBatch]:
+    def compile(self, expression: Any) -> str:
+        """In DuckDB's words."""
+        return str(self._connection.compile(expression))
+
+    def run(self, query: str) -> Iterator[pa.RecordBatch]:
         """Streamed."""
         with self._said("result"):
-            yield from self._raw.sql(self._connection.compile(expression)).to_arrow_reader(1 << 17)
+            yield from self._raw.sql(query).to_arrow_reader(1 << 17)
 
     def close(self) -> None:
         """Closes the database."""

@@ -44,9 +44,9 @@ def encounter_lines(encounters: ir.Table, coverage: Coverage, rules: Rules) -> i
     end = lines.end.fill_null(lines.start)
     transfer = lines.discharge.isin(list(rules.events.transfer_codes)).fill_null(False)
     return lines.select(
-        "who", "anchor", claim=ibis.literal(None, "string"), start=lines["start"], end=end,
-        received=lines.received.fill_null(end), action=ibis.literal(0, "int64"), adjusts=ibis.literal(None, "string"),
-        sign=ibis.literal(1, "int64"), ed=lines.kind.isin((ED, ED_STAY)), stay=lines.kind.isin((STAY, ED_STAY)),
+        "who", "anchor", claim=ibis.literal(None, "string"), start=lines["start"].cast("int32"), end=end.cast("int32"),
+        received=lines.received.fill_null(end).cast("int32"), sign=ibis.literal(1, "int8"),
+        ed=lines.kind.isin((ED, ED_STAY)), stay=lines.kind.isin((STAY, ED_STAY)),
         observed=lines.kind == OBSERVATION, transfer=transfer, cents=lines.paid.fill_null(0),
     )  # fmt: skip
 
@@ -65,7 +65,7 @@ def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str) -> 
     events = engine.keep(
         f"events_{name}",
         lines.filter(stay | ed).select(
-            "who", "anchor", "claim", "start", "end", "transfer", is_stay=stay.cast("int64"), is_ed=ed.cast("int64")
+            "who", "anchor", "claim", "start", "end", "transfer", is_stay=stay.cast("int8"), is_ed=ed.cast("int8")
         ),
     )
     stays = engine.keep(f"stays_{name}", _joined_stays(events.filter(events.is_stay == 1), rules))

@@ -4,21 +4,23 @@ Of real members no count of 1 to 10 is told, no level that so few got, and all o
 are of the same rows, and a difference must not tell of few. A spec that is marked as simulated tells all.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 
 from frl_env.datasets.tabular.contact_response import ContactResponse
 from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, rough
-from frl_env.member_weeks.assemble import unpack
-from frl_env.member_weeks.contacts import LoggedContacts, joint_index
-from frl_env.member_weeks.coverage import Coverage
+from frl_env.member_weeks.assemble import Weeks
+from frl_env.member_weeks.contacts import LoggedContacts
+from frl_env.member_weeks.coverage import EPOCH, Coverage
 from frl_env.member_weeks.events import Events
 from frl_env.member_weeks.spec import Spec
-from frl_env.member_weeks.values import civil
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,42 +28,80 @@ class Counted:
     """The stages that figures are counted from.
 
     Attributes:
-        tables: Canonical tables by name.
-        seen: What the first pass over each has seen.
-        coverage, events, contacts, rows: As made.
+        seen: What the first pass over each canonical table has seen.
+        coverage, events, contacts: As made.
         lines, current: Claim lines of covered members, and those in force.
-        cut: Last complete day.
+        totals: Of the member-weeks.
         unmapped: Contacts left out because a word has no level.
     """
 
-    tables: Mapping[str, ir.Table]
     seen: Mapping[str, Mapping[str, Any]]
     coverage: Coverage
     lines: ir.Table
     current: ir.Table
     events: Events
     contacts: LoggedContacts
-    rows: ir.Table
-    cut: int
+    totals: "Totals"
     unmapped: int
+
+
+class Totals:
+    """Sums over member-weeks.
+
+    Attributes:
+        rows, members: Number of them.
+        ed, ip: ED visits, stays.
+        ended: Members whose record ends for good.
+        decisions: Weeks with an attempt or a plan.
+        attempts, answered: Weeks with a decision other than nothing, and those with an encounter in the week after.
+        encounters: Other weeks with an encounter in the week after.
+    """
+
+    def __init__(self) -> None:
+        """All are zero."""
+        self.rows = self.members = self.ed = self.ip = self.ended = self.decisions = 0
+        self.attempts = self.answered = self.encounters = 0
+
+    def add(self, weeks: Weeks, nothing: int) -> None:
+        """Adds member-weeks of other members.
+
+        Args:
+            weeks: Of some members.
+            nothing: Joint index of no contact.
+        """
+        attempt = weeks.decided & (weeks.joint != nothing)
+        answered = weeks.state("encounters", after=True) > 0
+        self.rows += len(weeks)
+        self.members += int(np.count_nonzero(np.diff(weeks.who, prepend=-1)))
+        self.ed += int(weeks.ed.sum())
+        self.ip += int(weeks.ip.sum())
+        self.ended += int(np.count_nonzero(weeks.terminated))
+        self.decisions += int(np.count_nonzero(weeks.decided))
+        self.attempts += int(np.count_nonzero(attempt))
+        self.answered += int(np.count_nonzero(attempt & answered))
+        self.encounters += int(np.count_nonzero(~attempt & answered))
 
 
 def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
     """All figures, as they may be told; JSON-able."""
+    months = _months(engine, found)
     numbers = {
-        "enrolment": _enrolment(engine, spec, found),
-        "claims": _claims(engine, found),
+        "enrolment": _enrolment(engine, found),
+        "claims": _claims(engine, found) | {"rows in force": sum(months["rows in force"].values())},
         "events": _events(engine, found),
         "contacts": _contacts(engine, found),
-        "rows": _rows(engine, found),
+        "rows": _rows(found.totals),
     }
     levels = {f"contacts by {factor.name}": _by_level(engine, spec, found, i) for i, factor in enumerate(spec.actions)}
-    response = contact_response(engine, spec, found.rows)
+    sums = found.totals
+    response = ContactResponse(
+        attempts=sums.attempts, answered=sums.answered, others=sums.rows - sums.attempts, encounters=sums.encounters
+    )
     told = {
         section: {name: _told(int(number or 0), spec) for name, number in values.items()}
         for section, values in numbers.items()
     }
-    told["months"] = {name: _told_groups(counts, counts, spec) for name, counts in _months(engine, found).items()}
+    told["months"] = {name: _told_groups(counts, counts, spec) for name, counts in months.items()}
     for section, table in levels.items():
         met = table.pop("people")
         told[section] = {name: _told_groups(counts, met, spec) for name, counts in table.items()}
@@ -77,22 +117,7 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
     return told
 
 
-def contact_response(engine: Any, spec: Spec, rows: ir.Table) -> ContactResponse:
-    """How often the week after shows an encounter, with and without an attempt."""
-    attempt = rows.action.notnull() & (unpack(rows, "joint") != joint_index(spec.actions)).fill_null(False)
-    answered = unpack(rows, "encounters", "next_") > 0
-    found = engine.row(
-        rows.aggregate(
-            attempts=attempt.cast("int64").sum(),
-            answered=(attempt & answered).cast("int64").sum(),
-            others=(~attempt).cast("int64").sum(),
-            encounters=(~attempt & answered).cast("int64").sum(),
-        )
-    )
-    return ContactResponse(**{name: int(number or 0) for name, number in found.items()})
-
-
-def _enrolment(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
+def _enrolment(engine: Any, found: Counted) -> dict[str, Any]:
     spells, members = found.coverage.spells, found.coverage.members
     counted = engine.row(
         spells.aggregate(spells=spells.count(), gaps=spells.next_first.notnull().cast("int64").sum().fill_null(0))
@@ -107,7 +132,6 @@ def _enrolment(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
 def _claims(engine: Any, found: Counted) -> dict[str, Any]:
     said = found.seen.get("claims", {})
     lines = engine.row(found.lines.aggregate(rows=found.lines.count()))["rows"]
-    current = engine.row(found.current.aggregate(rows=found.current.count()))["rows"]
     read = sum(found.seen[label]["rows"] for label in ("claims", "encounters") if label in found.seen)
     return {
         "rows read": read,
@@ -115,7 +139,6 @@ def _claims(engine: Any, found: Counted) -> dict[str, Any]:
         "replacements and voids": said.get("adjusting"),
         "reversals": said.get("reversed"),
         "rows of members on covered days": lines,
-        "rows in force": current,
     }
 
 
@@ -156,17 +179,10 @@ def _contacts(engine: Any, found: Counted) -> dict[str, Any]:
     }
 
 
-def _rows(engine: Any, found: Counted) -> dict[str, Any]:
-    rows = found.rows
-    counted = engine.row(
-        rows.aggregate(
-            rows=rows.count(), members=rows.who.nunique(), ed=unpack(rows, "ed").sum(), ip=unpack(rows, "ip").sum(),
-            ended=unpack(rows, "terminated").sum(), decisions=rows.action.count(),
-        )
-    )  # fmt: skip
-    return {"member-weeks": counted["rows"], "members": counted["members"], "ED visits": counted["ed"],
-            "stays": counted["ip"], "weeks with a decision to contact": counted["decisions"],
-            "members whose record ends for good": counted["ended"]}  # fmt: skip
+def _rows(totals: Totals) -> dict[str, Any]:
+    return {"member-weeks": totals.rows, "members": totals.members, "ED visits": totals.ed, "stays": totals.ip,
+            "weeks with a decision to contact": totals.decisions,
+            "members whose record ends for good": totals.ended}  # fmt: skip
 
 
 def _months(engine: Any, found: Counted) -> dict[str, dict[str, int]]:
@@ -177,13 +193,10 @@ def _months(engine: Any, found: Counted) -> dict[str, dict[str, int]]:
         ("ED visits", found.events.ed, found.events.ed.day),
         ("stays", found.events.stays, found.events.stays["first"]),
     ):
-        year, month, _ = civil(days)
-        by_month = (
-            source.select(month=(year * 12 + month - 1).cast("int64")).group_by("month").aggregate(rows=ibis._.count())
-        )
-        table[name] = {
-            f"{row['month'] // 12}-{row['month'] % 12 + 1:02d}": row["rows"] for row in engine.rows(by_month)
-        }
+        by_month: Counter[str] = Counter()
+        for row in engine.rows(source.select(day=days).group_by("day").aggregate(rows=ibis._.count())):
+            by_month[f"{EPOCH + timedelta(days=row['day']):%Y-%m}"] += row["rows"]
+        table[name] = by_month
     return {name: dict(sorted(months.items())) for name, months in table.items()}
 
 

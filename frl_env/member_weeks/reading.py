@@ -88,8 +88,8 @@ def parse(label: str, raw: ir.Table, spec: Spec) -> Reading:
             continue
         has.add(item.name)
         found = _parsed(label, item, raw[item.name], spec)
-        if label == "contacts" and item.kind == WORD:
-            columns[said(item.name)] = values.text(raw[item.name])
+        if label == "contacts" and item.kind == WORD:  # its own words are only told where they have no level
+            columns[said(item.name)] = ibis.ifelse(found.value == UNKNOWN, values.text(raw[item.name]), None)
         columns[item.name] = found.value
         faults |= {(item.name, kind): mask for kind, mask in found.faults.items()}
         if not item.empty:

@@ -97,22 +97,26 @@ class Spark(Engine):
         place = self._folder / name
         with self._said(f"compute {name}"):
             if not (place / "_SUCCESS").exists():
-                self._session.sql(self._connection.compile(expression)).write.mode("overwrite").parquet(str(place))
+                self._session.sql(self.compile(expression)).write.mode("overwrite").parquet(str(place))
             self._session.read.parquet(str(place)).createOrReplaceTempView(f"stage_{name}")
             return self._table(f"stage_{name}")
 
-    def batches(self, expression: Any) -> Iterator[pa.RecordBatch]:
+    def compile(self, expression: Any) -> str:
+        """In Spark's words."""
+        return str(self._connection.compile(expression))
+
+    def run(self, query: str) -> Iterator[pa.RecordBatch]:
         """Streamed from a sorted folder, part by part."""
         place = self._folder / "result"
         with self._said("compute the result"):
-            self._session.sql(self._connection.compile(expression)).write.mode("overwrite").parquet(str(place))
+            self._session.sql(query).write.mode("overwrite").parquet(str(place))
         for file in sorted(place.glob("part-*.parquet")):
             yield from pq.ParquetFile(file).iter_batches(1 << 17)
 
     def rows(self, expression: Any) -> list[dict[str, Any]]:
         """A small result."""
         with self._said("compute figures"):
-            return [row.asDict() for row in self._session.sql(self._connection.compile(expression)).collect()]
+            return [row.asDict() for row in self._session.sql(self.compile(expression)).collect()]
 
     def close(self) -> None:
         """Ends a session of its own; gives another its time zone back."""

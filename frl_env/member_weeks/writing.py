@@ -5,6 +5,7 @@ Batches are cut to the same size whatever the engine, so that both write the sam
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ import pyarrow.parquet as pq
 from frl_env.datasets.tabular.columns import LIMITS, MEMBER, REWARD, SCHEMA_KEY, TERMINATED, WEEK
 from frl_env.datasets.tabular.provenance import WEEKS_KEY
 from frl_env.information import DEMOGRAPHIC_KEYS
-from frl_env.member_weeks.assemble import STATES, unpack
-from frl_env.member_weeks.contacts import joint_index
+from frl_env.member_weeks.assemble import STATES, Weeks
 from frl_env.member_weeks.coverage import Coverage
 from frl_env.member_weeks.spec import Spec
 from frl_env.parameters import MEASURES
@@ -34,25 +34,33 @@ UNKNOWN_GROUP = "UNKNOWN"
 
 
 def write_weeks(
-    engine: Any, rows: Any, coverage: Coverage, spec: Spec, summary: dict[str, Any], output: Path, folder: Path
-) -> int:
-    """Writes the table aside and renames it.
+    engine: Any, parts: Iterator[Weeks], coverage: Coverage, spec: Spec, summary: dict[str, Any], output: Path,
+    folder: Path,
+) -> None:  # fmt: skip
+    """Writes the table aside and renames it; while one part is compressed, the next is put together.
 
-    Returns:
-        Number of rows.
+    Args:
+        engine: That has computed the members.
+        parts: All member-weeks, in order.
+        coverage: For the members' names.
+        spec: For the levels.
+        summary: For the metadata.
+        output: The file; an older one stays until the new one is whole.
+        folder: Where it lies until then.
     """
     aside = folder / "members.parquet"
     schema = table_schema(spec, summary)
     members = coverage.members.select("who", "member", "anchor", "gender", "race_ethnicity").order_by("who")
     people = pa.Table.from_batches(list(engine.batches(members))).combine_chunks()
-    written = 0
-    with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-        for table in _even(engine.batches(rows.order_by(["who", "week"])), ROWS):
-            made = member_table(table, people, spec, schema)
-            writer.write_table(made, row_group_size=ROWS)
-            written += len(made)
+    with pq.ParquetWriter(aside, schema, compression="zstd") as writer, ThreadPoolExecutor(1) as beside:
+        written: Future[None] | None = None
+        for table in _even((member_table(part, people, spec, schema) for part in parts), ROWS):
+            if written is not None:
+                written.result()
+            written = beside.submit(writer.write_table, table, row_group_size=ROWS)
+        if written is not None:
+            written.result()
     aside.replace(output)
-    return written
 
 
 def table_schema(spec: Spec, summary: dict[str, Any]) -> pa.Schema:
@@ -74,34 +82,33 @@ def table_schema(spec: Spec, summary: dict[str, Any]) -> pa.Schema:
     return pa.schema(list(kinds.items()), metadata=metadata)
 
 
-def member_table(rows: pa.Table, people: pa.Table, spec: Spec, schema: pa.Schema) -> pa.Table:
-    """Rows of `assemble.member_weeks` in the schema of the file.
+def member_table(weeks: Weeks, people: pa.Table, spec: Spec, schema: pa.Schema) -> pa.Table:
+    """Member-weeks in the schema of the file.
 
     Args:
-        rows: Some of them.
+        weeks: Of some members.
         people: All members, in the order of their numbers.
         spec: For the levels.
         schema: Of the file.
     """
-    who = rows["who"]
-    names = ("grid", "events", "log", "paid")
-    numbers = {name: _numbers(rows[name]) for name in ("week", *names, *(f"next_{name}" for name in names))}
-    anchor = _numbers(people["anchor"].take(who))
+    weeks.add_payments()
+    who = pa.array(weeks.who)
     columns: dict[str, Any] = {
         MEMBER: people["member"].take(who),
-        WEEK: pa.array((anchor + 7 * numbers["week"]).astype(np.int32)).cast(pa.date32()),
+        WEEK: pa.array(weeks.start.astype(np.int32)).cast(pa.date32()),
     }
-    for prefix in ("", "next_"):
+    for prefix, after in (("", False), ("next_", True)):
         for name, ours in zip(MEASURES, STATES, strict=True):
-            values = unpack(numbers, ours, prefix).astype(np.float64)
+            values = weeks.state(ours, after=after)
             columns[f"{prefix}{name}"] = (values / 100.0 if ours == "paid" else values).astype(np.float32)
-    action = {"action": _numbers(pc.fill_null(rows["action"], joint_index(spec.actions)))}
-    levels = spec.actions.unravel(unpack(action, "joint"))
-    for i, factor in enumerate(spec.actions):
-        columns[f"action_{factor.name}"] = pa.array(factor.levels, pa.string()).take(pa.array(levels[:, i]))
-    columns[REWARD] = -(unpack(numbers, "ed") + unpack(numbers, "ip")).astype(np.float32) + np.float32(0)
-    columns[TERMINATED] = unpack(numbers, "terminated") == 1
-    columns["age_band"] = _bands(unpack(numbers, "age"))
+    every = spec.actions.unravel(np.arange(spec.actions.n_joint))
+    joint = pa.array(weeks.joint)
+    for factor, levels in zip(spec.actions, every.T, strict=True):
+        names = pa.array(factor.levels, pa.string()).take(pa.array(levels))
+        columns[f"action_{factor.name}"] = names.take(joint)
+    columns[REWARD] = -(weeks.ed + weeks.ip).astype(np.float32) + np.float32(0)
+    columns[TERMINATED] = weeks.terminated
+    columns["age_band"] = _bands(weeks.age)
     for name in ("gender", "race_ethnicity"):
         columns[name] = pc.fill_null(people[name], UNKNOWN_GROUP).take(who)
     arrays = [
@@ -112,24 +119,23 @@ def member_table(rows: pa.Table, people: pa.Table, spec: Spec, schema: pa.Schema
 
 
 def _bands(ages: np.ndarray) -> pa.Array:
-    places = np.searchsorted([last for last, _ in BANDS], ages)
+    of_age = np.searchsorted([last for last, _ in BANDS], np.arange(256))
+    places = of_age[np.clip(ages, 0, 255)]
     return pa.array([*(band for _, band in BANDS), UNKNOWN_GROUP], pa.string()).take(pa.array(places))
 
 
-def _numbers(column: Any) -> np.ndarray:
-    return np.asarray(column.to_numpy(), dtype=np.int64)
-
-
-def _even(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+def _even(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
     """The same rows in tables of the same size."""
-    waiting: list[pa.RecordBatch] = []
+    waiting: list[pa.Table] = []
     held = 0
-    for batch in batches:
-        waiting.append(batch)
-        held += len(batch)
-        while held >= rows:
-            table = pa.Table.from_batches(waiting)
-            yield table.slice(0, rows).combine_chunks()
-            waiting, held = table.slice(rows).to_batches(), held - rows
+    for table in tables:
+        waiting.append(table)
+        held += len(table)
+        if held < rows:
+            continue
+        joined = pa.concat_tables(waiting)
+        for start in range(0, held - rows + 1, rows):
+            yield joined.slice(start, rows).combine_chunks()
+        waiting, held = [joined.slice(held // rows * rows)], held % rows
     if held:
-        yield pa.Table.from_batches(waiting).combine_chunks()
+        yield pa.concat_tables(waiting).combine_chunks()
