@@ -97,7 +97,8 @@ class Engine(ABC):
 
         Args:
             compiled: Of an expression with the column `who`; compiling takes long, so it is done once.
-            low, high: First and last member.
+            low: First member.
+            high: Last member.
         """
         return self.run(f"SELECT * FROM ({compiled}) AS every WHERE who BETWEEN {low} AND {high}")
 

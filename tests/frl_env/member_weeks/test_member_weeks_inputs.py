@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("ibis")
 duckdb = pytest.importorskip("duckdb")
 
+from frl_env.errors import UserError  # noqa: E402
 from frl_env.member_weeks import weeks  # noqa: E402
 
 SPEC = """
@@ -62,3 +63,18 @@ def test_claims_and_encounters_from_four_kinds_of_files(tmp_path):
     assert table["reward"].tolist() == [-1, 0, 0, -1]
     assert table["action_modality"].tolist() == ["NONE", "PHONE_CALL", "NONE", "NONE"]
     assert table["next_num_encounters_last_week"].tolist() == [0, 1, 0, 0]
+
+
+def test_replacements_of_nothing_count_as_rows_where_adjustments_are_ignored(tmp_path):
+    (tmp_path / "spans.csv").write_text("M,FROM,THRU\n1,2024-01-01,\n")
+    (tmp_path / "claims.csv").write_text("M,C,D,F,R\n1,c,2024-01-03,7,450\n")
+    (tmp_path / "log.csv").write_text("M,T,O\n1,2024-01-08 10:00,talked\n")
+    text = SPEC[: SPEC.index("[tables.encounters]")] + SPEC[SPEC.index("[tables.contacts]") :]
+    text = text.replace("spans.parquet", "spans.csv").replace('"claims"', '"claims.csv"').replace("arrow", "csv")
+    text = text.replace('revenue = "R"', 'revenue = "R"\nfrequency = "F"')
+    (tmp_path / "spec.toml").write_text(text)
+    with pytest.raises(UserError, match='set adjustments = "ignored"'):
+        weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    (tmp_path / "spec.toml").write_text(text + 'adjustments = "ignored"\n')
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [-1, 0]
