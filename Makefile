@@ -16,7 +16,7 @@ LANE_TESTS := $(addprefix tests/frl_env/,test_env.py test_vector.py test_renderi
 # What only the documentation and a release need.
 PUBLISHING := $(VENV)/.publishing
 
-.PHONY: run report test test-suite test-gymnasium test-install test-slow lint pages wording docs dist typecheck bench \
+.PHONY: run report test test-suite test-gymnasium test-install test-slow lint figures pages wording docs dist typecheck bench \
 	paper-scale clean install
 
 run: $(STAMP)
@@ -48,6 +48,10 @@ lint: $(STAMP)
 	$(BIN)/python benchmarks/pages/fill.py --check
 	$(BIN)/python benchmarks/pages/rooms.py --check
 	$(BIN)/python benchmarks/pages/picture.py --check
+
+# Every figure of benchmarks/figures/commands.toml that is missing or of other code; hours, and it resumes.
+figures: $(STAMP)
+	$(BIN)/python benchmarks/pages/measure.py
 
 # Numbers of studies (benchmarks/figures) and the table of rooms into the pages.
 pages: $(STAMP)

@@ -4,7 +4,7 @@
     python benchmarks/pages/fill.py --check     what `make lint` does: says where text and figures differ
 
 Pages hold markers, and between them what stands in `benchmarks/figures`; CONTRIBUTING.md shows them. Text between
-markers is not to be typed: it is overwritten.
+markers is not to be typed: it is overwritten. Where nothing was measured yet, the page says by which command it is.
 """
 
 import sys
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.command_line import Parser
 from benchmarks.record.code_key import ROOT
-from benchmarks.record.figures import FOLDER, read_figure
+from benchmarks.record.figures import FOLDER, MISSING, commands, read_figure
 from frl_env.errors import UserError
 from frl_env.terminal import run_or_say, write_atomically
 
@@ -45,6 +45,9 @@ def filled(text: str, folder: Path = FOLDER) -> str:
     def fill(found: re.Match[str]) -> str:
         kind, asked, _ = found.groups()
         study, *rest = (part.strip() for part in asked.replace("\\|", "|").split("|"))
+        command = commands(folder).get(study)
+        if command and not (folder / f"{study}.json").is_file() and len(rest) in (0, 2):
+            return f"<!-- {kind}: {asked} -->{_not_measured(kind, command, inline=bool(rest))}<!-- end -->"
         figure = read_figure(study, folder)
         if kind == "measured" and not rest:
             inside = figure.measured()
@@ -60,6 +63,13 @@ def filled(text: str, folder: Path = FOLDER) -> str:
         return f"<!-- {kind}: {asked} -->{inside}<!-- end -->"
 
     return MARKER.sub(fill, text)
+
+
+def _not_measured(kind: str, command: str, *, inline: bool) -> str:
+    """What stands where a command is known and nobody has run it."""
+    if inline or kind == "measured":
+        return MISSING if inline else "Not measured yet."
+    return f"\n\nNot measured yet. `make figures` does, by\n`python {command}`.\n\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,6 +16,7 @@ numbers and words; the first of its fields is its name. Columns are headings and
 
 import json
 import math
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,6 +180,12 @@ def read_figure(study: str, folder: Path | None = None) -> Figure:
         return Figure(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as problem:
         raise UserError(f"{file.name} is damaged ({type(problem).__name__}); run its study again") from problem
+
+
+def commands(folder: Path | None = None) -> dict[str, str]:
+    """By figure, the program and options that measure it; of those that pages show whether they are measured or not."""
+    file = (folder or FOLDER) / "commands.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _code(programs: Sequence[str]) -> str:

@@ -53,6 +53,16 @@ def test_a_number_edited_by_hand_turns_the_check_red(folder, tmp_path, monkeypat
     fill.main(["--check"])
 
 
+def test_what_nobody_measured_yet_says_by_which_command(folder):
+    (folder / "commands.toml").write_text('habits = "benchmarks/studies/habits.py --seeds 1"\n')
+    page = "<!-- figure: habits --><!-- end --> <!-- figure: habits | a | {b} -->7<!-- end -->"
+    full = fill.filled(page, folder)
+    assert "Not measured yet. `make figures` does, by\n`python benchmarks/studies/habits.py --seeds 1`." in full
+    assert "-->\N{EN DASH}<!-- end -->" in full
+    with pytest.raises(UserError, match="unknown figure 'habit'"):
+        fill.filled("<!-- figure: habit --><!-- end -->", folder)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

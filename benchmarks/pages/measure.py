@@ -1,0 +1,56 @@
+"""Measures what pages show and nobody measured yet, or with other code than today's.
+
+    python benchmarks/pages/measure.py                    make figures
+    python benchmarks/pages/measure.py icu_sepsis habits  these only, whatever there is
+
+The commands are those of `benchmarks/figures/commands.toml`. Each keeps what is finished: stopped, the same command
+goes on. It takes hours; `make pages` then puts the numbers into the pages.
+"""
+
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
+import shlex
+import subprocess
+import time
+from collections.abc import Sequence
+
+from benchmarks.command_line import Parser
+from benchmarks.record.code_key import ROOT
+from benchmarks.record.figures import FOLDER, commands, read_figure
+from frl_env.errors import UserError, unknown_name
+from frl_env.terminal import run_or_say
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the commands, one after the other."""
+    parser = Parser(description="Measure what pages show.")
+    parser.add_argument("figures", nargs="*", help="which (default: those that are missing or of other code)")
+    parser.add_argument("--list", action="store_true", help="only show what would be run")
+    options = parser.parse_args(arguments)
+    known = commands()
+    for name in options.figures:
+        if name not in known:
+            raise unknown_name("figure", name, sorted(known))
+    for name in options.figures or [name for name in known if not _is_current(name)]:
+        print(f"{name}: python {known[name]} --figure", flush=True)
+        if options.list:
+            continue
+        started = time.perf_counter()
+        status = subprocess.run(
+            [sys.executable, *shlex.split(known[name]), "--figure"], cwd=ROOT, check=False
+        ).returncode
+        if status:
+            raise UserError(f"{name} was not measured (status {status}); the same command goes on where it was")
+        print(f"{name}: {(time.perf_counter() - started) / 60:.1f} minutes", flush=True)
+
+
+def _is_current(name: str) -> bool:
+    return (FOLDER / f"{name}.json").is_file() and read_figure(name).current
+
+
+if __name__ == "__main__":
+    run_or_say(main)
