@@ -30,7 +30,9 @@ class Parser(argparse.ArgumentParser):
         for argument in given:
             name, _, value = argument.partition("=")
             if not argument or (name.startswith("-") and name != argument and value in ("", "--")):
-                raise UserError(f"{name or 'an argument'} is given no value; write one, or leave it out")
+                raise UserError(
+                    f"{name or 'an argument'} is empty, as of a shell variable that is not set; write a value, or leave it out"
+                )
         return super().parse_args(given, namespace)
 
     def error(self, message: str) -> NoReturn:

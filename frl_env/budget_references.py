@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from frl_env import atomic
 from frl_env.behaviour import BehaviourPolicy
 from frl_env.capacity import Budgeted, Capacity, parse_budget
 from frl_env.capacity_bound import Relaxed
@@ -328,7 +329,7 @@ def _read(file: str) -> dict[str, Any]:
 def _write(file: str, content: Mapping[str, Any]) -> Path:
     place = Path(str(resources.files("frl_env").joinpath(file)))
     try:
-        place.write_text(json.dumps(content, indent=1) + "\n")
+        atomic.write_text(place, json.dumps(content, indent=1) + "\n")
     except OSError as problem:
         raise UserError(f"can't write {place} ({problem.strerror}); --store is for a checkout") from problem
     _read.cache_clear()

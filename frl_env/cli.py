@@ -25,7 +25,7 @@ from frl_env.datasets import (
     stored_parts,
 )
 from frl_env.datasets.placing import stored_datasets
-from frl_env.errors import UserError
+from frl_env.errors import UserError, shorten
 from frl_env.load_command import load_and_show
 from frl_env.table_commands import export_command, import_command
 from frl_env.targets import check_new
@@ -233,8 +233,8 @@ def _run() -> None:
         name, mark, value = argument.partition("=")
         option = name if mark else before
         if not (value if mark and name.startswith("-") else argument) and option != "--description":
-            # As of a shell variable that nobody set.
-            raise UserError(f"{option if option.startswith('-') else 'an argument'} is given no value; write one")
+            what = name if mark else f"what follows {shorten(Path(before).name)}"
+            raise UserError(f"{what} is empty, as of a shell variable that is not set; write a value")
     # Without its standalone mode click hands an exit status back instead of leaving with it; 130 is Ctrl-C.
     code = app(standalone_mode=False)
     if code == 130:

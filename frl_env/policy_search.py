@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
+from frl_env import atomic
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import pick
 from frl_env.dynamics import enter, step
@@ -220,7 +221,7 @@ def search_all(progress: Callable[[str, int, int], None]) -> Path:
             found[key] = policy.to_json()
     place = Path(str(resources.files("frl_env").joinpath(_FILE)))
     try:
-        place.write_text(json.dumps({"parameters_version": VERSION, "policies": found}) + "\n")
+        atomic.write_text(place, json.dumps({"parameters_version": VERSION, "policies": found}) + "\n")
     except OSError as problem:
         raise UserError(f"can't write {place} ({problem.strerror}); --search is for a checkout") from problem
     _stored.cache_clear()

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from frl_env import atomic
 from frl_env.behaviour import BehaviourPolicy
 from frl_env.errors import UserError
 from frl_env.parameters import VERSION
@@ -115,7 +116,7 @@ def store(worlds: Mapping[str, Mapping[str, Mapping[str, float]]], *, members: i
     }
     content = {"parameters_version": VERSION, "members": members, "seed": SEED, "command": command, "worlds": rounded}
     try:
-        place.write_text(json.dumps(content, indent=1) + "\n")
+        atomic.write_text(place, json.dumps(content, indent=1) + "\n")
     except OSError as problem:
         raise UserError(f"can't write {place} ({problem.strerror}); --store is for a checkout") from problem
     _stored.cache_clear()

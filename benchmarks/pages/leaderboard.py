@@ -22,20 +22,24 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.command_line import Parser
-from benchmarks.record.figures import FOLDER, read_figure, write_figure
+from benchmarks.record.figures import FOLDER, figure_text, read_figure
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
 from benchmarks.sweep.scorecard import spread, unlimited
 from benchmarks.sweep.statistics import PROFILE
 from benchmarks.training import algorithms
 from frl_env.errors import UserError
+from frl_env.evaluation.files import write_together
 from frl_env.targets import check_new
-from frl_env.terminal import run_or_say, write_atomically
+from frl_env.terminal import run_or_say
 
 MARK = "Written by `python benchmarks/pages/leaderboard.py"
 """By which a page is known that may be written anew."""
 
 PAGE = Path(__file__).resolve().parents[1] / "LEADERBOARD.md"
+
+FIGURE = f"{FOLDER.name}/leaderboard.json"
+"""Beside the page."""
 
 KEPT = "*Kept from an earlier page: measured at the commit above, and what has changed since does not show.*"
 
@@ -48,10 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     check_new(options.out, mark=MARK)
     cards = [_read(folder) for folder in options.results]
-    write_atomically(options.out, page(cards, before=options.out.read_text() if options.out.exists() else ""))
-    print(f"leaderboard: {options.out}")
+    text = page(cards, before=options.out.read_text() if options.out.exists() else "")
+    contents = {options.out.name: text.encode()}
     if options.out.resolve() == PAGE:
-        print(f"figures: {keep_figures(cards)}")
+        contents[FIGURE] = kept_figures(cards, options.out.parent / FIGURE).encode()
+    for file in write_together(options.out.parent, contents):
+        print(f"leaderboard: {file}")
 
 
 def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -82,23 +88,22 @@ def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def keep_figures(cards: Sequence[Mapping[str, Any]], folder: Path = FOLDER) -> Path:
-    """Rows of these datasets anew, of others as they were."""
+def kept_figures(cards: Sequence[Mapping[str, Any]], file: Path) -> str:
+    """The file of figures: rows of these datasets anew, of others as they were."""
     rows = [row for card in cards for row in figure_rows(card)]
     new = {row["name"].split()[0] for row in rows}
     data = {card["dataset"]: str(card["dataset_sha256"]) for card in cards}
-    if (folder / "leaderboard.json").exists():
-        kept = read_figure("leaderboard", folder)
+    if file.exists():
+        kept = read_figure(file.stem, file.parent)
         rows += [dict(row) for row in kept.rows if str(row["name"]).split()[0] not in new]
         data = dict(kept.data) | data
-    return write_figure(
-        "leaderboard",
+    return figure_text(
+        file.stem,
         rows,
         columns={"policy": "{label}", "gain at the team's own minutes [95 %]": "{gain:+.3f} [{low:+.3f}, {high:+.3f}]"},
         command="; ".join(str(card["command"]) for card in cards),
         programs=["benchmarks.run"],
         data=data,
-        folder=folder,
     )
 
 

@@ -104,7 +104,30 @@ class Figure:
         return f"Measured{where} by `{self.command}`; code that these numbers depend on has changed since."
 
 
-def write_figure(
+def write_figure(study: str, rows: Sequence[Mapping[str, Field]], *, folder: Path | None = None, **facts: Any) -> Path:
+    """Keeps what a study found, whole or not at all.
+
+    Args:
+        study: Its name, and that of the file.
+        rows: What was found; the first field of each names it, and no two have the same name.
+        folder: Where; `FOLDER` when None.
+        facts: As in `figure_text`.
+
+    Raises:
+        UserError: If two rows have the same name, a number is not finite, a cell can't be written, or the file can't.
+    """
+    text = figure_text(study, rows, **facts)
+    folder = folder or FOLDER
+    file = folder / f"{study}.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UserError(f"can't write {file} ({problem.strerror})") from problem
+    write_atomically(file, text)
+    return file
+
+
+def figure_text(
     study: str,
     rows: Sequence[Mapping[str, Field]],
     *,
@@ -113,22 +136,20 @@ def write_figure(
     programs: Sequence[str],
     data: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
-    folder: Path | None = None,
-) -> Path:
-    """Keeps what a study found, whole or not at all.
+) -> str:
+    """What a study found, as its file has it.
 
     Args:
-        study: Its name, and that of the file.
+        study: Its name.
         rows: What was found; the first field of each names it, and no two have the same name.
         columns: Headings of the table, and how their cells are written from the fields of a row.
         command: What makes it anew, without places of this machine.
         programs: Modules whose code, with all that they import, made it.
         data: Checksum of each dataset, by its id.
         settings: What else it depends on.
-        folder: Where; `FOLDER` when None.
 
     Raises:
-        UserError: If two rows have the same name, a number is not finite, a cell can't be written, or the file can't.
+        UserError: If two rows have the same name, a number is not finite, or a cell can't be written.
     """
     names = [str(next(iter(row.values()))) for row in rows]
     for name in names:
@@ -152,14 +173,7 @@ def write_figure(
         rows=[dict(row) for row in rows],
     )
     figure.table()
-    folder = folder or FOLDER
-    file = folder / f"{study}.json"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise UserError(f"can't write {file} ({problem.strerror})") from problem
-    write_atomically(file, json.dumps(vars(figure), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    return file
+    return json.dumps(vars(figure), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_figure(study: str, folder: Path | None = None) -> Figure:

@@ -6,6 +6,7 @@ Spearman's rank correlation with the true values, and regret@k, how much worse t
 highest estimates is than the best of all.
 """
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from benchmarks.record.study import show
-from frl_env.terminal import write_atomically
+from frl_env.evaluation.files import write_together
 
 COLUMNS = {
     "dataset": "{dataset}",
@@ -148,13 +149,13 @@ def write(studies: Mapping[str, Study], out: Path) -> None:
         }
         for name, study in studies.items()
     }
-    write_atomically(out / "summary.json", json.dumps(summary, indent=2) + "\n")
-    _figure(tables, out / "ope.png")
+    contents = {"summary.json": (json.dumps(summary, indent=2) + "\n").encode(), "ope.png": _figure(tables)}
+    write_together(out, contents)
     print(f"\ntable: {out / 'summary.json'}, figure: {out / 'ope.png'}")
 
 
-def _figure(tables: Mapping[str, pd.DataFrame], file: Path) -> None:
-    """Error, coverage and ranking of every estimator on every dataset."""
+def _figure(tables: Mapping[str, pd.DataFrame]) -> bytes:
+    """Error, coverage and ranking of every estimator on every dataset, as a PNG."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -175,7 +176,7 @@ def _figure(tables: Mapping[str, pd.DataFrame], file: Path) -> None:
     axes[0].set_yticks(np.arange(len(estimators)), estimators)
     axes[0].legend(frameon=False)
     figure.tight_layout()
-    aside = file.with_name(f".{file.name}.writing.png")
-    figure.savefig(aside, dpi=150)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=150)
     plt.close(figure)
-    aside.replace(file)
+    return content.getvalue()

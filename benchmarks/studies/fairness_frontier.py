@@ -18,7 +18,6 @@ import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the 
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -27,7 +26,7 @@ import pandas as pd
 import torch
 
 from benchmarks.command_line import check_writable, command_of, numbers
-from benchmarks.record.kept import Kept, write_whole
+from benchmarks.record.kept import Kept
 from benchmarks.record.study import Study, Tell, Unit
 from benchmarks.studies import frontier_table
 from benchmarks.studies.frontier_table import Setting
@@ -41,7 +40,6 @@ from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import unknown_name
 from frl_env.evaluation.fairness.allocations import joints_with
 from frl_env.evaluation.member_records import ATTRIBUTES, LATENT_NEED
-from frl_env.spreadsheets import plain_cells
 from frl_env.terminal import progress_bar, run_or_say
 
 RESULTS = Kept("benchmarks.studies.fairness_frontier", shown_by=("benchmarks.studies.frontier_table",))
@@ -96,9 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "members": options.seeds * options.eval_members,
         "points": points,
     }
-    write_whole(out / "frontier.json", (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
-    write_whole(out / "frontier.csv", plain_cells(frontier_table.flat(points)).to_csv(index=False).encode())
-    write_whole(out / "frontier.png", frontier_table.draw(content))
+    frontier_table.write(content, out)
     STUDY.tell(
         frontier_table.rows(points),
         frontier_table.COLUMNS,

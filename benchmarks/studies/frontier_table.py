@@ -6,15 +6,19 @@ over resamples of the members within their seeds, the same for every setting.
 
 import dataclasses
 import io
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from frl_env.evaluation.files import write_together
 from frl_env.evaluation.member_records import LATENT_NEED
 from frl_env.rollout import standard_error
+from frl_env.spreadsheets import plain_cells
 
 RESAMPLES = 500
 
@@ -166,6 +170,24 @@ def rows(points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         row |= {name: point[name] for name in ("high_touch", "high_touch_sd", "value", "cost", "cost_se")}
         found.append(row | {"cost_percent": 100 * point["cost_share"]})
     return found
+
+
+def write(content: Mapping[str, Any], folder: Path) -> None:
+    """Writes `frontier.json`, `frontier.csv` and `frontier.png`, all or none.
+
+    Args:
+        content: Settings of the study, and its `points`.
+        folder: Where.
+
+    Raises:
+        UserError: If they can't be written.
+    """
+    contents = {
+        "frontier.json": (json.dumps(content, indent=2, allow_nan=False) + "\n").encode(),
+        "frontier.csv": plain_cells(flat(content["points"])).to_csv(index=False).encode(),
+        "frontier.png": draw(content),
+    }
+    write_together(folder, contents)
 
 
 _NAMES = ("value", "low", "high")

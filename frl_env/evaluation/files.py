@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from frl_env import atomic
@@ -13,7 +14,7 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, bytes]
 
     Args:
         folder: Made when missing.
-        contents: By file name.
+        contents: By file name, or by place below the folder (`figures/x.json`).
 
     Returns:
         The files.
@@ -22,18 +23,20 @@ def write_together(folder: str | os.PathLike[str], contents: Mapping[str, bytes]
         UserError: If the folder can't be made or written, or the disk is full.
     """
     place = Path(folder)
-    aside = {name: place / f".{name}.new" for name in contents}
+    aside = {name: (place / name).with_name(f".{Path(name).name}.new") for name in contents}
     try:
         place.mkdir(parents=True, exist_ok=True)
         for journal in atomic.journals(place):
             atomic.settle(journal)
         for name, content in contents.items():
+            aside[name].parent.mkdir(exist_ok=True)
             atomic.write_bytes(aside[name], content)
-        atomic.put_together(place, {file.name: name for name, file in aside.items()}, "files")
+        atomic.put_together(place, {file.relative_to(place).as_posix(): name for name, file in aside.items()}, "files")
     except OSError as problem:
         raise UserError(f"can't write to {place} ({problem.strerror}); choose another folder") from problem
     finally:
         if place.is_dir() and not atomic.journals(place):
             for file in aside.values():
-                file.unlink(missing_ok=True)
+                with suppress(OSError):
+                    file.unlink()
     return [place / name for name in contents]

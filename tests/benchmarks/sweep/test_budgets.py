@@ -143,8 +143,10 @@ def test_page_and_report_show_it(swept, tmp_path):
     assert table.index(first) == 0, "sorted by the gain at the team's own minutes, before all other tables"
     assert "Who is contacted at the team's own minutes" in page
     card = json.loads((folder / "scorecard.json").read_text())
-    kept = leaderboard.keep_figures([card], tmp_path / "figures")
-    assert leaderboard.keep_figures([card], tmp_path / "figures") == kept
+    kept = tmp_path / "figures/leaderboard.json"
+    kept.parent.mkdir()
+    kept.write_text(leaderboard.kept_figures([card], kept))
+    assert leaderboard.kept_figures([card], kept) == kept.read_text()
     figure = read_figure("leaderboard", tmp_path / "figures")
     for entry in card["curves"]:
         mode = "" if entry["kind"] in ("reference", "bound") else f" {entry['mode']}"

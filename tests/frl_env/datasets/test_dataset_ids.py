@@ -137,6 +137,20 @@ def test_commands_refuse_it_in_one_line(dataset_id, world, file_of_members, tmp_
     assert not (tmp_path / "out.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("delete", "--yes", ""), "what follows --yes"), (("delete", ""), "what follows delete"), (("", "list"), "frl"),
+     (("delete", "--yes="), "--yes"), (("import", "x.csv", "--id", ""), "what follows --id")],
+)  # fmt: skip
+def test_an_unset_variable_is_named(words, said, world, capsys):
+    before = _tree(world)
+    assert _frl(*words) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith(f"{said} is empty, as of a shell variable that is not set; write a value")
+    assert _tree(world) == before
+
+
 def test_an_absolute_path_is_no_id(world, capsys):
     assert _frl("delete", "--yes", str(world / "folder")) == 2
     assert (world / "folder/data/metadata.json").exists()
