@@ -30,9 +30,8 @@ class Parser(argparse.ArgumentParser):
         for argument in given:
             name, _, value = argument.partition("=")
             if not argument or (name.startswith("-") and name != argument and value in ("", "--")):
-                raise UserError(
-                    f"{name or 'an argument'} is empty, as of a shell variable that is not set; write a value, or leave it out"
-                )
+                why = "is empty, as of a shell variable that is not set; write a value, or leave it out"
+                raise UserError(f"{name or 'an argument'} {why}")
         return super().parse_args(given, namespace)
 
     def error(self, message: str) -> NoReturn:
