@@ -1,5 +1,6 @@
 """However a record is cut into spells, nobody is counted twice: the same values, errors, intervals and counts."""
 
+import dataclasses
 import itertools
 import json
 from dataclasses import replace
@@ -8,9 +9,14 @@ import minari
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from minari.data_collector import EpisodeBuffer
 
-from frl_algos import load_replay_buffer
+from benchmarks.truth import logged_values
+from benchmarks.truth.panel import panel_of
+from benchmarks.truth.policy_behaviour import portrait
+from frl_algos import evaluate_policy, load_replay_buffer, save_model
 from frl_algos.factored_awr.fairness_penalty import PenaltyData
 from frl_algos.judgement.audit import audit_fairness
 from frl_algos.valuation.counterfactual import Counterfactual
@@ -19,7 +25,7 @@ from frl_algos.valuation.histories import as_episodes
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.datasets import Recipe, build_dataset, export_table, import_table
 from frl_env.errors import UserError
-from frl_env.evaluation import LoggedEpisodes, action_space_of, load_episodes, sensitivity
+from frl_env.evaluation import LoggedEpisodes, action_space_of, evaluate, load_episodes, sensitivity
 from frl_env.evaluation.member_records import load_members, load_people
 from frl_env.evaluation.people import People
 
@@ -218,3 +224,68 @@ def test_fairness_and_suitability_count_people(whole):
     weights = [np.bincount(data.member.numpy(), data.share.numpy()) for data in (before, after)]
     assert np.allclose(weights[0], 1)
     assert np.allclose(weights[1], 1)  # people weigh alike, however many spells
+
+
+@pytest.fixture(scope="module")
+def mixed(whole):
+    """Spells in any order."""
+    return cut(whole, "tests/cut-mixed-v0", 2)
+
+
+@pytest.fixture(scope="module")
+def model(trained, tmp_path_factory):
+    """A policy in a file."""
+    file = tmp_path_factory.mktemp("model") / "policy.safetensors"
+    save_model(trained, file)
+    return file
+
+
+def test_evaluate_policy_and_the_audit_of_a_policy_write_the_same(whole, mixed, model, tmp_path):
+    for name in ("whole", "spells"):
+        dataset = {"whole": whole, "spells": mixed}[name]
+        evaluate_policy(model, dataset.spec.dataset_id, tmp_path / name)
+        audit_fairness(model, dataset.spec.dataset_id, tmp_path / name, minimum=11)
+    files = sorted(file.name for file in (tmp_path / "whole").iterdir())
+    assert {"summary.json", "values.csv", "actions.csv", "audit.json", "groups.csv"} <= {*files}
+    for file in files:
+        assert (tmp_path / "spells" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
+def test_the_benchmarks_estimates_audit_and_portrait_are_the_same(whole, mixed, trained):
+    """What `run.py --ope` puts into the scorecard, and what the report shows."""
+    found = []
+    for dataset in (whole, mixed):
+        name = dataset.spec.dataset_id
+        estimates, audit = logged_values.estimate(trained, "stochastic", name, fairness=True)
+        panel = panel_of(dataset, members=0, validation=name)
+        seen = portrait(trained, ["stochastic", "greedy"], panel)
+        found.append(json.dumps([estimates, audit, seen]).replace(name, "ID"))
+    assert found[0] == found[1]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1), shuffled=st.booleans())
+def test_any_cut_leaves_episodes_people_and_diagnostics_as_they_are(few, seed, shuffled):
+    name = f"tests/any-cut-{seed}-v0"
+    spells = cut(few, name, seed, shuffled=shuffled)
+    try:
+        one, other = load_episodes(few, groups=GROUPS), load_episodes(spells, groups=GROUPS)
+        for field in dataclasses.fields(one):
+            np.testing.assert_equal(getattr(other, field.name), getattr(one, field.name), err_msg=field.name)
+        assert len(load_people(spells)) == len(load_people(few)) == len(one)
+        told = [
+            evaluate(each, policy(each.action_space), rng=np.random.default_rng(0), resamples=20).to_dict()
+            for each in (one, other)
+        ]
+        assert json.dumps(told[0]) == json.dumps(told[1])
+    finally:
+        minari.delete_dataset(name)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """Twelve members in one piece."""
+    file = tmp_path_factory.mktemp("few") / "members.parquet"
+    made = Recipe(dataset_id="tests/to-be-cut-anyhow-v0", description="for tests", members=12, seed=6, horizon=8)
+    export_table(build_dataset(made), file)
+    return import_table(file, "tests/few-whole-v0").load()
