@@ -13,9 +13,8 @@ from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, Problem, TableError, export_table, import_table
 from frl_env.datasets.tabular.exporting import check_target
 from frl_env.datasets.tabular.losses import in_words
-from frl_env.datasets.tabular.summary import lists_in_words
+from frl_env.datasets.tabular.summary import lists_in_words, spells_in_words
 from frl_env.errors import UserError, unknown_name
-from frl_env.evaluation.suppression import people
 from frl_env.raw_events import FORMATS, export_events
 from frl_env.terminal import console, progress_bar
 
@@ -94,7 +93,8 @@ def import_command(
         raise UserError(f"{table} has {problem.summary}; nothing was written") from None
     for name, facts in zip(imported.dataset_ids, imported.facts, strict=False):
         members = _number(facts["members"])
-        episodes = people(facts["episodes"], simulated=False)
+        whole = facts["members"] if isinstance(facts["members"], int) else 0
+        episodes = spells_in_words(facts["episodes"], whole)
         console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {episodes} episodes")
     if said := imported.facts[0].get("worklists"):
         console.print(lists_in_words(said))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from frl_env.actions import Factor
 from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, PROPENSITY, TERMINATED, WEEK
 from frl_env.datasets.tabular.conventions import Conventions, Seen
 from frl_env.datasets.tabular.convert import (
@@ -31,6 +32,9 @@ from frl_env.datasets.tabular.spelling import NO_LEVEL, UNKNOWN, code_of, codes_
 from frl_env.datasets.tabular.tally import contacts
 from frl_env.datasets.tabular.week_formats import times_of_day, to_days, week_kind
 from frl_env.errors import UserError
+
+NEAR, NEARER = 0.4, 0.75
+"""Likeness of a word and a level from which the level is named."""
 
 MOST_GROUPS = 200
 """Categories of a demographic column; more look like something else."""
@@ -193,9 +197,7 @@ class Reader:
             self.notes[name, "levels spelled otherwise"] += int(otherwise[rows].sum())
         strange = [word for word, code in zip(said, codes, strict=True) if code == UNKNOWN and word is not None]
         if strange:
-            names = {normal(level): level for level in factor.levels}
-            near = (get_close_matches(normal(word), list(names), n=1, cutoff=0.4) for word in strange[:20])
-            self.findings.hint(name, (names[level] for found in near for level in found))
+            self.findings.hint(name, (level for word in strange[:20] for level in _near(word, factor)))
         self._mark(name, {"missing": levels == NO_LEVEL, "unknown level": levels == UNKNOWN})
         return np.where(levels == NO_LEVEL, factor.null_level, levels)
 
@@ -243,3 +245,12 @@ class Reader:
                 arrays[name] = np.where(impossible, level, arrays[name])
         else:
             self._mark("action", {"impossible action": impossible})
+
+
+def _near(word: str, factor: Factor) -> list[str]:
+    """The level that a word is near, if any; to do nothing must be nearer, because NURSE is not a slip for NONE."""
+    names = {normal(level): level for level in factor.levels}
+    found = get_close_matches(normal(word), list(names), n=2, cutoff=NEAR)
+    nothing = "" if factor.null_level is None else normal(factor.levels[factor.null_level])
+    slip = bool(get_close_matches(normal(word), [nothing], cutoff=NEARER))
+    return [names[each] for each in found if each != nothing or slip][:1]

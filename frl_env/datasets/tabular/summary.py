@@ -84,8 +84,9 @@ def odd(layout: Layout, read: dict[str, Any], checked: dict[str, Any]) -> list[s
 def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     counts = Counter(tally["counts"])
     rows = counts["contact weeks kept"] + counts["other weeks kept"]
+    spells = spells_in_words(counts["spells"], counts["members"])
     lines = [
-        f"people: {people(counts['members'], simulated=False)} members in {_spells(counts)} spells (runs of weeks "
+        f"people: {people(counts['members'], simulated=False)} members in {spells} spells (runs of weeks "
         f"without a gap), {rows:,} member-weeks{_span(tally['days'], facts['week'])}"
     ]
     contact = counts["contact weeks kept"]
@@ -190,12 +191,9 @@ def _in_case_only(shown: str, name: str, sizes: dict[str, int]) -> list[str]:
     return sentences
 
 
-def _spells(counts: Counter[str]) -> str:
+def spells_in_words(spells: int, members: int) -> str:
     """Number of spells; where it would tell that 1 to 10 members had a gap, only that there are more than members."""
-    more = counts["spells"] - counts["members"]
-    if 0 < more < SMALLEST <= counts["members"]:
-        return "a few more"
-    return people(counts["spells"], simulated=False)
+    return "a few more" if 0 < spells - members < SMALLEST <= members else people(spells, simulated=False)
 
 
 def _span(days: list[int], week: str) -> str:

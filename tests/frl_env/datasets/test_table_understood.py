@@ -87,6 +87,17 @@ def test_small_counts_are_not_told(many, tmp_path):
     assert "SMS_TEXT not told" in contacts
 
 
+def test_how_few_had_a_gap_is_not_printed(many, tmp_path, monkeypatch, capsys):
+    gap = many.drop(index=many.index[(many["member_id"] == 1003) & (many["week"] == 5)])
+    gap.to_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr(sys, "argv", ["frl", "import", str(tmp_path / "t.parquet"), "--id", ID, "--on-error", "drop"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    assert "150 members" in (said := capsys.readouterr().out)
+    assert "steps in a few more episodes" in said
+
+
 def test_a_log_of_reached_contacts_is_called_one(many, tmp_path):
     answered = many.groupby("member_id")["num_encounters_last_week"].shift(-1)
     contact = many["action_modality"] != "NONE"

@@ -116,6 +116,10 @@ VALUES: dict[str, tuple[Change, str]] = {
     "enrolled for 200 years": (put("enrolled_days", 73_000), "enrolled_days: out of range in 1 row"),
     "next state out of range": (put("next_total_paid", -1), "next_total_paid: out of range in 1 row"),
     "unknown level": (put("action_goal", SECRET), "action_goal: unknown level in 1 row"),
+    "a role that is no slip for NONE": (
+        put("action_provider", "NURSE"), "unknown level in 1 row .allowed: NONE, CHW, CARE_COORDINATOR",
+    ),
+    "a slip for NONE": (put("action_provider", "NON"), "unknown level in 1 row .allowed: nearest: NONE; all"),
     "misspelt level": (put("action_goal", "FOD_INSECURITY"), "nearest: FOOD_INSECURITY"),
     "level misspelt in small letters": (
         put("action_modality", "fone_call"), "action_modality: unknown level in 1 row .allowed: nearest: PHONE_CALL",
