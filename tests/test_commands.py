@@ -30,6 +30,7 @@ SMALL = {
     "habits.py": "--replicates 1 --members 200 --steps 4 --eval-members 100 --out {new}",
     "study.py": "--seeds 1 --episodes 40 --steps 4",
     "importing.py": "--rows 2000 --folder {new}",
+    "preparing.py": "--rows 2000 --folder {new}",
     "leaderboard.py": "--out {new}/LEADERBOARD.md",
     "estimators.py": "--datasets small-v0 --replicates 1 --members 100 --truth-members 200 --steps 2 --out {new}",
     "paper_scale.py": f"--dataset {SMALL_DATASET} --epochs 1 --eval-members 100 --out {{new}}",

@@ -127,9 +127,7 @@ def estimate_member_model(
     shares = _Shares(terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)))
     for start in range(0, len(buffer.lengths), PART):
         part = source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))
-        half = weights[1 - (part.members % 2)]
-        scaled = np.clip((part.features - center) / scale, -6, 6)
-        weekly = np.exp(bent(half[:, 0] + (scaled * half[:, 1:]).sum(axis=1), *bend))
+        weekly = np.exp(bent(_held_out(part, center, scale, weights), *bend))
         shares.add(part, weekly * part.weeks, answers.chance(part, lead))
     base, indicated, error = shares.solve(terms.told_apart(suited.told))
     gains = base > 0
@@ -211,23 +209,34 @@ def _forecasts(sample: _Rows, center: np.ndarray, scale: np.ndarray) -> Float[np
     """Weights of the forecast from the members of even numbers, of odd ones, and of all."""
     x = np.clip((sample.features - center) / scale, -6, 6)
     x = np.concatenate([np.ones((len(x), 1)), x], axis=1, dtype=np.float32)
+    # Credit windows overlap, so that a week counts as a share of one.
+    everybody = fit_poisson(x, sample.events, sample.weeks)
     found = []
-    for part in (sample.members % 2 == 0, sample.members % 2 == 1, slice(None)):
-        events = sample.events[part]
-        if not len(events) or events.sum() <= 0:
-            part = slice(None)
-        # Credit windows overlap, so that a week counts as a share of one.
-        found.append(fit_poisson(x[part], sample.events[part], sample.weeks[part]))
-    return np.stack(found)
+    for half in (0, 1):
+        part = sample.members % 2 == half
+        if sample.events[part].sum() > 0:
+            found.append(fit_poisson(x[part], sample.events[part], sample.weeks[part], start=everybody))
+        else:
+            found.append(everybody)
+    return np.stack([*found, everybody])
+
+
+def _held_out(
+    rows: _Rows, center: np.ndarray, scale: np.ndarray, weights: Float[np.ndarray, "3 feature"]
+) -> Float[np.ndarray, "row"]:
+    """The forecast's logarithm, of each member by the weights that know nothing of them."""
+    scaled = rows.features - center.astype(np.float32)
+    scaled /= scale.astype(np.float32)
+    np.clip(scaled, -6, 6, out=scaled)
+    by_half = scaled @ weights[:2, 1:].T.astype(np.float32) + weights[:2, 0]
+    return np.where(rows.members % 2 == 0, by_half[:, 1], by_half[:, 0])
 
 
 def _bend(
     sample: _Rows, center: np.ndarray, scale: np.ndarray, weights: Float[np.ndarray, "3 feature"]
 ) -> tuple[Float[np.ndarray, "knot"], Float[np.ndarray, "4"]]:
     """Knots and coefficients of `bent`, by the events of members of whom the forecast knew nothing."""
-    scaled = np.clip((sample.features - center) / scale, -6, 6)
-    half = weights[1 - (sample.members % 2)]
-    score = half[:, 0] + (scaled * half[:, 1:]).sum(axis=1)
+    score = _held_out(sample, center, scale, weights)
     knots = np.quantile(score, KNOTS)
     if np.ptp(knots) < 1e-6:
         return knots, np.asarray([0.0, 1.0, 0.0, 0.0])

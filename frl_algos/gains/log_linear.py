@@ -5,8 +5,8 @@ from jaxtyping import Float
 from scipy.special import expit
 
 STEPS = 30
-CHUNK = 50_000
-"""Rows whose weighted copies are held at once."""
+CHUNK = 8_000
+"""Rows whose weighted copies are held at once: few enough for the processor's cache."""
 
 
 def fit_poisson(
@@ -14,6 +14,7 @@ def fit_poisson(
     target: Float[np.ndarray, "row"],
     exposure: Float[np.ndarray, "row"],
     penalty: float = 10.0,
+    start: Float[np.ndarray, "feature"] | None = None,
 ) -> Float[np.ndarray, "feature"]:
     """Weights of log E[target] = log exposure + features . weights.
 
@@ -22,12 +23,15 @@ def fit_poisson(
         target: Amounts, not negative; they need not be whole.
         exposure: Positive.
         penalty: On every other weight, in rows.
+        start: Weights to start from, say those of more rows; fewer steps then do.
 
     Source: McCullagh and Nelder (1989), iteratively reweighted least squares.
     """
     total = float(exposure.sum())
     weights = np.zeros(features.shape[1])
     weights[0] = np.log(max(float(target.sum()), 1e-9) / total)
+    if start is not None:
+        weights = start
     return _newton(features, weights, penalty, lambda x, rows: _poisson_step(x, target[rows], exposure[rows]))
 
 

@@ -1,0 +1,152 @@
+"""How long FactoredAWR prepares on much data before its first update, and how much memory it takes.
+
+    python benchmarks/speed/preparing.py --rows 4700000 --folder rows
+    python benchmarks/speed/preparing.py --rows 4700000 --folder rows --before COMMIT
+
+Members are simulated, and repeated until there are enough rows, which lie memory-mapped on the disk as those of a
+dataset do. Every figure is of a process of its own. With `--before`, the packages as they were at that commit prepare
+on the same rows, in turn with today's. Processor seconds are said beside the clock's: on a busy machine they tell more.
+"""
+
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.speed.importing import SIMULATED, checked_out
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.datasets import collect
+from frl_env.errors import UserError
+from frl_env.parameters import preset
+from frl_env.terminal import run_or_say
+
+PREPARE = """
+import json, os, resource, sys, time
+import numpy as np
+from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
+from frl_algos.logged.memory_map import FlatArrays
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.care_effort import care_effort
+from frl_env.parameters import preset
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+arrays = {name: np.load(f"{sys.argv[1]}/{name}.npy", mmap_mode="r") for name in FlatArrays.__dataclass_fields__}
+buffer = FactoredReplayBuffer.from_arrays(FlatArrays(**arrays), MEDICAID_ACTIONS)
+buffer.effort = care_effort(preset())
+algorithm = FactoredAWRConfig(response=0, need_factor="goal", skill_factor="provider").create()
+start, clock, processor = peak(), time.perf_counter(), time.process_time()
+algorithm.build_with_dataset(buffer)
+seconds, processor = time.perf_counter() - clock, time.process_time() - processor
+print(json.dumps({"seconds": seconds, "processor": processor, "start": start, "peak": peak()}))
+"""
+"""What is measured; it runs on the packages of any commit that can map arrays."""
+
+
+def write_rows(folder: Path, rows: int) -> int:
+    """Writes flat arrays of so many rows or a few more (whole members); returns the number."""
+    episodes = collect(preset(), members=SIMULATED, seed=(0, 1))
+    mask = episodes.mask
+    copies = -(-rows // int(mask.sum()))
+    joints = MEDICAID_ACTIONS.ravel(episodes.actions[mask])
+    last = np.zeros(mask.shape, dtype=bool)
+    last[np.arange(len(mask)), episodes.lengths - 1] = episodes.terminated
+    following = np.append(joints[1:], 0)
+    ends = np.cumsum(episodes.lengths) - 1
+    following[ends] = 0
+    flat = {
+        "observations": episodes.observations[:, :-1][mask],
+        "next_observations": episodes.observations[:, 1:][mask],
+        "actions": joints,
+        "next_actions": following,
+        "rewards": episodes.rewards[mask].astype(np.float32),
+        "terminals": last[mask].astype(np.float32),
+        "lengths": episodes.lengths.astype(np.int64),
+        "terminated": episodes.terminated,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in flat.items():
+        shape = (len(array) * copies, *array.shape[1:])
+        written = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=array.dtype, shape=shape)
+        for copy in range(copies):
+            written[copy * len(array) : (copy + 1) * len(array)] = array
+        written.flush()
+    return len(joints) * copies
+
+
+def prepare(packages: Path, folder: Path) -> dict[str, float]:
+    """Figures of preparing in a new process, with the packages of some folder.
+
+    Raises:
+        UserError: If it fails.
+    """
+    theirs = os.environ | {"PYTHONPATH": str(packages.resolve())}
+    found = subprocess.run(
+        [sys.executable, "-c", PREPARE, str(folder.resolve())], env=theirs, cwd=packages, stdout=subprocess.PIPE
+    )
+    if found.returncode:
+        raise UserError(f"preparing with the packages in {packages} failed; see above")
+    return json.loads(found.stdout.decode().splitlines()[-1])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes the rows, prepares on them, and prints the figures."""
+    parser = Parser(description="Time and memory of what FactoredAWR does before its first update.")
+    parser.add_argument("--rows", type=int, default=4_700_000, help="default 4700000")
+    parser.add_argument("--folder", default="results/preparing", help="for the rows (default results/preparing)")
+    parser.add_argument("--before", help="a commit whose packages prepare on the same rows, for comparison")
+    parser.add_argument("--repetitions", type=int, default=1, help="of each, in turn (default 1)")
+    options = parser.parse_args(arguments)
+    check_at_least(options, rows=100, repetitions=1)
+    folder = Path(options.folder)
+    check_writable(folder)
+    place = folder / "flat"
+    subjects = {"today": Path(__file__).resolve().parents[2]}
+    if options.before:
+        subjects = {options.before: checked_out(options.before, folder)} | subjects
+    rows = write_rows(place, options.rows)
+    mapped = sum(file.stat().st_size for file in place.iterdir()) / 1e6
+    figures: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
+    for _ in range(options.repetitions):
+        for name, packages in subjects.items():
+            figures[name].append(prepare(packages, place))
+    table = Table("packages", "seconds", "processor s", "peak MB", "MB above the start", "above start and map, a row")
+    medians = {
+        name: {key: float(np.median([each[key] for each in own])) for key in own[0]} for name, own in figures.items()
+    }
+    for name, own in medians.items():
+        above = own["peak"] - own["start"]
+        table.add_row(
+            name, f"{own['seconds']:,.1f}", f"{own['processor']:,.1f}", f"{own['peak']:,.0f}", f"{above:,.0f}",
+            f"{max(above - mapped, 0) * 1e6 / rows:,.0f} bytes",
+        )  # fmt: skip
+    Console(width=110).print(table)
+    print(f"{rows:,} rows, {mapped:,.0f} MB mapped")
+    if options.before:
+        before, today = medians[options.before], medians["today"]
+        shares = {key: today[key] / before[key] for key in ("seconds", "processor", "peak")}
+        shares["above"] = (today["peak"] - today["start"]) / max(before["peak"] - before["start"], 1e-9)
+        print(
+            f"today takes {shares['seconds']:.2f} of the time, {shares['processor']:.2f} of the processor's time, "
+            f"{shares['peak']:.2f} of the peak memory ({shares['above']:.2f} of what is above the start)"
+        )
+        shutil.rmtree(subjects[options.before])
+    shutil.rmtree(place)
+
+
+if __name__ == "__main__":
+    run_or_say(main)
