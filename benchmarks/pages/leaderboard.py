@@ -6,7 +6,9 @@ It computes nothing: every number on the page stands in a scorecard. Sections of
 they are, and say so: a sweep of all algorithms takes hours.
 
 What each line gains within each budget goes with the page into `benchmarks/figures/leaderboard.json`, from which README
-and other pages take it. A row is named by dataset, policy and mode: `v0 factored_awr stochastic`.
+and other pages take it. A row is named by dataset, policy and mode, with the number of seeds where there are several:
+`v0 factored_awr stochastic`, `v0x5 factored_awr stochastic`. A dataset may have a section for each number of seeds:
+all algorithms with one, the main ones with five.
 """
 
 import sys
@@ -47,7 +49,9 @@ KEPT = "*Kept from an earlier page: measured at the commit above, and what has c
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the scorecards and writes the page."""
     parser = Parser(description="Write the leaderboard from the scorecards of finished sweeps.")
-    parser.add_argument("results", nargs="+", type=Path, help="results folders of benchmarks/run.py, one a dataset")
+    parser.add_argument(
+        "results", nargs="+", type=Path, help="results folders of benchmarks/run.py, one a dataset and number of seeds"
+    )
     parser.add_argument("-o", "--out", type=Path, default=PAGE, help="the page (default benchmarks/LEADERBOARD.md)")
     options = parser.parse_args(arguments)
     check_new(options.out, mark=MARK)
@@ -64,11 +68,13 @@ def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What each line of one dataset gains over the care team, by budget.
 
     Returns:
-        A row a policy and mode: `gain`, `low` and `high` at the team's own minutes, the same with the budget before
-        them for others (`at_7_gain`, `none_gain`), None where it was not scored; `minutes`, the team's own; `seconds`
-        and `megabytes` of a training, where there was one without a budget.
+        A row a policy and mode: `name`; `gain`, `low` and `high` at the team's own minutes, the same with the budget
+        before them for others (`at_7_gain`, `none_gain`), None where it was not scored; `minutes`, the team's own;
+        `seconds` and `megabytes` of a training, where there was one without a budget.
     """
     short = card["dataset"].rpartition("/")[2].removeprefix("medicaid-synthetic-")
+    seeds = card["summary"][0]["seeds"]
+    short += f"x{seeds}" if seeds > 1 else ""
     team = card["references"]["behaviour"]["effort_minutes_per_week"]
     budgets = dict.fromkeys(point["budget"] for entry in card["curves"] for point in entry["points"])
     trained = {(row["algo"], row["mode"]): row for row in card["summary"]}
@@ -114,8 +120,8 @@ def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:
         cards: Scorecards, one a dataset.
         before: The page as it was, from which the sections of other datasets are taken.
     """
-    sections = {dataset: _kept(lines) for dataset, lines in _sections(before).items()}
-    sections |= {card["dataset"]: _dataset(card) for card in cards}
+    sections = {heading: _kept(lines) for heading, lines in _sections(before).items()}
+    sections |= {_heading(card): _dataset(card) for card in cards}
     lines = [
         "# Leaderboard",
         "",
@@ -155,9 +161,9 @@ def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:
 
 
 def _sections(text: str) -> dict[str, list[str]]:
-    """The lines of each dataset's section, by its id."""
+    """The lines of each section that is of a dataset, by its heading."""
     parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    headed = [(re.match(r"## `(.+)`\n", part), part) for part in parts]
+    headed = [(re.match(r"## (`.+`.*)\n", part), part) for part in parts]
     return {match[1]: ["", *part.rstrip("\n").split("\n")] for match, part in headed if match}
 
 
@@ -169,14 +175,19 @@ def _kept(section: Sequence[str]) -> list[str]:
     return [*section[:table], KEPT, "", *section[table:]]
 
 
+def _heading(card: Mapping[str, Any]) -> str:
+    seeds = card["summary"][0]["seeds"]
+    return f"`{card['dataset']}`, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
 def _dataset(card: Mapping[str, Any]) -> list[str]:
     summary = card["summary"]
     updates = sorted({row["steps"] for row in card["runs"]})
     lines = [
         "",
-        f"## `{card['dataset']}`",
+        f"## {_heading(card)}",
         "",
-        f"{summary[0]['seeds']} seeds, {', '.join(f'{count:,}' for count in updates)} updates, "
+        f"{', '.join(f'{count:,}' for count in updates)} updates, "
         f"{card['eval_members']:,} evaluation members; parameters {card['parameters_version']}, "
         f"data `{str(card['dataset_sha256'])[:12]}`, commit `{str(card['commit'])[:12]}`.",
         "",
