@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.sweep import scorecard
+from benchmarks.sweep import scorecard, scorecard_tables
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import plan
 from benchmarks.sweep.workers import check_scheduler, default_processes, run_all
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         card = scorecard.assemble(data, outcomes, command=_command(arguments), failures=said, older=taken)
         card |= {"told": known.to_json() | {"action_rate": options.action_rate}, "left_out": left_out}
         results.write_scores(card, scorecard.details(outcomes))
-    scorecard.show(card)
+    scorecard_tables.show(card)
     again = f"; {kept} of {len(jobs)} runs were there from before (--out elsewhere runs them anew)" if kept else ""
     print(f"\nscorecard: {results.folder / 'scorecard.json'}{again}")
     if said:

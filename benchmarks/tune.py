@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least
-from benchmarks.sweep.results import Results, write_bytes
+from benchmarks.record.kept import write_whole
+from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import Job, plan_settings
 from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, TUNED, label
@@ -136,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "command": f"{command} --steps {options.steps} --seeds {options.seeds}",
         "algorithms": merged,
     }
-    write_bytes(options.write, (json.dumps(content, indent=1) + "\n").encode())
+    write_whole(options.write, (json.dumps(content, indent=1) + "\n").encode())
     show(found)
     print(f"settings: {options.write}")
 

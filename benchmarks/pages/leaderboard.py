@@ -27,7 +27,7 @@ from benchmarks.command_line import Parser
 from benchmarks.record.figures import FOLDER, figure_text, read_figure
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
-from benchmarks.sweep.scorecard import spread, unlimited
+from benchmarks.sweep.scorecard_tables import spread, unlimited
 from benchmarks.sweep.statistics import PROFILE
 from benchmarks.training import algorithms
 from frl_env.errors import UserError

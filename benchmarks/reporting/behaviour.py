@@ -7,7 +7,7 @@ from benchmarks.drawing.maps import Pair, Place, heatmap, pairs, plane
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of, readable
 from benchmarks.reporting.sweep_results import Policy, SweepResults
 from benchmarks.reporting.words import words
-from benchmarks.sweep.scorecard import logged_sentence
+from benchmarks.sweep.scorecard_tables import logged_sentence
 
 
 def by_factor(results: SweepResults) -> Section:

@@ -5,7 +5,7 @@ from typing import Any
 from benchmarks.reporting.document import Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.words import words
-from benchmarks.sweep.scorecard import logged_sentence
+from benchmarks.sweep.scorecard_tables import logged_sentence
 
 
 def spending(results: SweepResults) -> Section:

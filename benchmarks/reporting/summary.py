@@ -6,7 +6,7 @@ from benchmarks.reporting.document import Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.words import words
 from benchmarks.sweep.curves import point_at
-from benchmarks.sweep.scorecard import rate_of
+from benchmarks.sweep.scorecard_tables import rate_of
 from frl_env.member_months import span
 
 

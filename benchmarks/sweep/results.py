@@ -27,8 +27,9 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from benchmarks.command_line import check_writable
+from benchmarks.record.kept import write_whole
 from benchmarks.sweep.runs import Job, Outcome
-from frl_env import atomic
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
 from frl_env.integrity import checksum_beside
@@ -50,8 +51,7 @@ class Results:
         """Makes the folder."""
         self.folder = folder
         self._runs = folder / "runs"
-        with _said(self._runs):
-            self._runs.mkdir(parents=True, exist_ok=True)
+        check_writable(self._runs)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -109,17 +109,17 @@ class Results:
         if outcome.model is not None:
             (beside,) = checksum_beside(job.model, outcome.model).items()
             (self.folder / beside[0]).unlink(missing_ok=True)  # a model is never beside the checksum of another
-            write_bytes(self.folder / job.model, outcome.model)
-            write_bytes(self.folder / beside[0], beside[1])
+            write_whole(self.folder / job.model, outcome.model)
+            write_whole(self.folder / beside[0], beside[1])
         values = io.BytesIO()
         arrays: dict[str, Any] = dict(outcome.values)
         np.savez_compressed(values, **arrays)
-        write_bytes(self._runs / f"{job.key}.npz", values.getvalue())
+        write_whole(self._runs / f"{job.key}.npz", values.getvalue())
         facts = {"job": dataclasses.asdict(job), "facts": outcome.facts, "summaries": outcome.summaries}
         facts["model"] = "" if outcome.model is None else _digest(outcome.model)
         facts["values"] = _digest(values.getvalue())
         facts["sha256"] = _own_digest(facts)
-        write_bytes(self._runs / f"{job.key}.json", json.dumps(facts, indent=1).encode())
+        write_whole(self._runs / f"{job.key}.json", json.dumps(facts, indent=1).encode())
         self._failure(job).unlink(missing_ok=True)
 
     def get(self, job: Job) -> Outcome:
@@ -162,9 +162,7 @@ class Results:
     def add_failure(self, job: Job, traceback: str) -> Path:
         """Keeps the traceback of a run that failed; returns where."""
         file = self._failure(job)
-        with _said(file.parent):
-            file.parent.mkdir(exist_ok=True)
-        write_bytes(file, traceback.encode())
+        write_whole(file, traceback.encode())
         return file
 
     def write_scores(self, card: dict[str, Any], details: Any) -> Path:
@@ -211,24 +209,3 @@ def _table(rows: Sequence[dict[str, object]]) -> bytes:
     content = io.BytesIO()
     pd.DataFrame(flat).to_parquet(content, index=False)
     return content.getvalue()
-
-
-def write_bytes(file: Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        UserError: If it can't be written; what was there before stays.
-    """
-    with _said(file):
-        atomic.write_bytes(file, content)
-
-
-@contextmanager
-def _said(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        reason = problem.strerror or problem
-        raise UserError(
-            f"can't write to {place} ({reason}); free space or choose another folder with --out"
-        ) from problem

@@ -30,14 +30,6 @@ def code_of(word: str | None, known: Mapping[str, int], loose: Mapping[str, int]
     return known.get(whole, loose.get(normal(word), UNKNOWN))
 
 
-def loosely(known: Mapping[str, int]) -> dict[str, int]:
-    """Codes of words without regard to letters' case, where that leaves one meaning."""
-    meanings: dict[str, set[int]] = {}
-    for word, code in known.items():
-        meanings.setdefault(normal(word), set()).add(code)
-    return {word: min(codes) for word, codes in meanings.items() if len(codes) == 1}
-
-
 def normal(word: str) -> str:
     """A level's name without regard to letters' case, and to what stands between its words."""
     return re.sub(r"[\s_-]+", "_", word.strip()).casefold()
