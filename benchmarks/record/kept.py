@@ -98,6 +98,16 @@ class Kept:
         return _read(file, pd.read_parquet)
 
 
+def write_whole(file: Path, content: bytes) -> None:
+    """Writes a file, and its folder, whole or not at all.
+
+    Raises:
+        UserError: If it can't be written; what was there before stays.
+    """
+    with _said(file):
+        atomic.write_bytes(file, content)
+
+
 @contextmanager
 def _said(file: Path) -> Iterator[None]:
     """Makes the folder; says what can't be written."""
