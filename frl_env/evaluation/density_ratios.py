@@ -19,6 +19,9 @@ from jaxtyping import Bool, Float64, Int64
 
 from frl_env.evaluation.ridge import Ridge
 
+LARGEST = 1e100
+"""Weights are cut here: such a one says nothing any more, but its square is still a number."""
+
 Grid = Float64[np.ndarray, "episode step"]
 
 
@@ -39,7 +42,7 @@ def state_density_ratios(
     """
     members = len(mask)
     ratios = np.ones(mask.shape)
-    one_week = np.exp(log_ratios)
+    one_week = np.exp(np.minimum(log_ratios, np.log(LARGEST)))
     for fold in folds:
         train = np.ones(members, dtype=bool)
         train[fold] = False
@@ -51,7 +54,7 @@ def state_density_ratios(
 def _recursion(features: np.ndarray, one_week: Grid, mask: np.ndarray, train: np.ndarray) -> Grid:
     ratios = np.ones(mask.shape)
     for step in range(1, mask.shape[1]):
-        weights = ratios[:, step - 1] * one_week[:, step - 1]
+        weights = np.minimum(ratios[:, step - 1] * one_week[:, step - 1], LARGEST)
         here = mask[:, step]
         rows = features[here & train, step]
         if not len(rows):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from frl_env.evaluation import split_members, state_density_ratios, state_features
+from frl_env.actions import ActionSpace
+from frl_env.evaluation import LoggedEpisodes, evaluate, split_members, state_density_ratios, state_features
 from frl_env.evaluation.ridge import Ridge
 
 
@@ -105,3 +106,26 @@ def test_features_are_standardised_with_products_and_without_constants():
     assert np.allclose(full[..., 3], full[..., 0] * full[..., 1])
     assert (full[~mask] == 0).all()
     assert np.abs(plain).max() <= 4
+
+
+def test_weights_beyond_any_sense_are_numbers_still():
+    """A target that is sure of what the team hardly ever did: products over weeks, and their squares, are finite."""
+    rng = np.random.default_rng(0)
+    members, weeks = 30, 40
+    log_ratios = rng.normal(30, 5, (members, weeks))
+    features = rng.random((members, weeks, 2))
+    folds = np.array_split(np.arange(members), 3)
+    ratios = state_density_ratios(features, log_ratios, np.ones((members, weeks), dtype=bool), folds=folds)
+    assert np.isfinite(ratios).all()
+    assert np.isfinite((ratios**2).sum())
+    episodes = LoggedEpisodes(
+        observations=rng.random((members, weeks, 1)).astype(np.float32),
+        actions=np.ones((members, weeks), dtype=np.int64),
+        rewards=-rng.random((members, weeks)),
+        lengths=np.full(members, weeks),
+        action_space=ActionSpace.from_nvec([2]),
+        propensities=np.exp(-rng.uniform(20, 35, (members, weeks))),
+    )
+    found = evaluate(episodes, np.full((members, weeks), 0.9), rng=rng, resamples=20)
+    assert found.reasons
+    assert np.isfinite(found.results["MIS"].estimate.value)
