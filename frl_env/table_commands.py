@@ -98,14 +98,12 @@ def import_command(
         console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {episodes} episodes")
     if said := imported.facts[0].get("worklists"):
         console.print(lists_in_words(said))
-    _show_facts(imported.facts[0])
+    _show_facts(imported.facts[0], whole=check)
     if imported.left_alone:
         console.print(
             f"note: {imported.left_alone} is of another import; its members may be among these, so it can't be used "
             "to validate what is trained on them"
         )
-    if check:
-        console.print("nothing was written")
 
 
 def export_command(
@@ -181,11 +179,13 @@ def _number(said: int | str) -> str:
     return said if isinstance(said, str) else f"{said:,}"
 
 
-def _show_facts(facts: dict[str, Any]) -> None:
-    """What became of the rows."""
-    console.print(f"rewards: {facts['rewards']}: {facts['rewards_why']}")
+def _show_facts(facts: dict[str, Any], *, whole: bool) -> None:
+    """What became of the rows; where all that was understood is printed, rewards are in it."""
+    if not whole:
+        console.print(f"rewards: {facts['rewards']}: {facts['rewards_why']}")
     console.print(
         f"rows: {facts['rows_read']:,} read, {facts['rows_left_out']:,} left out, {facts['rows_clipped']:,} clipped"
+        f"{'; nothing was written' if whole else ''}"
     )
     if facts["repairs"]:
         table = Table("column", "problem", "rows", "what was done")

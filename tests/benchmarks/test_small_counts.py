@@ -190,6 +190,7 @@ def test_no_small_count_can_be_worked_out(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize(("members", "seed"), [(70, 0), (120, 2), (240, 3)])
 def test_the_same_of_more_tables(members, seed, tmp_path, capsys):
     published = leave_behind(tmp_path, capsys, members=members, seed=seed, algorithms="factored_awr,discrete_bc")

@@ -40,6 +40,7 @@ OUTCOMES = ("future_ed_30d", "future_ip_30d")
 EVENTS = ("num_ed_visits_last_week", "num_ip_visits_last_week")
 """States that count the events which rewards count, of the week before."""
 
+UNDEFINED = "not defined; say what, unit and window under [definitions] in the map"
 DAYS_ENROLLED = "enrolled_days"
 
 LIMITS: dict[str, tuple[float, float]] = {
@@ -210,8 +211,7 @@ class ColumnMap:
 
     def definition(self, name: str) -> str:
         """What a column holds; unit; window."""
-        usual = DEFINITIONS.get(name, "not defined; say it under [definitions] in the map")
-        return self.definitions.get(name, usual)
+        return self.definitions.get(name, DEFINITIONS.get(name, UNDEFINED))
 
     @property
     def action_columns(self) -> dict[str, Factor]:

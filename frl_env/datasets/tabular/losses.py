@@ -1,7 +1,7 @@
 """Who is left out with the rows that have problems, in words, before it happens.
 
-Rows that are left out are told as problems are, exactly; of how many they are, and their share of the events, is told
-roughly, as all numbers of contacts are.
+Rows that are left out are told as problems are, exactly; of how many they are, and shares, are told roughly, as all
+numbers of contacts are.
 """
 
 from collections import Counter
@@ -26,10 +26,7 @@ def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
     counts = Counter(tally["counts"])
     nowhere = read["without_place"]
     found = {
-        name: {
-            "left_out": counts[f"{name} weeks left out"] + nowhere[name],
-            "of": _roughly_of(counts[f"{name} weeks left out"] + nowhere[name], counts[f"{name} weeks kept"]),
-        }
+        name: _part(counts[f"{name} weeks left out"] + nowhere[name], counts[f"{name} weeks kept"])
         for name in ("contact", "other")
     }
     events = tally["events"]
@@ -52,10 +49,10 @@ def in_words(lost: dict[str, Any]) -> str:
     contacts, others = lost["contacts"], lost["other_weeks"]
     if not contacts["left_out"] + others["left_out"]:
         return ""
-    shares = [part["left_out"] / part["of"] if part["of"] else 0.0 for part in (contacts, others)]
+    shares = [part["share"] for part in (contacts, others)]
     said = (
-        f"{contacts['left_out']:,} of about {contacts['of']:,} weeks with a contact ({shares[0]:.1%}), "
-        f"{others['left_out']:,} of about {others['of']:,} without ({shares[1]:.1%}), "
+        f"{contacts['left_out']:,} of about {contacts['of']:,} weeks with a contact ({_percent(contacts)}), "
+        f"{others['left_out']:,} of about {others['of']:,} without ({_percent(others)}), "
         f"{lost['share_of_events']:.0%} of events; episodes cut at {lost['episodes_cut']:,} places"
     )
     if max(shares) >= LEAST and max(shares) >= UNEVEN * min(shares):
@@ -64,6 +61,12 @@ def in_words(lost: dict[str, Any]) -> str:
     return said
 
 
-def _roughly_of(left_out: int, kept: int) -> int:
-    """Rows of a kind, of which some are left out."""
-    return max(left_out, rough(left_out + kept, simulated=False))
+def _part(left_out: int, kept: int) -> dict[str, Any]:
+    """Rows of a kind that are left out, of how many, and which share."""
+    whole = left_out + kept
+    share = round(left_out / whole, 2) if whole else 0.0
+    return {"left_out": left_out, "of": rough(whole, simulated=False), "share": share}
+
+
+def _percent(part: dict[str, Any]) -> str:
+    return "under 1%" if part["left_out"] and not part["share"] else f"{part['share']:.0%}"

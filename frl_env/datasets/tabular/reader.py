@@ -197,7 +197,8 @@ class Reader:
             self.notes[name, "levels spelled otherwise"] += int(otherwise[rows].sum())
         strange = [word for word, code in zip(said, codes, strict=True) if code == UNKNOWN and word is not None]
         if strange:
-            self.findings.hint(name, (level for word in strange[:20] for level in _near(word, factor)))
+            nothing = factor.levels[factor.null_level] if factor.name in self.layout.map.actions.contact_factors else ""
+            self.findings.hint(name, (level for word in strange[:20] for level in _near(word, factor, nothing)))
         self._mark(name, {"missing": levels == NO_LEVEL, "unknown level": levels == UNKNOWN})
         return np.where(levels == NO_LEVEL, factor.null_level, levels)
 
@@ -247,10 +248,9 @@ class Reader:
             self._mark("action", {"impossible action": impossible})
 
 
-def _near(word: str, factor: Factor) -> list[str]:
+def _near(word: str, factor: Factor, nothing: str) -> list[str]:
     """The level that a word is near, if any; to do nothing must be nearer, because NURSE is not a slip for NONE."""
     names = {normal(level): level for level in factor.levels}
     found = get_close_matches(normal(word), list(names), n=2, cutoff=NEAR)
-    nothing = "" if factor.null_level is None else normal(factor.levels[factor.null_level])
-    slip = bool(get_close_matches(normal(word), [nothing], cutoff=NEARER))
-    return [names[each] for each in found if each != nothing or slip][:1]
+    slip = bool(get_close_matches(normal(word), [normal(nothing)], cutoff=NEARER))
+    return [names[each] for each in found if names[each] != nothing or slip][:1]

@@ -6,17 +6,19 @@ events are told to the nearest 20: what is told of the parts of an import must n
 
 import datetime
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from frl_env.datasets.tabular.columns import OUTCOMES, REWARD, TERMINATED
+from frl_env.datasets.tabular.columns import OUTCOMES, REWARD, TERMINATED, UNDEFINED
 from frl_env.datasets.tabular.layout import Layout
 from frl_env.datasets.tabular.listed import AS_LISTED, NO_LIST, OUTCOMES_OF_LISTS
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.datasets.tabular.tally import response_of
 from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, hidden_counts, people, rough, roughly
 from frl_env.member_months import per_1000_member_months
+from frl_env.parameters import MEASURES
 
 NOTES = {
     "levels spelled otherwise": "{rows} rows spell levels in other letters; taken for the levels they are near",
@@ -119,9 +121,9 @@ def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> lis
 
 def _columns(layout: Layout, facts: dict[str, Any]) -> list[str]:
     columns = layout.map
-    lines = [f"{layout.show(name)}: {columns.definition(name)}" for name in columns.states]
-    later = layout.of(REWARD, *OUTCOMES, TERMINATED)
-    lines.append("what came of it: " + " | ".join(f"{layout.show(name)}: {columns.definition(name)}" for name in later))
+    lines = [f"states, {kind}" for kind in _by_kind(layout, columns.states)]
+    later = _by_kind(layout, layout.of(REWARD, *OUTCOMES, TERMINATED))
+    lines.append(f"what came of it, {', and '.join(later) or 'by the states of the week after'}")
     actions = ", ".join(
         f"{layout.show(name)} ({len(factor)} levels)" for name, factor in columns.action_columns.items()
     )
@@ -135,6 +137,21 @@ def _columns(layout: Layout, facts: dict[str, Any]) -> list[str]:
     minutes = "as the map says" if columns.effort is not None else "not said; give [effort.FACTOR] in the map"
     lines.append(f"taken for: {columns.meaning}; staff minutes: {minutes}")
     return lines
+
+
+def _by_kind(layout: Layout, names: Sequence[str]) -> list[str]:
+    """Columns with what they hold, those of one unit and window together."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        definition = layout.map.definition(name)
+        if definition == UNDEFINED:
+            kinds.setdefault(UNDEFINED, []).append(layout.show(name))
+            continue
+        what, *kind = (part.strip() for part in definition.split(";"))
+        assumed = name not in (*layout.map.definitions, *layout.map.states) and layout.map.states != MEASURES
+        said = f"{layout.show(name)} = {what}{', as nothing else is said' if assumed else ''}"
+        kinds.setdefault("; ".join(kind) or "no unit and window said", []).append(said)
+    return [f"{kind}: {' | '.join(columns)}" for kind, columns in kinds.items()]
 
 
 def _odd(layout: Layout, read: dict[str, Any], tally: dict[str, Any]) -> list[str]:

@@ -61,7 +61,8 @@ def test_check_says_in_a_screenful_what_was_understood(many, tmp_path, monkeypat
         cli.main()
     assert not ended.value.code
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) <= 18
+    assert len([line for line in lines if "━" not in line]) == 11, "ten, and what became of the rows"
+    assert lines[-1].endswith("; nothing was written")
     said = "\n".join(lines)
     contacts = (many["action_modality"] != "NONE").sum()
     assert f"people: {many['member_id'].nunique()} members in 150 spells" in said
@@ -69,7 +70,8 @@ def test_check_says_in_a_screenful_what_was_understood(many, tmp_path, monkeypat
     told = 20 * round(contacts / 20)
     assert f"contacts: about {told:,} ({told / len(many):.0%} of member-weeks): PHONE_CALL" in said
     assert f"events: about {20 * round(-many['reward'].sum() / 20):,.0f} (sum of minus the reward)" in said
-    assert "total_paid: paid claims; US dollars; 90 days (about 13 weeks) before the week" in said
+    assert "states, US dollars; 90 days (about 13 weeks) before the week: total_paid = paid claims" in said
+    assert "num_ed_visits_last_week = emergency department visits | num_ip_visits_last_week = hospital stays" in said
     assert "a member's answer shows in num_encounters_last_week; need: goal; skill: provider" in said
     assert "odd:" not in said
 
@@ -85,6 +87,16 @@ def test_small_counts_are_not_told(many, tmp_path):
     assert people.startswith("people: 150 members in a few more spells")
     assert contacts.count("not told") >= 2, "one hidden level would follow from the sum"
     assert "SMS_TEXT not told" in contacts
+
+
+def test_states_of_ones_own_that_nobody_defines_are_asked_for(many, tmp_path):
+    table = many.rename(columns={"num_calls_last_week": "phq9", "num_texts_last_week": "bmi"})
+    states = tuple(table.columns[2:9])
+    said = {"phq9": "PHQ-9 score; points; last visit"}
+    lines = "\n".join(_imported(table, tmp_path, columns=ColumnMap(states=states, definitions=said))["understood"])
+    assert "states, not defined; say what, unit and window under [definitions] in the map: bmi\n" in lines
+    assert "states, points; last visit: phq9 = PHQ-9 score\n" in lines
+    assert "reward = minus (emergency department visits + hospital stays), as nothing else is said" in lines
 
 
 def test_how_few_had_a_gap_is_not_printed(many, tmp_path, monkeypatch, capsys):
@@ -147,12 +159,12 @@ def test_who_is_lost_is_said_before_rows_are_left_out(many, tmp_path):
     with pytest.raises(TableError) as caught:
         _imported(table, tmp_path)
     whole = 20 * round(len(contact) / 20)
-    share = len(lost) / whole
+    share = round(len(lost) / len(contact), 2)
     for said in (str(caught.value), caught.value.losses):
-        assert f"30 of about {whole:,} weeks with a contact ({share:.1%}), 0 of about " in said
+        assert f"30 of about {whole:,} weeks with a contact ({share:.0%}), 0 of about " in said
         assert "contacts are lost far more often" in said
     facts = _imported(table, tmp_path, on_error="drop")["left_out"]
-    assert facts["contacts"] == {"left_out": 30, "of": whole}
+    assert facts["contacts"] == {"left_out": 30, "of": whole, "share": share}
     assert facts["other_weeks"]["left_out"] == 0
     gone = -table.iloc[lost]["reward"].sum() / -table["reward"].sum()
     assert facts["share_of_events"] == pytest.approx(gone, abs=0.005)
@@ -191,10 +203,8 @@ def test_of_two_contacts_the_usable_one_is_kept(many, tmp_path):
     facts = _imported(table, tmp_path, on_error="drop", several="first")
     assert facts["rows_left_out"] == 12
     assert facts["left_out"]["episodes_cut"] == 0
-    assert facts["left_out"]["contacts"] == {
-        "left_out": 0,
-        "of": 20 * round((many["action_modality"] != "NONE").sum() / 20),
-    }
+    contacts = (many["action_modality"] != "NONE").sum()
+    assert facts["left_out"]["contacts"] == {"left_out": 0, "of": 20 * round(contacts / 20), "share": 0.0}
 
 
 def test_of_several_rows_for_the_last_week_none_is_after_the_end(many, tmp_path):
