@@ -21,19 +21,22 @@ class Disk:
     folder: str
     moment: int
     renames: bool
+    code: int = errno.ENOSPC
     hit: bool = False
 
     def at(self, event: str, arguments: tuple[Any, ...]) -> None:
-        concerned = event == "os.rename" if self.renames else event == "os.mkdir" or (
+        opens = event == "os.mkdir" or (
             event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
         )  # fmt: skip
+        changes = event in ("os.rename", "os.remove", "os.rmdir", "os.truncate", "os.utime", "os.chmod")
+        concerned = event == "os.rename" if self.renames else opens or (changes and self.code == errno.EROFS)
         if not concerned or not str(arguments[0]).startswith(self.folder):
             return
         self.moment -= 1
         # Renames take no space: one may fail, and be undone.
         if self.moment == 0 or (self.moment < 0 and not self.renames):
             self.hit = True
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
+            raise OSError(self.code, os.strerror(self.code), str(arguments[0]))
 
 
 _disks: list[Disk] = []
@@ -47,6 +50,17 @@ def full(folder: Path, moment: int, *, renames: bool) -> Iterator[Disk]:
         yield _disks[-1]
     finally:
         _disks.pop()
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[Disk]:
+    """Nothing below the folder can be opened for writing, made, renamed or removed, also not by the superuser."""
+    disk = Disk(str(folder), 1, renames=False, code=errno.EROFS)
+    _disks.append(disk)
+    try:
+        yield disk
+    finally:
+        _disks.remove(disk)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
