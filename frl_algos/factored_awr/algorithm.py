@@ -45,6 +45,7 @@ from frl_algos.gains.estimating import estimate_member_model
 from frl_algos.gains.member_model import GainParts, MemberModel
 from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
 from frl_algos.networks.effect_critic import EffectCritic
+from frl_algos.networks.state_critic import StateCritic
 from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.capacity.capacity import Capacity
@@ -526,6 +527,9 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
             if chosen.effects is not None:
                 critic.take(chosen.effects)
                 halves = (torch.as_tensor(chosen.effects.halves[0]), torch.as_tensor(chosen.effects.halves[1]))
+        elif isinstance(critic, StateCritic) and chosen.planned is not None:
+            critic.take(chosen.planned)
+            halves = (torch.as_tensor(chosen.planned.halves[0]), torch.as_tensor(chosen.planned.halves[1]))
         rate = math.nan if config.action_rate is None else config.action_rate
         if respond and config.action_rate is None and targets.attempted.any():
             levels = Terms.of_space(space, scaled.shape[1], structure=structure_of(config)).levels
@@ -563,17 +567,20 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
     def _choose(self, buffer: FactoredReplayBuffer, scaled: np.ndarray, suited: Suitability) -> Chosen:
         """The critic to follow, said in a sentence; what is set is not chosen."""
         config = self._config
-        critics: tuple[str, ...] = {"auto": ("effects", "expectile", "none")}.get(config.critic, (config.critic,))
+        critics: tuple[str, ...] = {"auto": ("effects", "expectile", "planned", "none")}.get(
+            config.critic, (config.critic,)
+        )
         if config.critic == "auto" and self._impl is not None:
             # Networks that are there already stay what they are.
-            critics = ("effects", "none") if isinstance(self._impl.modules.critic, EffectCritic) else ("expectile",)
+            kinds = {EffectCritic: ("effects", "none"), StateCritic: ("planned",)}
+            critics = kinds.get(type(self._impl.modules.critic), ("expectile",))
         set_already = config.critic == "expectile" and config.temperature is not None
         if config.critic in ("returns", "none") or set_already:
             credit = CREDITS[0] if config.td_lambda is None else config.td_lambda
             targets = compute_targets(buffer, scaled, decay=config.gamma * credit, response=config.response)
             choice = Choice(critic=config.critic, td_lambda=credit, states="none", temperature=None, label="")
             return Chosen(choice=choice, targets=targets, effects=None)
-        following = self._scaled(buffer.next_observations) if "expectile" in critics else scaled
+        following = self._scaled(buffer.next_observations) if {"expectile", "planned"} & set(critics) else scaled
         chosen = Contest(buffer, scaled, following, config, suited, critics).choose()
         if config.response is None and "none" in critics:
             chosen = unless_indicated(chosen, scaled)

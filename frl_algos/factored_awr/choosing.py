@@ -7,12 +7,15 @@ Candidates compete, the simpler first:
     the same with credit 0 and with credit 1; of the terms chosen so far, where more would take long
     expectile values              a small network, trained for a moment
 
+Where states recur often, planned values (`frl_algos.effects.planning`) come before all others: they assume nothing of
+how effects depend on the state.
+
 Each is estimated from one half of the people and judged by the other, both ways (`held_out`). Two comparisons follow:
 
 1. Candidates of one credit, by their own credit-weighted returns, which vary least. The first that is within one
    standard error of the best is taken; differences are in pairs by person.
-2. The best of each credit and the expectile values, by the whole return, which is what counts. The first that is within
-   two standard errors of the best is taken.
+2. The best of each credit, the planned and the expectile values, by the whole return, which is what counts. The first
+   that is within two standard errors of the best is taken.
 
 Only candidates whose own gain is shown, by one and a half standard errors, take part: a policy follows its advantages
 equally far however small they are, so that noise would be followed as far as an effect. If there are none, the policy
@@ -31,6 +34,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from frl_algos.effects.estimate import EffectRegression, Effects
+from frl_algos.effects.planning import MOST_STATES, Planned, Recurring, plan, recurring
 from frl_algos.effects.suitability import Suitability
 from frl_algos.effects.targets import Targets, compute_targets
 from frl_algos.effects.terms import CAUTIOUS_SCALES, OPEN_SCALES, STATES, Terms, null_position
@@ -39,6 +43,7 @@ from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.trials import quick_clone, quick_expectile
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.networks.effect_critic import EffectCritic
+from frl_env.errors import UserError
 
 CREDITS = (0.9, 0.0, 1.0)
 """`td_lambda` to choose from; the first is used where nothing is chosen."""
@@ -68,7 +73,7 @@ class Choice:
     """What was chosen, and by how much.
 
     Attributes:
-        critic: "effects", "expectile", or "none" for the clone.
+        critic: "effects", "expectile", "planned", or "none" for the clone.
         td_lambda: Credit of its returns.
         states: What effects are crossed with, one of `STATES`.
         temperature: At which it was judged; None where nothing was.
@@ -77,6 +82,7 @@ class Choice:
         gain, gain_error: Of the choice over the behaviour policy a person, by held-out people, and its standard error.
         margin, margin_error: Lead over the runner-up, and its standard error.
         people: Judges.
+        table: Number of states with planned values.
     """
 
     critic: str
@@ -90,6 +96,7 @@ class Choice:
     margin: float = 0.0
     margin_error: float = 0.0
     people: int = 0
+    table: int = 0
 
     def __str__(self) -> str:
         """One sentence."""
@@ -121,11 +128,13 @@ class Chosen:
         choice: The choice.
         targets: With its credit.
         effects: The estimate; None where the critic is another.
+        planned: Planned values, likewise.
     """
 
     choice: Choice
     targets: Targets
     effects: Effects | None
+    planned: Planned | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,6 +146,7 @@ class _Candidate:
     targets: Targets
     effects: Effects | None
     worth: Worth | None
+    planned: Planned | None = None
 
 
 def structure_of(settings: FactoredAWRSettings) -> str:
@@ -153,7 +163,7 @@ class Contest:
         following: Its next observations, likewise.
         settings: Of the algorithm.
         suited: Whom actions suit.
-        critics: Which critics may be chosen, of "effects", "expectile" and "none".
+        critics: Which critics may be chosen, of "effects", "expectile", "planned" and "none".
     """
 
     def __init__(
@@ -188,6 +198,7 @@ class Contest:
         self._some = None if len(people) <= TRIAL_ROWS else np.isin(people, few)
         self._judges = HeldOut(self.targets, people, valid=len(buffer.action_space.valid_joints), seed=buffer.seed)
         self._whole: np.ndarray | None = None
+        self._states = self._recurring()
 
     def choose(self) -> Chosen:
         """The critic to follow."""
@@ -195,11 +206,13 @@ class Contest:
             return self._unjudged()
         self._take_behaviour()
         if "effects" not in self._critics:
-            return self._decided([self._expectile()])
+            return self._decided([self._expectile() if self._states is None else self._planned(self._states)])
         same_credit = self._by_terms(self.targets, self._credits[0])
         best = _first_of_best(self._shown(same_credit), lambda worth: worth.own, CLEARLY if self._respond else 1.0)
         across = [best]
         if not self._respond:
+            if self._states is not None:
+                across.insert(0, self._planned(self._states))
             across += [self._by_credit(credit, best.states) for credit in self._credits[1:]]
             if "expectile" in self._critics and structure_of(self._settings) == "factored":
                 across.append(self._expectile())
@@ -208,6 +221,13 @@ class Contest:
 
     def _unjudged(self) -> Chosen:
         """The first candidate."""
+        if "effects" not in self._critics and self._states is not None:
+            planned = self._plan(self._states)
+            choice = Choice(
+                critic="planned", td_lambda=self._credits[0], states="none", temperature=None, label="planned values",
+                table=len(planned.states),
+            )  # fmt: skip
+            return Chosen(choice=choice, targets=self.targets, effects=None, planned=planned)
         if "effects" not in self._critics:
             label = "expectile values"
             choice = Choice(
@@ -241,6 +261,7 @@ class Contest:
         choice = Choice(
             critic=best.critic, td_lambda=best.td_lambda, states=best.states, temperature=worth.temperature,
             label=best.label, gain=gain, gain_error=error, people=len(worth.own),
+            table=0 if best.planned is None else len(best.planned.states),
         )  # fmt: skip
         if rival is not None and rival.worth is not None:
             margin, margin_error = mean_and_error(gains(worth) - gains(rival.worth))
@@ -249,10 +270,10 @@ class Contest:
         if (harmful or not self._is_shown(best)) and "none" in self._critics:
             choice = dataclasses.replace(
                 choice, critic="none", label="the clone of the behaviour policy", runner_up=best.label, gain=0.0,
-                gain_error=0.0, margin=-gain, margin_error=error,
+                gain_error=0.0, margin=-gain, margin_error=error, table=0,
             )  # fmt: skip
             return Chosen(choice=choice, targets=best.targets, effects=None)
-        return Chosen(choice=choice, targets=best.targets, effects=self._from_all(best))
+        return Chosen(choice=choice, targets=best.targets, effects=self._from_all(best), planned=best.planned)
 
     def _is_shown(self, candidate: _Candidate) -> bool:
         """Whether it is better than the behaviour policy beyond chance; with a response, whether it is not worse."""
@@ -334,6 +355,45 @@ class Contest:
         return _Candidate(
             label="expectile values", critic="expectile", td_lambda=self._credits[0], states="none",
             targets=self.targets, effects=None, worth=worth,
+        )  # fmt: skip
+
+    def _recurring(self) -> Recurring | None:
+        """States that recur, where they may be planned over.
+
+        Raises:
+            UserError: If planned values are asked for and states don't recur.
+        """
+        wanted = "planned" in self._critics and not self._respond
+        several = int(self._buffer.lengths.max()) > 1 and structure_of(self._settings) == "factored"
+        asked = wanted and "effects" not in self._critics
+        if not wanted or not (several or asked):
+            return None
+        states = recurring(self._scaled, self._following)
+        if asked and states is None:
+            raise UserError(
+                f"critic 'planned' needs states that recur, and there are more than {MOST_STATES:,} different "
+                "observations; leave critic out"
+            )
+        return states if asked or (states is not None and states.often) else None
+
+    def _plan(self, states: Recurring) -> Planned:
+        return plan(
+            states,
+            self.targets.actions,
+            self._buffer.rewards,
+            self._buffer.terminals,
+            self.targets.halves,
+            valid=len(self._buffer.action_space.valid_joints),
+            gamma=self._settings.gamma,
+        )
+
+    def _planned(self, states: Recurring) -> _Candidate:
+        planned, rows, whole = self._plan(states), self._judges.rows, self._whole_surprise()
+        halves = [torch.as_tensor(half[states.before[rows]]) for half in planned.halves]
+        worth = self._judges.worth(halves, whole, whole, self._settings.temperature)
+        return _Candidate(
+            label="planned values", critic="planned", td_lambda=self._credits[0], states="none",
+            targets=self.targets, effects=None, worth=worth, planned=planned,
         )  # fmt: skip
 
     def _take_behaviour(self) -> None:

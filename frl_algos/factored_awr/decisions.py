@@ -11,6 +11,7 @@ from torch import Tensor
 from frl_algos.factored_awr.extraction import likeliest_best, supported
 from frl_algos.factored_awr.modules import FactoredAWRModules
 from frl_algos.factored_awr.settings import FactoredAWRSettings
+from frl_algos.networks.state_critic import StateCritic
 
 
 class Decisions:
@@ -29,6 +30,15 @@ class Decisions:
     def advantages(self, observations: Float[Tensor, "batch k"]) -> Float[Tensor, "batch valid"]:
         """Advantages of the valid joint actions, in units of reward; a constant a state is left open."""
         return self.modules.critic(observations) * self.modules.statistics.unit
+
+    @property
+    def _by_policy(self) -> bool:
+        """Whether the best action is the most probable one, and not the one with the largest advantage.
+
+        It is where the policy is a network of its own, and where advantages are of single cells of a table: of an
+        action that was hardly ever done in a state they know little, and the behaviour policy says more.
+        """
+        return self._settings.extraction == "regression" or isinstance(self.modules.critic, StateCritic)
 
     def gate(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch"] | None:
         """Log odds of doing anything at all, for the rate that was chosen; None where there is no "do nothing"."""
@@ -65,7 +75,7 @@ class Decisions:
         return actor.joint(what, gate)
 
     def best(self, x: Float[Tensor, "batch k"]) -> Int[Tensor, "batch"]:
-        """The best supported joint action; "do nothing" where the gate stays below its threshold."""
+        """The best supported joint action (see `_by_policy`); "do nothing" where the gate stays below its threshold."""
         net = self.modules
         hidden = net.actor.encode(x)
         gate, lift = self.gate(hidden), None
@@ -76,7 +86,9 @@ class Decisions:
         if gate is not None:
             acts = (gate > net.statistics.threshold).nonzero()[:, 0]
         log_what = scores = net.actor.log_what(hidden[acts])
-        if self._settings.extraction != "regression":
+        if self._by_policy:
+            scores = self.what(hidden[acts], x[acts])
+        else:
             scores = self.supported(log_what)
             scores = torch.where(torch.isfinite(scores), self.advantages(x[acts]), scores)
         if lift is not None:
@@ -104,7 +116,7 @@ class Decisions:
     def _advantage_of(self, lift: Float[Tensor, "batch valid"]) -> Float[Tensor, "batch valid"]:
         """The change of the scores of greedy actions that goes with one of the log-probabilities."""
         statistics = self.modules.statistics
-        if self._settings.extraction == "regression":
+        if self._by_policy:
             return lift
         return lift * statistics.advantage_scale * statistics.temperature
 

@@ -37,9 +37,10 @@ def check_idle(settings: Any) -> None:
     _refuse(settings, ("support_threshold",), regression, "extraction 'closed_form'", "extraction is 'regression'")
     _refuse(settings, FAIRNESS, settings.fairness == "none", "fairness 'parity' or 'need'", "fairness is 'none'")
     _refuse(settings, ("rest",), settings.response is None, "a response", "response is None")
-    if critic == "expectile" and settings.encoder in ("independent", "flat"):
+    if critic in ("expectile", "planned") and settings.encoder in ("independent", "flat"):
+        own = "embeddings of its own" if critic == "expectile" else "no embeddings"
         raise UserError(
-            f"encoder {settings.encoder!r} would change the clone only: critic 'expectile' has embeddings of its own; "
+            f"encoder {settings.encoder!r} would change the clone only: critic {critic!r} has {own}; "
             "leave encoder out, or set critic to 'effects', whose terms follow it"
         )
 

@@ -15,6 +15,7 @@ from frl_algos.gains.member_model import MemberModel
 from frl_algos.networks.effect_critic import EffectCritic
 from frl_algos.networks.expectile_critic import ExpectileCritic
 from frl_algos.networks.joint_scores import FixedEncoder, JointPolicy, JointScores
+from frl_algos.networks.state_critic import StateCritic
 from frl_algos.networks.tilt import Tilt
 from frl_env.actions import ActionSpace
 
@@ -24,7 +25,7 @@ class FactoredAWRModules(Modules):
     """Everything that is saved."""
 
     clone: JointPolicy
-    critic: EffectCritic | ExpectileCritic
+    critic: EffectCritic | ExpectileCritic | StateCritic
     actor: JointPolicy
     statistics: Statistics
     tilt: Tilt | None
@@ -69,7 +70,7 @@ def create_modules(
     actor = policy() if config.extraction == "regression" else clone
     policies = {id(p): p for p in [*clone.parameters(), *actor.parameters()] if p.requires_grad}
     groups = [{"params": list(policies.values()), "lr": config.learning_rate, "weight_decay": 0.0}]
-    critic: EffectCritic | ExpectileCritic
+    critic: EffectCritic | ExpectileCritic | StateCritic
     if critic_of(config) == "expectile":
         critic = ExpectileCritic(
             observation_size,
@@ -82,6 +83,9 @@ def create_modules(
         groups.append(
             {"params": learned, "lr": config.critic_learning_rate, "weight_decay": config.critic_weight_decay}
         )
+    elif critic_of(config) == "planned":
+        states = json.loads(config.choice)["table"] if config.choice else 0
+        critic = StateCritic(observation_size, len(joints), states=states)
     else:
         critic = EffectCritic(observation_size, len(joints), indicated=bool(config.indications))
     critic = critic.to(device)

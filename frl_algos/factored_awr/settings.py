@@ -11,7 +11,7 @@ from frl_env.errors import UserError, check_number, check_whole, unknown_name
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 
 CHOICES = {
-    "critic": ("auto", "effects", "expectile", "returns", "none"),
+    "critic": ("auto", "effects", "expectile", "planned", "returns", "none"),
     "extraction": ("closed_form", "regression"),
     "encoder": ("learned", "frozen", "one_hot", "independent", "flat"),
     "fairness": ("none", "parity", "need"),
@@ -37,11 +37,12 @@ class FactoredAWRSettings(LearnableConfig):
         encoder: How joint actions are represented. "learned": level embeddings, their sum and pairwise products;
             "frozen": the same, left as drawn; "one_hot": indicators of levels and pairs; "independent": of levels only,
             so that factors are independent given that something is done; "flat": one of each joint action.
-        critic: "auto", one of the next two or none at all, by what half of the people say of the policy of the other
+        critic: "auto", one of the next three or none at all, by what half of the people say of the policy of the other
             half (`frl_algos.factored_awr.choosing`); "effects", estimated effects of actions
             (`frl_algos.effects.estimate`; with "independent" and "flat" encoders its terms are likewise); "expectile",
-            action values by implicit Q-learning (`frl_algos.networks.expectile_critic`); "returns", the logged return
-            less the state value (as in the paper; regression only); "none": the policy is the clone.
+            action values by implicit Q-learning (`frl_algos.networks.expectile_critic`); "planned", values by planning
+            over states that recur (`frl_algos.effects.planning`); "returns", the logged return less the state value (as
+            in the paper; regression only); "none": the policy is the clone.
         expectile: Of the expectile critic, in (0, 1); larger looks at better actions of the data.
         critic_learning_rate, critic_weight_decay: Of the expectile critic.
         td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k. None: chosen with the critic

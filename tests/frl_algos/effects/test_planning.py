@@ -1,0 +1,114 @@
+"""Planned values: exact where rows are many, shrunk where they are few, chosen where states recur, kept in files."""
+
+import d3rlpy
+import numpy as np
+import pytest
+import torch
+from d3rlpy.logging import NoopAdapterFactory
+
+from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
+from frl_algos.effects.planning import SHRINKAGE, plan, recurring
+from frl_algos.networks.state_critic import StateCritic
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError
+
+QUIET = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
+SPACE = ActionSpace.from_nvec((2, 2))
+STEPS = 4
+RIGHT = np.array([3, 0, 2, 1])
+"""Joint action that leads on from each place; what is logged most is another."""
+
+
+def _chain(people=1_500, seed=0):
+    """Four places in a row, 1 at the end; a wrong action falls out half of the time. Mostly wrong is logged."""
+    rng = np.random.default_rng(seed)
+    rows = {name: [] for name in ("observations", "actions", "rewards", "next_observations")}
+    lengths = []
+    for _ in range(people):
+        place, taken = 0, 0
+        while place < STEPS:
+            action = RIGHT[place] if rng.random() < 0.3 else rng.integers(4)
+            on = action == RIGHT[place] or rng.random() < 0.5
+            after = place + 1 if on else STEPS
+            rows["observations"].append(np.eye(STEPS)[place])
+            rows["actions"].append(SPACE.unravel(np.asarray(action)))
+            rows["rewards"].append(float(on and after == STEPS))
+            rows["next_observations"].append(np.eye(STEPS)[after] if after < STEPS else np.zeros(STEPS))
+            place, taken = after, taken + 1
+        lengths.append(taken)
+    return FactoredReplayBuffer(
+        **{name: np.asarray(value, dtype=None if name == "actions" else np.float32) for name, value in rows.items()},
+        lengths=np.asarray(lengths),
+        terminated=np.ones(people, bool),
+        action_space=SPACE,
+        seed=seed,
+    )
+
+
+def _fit(buffer, **settings):
+    d3rlpy.seed(0)
+    algorithm = FactoredAWRConfig(**({"batch_size": 128, "hidden_size": 32, "learning_rate": 3e-3} | settings)).create()
+    algorithm.fit(buffer, n_steps=100, **QUIET)
+    return algorithm
+
+
+def test_many_rows_give_the_values_of_the_best_policy():
+    """Two states. In the first, action 1 leads to the second; there action 0 pays 1. Else 0.2 at once, and the end."""
+    rng = np.random.default_rng(0)
+    states = rng.integers(2, size=40_000)
+    actions = rng.integers(2, size=40_000)
+    on = (states == 0) & (actions == 1)
+    rewards = np.where(states == 0, 0.2 * (actions == 0), 1.0 * (actions == 0))
+    seen = np.eye(2, dtype=np.float32)
+    rows = recurring(seen[states], np.where(on[:, None], seen[1], seen[0]))
+    found = plan(rows, actions, rewards, 1.0 - on, states % 2, valid=2, gamma=0.9)
+    place = [int(np.flatnonzero((found.states == row).all(axis=1))[0]) for row in seen]
+    q = np.array([[0.2, 0.9], [1.0, 0.0]])
+    np.testing.assert_allclose(found.advantages[place], q - q.mean(axis=1, keepdims=True), atol=0.01)
+
+
+def test_few_rows_are_shrunk_to_the_mean_of_their_state():
+    seen = np.zeros((6, 1), np.float32)
+    actions, rewards = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 0, 3, 3.0])
+    found = plan(recurring(seen, seen), actions, rewards, np.ones(6), np.zeros(6, int), valid=3, gamma=1.0)
+    np.testing.assert_allclose(found.advantages[0], [-4 / (4 + SHRINKAGE), 4 / (2 + SHRINKAGE), 0.0], rtol=1e-6)
+
+
+def test_a_state_is_known_again_and_another_is_not():
+    critic = StateCritic(3, 2, states=0)
+    states = np.array([[0, 0, 1], [5, 5, 5.0]], np.float32)
+    rows = recurring(states, states)
+    critic.take(plan(rows, np.array([0, 1]), np.array([1, 2.0]), np.ones(2), np.array([0, 1]), valid=2, gamma=1.0))
+    critic.table = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    order = [int(np.flatnonzero((critic.states.numpy() == row).all(axis=1))[0]) for row in states]
+    found = critic(torch.as_tensor(np.concatenate([states, [[0, 1, 0]]]).astype(np.float32)))
+    torch.testing.assert_close(found[:2], critic.table[order])
+    assert (found[2] == 0).all()
+
+
+def test_where_states_recur_planning_is_chosen_and_finds_the_way(tmp_path):
+    algorithm = _fit(_chain())
+    assert algorithm.choice.critic == "planned", str(algorithm.choice)
+    seen = np.eye(STEPS, dtype=np.float32)
+    np.testing.assert_array_equal(algorithm.predict(seen), RIGHT)
+    save_model(algorithm, tmp_path / "m.safetensors")
+    loaded = load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.predict_probabilities(seen), algorithm.predict_probabilities(seen))
+    algorithm.fit(_chain(people=600, seed=1), n_steps=5, **QUIET)
+    assert algorithm.choice.critic in ("planned", "none")
+
+
+def test_planning_without_states_that_recur_is_refused():
+    rng = np.random.default_rng(0)
+    seen = rng.normal(size=(6_001, 2)).astype(np.float32)
+    buffer = FactoredReplayBuffer(
+        observations=seen[:-1],
+        actions=SPACE.unravel(rng.integers(4, size=6_000)),
+        rewards=np.ones(6_000, np.float32),
+        next_observations=seen[1:],
+        lengths=np.full(1_000, 6),
+        terminated=np.ones(1_000, bool),
+        action_space=SPACE,
+    )
+    with pytest.raises(UserError, match="states that recur"):
+        _fit(buffer, critic="planned")
