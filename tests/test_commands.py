@@ -4,10 +4,13 @@ Not here: `make` commands, of which `.ci/run` runs `test` and `test-install` and
 programs; the suite itself; commands that are only named.
 """
 
+import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
@@ -107,8 +110,17 @@ def _contents() -> str:
     return "\n".join(f"{path} {crc32(path.read_bytes())}" for path in files if path.suffix != ".pyc")
 
 
+def by_format() -> dict[str, list[str]]:
+    """Commands of the page on event tables that lead from a sample of a format to a policy, in their order."""
+    text = (ROOT / "docs" / "event_tables.md").read_text()
+    found = re.findall(r"(?m)^    (frl export \S+ (\S+) --as events --format \2)\n((?:    .*\n){3})", text)
+    return {kind: [first, *(line.strip() for line in rest.splitlines())] for first, kind, rest in found}
+
+
 def _runs(command: str) -> bool:
     program, name, *_ = command.split()
+    if command in chain.from_iterable(by_format().values()):  # `test_formats_to_policies` runs them in their order
+        return False
     return program in ("python", "frl", "minari") and name not in ("-m", *PAGES_OF) and command not in ONLY_NAMED
 
 
@@ -130,6 +142,21 @@ def test_command_runs(command, desk, tmp_path):
     done = _run(f"{shlex.join(words)} {small}".replace("{new}", str(tmp_path)), desk)
     assert done.returncode == 0, done.stderr or done.stdout
     assert done.stdout or any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", by_format())
+def test_formats_to_policies(kind, tmp_path):
+    """Raw tables of each format go to a trained, audited policy in the three commands of the page."""
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    sample, *three = by_format()[kind]
+    assert len(three) == 3
+    for command in (sample, *three):
+        done = _run(command + (" --steps 4 --jobs 1" if "run.py" in command else ""), tmp_path)
+        assert done.returncode == 0, done.stderr
+    results = tmp_path / f"results-myorg-{kind}-v0"
+    assert (results / "factored_awr-seed0.d3").exists()
+    card = json.loads((results / "scorecard.json").read_text())
+    assert {"ope", "fairness"} <= set(card)
 
 
 def test_nothing_of_the_repository_was_written(desk):

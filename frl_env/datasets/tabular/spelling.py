@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from frl_env.actions import Factor
 from frl_env.datasets.tabular.convert import BLANK_WORDS, NULL_WORDS
@@ -30,6 +31,7 @@ def code_of(word: str | None, known: Mapping[str, int], loose: Mapping[str, int]
     return known.get(whole, loose.get(normal(word), UNKNOWN))
 
 
+@lru_cache(maxsize=1 << 12)
 def normal(word: str) -> str:
     """A level's name without regard to letters' case, and to what stands between its words."""
     return re.sub(r"[\s_-]+", "_", word.strip()).casefold()

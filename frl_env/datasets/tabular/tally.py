@@ -69,15 +69,17 @@ class Tally:
         """Counts what the rows that are kept say."""
         if not len(weeks):
             return
-        first = np.flatnonzero(np.diff(weeks.member, prepend=-1))
+        new = np.diff(weeks.member, prepend=-1) != 0
+        first, number = np.flatnonzero(new), np.cumsum(new) - 1
         self.counts["members"] += len(first)
         self.counts["spells"] += len(weeks.starts)
         self.days = [min([*self.days[:1], int(weeks.day.min())]), max([*self.days[1:], int(weeks.day.max())])]
         for name, counted in self.levels.items():
             counted += np.bincount(weeks.columns[name], minlength=len(counted))
-            people = np.unique(np.stack([weeks.columns[name], weeks.member]), axis=1)
-            self.met[name] += np.bincount(people[0], minlength=len(counted))
-        self.counts["members contacted"] += len(np.unique(weeks.member[contacts(weeks.columns, self.layout)]))
+            met = np.zeros((len(first), len(counted)), dtype=bool)
+            met[number, weeks.columns[name]] = True
+            self.met[name] += met.sum(axis=0)
+        self.counts["members contacted"] += _members(weeks.member[contacts(weeks.columns, self.layout)])
         for name, counted in self.groups.items():
             codes, members = np.unique(weeks.columns[name][first], return_counts=True)
             counted.update(dict(zip(codes.tolist(), members.tolist(), strict=True)))

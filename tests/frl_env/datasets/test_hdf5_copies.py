@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from frl_env.datasets.hdf5 import join_shards, link_shards, write_shard
+from frl_env.datasets.hdf5 import _in_memory, join_shards, link_shards, write_shard
+from frl_env.datasets.hdf5_copies import image_of
 
 
 def _episode(rng: np.random.Generator, length: int, keys: int) -> dict[str, np.ndarray]:
@@ -80,6 +81,17 @@ def test_shards_come_together(tmp_path, put_together):
     with h5py.File(tmp_path / "main.hdf5") as source:
         for number, arrays in enumerate(parts[0] + parts[1]):
             np.testing.assert_array_equal(source[f"episode_{number}/observations"][()], arrays["observations"])
+
+
+def test_links_have_the_bytes_that_h5py_writes(tmp_path):
+    shards = [(tmp_path / "shards" / f"part-\u00e9-{i}.hdf5", 150 * i, 150) for i in range(2)]
+    link_shards(shards, tmp_path / "main.hdf5")
+    with _in_memory() as plain:
+        for shard, first, episodes in shards:
+            for number in range(first, first + episodes):
+                plain[f"episode_{number}"] = h5py.ExternalLink(f"shards/{shard.name}", f"/episode_{number}")
+        expected = image_of(plain)
+    assert (tmp_path / "main.hdf5").read_bytes() == expected
 
 
 def test_copies_take_a_fraction_of_the_time(tmp_path):
