@@ -12,7 +12,6 @@ training starts (`effects`); how far to follow it and how often to act are chose
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Generator
 from typing import Any
@@ -24,28 +23,28 @@ from d3rlpy.base import register_learnable
 from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import LOG
-from d3rlpy.preprocessing import StandardObservationScaler
 
-from frl_algos.effects.action_rate import steady_rate
-from frl_algos.effects.suitability import Suitability, suitability
-from frl_algos.effects.targets import compute_targets
-from frl_algos.effects.terms import Terms, null_position
-from frl_algos.factored_awr.choosing import CREDITS, Choice, Chosen, Contest, structure_of
+from frl_algos.effects.terms import null_position
+from frl_algos.factored_awr.choosing import Choice
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData
 from frl_algos.factored_awr.fine_tuning import check_options, fine_tune
 from frl_algos.factored_awr.idle_settings import check_rate
-from frl_algos.factored_awr.indicated import unless_indicated
 from frl_algos.factored_awr.modules import create_modules
 from frl_algos.factored_awr.parallel import place
+from frl_algos.factored_awr.preparing import (
+    buffer_of,
+    choose_critic,
+    fit_scaler,
+    scaled_by,
+    suited_to,
+    take_over,
+)
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.transfer import NO_Q_FUNCTION
 from frl_algos.factored_awr.update import FactoredAWRImpl
 from frl_algos.gains.caseload import CaseloadPolicy
-from frl_algos.gains.estimating import estimate_member_model
 from frl_algos.gains.member_model import GainParts, MemberModel
-from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
-from frl_algos.networks.effect_critic import EffectCritic
-from frl_algos.networks.state_critic import StateCritic
+from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.capacity.capacity import Capacity
@@ -53,17 +52,8 @@ from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError, check_whole
 from frl_env.evaluation.threads import numpy_alone
 
-ROWS_AT_ONCE = 100_000
-"""Rows that are scaled at once."""
-
 STATES_AT_ONCE = 512
 """States whose probabilities are computed at once: few enough for the processor's cache."""
-
-SAMPLE_ROWS = 2_000
-"""Rows of the dataset, drawn once, over which scales, temperature and rate are measured."""
-
-SAMPLE_SCORES = 2**23
-"""Scores of joint actions in all those rows, at most: fewer rows where there are many actions."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -480,128 +470,29 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
     @as_trained()
     @numpy_alone()
     def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
-        if isinstance(dataset, FactoredReplayBuffer):
-            buffer = dataset
-            schema = buffer.action_space.to_json()
-            if self._config.action_schema not in ("", schema):
-                raise UserError(
-                    f"the algorithm was made for {self.action_space}, the dataset has {buffer.action_space}"
-                )
-            self._config.action_schema = schema
-        else:
-            if not self._config.action_schema:
-                raise plain_episodes("set action_schema=space.to_json() in FactoredAWRConfig")
-            buffer = FactoredReplayBuffer.from_replay_buffer(dataset, self.action_space)
+        config = self._config
+        buffer = buffer_of(dataset, config)
         self._contacts()  # says before any work that one does not exist
-        if not self._config.effort and getattr(buffer, "effort", None) is not None:
-            self._config.effort = json.dumps(buffer.effort.to_json())
-        scaler = self._config.observation_scaler
-        if scaler is not None and not scaler.built and not isinstance(scaler, StandardObservationScaler):
-            scaler.fit_with_transition_picker(buffer.episodes, buffer.transition_picker)
-        if scaler is None or not scaler.built:
-            self._config.observation_scaler = StandardObservationScaler(
-                mean=buffer.observations.mean(axis=0, dtype=np.float64),
-                std=buffer.observations.std(axis=0, dtype=np.float64),
-            )
-        fair = self._config.fairness
+        fit_scaler(config, buffer)
+        fair = config.fairness
         data = None if fair == "none" else PenaltyData.of_buffer(buffer, by_need=fair == "need")
-        space = buffer.action_space
-        self._check_space(space)
+        self._check_space(buffer.action_space)
         scaled = self._scaled(buffer.observations)
-        respond = self._config.response is not None
-        suited = self._suitability(buffer)
-        chosen = self._choose(buffer, scaled, suited)
-        targets, config = chosen.targets, self._config
+        chosen = choose_critic(buffer, scaled, suited_to(buffer, config), config, self._impl)
         if self._impl is None:
-            self.create_impl(buffer.observations.shape[1:], space.n_joint)
+            self.create_impl(buffer.observations.shape[1:], buffer.action_space.n_joint)
         assert self._impl is not None
         if data is not None:
             self._impl.take_members(data, torch.as_tensor(scaled[data.rows], device=self._device))
-        kept = min(SAMPLE_ROWS, SAMPLE_SCORES // len(space.valid_joints))
-        rows = np.random.default_rng(0).permutation(buffer.transition_count)[:kept]
-        sample = torch.as_tensor(scaled[rows], device=self._device)
-        halves = None
-        critic = self._impl.modules.critic
-        if isinstance(critic, EffectCritic):
-            critic.forget()
-            if chosen.effects is not None:
-                critic.take(chosen.effects)
-                halves = (torch.as_tensor(chosen.effects.halves[0]), torch.as_tensor(chosen.effects.halves[1]))
-        elif isinstance(critic, StateCritic) and chosen.planned is not None:
-            critic.take(chosen.planned)
-            halves = (torch.as_tensor(chosen.planned.halves[0]), torch.as_tensor(chosen.planned.halves[1]))
-        rate = math.nan if config.action_rate is None else config.action_rate
-        if respond and config.action_rate is None and targets.attempted.any():
-            levels = Terms.of_space(space, scaled.shape[1], structure=structure_of(config)).levels
-            rate = steady_rate(targets.attempted, targets.responses, targets.actions, levels, buffer.lengths)
-        model = self._impl.modules.gains
-        if model is not None and targets.sign:
-            estimate_member_model(
-                model,
-                buffer,
-                decay=config.gamma * chosen.choice.td_lambda,
-                minutes=Effort.from_json(config.effort, space).minutes[space.valid_joints],
-                indications=config.indications,
-                need=config.need_factor,
-                skill=config.skill_factor,
-            )
-        self._impl.prepare(targets, sample, halves, rate, chosen.choice.temperature)
-        self._impl.calibrate()
+        take_over(self._impl, chosen, buffer, scaled, config, self._device)
         return buffer
-
-    def _suitability(self, buffer: FactoredReplayBuffer) -> Suitability:
-        """Whom actions suit, by the logged decisions to do something."""
-        space = buffer.action_space
-        position = np.full(space.n_joint, -1, dtype=np.int64)
-        position[space.valid_joints] = np.arange(len(space.valid_joints))
-        actions = position[buffer.actions]
-        acted = (actions >= 0) & (actions != (-1 if (null := null_position(space)) is None else null))
-        return suitability(
-            space,
-            actions[acted],
-            np.repeat(buffer.people, buffer.lengths)[acted],
-            need=self._config.need_factor,
-            skill=self._config.skill_factor,
-        )
-
-    def _choose(self, buffer: FactoredReplayBuffer, scaled: np.ndarray, suited: Suitability) -> Chosen:
-        """The critic to follow, said in a sentence; what is set is not chosen."""
-        config = self._config
-        critics: tuple[str, ...] = {"auto": ("effects", "expectile", "planned", "none")}.get(
-            config.critic, (config.critic,)
-        )
-        if config.critic == "auto" and self._impl is not None:
-            # Networks that are there already stay what they are.
-            kinds = {EffectCritic: ("effects", "none"), StateCritic: ("planned",)}
-            critics = kinds.get(type(self._impl.modules.critic), ("expectile",))
-        set_already = config.critic == "expectile" and config.temperature is not None
-        if config.critic in ("returns", "none") or set_already:
-            credit = CREDITS[0] if config.td_lambda is None else config.td_lambda
-            targets = compute_targets(buffer, scaled, decay=config.gamma * credit, response=config.response)
-            choice = Choice(critic=config.critic, td_lambda=credit, states="none", temperature=None, label="")
-            return Chosen(choice=choice, targets=targets, effects=None)
-        following = self._scaled(buffer.next_observations) if {"expectile", "planned"} & set(critics) else scaled
-        chosen = Contest(buffer, scaled, following, config, suited, critics).choose()
-        if config.response is None and "none" in critics:
-            chosen = unless_indicated(chosen, scaled)
-        LOG.info(f"FactoredAWR {chosen.choice}")
-        config.choice = chosen.choice.to_json()
-        return chosen
 
     def _check_space(self, space: ActionSpace) -> None:
         space.check_listable()
         check_rate(self._config.action_rate, null_position(space), space)
 
     def _scaled(self, observations: np.ndarray) -> np.ndarray:
-        scaler = self._config.observation_scaler
-        if scaler is None:
-            return observations
-        # A part at a time: the scaler computes in double precision, several copies at once.
-        scaled = np.empty(observations.shape, dtype=np.float32)
-        for start in range(0, len(observations), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            scaled[rows] = scaler.transform_numpy(observations[rows])
-        return scaled
+        return scaled_by(self._config, observations)
 
     def _checked(self, observations: Any) -> np.ndarray:
         size = self._require_impl().observation_shape[0]

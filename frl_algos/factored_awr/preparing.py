@@ -1,0 +1,182 @@
+"""What comes before the first update, in closed form: scaling, the critic to follow, how often to act, gains.
+
+`build_with_dataset` and `fit` do these in order: `buffer_of`, `fit_scaler`, `suited_to`, `choose_critic`, `take_over`.
+All of it follows from the dataset and the settings alone.
+"""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from d3rlpy.logging import LOG
+from d3rlpy.preprocessing import StandardObservationScaler
+from jaxtyping import Float32
+
+from frl_algos.effects.action_rate import steady_rate
+from frl_algos.effects.suitability import Suitability, suitability
+from frl_algos.effects.targets import compute_targets
+from frl_algos.effects.terms import Terms, null_position
+from frl_algos.factored_awr.choosing import CREDITS, Choice, Chosen, Contest, structure_of
+from frl_algos.factored_awr.indicated import unless_indicated
+from frl_algos.factored_awr.settings import FactoredAWRSettings
+from frl_algos.factored_awr.update import FactoredAWRImpl
+from frl_algos.gains.estimating import estimate_member_model
+from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
+from frl_algos.networks.effect_critic import EffectCritic
+from frl_algos.networks.state_critic import StateCritic
+from frl_env.actions import ActionSpace
+from frl_env.capacity.effort import Effort
+from frl_env.errors import UserError
+
+ROWS_AT_ONCE = 100_000
+"""Rows that are scaled at once."""
+
+SAMPLE_ROWS = 2_000
+"""Rows of the dataset, drawn once, over which scales, temperature and rate are measured."""
+
+SAMPLE_SCORES = 2**23
+"""Scores of joint actions in all those rows, at most: fewer rows where there are many actions."""
+
+
+def buffer_of(dataset: Any, config: FactoredAWRSettings) -> FactoredReplayBuffer:
+    """The replay buffer of whatever `fit` was given; the settings take its actions and staff minutes.
+
+    Raises:
+        UserError: If its actions are not those of the settings, or nothing says which they are.
+    """
+    if isinstance(dataset, FactoredReplayBuffer):
+        buffer = dataset
+        schema = buffer.action_space.to_json()
+        if config.action_schema not in ("", schema):
+            own = ActionSpace.from_json(config.action_schema)
+            raise UserError(f"the algorithm was made for {own}, the dataset has {buffer.action_space}")
+        config.action_schema = schema
+    else:
+        if not config.action_schema:
+            raise plain_episodes("set action_schema=space.to_json() in FactoredAWRConfig")
+        buffer = FactoredReplayBuffer.from_replay_buffer(dataset, ActionSpace.from_json(config.action_schema))
+    if not config.effort and getattr(buffer, "effort", None) is not None:
+        config.effort = json.dumps(buffer.effort.to_json())
+    return buffer
+
+
+def fit_scaler(config: FactoredAWRSettings, buffer: FactoredReplayBuffer) -> None:
+    """Fits the scaler of the settings, or the usual one where there is none."""
+    scaler = config.observation_scaler
+    if scaler is not None and not scaler.built and not isinstance(scaler, StandardObservationScaler):
+        scaler.fit_with_transition_picker(buffer.episodes, buffer.transition_picker)
+    if scaler is None or not scaler.built:
+        config.observation_scaler = StandardObservationScaler(
+            mean=buffer.observations.mean(axis=0, dtype=np.float64),
+            std=buffer.observations.std(axis=0, dtype=np.float64),
+        )
+
+
+def scaled_by(config: FactoredAWRSettings, observations: np.ndarray) -> Float32[np.ndarray, "row k"]:
+    """Observations as the networks see them."""
+    scaler = config.observation_scaler
+    if scaler is None:
+        return observations
+    # A part at a time: the scaler computes in double precision, several copies at once.
+    scaled = np.empty(observations.shape, dtype=np.float32)
+    for start in range(0, len(observations), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        scaled[rows] = scaler.transform_numpy(observations[rows])
+    return scaled
+
+
+def suited_to(buffer: FactoredReplayBuffer, config: FactoredAWRSettings) -> Suitability:
+    """Whom actions suit, by the logged decisions to do something."""
+    space = buffer.action_space
+    position = np.full(space.n_joint, -1, dtype=np.int64)
+    position[space.valid_joints] = np.arange(len(space.valid_joints))
+    actions = position[buffer.actions]
+    acted = (actions >= 0) & (actions != (-1 if (null := null_position(space)) is None else null))
+    return suitability(
+        space,
+        actions[acted],
+        np.repeat(buffer.people, buffer.lengths)[acted],
+        need=config.need_factor,
+        skill=config.skill_factor,
+    )
+
+
+def choose_critic(
+    buffer: FactoredReplayBuffer,
+    scaled: Float32[np.ndarray, "row k"],
+    suited: Suitability,
+    config: FactoredAWRSettings,
+    impl: FactoredAWRImpl | None,
+) -> Chosen:
+    """The critic to follow, said in a sentence; what is set is not chosen.
+
+    Args:
+        buffer: The data.
+        scaled: Its observations, scaled.
+        suited: Whom actions suit.
+        config: The settings, which take the choice.
+        impl: Networks that are there already, and stay what they are; None where there are none.
+    """
+    critics: tuple[str, ...] = {"auto": ("effects", "expectile", "planned", "none")}.get(
+        config.critic, (config.critic,)
+    )
+    if config.critic == "auto" and impl is not None:
+        kinds = {EffectCritic: ("effects", "none"), StateCritic: ("planned",)}
+        critics = kinds.get(type(impl.modules.critic), ("expectile",))
+    set_already = config.critic == "expectile" and config.temperature is not None
+    if config.critic in ("returns", "none") or set_already:
+        credit = CREDITS[0] if config.td_lambda is None else config.td_lambda
+        targets = compute_targets(buffer, scaled, decay=config.gamma * credit, response=config.response)
+        choice = Choice(critic=config.critic, td_lambda=credit, states="none", temperature=None, label="")
+        return Chosen(choice=choice, targets=targets, effects=None)
+    following = scaled_by(config, buffer.next_observations) if {"expectile", "planned"} & set(critics) else scaled
+    chosen = Contest(buffer, scaled, following, config, suited, critics).choose()
+    if config.response is None and "none" in critics:
+        chosen = unless_indicated(chosen, scaled)
+    LOG.info(f"FactoredAWR {chosen.choice}")
+    config.choice = chosen.choice.to_json()
+    return chosen
+
+
+def take_over(
+    impl: FactoredAWRImpl,
+    chosen: Chosen,
+    buffer: FactoredReplayBuffer,
+    scaled: Float32[np.ndarray, "row k"],
+    config: FactoredAWRSettings,
+    device: Any,
+) -> None:
+    """Gives the networks what was estimated: effects, how often to act, gains, and the rows over which scales are."""
+    space, targets = buffer.action_space, chosen.targets
+    kept = min(SAMPLE_ROWS, SAMPLE_SCORES // len(space.valid_joints))
+    rows = np.random.default_rng(0).permutation(buffer.transition_count)[:kept]
+    sample = torch.as_tensor(scaled[rows], device=device)
+    halves = None
+    critic = impl.modules.critic
+    if isinstance(critic, EffectCritic):
+        critic.forget()
+        if chosen.effects is not None:
+            critic.take(chosen.effects)
+            halves = (torch.as_tensor(chosen.effects.halves[0]), torch.as_tensor(chosen.effects.halves[1]))
+    elif isinstance(critic, StateCritic) and chosen.planned is not None:
+        critic.take(chosen.planned)
+        halves = (torch.as_tensor(chosen.planned.halves[0]), torch.as_tensor(chosen.planned.halves[1]))
+    rate = math.nan if config.action_rate is None else config.action_rate
+    if config.response is not None and config.action_rate is None and targets.attempted.any():
+        levels = Terms.of_space(space, scaled.shape[1], structure=structure_of(config)).levels
+        rate = steady_rate(targets.attempted, targets.responses, targets.actions, levels, buffer.lengths)
+    model = impl.modules.gains
+    if model is not None and targets.sign:
+        estimate_member_model(
+            model,
+            buffer,
+            decay=config.gamma * chosen.choice.td_lambda,
+            minutes=Effort.from_json(config.effort, space).minutes[space.valid_joints],
+            indications=config.indications,
+            need=config.need_factor,
+            skill=config.skill_factor,
+        )
+    impl.prepare(targets, sample, halves, rate, chosen.choice.temperature)
+    impl.calibrate()
