@@ -6,7 +6,8 @@ Every estimator values every policy of `benchmarks.studies.ranked_worlds` with t
 Spearman's correlation with the true values; regret@k, how much worse the truly best of the k policies with the highest
 estimates is than the best of all; SharpeRatio@k, how much better than the logging policy the best of these k is, over
 the spread of the k (Kiyohara et al., 2024); how often a 95 % interval of the difference to the logged returns covers
-the truth; and the error of the value over the spread of the true values. Medians over draws, means for coverage and error.
+the truth; and the error of the value over the spread of the true values. Medians over draws, means for coverage and
+error.
 
 `by rule` is what a user without a truth can do: the nested model where a response behaves like one, else WDR where its
 weights are usable (`frl_env.evaluation.Thresholds`) for half of the policies, else FQE. It sees data only.

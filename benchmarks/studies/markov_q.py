@@ -4,9 +4,10 @@
     Q = psi . W within the returns that were seen;     V(s) = max_a Q(s, a) or sum_a pi(a | s) Q(s, a)
 
 psi is a column of the state times an indicator of the joint action (or the levels of its factors): what an action does
-may depend on the state. Without the limits a linear Q can run away: nothing makes the step a contraction. States that ended earn nothing, cut-off ones too: an episode's end is the end of what counts.
-The regression is factorised once and serves all policies; `frl_algos.fitted_q_evaluation`, which is for care data, adds
-levels up and lets the state change their sum only.
+may depend on the state. Without the limits a linear Q can run away, as nothing makes a step a contraction. States that
+ended earn nothing, cut-off ones neither: an episode's end is the end of what counts. The regression is factorised once
+and serves all policies; `frl_algos.fitted_q_evaluation`, which is for care data, adds levels up and lets the state
+change their sum only.
 
 Source: Ernst et al. (2005); Le, Voloshin & Yue (2019).
 """
@@ -57,7 +58,7 @@ class Shape:
 
 
 class Regression:
-    """Least squares on the rows of some episodes.
+    """Least squares on the steps of some episodes, added up by state and action: there are few different states.
 
     Args:
         episodes: Logged.
@@ -67,55 +68,66 @@ class Regression:
 
     def __init__(self, episodes: LoggedEpisodes, shape: Shape, discount: float) -> None:
         mask, space = episodes.mask, episodes.action_space
-        self.shape, self.discount, self.space = shape, discount, space
+        self.shape, self.discount, self.joints = shape, discount, space.n_joint
         self.actions = shape.actions(space)
-        rows = shape.states(episodes.observation_rows)
+        self.seen, at = np.unique(episodes.observation_rows, axis=0, return_inverse=True)
+        rows = shape.states(self.seen)
         self.used = np.abs(rows).max(axis=0) > 0
         self.rows = rows[:, self.used]
-        self.observations = episodes.observation_rows
-        self.taken = episodes.actions[mask]
+        self.cell = at.reshape(-1) * self.joints + episodes.actions[mask]
         self.rewards = episodes.rewards[mask]
-        returns = episodes.returns(discount)
-        self.low, self.high = min(0.0, float(returns.min())), max(0.0, float(returns.max()))
+        self.low, self.high = _limits(episodes, discount)
         ends = np.zeros(mask.shape, dtype=bool)
         ends[np.arange(len(episodes)), episodes.lengths - 1] = True
         self.follows = np.flatnonzero(~ends[mask])
-        self.columns = (self.rows[:, :, None] * self.actions[self.taken][:, None, :]).reshape(len(self.rows), -1)
-        squares = self.columns.T @ self.columns
-        self.inverse = np.linalg.inv(squares.astype(np.float64) + PENALTY * np.eye(len(squares))).astype(np.float32)
+        self.next_state = at.reshape(-1)[self.follows + 1]
+        cells, count = np.unique(self.cell, return_counts=True)
+        columns = self.rows[cells // self.joints][:, :, None] * self.actions[cells % self.joints][:, None, :]
+        columns = columns.reshape(len(cells), -1).astype(np.float64) * np.sqrt(count)[:, None]
+        squares = columns.T @ columns
+        self.inverse = np.linalg.inv(squares + PENALTY * np.eye(len(squares)))
 
-    def states(self, observations: np.ndarray) -> np.ndarray:
-        """Columns of any states."""
-        return self.shape.states(observations)[:, self.used]
-
-    def q(self, weights: Weights, rows: np.ndarray) -> Float[np.ndarray, "row joint"]:
-        """Q of all joint actions."""
-        return np.clip(rows @ weights @ self.actions.T, self.low, self.high)
-
-    def step(self, following: Float[np.ndarray, "follows"]) -> Weights:
-        """One regression; `following` is the value of the next state of the rows that have one."""
-        wanted = self.rewards.astype(np.float32)
-        wanted[self.follows] += self.discount * following
-        return (self.inverse @ (self.columns.T @ wanted)).reshape(self.rows.shape[1], -1)
+    def q(self, weights: Weights, observations: Float[np.ndarray, "row k"]) -> Float[np.ndarray, "row joint"]:
+        """Q of all joint actions in any states."""
+        return self._q(weights, self.shape.states(observations)[:, self.used])
 
     def improved(self, iterations: Sequence[int]) -> dict[int, Weights]:
         """Fitted Q iteration, as it stands after some numbers of iterations."""
-        found, following = {}, np.zeros(len(self.follows), dtype=np.float32)
+        found, values = {}, np.zeros(len(self.seen))
         for done in range(1, max(iterations) + 1):
-            weights = self.step(following)
-            following = self.q(weights, self.rows[self.follows + 1]).max(axis=1)
+            weights = self._step(values)
+            values = self._q(weights, self.rows).max(axis=1)
             if done in iterations:
                 found[done] = weights
         return found
 
-    def evaluated(self, chances: Float[np.ndarray, "row joint"]) -> Weights:
-        """Fitted Q evaluation of the policy that has these probabilities in the rows."""
-        following = np.zeros(len(self.follows), dtype=np.float32)
-        weights = self.step(following)
+    def evaluated(self, target: Probabilities) -> Weights:
+        """Fitted Q evaluation of a policy."""
+        chances = np.asarray(target(self.seen))
+        weights = self._step(np.zeros(len(self.seen)))
         for _ in range(ITERATIONS - 1):
-            following = (self.q(weights, self.rows[self.follows + 1]) * chances[self.follows + 1]).sum(axis=1)
-            weights = self.step(following)
+            weights = self._step((self._q(weights, self.rows) * chances).sum(axis=1))
         return weights
+
+    def _q(self, weights: Weights, rows: np.ndarray) -> np.ndarray:
+        return np.clip(rows @ weights @ self.actions.T, self.low, self.high)
+
+    def _step(self, values: Float[np.ndarray, "state"]) -> Weights:
+        """One regression, where the states seen are worth so much from then on."""
+        wanted = self.rewards.copy()
+        wanted[self.follows] += self.discount * values[self.next_state]
+        sums = np.bincount(self.cell, wanted, minlength=len(self.seen) * self.joints).reshape(-1, self.joints)
+        products = self.rows.T @ sums @ self.actions
+        return (self.inverse @ products.ravel()).reshape(products.shape)
+
+
+def _limits(episodes: LoggedEpisodes, discount: float) -> tuple[float, float]:
+    """Least and largest return from any step on, with 0 between them."""
+    low, high, following = 0.0, 0.0, np.zeros(len(episodes))
+    for step in range(episodes.steps - 1, -1, -1):
+        following = episodes.rewards[:, step] + discount * following
+        low, high = min(low, float(following.min())), max(high, float(following.max()))
+    return low, high
 
 
 class CrossFitted:
@@ -129,19 +141,21 @@ class CrossFitted:
 
     def __init__(self, episodes: LoggedEpisodes, shape: Shape, discount: float) -> None:
         self.episodes = episodes
-        self.halves = [np.arange(len(episodes)) % 2 == half for half in (0, 1)]
-        self.fits = [Regression(episodes.subset(np.flatnonzero(~own)), shape, discount) for own in self.halves]
-        self.rows = [np.repeat(own, episodes.lengths) for own in self.halves]
+        halves = [np.arange(len(episodes)) % 2 == half for half in (0, 1)]
+        self.fits = [Regression(episodes.subset(np.flatnonzero(~own)), shape, discount) for own in halves]
+        self.rows = [np.repeat(own, episodes.lengths) for own in halves]
+        self.seen, at = np.unique(episodes.observation_rows, axis=0, return_inverse=True)
+        self.at = at.reshape(-1)
 
     def values(self, target: Probabilities) -> tuple[ActionValues, Float[np.ndarray, "episode step"]]:
         """Q of the logged actions and V, and the target's probabilities of the logged actions."""
         episodes = self.episodes
-        observations, taken = episodes.observation_rows, episodes.actions[episodes.mask]
-        chances = np.asarray(target(observations), dtype=np.float32)
+        taken = episodes.actions[episodes.mask]
+        chances = np.asarray(target(self.seen), dtype=np.float64)
         logged, policy = np.zeros(len(taken)), np.zeros(len(taken))
         for own, fit in zip(self.rows, self.fits, strict=True):
-            q = fit.q(fit.evaluated(chances[~own]), fit.states(observations[own]))
-            logged[own] = q[np.arange(len(q)), taken[own]]
-            policy[own] = (q * chances[own]).sum(axis=1)
+            q = fit.q(fit.evaluated(target), self.seen)
+            logged[own] = q[self.at[own], taken[own]]
+            policy[own] = (q * chances).sum(axis=1)[self.at[own]]
         values = ActionValues(logged=episodes.padded("Q", logged), policy=episodes.padded("V", policy))
-        return values, episodes.padded("the target's probabilities", chances[np.arange(len(taken)), taken], 1.0)
+        return values, episodes.padded("the target's probabilities", chances[self.at, taken], 1.0)

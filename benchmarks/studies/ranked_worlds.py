@@ -39,7 +39,7 @@ from frl_env.rollout import rollout
 CARE_MEMBERS, CARE_TRUTH = 1_000, 4_000
 """Of a draw of care data, and of a true value."""
 
-EPISODES = 1_500
+EPISODES = 5_000
 """Of a draw of any other world."""
 
 Seed = tuple[int, int]
@@ -197,7 +197,7 @@ def _by_iteration(
 
 def _greedy(fit: Regression, weights: Float[np.ndarray, "column action"], anything: float) -> Probabilities:
     def probabilities(observations: np.ndarray) -> np.ndarray:
-        q = fit.q(weights, fit.states(observations))
+        q = fit.q(weights, observations)
         return (1 - anything) * np.eye(q.shape[1])[q.argmax(axis=1)] + anything / q.shape[1]
 
     return probabilities

@@ -294,5 +294,6 @@ def split_members(members: int, folds: int, rng: np.random.Generator) -> list[np
         UserError: If there are fewer than two folds, or more folds than members.
     """
     if not 2 <= folds <= members:
-        raise UserError(f"{folds} folds of {members} members can't be made; 2 to {members} can")
+        # How many there are is not told: they may be real, and few.
+        raise UserError(f"{folds} folds need as many members at least, and cross-fitting two folds; take more members")
     return [np.sort(part) for part in np.array_split(rng.permutation(members), folds)]

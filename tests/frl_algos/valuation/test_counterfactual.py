@@ -257,7 +257,7 @@ def test_a_discount_counts_early_weeks_more(logged, valuation):
 def test_mistakes_are_said(logged):
     with pytest.raises(UserError, match=r"^fewer than 10 attempts got a response"):  # how many is not said
         Counterfactual.fit(logged.subset(np.arange(5)), rng=np.random.default_rng(0), response=SHOWN)
-    with pytest.raises(UserError, match="folds of 3 members"):
+    with pytest.raises(UserError, match="folds need"):
         Counterfactual.fit(logged.subset(np.arange(3)), rng=np.random.default_rng(0))
     with pytest.raises(UserError, match="insight must be a number in 0"):
         Counterfactual.fit(logged, rng=np.random.default_rng(0), insight=-0.1)

@@ -129,5 +129,5 @@ def test_folds_hold_every_member_once():
     folds = split_members(10, 3, np.random.default_rng(0))
     assert sorted(np.concatenate(folds)) == list(range(10))
     assert {len(fold) for fold in folds} == {3, 4}
-    with pytest.raises(UserError, match="11 folds of 10 members"):
+    with pytest.raises(UserError, match="11 folds need"):
         split_members(10, 11, np.random.default_rng(0))

@@ -1,0 +1,69 @@
+"""The table of worlds counts what it says, and its regression finds values that are known by hand."""
+
+import numpy as np
+import pytest
+
+from benchmarks.ope import sharpe_ratio, table
+from benchmarks.studies.markov_q import CrossFitted, Regression, Shape
+from frl_env.actions import ActionSpace
+from frl_env.evaluation import LoggedEpisodes
+
+SHAPE = Shape(pairs=False, joint=True)
+
+
+def chain() -> LoggedEpisodes:
+    """Two steps: the first action decides whether the second pays 1 for action 1, or nothing."""
+    rng = np.random.default_rng(0)
+    actions = rng.integers(2, size=(400, 2))
+    observations = np.zeros((400, 2, 2), dtype=np.float32)
+    observations[:, 0, 0] = 1
+    observations[:, 1, 1] = actions[:, 0]
+    rewards = np.stack([np.zeros(400), actions[:, 0] * actions[:, 1]], axis=1).astype(float)
+    return LoggedEpisodes(
+        rewards=rewards,
+        lengths=np.full(400, 2),
+        actions=actions,
+        action_space=ActionSpace.from_nvec([2]),
+        observations=observations,
+    )
+
+
+def test_fitted_q_evaluation_finds_what_is_known_by_hand():
+    values, chances = CrossFitted(chain(), SHAPE, 0.5).values(lambda x: np.tile([0.2, 0.8], (len(x), 1)))
+    assert values.policy[:, 0].mean() == pytest.approx(0.5 * 0.8 * 0.8, abs=0.03)
+    assert set(np.round(chances.ravel(), 6).tolist()) == {0.2, 0.8}
+
+
+def test_fitted_q_iteration_needs_two_iterations_to_see_the_first_action():
+    fit = Regression(chain(), SHAPE, 1.0)
+    found = fit.improved((1, 3))
+    start = np.array([[1.0, 0.0]], dtype=np.float32)
+    assert np.ptp(fit.q(found[1], start)) == pytest.approx(0, abs=1e-3)
+    assert np.ptp(fit.q(found[3], start)) == pytest.approx(1, abs=0.05)
+
+
+def draw(chosen: str) -> dict:
+    good = {name: {"value": value, "low": 0.0, "high": 1.0} for name, value in (("a", 1.0), ("b", 2.0), ("c", 3.0))}
+    bad = {name: {"value": -each["value"], "low": 5.0, "high": 6.0} for name, each in good.items()}
+    return {
+        "truth": {"a": 1.0, "b": 2.0, "c": 3.0},
+        "behaviour": 2.0,
+        "estimates": {name: {"good": good[name], "bad": bad[name]} for name in good},
+        "chosen": chosen,
+    }
+
+
+def test_rows_are_ranked_and_the_rule_takes_what_was_chosen():
+    first, second, rule = table("any", [draw("bad")])
+    assert (first["estimator"], second["estimator"], rule["estimator"]) == ("good", "bad", "by rule (bad)")
+    assert first["spearman"] == pytest.approx(1)
+    assert (first["regret1"], second["regret1"], second["regret5"]) == (0.0, 2.0, 0.0)
+    assert first["covers"] == pytest.approx(2 / 3)
+    assert rule["spearman"] == second["spearman"] == pytest.approx(-1)
+    assert first["error"] == 0.0
+
+
+def test_sharpe_ratio_is_gain_over_spread():
+    estimates, truth = np.array([3.0, 2.0, 1.0]), np.array([1.0, 3.0, 9.0])
+    assert sharpe_ratio(estimates, truth, 2.0, 2) == pytest.approx(1.0)
+    assert sharpe_ratio(estimates, np.ones(3), 2.0, 2) == -np.inf
