@@ -48,7 +48,7 @@ COLUMNS = {
 STUDY = Study(
     RESULTS,
     "Headlines against the truth.",
-    {"draws": (2, 1, "draws of every kind of data")},
+    {"draws": (1, 1, "draws of every kind of data")},
     more=lambda parser: parser.add_argument("--report", action="store_true", help="only show what is there"),
 )
 
