@@ -19,21 +19,16 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.record.figures import add_figure_option, write_if_asked
 from benchmarks.record.kept import Kept
+from benchmarks.record.study import Study, Unit
 from benchmarks.studies.estimator_report import regret, spearman
 from benchmarks.studies.markov_q import CrossFitted
 from benchmarks.studies.ranked_worlds import WORLDS, Ranked
@@ -44,7 +39,7 @@ from frl_env.errors import unknown_name
 from frl_env.evaluation import ActionValues, Estimate, Thresholds, estimate_propensities, interval
 from frl_env.evaluation.diagnostics import diagnose
 from frl_env.evaluation.inputs import CLIP, every_estimate, prepare
-from frl_env.terminal import progress_bar, run_or_say
+from frl_env.terminal import run_or_say
 
 RESULTS = Kept("benchmarks.ope", shown_by=("benchmarks.studies.estimator_report",))
 SEED = 87_000
@@ -69,26 +64,33 @@ COLUMNS = {
 Grid = Float[np.ndarray, "draw policy"]
 
 
+STUDY = Study(
+    RESULTS,
+    "Which off-policy estimator ranks policies right, and where.",
+    {"draws": (1, 1, "draws of logged data of each world")},
+    more=lambda parser: parser.add_argument(
+        "--worlds", default=",".join(WORLDS), help="by comma (default %(default)s)"
+    ),
+    name="ope-worlds",
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures what is missing and shows the table."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, draws=1)
+    options = STUDY.options(arguments)
     worlds = list(dict.fromkeys(name.strip() for name in options.worlds.split(",")))
     for name in worlds:
         if name not in WORLDS:
             raise unknown_name("world", name, WORLDS)
-    out = Path(options.out)
-    check_writable(out)
     wanted = [(name, draw) for draw in range(options.draws) for name in worlds]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in worlds}
-    with progress_bar() as progress:
-        for done, (name, draw) in enumerate(wanted, start=1):
-            facts = {"world": name, "seed": (SEED, draw)}
-            found[name].append(RESULTS.json(out, f"{name}-{draw}", partial(measured, name, (SEED, draw)), **facts))
-            progress("draws", done, len(wanted))
+    units = [
+        Unit(f"{name}-{draw}", partial(measured, name, (SEED, draw)), {"world": name, "seed": (SEED, draw)})
+        for name, draw in wanted
+    ]
+    made = STUDY.each(units, options, "draws")
+    found = {name: [each for each, (own, _) in zip(made, wanted, strict=True) if own == name] for name in worlds}
     rows = [row for name in worlds for row in table(name, found[name])]
-    write_if_asked(RESULTS.program, _parser(), options, rows, COLUMNS)
-    _show(rows, found)
+    STUDY.tell(rows, COLUMNS, options, title="off-policy estimators, ranked by the truth", caption=_why(found))
 
 
 def measured(name: str, seed: tuple[int, int]) -> dict[str, Any]:
@@ -218,32 +220,17 @@ def sharpe_ratio(
     return float(gain / spread) if spread > 0 else float(np.copysign(np.inf, gain))
 
 
-def _show(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    shown = Table(title="off-policy estimators, ranked by the truth")
-    for heading in COLUMNS:
-        shown.add_column(heading, no_wrap=True, justify="left" if heading in ("world", "estimator") else "right")
-    for row in rows:
-        shown.add_row(*(form.format(**row) for form in COLUMNS.values()), end_section=RULE in row["estimator"])
-    console = Console()
-    if not console.is_terminal:
-        console.width = 110
-    console.print(shown)
+def _why(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """What data say of each world."""
+    lines = []
     for name, draws in found.items():
         first = draws[0]
-        console.print(
+        lines.append(
             f"{name}: {len(draws)} draws, {len(first['truth'])} policies, {first['steps']:.0f} steps on average; "
             f"WDR's weights usable for {first['usable']:.0%} of the policies, {first['carried']:.0%} of the members "
             f"carry the median policy's; SNM: {first['doubt'] or 'a response behaves like one'}"
         )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description="Which off-policy estimator ranks policies right, and where.")
-    parser.add_argument("--worlds", default=",".join(WORLDS), help=f"by comma, of {', '.join(WORLDS)}")
-    parser.add_argument("--draws", type=int, default=1, help="draws of logged data of each world (default 1)")
-    parser.add_argument("--out", default="results/ope-worlds", help="folder for finished draws")
-    add_figure_option(parser)
-    return parser
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
