@@ -14,8 +14,10 @@ from itertools import chain
 from pathlib import Path
 from zlib import crc32
 
+import pandas as pd
 import pytest
 from documented import ROOT, commands
+from own_table import FILES, write_own_table
 
 from benchmarks.pages.tutorial import blocks
 
@@ -121,6 +123,8 @@ def _runs(command: str) -> bool:
     program, name, *_ = command.split()
     if command in chain.from_iterable(by_format().values()):  # `test_formats_to_policies` runs them in their order
         return False
+    if "myorg/plan-v0" in command or "myorg-plan-v0" in command:
+        return False  # one after the other, with a table of its own, below
     return program in ("python", "frl", "minari") and name not in ("-m", *PAGES_OF) and command not in ONLY_NAMED
 
 
@@ -157,6 +161,30 @@ def test_formats_to_policies(kind, tmp_path):
     assert (results / "factored_awr-seed0.d3").exists()
     card = json.loads((results / "scorecard.json").read_text())
     assert {"ope", "fairness"} <= set(card)
+
+
+def test_a_table_of_ones_own_becomes_a_worklist_by_the_commands_of_the_page(tmp_path):
+    """Own columns, levels, actions, weeks, staff minutes and do-not-contact list; only the training is made short."""
+    write_own_table(tmp_path)
+    page = (ROOT / "docs" / "worklist.md").read_text()
+    assert FILES["actions.json"].strip() in page
+    (tmp_path / "benchmarks").symlink_to(ROOT / "benchmarks")
+    typed = [command for command in re.findall(r"^    (.*)$", page, flags=re.MULTILINE) if "plan-v0" in command]
+    assert len(typed) == 4  # the fifth step is to print
+    for command in typed:
+        small = " --steps 4 --jobs 1" if "run.py" in command else ""
+        done = _run(command + small, tmp_path)
+        assert done.returncode == 0, done.stderr or done.stdout
+    text = (tmp_path / "worklist.html").read_text()
+    for words in ("Nurse: ", "Social worker: ", "Channel", "home", "week 2026-07-20"):
+        assert words in text
+    assert "P1003" not in text
+    chances = pd.read_parquet(tmp_path / "worklist-chances.parquet")
+    minutes = chances.action_channel.map({"nothing": 0, "telephone": 15, "home": 75, "clinic": 30})
+    used = minutes.groupby(chances.action_staff).sum()
+    assert 0 < used["nurse"] <= 600
+    assert 0 < used["social worker"] <= 480
+    assert not ((chances.action_channel == "clinic") & (chances.action_staff == "social worker")).any()
 
 
 def test_nothing_of_the_repository_was_written(desk):

@@ -85,7 +85,10 @@ def compute_targets(
     if response is not None and not 0 <= response < buffer.observations.shape[1]:
         raise UserError(f"response observation {response} does not exist; there are {buffer.observations.shape[1]}")
     if response is not None and null is None:
-        raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
+        raise UserError(
+            f"a response needs an action that does nothing, and {space} has none; name the factors that are null "
+            "without a contact in contact_factors of the actions, or set response to None"
+        )
     returns = credit_returns(buffer, decay)
     value, fitted, predicted = _predict(scaled_observations, buffer.lengths, returns)
     spread = float(returns.var()) or 1.0

@@ -95,7 +95,10 @@ class Counterfactual:
         rows = Histories.of(as_episodes(data))
         space = rows.episodes.action_space
         if response is not None and null_position(space) is None:
-            raise UserError(f"a response needs an action that does nothing, and {space} has none; set response to None")
+            raise UserError(
+                f"a response needs an action that does nothing, and {space} has none; name the factors that are null "
+                "without a contact in contact_factors of the actions, or set response to None"
+            )
         terms = Terms.of_space(space, rows.observations.shape[1], indications=indications)
         model = NestedModel.fit(rows, terms, response=response, leading=leading, kappa=kappa, folds=folds, rng=rng)
         return cls(model=model, discount=discount, insight=insight)

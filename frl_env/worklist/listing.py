@@ -39,6 +39,7 @@ class Worklist:
         chances: A row a member of the caseload, those who must not be contacted included: member_id, week, levels,
             propensity; for the data to come.
         use: Of each limit, exactly; for who holds the list.
+        role: Factor that says who goes: the page has a section for each of its levels.
         summary: JSON-able; nothing in it is, or tells, a number of 1 to 10 people.
     """
 
@@ -46,6 +47,7 @@ class Worklist:
     below: pd.DataFrame
     chances: pd.DataFrame
     use: tuple[Use, ...]
+    role: str
     summary: dict[str, Any]
 
 
@@ -102,6 +104,7 @@ def make_worklist(
         below=tell.rows(below, instead, np.zeros(len(caseload), dtype=bool))[0],
         chances=_chances(everybody, ~alone, effort, choice),
         use=use,
+        role=_role(policy, [factor.name for factor in space]),
         summary=summarise(
             caseload,
             listed,
@@ -114,6 +117,12 @@ def make_worklist(
             waiting=waiting,
         ),
     )
+
+
+def _role(policy: Any, factors: list[str]) -> str:
+    """Factor that says who goes: whose skills a contact takes, by the policy's settings; else the provider."""
+    skilled = getattr(getattr(policy, "config", None), "skill_factor", None)
+    return next((name for name in (skilled, "provider") if name in factors), factors[0])
 
 
 def _listed(effort: Effort, choice: Choice, gains: np.ndarray) -> np.ndarray:

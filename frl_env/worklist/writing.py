@@ -98,11 +98,10 @@ def page(worklist: Worklist) -> str:
     """The list as one HTML page, by who goes; no network, prints with a sheet of its own for each role."""
     rows = worklist.rows
     factors = list(rows.columns[2 : rows.columns.get_loc("minutes")])
-    role = "provider" if "provider" in factors else factors[0]
-    rest = [factor for factor in factors if factor != role]
+    rest = [factor for factor in factors if factor != worklist.role]
     roles: list[dict[str, Any]] = [
         {"name": _words(name), "time": _time(float(part["minutes"].sum())), "rows": _cells(part, rest)}
-        for name, part in rows.groupby(role, sort=True)
+        for name, part in rows.groupby(worklist.role, sort=True)
     ]
     template = resources.files("frl_env.worklist").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)

@@ -383,6 +383,18 @@ class Explained(ByRisk):
         )
 
 
+def test_sections_are_by_who_goes(table):
+    policy = ByRisk()
+    policy.config = SimpleNamespace(skill_factor="goal")
+    caseload = read_caseload(table, policy)
+    made = [
+        make_worklist(caseload, each, EFFORT, Capacity(minutes=20.0), np.random.default_rng(1))
+        for each in (ByRisk(), policy)
+    ]
+    assert [each.role for each in made] == ["provider", "goal"]
+    assert ">Who goes</" in page(made[1])
+
+
 def test_events_avoided_with_interval_and_need_by_group(table):
     caseload = read_caseload(table, Explained())
     rng = np.random.default_rng(1)
