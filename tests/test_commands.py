@@ -34,6 +34,8 @@ SMALL = {
     "fairness_checks.py": "--replicates 2 --members 600",
     "habits.py": "--replicates 1 --members 200 --steps 4 --eval-members 100 --out {new}",
     "study.py": "--seeds 1 --episodes 40 --steps 4",
+    "forecast.py": "--draws 1 --members 300 --judges 300 --out {new}",
+    "whom.py": "--draws 1 --members 300 --eval-members 100 --out {new}",
     "importing.py": "--rows 2000 --folder {new}",
     "preparing.py": "--rows 2000 --folder {new}",
     "leaderboard.py": "--out {new}/LEADERBOARD.md",

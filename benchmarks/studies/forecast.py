@@ -56,7 +56,7 @@ STUDY = Study(
     RESULTS,
     "Is FactoredAWR's forecast of events calibrated, and how well does it rank?",
     {
-        "draws": (4, 1, "draws of the members to learn from and of the judges"),
+        "draws": (6, 1, "draws of the members to learn from and of the judges"),
         "members": (5_000, 20, "members to learn from, of each draw"),
         "judges": (10_000, 20, "other members, of each draw"),
     },
