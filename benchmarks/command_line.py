@@ -2,9 +2,11 @@
 
 import argparse
 import math
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -102,3 +104,18 @@ def check_writable(folder: Path) -> None:
     except OSError as problem:
         shown = shorten(str(folder))
         raise UserError(f"can't write to {shown} ({problem.strerror}); choose another folder") from problem
+
+
+def check_folder_can_be_made(folder: Path) -> None:
+    """As `check_writable`, before other options are looked at: what was not there before is not there afterwards.
+
+    Raises:
+        UserError: If the folder can't be made or written.
+    """
+    missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+    try:
+        check_writable(folder)
+    finally:
+        for place in missing:
+            with suppress(OSError):
+                place.rmdir()

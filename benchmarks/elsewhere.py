@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made, check_writable
 from benchmarks.record.figures import write_figure
 from benchmarks.record.kept import Kept
 from benchmarks.training.algorithms import check_fits, create, label, parse_names
@@ -175,6 +175,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.episodes = options.episodes or (QUICK_EPISODES if options.quick else EPISODES)
     options.rows = QUICK_ROWS if options.quick else None
     options.out = options.out or Path("results-elsewhere-quick" if options.quick else "results-elsewhere")
+    check_folder_can_be_made(options.out)
     return options
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
+from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made, check_writable, command_of
 from benchmarks.record.figures import Field, is_number, write_figure, written
 from benchmarks.record.kept import Kept
 from frl_env.terminal import progress_bar
@@ -94,10 +94,11 @@ class Study:
         """What was given, checked.
 
         Raises:
-            UserError: If a number is too small or large.
+            UserError: If a number is too small or large, or results can't be kept.
         """
         options = self.parser().parse_args(arguments)
         check_at_least(options, **{name: least for name, (_, least, _) in self.numbers.items()})
+        check_folder_can_be_made(options.out)
         return options
 
     def each(
