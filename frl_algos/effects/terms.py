@@ -45,6 +45,9 @@ MOST_COLUMNS = 1_000
 STATES = ("none", "levels", "pairs")
 """What is crossed with the state."""
 
+JOINT = "joint"
+"""Likewise, of a flat structure: each joint action."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -87,7 +90,8 @@ class Terms:
             space: The actions.
             observation_size: Number of observed numbers, k.
             structure: One of `STRUCTURES`.
-            states: One of `STATES`; less where more than `MOST_COLUMNS` came of it, or a flat structure shares nothing.
+            states: One of `STATES`, less where more than `MOST_COLUMNS` came of it; a flat structure, which shares
+                nothing, is crossed with the state only for `JOINT`.
             indications: Level name to the index of the observation that indicates it.
             scales: Prior scale of each kind of term.
 
@@ -113,7 +117,8 @@ class Terms:
         levels = np.concatenate(by_factor, axis=1)
         indicated = _indicated(space, levels_of, observation_size, indications or {})
         sizes = [block.shape[1] for block in blocks]
-        most = 0 if structure == "flat" or states == "none" else MOST_COLUMNS // max(observation_size, 1)
+        crossable = states == JOINT if structure == "flat" else states != "none"
+        most = MOST_COLUMNS // max(observation_size, 1) if crossable else 0
         crossed = by_factor if levels.shape[1] <= most else []
         if crossed:
             sizes += [observation_size] + [block.shape[1] * observation_size for block in by_factor]

@@ -3,7 +3,8 @@
 Candidates compete, the simpler first:
 
     effects, credit 0.9           the estimate with cautious priors; terms of the state where rows are very many
-    effects, open priors          without terms of the state, with levels by state, with pairs of levels by state
+    effects, open priors          without terms of the state, with levels by state, with pairs of levels by state, and
+                                  of each joint action by state, where there are three factors or more
     the same with credit 0 and with credit 1; of the terms chosen so far, where more would take long
     expectile values              a small network, trained for a moment
 
@@ -37,7 +38,15 @@ from frl_algos.effects.estimate import EffectRegression, Effects
 from frl_algos.effects.planning import MOST_STATES, Planned, Recurring, plan, recurring
 from frl_algos.effects.suitability import Suitability
 from frl_algos.effects.targets import Targets, compute_targets
-from frl_algos.effects.terms import CAUTIOUS_SCALES, OPEN_SCALES, STATES, Terms, null_position
+from frl_algos.effects.terms import (
+    CAUTIOUS_SCALES,
+    JOINT,
+    MOST_COLUMNS,
+    OPEN_SCALES,
+    STATES,
+    Terms,
+    null_position,
+)
 from frl_algos.factored_awr.held_out import HeldOut, Worth, mean_and_error, surprise
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.trials import quick_clone, quick_expectile
@@ -65,6 +74,7 @@ WORDS = {
     "none": "effects that are the same in all states",
     "levels": "effects of levels by state",
     "pairs": "effects of pairs of levels by state",
+    JOINT: "effects of joint actions by state",
 }
 
 
@@ -75,7 +85,7 @@ class Choice:
     Attributes:
         critic: "effects", "expectile", "planned", or "none" for the clone.
         td_lambda: Credit of its returns.
-        states: What effects are crossed with, one of `STATES`.
+        states: What effects are crossed with, one of `STATES`, or `JOINT`.
         temperature: At which it was judged; None where nothing was.
         label: The choice in words.
         runner_up: The best of the others in words; empty without others.
@@ -189,6 +199,11 @@ class Contest:
             indications=settings.indications,
             scales=CAUTIOUS_SCALES,
         )
+        self._joint: Terms | None = None
+        if self._of_any_order():
+            self._joint = Terms.of_space(
+                buffer.action_space, scaled.shape[1], structure="flat", states=JOINT, scales=CAUTIOUS_SCALES
+            )
         self.targets = self._targets(self._credits[0])
         # Where nobody did anything, nobody responded either.
         self._respond = settings.response is not None and bool(self.targets.attempted.any())
@@ -296,7 +311,22 @@ class Contest:
             if self._respond and states == regression.many_rows():
                 continue
             made.append(self._open(regression, credit, states, targets))
+        if self._joint is not None:
+            made.append(self._open(self._regression(targets, JOINT), credit, JOINT, targets))
         return made
+
+    def _of_any_order(self) -> bool:
+        """Whether interactions of more than two factors are tried: where there are any, and joint actions are few."""
+        space, settings = self._buffer.action_space, self._settings
+        several = len(space.nvec) > 2 and len(space.valid_joints) <= MOST_COLUMNS
+        told = settings.response is not None or bool(settings.indications)
+        return several and not told and structure_of(settings) == "factored"
+
+    def _terms_of(self, states: str) -> Terms:
+        if states != JOINT:
+            return self._terms.crossed_with(states)
+        assert self._joint is not None
+        return self._joint
 
     def _by_credit(self, credit: float, states: str) -> _Candidate:
         """Effects with another credit: with the best terms for it, or those given where all would take long."""
@@ -312,7 +342,8 @@ class Contest:
 
     def _open(self, regression: EffectRegression, credit: float, states: str, targets: Targets) -> _Candidate:
         scales = CAUTIOUS_SCALES if self._respond else OPEN_SCALES
-        effects = regression.settled(states, scales=scales, told=self._suited.told).suited(self._suited)
+        used = regression.terms.states if states == JOINT else states
+        effects = regression.settled(used, scales=scales, told=self._suited.told).suited(self._suited)
         return self._candidate(WORDS[states], credit, states, targets, effects)
 
     def _candidate(self, label: str, credit: float, states: str, targets: Targets, effects: Effects) -> _Candidate:
@@ -406,7 +437,7 @@ class Contest:
         self._judges.take_behaviour(log_what, self._settings.support_threshold)
 
     def _regression(self, targets: Targets, states: str | None = None) -> EffectRegression:
-        terms = self._terms if states is None else self._terms.crossed_with(states)
+        terms = self._terms if states is None else self._terms_of(states)
         # Another credit than the first is tried on fewer rows.
         some = None if targets is self.targets else self._some
         return EffectRegression(terms, targets, self._scaled, respond=self._respond, seed=self._buffer.seed, some=some)
@@ -415,10 +446,9 @@ class Contest:
         """The effects of a candidate from all rows."""
         if best.effects is None or best.targets is self.targets or self._some is None:
             return best.effects
-        regression = EffectRegression(
-            self._terms.crossed_with(best.states), best.targets, self._scaled, respond=False, seed=self._buffer.seed
-        )
-        return regression.settled(best.states, scales=OPEN_SCALES, told=self._suited.told).suited(self._suited)
+        terms = self._terms_of(best.states)
+        regression = EffectRegression(terms, best.targets, self._scaled, respond=False, seed=self._buffer.seed)
+        return regression.settled(terms.states, scales=OPEN_SCALES, told=self._suited.told).suited(self._suited)
 
     def _targets(self, credit: float) -> Targets:
         decay = self._settings.gamma * credit

@@ -15,11 +15,11 @@ QUIET = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
 NVEC = (3, 2)
 
 
-def _bandit(reward, rows=3_000, seed=0, steps=1, noise=0.3):
+def _bandit(reward, rows=3_000, seed=0, steps=1, noise=0.3, nvec=NVEC):
     """Uniformly random actions; `reward` of observations and levels."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows + 1, 3)).astype(np.float32)
-    levels = rng.integers(NVEC, size=(rows, 2))
+    levels = rng.integers(nvec, size=(rows, len(nvec)))
     rewards = reward(x[:-1], levels) + noise * rng.normal(size=rows)
     return FactoredReplayBuffer(
         observations=x[:-1],
@@ -28,7 +28,7 @@ def _bandit(reward, rows=3_000, seed=0, steps=1, noise=0.3):
         next_observations=x[1:],
         lengths=np.full(rows // steps, steps),
         terminated=np.ones(rows // steps, bool),
-        action_space=ActionSpace.from_nvec(NVEC),
+        action_space=ActionSpace.from_nvec(nvec),
         seed=seed,
     )
 
@@ -66,6 +66,20 @@ def test_pairs_that_depend_on_the_state_are_found():
     algorithm = _fit(_bandit(_by_pair))
     assert (algorithm.choice.critic, algorithm.choice.states) == ("effects", "pairs")
     assert _greedy(algorithm, _by_pair) > 0.9 * np.sqrt(2 / np.pi)
+
+
+@pytest.mark.parametrize("by_state", [False, True], ids=["everywhere", "by state"])
+def test_what_only_three_factors_do_together_is_found(by_state):
+    """No level and no pair of levels has an effect of its own: a sum over factors or pairs sees nothing."""
+
+    def reward(x, levels):
+        odd = 1.0 * (levels.sum(axis=1) % 2)
+        return odd * x[:, 0] if by_state else odd
+
+    algorithm = _fit(_bandit(reward, nvec=(2, 2, 2)), steps=5)
+    assert algorithm.choice.states == "joint", str(algorithm.choice)
+    best = np.sqrt(1 / (2 * np.pi)) if by_state else 1.0
+    assert _greedy(algorithm, reward) > 0.9 * best
 
 
 def test_a_reward_at_the_end_gets_credit():
