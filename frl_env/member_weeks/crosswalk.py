@@ -98,7 +98,9 @@ def crosswalks(
         built_in = BUILT_IN.get(column)
         if built_in is None:
             built_in = {alias: level for alias, level in actions[column].aliases.items()}
-        words = {target.upper(): target for target in known} | {_plain(word): to for word, to in built_in.items()}
+        words = {target.upper().replace("_", between): target for target in known for between in " -_"} | {
+            _plain(word): to for word, to in built_in.items()
+        }
         words |= OF_SOURCE.get(source, {}).get(column, {})
         made[column] = Crosswalk(column=column, targets=known, words=words | _checked(column, said, known))
     for column in GROUPS:

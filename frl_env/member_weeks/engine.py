@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from frl_env.datasets.tabular.text_files import delimiter
 from frl_env.errors import UserError, unknown_name
 from frl_env.member_weeks.spec import TableSpec
 
@@ -20,7 +21,7 @@ ENGINES = ("duckdb", "spark")
 
 PARQUET, TEXT, ARROW, DATABASE = (
     (".parquet", ".pq"),
-    (".csv", ".tsv", ".gz"),
+    (".csv", ".tsv", ".txt", ".gz"),
     (".arrow", ".feather", ".ipc"),
     (".duckdb", ".db"),
 )
@@ -178,7 +179,7 @@ class DuckDB(Engine):
             if kind == "parquet":
                 found = self._raw.read_parquet([str(file) for file in files], union_by_name=True)
             elif kind == "csv":
-                separator = "\t" if ".tsv" in files[0].name else ","
+                separator = separator_of(files[0])
                 found = self._raw.read_csv(
                     [str(file) for file in files], header=True, all_varchar=True, delimiter=separator, quotechar='"',
                     escapechar='"', parallel=True,
@@ -288,6 +289,12 @@ def _format(file: Path) -> str | None:
         if file.suffix.lower() in endings:
             return kind
     return None
+
+
+def separator_of(file: Path) -> str:
+    """What stands between the cells of a text file: a comma, or what its first line has instead."""
+    default = "\t" if ".tsv" in file.name else ","
+    return default if file.suffix.lower() == ".gz" else delimiter(file, default)
 
 
 def read_arrow(file: Path) -> pa.Table:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from frl_env.errors import UserError
-from frl_env.member_weeks.engine import Engine, load_ibis, read_arrow, table_files
+from frl_env.member_weeks.engine import Engine, load_ibis, read_arrow, separator_of, table_files
 from frl_env.member_weeks.spec import TableSpec
 
 INSTALL = "--engine spark needs PySpark and Java 17; install them with: pip install 'pyspark>=4'"
@@ -81,7 +81,7 @@ class Spark(Engine):
                             )
                 frame = self._session.read.option("mergeSchema", "true").parquet(*paths)
             elif kind == "csv":
-                separator = "\t" if ".tsv" in files[0].name else ","
+                separator = separator_of(files[0])
                 frame = self._session.read.csv(
                     paths, header=True, sep=separator, quote='"', escape='"', multiLine=True, inferSchema=False
                 )

@@ -65,6 +65,21 @@ def test_claims_and_encounters_from_four_kinds_of_files(tmp_path):
     assert table["next_num_encounters_last_week"].tolist() == [0, 1, 0, 0]
 
 
+@pytest.mark.parametrize(("name", "separator"), [("claims.txt", "|"), ("claims.csv", ";"), ("claims.tsv", "\t")])
+def test_text_of_any_delimiter_and_levels_in_plain_words(tmp_path, name, separator):
+    (tmp_path / "spans.csv").write_text("M,FROM,THRU\n1,2024-01-01,\n")
+    (tmp_path / name).write_text("M,C,D,R\n1,c,2024-01-03,450\n".replace(",", separator))
+    (tmp_path / "log.csv").write_text("M,T,O,W\n1,2024-01-08 10:00,talked,Home visit\n1,2024-01-01 10:00,x,sms-text\n")
+    text = SPEC[: SPEC.index("[tables.encounters]")] + SPEC[SPEC.index("[tables.contacts]") :]
+    text = text.replace("spans.parquet", "spans.csv").replace('"claims"', f'"{name}"').replace("arrow", "csv")
+    text = text.replace('modality = "PHONE_CALL", ', "").replace('outcome = "O"', 'outcome = "O"\nmodality = "W"')
+    (tmp_path / "spec.toml").write_text(text)
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    table = pd.read_parquet(tmp_path / "weeks.parquet")
+    assert table["reward"].tolist() == [-1, 0]
+    assert table["action_modality"].tolist() == ["SMS_TEXT", "HOME_VISIT"]
+
+
 def test_replacements_of_nothing_count_as_rows_where_adjustments_are_ignored(tmp_path):
     (tmp_path / "spans.csv").write_text("M,FROM,THRU\n1,2024-01-01,\n")
     (tmp_path / "claims.csv").write_text("M,C,D,F,R\n1,c,2024-01-03,7,450\n")
