@@ -28,6 +28,10 @@ OPENING = re.compile(r"(?<!`)<!-- (?:figure|measured):")
 """Between backticks a marker is an example."""
 
 
+WIDTH = 85
+"""Characters of a command that has room on a line of a page."""
+
+
 def pages(root: Path = ROOT) -> list[Path]:
     """The pages that may hold markers: all Markdown of the checkout that people read."""
     return [page for folder in (root, root / "docs", root / "benchmarks") for page in sorted(folder.glob("*.md"))]
@@ -69,7 +73,12 @@ def _not_measured(kind: str, command: str, *, inline: bool) -> str:
     """What stands where a command is known and nobody has run it."""
     if inline or kind == "measured":
         return MISSING if inline else "Not measured yet."
-    return f"\n\nNot measured yet. `make figures` does, by\n`python {command}`.\n\n"
+    by = (
+        f"`python {command}`"
+        if len(command) < WIDTH
+        else "the command of that name in `benchmarks/figures/commands.toml`"
+    )
+    return f"\n\nNot measured yet. `make figures` does, by\n{by}.\n\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
