@@ -71,7 +71,6 @@ STUDY = Study(
     more=lambda parser: parser.add_argument(
         "--worlds", default=",".join(WORLDS), help="by comma (default %(default)s)"
     ),
-    name="ope-worlds",
 )
 
 
