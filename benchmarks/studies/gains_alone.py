@@ -4,13 +4,15 @@ Gains come from the model of members (`frl_algos.gains`), which is estimated in 
 the networks, most of the time of a training, have no say in them where there is a response. A test compares both.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
 from frl_algos.factored_awr.choosing import CREDITS
+from frl_algos.factored_awr.modules import create_member_model
 from frl_algos.gains.estimating import estimate_member_model
 from frl_algos.gains.member_model import MemberModel
 from frl_env.actions import ActionSpace
@@ -37,14 +39,9 @@ class GainsAlone:
         """Estimates the gains from logged members."""
         buffer.reseed(seed)
         space, valid = buffer.action_space, buffer.action_space.valid_joints
-        assert SETTINGS.response is not None
-        model = MemberModel(
-            buffer.observations.shape[1],
-            len(valid),
-            response=SETTINGS.response,
-            leading=int(space.nvec[0]),
-            indicated=bool(SETTINGS.indications),
-        )
+        settings = replace(SETTINGS, effort=json.dumps(effort.to_json()))
+        model = create_member_model(buffer.observations.shape[1], space, settings)
+        assert model is not None
         estimate_member_model(
             model,
             buffer,

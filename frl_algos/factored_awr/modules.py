@@ -98,12 +98,12 @@ def create_modules(
         actor=actor,
         statistics=Statistics(2 * observation_size + 1).to(device),
         tilt=None if config.fairness == "none" else Tilt(space, observation_size, config.high_touch).to(device),
-        gains=_member_model(observation_size, space, config),
+        gains=create_member_model(observation_size, space, config),
         optim=OptimizerWrapper(parameters, adam, compiled=False),
     )
 
 
-def _member_model(observation_size: int, space: ActionSpace, config: FactoredAWRSettings) -> MemberModel | None:
+def create_member_model(observation_size: int, space: ActionSpace, config: FactoredAWRSettings) -> MemberModel | None:
     """Where minutes and a response are known, and something can be left undone; stays on the processor."""
     if (
         config.critic not in ("auto", "effects")
