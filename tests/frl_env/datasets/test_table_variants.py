@@ -264,6 +264,15 @@ def number_forms() -> Iterator[tuple[str, Form]]:
         for ending in ("parquet", "csv"):
             yield f"duckdb {ending}", lambda t, d, e=ending: _duckdb(t, d, e, "")
             yield f"duckdb hive {ending}", lambda t, d, e=ending: _duckdb(t, d, e, ", partition_by (gender)")
+    # What polars writes, whether it is installed or not.
+    words = dict.fromkeys(WORDS, pa.large_string())
+    numbers = dict.fromkeys(COUNTS, pa.uint32()) | {"member_id": pa.uint32(), "enrolled_days": pa.int64()}
+    yield "layout of polars, parquet", parquet(kinds=words | numbers, compression="zstd", data_page_version="1.0")
+    yield "layout of polars, views", arrow("arrow", "zstd", kinds=dict.fromkeys(WORDS, pa.string_view()) | numbers)
+    yield "layout of polars, categories", parquet(kinds=dict.fromkeys(
+        WORDS, pa.dictionary(pa.uint32(), pa.large_string())), compression="zstd")  # fmt: skip
+    yield "layout of polars, text", text(spelled(terminated=lambda s: s.map({True: "true", False: "false"})))
+    yield "layout of polars, hive", _hive_of_polars
     if importlib.util.find_spec("polars"):
         for ending in ("parquet", "csv", "arrow"):
             yield f"polars {ending}", lambda t, d, e=ending: _polars(t, d, e)
@@ -337,6 +346,16 @@ def _bytes(make: Callable[[int], uuid.UUID], kind: pa.DataType) -> Form:
         return folder / "t.parquet"
 
     return write
+
+
+def _hive_of_polars(table: pd.DataFrame, folder: Path) -> Path:
+    """A folder a value, files numbered with eight digits, missing ones as everybody writes them."""
+    for value, rows in table.groupby("gender", dropna=False):
+        below = folder / "t" / f"gender={'__HIVE_DEFAULT_PARTITION__' if pd.isna(value) else value}"
+        below.mkdir(parents=True)
+        kinds = dict.fromkeys([name for name in WORDS if name != "gender"], pa.large_string())
+        pq.write_table(typed(rows.drop(columns="gender"), kinds), below / "00000000.parquet", compression="zstd")
+    return folder / "t"
 
 
 def _hive_of_pyarrow(table: pd.DataFrame, folder: Path) -> Path:
