@@ -324,6 +324,8 @@ def _means(published: Published, truth: Truth) -> Iterator[str]:
             continue
         for of, what in ((truth.members, "people"), (truth.decisions, "decisions")):
             times = abs(number.value) * of
+            if of and round(times) % 20 == 0:
+                continue  # told to the nearest 20, as the rest then is
             near = abs(times - round(times)) < 1e-10 * of
             rest = of - round(times) if number.value < 1 else 0
             if near and of and (round(times) in FEW or rest in FEW):

@@ -93,6 +93,8 @@ def estimate(
         section = audits.of_logged(
             target, episodes, validation_id, values, valuation.returns, high_touch=known.meaning.high_touch
         )
+    if not report.told:
+        return {"sentence": report.sentence}, section
     return {"dataset": validation_id} | report.to_dict(), section
 
 

@@ -232,6 +232,8 @@ def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[s
         resamples=200,
         windows=(),
     )
+    if not found.told:
+        return None
     diagnostics = found.diagnostics
     kind = found.results[found.headline_estimator].estimate.weights or ""
     headline, said = diagnostics.weights[kind], diagnostics.to_dict()["weights"]

@@ -161,7 +161,7 @@ def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str
         UserError: If the folder can't be made or written.
     """
     tables = {"actions.csv": evaluation.actions, "joint_actions.csv": evaluation.joint_actions}
-    if evaluation.value is not None:
+    if evaluation.value is not None and evaluation.value.told:
         tables["values.csv"] = evaluation.value.table().rename_axis("estimator").reset_index()
     if evaluation.embeddings is not None:
         tables["embeddings.csv"] = evaluation.embeddings.table

@@ -16,10 +16,12 @@ from frl_env.evaluation.estimate import Estimate
 from frl_env.evaluation.estimators import MARGINAL, ActionValues
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.intervals import Interval, interval, resample
-from frl_env.evaluation.suppression import SMALLEST, count, effective
+from frl_env.evaluation.suppression import SMALLEST, count, effective, rests_on_few
 from frl_env.evaluation.target import Probabilities, Scores
 from frl_env.evaluation.threads import numpy_alone
 from frl_env.member_months import of_a_group, per_1000_member_months, span
+
+FEW_EVENTS = f"fewer than {SMALLEST} of these members had any event, so that no value may be told"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,6 +111,11 @@ class Evaluation:
         return self.diagnostics.simulated
 
     @property
+    def told(self) -> bool:
+        """Whether values may leave the process: of real people not where 1 to 10 of them had all events."""
+        return self.simulated or not rests_on_few(self.behaviour.plain)
+
+    @property
     def weeks(self) -> float | None:
         """Mean number of weeks that a member is followed.
 
@@ -127,6 +134,8 @@ class Evaluation:
     def sentence(self) -> str:
         """The headline in words, or why there is none."""
         beside = f" {self.passed_over}." if self.passed_over else ""
+        if not self.told:
+            return f"No estimate: {FEW_EVENTS}."
         if self.reasons:
             return f"No headline ({self.headline_estimator}): {self.reasons[0]}.{beside}"
         result = self.results[self.headline_estimator]
@@ -160,8 +169,10 @@ class Evaluation:
         """One row an estimator: value and difference to behaviour with their intervals, effective members.
 
         Values are of a member over `weeks`; the last columns are rates per 1,000 member-months. Few effective members
-        of real people are missing.
+        of real people are missing; it is empty where no value may be told.
         """
+        if not self.told:
+            return pd.DataFrame()
         diagnostics = self.diagnostics.to_dict()
         rows: dict[str, dict[str, float]] = {
             "behaviour": {"value": self.behaviour.value, "SE": self.behaviour.standard_error}
@@ -196,11 +207,25 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, without anything about a single member; small numbers of real people are left out."""
         headline, hidden = self.headline, self.diagnostics.hidden
-        return {
+        facts = {
             "members": count(self.members, simulated=self.simulated),
             "decisions": self.decisions,
             "discount": self.discount,
             "weeks": self.weeks,
+        }
+        if not self.told:
+            nothing = {"behaviour": None, "headline": None, "results": {}, "by_group": {}, "passed_over": ""}
+            return (
+                facts
+                | nothing
+                | {
+                    "headline_estimator": self.headline_estimator,
+                    "sentence": self.sentence,
+                    "reasons": self.reasons,
+                    "diagnostics": self.diagnostics.to_dict(),
+                }
+            )
+        return facts | {
             "behaviour": {"value": self.behaviour.value, "standard_error": self.behaviour.standard_error},
             "headline_estimator": self.headline_estimator,
             "headline": None if headline is None else headline.to_dict(self.weeks),
@@ -303,6 +328,12 @@ def evaluate(
             )
             shown = own.sum() > 1 and carried >= limits.group_members
             by_group[name][str(label)] = compare([best.of(own)], inputs.observed[own], **settings)[0] if shown else None
+        if not episodes.simulated and any(
+            rests_on_few(inputs.observed[labels == label]) for label in np.unique(labels)
+        ):
+            # A group's mean follows from that of all and those of the others.
+            by_group[name] = dict.fromkeys(by_group[name])
+    few = not episodes.simulated and rests_on_few(inputs.observed)
     return Evaluation(
         members=len(episodes),
         decisions=int(episodes.lengths.sum()),
@@ -311,14 +342,17 @@ def evaluate(
         results=named,
         diagnostics=diagnostics,
         headline_estimator=chosen,
-        reasons=why_withheld(
+        # Other reasons hold values.
+        reasons=[FEW_EVENTS]
+        if few
+        else why_withheld(
             chosen,
             {name: result.difference for name, result in named.items()},
             {name: result.difference_interval for name, result in named.items()},
             diagnostics,
             limits,
         ),
-        passed_over=passed_over,
+        passed_over="" if few else passed_over,
         by_group=by_group,
         group_weeks=group_weeks,
     )

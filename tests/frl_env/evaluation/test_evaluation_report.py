@@ -306,3 +306,51 @@ def test_a_large_evaluation_stays_within_a_minute_and_3_gib():
     print(f"{taken:.1f} s, peak {gib:.2f} GiB; {report.sentence}")
     assert taken < 60
     assert gib < 3
+
+
+def _with_events(simulated: bool, *, by: int, group: int = 0) -> LoggedEpisodes:
+    """Ninety members, of whom so many had an event; so many of these in group X, which has thirty."""
+    rng = np.random.default_rng(0)
+    rewards = np.zeros((90, 6))
+    rewards[np.r_[0:group, 30 : 30 + by - group], 2] = -1
+    return LoggedEpisodes(
+        observations=rng.random((90, 6, 2)).astype(np.float32), actions=rng.integers(0, 2, (90, 6)), rewards=rewards,
+        lengths=np.full(90, 6), action_space=ActionSpace.from_nvec([2]), propensities=np.full((90, 6), 0.5),
+        groups={"plan": np.repeat(["X", "Y", "Z"], 30)}, simulated=simulated,
+    )  # fmt: skip
+
+
+def test_values_that_few_peoples_events_make_up_are_not_told():
+    """-5 / 90 times 90 members is five of them; and value less difference is the mean as logged."""
+
+    def even(observations):
+        return np.full((len(observations), 2), 0.5)
+
+    told, few = (
+        evaluate(_with_events(simulated, by=5), even, rng=np.random.default_rng(0), resamples=20)
+        for simulated in (True, False)
+    )
+    assert told.told
+    assert told.to_dict()["behaviour"]["value"] == pytest.approx(-5 / 90)
+    assert not few.told
+    said = few.to_dict()
+    assert said["sentence"].startswith("No estimate: fewer than 11 of these members had any event")
+    assert said["behaviour"] is None
+    assert said["headline"] is None
+    assert said["results"] == said["by_group"] == {}
+    assert few.table().empty
+    assert "0.055" not in json.dumps(said)
+
+
+def test_groups_are_not_told_where_few_of_one_had_events():
+    def even(observations):
+        return np.full((len(observations), 2), 0.5)
+
+    def of(**options):
+        found = evaluate(_with_events(**options), even, rng=np.random.default_rng(0), resamples=20,
+                         thresholds=Thresholds(group_members=5))  # fmt: skip
+        return found.to_dict()["by_group"]["plan"]
+
+    assert all(of(simulated=True, by=50, group=4).values())
+    assert not any(of(simulated=False, by=50, group=4).values())
+    assert all(of(simulated=False, by=60, group=15).values())
