@@ -236,7 +236,7 @@ def _groups_that_follow(published: Published, groups: Collection[str]) -> Iterat
         families.setdefault((number.file, rest), {})[label] = number.value
     for (file, path), family in families.items():
         beside = [n for n in published.numbers if n.file.split("/")[0] == file.split("/")[0] and n.key == "members"]
-        totals = {n.value for n in beside if not {*n.path} & {*groups}}
+        totals = {n.value for n in beside if not {*n.path} & {*groups, "limits"}}
         for total in totals:
             if total - sum(family.values()) in FEW:
                 yield f"groups: {file}: {' > '.join(path)} leave {total - sum(family.values()):g} of {total:g}"

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.speed.timing import ratio
-from benchmarks.training.algorithms import factored_awr
+from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import FactoredReplayBuffer, load_replay_buffer, training_threads
 from frl_algos.policies.stock import create_stock
