@@ -27,12 +27,12 @@ from frl_env.terminal import run_or_say, write_atomically
 
 PICTURE = ROOT / "docs" / "figures" / "minutes.svg"
 LINES = (
-    ("v0 best_record_and_contacts", "best rule found on the simulator", "#6b7280", "--"),
-    ("v0 risk_ranking_history gains", "risk ranking, contacts named by hand", "#b45309", "-"),
-    ("v0 factored_awr_same_contacts stochastic", "FactoredAWR, the same contacts", "#1d4ed8", "-"),
-    ("v0 factored_awr stochastic", "FactoredAWR", "#60a5fa", "-"),
-    ("v0 risk_ranking_team_contacts gains", "risk ranking, the team's contacts", "#f59e0b", "-"),
-    ("v0 random", "random", "#9ca3af", "--"),
+    ("v0x5 best_record_and_contacts", "best rule found on the simulator", "#6b7280", "--"),
+    ("v0x5 risk_ranking_history gains", "risk ranking, contacts named by hand", "#b45309", "-"),
+    ("v0x5 factored_awr_same_contacts stochastic", "FactoredAWR, the same contacts", "#1d4ed8", "-"),
+    ("v0x5 factored_awr stochastic", "FactoredAWR", "#60a5fa", "-"),
+    ("v0x5 risk_ranking_team_contacts gains", "risk ranking, the team's contacts", "#f59e0b", "-"),
+    ("v0x5 random", "random", "#9ca3af", "--"),
 )
 """Rows of the leaderboard, what to call them, colour and dash."""
 

@@ -14,13 +14,13 @@ Log-likelihood of other members' actions, how far it lies below the default's, u
 for the probabilities of all joint actions, which the closed form needs. Finished runs are kept and not repeated.
 """
 
-import argparse
 import sys
 
 sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
+import argparse
 import time
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -60,7 +60,7 @@ def _keepers() -> dict[str, Kept]:
 
 
 TRAIN_NOTHING = {
-    "benchmarks.studies.endorsements": "frl_algos/valuation/counterfactual.py",
+    "benchmarks.ope": "frl_env/evaluation/estimators.py",
     "benchmarks.studies.fairness_checks": "frl_env/evaluation/fairness/audit.py",
 }
 """Studies of policies that nobody trained, and what they depend on instead."""
