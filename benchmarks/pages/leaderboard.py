@@ -107,7 +107,7 @@ def kept_figures(cards: Sequence[Mapping[str, Any]], file: Path) -> str:
         file.stem,
         rows,
         columns={"policy": "{label}", "gain at the team's own minutes [95 %]": "{gain:+.3f} [{low:+.3f}, {high:+.3f}]"},
-        command="; ".join(str(card["command"]) for card in cards),
+        command="python benchmarks/pages/leaderboard.py FOLDER...",  # each section of the page has its folder's command
         programs=["benchmarks.run"],
         data=data,
     )

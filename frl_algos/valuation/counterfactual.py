@@ -144,7 +144,7 @@ class Counterfactual:
         return Estimate(
             name=NAME,
             plain=self.returns + own + influence - influence.mean(),
-            shared=float(np.sqrt(prior + unasked)),
+            shared=float(np.sqrt(max(prior + unasked, 0.0))),  # rounding may leave a hair below 0
         )
 
     @cached_property

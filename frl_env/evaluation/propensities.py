@@ -30,6 +30,9 @@ from frl_env.evaluation.episodes import LoggedEpisodes, split_members
 from frl_env.evaluation.level_model import ROWS, LevelModel
 from frl_env.evaluation.ridge import state_features
 
+LEAST = 1e-12
+"""Probability at least of what was logged: with a handful of members a fit may round it to 0, yet it happened."""
+
 GATE = "act"
 """Name of the gate among the factors."""
 
@@ -168,7 +171,7 @@ class _Held:
     @property
     def logged(self) -> Float64[np.ndarray, "row"]:
         """Probability of the level that was logged."""
-        return self.probabilities[np.arange(len(self.levels)), self.levels]
+        return np.maximum(self.probabilities[np.arange(len(self.levels)), self.levels], LEAST)
 
     def reliability(self, name: str) -> pd.DataFrame:
         """Predicted against observed frequency, over all levels at once, by tenths of the predicted mass."""

@@ -141,11 +141,11 @@ def test_mistakes_are_one_line(frl, events, tmp_path):
     assert "name a spec" in frl("weeks")[2]
     assert "can't read none.toml" in frl("weeks", "none.toml", "--check")[2]
     text = (events / "spec.toml").read_text().replace('path = "', f'path = "{events}/')
-    (tmp_path / "spec.toml").write_text(text.replace('"Home visit" = "HOME_VISIT"', ""))
+    (tmp_path / "spec.toml").write_text(text.replace('"Telephone" = "PHONE_CALL"', ""))
     status, _, err = frl("weeks", tmp_path / "spec.toml", "--check")
     assert status == 2
     assert "words without a level" in err
-    assert "Home visit" in err
+    assert "Telephone" in err
     assert err.splitlines()[-1].startswith("error: contacts.modality: unknown word in")
 
 
