@@ -28,14 +28,14 @@ from frl_env.evaluation.propensities import GATE, estimate_propensities
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-NAME, OTHERS = "tests/nothing-v0", "tests/nothing-validation-v0"
+NAME, OTHERS = "tests/never-contacted-v0", "tests/never-contacted-validation-v0"
 
 
 @pytest.fixture(scope="module")
 def nothing(tmp_path_factory):
     """80 members, the same with their first week alone, and one of them: nobody was ever contacted."""
     tmp_path = tmp_path_factory.mktemp("nothing")
-    build = Recipe(dataset_id="tests/to-be-nothing-v0", description="for tests", members=80, seed=5, horizon=12)
+    build = Recipe(dataset_id="tests/to-be-never-contacted-v0", description="for tests", members=80, seed=5, horizon=12)
     export_table(build_dataset(build), tmp_path / "out.parquet")
     rows = pd.read_parquet(tmp_path / "out.parquet")
     rows = rows.drop(columns=[name for name in rows if name.startswith(("propensity", "next_"))])
@@ -45,11 +45,17 @@ def nothing(tmp_path_factory):
     rows.to_parquet(tmp_path / "nothing.parquet", index=False)
     import_table(tmp_path / "nothing.parquet", NAME, options=ImportOptions(validation_share=0.4))
     rows[rows["week"] == 0].to_parquet(tmp_path / "short.parquet", index=False)
-    import_table(tmp_path / "short.parquet", "tests/short-v0")
+    import_table(tmp_path / "short.parquet", "tests/never-contacted-short-v0")
     rows[rows["member_id"] == rows["member_id"].iloc[0]].to_parquet(tmp_path / "one.parquet", index=False)
-    import_table(tmp_path / "one.parquet", "tests/one-v0")
+    import_table(tmp_path / "one.parquet", "tests/never-contacted-one-v0")
     yield tmp_path
-    for dataset_id in (NAME, OTHERS, "tests/short-v0", "tests/one-v0", "tests/to-be-nothing-v0"):
+    for dataset_id in (
+        NAME,
+        OTHERS,
+        "tests/never-contacted-short-v0",
+        "tests/never-contacted-one-v0",
+        "tests/to-be-never-contacted-v0",
+    ):
         delete_dataset(dataset_id)
 
 
@@ -60,7 +66,7 @@ def test_propensities_are_those_of_no_contact(nothing):
     assert found.logged.min() > 0.9
 
 
-@pytest.mark.parametrize("dataset_id", [NAME, "tests/short-v0", "tests/one-v0"])
+@pytest.mark.parametrize("dataset_id", [NAME, "tests/never-contacted-short-v0", "tests/never-contacted-one-v0"])
 def test_told_learners_train(dataset_id, nothing):
     """The benchmark's own line is told what shows a response, of which there is none."""
     data = open_dataset(dataset_id)
