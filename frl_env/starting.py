@@ -28,8 +28,10 @@ def _is_script(program: str) -> bool:
 
 def stop(*_: object) -> None:
     """Ends the process at once; before its guard stands there is nothing to clean up."""
-    sys.stderr.write("error: stopped before any work\n")
-    sys.stderr.flush()
+    stream = sys.__stderr__ or sys.stderr  # while a noisy package is imported, `sys.stderr` is not the terminal
+    if stream is not None:
+        stream.write("error: stopped before any work\n")
+        stream.flush()
     os._exit(130)
 
 

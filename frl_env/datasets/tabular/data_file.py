@@ -128,12 +128,12 @@ def open_file(path: Path, place: Path) -> DataFile:
     separator = delimiter(place, "\t" if ending(place) == ".tsv" else ",")
     unreadable: list[int | None] = []
     names, reading = text_options(place, separator, unreadable)
-    data = None
-    if place.suffix.lower() != ".zst":
-        data = pa_dataset.dataset(str(place), format=pa_dataset.CsvFileFormat(**reading))
+    schema, data = pa.schema([(name, pa.string()) for name in names]), None
+    if place.suffix.lower() != ".zst":  # with its columns given, Arrow does not open the file to look for them
+        data = pa_dataset.dataset(str(place), schema=schema, format=pa_dataset.CsvFileFormat(**reading))
     return DataFile(
-        place=place, kind=kind, schema=pa.schema([(name, pa.string()) for name in names]), folders=folders, data=data,
-        separator=separator, reading=reading, unreadable=unreadable,
+        place=place, kind=kind, schema=schema, folders=folders, data=data, separator=separator, reading=reading,
+        unreadable=unreadable,
     )  # fmt: skip
 
 

@@ -134,6 +134,8 @@ def open_table(path: Path) -> Table:
                 if found is not None:
                     raise _not_closed(path, len(opened), len(places), *found) from None
             raise _unreadable(path, problem) from None
+        if len(set(names := opened[-1].schema.names)) < len(names):
+            raise UserError(f"can't read {path}: a column name occurs twice; rename or remove one")
     return Table(path=path, files=tuple(opened), schema=_all_columns(opened))
 
 
@@ -173,7 +175,7 @@ def _unreadable(path: Path, problem: Exception) -> UserError:
     text = str(problem)
     for sign, meaning in (
         ("UTF8", "it is not UTF-8 text; save it as UTF-8"),
-        ("multiple columns named", "a column name occurs twice; rename or remove one"),
+        ("codec can't decode", "it is not UTF-8 text; save it as UTF-8"),
         ("duplicate field", "a column name occurs twice; rename or remove one"),
         ("Empty CSV", "it is empty"),
         ("cannot infer number of columns", "it is empty"),

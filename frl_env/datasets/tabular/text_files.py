@@ -65,8 +65,9 @@ def text_options(
         return "skip"
 
     parse = pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=skip)
-    with pa.input_stream(str(file), compression="detect") as source:
-        names = pa_csv.open_csv(source, parse_options=parse).schema.names
+    # Of a file, Arrow's reader would go on reading in the background. Closed meanwhile, it may read from the next file
+    # opened, which then lacks its beginning.
+    names = pa_csv.open_csv(pa.BufferReader(_first_row(file) + b"\n"), parse_options=parse).schema.names
     convert = pa_csv.ConvertOptions(
         column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
     )
@@ -136,8 +137,17 @@ def _holds_rows(counts: list[int], column: int, fields: int) -> bool:
 
 
 def _first_line(file: Path) -> bytes:
-    for chunk in _chunks(file, 1 << 16):
-        return re.split(rb"[\r\n]", chunk.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n"), maxsplit=1)[0]
+    return re.split(rb"[\r\n]", _beginning(file), maxsplit=1)[0]
+
+
+def _first_row(file: Path) -> bytes:
+    """Names of the columns; a name in quotes may hold line breaks."""
+    return re.match(rb'(?:"[^"]*"|[^\r\n])*', _beginning(file))[0]
+
+
+def _beginning(file: Path) -> bytes:
+    for chunk in _chunks(file, 1 << 20):
+        return chunk.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
     return b""
 
 

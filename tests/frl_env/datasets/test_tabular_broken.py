@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, TableError, import_table
+from frl_env.datasets.tabular.data_file import open_file
 from frl_env.datasets.tabular.source import open_table
 from frl_env.errors import UserError
 
@@ -336,6 +338,17 @@ def _quote_in_second(table: pd.DataFrame, folder: Path) -> Path:
     return folder
 
 
+def _twice(table: pd.DataFrame, folder: Path) -> Path:
+    made = pa.Table.from_pandas(table, preserve_index=False)
+    pq.write_table(made.append_column("week", made["week"]), folder / "table.parquet")
+    return folder / "table.parquet"
+
+
+def _utf_16(table: pd.DataFrame, folder: Path) -> Path:
+    (folder / "table.csv").write_text(table.to_csv(index=False), encoding="utf-16")
+    return folder / "table.csv"
+
+
 FILES: dict[str, tuple[Callable[[pd.DataFrame, Path], Path], str]] = {
     "no file": (lambda t, d: d / "none.parquet", "there is no table"),
     "empty folder": (lambda t, d: d, "no table of a known format"),
@@ -355,6 +368,8 @@ FILES: dict[str, tuple[Callable[[pd.DataFrame, Path], Path], str]] = {
     "a name twice": (
         _lines(lambda lines: ["week," + lines[0], *("1," + line for line in lines[1:])]), "name occurs twice",
     ),
+    "a name twice, Parquet": (_twice, "name occurs twice"),
+    "UTF-16": (_utf_16, "not UTF-8"),
     "a line too long": (
         _lines(lambda lines: [*lines[:5], lines[5] + f",{SECRET}", *lines[6:]]), "lines: unreadable line in 1 row",
     ),
@@ -565,3 +580,17 @@ def test_nothing_but_the_columns_that_mean_something_is_read(table, tmp_path, em
     read = open_table(tmp_path / "table.parquet")
     assert "notes" in read.schema.names
     import_table(tmp_path / "table.parquet", ID)
+
+
+def test_arrow_reads_nothing_of_a_text_file_before_its_rows_are_wanted(tmp_path, monkeypatch):
+    """Its readers read ahead in the background; one that is closed meanwhile takes the beginning of the next file."""
+    sources = []
+    monkeypatch.setattr(
+        pyarrow.csv, "open_csv", lambda source, opened=pyarrow.csv.open_csv, **rest: (
+            sources.append(source) or opened(source, **rest)
+        ),
+    )  # fmt: skip
+    file = tmp_path / "table.csv"
+    file.write_text("a,b,a\n1,2,3\n")  # Arrow, when it looks for the columns of a file, refuses to see one twice
+    assert open_file(file, file).schema.names == ["a", "b", "a"]
+    assert [type(source) for source in sources] == [pa.BufferReader]
