@@ -263,7 +263,9 @@ def test_bad_training_input(tiny_buffer):
         algorithm.fit(tiny_buffer, n_steps=2, **QUIET)
 
 
-@pytest.mark.parametrize("encoder", ["learned", "frozen", "one_hot", "independent", "flat"])
+@pytest.mark.parametrize(
+    "encoder", ["learned", "frozen", "one_hot", "independent", pytest.param("flat", marks=pytest.mark.slow)]
+)
 def test_every_encoder_gives_an_exact_policy(tiny_buffer, observations, encoder):
     algorithm, _ = _fit(tiny_buffer, encoder=encoder, response=0, n_steps=3)
     probabilities = algorithm.predict_probabilities(observations)
@@ -272,6 +274,15 @@ def test_every_encoder_gives_an_exact_policy(tiny_buffer, observations, encoder)
         name for name, p in algorithm.impl.modules.clone.named_parameters() if "tables" in name and p.grad is not None
     ]
     assert bool(learned) == (encoder == "learned")
+
+
+def test_the_flat_encoder_gives_an_exact_policy_where_there_are_few_actions():
+    buffer = _bandit(200)
+    algorithm, _ = _fit(buffer, encoder="flat", n_steps=3)
+    probabilities = algorithm.predict_probabilities(np.asarray(buffer.observations[:50]))
+    assert probabilities.shape == (50, 6)
+    assert (probabilities > 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_independent_factors_given_that_something_is_done(tiny_buffer, observations):

@@ -50,17 +50,31 @@ def said(make) -> str:
         return str(problem)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    members=st.integers(1, 25),
-    seed=st.integers(0, 1_000),
-    logged=st.booleans(),
-    simulated=st.booleans(),
-    response=st.sampled_from((None, 0)),
-)
+FEW = {
+    "members": st.integers(1, 25),
+    "seed": st.integers(0, 1_000),
+    "logged": st.booleans(),
+    "simulated": st.booleans(),
+    "response": st.sampled_from((None, 0)),
+}
+
+
+@pytest.mark.slow
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(**FEW)
+def test_fifty_times_a_sentence_and_no_traceback(members, seed, logged, simulated, response):
+    _reads_a_sentence(members, seed, logged, simulated, response)
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(**FEW)
 @example(members=5, seed=73, logged=False, simulated=False, response=None)  # a fit that is certain
 @example(members=5, seed=32, logged=False, simulated=False, response=None)  # variances that round below 0
 def test_a_sentence_and_no_traceback(members, seed, logged, simulated, response):
+    _reads_a_sentence(members, seed, logged, simulated, response)
+
+
+def _reads_a_sentence(members, seed, logged, simulated, response):
     episodes = care(members, seed, logged=logged, simulated=simulated)
     rng = np.random.default_rng(seed)
     value = said(lambda: value_policy(target, episodes, response=response).sentence)
