@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ from frl_env.datasets import (
     export_table,
     import_table,
     open_dataset,
+    placing,
     store,
     stored_datasets,
 )
@@ -399,3 +401,24 @@ def test_a_store_after_any_steps(table, tmp_path, empty_store, monkeypatch):
 @pytest.mark.timeout(3_000)
 def test_a_store_after_many_steps(table, tmp_path, empty_store, monkeypatch):
     _run(table, tmp_path, monkeypatch, examples=60, steps=30)
+
+
+def test_who_waits_for_another_writer_is_told(empty_store, monkeypatch, caplog):
+    monkeypatch.setattr(placing, "PATIENCE", 0.05)
+    released = threading.Event()
+    begun = threading.Event()
+
+    def write() -> None:
+        with placing.lock(BUILT):
+            begun.set()
+            released.wait(20)
+
+    other = threading.Thread(target=write)
+    other.start()
+    begun.wait(20)
+    threading.Timer(0.5, released.set).start()
+    with placing.lock(BUILT):
+        assert released.is_set()
+    other.join()
+    assert caplog.messages == [f"waiting for another process that is writing dataset '{BUILT}'"]
+    assert caplog.records[0].levelname == "WARNING"  # which Python shows where nobody set up logging
