@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.figures:
         if name not in known:
             raise unknown_name("figure", name, sorted(known))
-    for name in options.figures or [name for name in known if not _is_current(name)]:
+    for name in options.figures or known:
+        if not options.figures and _is_current(name):  # also by a command before, which measured two
+            continue
         print(f"{name}: python {known[name]} --figure", flush=True)
         if options.list:
             continue

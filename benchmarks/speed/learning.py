@@ -6,7 +6,7 @@ an update     |-- sample --|-- to tensors, scaled --|-- forward, backward --|-- 
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed.timing import Subject, ratio, spread, time_in_turn
+from benchmarks.speed.timing import Subject, fields, ratio, spread, time_in_turn
 from benchmarks.speed.update_parts import parts_table
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import UPDATES_AN_EPOCH, quiet_d3rlpy
@@ -32,6 +32,17 @@ PART_REPETITIONS = 10
 RIVALS = ("discrete_bc", "discrete_cql", "iql")
 OURS = "FactoredAWR"
 DEFAULT = "FactoredAWR, its defaults"
+
+
+COLUMNS = {
+    "algorithm": "{algorithm}",
+    "updates/s, whole `fit`": "{whole_said}",
+    "FactoredAWR is faster by": "{whole_ratio_said}",
+    "updates/s between the first and the last": "{between_said}",
+    "by": "{between_ratio_said}",
+    "preparation, s": "{preparation:.1f}",
+    "actions chosen/s": "{chosen_said}",
+}
 
 
 class Fit(NamedTuple):
@@ -72,8 +83,12 @@ def learn(
     hidden_size: int = HIDDEN_SIZE,
     states: int = STATES,
     part_repetitions: int = PART_REPETITIONS,
-) -> None:
-    """Times whole fits, the parts of an update, and choosing actions."""
+) -> Mapping[str, tuple[Sequence[Mapping[str, Any]], Mapping[str, str]]]:
+    """Times whole fits, the parts of an update, and choosing actions.
+
+    Returns:
+        Rows and columns of the figure.
+    """
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
         buffer = load_replay_buffer(dataset)
@@ -98,7 +113,21 @@ def learn(
         same_size = {name: trained[name] for name in contenders if name != DEFAULT}
         update_ms = {name: 1000 / float(np.median([fit.rate for fit in fits[name]])) for name in same_size}
         console.print(parts_table(same_size, update_ms, buffer, part_repetitions))
-        console.print(_choosing_table(trained, buffer, states, repetitions))
+        chosen = _choose_in_turn(trained, buffer, states, repetitions)
+        console.print(_choosing_table(chosen, buffer, states))
+    return {"speed-learn": (_rows(fits, chosen), COLUMNS)}
+
+
+def _rows(fits: dict[str, list[Fit]], chosen: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """A row an algorithm; actions are chosen greedily."""
+    rows: list[dict[str, Any]] = []
+    for name, each in fits.items():
+        row: dict[str, Any] = {"algorithm": name, "preparation": float(np.median([fit.preparation for fit in each]))}
+        for short, rate in (("whole", "whole_rate"), ("between", "rate")):
+            ours, own = (np.asarray([getattr(fit, rate) for fit in some]) for some in (fits[OURS], each))
+            row |= fields(short, own) | fields(f"{short}_ratio", None if name in (OURS, DEFAULT) else ours / own, 2)
+        rows.append(row | fields("chosen", chosen[f"{name}: greedy"]))
+    return rows
 
 
 def _of_size(config: Any, batch_size: int, hidden_size: int) -> Any:
@@ -196,7 +225,10 @@ def _ratio_table(fits: dict[str, list[Fit]]) -> Table:
     return table
 
 
-def _choosing_table(trained: dict[str, Any], buffer: FactoredReplayBuffer, states: int, repetitions: int) -> Table:
+def _choose_in_turn(
+    trained: dict[str, Any], buffer: FactoredReplayBuffer, states: int, repetitions: int
+) -> dict[str, np.ndarray]:
+    """States a second of each algorithm and mode, an entry a repetition."""
     rows = np.random.default_rng(0).integers(0, buffer.transition_count, states)
     observations = buffer.observations[rows]
     rng = np.random.default_rng(0)
@@ -205,7 +237,10 @@ def _choosing_table(trained: dict[str, Any], buffer: FactoredReplayBuffer, state
         for mode in getattr(algorithm, "modes", MODES):
             policy = LearnedPolicy(algorithm, buffer.action_space, mode)
             subjects.append(Subject(f"{name}: {mode}", states, lambda policy=policy: policy(observations, rng)))
-    rates = time_in_turn(subjects, repetitions)
+    return time_in_turn(subjects, repetitions)
+
+
+def _choosing_table(rates: dict[str, np.ndarray], buffer: FactoredReplayBuffer, states: int) -> Table:
     table = Table("policy", "states/s", title=f"choosing actions, {states:,} states at once")
     for name, values in rates.items():
         table.add_row(name, spread(values))

@@ -6,7 +6,7 @@ spin.
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed.timing import ratio
+from benchmarks.speed.timing import fields, ratio
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import FactoredReplayBuffer, load_replay_buffer, training_threads
@@ -26,7 +26,19 @@ from frl_env.terminal import progress_bar
 STOCK = ("discrete_bc", "discrete_cql")
 
 
-def threads(console: Console, *, dataset_id: str, several: int, updates: int, repetitions: int) -> None:
+COLUMNS = {
+    "algorithm": "{algorithm}",
+    "threads": "{threads}",
+    "wall s, on 1 thread": "{one:.1f}",
+    "on several": "{several:.1f}",
+    "several / 1: wall": "{wall_said}",
+    "processor time": "{processor_said}",
+}
+
+
+def threads(
+    console: Console, *, dataset_id: str, several: int, updates: int, repetitions: int
+) -> Mapping[str, tuple[Sequence[Mapping[str, Any]], Mapping[str, str]]]:
     """Times whole fits on one thread and on several, in turn.
 
     Args:
@@ -35,6 +47,9 @@ def threads(console: Console, *, dataset_id: str, several: int, updates: int, re
         several: Threads beside one.
         updates: Of each fit.
         repetitions: Fits of each algorithm with each number of threads.
+
+    Returns:
+        Rows and columns of the figure.
 
     Raises:
         UserError: If there is no such dataset.
@@ -49,6 +64,7 @@ def threads(console: Console, *, dataset_id: str, several: int, updates: int, re
         "algorithm", "on 1 thread: wall, user, system s", f"on {several}", f"{several} / 1: wall", "processor time",
         title=f"fit of {updates:,} updates, torch {torch.__version__}",
     )  # fmt: skip
+    rows: list[dict[str, Any]] = []
     with quiet_d3rlpy():
         for name, create in made.items():
             taken: dict[int, list[np.ndarray]] = {1: [], several: []}
@@ -60,11 +76,15 @@ def threads(console: Console, *, dataset_id: str, several: int, updates: int, re
                     taken[number].append(_fit(create, buffer, updates, number))
             one, more = (np.asarray(taken[number]) for number in (1, several))
             medians = [", ".join(f"{each:.1f}" for each in np.median(times, axis=0)) for times in (one, more)]
+            found = {"algorithm": name, "threads": several, "one": float(np.median(one[:, 0]))}
+            found |= {"several": float(np.median(more[:, 0]))} | fields("wall", more[:, 0] / one[:, 0], 2)
+            rows.append(found | fields("processor", more[:, 1:].sum(axis=1) / one[:, 1:].sum(axis=1), 2))
             table.add_row(
                 name, *medians, ratio(more[:, 0], one[:, 0]), ratio(more[:, 1:].sum(axis=1), one[:, 1:].sum(axis=1))
             )
     table.caption = "Medians of all repetitions; ratios of the two fits of the same repetition: median and range."
     console.print(table)
+    return {"speed-threads": (rows, COLUMNS)}
 
 
 def _fit(create: Callable[[], Any], buffer: FactoredReplayBuffer, updates: int, number: int) -> np.ndarray:

@@ -16,19 +16,23 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least
-from benchmarks.speed.timing import Subject, ratio, spread, time_in_turn
+from benchmarks.command_line import Parser, check_at_least, command_of
+from benchmarks.record.figures import write_figure
+from benchmarks.speed.timing import Subject, fields, ratio, spread, time_in_turn
 from frl_env import MEDICAID_ACTIONS
 from frl_env.behaviour import BehaviourPolicy
 from frl_env.datasets import check_dataset
 from frl_env.dynamics import enter, step
+from frl_env.errors import UserError
 from frl_env.information import describe
 from frl_env.parameters import preset
 from frl_env.population import Members, draw_members
@@ -40,10 +44,25 @@ REPETITIONS = 5
 UPDATES = 3_000
 DATASET = "frl/medicaid-synthetic-v0"
 AUDITED = "frl/medicaid-synthetic-validation-v0"
+PROGRAM = "benchmarks.speed.throughput"
+
+Figures = Mapping[str, tuple[Sequence[Mapping[str, Any]], Mapping[str, str]]]
+"""Rows of each figure, and its columns."""
+
+ENVIRONMENT = {
+    "members": "{members}",
+    "MedicaidCare member-weeks/s": "{care_said}",
+    "CartPole steps/s": "{pole_said}",
+    "ratio": "{ratio_said}",
+}
 
 
-def environment(console: Console, *, repetitions: int = REPETITIONS, sizes: Sequence[int] = SIZES) -> None:
-    """Times the single and the vector environment beside gymnasium's vector CartPole, then says where time goes."""
+def environment(console: Console, *, repetitions: int = REPETITIONS, sizes: Sequence[int] = SIZES) -> Figures:
+    """Times the single and the vector environment beside gymnasium's vector CartPole, then says where time goes.
+
+    Returns:
+        Rows and columns of both tables.
+    """
     subjects = [_single()]
     for n in sizes:
         subjects += [_vector(n), _cartpole(n)]
@@ -51,15 +70,24 @@ def environment(console: Console, *, repetitions: int = REPETITIONS, sizes: Sequ
     table = Table("members", "MedicaidCare member-weeks/s", "CartPole steps/s", "ratio", title="environment steps")
     single = rates["single"]
     table.add_row("single environment", spread(single), "", "")
+    none = fields("pole", None) | fields("ratio", None)
+    rows: list[dict[str, Any]] = [{"members": "single environment"} | fields("care", single) | none]
     for n in sizes:
         care, pole = rates[f"care {n}"], rates[f"cartpole {n}"]
         table.add_row(f"{n:,}", spread(care), spread(pole), ratio(care, pole))
+        both = fields("care", care) | fields("pole", pole) | fields("ratio", care / pole, 2)
+        rows.append({"members": f"{n:,}"} | both)
     console.print(table)
     console.print(
         "Both with random actions and autoreset. A MedicaidCare step also tells the exact propensities, joint and by\n"
         "factor, and the latent state; CartPole is four state variables and no randomness. Range: all repetitions."
     )
-    console.print(_where_time_goes(max(sizes), repetitions))
+    shown, parts = _where_time_goes(max(sizes), repetitions)
+    console.print(shown)
+    return {
+        "speed-env": (rows, ENVIRONMENT),
+        "speed-env-parts": (parts, {"part of a step": "{part}", "ms": "{milliseconds:.2f}"}),
+    }
 
 
 def _random_actions(n: int) -> np.ndarray:
@@ -110,7 +138,7 @@ def _cartpole(n: int) -> Subject:
     return Subject(f"cartpole {n}", n * batches, run)
 
 
-def _where_time_goes(n: int, repetitions: int) -> Table:
+def _where_time_goes(n: int, repetitions: int) -> tuple[Table, list[dict[str, Any]]]:
     """Times the parts of a step of `n` members, beside the floor: one pass over the bytes that a step must touch."""
     world = preset()
     rng = np.random.default_rng(0)
@@ -134,14 +162,16 @@ def _where_time_goes(n: int, repetitions: int) -> Table:
     ]  # fmt: skip
     rates = time_in_turn(parts, max(20, repetitions))
     table = Table("part of a step", "ms", "member-weeks/s", title=f"where the time goes, {n:,} members")
+    rows = []
     for part in parts:
         rate = float(np.median(rates[part.name]))
         table.add_row(part.name, f"{1000 * n / rate:.2f}", f"{rate:,.0f}")
+        rows.append({"part": part.name, "milliseconds": 1000 * n / rate, "bytes": round(touched / n)})
     table.caption = (
         f"A step reads or writes at least {touched / n:,.0f} bytes a member (members, state before and after, action, "
         "chances). What is missing to the whole step is replacing members who left."
     )
-    return table
+    return table, rows
 
 
 def _arrays(batch: Members | State) -> list[np.ndarray]:
@@ -163,13 +193,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--updates", type=int, default=UPDATES, help=f"learn, threads: of a fit (default {UPDATES})")
     parser.add_argument("--dataset", help=f"Minari id (default, learn: {DATASET}; audit: {AUDITED})")
     parser.add_argument("--threads", type=int, help="of torch; learn: default 1; threads: beside one (default torch's)")
+    parser.add_argument("--figure", action="store_true", help="env, learn, threads: also write the tables for pages")
     options = parser.parse_args(arguments)
     check_at_least(options, repetitions=1, updates=2, threads=1)
+    if options.figure and options.what in ("data", "audit"):
+        raise UserError(f"{options.what} has no table on a page; leave --figure out")
     if options.dataset is not None:
         check_dataset(options.dataset)
     console = Console(width=None if sys.stdout.isatty() else 120)
     if options.what == "env":
-        environment(console, repetitions=options.repetitions)
+        _keep(environment(console, repetitions=options.repetitions), parser, options)
         return
     # Here, as timing the environment needs no deep learning library.
     import torch
@@ -192,11 +225,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "dataset_id": options.dataset or DATASET, "updates": options.updates, "repetitions": options.repetitions
     }  # fmt: skip
     if options.what == "threads":
-        threads(console, several=torch.get_num_threads(), **common)
+        _keep(threads(console, several=torch.get_num_threads(), **common), parser, options)
         return
     torch.set_num_threads(options.threads or 1)
     with training_threads(options.threads or 1):
-        learn(console, **common)
+        found = learn(console, **common)
+    _keep(found, parser, options)
+
+
+def _keep(found: Figures, parser: Parser, options: Namespace) -> None:
+    if not options.figure:
+        return
+    settings = {name: each for name, each in vars(options).items() if name != "figure"}
+    for study, (rows, columns) in found.items():
+        write_figure(
+            study, rows, columns=columns, command=command_of(PROGRAM, parser, options), programs=[PROGRAM],
+            settings=settings,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

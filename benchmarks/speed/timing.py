@@ -46,3 +46,12 @@ def ratio(first: np.ndarray, second: np.ndarray) -> str:
     """Median and range of the ratio of two figures, repetition by repetition."""
     ratios = first / second
     return f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
+
+
+def fields(name: str, values: np.ndarray | None, digits: int = 0) -> dict[str, float | str | None]:
+    """Median, range and both in words, as fields of a figure's row; nothing was timed: None, and no words."""
+    if values is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None, f"{name}_said": ""}
+    found = {name: float(np.median(values)), f"{name}_low": float(values.min()), f"{name}_high": float(values.max())}
+    middle, low, high = (f"{each:,.{digits}f}" for each in found.values())
+    return found | {f"{name}_said": f"{middle} ({low} to {high})"}

@@ -60,7 +60,7 @@ def test_stacked_products_count_once_a_copy():
 
 def test_the_command_prints_all_tables(tiny_dataset, capfd):
     text = io.StringIO()
-    learn(
+    found = learn(
         Console(file=text, width=200), dataset_id=tiny_dataset.spec.dataset_id, updates=3, repetitions=2,
         batch_size=16, hidden_size=8, states=100, part_repetitions=1,
     )  # fmt: skip
@@ -74,6 +74,11 @@ def test_the_command_prints_all_tables(tiny_dataset, capfd):
     out, _ = capfd.readouterr()
     assert "info" not in out, "d3rlpy's log lines stay away"
     assert np.char.count(printed, "nan") == 0
+    rows, columns = found["speed-learn"]
+    cells = [[how.format(**row) for how in columns.values()] for row in rows]
+    assert cells[0][0] == "FactoredAWR"
+    assert cells[0][2] == ""
+    assert all(float(row["whole_ratio"]) > 0 for row in rows[1:4])
 
 
 @pytest.mark.parametrize("wrong", [["--updates", "1"], ["--repetitions", "0"], ["--threads", "0"]])

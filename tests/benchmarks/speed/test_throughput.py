@@ -22,11 +22,18 @@ def test_subjects_are_timed_in_turn():
 
 def test_the_table_has_every_size_and_the_floor():
     out = Console(file=io.StringIO(), width=150)
-    environment(out, repetitions=1, sizes=(1, 8))
+    found = environment(out, repetitions=1, sizes=(1, 8))
     text = out.file.getvalue()
     for word in ("single environment", "CartPole", "floor", "propensities", "bytes a member"):
         assert word in text
     assert np.char.count(text, "(") > 4
+    rows, columns = found["speed-env"]
+    assert [row["members"] for row in rows] == ["single environment", "1", "8"]
+    assert [how.format(**rows[0]) for how in columns.values()][2:] == ["", ""]
+    assert rows[1]["care_low"] <= rows[1]["care"] <= rows[1]["care_high"]
+    parts, _ = found["speed-env-parts"]
+    assert len(parts) == 5
+    assert all(part["milliseconds"] > 0 for part in parts)
 
 
 def test_data_is_timed_beside_the_stock_way(monkeypatch):
