@@ -18,10 +18,15 @@ Each is estimated from one half of the people and judged by the other, both ways
 2. The best of each credit, the planned and the expectile values, by the whole return, which is what counts. The first
    that is within two standard errors of the best is taken.
 
-Only candidates whose own gain is shown, by one and a half standard errors, take part: a policy follows its advantages
-equally far however small they are, so that noise would be followed as far as an effect. If there are none, the policy
-is the clone's. With a response only the terms compete: other critics can't use what it tells, and inherit confounding.
-There the first candidate gives way, also to the clone, to what is two standard errors better only.
+Where states recur and tell what matters of the past, candidates are judged by the value of their whole policy instead
+(`model_judge`): the first-order gain is largest for the best first step away from the behaviour policy, which is not
+the best policy.
+
+Only candidates whose own gain is shown take part: a policy follows its advantages equally far however small they are,
+so that noise would be followed as far as an effect. A gain is shown where it is above what the largest of so many
+candidates' gains reaches by chance (`held_out.bar`). If there are none, the policy is the clone's. With a response only
+the terms compete: other critics can't use what it tells, and inherit confounding. There the first candidate gives way,
+also to the clone, to what is two standard errors better only.
 """
 
 import dataclasses
@@ -35,6 +40,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from frl_algos.effects.estimate import EffectRegression, Effects
+from frl_algos.effects.model_value import LoggedSteps
 from frl_algos.effects.planning import MOST_STATES, Planned, Recurring, plan, recurring
 from frl_algos.effects.suitability import Suitability
 from frl_algos.effects.targets import Targets, compute_targets
@@ -47,7 +53,8 @@ from frl_algos.effects.terms import (
     Terms,
     null_position,
 )
-from frl_algos.factored_awr.held_out import HeldOut, Worth, mean_and_error, surprise
+from frl_algos.factored_awr.held_out import HeldOut, Worth, bar, mean_and_error, surprise
+from frl_algos.factored_awr.model_judge import ModelJudge
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.trials import quick_clone, quick_expectile
 from frl_algos.logged.replay import FactoredReplayBuffer
@@ -63,9 +70,6 @@ TRIAL_ROWS = 60_000
 CLEARLY = 2.0
 """Standard errors by which another credit or critic must lead: several of them try, by returns that vary much. With a
 response the first candidate, which knows what contacts are for, is left for nothing less."""
-
-SHOWN = 1.5
-"""Standard errors by which a candidate's own gain must be above zero; one in fifteen of no worth passes by chance."""
 
 MOST_PRODUCTS = 5e9
 """Multiplications for the sums of one regression, at most, where all terms are tried with every credit."""
@@ -214,6 +218,12 @@ class Contest:
         self._judges = HeldOut(self.targets, people, valid=len(buffer.action_space.valid_joints), seed=buffer.seed)
         self._whole: np.ndarray | None = None
         self._states = self._recurring()
+        self._model = self._model_judge(people)
+        # Where candidates' advantages are wanted: in all states, or else in the judged rows.
+        self._asked = scaled[self._judges.rows]
+        if self._model is not None and self._states is not None:
+            self._asked = self._states.states
+        self._tried: list[_Candidate] = []
 
     def choose(self) -> Chosen:
         """The critic to follow."""
@@ -282,7 +292,7 @@ class Contest:
             margin, margin_error = mean_and_error(gains(worth) - gains(rival.worth))
             choice = dataclasses.replace(choice, runner_up=rival.label, margin=margin, margin_error=margin_error)
         harmful = by_whole and whole < -whole_error
-        if (harmful or not self._is_shown(best)) and "none" in self._critics:
+        if (harmful or not _reaches(best, self._bar())) and "none" in self._critics:
             choice = dataclasses.replace(
                 choice, critic="none", label="the clone of the behaviour policy", runner_up=best.label, gain=0.0,
                 gain_error=0.0, margin=-gain, margin_error=error, table=0,
@@ -290,15 +300,16 @@ class Contest:
             return Chosen(choice=choice, targets=best.targets, effects=None)
         return Chosen(choice=choice, targets=best.targets, effects=self._from_all(best), planned=best.planned)
 
-    def _is_shown(self, candidate: _Candidate) -> bool:
-        """Whether it is better than the behaviour policy beyond chance; with a response, whether it is not worse."""
-        assert candidate.worth is not None
-        gain, error = mean_and_error(candidate.worth.own)
-        return gain >= (-CLEARLY if self._respond else SHOWN) * error
+    def _bar(self) -> float:
+        """Standard errors above 0 at which a gain is shown; with a response, below 0 at which harm is."""
+        if self._respond:
+            return -CLEARLY
+        return bar([candidate.worth.own for candidate in self._tried if candidate.worth is not None])
 
     def _shown(self, candidates: list[_Candidate]) -> list[_Candidate]:
-        """Those that are; all where none is."""
-        return [candidate for candidate in candidates if self._is_shown(candidate)] or candidates
+        """Those whose gain over the behaviour policy is shown; all where none is."""
+        least = self._bar()
+        return [candidate for candidate in candidates if _reaches(candidate, least)] or candidates
 
     def _by_terms(self, targets: Targets, credit: float) -> list[_Candidate]:
         """Effects with one credit and more and more terms; the first as they are with nothing to choose by."""
@@ -347,7 +358,7 @@ class Contest:
         return self._candidate(WORDS[states], credit, states, targets, effects)
 
     def _candidate(self, label: str, credit: float, states: str, targets: Targets, effects: Effects) -> _Candidate:
-        x = torch.as_tensor(self._scaled[self._judges.rows])
+        x = torch.as_tensor(self._asked)
         critic = EffectCritic(x.shape[1], effects.weights.shape[1], indicated=bool(self._settings.indications))
         critic.take(effects)
         chance = None
@@ -355,22 +366,15 @@ class Contest:
             logged = torch.as_tensor(self._judges.actions)[:, None]
             chance = critic.chance(x).gather(1, logged)[:, 0].numpy().clip(0.02, 0.98).astype(np.float64)
         own = surprise(targets, self._judges.rows, chance)
-        return _Candidate(
-            label=f"{label}, credit {credit:g}",
-            critic="effects",
-            td_lambda=credit,
-            states=states,
-            targets=targets,
-            effects=effects,
-            worth=self._judges.worth(
-                [critic(x, torch.as_tensor(half)) for half in effects.halves],
-                own,
-                own if self._respond else self._whole_surprise(),
-            ),
-        )
+        return self._entered(
+            _Candidate(
+                label=f"{label}, credit {credit:g}", critic="effects", td_lambda=credit, states=states,
+                targets=targets, effects=effects,
+                worth=self._worth([critic(x, torch.as_tensor(half)) for half in effects.halves], own),
+            )
+        )  # fmt: skip
 
     def _expectile(self) -> _Candidate:
-        rows = self._judges.rows
         halves: list[Tensor] = []
         unit = float(self.targets.returns.std()) or 1.0
         for half in (0, 1):
@@ -378,14 +382,15 @@ class Contest:
             halves.append(
                 quick_expectile(
                     self._buffer, self._scaled, self._following, self.targets.actions, mine, self._settings,
-                    unit=unit, wanted=self._scaled[rows],
+                    unit=unit, wanted=self._asked,
                 )
             )  # fmt: skip
-        whole = self._whole_surprise()
-        worth = self._judges.worth(halves, whole, whole, self._settings.temperature)
-        return _Candidate(
-            label="expectile values", critic="expectile", td_lambda=self._credits[0], states="none",
-            targets=self.targets, effects=None, worth=worth,
+        worth = self._worth(halves, temperature=self._settings.temperature)
+        return self._entered(
+            _Candidate(
+                label="expectile values", critic="expectile", td_lambda=self._credits[0], states="none",
+                targets=self.targets, effects=None, worth=worth,
+            )
         )  # fmt: skip
 
     def _recurring(self) -> Recurring | None:
@@ -418,23 +423,55 @@ class Contest:
             gamma=self._settings.gamma,
         )
 
-    def _planned(self, states: Recurring) -> _Candidate:
-        planned, rows, whole = self._plan(states), self._judges.rows, self._whole_surprise()
-        halves = [torch.as_tensor(half[states.before[rows]]) for half in planned.halves]
-        worth = self._judges.worth(halves, whole, whole, self._settings.temperature)
-        return _Candidate(
-            label="planned values", critic="planned", td_lambda=self._credits[0], states="none",
-            targets=self.targets, effects=None, worth=worth, planned=planned,
+    def _model_judge(self, people: np.ndarray) -> ModelJudge | None:
+        """Where states recur often and tell what matters of the past."""
+        if self._states is None or not self._states.often:
+            return None
+        space = self._buffer.action_space
+        steps = LoggedSteps(
+            states=self._states, actions=self.targets.actions, rewards=self._buffer.rewards,
+            ended=self._buffer.terminals, episodes=self.targets.episodes, valid=len(space.valid_joints),
+            gamma=self._settings.gamma,
         )  # fmt: skip
+        judge = ModelJudge(steps, self.targets.halves, people)
+        taken = space.joint_levels[space.valid_joints]
+        levels = [taken[:, f] == level for f, size in enumerate(space.nvec) for level in range(size)]
+        return judge if judge.fits(np.stack(levels, axis=1).astype(np.float64)) else None
+
+    def _planned(self, states: Recurring) -> _Candidate:
+        planned = self._plan(states)
+        asked = slice(None) if self._model is not None else states.before[self._judges.rows]
+        halves = [torch.as_tensor(half[asked]) for half in planned.halves]
+        return self._entered(
+            _Candidate(
+                label="planned values", critic="planned", td_lambda=self._credits[0], states="none",
+                targets=self.targets, effects=None, planned=planned,
+                worth=self._worth(halves, temperature=self._settings.temperature),
+            )
+        )  # fmt: skip
+
+    def _worth(
+        self, halves: Sequence[Tensor], own: np.ndarray | None = None, temperature: float | None = None
+    ) -> Worth:
+        """By the model where states recur, else by the held-out rows; `own` None for the whole return's surprise."""
+        if self._model is not None:
+            return self._model.worth(halves, temperature)
+        whole = own if self._respond and own is not None else self._whole_surprise()
+        return self._judges.worth(halves, whole if own is None else own, whole, temperature)
+
+    def _entered(self, candidate: _Candidate) -> _Candidate:
+        """Counts it among those that had a chance to pass by luck."""
+        self._tried.append(candidate)
+        return candidate
 
     def _take_behaviour(self) -> None:
         acted = np.flatnonzero(self.targets.attempted)
-        space, rows = self._buffer.action_space, self._judges.rows
+        space = self._buffer.action_space
         log_what = quick_clone(
             self._scaled[acted], self.targets.actions[acted], space, null=null_position(space),
-            wanted=self._scaled[rows], seed=self._buffer.seed,
+            wanted=self._asked, seed=self._buffer.seed,
         )  # fmt: skip
-        self._judges.take_behaviour(log_what, self._settings.support_threshold)
+        (self._model or self._judges).take_behaviour(log_what, self._settings.support_threshold)
 
     def _regression(self, targets: Targets, states: str | None = None) -> EffectRegression:
         terms = self._terms if states is None else self._terms_of(states)
@@ -458,6 +495,13 @@ class Contest:
         if self._whole is None:
             self._whole = surprise(self._targets(1.0), self._judges.rows, None)
         return self._whole
+
+
+def _reaches(candidate: _Candidate, least: float) -> bool:
+    """Whether its own gain is so many standard errors."""
+    assert candidate.worth is not None
+    gain, error = mean_and_error(candidate.worth.own)
+    return gain >= least * error
 
 
 def _first_of_best(candidates: Sequence[_Candidate], gains: Any, errors: float = 1.0) -> _Candidate:

@@ -33,6 +33,13 @@ FEWEST_PEOPLE = 20
 """In each half; nothing is judged by fewer."""
 
 
+CHANCE = 0.025
+"""Of a gain being shown where there is none: that of two standard errors, whatever the number of candidates."""
+
+DRAWS = 20_000
+"""Of the largest gain by chance."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Worth:
     """Gains of a policy over the behaviour policy, one a judged person, in units of reward.
@@ -136,6 +143,25 @@ def surprise(
     if chance is None:
         return residuals
     return (residuals - residuals.mean()) * (targets.responses[rows] - chance) / (1 - chance)
+
+
+def bar(gains: Sequence[Float[np.ndarray, "person"]]) -> float:
+    """Standard errors that the largest of several gains stays below, but for `CHANCE`, where none is a gain.
+
+    The more candidates try, the likelier one of them looks good by luck alone; candidates that do much the same count
+    less. The largest of correlated normal numbers (White, 2000, "A reality check for data snooping"; Romano and Wolf,
+    2005).
+
+    Args:
+        gains: Of each candidate, one a person, the same people.
+    """
+    spread = [each - each.mean() for each in gains if each.std() > 0]
+    if not spread:
+        return 0.0
+    standard = np.stack([each / np.sqrt((each**2).sum()) for each in spread])
+    half = np.linalg.qr(standard.T, mode="r")
+    drawn = np.random.default_rng(0).standard_normal((DRAWS, len(half))) @ half
+    return float(np.quantile(drawn.max(axis=1), 1 - CHANCE))
 
 
 def mean_and_error(gains: Float32[np.ndarray, "person"] | Float[np.ndarray, "person"]) -> tuple[float, float]:

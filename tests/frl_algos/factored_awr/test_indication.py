@@ -49,7 +49,7 @@ def test_indication_keeps_to_the_behaviour_policy():
 
 
 def test_effects_of_decisions_by_chance_are_followed():
-    algorithm = _fit(_members(insight=0.0))
+    algorithm = _fit(_members(insight=0.0, members=1_500))
     assert algorithm.choice.critic == "effects"
     visits = algorithm.predict_probabilities(np.zeros((1, 2), np.float32))[0].reshape(SPACE.nvec).sum(axis=1)
     assert visits[2] > 1.5 * visits[1]

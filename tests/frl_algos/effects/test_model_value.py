@@ -1,0 +1,76 @@
+"""Values of policies by a model of recurring states: right all the way, and states that hide something are seen."""
+
+import numpy as np
+import pytest
+
+from frl_algos.effects.model_value import LoggedSteps, ModelOfSteps
+from frl_algos.effects.planning import recurring
+from frl_algos.factored_awr.held_out import bar, mean_and_error
+from frl_algos.factored_awr.model_judge import ModelJudge
+
+PLACES = 5
+
+
+def _walks(people=4_000, seed=0, remembered=0.0):
+    """Five places in a row; action 1 goes on with probability 0.9, action 0 falls out with 0.5; 1 behind the last.
+
+    Logged at random. With `remembered`, each action 1 also costs so much at the end, which no place shows.
+    """
+    rng = np.random.default_rng(seed)
+    before, after, actions, rewards, ended, episodes = [], [], [], [], [], []
+    for person in range(people):
+        place, owed = 0, 0.0
+        while place < PLACES:
+            action = int(rng.random() < 0.5)
+            on = rng.random() < (0.9 if action else 0.5)
+            owed += remembered * action
+            over = not on or place == PLACES - 1
+            before.append(place)
+            after.append(PLACES if over else place + 1)
+            actions.append(action)
+            rewards.append(float(on and over) - owed * over)
+            ended.append(float(over))
+            episodes.append(person)
+            place = after[-1]
+    seen = np.concatenate([np.eye(PLACES), np.zeros((1, PLACES))]).astype(np.float32)
+    states = recurring(seen[before], seen[after])
+    columns = (np.asarray(column) for column in (actions, rewards, ended, episodes))
+    names = ("actions", "rewards", "ended", "episodes")
+    return LoggedSteps(states=states, **dict(zip(names, columns, strict=True)), valid=2, gamma=1.0)
+
+
+def test_a_policy_is_valued_all_the_way():
+    """Always going on is worth 0.9^5, the logged policy 0.7^5. To first order the gain is 5 x (0.9/0.7 - 1) 0.7^5."""
+    steps = _walks()
+    model = ModelOfSteps(steps, np.ones(len(steps.actions), bool))
+    policy = np.tile([0.0, 1.0], (len(steps.states.states), 1))
+    mean, error = mean_and_error(model.gains(policy))
+    assert mean == pytest.approx(0.9**5 - 0.7**5, abs=3 * error)
+    assert error < 0.03
+    assert mean - 5 * (0.9 / 0.7 - 1) * 0.7**5 > 3 * error
+
+
+def test_the_logged_policy_gains_nothing():
+    steps = _walks(people=500)
+    model = ModelOfSteps(steps, np.ones(len(steps.actions), bool))
+    counts = np.zeros((len(steps.states.states), 2))
+    np.add.at(counts, (steps.states.before, steps.actions), 1.0)
+    gains = model.gains(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+    np.testing.assert_allclose(gains, 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("remembered", "fits"), [(0.0, True), (0.2, False)])
+def test_states_that_hide_what_matters_are_seen(remembered, fits):
+    steps = _walks(remembered=remembered)
+    people = steps.episodes
+    assert ModelJudge(steps, people % 2, people).fits(np.eye(2)) is fits
+
+
+def test_the_more_candidates_the_higher_the_bar():
+    """One: 1.96. Twenty that differ: near the 0.975^(1/20) quantile, 3.02. Twenty that are the same: as one."""
+    rng = np.random.default_rng(0)
+    gains = rng.normal(size=(20, 5_000))
+    assert bar([gains[0]]) == pytest.approx(1.96, abs=0.05)
+    assert bar(list(gains)) == pytest.approx(3.02, abs=0.08)
+    assert bar([gains[0]] * 20) == pytest.approx(1.96, abs=0.05)
+    assert bar([np.zeros(10)]) == 0.0
