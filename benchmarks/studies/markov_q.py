@@ -3,11 +3,13 @@
     W <- argmin  sum over rows ( r + g V(s') - psi(s, a) . W )^2 + penalty |W|^2
     Q = psi . W within the returns that were seen;     V(s) = max_a Q(s, a) or sum_a pi(a | s) Q(s, a)
 
-psi is a column of the state times an indicator of the joint action (or the levels of its factors): what an action does
-may depend on the state. Without the limits a linear Q can run away, as nothing makes a step a contraction. States that
-ended earn nothing, cut-off ones neither: an episode's end is the end of what counts. The regression is factorised once
-and serves all policies; `frl_algos.fitted_q_evaluation`, which is for care data, adds levels up and lets the state
-change their sum only.
+psi is a column of the state, as it is and times an indicator of the joint action (or the levels of its factors): what
+an action does may depend on the state, and an action that nobody took in such a state is worth what the state is, not
+nothing. There are as many iterations as the longest episode has steps, or until no value moves: fewer would leave out
+what comes late. Without the limits a linear Q can run away, as nothing makes a step a contraction. States that ended
+earn nothing, cut-off ones neither: an episode's end is the end of what counts. The regression is factorised once and
+serves all policies; `frl_algos.fitted_q_evaluation`, which is for care data, adds levels up and lets the state change
+their sum only.
 
 Source: Ernst et al. (2005); Le, Voloshin & Yue (2019).
 """
@@ -23,7 +25,8 @@ from frl_env.actions import ActionSpace
 from frl_env.evaluation import ActionValues, LoggedEpisodes
 
 PENALTY = 1.0
-ITERATIONS = 20
+STILL = 1e-4
+"""Iterations end when no state's value moves by more than this share of the returns' range."""
 
 Weights = Float[np.ndarray, "column action"]
 
@@ -34,7 +37,7 @@ class Shape:
 
     Args:
         pairs: Whether products of two observations are columns of the state.
-        joint: Whether each joint action has weights of its own; else levels add up.
+        joint: Whether each joint action has weights of its own, beside those of all; else levels add up.
     """
 
     pairs: bool
@@ -51,10 +54,10 @@ class Shape:
 
     def actions(self, space: ActionSpace) -> Float[np.ndarray, "joint action"]:
         """Columns of the actions."""
-        if self.joint:
-            return np.eye(space.n_joint, dtype=np.float32)
-        levels = [np.eye(n, dtype=np.float32)[space.joint_levels[:, f]][:, 1:] for f, n in enumerate(space.nvec)]
-        return np.concatenate([np.ones((space.n_joint, 1), dtype=np.float32), *levels], axis=1)
+        own = [np.eye(space.n_joint, dtype=np.float32)]
+        if not self.joint:
+            own = [np.eye(n, dtype=np.float32)[space.joint_levels[:, f]][:, 1:] for f, n in enumerate(space.nvec)]
+        return np.concatenate([np.ones((space.n_joint, 1), dtype=np.float32), *own], axis=1)
 
 
 class Regression:
@@ -77,6 +80,7 @@ class Regression:
         self.cell = at.reshape(-1) * self.joints + episodes.actions[mask]
         self.rewards = episodes.rewards[mask]
         self.low, self.high = _limits(episodes, discount)
+        self.longest = int(episodes.lengths.max())
         ends = np.zeros(mask.shape, dtype=bool)
         ends[np.arange(len(episodes)), episodes.lengths - 1] = True
         self.follows = np.flatnonzero(~ends[mask])
@@ -104,9 +108,13 @@ class Regression:
     def evaluated(self, target: Probabilities) -> Weights:
         """Fitted Q evaluation of a policy."""
         chances = np.asarray(target(self.seen))
-        weights = self._step(np.zeros(len(self.seen)))
-        for _ in range(ITERATIONS - 1):
-            weights = self._step((self._q(weights, self.rows) * chances).sum(axis=1))
+        values = np.zeros(len(self.seen))
+        weights = self._step(values)
+        for _ in range(self.longest - 1):
+            before, values = values, (self._q(weights, self.rows) * chances).sum(axis=1)
+            weights = self._step(values)
+            if np.abs(values - before).max() <= STILL * (self.high - self.low):
+                break
         return weights
 
     def _q(self, weights: Weights, rows: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from benchmarks.sepsis.dataset import collect_sepsis
-from benchmarks.sepsis.environment import SEPSIS_ACTIONS, SepsisTables
+from benchmarks.sepsis.environment import SEPSIS_ACTIONS, SepsisTables, one_hot
 from benchmarks.studies.markov_q import Regression, Shape
 from benchmarks.studies.policy_set import Drawn, blend, heuristic, linear, nothing, over, policy_set, uniform
 from benchmarks.truth.true_values import SEED as TRUTH_SEED
@@ -120,16 +120,21 @@ def sepsis(seed: Seed) -> Ranked:
 
 
 def icu(seed: Seed) -> Ranked:
-    """Patients of ICU-Sepsis, under its clinicians."""
+    """Patients of ICU-Sepsis, under its clinicians; policies take actions that these took often enough."""
     tables = SepsisTables.load()
     logged, other = (collect_sepsis(tables, episodes=EPISODES, seed=(*seed, half)) for half in (0, 1))
     shapes = [Shape(pairs=False, joint=joint) for joint in (False, True)]
-    policies = _by_iteration(_logged(other, SEPSIS_ACTIONS), shapes, (1, 4, 16), 1.0)
     place = {row.tobytes(): number for number, row in enumerate(tables.observations[: tables.living])}
-    best, everything = tables.best_policy(), np.full_like(tables.expert, 1 / SEPSIS_ACTIONS.n_joint)
 
     def known(table: np.ndarray) -> Probabilities:
         return lambda observations: table[[place.get(row.tobytes(), -1) for row in observations]]
+
+    # Of other actions the tables hold no outcome of their own, and no data does: they are not to be chosen.
+    open_to = np.where(np.arange(len(tables.expert))[:, None] < tables.living, tables.admissible, True)
+    everything = open_to / open_to.sum(axis=1, keepdims=True)
+    after = tables.transitions[:, :, : tables.living] @ tables.state_values(tables.best_policy())
+    best = one_hot(np.where(open_to, tables.rewards + after, -np.inf).argmax(axis=1), SEPSIS_ACTIONS.n_joint)
+    policies = _by_iteration(_logged(other, SEPSIS_ACTIONS), shapes, (1, 4, 16), 1.0, open_to=known(open_to))
 
     # What learning finds hardly differs in value here; blends with the best policy do.
     shares = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -179,9 +184,16 @@ def _logged(drawn: Episodes, space: ActionSpace, propensities: np.ndarray | None
 
 
 def _by_iteration(
-    episodes: LoggedEpisodes, shapes: Sequence[Shape], iterations: Sequence[int], discount: float
+    episodes: LoggedEpisodes,
+    shapes: Sequence[Shape],
+    iterations: Sequence[int],
+    discount: float,
+    open_to: Probabilities | None = None,
 ) -> dict[str, Probabilities]:
-    """Greedy policies of fitted Q iteration: all episodes or a tenth, doing anything in 1 % or 20 % of the steps."""
+    """Greedy policies of fitted Q iteration: all episodes or a tenth, doing anything in 1 % or 20 % of the steps.
+
+    `open_to` says which actions there are in a state, where these are not all.
+    """
     found: dict[str, Probabilities] = {}
     for size in (len(episodes), len(episodes) // 10):
         part = episodes.subset(np.arange(size))
@@ -191,14 +203,18 @@ def _by_iteration(
                 for anything in (0.01, 0.2):
                     columns = f"{'pairs' if shape.pairs else 'linear'}, {'joint' if shape.joint else 'levels'}"
                     name = f"{columns}, {size} episodes, {done} iterations, {anything:.0%} anything"
-                    found[name] = _greedy(fit, weights, anything)
+                    found[name] = _greedy(fit, weights, anything, open_to)
     return found
 
 
-def _greedy(fit: Regression, weights: Float[np.ndarray, "column action"], anything: float) -> Probabilities:
+def _greedy(
+    fit: Regression, weights: Float[np.ndarray, "column action"], anything: float, open_to: Probabilities | None
+) -> Probabilities:
     def probabilities(observations: np.ndarray) -> np.ndarray:
         q = fit.q(weights, observations)
-        return (1 - anything) * np.eye(q.shape[1])[q.argmax(axis=1)] + anything / q.shape[1]
+        there = np.ones(q.shape) if open_to is None else open_to(observations)
+        best = np.where(there > 0, q, -np.inf).argmax(axis=1)
+        return (1 - anything) * np.eye(q.shape[1])[best] + anything * there / there.sum(axis=1, keepdims=True)
 
     return probabilities
 
