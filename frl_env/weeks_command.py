@@ -55,7 +55,8 @@ def weeks_command(
         write_page(made, report)
         console.print(f"report: {report}", markup=False)
     if made.path is None:
-        console.print("nothing was written" if report is None else "no member-weeks were written")
+        written = "nothing was written" if report is None else "no member-weeks were written"
+        console.print(f"{written}; next: frl weeks {spec} -o weeks.parquet", markup=False)
     else:
         console.print(
             f"wrote {made.path}: {made.facts['rows']:,} member-weeks; next: frl import {made.path} --id myorg/care-v0",
@@ -88,8 +89,13 @@ def _show_faults(problem: EventTablesError) -> None:
         table.add_row(*map(escape, (fault.table, fault.column, fault.kind, f"{fault.rows:,}", fault.allowed)))
     screen.print(table)
     if problem.words:
-        words = Table("column", "word", "contacts", title="words without a level", title_justify="left")
-        for column, word, contacts in problem.words:
-            words.add_row(*map(escape, (column, word, f"{contacts:,}")))
+        words = Table("crosswalk", "word", "rows", title="words without a target", title_justify="left")
+        for column, word, rows in problem.words:
+            words.add_row(*map(escape, (column, word or '"" (an empty cell)', f"{rows:,}")))
         screen.print(words)
-        screen.print("only words of at least 11 contacts of 11 members are shown")
+        column, word, _ = problem.words[0]
+        screen.print(
+            f'give each one of the allowed targets in the spec, as "{word}" = "..." under [crosswalk.{column}]; only words '
+            "in at least 11 rows of 11 members are shown",
+            markup=False,
+        )

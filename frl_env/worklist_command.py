@@ -100,7 +100,7 @@ def load_policy(file: Path) -> tuple[Any, Effort]:
     if not getattr(policy, "offers_gains", False):
         raise UserError(
             f"{file} holds a policy that knows no gains by member; train FactoredAWR with a response on data whose "
-            "contacts have minutes (docs/capacity.md)"
+            "contacts have staff minutes ([effort.FACTOR] in the map of the import, or in the spec of frl weeks)"
         )
     return policy, Effort.from_json(policy.config.effort, policy.action_space)
 

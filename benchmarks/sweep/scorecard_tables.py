@@ -41,15 +41,16 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
 def logged_sentence(logged: Mapping[str, Any]) -> str:
     """In words: what the policy that made the data spent."""
     minutes = logged["effort_minutes_per_week"]
-    spent = (
-        "staff minutes are not known (no [effort] in the map of the import)"
-        if minutes is None
-        else f"{minutes:.2f} staff minutes"
-    )
     contacts = logged["contacts_per_week"]
     if contacts is None:
         return "Logged: contacts with so few people that nothing is told of them."
-    return f"Logged a member-week: {spent}, {contacts:.3f} contacts."
+    made = f"The care team made {contacts:.3f} contacts a member-week"
+    if minutes is None:
+        return (
+            f"{made}. Staff minutes are not known, so there is no worklist: give [effort.FACTOR] in the map of the "
+            "import, or in the spec of frl weeks."
+        )
+    return f"{made}, which took {minutes:.2f} staff minutes."
 
 
 def _show_truth(card: Mapping[str, Any], out: Console) -> None:

@@ -200,7 +200,8 @@ def _net_of_reversals(lines: ir.Table) -> ir.Table:
         received=touched.received.min(), transfer=touched.transfer.max(),
     )  # fmt: skip
     net = net.filter(net.left > 0).mutate(sign=ibis.literal(1, "int8"))
-    return untouched.union(net.select(lines.columns))
+    # Beside encounters, whose sign is a bare 1, DuckDB keeps all signs in a wider type.
+    return untouched.union(net.select(lines.columns).cast(dict(lines.schema())))
 
 
 @dataclass(frozen=True, kw_only=True)

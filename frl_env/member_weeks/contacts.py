@@ -15,12 +15,12 @@ import ibis.expr.types as ir
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
-from frl_env.evaluation.suppression import SMALLEST
 from frl_env.member_weeks.coverage import Coverage, week_of
 from frl_env.member_weeks.crosswalk import IGNORE, TARGETS
 from frl_env.member_weeks.faults import Fault
 from frl_env.member_weeks.reading import UNKNOWN, is_ignored, said
 from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.words import common_words
 
 ATTEMPTED, REACHED, PLANNED = (TARGETS["outcome"].index(word) for word in ("attempted", "reached", "planned"))
 INBOUND = TARGETS["direction"].index("inbound")
@@ -29,9 +29,6 @@ PLACES = 1 << 20
 
 UNDECIDED = -1
 """In place of an action, where a week has contacts but no decision."""
-
-MOST_WORDS = 50
-"""Words without a level that are listed, of each column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,16 +115,9 @@ def contact_faults(engine: Any, contacts: ir.Table, spec: Spec) -> tuple[list[Fa
     words = []
     for i, (column, mask) in enumerate(masks.items()):
         if found[f"column_{i}"] and said(column) in used.columns:
-            words += [(column, word, number) for word, number in _common_words(engine, used.filter(mask), column)]
+            unknown = used.filter(mask).select(word=said(column), member="member")
+            words += [(column, word, number) for word, number in common_words(engine, unknown)]
     return faults, words, int(found["unmapped"])
-
-
-def _common_words(engine: Any, used: ir.Table, column: str) -> list[tuple[str, int]]:
-    """Words that many members share, so that none can be about one of them."""
-    counted = used.group_by(word=used[said(column)]).aggregate(contacts=used.count(), members=used.member.nunique())
-    counted = counted.filter(counted.word.notnull() & (counted.members >= SMALLEST) & (counted.contacts >= SMALLEST))
-    rows = engine.rows(counted.order_by([ibis.desc("contacts"), "word"]).limit(MOST_WORDS))
-    return [(str(row["word"]), int(row["contacts"])) for row in rows]
 
 
 def make_contacts(engine: Any, contacts: ir.Table, coverage: Coverage, spec: Spec) -> LoggedContacts:

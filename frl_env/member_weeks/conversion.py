@@ -106,12 +106,15 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     from frl_env.member_weeks.events import encounter_lines, make_events
     from frl_env.member_weeks.figures import Counted, Totals, count
     from frl_env.member_weeks.readers import read_source
-    from frl_env.member_weeks.reading import clean, count_faults, parse, raise_faults
+    from frl_env.member_weeks.faults import EventTablesError
+    from frl_env.member_weeks.reading import clean, count_faults, parse
+    from frl_env.member_weeks.words import words_of_faults
     from frl_env.member_weeks.writing import write_weeks
 
     rules = spec.rules
     progress("reading", 0, STAGES)
-    readings = {label: parse(label, raw, spec) for label, raw in read_source(engine, spec).items()}
+    raws = read_source(engine, spec)
+    readings = {label: parse(label, raw, spec) for label, raw in raws.items()}
     if "outcome" not in readings["contacts"].has:
         raise UserError(
             "table contacts needs outcome (whether the member was reached): without it a log of attempts and one of "
@@ -140,6 +143,8 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
         found, seen[label] = count_faults(engine, label, reading, **more)
         faults += found
     tables = {label: clean(reading) for label, reading in readings.items()}
+    if "members" in tables:
+        tables["members"] = tables["members"].distinct()  # of a file of spans, which says everything about a member again
     for label in ("enrolment", "contacts"):
         if not seen[label]["rows"]:
             raise UserError(f"table {label} has no rows; check path in the spec")
@@ -153,7 +158,8 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     more_faults, words, unmapped = contact_faults(engine, tables["contacts"], spec)
     faults += more_faults
     faults += _one_row_a_member(engine, tables.get("members"))
-    raise_faults(faults, words)
+    if faults:
+        raise EventTablesError(faults, words + words_of_faults(engine, raws, faults, spec))
 
     progress("converting", 1, STAGES)
     newest = max(int(seen[label]["newest"]) for label in ("claims", "encounters") if seen.get(label, {}).get("rows"))

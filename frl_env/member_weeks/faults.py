@@ -7,16 +7,16 @@ from frl_env.errors import UserError
 
 WAYS_OUT = {
     "missing": "fill them in, or leave the rows out",
-    "not a date": "write dates as date_format in the spec says",
+    "not a date": "write them so, or correct date_format in the spec (iso, us, european, compact)",
     "out of range": "correct them; days lie in 1900 to 2199, amounts below 100 million",
-    "not a number": "write plain numbers, with a point and without signs of currency",
+    "not a number": "write numbers so; commas alone may be decimal ones",
     "not an identifier": "use text or whole numbers",
     "not true or false": "write true or false, or 1 or 0",
     "unknown word": "give it a target under [crosswalk.{column}] in the spec; --check lists such words",
     "ends before it starts": "correct the dates",
     "a contact without a level": 'give all of its words a level, or make it "ignore"',
     "death before birth": "correct the dates",
-    "two rows for one member": "keep one row a member",
+    "two rows for one member": "rows that say the same count once; keep one of those that differ",
     "a time zone but no rule": "say the plan's zone, as time_zone under [rules.contacts]",
     "adjustments in a circle": "correct the column adjusts: no claim may adjust itself, or one that adjusts it",
 }
@@ -54,8 +54,8 @@ class EventTablesError(UserError):
 
     Attributes:
         faults: All of them.
-        words: Words of the contact log that have no level yet: column, word, contacts. Only those of at least 11
-            contacts of 11 members.
+        words: Words that have no target yet: column, word ("" for an empty cell), rows. Only those in at least 11 rows
+            of 11 members.
     """
 
     def __init__(self, faults: Iterable[Fault], words: Iterable[tuple[str, str, int]] = ()) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from frl_env.datasets.tabular.contact_response import ContactResponse
 from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, rough
 from frl_env.member_weeks.assemble import Weeks
-from frl_env.member_weeks.contacts import LoggedContacts
+from frl_env.member_weeks.contacts import UNDECIDED, LoggedContacts
 from frl_env.member_weeks.coverage import EPOCH, Coverage
 from frl_env.member_weeks.events import Events
 from frl_env.member_weeks.spec import Spec
@@ -90,7 +90,7 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
         "claims": _claims(engine, found) | {"rows in force": sum(months["rows in force"].values())},
         "events": _events(engine, found),
         "contacts": _contacts(engine, found),
-        "rows": _rows(found.totals),
+        "rows": _rows(engine, found),
     }
     levels = {f"contacts by {factor.name}": _by_level(engine, spec, found, i) for i, factor in enumerate(spec.actions)}
     sums = found.totals
@@ -179,9 +179,12 @@ def _contacts(engine: Any, found: Counted) -> dict[str, Any]:
     }
 
 
-def _rows(totals: Totals) -> dict[str, Any]:
+def _rows(engine: Any, found: Counted) -> dict[str, Any]:
+    totals, weeks = found.totals, found.contacts.weeks
+    decided = engine.row(weeks.filter(weeks.action != UNDECIDED).aggregate(weeks=ibis._.count()))["weeks"]
     return {"member-weeks": totals.rows, "members": totals.members, "ED visits": totals.ed, "stays": totals.ip,
             "weeks with a decision to contact": totals.decisions,
+            "decisions in weeks that are no row (not covered, or after the cut)": decided - totals.decisions,
             "members whose record ends for good": totals.ended}  # fmt: skip
 
 

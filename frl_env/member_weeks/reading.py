@@ -16,7 +16,7 @@ from frl_env.errors import UserError, unknown_name
 from frl_env.member_weeks import values
 from frl_env.member_weeks.contract import CODE, DAY, FLAG, ID, MOMENT, MONEY, TABLES, WORD, Field
 from frl_env.member_weeks.crosswalk import ANY, GROUPS, IGNORE, Crosswalk
-from frl_env.member_weeks.faults import EventTablesError, Fault
+from frl_env.member_weeks.faults import Fault
 from frl_env.member_weeks.spec import Spec
 
 UNKNOWN = -1
@@ -97,6 +97,10 @@ def parse(label: str, raw: ir.Table, spec: Spec) -> Reading:
         if "unknown word" in found.faults and item.name not in GROUPS:
             targets = spec.crosswalk[item.name].targets
             allowed[item.name, "unknown word"] = ", ".join(targets)
+        if item.kind in (DAY, MOMENT):
+            allowed[item.name, "not a date"] = values.SPELLINGS[spec.date_format]
+        if item.kind == MONEY:
+            allowed[item.name, "not a number"] = values.AMOUNTS
     table = raw.select(**columns, **_named(faults))
     if {"start", "end"} <= has and label != "enrolment":
         faults["end", "ends before it starts"] = None
@@ -152,16 +156,6 @@ def said(column: str) -> str:
 def clean(reading: Reading) -> ir.Table:
     """The table without its masks."""
     return reading.table.drop(*(_name(key) for key in reading.faults)) if reading.faults else reading.table
-
-
-def raise_faults(faults: list[Fault], words: list[tuple[str, str, int]]) -> None:
-    """Stops if anything is wrong.
-
-    Raises:
-        EventTablesError: If so.
-    """
-    if faults:
-        raise EventTablesError(faults, words)
 
 
 def word_code(cell: Any, walk: Crosswalk) -> Any:

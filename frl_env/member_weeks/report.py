@@ -21,7 +21,7 @@ td + td, th + th { text-align: right } tr:nth-child(even) { background: #f4f4f4 
 600 } svg { display: block; margin: .5em 0 1.5em } details { margin: 1em 0 }
 </style></head><body>
 <h1>Member-weeks: what was counted</h1>
-<p>Complete through <b>{{ facts.complete_through }}</b>: weeks that end later are left out.
+<p>Complete through <b>{{ facts.complete_through }}</b> ({{ cut }}): weeks that end later are left out.
 {% if not facts.spec.simulated %}Counts of 1 to 10, and what would give them away, are not
 shown; others are to the nearest 20.{% endif %}</p>
 {% for warning in facts.figures.response.warnings %}<p class="warning">{{ warning }}</p>{% endfor %}
@@ -73,7 +73,7 @@ def show_report(made: MemberWeeks, console: Console) -> None:
         console.print(levels)
     if not made.facts["spec"]["simulated"]:
         console.print("counts are to the nearest 20, because real people may stand behind them")
-    console.print(f"complete through {complete}: weeks that end later are left out")
+    console.print(f"complete through {complete} ({_cut(made.facts)}): weeks that end later are left out", markup=False)
     response = figures["response"]
     console.print(
         f"encounter in the week after: {_share(response['after_attempt'])} of attempts, "
@@ -81,6 +81,14 @@ def show_report(made: MemberWeeks, console: Console) -> None:
     )
     for warning in response["warnings"]:
         console.print(f"warning: {warning}", style="bold red", markup=False)
+
+
+def _cut(facts: Mapping[str, Any]) -> str:
+    """Who said where the table is cut, and by which rule."""
+    rules = facts["spec"]["rules"]["claims"]
+    if rules["complete_through"] is not None:
+        return "complete_through under [rules.claims]"
+    return f"{rules['run_out_days']} days before the newest claim: run_out_days under [rules.claims]"
 
 
 def write_page(made: MemberWeeks, file: Path) -> None:
@@ -91,7 +99,7 @@ def write_page(made: MemberWeeks, file: Path) -> None:
     environment.filters |= {"number": _number, "share": _share}
     months = _months(made.facts["figures"]["months"])
     page = environment.from_string(_PAGE).render(
-        facts=made.facts, sections=SECTIONS, months=months, chart=_chart(made.facts, months)
+        facts=made.facts, cut=_cut(made.facts), sections=SECTIONS, months=months, chart=_chart(made.facts, months)
     )
     write_atomically(file, page)
 

@@ -5,6 +5,7 @@ It is read from a TOML file (`Spec.read`), of which `frl weeks --init` writes on
     source = "flat"                        the reader
     [tables.claims]                        a table: its path, and our name of a column = its name there
     [crosswalk.modality]                   a column with words: word = level
+    [effort.modality]                      a level = the staff minutes that a contact takes
     [rules.events]                         rules, where the default will not do
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError, unknown_name
 from frl_env.member_weeks.contract import TABLES
 from frl_env.member_weeks.crosswalk import Crosswalk, crosswalks
@@ -55,6 +57,7 @@ class Spec:
         actions: Factors and vocabularies.
         date_format: Of dates that are text, one of `DATE_FORMATS`.
         options: What a reader knows besides, as code patterns of MEDS.
+        effort: Factor to level to staff minutes (`frl_env.capacity.Effort`), for the table's metadata; None if not said.
         simulated: Whether no real person stands behind the tables, so that small counts may be shown.
     """
 
@@ -65,6 +68,7 @@ class Spec:
     actions: ActionSpace = MEDICAID_ACTIONS
     date_format: str = "iso"
     options: Mapping[str, Any] = field(default_factory=dict)
+    effort: Mapping[str, Mapping[str, float]] | None = None
     simulated: bool = False
 
     def __post_init__(self) -> None:
@@ -73,6 +77,8 @@ class Spec:
             raise unknown_name("source", self.source, SOURCES)
         if self.date_format not in DATE_FORMATS:
             raise unknown_name("date_format", self.date_format, DATE_FORMATS)
+        if self.effort is not None:
+            Effort(self.actions, self.effort)
         first = self.actions.factors[0]
         for name in ("calls", "texts", "intensity"):
             for level in getattr(self.rules.contacts, name):
@@ -87,14 +93,16 @@ class Spec:
             UserError: If the file can't be read, or says what means nothing.
         """
         said = _toml(file)
-        known = ("source", "tables", "crosswalk", "rules", "action_schema", "date_format", "options", "simulated")
+        known = (
+            "source", "tables", "crosswalk", "rules", "action_schema", "date_format", "options", "effort", "simulated",
+        )  # fmt: skip
         for key in said:
             if key not in known:
                 raise unknown_name(f"entry in {file}:", key, known)
         actions = MEDICAID_ACTIONS
         if "action_schema" in said:
             actions = ActionSpace.from_json(_text(file.parent / str(said["action_schema"])))
-        for key in ("tables", "crosswalk", "rules", "options"):
+        for key in ("tables", "crosswalk", "rules", "options", "effort"):
             if not isinstance(said.get(key, {}), dict):
                 raise UserError(f"{file}: [{key}] must be a table")
         walks = said.get("crosswalk", {})
@@ -111,6 +119,7 @@ class Spec:
             actions=actions,
             date_format=str(said.get("date_format", "iso")),
             options=said.get("options", {}),
+            effort=said.get("effort"),
             simulated=said.get("simulated", False),
         )
 
@@ -129,6 +138,7 @@ class Spec:
             "action_schema": json.loads(self.actions.to_json()),
             "date_format": self.date_format,
             "options": json.loads(json.dumps(self.options, default=str)),
+            "effort": None if self.effort is None else Effort(self.actions, self.effort).to_json(),
             "simulated": self.simulated,
         }
 

@@ -25,8 +25,24 @@ _DATES = {
     "european": (r"^(\d{1,2})[./](\d{1,2})[./](\d{4})", (3, 2, 1)),
     "compact": (r"^(\d{4})(\d{2})(\d{2})", (1, 2, 3)),
 }
-_CLOCK = r"(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.]\d+)?)?)?\s*(Z|z|[+-]\d{2}:?\d{2})?$"
+SPELLINGS = {
+    "iso": "2024-01-31, 2024-01-31 17:30",
+    "us": "1/31/2024, 1/31/2024 17:30, 1/31/2024 5:30 PM",
+    "european": "31.1.2024, 31/1/2024, 31.1.2024 17:30",
+    "compact": "20240131, 20240131 17:30",
+}
+"""How dates and points in time may be written as text, by `date_format`."""
+
+AMOUNTS = "1234.5, 1,234.50, $1,234, ($20.00) for -20"
+"""How amounts may be written as text."""
+
+_CLOCK = r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.]\d+)?)?(?:\s?([AaPp])[Mm])?)?\s*(Z|z|[+-]\d{2}:?\d{2})?$"
 _NUMBER = r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,2})?$"
+_DOLLARS = (
+    r"^[+-]?\$\s?[+-]?(\d{1,3}(,\d{3})+|\d+)([.]\d*)?$"  # with the sign of currency a comma can mean thousands only
+    r"|^\(\$?\s?(\d{1,3}(,\d{3})+|\d+)[.]\d*\)$"  # in brackets: below zero
+    r"|^[+-]?\d{1,3}(,\d{3})+[.]\d*$"
+)
 _TRUE, _FALSE = ("TRUE", "T", "YES", "Y", "1"), ("FALSE", "F", "NO", "N", "0")
 
 
@@ -112,13 +128,20 @@ def moment(column: Any, date_format: str, zone: str) -> Parsed | None:
         (part(group).cast("int64").fill_null(0) * unit for group, unit in ((4, 3600), (5, 60), (6, 1))),
         start=ibis.literal(0, "int64"),
     )
-    sign = part(7)
+    half = part(7).upper()
+    hour = part(4).cast("int64")
+    clock += ibis.cases(
+        ((half == "P").fill_null(False) & (hour < 12), 43_200),
+        ((half == "A").fill_null(False) & (hour == 12), -43_200),
+        else_=0,
+    )
+    sign = part(8)
     digits = sign.substr(1).replace(":", "")
     minutes = digits.substr(0, 2).nullif("").cast("int64") * 60 + digits.substr(2, 2).nullif("").cast("int64")
     seconds = ibis.ifelse(sign.substr(0, 1) == "-", -minutes, minutes) * 60
     offset = ibis.ifelse(sign.upper() == "Z", ibis.literal(0, "int64"), seconds)
     parsed = _in_range(*_of_text(cell, whole, places))
-    late = (part(4).cast("int64").fill_null(0) > 23).fill_null(False)
+    late = ((hour > 23) | (half.notnull() & ((hour < 1) | (hour > 12)))).fill_null(False)
     outside = {"out of range": parsed.faults["out of range"] | late}
     return _moment(
         Parsed(value=parsed.value, faults=parsed.faults | outside), clock, offset, zone,
@@ -126,14 +149,23 @@ def moment(column: Any, date_format: str, zone: str) -> Parsed | None:
 
 
 def amount(column: Any) -> Parsed | None:
-    """Cents; None for a type that holds no numbers."""
+    """Cents; None for a type that holds no numbers.
+
+    Text is a plain number, or an amount as US programs write it ($1,234.50, ($20.00), 1,234.50). A comma that may be a
+    decimal one (1,234) is not taken.
+    """
     kind = column.type()
     garbled = ibis.literal(False)
     if kind.is_string():
         cell = text(column)
-        fits = cell.re_search(_NUMBER).fill_null(False)
+        dollars = cell.re_search(_DOLLARS).fill_null(False)
+        fits = cell.re_search(_NUMBER).fill_null(False) | dollars
         garbled = cell.notnull() & ~fits
-        number = ibis.ifelse(fits, cell, None).cast("float64")
+        bare = cell
+        for sign in ("$", ",", "(", ")", " "):
+            bare = bare.replace(sign, "")
+        number = ibis.ifelse(fits, ibis.ifelse(dollars, bare, cell), None).cast("float64")
+        number = ibis.ifelse(cell.startswith("("), -number, number)
     elif kind.is_numeric() and not kind.is_boolean():
         number = column.cast("float64")
         garbled = column.notnull() & (number.isnan() if kind.is_floating() else ibis.literal(False))

@@ -77,6 +77,7 @@ def table_schema(spec: Spec, summary: dict[str, Any]) -> pa.Schema:
         "demographics": list(DEMOGRAPHIC_KEYS),
         "action_schema": spec.actions.to_json(),
         "limits": {name: list(LIMITS[name]) for name in MEASURES},
+        "effort": spec.facts()["effort"],
     }
     metadata = {SCHEMA_KEY: json.dumps(columns), WEEKS_KEY: json.dumps(summary, sort_keys=True)}
     return pa.schema(list(kinds.items()), metadata=metadata)

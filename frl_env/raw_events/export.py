@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from frl_env import atomic
+from frl_env.care_effort import care_effort
 from frl_env.datasets.recipes import Recipe, recipe
 from frl_env.errors import UserError, unknown_name
 from frl_env.raw_events.care import simulate
@@ -86,6 +87,9 @@ def _spec(made: Recipe, kind: str) -> str:
         'direction = "DIRECTION"',
         "",
         crosswalk_toml(),
+        "[effort.modality]                   # staff minutes of a contact",
+        *(f"{level} = {minutes:g}" for level, minutes in care_effort(made.parameters).levels["modality"].items()),
+        "",
         "[rules.weeks]",
         f"first_day = {first}",
         "",

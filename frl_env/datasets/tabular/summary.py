@@ -33,6 +33,8 @@ NOTES = {
 }
 """What was assumed on the way, in words."""
 
+NO_MINUTES = "not said; without them there is no worklist: give [effort.FACTOR] in the map, or in the spec of frl weeks"
+
 
 def describe_table(layout: Layout, read: dict[str, Any], checked: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """Lines that say what was understood.
@@ -134,7 +136,7 @@ def _columns(layout: Layout, facts: dict[str, Any]) -> list[str]:
         chances = f"known in {people(said['known'], simulated=False)} weeks" if "known" in said else "not told"
     groups = ", ".join(layout.demographics) or "none"
     lines.append(f"weeks: {_weeks(facts['week_written'])}; groups: {groups}; chances of the logged actions: {chances}")
-    minutes = "as the map says" if columns.effort is not None else "not said; give [effort.FACTOR] in the map"
+    minutes = "as the map or the table says" if columns.effort is not None else NO_MINUTES
     lines.append(f"taken for: {columns.meaning}; staff minutes: {minutes}")
     return lines
 

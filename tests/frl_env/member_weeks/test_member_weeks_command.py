@@ -144,7 +144,7 @@ def test_mistakes_are_one_line(frl, events, tmp_path):
     (tmp_path / "spec.toml").write_text(text.replace('"Telephone" = "PHONE_CALL"', ""))
     status, _, err = frl("weeks", tmp_path / "spec.toml", "--check")
     assert status == 2
-    assert "words without a level" in err
+    assert "words without a target" in err
     assert "Telephone" in err
     assert err.splitlines()[-1].startswith("error: contacts.modality: unknown word in")
 

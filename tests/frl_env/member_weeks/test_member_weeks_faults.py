@@ -241,7 +241,12 @@ CELLS = {
     "a span without a start": ("enrolment", _cell("START_DATE", None), "enrolment.start: missing in 3 rows"),
     "a date that is none": ("claims", _cell("FROM_DATE", SECRET), "claims.start: not a date in 3 rows"),
     "a day that does not exist": ("claims", _cell("FROM_DATE", "2024-02-30"), "claims.start: not a date in 3 rows"),
-    "a date in another order": ("claims", _cell("FROM_DATE", "1/31/2024"), "claims.start: not a date in 3 rows"),
+    "a date in another order": (
+        "claims", _cell("FROM_DATE", "1/31/2024"),
+        r"claims.start: not a date in 3 rows \(allowed: 2024-01-31, 2024-01-31 17:30\); write them so, or correct "
+        "date_format",
+    ),
+    "an hour of no clock": ("contacts", _cell("CONTACT_TIME", "2024-01-02 13:30 PM"), "contacts.time: out of range in"),
     "a year of another age": ("claims", _cell("FROM_DATE", "0224-01-31"), "claims.start: out of range in 3 rows"),
     "an hour that does not exist": (
         "contacts", _cell("CONTACT_TIME", "2024-01-02 25:00"), "contacts.time: out of range in 3 rows"
@@ -257,7 +262,13 @@ CELLS = {
         "enrolment", _cell("END_DATE", "2019-01-01"), "enrolment.end: ends before it starts in 3 rows"
     ),
     "an amount in words": ("claims", _cell("PAID_AMOUNT", SECRET), "claims.paid: not a number in 3 rows"),
-    "an amount with a currency": ("claims", _cell("PAID_AMOUNT", "$12.00"), "claims.paid: not a number in 3 rows"),
+    "an amount in another currency": (
+        "claims", _cell("PAID_AMOUNT", "\u20ac12.00"),
+        r"claims.paid: not a number in 3 rows \(allowed: 1234.5, 1,234.50, \$1,234, \(\$20.00\) for -20\)",
+    ),
+    "an amount with commas out of place": (
+        "claims", _cell("PAID_AMOUNT", "$1,23.00"), "claims.paid: not a number in 3 rows",
+    ),
     "an amount with a decimal comma": ("claims", _cell("PAID_AMOUNT", "12,50"), "claims.paid: not a number in 3 rows"),
     "a huge amount": ("claims", _cell("PAID_AMOUNT", "1e12"), "claims.paid: out of range in 3 rows"),
     "an unknown frequency": ("claims", _cell("FREQUENCY_CODE", "9"), "claims.frequency: unknown word in 3 rows"),
@@ -273,7 +284,8 @@ CELLS = {
     ),
     "death before birth": ("members", _cell("DEATH_DATE", "1901-01-01"), "members.death: death before birth in 3 rows"),
     "a member twice": (
-        "members", lambda t: pd.concat([t, t.head(2)]), "members.member: two rows for one member in 4 rows"
+        "members", lambda t: pd.concat([t, t.head(2).assign(GENDER="other")]),
+        "members.member: two rows for one member in 4 rows",
     ),
     "no spans": ("enrolment", lambda t: t.head(0), "table enrolment has no rows"),
     "no claims": ("claims", lambda t: t.head(0), "claims or encounters have no rows"),
