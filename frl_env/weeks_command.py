@@ -95,7 +95,7 @@ def _show_faults(problem: EventTablesError) -> None:
         screen.print(words)
         column, word, _ = problem.words[0]
         screen.print(
-            f'give each one of the allowed targets in the spec, as "{word}" = "..." under [crosswalk.{column}]; only words '
-            "in at least 11 rows of 11 members are shown",
+            f'give each one of the allowed targets in the spec, as "{word}" = "..." under [crosswalk.{column}]; only '
+            "words in at least 11 rows of 11 members are shown",
             markup=False,
         )

@@ -104,9 +104,9 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     from frl_env.member_weeks.contacts import contact_faults, joint_index, make_contacts
     from frl_env.member_weeks.coverage import EPOCH, day_number, make_coverage
     from frl_env.member_weeks.events import encounter_lines, make_events
+    from frl_env.member_weeks.faults import EventTablesError
     from frl_env.member_weeks.figures import Counted, Totals, count
     from frl_env.member_weeks.readers import read_source
-    from frl_env.member_weeks.faults import EventTablesError
     from frl_env.member_weeks.reading import clean, count_faults, parse
     from frl_env.member_weeks.words import words_of_faults
     from frl_env.member_weeks.writing import write_weeks
@@ -144,7 +144,9 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
         faults += found
     tables = {label: clean(reading) for label, reading in readings.items()}
     if "members" in tables:
-        tables["members"] = tables["members"].distinct()  # of a file of spans, which says everything about a member again
+        tables["members"] = tables[
+            "members"
+        ].distinct()  # of a file of spans, which says everything about a member again
     for label in ("enrolment", "contacts"):
         if not seen[label]["rows"]:
             raise UserError(f"table {label} has no rows; check path in the spec")

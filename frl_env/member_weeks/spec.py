@@ -57,7 +57,7 @@ class Spec:
         actions: Factors and vocabularies.
         date_format: Of dates that are text, one of `DATE_FORMATS`.
         options: What a reader knows besides, as code patterns of MEDS.
-        effort: Factor to level to staff minutes (`frl_env.capacity.Effort`), for the table's metadata; None if not said.
+        effort: Factor to level to staff minutes (`frl_env.capacity.Effort`), for the table's metadata; None: not said.
         simulated: Whether no real person stands behind the tables, so that small counts may be shown.
     """
 

@@ -1,4 +1,4 @@
-"""Extracts as a US plan's spreadsheets write them: AM and PM, dollars, one file of spans that also says who members are."""
+"""Extracts as a US plan's spreadsheets write them: AM and PM, dollars, one file of spans and of who members are."""
 
 import ibis
 import pandas as pd
