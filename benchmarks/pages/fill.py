@@ -14,6 +14,7 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +31,11 @@ OPENING = re.compile(r"(?<!`)<!-- (?:figure|measured):")
 
 WIDTH = 85
 """Characters of a command that has room on a line of a page."""
+LINE = 100
+"""Columns of a line of a page."""
+CODE = re.compile(r"`[^`]*`")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+"""A command stays on one line, so that it can be copied."""
 
 
 def pages(root: Path = ROOT) -> list[Path]:
@@ -46,15 +52,24 @@ def filled(text: str, folder: Path = FOLDER) -> str:
     if len(OPENING.findall(text)) != len(MARKER.findall(text)):
         raise UserError("a marker of a figure is not closed, or stands within another; end it with <!-- end -->")
 
+    tables = {found[2] for found in MARKER.finditer(text) if found[1] == "figure"}
+
     def fill(found: re.Match[str]) -> str:
         kind, asked, _ = found.groups()
         study, *rest = (part.strip() for part in asked.replace("\\|", "|").split("|"))
+        alone = not text[: found.start()].rpartition("\n")[2].strip(" >-")
+        if alone and len(rest) == 2:
+            raise UserError(
+                f"the number of {study} | {rest[0]} begins a line, which ends the paragraph before it; wrap the lines "
+                "so that a word comes first"
+            )
         command = commands(folder).get(study)
         if command and not (folder / f"{study}.json").is_file() and len(rest) in (0, 2):
-            return f"<!-- {kind}: {asked} -->{_not_measured(kind, command, inline=bool(rest))}<!-- end -->"
+            said = _not_measured(command) if kind == "figure" else "" if study in tables else "Not measured yet."
+            return f"<!-- {kind}: {asked} -->{MISSING if rest else _of_its_own(said, alone)}<!-- end -->"
         figure = read_figure(study, folder)
         if kind == "measured" and not rest:
-            inside = figure.measured()
+            inside = _of_its_own(figure.measured(), alone)
         elif kind == "figure" and not rest:
             inside = f"\n\n{figure.table()}\n\n"
         elif kind == "figure" and len(rest) == 2:
@@ -69,10 +84,17 @@ def filled(text: str, folder: Path = FOLDER) -> str:
     return MARKER.sub(fill, text)
 
 
-def _not_measured(kind: str, command: str, *, inline: bool) -> str:
-    """What stands where a command is known and nobody has run it."""
-    if inline or kind == "measured":
-        return MISSING if inline else "Not measured yet."
+def _of_its_own(said: str, alone: bool) -> str:
+    """A sentence; where its marker begins a line, a paragraph: what follows a comment on its line is no Markdown."""
+    if not alone or not said or said.startswith("\n"):
+        return said
+    whole = CODE.sub(lambda code: code[0].replace(" ", NO_BREAK), said)
+    wrapped = textwrap.fill(whole, LINE, break_long_words=False, break_on_hyphens=False)
+    return f"\n\n{wrapped.replace(NO_BREAK, ' ')}\n\n"
+
+
+def _not_measured(command: str) -> str:
+    """What stands in place of a table where a command is known and nobody has run it."""
     by = (
         f"`python {command}`"
         if len(command) < WIDTH

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LONG, WIDE, MOST_LONG = 25, 100, 0.03
 """Words of a long sentence, columns of a wide line, and the share of long sentences that a page may have."""
 
+MARKERS = re.compile(r"<!--.*?-->")
 GLOSSARY = "docs/glossary.md"
 NOT_READ = ("CHANGELOG.md", GLOSSARY)
 """Pages that are no prose to be read from the start."""
@@ -129,16 +130,16 @@ def _sentences(plain: str) -> list[str]:
 
 
 def _wide(text: str) -> Iterator[int]:
-    """Lines too wide, but for tables, code, pictures, and links that can't be broken."""
+    """Lines too wide, but for tables, code, pictures, and links that can't be broken; without markers of figures."""
     fenced = False
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(MARKERS.sub("", text).splitlines(), start=1):
         if line.lstrip().startswith("```"):
             fenced = not fenced
         elif (
             not fenced
             and len(line) > WIDE
             and not line.startswith(("|", "    ", "![", "<"))
-            and " " in line.strip()[:WIDE]
+            and " " in re.sub(r"`[^`]*`", "x" * WIDE, line.strip())[:WIDE]
         ):
             yield number
 

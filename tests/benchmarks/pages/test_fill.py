@@ -1,6 +1,7 @@
 """Pages hold what the figures say; a number that was typed over is noticed."""
 
 import pytest
+from markdown_it import MarkdownIt
 
 from benchmarks.pages import fill
 from benchmarks.record.figures import write_figure
@@ -37,6 +38,27 @@ def test_tables_numbers_and_sentences_are_filled(folder):
     assert fill.filled(full, folder) == full
 
 
+def test_a_sentence_with_a_line_of_its_own_is_a_paragraph(folder):
+    """What follows a comment on the line that the comment begins is raw HTML to Markdown, backticks and all."""
+    full = fill.filled("Before.\n\n<!-- measured: teams --><!-- end -->\n\nAfter.", folder)
+    assert "<!-- measured: teams -->\n\nMeasured by `python benchmarks/studies/habits.py`.\n\n<!-- end -->" in full
+    assert "<p>Measured by <code>" in MarkdownIt().render(full)
+    assert fill.filled(full, folder) == full
+    long = fill._of_its_own(f"Measured by `python {'--option value ' * 9}--last`; it has changed since then.", True)
+    assert [line[:8] for line in long.strip().splitlines()] == ["Measured", "`python ", "it has c"]
+    (folder / "commands.toml").write_text('habits = "benchmarks/studies/habits.py"\n')
+    once = fill.filled("<!-- figure: habits -->\n<!-- end -->\n\n<!-- measured: habits --><!-- end -->", folder)
+    assert once.count("Not measured yet.") == 1
+    alone = fill.filled("<!-- measured: habits --><!-- end -->", folder)
+    assert "\n\nNot measured yet.\n\n" in alone
+
+
+@pytest.mark.parametrize("before", ["It closes\n", "- ", "  "])
+def test_a_number_may_not_begin_a_line(folder, before):
+    with pytest.raises(UserError, match="begins a line"):
+        fill.filled(f"{before}<!-- figure: teams | needs | {{share:.0f}} % --><!-- end --> of the gap", folder)
+
+
 def test_a_number_edited_by_hand_turns_the_check_red(folder, tmp_path, monkeypatch, capsys):
     page = tmp_path / "README.md"
     page.write_text(fill.filled(PAGE, folder))
@@ -70,8 +92,8 @@ def test_what_nobody_measured_yet_says_by_which_command(folder):
         ("<!-- figure: teams | <!-- figure: teams --> <!-- end -->", "not closed"),
         ("<!-- figure: teams | needs --><!-- end -->", "a marker must be"),
         ("<!-- figure: team --><!-- end -->", "teams"),
-        ("<!-- figure: teams | need | {share} --><!-- end -->", "needs"),
-        ("<!-- figure: teams | needs | {shares} --><!-- end -->", "can't be written"),
+        ("A <!-- figure: teams | need | {share} --><!-- end -->", "needs"),
+        ("A <!-- figure: teams | needs | {shares} --><!-- end -->", "can't be written"),
     ],
 )
 def test_mistakes_are_one_line(folder, text, message):

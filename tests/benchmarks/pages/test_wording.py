@@ -25,6 +25,10 @@ def test_sentences_and_lines_are_counted():
     assert len(found.wide) == 2  # the paragraph of long sentences, and the wide line
     assert wording.measure("page.md", "Short. Shorter.\n", ()).faults is False
     assert found.faults
+    marked = (
+        "Half <!-- figure: a study with a long name | and a row with a long name | {share:.0f} % -->7 %<!-- end --> of"
+    )
+    assert not wording.measure("page.md", marked, ()).wide
 
 
 def test_a_word_is_explained_by_emphasis_or_a_link():
