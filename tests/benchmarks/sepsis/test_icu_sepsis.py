@@ -142,10 +142,18 @@ def test_the_whole_benchmark_gives_exact_values_and_the_same_again(tables, datas
     figure = read_figure("icu_sepsis")
     buffer = load_replay_buffer(dataset)
     assert {run.name.split("-")[0] for run in (tmp_path / "kept").iterdir()} == set(icu_sepsis.ALGORITHMS)
+    planner = figure.row("tabular planner, shrunk by 20 rows")["survival"]
+    assert planner == icu_sepsis.planner_value(buffer, tables)
+    assert 0.7 < planner < 0.8752
     for name in icu_sepsis.ALGORITHMS:
         row = figure.row(f"{name}, greedy")
         assert 0.7 < row["survival"] < 0.8752
         assert icu_sepsis.train(name, 0, 5, buffer, tables)["greedy"] == row["survival"]
+
+
+def test_the_planner_plans_with_rows_enough(tables, empty_store):
+    buffer = load_replay_buffer(ensure_sepsis_dataset(tables, episodes=2_000))
+    assert icu_sepsis.planner_value(buffer, tables) > tables.references["expert"] + 0.005
 
 
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--steps", "x"], ["--what"]])
