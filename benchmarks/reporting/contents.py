@@ -5,6 +5,7 @@ import io
 import json
 from typing import Any
 
+from benchmarks.reporting.assumptions import assumptions
 from benchmarks.reporting.behaviour import by_factor, by_state, embeddings
 from benchmarks.reporting.budgets import budgets
 from benchmarks.reporting.document import Report, Table
@@ -51,6 +52,7 @@ def report_of(results: SweepResults, *, command: str) -> Report:
             values(results),
             effective_members(results),
             clip_sweep(results),
+            assumptions(results),
             by_factor(results),
             by_state(results),
             embeddings(results),

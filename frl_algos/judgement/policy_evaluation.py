@@ -6,6 +6,7 @@
     actions.csv         share of each level of each factor: drawn from the policy, its best action, as logged
     joint_actions.csv   the joint actions that the policy takes most
     values.csv          one row an estimator
+    sensitivity.csv     one row a setting of what the data can't settle, and the figure of it; of 100 members or more
     embeddings.csv      the policy's *trained* level embeddings in two dimensions
     *.svg               figures of these
 
@@ -15,7 +16,7 @@ Of members who may be real no number of 1 to 10 people is written, nor one from 
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,14 @@ from frl_algos.files.policy_files import load_policy, told_by
 from frl_algos.judgement.embedding_map import EmbeddingMap, embedding_map
 from frl_algos.judgement.evaluation_figures import evaluation_figures
 from frl_algos.policies.policy import LearnedPolicy, Probabilities
+from frl_algos.valuation.policy_sensitivity import policy_sensitivity
 from frl_algos.valuation.selection import default_mode
 from frl_algos.valuation.value_policy import value_policy
-from frl_env.evaluation import Evaluation, LoggedEpisodes, load_episodes
+from frl_env.evaluation import Evaluation, LoggedEpisodes, Sensitivity, load_episodes
 from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.evaluation.files import write_together
 from frl_env.evaluation.hidden_actions import hidden_actions
+from frl_env.evaluation.sensitivity_figure import sensitivity_figure
 from frl_env.evaluation.suppression import people as number_of_people
 from frl_env.evaluation.suppression import rough_share
 from frl_env.members import ColumnMap, ImportOptions, open_members
@@ -42,6 +45,9 @@ CHUNK = 4_096
 
 TOP = 20
 """Joint actions that are listed."""
+
+PARTS = {"ed_visits": -1.0, "ip_stays": -1.0}
+"""Infos that count what the reward counts, and their signs."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -61,6 +67,8 @@ class PolicyEvaluation:
         joint_actions: The `TOP` joint actions: their levels, and the policy's mean probability.
         entropy: Mean of the policy's entropy over the decisions, in nats.
         value: Off-policy estimates with diagnostics; None when not asked for.
+        sensitivity: What the doubly robust estimate hangs on; None when not asked for, of few members, and where no
+            value may be told.
         embeddings: Of the levels, where they are learned.
     """
 
@@ -72,6 +80,7 @@ class PolicyEvaluation:
     joint_actions: pd.DataFrame
     entropy: float
     value: Evaluation | None
+    sensitivity: Sensitivity | None
     embeddings: EmbeddingMap | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,6 +92,7 @@ class PolicyEvaluation:
             "mode": self.mode,
             "entropy": self.entropy,
             "sentence": None if self.value is None else self.value.sentence,
+            "sensitivity": None if self.sensitivity is None else self.sensitivity.to_dict(),
             "true_value": "none: it is known in a simulator only",
             "actions": _records(self.actions),
             "joint_actions": _records(self.joint_actions),
@@ -101,6 +111,7 @@ def evaluate_policy(
     columns: ColumnMap | None = None,
     options: ImportOptions | None = None,
     value: bool = True,
+    sensitivity: bool = True,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> PolicyEvaluation:
@@ -115,6 +126,7 @@ def evaluate_policy(
         columns: What the table's columns mean, where they have other names.
         options: What to do about the table's problems.
         value: Whether to value the policy off-policy, which takes longer than all else.
+        sensitivity: Whether to look, with the value, at what it hangs on (`frl_algos.valuation.policy_sensitivity`).
         seed: Of folds, draws and resamples.
         progress: Told how far it is.
 
@@ -129,15 +141,19 @@ def evaluate_policy(
         tell("reading", 0, 1)
         space = action_space_of(dataset)
         algorithm = load_policy(policy_path, space)
-        episodes = load_episodes(dataset)
+        episodes = _with_parts(load_episodes(dataset, reward_parts=_parts_of(dataset)))
         response, indications = told_by(algorithm, dataset)
         tell("reading", 1, 1)
     policy = LearnedPolicy(algorithm, space, default_mode(algorithm))
-    found = None
+    found, moves = None, None
     actions, joints, entropy = _actions(policy, episodes, tell)
     if value:
         tell("valuing", 0, 1)
         found = value_policy(policy.probabilities, episodes, seed=seed, response=response, indications=indications)
+        if sensitivity and found.told:
+            moves = policy_sensitivity(policy.probabilities, episodes, seed=seed, indications=indications)
+        if moves is not None and not episodes.simulated:
+            moves = replace(moves, table=moves.table.drop(columns="members"))  # effective ones may be few
         tell("valuing", 1, 1)
     evaluation = PolicyEvaluation(
         simulated=episodes.simulated,
@@ -148,10 +164,23 @@ def evaluate_policy(
         joint_actions=joints,
         entropy=entropy,
         value=found,
+        sensitivity=moves,
         embeddings=embedding_map(algorithm),
     )
     write_evaluation(evaluation, output_dir)
     return evaluation
+
+
+def _parts_of(dataset: Any) -> dict[str, float]:
+    """What a dataset says of the parts of its reward; nothing unless all are there."""
+    infos = next(iter(dataset.iterate_episodes(dataset.episode_indices[:1]))).infos or {}
+    return PARTS if set(PARTS) <= set(infos) else {}
+
+
+def _with_parts(episodes: LoggedEpisodes) -> LoggedEpisodes:
+    """The episodes, without parts that don't make up the reward."""
+    parts = sum(episodes.reward_parts.values(), np.zeros(episodes.mask.shape))
+    return episodes if np.allclose(parts, episodes.rewards) else replace(episodes, reward_parts={})
 
 
 def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str]) -> list[Path]:
@@ -163,16 +192,17 @@ def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str
     tables = {"actions.csv": evaluation.actions, "joint_actions.csv": evaluation.joint_actions}
     if evaluation.value is not None and evaluation.value.told:
         tables["values.csv"] = evaluation.value.table().rename_axis("estimator").reset_index()
+    moves = evaluation.sensitivity
+    if moves is not None:
+        tables["sensitivity.csv"] = moves.table
     if evaluation.embeddings is not None:
         tables["embeddings.csv"] = evaluation.embeddings.table
     contents = {name: table.to_csv(index=False).encode() for name, table in tables.items()}
     contents["summary.json"] = (json.dumps(evaluation.to_dict(), indent=1, allow_nan=False) + "\n").encode()
-    contents |= evaluation_figures(
-        evaluation.actions,
-        tables.get("values.csv"),
-        evaluation.embeddings,
-        note="Simulated members; not to guide care" if evaluation.simulated else "Small numbers of people are left out",
-    )
+    note = "Simulated members; not to guide care" if evaluation.simulated else "Small numbers of people are left out"
+    contents |= evaluation_figures(evaluation.actions, tables.get("values.csv"), evaluation.embeddings, note=note)
+    if moves is not None:
+        contents["sensitivity.svg"] = sensitivity_figure(moves, note=note)
     return write_together(folder, contents)
 
 

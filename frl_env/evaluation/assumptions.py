@@ -1,4 +1,4 @@
-"""What the answer hangs on that the data can't settle: hidden confounding, propensities, cut-offs, memory, rewards."""
+"""What the answer hangs on that the data can't settle: hidden confounding, propensities, cut-offs, run-out, rewards."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,12 +28,16 @@ from frl_env.evaluation.intervals import interval
 from frl_env.evaluation.ridge import state_features
 from frl_env.evaluation.target import Probabilities, Scores
 from frl_env.evaluation.threads import numpy_alone
+from frl_env.evaluation.turning import turning_points, turning_sentence
 
 STRENGTHS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
 """Strengths of confounding, Lambda."""
 
 MIXED = (0.05, 0.2)
 """Shares of the propensities that are replaced by how often the action occurs."""
+
+RUN_OUT = (4, 13)
+"""Last weeks of the follow-up of which claims may still be missing: a month, a quarter."""
 
 NOISE = (0.1, 0.3)
 """Standard deviations of errors in the logarithm of the propensities, drawn anew for each decision."""
@@ -56,11 +60,29 @@ class Sensitivity:
     tipping_strength: float
     table: pd.DataFrame
 
+    @property
+    def turning(self) -> dict[str, list[str]]:
+        """By what is varied, the settings at which another conclusion is drawn (`frl_env.evaluation.turning`)."""
+        return turning_points(self.table)
+
+    @property
+    def sentence(self) -> str:
+        """The conclusion, and where it turns, in words."""
+        weak = self.tipping_strength
+        fresh = f" Fresh hidden confounding of Lambda = {weak:.2f} may explain the difference." if weak < 20 else ""
+        return turning_sentence(self.table, self.turning) + fresh
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         tipping = self.tipping_strength if np.isfinite(self.tipping_strength) else None
         rows = self.table.astype(object).where(self.table.notna(), None).to_dict(orient="records")
-        return {"estimator": self.estimator, "tipping_strength": tipping, "rows": rows}
+        return {
+            "estimator": self.estimator,
+            "sentence": self.sentence,
+            "tipping_strength": tipping,
+            "turning": self.turning,
+            "rows": rows,
+        }
 
 
 @numpy_alone()
@@ -76,6 +98,7 @@ def sensitivity(
     strengths: Sequence[float] = STRENGTHS,
     clips: Sequence[float] = CLIPS,
     windows: Sequence[int] = WINDOWS,
+    run_out: Sequence[int] = RUN_OUT,
     reward_weights: Sequence[Mapping[str, float]] = (),
     folds: int = 5,
     features: Float64[np.ndarray, "episode step feature"] | None = None,
@@ -93,6 +116,8 @@ def sensitivity(
         strengths: Of hidden confounding, each at least 1; see `frl_env.evaluation.confounding`.
         clips: Cut-offs of the weights.
         windows: Weeks that the marginal weights keep as they are.
+        run_out: Last weeks of the follow-up whose rewards are left out, since late claims may be missing there; by
+            WIS, as for the weights of the reward. Those that leave no week are passed over.
         reward_weights: Weights of the episodes' reward parts, one mapping a row, for instance
             `({"ed_visits": 1, "ip_stays": 5},)`. Values are of the whole reward, so these rows are by WIS.
         folds: Folds of members in which density ratios are cross-fitted.
@@ -149,6 +174,12 @@ def sensitivity(
         rows.add("memory", "1 week", inputs, found[short], weights)
         for window in windows:
             rows.add("memory", f"{window} weeks", inputs, found[f"{short} {window} weeks"], weights)
+    left = [weeks for weeks in run_out if weeks < episodes.steps]
+    for weeks in [0, *left] if left or reward_weights else []:
+        kept = np.where(np.arange(episodes.steps) < episodes.steps - weeks, episodes.rewards, 0.0)
+        changed = replace(inputs, rewards=kept, values=None)
+        label = f"last {weeks} weeks left out" if weeks else "nothing left out, by WIS"
+        rows.add("run-out", label, changed, every_estimate(changed)[0]["WIS"], weights)
     for parts in reward_weights:
         label = ", ".join(f"{part} x {weight:g}" for part, weight in parts.items())
         changed = replace(inputs, rewards=_weighted(episodes, parts), values=None)

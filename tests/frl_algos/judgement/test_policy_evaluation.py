@@ -90,6 +90,19 @@ def test_the_value_is_off_policy_with_its_diagnostics(trained, file, tiny_datase
     assert once_more.to_dict() == found.to_dict()
 
 
+def test_what_the_value_hangs_on_is_one_table_and_one_figure(file, tmp_path, monkeypatch):
+    assert evaluate_policy(file, TINY, tmp_path / "few").sensitivity is None, "60 members"
+    monkeypatch.setattr("frl_algos.valuation.policy_sensitivity.FEWEST", 50)
+    found = evaluate_policy(file, TINY, tmp_path / "out").sensitivity
+    assert found is not None
+    kinds = {"as evaluated", "hidden confounding", "propensities", "cut-off", "memory", "run-out", "reward"}
+    assert set(found.table["what"]) == kinds
+    assert {"sensitivity.csv", "sensitivity.svg"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["sensitivity"]["sentence"] == found.sentence
+    assert found.sentence.startswith("By WDR clip 30, ")
+
+
 def test_no_number_of_few_real_people_is_written(file, table, tmp_path):
     rows = pd.read_parquet(table)
     met = {name: rows.loc[rows["action_modality"] == name, "member_id"].nunique() for name in rows["action_modality"]}

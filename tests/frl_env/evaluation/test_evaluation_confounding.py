@@ -3,12 +3,15 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import linprog
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation import ActionValues, Confounding, LoggedEpisodes, sensitivity
+from frl_env.evaluation.sensitivity_figure import sensitivity_figure
+from frl_env.evaluation.turning import turning_points, turning_sentence
 
 
 def one_step(rewards, target, propensities, **options) -> Confounding:
@@ -166,6 +169,7 @@ def table():
         strengths=(1.0, 1.5),
         clips=(0.5, 2.0),
         windows=(2,),
+        run_out=(1, 3),
         reward_weights=({"coin": 1.0, "act": 1.0}, {"act": 10.0}),
     )
 
@@ -180,6 +184,7 @@ def test_one_table_of_everything(table):
         "propensities",
         "cut-off",
         "memory",
+        "run-out",
         "reward",
     ]
     base = rows.loc[("as evaluated", "WIS")]
@@ -201,10 +206,46 @@ def test_one_table_of_everything(table):
     assert propensities.loc["estimated", "difference"] == pytest.approx(base.difference, abs=0.02)
     assert propensities.loc["errors of 0.3", "members"] < base.members
     assert abs(rows.loc[("cut-off", "0.5"), "difference"]) < abs(base.difference)
+    out = rows.loc["run-out"]
+    assert list(out.index) == ["nothing left out, by WIS", "last 1 weeks left out"], "three weeks leave none"
+    assert out.loc["nothing left out, by WIS", "difference"] == base.difference
+    assert out.loc["last 1 weeks left out", "difference"] == pytest.approx(base.difference * 2 / 3, abs=0.02)
     # Parts with their own weights are the whole reward again, but for the noise that is in no part.
     assert rows.loc[("reward", "coin x 1, act x 1"), "difference"] == pytest.approx(base.difference, abs=0.02)
     acts = 10 * episodes.reward_parts["act"]
     assert rows.loc[("reward", "act x 10"), "difference"] == pytest.approx(3 * 0.6 - acts.sum(axis=1).mean(), abs=0.06)
+
+
+def rows(**intervals):
+    """A table of one row a kind, as evaluated first."""
+    found = [{"what": "as evaluated", "setting": "WDR", "difference": 0.2, "low": 0.1, "high": 0.3}]
+    for what, (low, high) in intervals.items():
+        kind, setting = what.split("_")
+        found.append({"what": kind, "setting": setting, "difference": (low + high) / 2, "low": low, "high": high})
+    return pd.DataFrame(found)
+
+
+def test_a_conclusion_turns_where_the_interval_says_something_else():
+    table = rows(**{"cut-off_3": (0.05, 0.2), "cut-off_1": (-0.1, 0.2), "propensities_noise": (-0.3, -0.1)})
+    assert turning_points(table) == {"cut-off": ["1"], "propensities": ["noise"]}
+    said = turning_sentence(table, turning_points(table))
+    assert "By WDR, the policy is better than what was done (+0.2, +0.1 to +0.3)" in said
+    assert "cut-off (1); propensities (noise)" in said
+
+
+def test_rows_by_another_estimator_are_compared_with_their_own_first_row():
+    table = rows(**{"run-out_0": (-0.1, 0.2), "run-out_4": (-0.1, 0.1), "reward_ip": (0.1, 0.2)})
+    assert turning_points(table) == {"run-out": [], "reward": ["ip"]}
+    still = rows(**{"cut-off_3": (0.05, 0.2)})
+    assert turning_sentence(still, turning_points(still)).endswith("no setting that was tried says otherwise.")
+
+
+def test_the_figure_has_a_row_a_setting_and_is_the_same_every_time(table):
+    _, found = table
+    drawn = sensitivity_figure(found, note="nobody real")
+    assert drawn == sensitivity_figure(found, note="nobody real")
+    assert b"nobody real" in drawn
+    assert b"propensities: errors of 0.1" in drawn
 
 
 def test_the_table_is_json(table):
