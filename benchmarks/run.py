@@ -14,13 +14,14 @@ import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the 
 
 import argparse
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.sweep import scorecard, scorecard_tables
 from benchmarks.sweep.results import Results
-from benchmarks.sweep.runs import plan
+from benchmarks.sweep.runs import Job, plan
 from benchmarks.sweep.workers import check_scheduler, default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, fitting, parse_names
 from benchmarks.training.checked_options import check_said
@@ -88,7 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 action_rate=options.action_rate,
                 tell=progress,
             )
-        show_told(known, options.action_rate, left_out)
+        print(_plan_in_words([*names], dataset_id, jobs))
+        # Of the benchmark's own members everything is known; their columns are assumptions only where options say so.
+        said_for_own = has_simulator(data) and not any(who.startswith("option") for who in known.sources.values())
+        if not said_for_own:
+            show_told(known, options.action_rate)
+        for sentence in left_out:
+            print(sentence)
         planned, jobs = jobs, [results.older(job) if job.algo in older else job for job in jobs]
         taken = [job.algo for wanted, job in zip(planned, jobs, strict=True) if job != wanted]
         kept = sum(results.has(job) for job in jobs)
@@ -105,18 +112,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scorecard_tables.show(card)
     again = f"; {kept} of {len(jobs)} runs were there from before (--out elsewhere runs them anew)" if kept else ""
     print(f"\nscorecard: {results.folder / 'scorecard.json'}{again}")
+    print(f"next: python benchmarks/report.py {shlex.quote(str(results.folder))} -o report.html")
     if said:
-        raise UserError(f"{len(said)} of {len(jobs)} runs failed ({said[0]}); the same command tries them again")
+        strange = failures[0].job.algo not in ALGORITHMS
+        theirs = "; check_algorithm says what an algorithm must keep to (docs/own_algorithm.md)" if strange else ""
+        raise UserError(
+            f"{len(said)} of {len(jobs)} runs failed ({said[0]}); the same command tries them again{theirs}"
+        )
 
 
-def show_told(known: Told, action_rate: float | None, left_out: Sequence[str]) -> None:
-    """Says what is assumed of the columns, and which algorithms are left out."""
+def _plan_in_words(names: Sequence[str], dataset_id: str, jobs: Sequence[Job]) -> str:
+    """What is about to be done, in a line."""
+    trained = [job for job in jobs if job.algo not in REFERENCES]
+    if not trained:
+        return f"references on {dataset_id}"
+    seeds = len({job.seed for job in trained})
+    several = f"{seeds} seeds" if seeds != 1 else "1 seed"
+    what = f"{', '.join(names)} on {dataset_id}: {several}, {trained[0].steps:,} updates a run"
+    members = trained[0].eval_members
+    return f"{what}, each policy tried on {members:,} simulated members" if members else what
+
+
+def show_told(known: Told, action_rate: float | None) -> None:
+    """Says what is assumed of the columns."""
     print("assumed of the columns (options or [meaning] say otherwise):")
     rate = "as often as responses are most frequent, or as the care team" if action_rate is None else f"{action_rate:g}"
     for line in (*known.lines(), f"share of member-weeks that FactoredAWR acts in: {rate}"):
         print(f"  {line}")
-    for sentence in left_out:
-        print(sentence)
 
 
 def _folder(dataset_id: str, *, quick: bool) -> str:

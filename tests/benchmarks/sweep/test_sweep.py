@@ -79,11 +79,18 @@ def theirs(tmp_path, monkeypatch):
     sys.modules.pop("their_package", None)
 
 
-def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_else(tiny_dataset, tmp_path, theirs):
+def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_else(
+    tiny_dataset, tmp_path, theirs, capsys
+):
     out = tmp_path / "out"
     names = "their_common,their_broken,their_package:Common"
-    with pytest.raises(UserError, match=r"1 of 10 runs failed \(their_broken seed 0: RuntimeError: no such luck\)"):
+    failed = r"1 of 10 runs failed \(their_broken seed 0: RuntimeError: no such luck\).*check_algorithm says"
+    with pytest.raises(UserError, match=failed):
         run.main([*TINY, "--algo", names, "--jobs", "2", "--out", str(out)])
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"{names.replace(',', ', ')} on tests/tiny-v0: 1 seed, ")
+    assert "assumed" not in shown, "nothing is assumed of the benchmark's own members"
+    assert f"next: python benchmarks/report.py {out} -o report.html" in shown
     card = json.loads((out / "scorecard.json").read_text())
     assert {row["algo"] for row in card["runs"]} == {"their_common", "their_package:Common"}
     # The most common action of the data is to do nothing.
