@@ -6,11 +6,15 @@
 What passes it trains and is scored by `benchmarks/run.py --algo mypackage.module:MyConfig`.
 """
 
+import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 import torch
 from d3rlpy.logging import NoopAdapterFactory
 
@@ -36,6 +40,22 @@ def check_algorithm(offered: Any, *, action_space: ActionSpace = MEDICAID_ACTION
     Raises:
         UserError: At the first thing that does not hold: says what, and what to do.
     """
+    with _quiet():
+        _check(offered, action_space, seed)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without d3rlpy's log, of which a training this short is nothing but: what it says is the sentence that fails."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _check(offered: Any, action_space: ActionSpace, seed: int) -> None:
     buffer = made_up_buffer(action_space, seed=seed)
     observations = buffer.observations[:64]
     first = _trained(offered, buffer, seed)

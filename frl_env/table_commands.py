@@ -99,6 +99,11 @@ def import_command(
     if said := imported.facts[0].get("worklists"):
         console.print(lists_in_words(said))
     _show_facts(imported.facts[0], whole=check)
+    if check:
+        console.print("next: the same without --check; --validation-share 0.3 keeps members to judge by", markup=False)
+    else:
+        run = f"python benchmarks/run.py --dataset {imported.dataset_ids[0]} --algo factored_awr"
+        console.print(f"next, in the project's folder: {run}", markup=False)
     if imported.left_alone:
         console.print(
             f"note: {imported.left_alone} is of another import; its members may be among these, so it can't be used "
@@ -137,7 +142,7 @@ def export_command(
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
         rows = export_table(dataset, table, force=force, progress=lambda done, total: progress("writing", done, total))
-    console.print(f"wrote {table}: {rows:,} rows")
+    console.print(f"wrote {table}: {rows:,} rows; next: frl import {table} --id myorg/care-v0 --check", markup=False)
 
 
 def _pairs(columns: list[str]) -> dict[str, str]:

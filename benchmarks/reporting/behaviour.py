@@ -7,7 +7,6 @@ from benchmarks.drawing.maps import Pair, Place, heatmap, pairs, plane
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of, readable
 from benchmarks.reporting.sweep_results import Policy, SweepResults
 from benchmarks.reporting.words import words
-from benchmarks.sweep.scorecard_tables import logged_sentence
 
 
 def by_factor(results: SweepResults) -> Section:
@@ -41,26 +40,7 @@ def by_factor(results: SweepResults) -> Section:
         ),
         notes=(words("behaviour", "factors_note", source=_source(results, policy, seed), hidden=hidden),),
     )
-    return section(parts=(figure, _all_factors(results), *_logged(results)))
-
-
-def _logged(results: SweepResults) -> tuple[Table, ...]:
-    """What the care team spent, level by level; scorecards of before don't tell."""
-    logged = results.card.get("logged")
-    if logged is None:
-        return ()
-    rows = [
-        (factor, level, entry["contacts_per_week"], entry["minutes_per_week"])
-        for factor, levels in logged["by_level"].items()
-        for level, entry in levels.items()
-    ]
-    table = Table(
-        name="logged_effort",
-        caption=words("behaviour", "effort_caption", logged=logged_sentence(logged)),
-        columns=columns_of("factor | level | contacts a member-week:.4f | minutes a member-week:.3f"),
-        rows=rows,
-    )
-    return (table,)
+    return section(parts=(figure, _all_factors(results)))
 
 
 def _percent(value: float | None) -> str:

@@ -94,8 +94,16 @@ def _contacted(results: SweepResults, entries: list[dict[str, Any]]) -> Table | 
     known = [entry for entry in entries if entry["contacted"] and entry["policy"] != "no_program"]
     if not known:
         return None
+    known.sort(key=lambda entry: entry["kind"] != "algorithm")  # what was trained comes before what it is beside
     rows = [
-        (_name(entry), kind, group, each["contacts_per_week"], each["share_of_contacts"], each["share_of_weeks"])
+        (
+            _name(entry),
+            kind.replace("_", " "),
+            group,
+            each["contacts_per_week"],
+            each["share_of_contacts"],
+            each["share_of_weeks"],
+        )
         for entry in known
         for kind, groups in entry["contacted"].items()
         for group, each in groups.items()

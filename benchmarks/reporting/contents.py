@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.reporting.assumptions import assumptions
 from benchmarks.reporting.behaviour import by_factor, by_state, embeddings
 from benchmarks.reporting.budgets import budgets
-from benchmarks.reporting.document import Report, Table
+from benchmarks.reporting.document import Report, Section, Table
 from benchmarks.reporting.doubts import doubts
 from benchmarks.reporting.evidence import clip_sweep, effective_members
 from benchmarks.reporting.fairness import fairness
@@ -37,6 +37,23 @@ def report_of(results: SweepResults, *, command: str) -> Report:
         ("Data SHA-256", str(card.get("dataset_sha256") or "no hash")[:12]),
         ("Commit", str(card.get("commit") or "none")[:12]),
     ]
+    sections = (
+        summary(results),
+        doubts(results),
+        budgets(results),
+        spending(results),
+        values(results),
+        effective_members(results),
+        clip_sweep(results),
+        assumptions(results),
+        by_factor(results),
+        by_state(results),
+        embeddings(results),
+        fairness(results),
+        curves(results),
+        profile(results),
+        assumed(results),
+    )
     return Report(
         title="What was learned, and what it is worth",
         subtitle=words(
@@ -44,25 +61,18 @@ def report_of(results: SweepResults, *, command: str) -> Report:
         ),
         warning=words("contents", "simulated" if simulated else "recorded"),
         facts=tuple(facts),
-        sections=(
-            summary(results),
-            doubts(results),
-            budgets(results),
-            spending(results),
-            values(results),
-            effective_members(results),
-            clip_sweep(results),
-            assumptions(results),
-            by_factor(results),
-            by_state(results),
-            embeddings(results),
-            fairness(results),
-            curves(results),
-            profile(results),
-            assumed(results),
-            provenance(results, command),
-        ),
+        sections=(*_with_content(sections), provenance(results, command)),
     )
+
+
+def _with_content(sections: tuple[Section, ...]) -> tuple[Section, ...]:
+    """Sections that show something; at the end, in one, which don't and why."""
+    empty = [section for section in sections if not (section.parts or section.points or section.text)]
+    shown = tuple(section for section in sections if section not in empty)
+    if not empty:
+        return shown
+    points = tuple((section.title, section.missing) for section in empty)
+    return (*shown, Section(anchor="left-out", title="What is not shown, and why", points=points))
 
 
 def data_files(report: Report) -> dict[str, str]:

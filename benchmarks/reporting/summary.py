@@ -129,17 +129,23 @@ def _estimated(results: SweepResults) -> tuple[str, str]:
 
 
 def _glance(results: SweepResults) -> Table:
+    within = {
+        (entry["policy"], entry["mode"]): point["gain"]
+        for entry in results.card.get("curves") or []
+        if entry["kind"] == "algorithm" and (point := point_at(entry))
+    }
     return Table(
         name="summary",
         caption=words("summary", "caption"),
         columns=columns_of(
-            "policy | seeds:d | difference:+.4f | low:+.4f"
-            " | high:+.4f | score:.1f | behind the first:.4f | chance the first beats it:.2f"
+            "policy | seeds:d | team's minutes:+.4f | no limit:+.4f | low:+.4f"
+            " | high:+.4f | score:.1f | behind the first:.4f | beaten by it:.2f"
         ),
         rows=[
             (
                 results.name((row["algo"], row["mode"])),
                 row["seeds"],
+                within.get((row["algo"], row["mode"])),
                 row["difference_to_behaviour"],
                 *row["interval"],
                 row["normalized_score"],
