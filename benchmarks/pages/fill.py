@@ -34,7 +34,7 @@ WIDTH = 85
 LINE = 100
 """Columns of a line of a page."""
 CODE = re.compile(r"`[^`]*`")
-NO_BREAK = "\N{NO-BREAK SPACE}"
+NO_BREAK = "\u00a0"
 """A command stays on one line, so that it can be copied."""
 
 
