@@ -279,9 +279,8 @@ def _contacted(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     races = [*known[0]["contacted"]["race_ethnicity"]]
     lines = [
-        "Who is contacted at the team's own minutes: contacts a member-week, and the share of them that goes",
-        "to members with an open need and to those at high risk. Then contacts a member-week by race and",
-        "ethnicity.",
+        "Who is contacted at the team's own minutes: contacts a member-week, and the share that goes to members",
+        "with an open need or at high risk. Then contacts a member-week by race and ethnicity.",
         "",
         f"| policy | contacts | with open need, % | high risk, % | {' | '.join(race.lower() for race in races)} |",
         f"|---|---|---|---|{'---|' * len(races)}",
