@@ -150,8 +150,8 @@ class Counterfactual:
     @cached_property
     def _logged(self) -> float:
         """What an effect of 1 of every logged action would be worth to a member."""
-        rows, overall = self.model.rows, 0
-        worth = self.discount**rows.step * self.model.amount * self.model.expected[:, overall]
+        rows, overall = self.model.rows, self.model.terms.fixed[:, 0]
+        worth = self.discount**rows.step * self.model.amount * overall[rows.actions] * self.model.foreseen
         return float(worth.sum()) / len(self.model.fold)
 
     def _change(
@@ -170,7 +170,7 @@ class Counterfactual:
         load, cover = np.zeros(len(asked)), np.zeros(len(asked), dtype=np.float32)
         strength = model.strength.astype(np.float32)
         shown = rows.observations[places[:, 0]]
-        total = np.zeros((len(asked), model.expected.shape[1]))
+        total = np.zeros((len(asked), len(model.terms.groups)))
         for t in range(rows.episodes.steps):
             followed = np.flatnonzero(places[:, t] >= 0)
             for start in range(0, len(followed), CHUNK):
@@ -184,7 +184,7 @@ class Counterfactual:
                 if responses is not None:
                     assert null is not None
                     assert model.response is not None
-                    answers = responses.chances(load[who], rows.history[at], null)
+                    answers = responses.chances(load[who], at, null)
                     chances = chances * answers
                     room = 1 - cover[who]
                     cover[who] = model.kappa * (cover[who] + room * (chances @ strength))
@@ -194,8 +194,9 @@ class Counterfactual:
                     load[who] = responses.fading * (load[who] + responses.slopes[drawn])
                 for observation, values in echoes.items():
                     shown[who, observation] = values[drawn]
-                terms = model.terms.expected(model.signs[at], model.signs[at], chances)
-                total[who] += (terms - model.expected[at]) * (self.discount**t * model.amount[at])[:, None]
+                signs = model.signs(at)
+                terms = model.terms.expected(signs, signs, chances)
+                total[who] += (terms - model.expected(at)) * (self.discount**t * model.amount[at])[:, None]
         return total
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from frl_algos.effects.targets import ridge
+from frl_algos.effects.targets import ridge_weights
 from frl_algos.valuation.histories import Histories
 
 FLOOR = 0.2
@@ -25,7 +25,8 @@ class CreditedRewards:
     Attributes:
         sign: Of the rewards, which are counts; 1 where they are not.
         credit: y_t, of the rewards without their sign.
-        baseline: Features of the history that predict it, by time left.
+        weeks: Steps left, each weighted by what is left of an effect, over their mean: with the history and the history
+            times this it is predicted (`baseline`).
         felt: M_t.
         amount: m_t.
         precision: Inverse of the variance of y_t.
@@ -33,7 +34,7 @@ class CreditedRewards:
 
     sign: int
     credit: Float[np.ndarray, "row"]
-    baseline: Float[np.ndarray, "row feature"]
+    weeks: Float[np.ndarray, "row"]
     felt: Float[np.ndarray, "row"]
     amount: Float[np.ndarray, "row"]
     precision: Float[np.ndarray, "row"]
@@ -50,10 +51,10 @@ class CreditedRewards:
         sign = int(bool(rewards.any())) * (int(bool((rewards >= 0).all())) - int(bool((rewards <= 0).all())))
         left = rows.episodes.steps - rows.step
         weeks, squared = (_geometric(decay, left) for decay in (kappa, kappa**2))
-        scaled = weeks[:, None] / weeks.mean()
-        baseline = np.concatenate([rows.history, rows.history * scaled], axis=1)
+        scaled = weeks / weeks.mean()
         credit = _credit(rows, rewards * (sign or 1), kappa)
-        fitted = ridge(baseline, credit)[1]
+        other = _credit(rows, rewards * sign, kappa**2)
+        fitted, other = _predicted(rows, scaled, np.stack([credit, other], axis=1)).T
         residual = credit - fitted
         if sign == 0:
             # No counts: an effect is felt alike in every week, in standard deviations of a reward.
@@ -61,11 +62,36 @@ class CreditedRewards:
             felt, amount = unit * squared, unit * weeks
             variance = np.full(len(credit), float((residual**2).mean()) or 1.0)
         else:
-            amount = np.maximum(fitted, FLOOR * float(credit.mean()) * scaled[:, 0])
-            other = ridge(baseline, _credit(rows, rewards * sign, kappa**2))[1]
+            amount = np.maximum(fitted, FLOOR * float(credit.mean()) * scaled)
             felt = np.maximum(other, FLOOR * float(other.mean()) * squared / squared.mean())
             variance = _variance(amount, residual)
-        return cls(sign=sign or 1, credit=credit, baseline=baseline, felt=felt, amount=amount, precision=1 / variance)
+        return cls(sign=sign or 1, credit=credit, weeks=scaled, felt=felt, amount=amount, precision=1 / variance)
+
+
+def baseline(
+    history: Float[np.ndarray, "row feature"], weeks: Float[np.ndarray, "row"]
+) -> Float[np.ndarray, "row twice"]:
+    """The history, and the history times the weeks left."""
+    return np.concatenate([history, history * weeks[:, None]], axis=1)
+
+
+def _predicted(
+    rows: Histories, weeks: Float[np.ndarray, "row"], targets: Float[np.ndarray, "row target"]
+) -> Float[np.ndarray, "row target"]:
+    """What the baseline predicts of the targets, by ridge regressions on columns of mean square 1."""
+    size = 2 * rows.features
+    squares, products = np.zeros((size, size)), np.zeros((size, targets.shape[1]))
+    for part, history in rows.parts(size):
+        x = baseline(history, weeks[part])
+        squares += x.T @ x
+        products += x.T @ targets[part]
+    scale = np.sqrt(np.diagonal(squares) / len(targets))
+    scale = np.where(scale < 1e-12, 1.0, scale)
+    weights = ridge_weights(squares / np.outer(scale, scale), products / scale[:, None]) / scale[:, None]
+    predicted = np.empty(targets.shape)
+    for part, history in rows.parts(size):
+        predicted[part] = baseline(history, weeks[part]) @ weights
+    return predicted
 
 
 def _credit(rows: Histories, rewards: np.ndarray, decay: float) -> np.ndarray:

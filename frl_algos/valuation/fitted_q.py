@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int64
 
-from frl_algos.effects.targets import value_features
+from frl_algos.effects.targets import parts, value_features
 from frl_algos.effects.terms import Terms
 from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
 from frl_algos.policies.policy import Probabilities
@@ -32,6 +32,7 @@ from frl_algos.valuation.nested import plain_terms
 from frl_env.actions import ActionSpace
 from frl_env.errors import check_number
 from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members
+from frl_env.evaluation.target import TargetScores, supported_actions
 from frl_env.evaluation.threads import numpy_alone
 
 NAME = "FQE"
@@ -43,7 +44,7 @@ STATE_PENALTY, ACTION_PENALTY = 1.0, 100.0
 """In rows of a feature of variance 1: what an action changes is far less than what the state does."""
 
 CHUNK = 4_096
-"""Decisions scored, or members summed, at once."""
+"""Decisions whose probabilities are held at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,7 +140,7 @@ class FittedQ:
         weights: theta by fold of members, each from the other folds.
         fold: Fold of each member.
         values: Q of the logged actions and V at every logged decision, cross-fitted.
-        probabilities: Of the logged actions under the target; one after the end.
+        scores: Of the target: its probabilities of the logged actions, and its mass on actions that few members got.
         estimate: Mean of V at the start, with the error of theta in the members' terms.
     """
 
@@ -148,8 +149,13 @@ class FittedQ:
     weights: Float[np.ndarray, "fold column"]
     fold: Int64[np.ndarray, "episode"]
     values: ActionValues
-    probabilities: Float[np.ndarray, "episode step"]
+    scores: TargetScores
     estimate: Estimate
+
+    @property
+    def probabilities(self) -> Float[np.ndarray, "episode step"]:
+        """Of the logged actions under the target; one after the end."""
+        return self.scores.logged
 
     def q(
         self, observations: Float32[np.ndarray, "n k"], steps: Int64[np.ndarray, "n"] | int = 0
@@ -200,37 +206,53 @@ def fitted_q_evaluation(
     fold = np.zeros(len(episodes), dtype=np.int64)
     for number, members in enumerate(split_members(len(episodes), folds, rng)):
         fold[members] = number
-    logged = features.columns(rows.observations, rows.step, rows.actions)
-    policy, probabilities = np.empty_like(logged), np.empty(len(logged))
+    space, steps = episodes.action_space, episodes.lengths
     taken = episodes.actions[episodes.mask]
-    space = episodes.action_space
-    for start in range(0, len(logged), CHUNK):
-        part = slice(start, start + CHUNK)
-        observations = rows.observations[part]
-        chances = checked_probabilities(target(observations), len(observations), space.n_joint)
-        probabilities[part] = chances[np.arange(len(chances)), taken[part]]
-        policy[part] = features.columns(observations, rows.step[part], chances[:, space.valid_joints])
+    probabilities = np.empty(len(taken))
+    unsupported = np.empty(len(taken))
+    outside = np.flatnonzero(~supported_actions(episodes))
 
-    total = logged.shape[1]
-    squares, products = np.zeros((folds, total, total)), np.zeros((folds, total))
-    for member, ahead, traces, rewards in _pieces(rows, logged, policy, discount, trace):
+    def pieces() -> Iterator[_Piece]:
+        """The target is asked in every pass: what it would do everywhere is more than memory holds."""
+        for part, lengths in parts(steps, 6 * len(features.penalties)):
+            logged = features.columns(rows.observations[part], rows.step[part], rows.actions[part])
+            policy = np.empty_like(logged)
+            for start in range(part.start, part.stop, CHUNK):
+                some = slice(start, min(start + CHUNK, part.stop))
+                observations = rows.observations[some]
+                chances = checked_probabilities(target(observations), len(observations), space.n_joint)
+                probabilities[some] = chances[np.arange(len(chances)), taken[some]]
+                unsupported[some] = chances[:, outside].sum(axis=1, dtype=np.float64)
+                policy[start - part.start : some.stop - part.start] = features.columns(
+                    observations, rows.step[some], chances[:, space.valid_joints]
+                )
+            yield _Piece(rows=part, logged=logged, policy=policy, lengths=lengths)
+
+    rewards, size = episodes.rewards[episodes.mask], len(features.penalties)
+    squares, products, first = np.zeros((folds, size, size)), np.zeros((folds, size)), np.zeros(size)
+    for piece in pieces():
+        ahead, traces = piece.ahead(discount), piece.traces(discount * trace)
+        own = fold[rows.member[piece.rows]]
+        first += piece.policy[piece.starts].sum(axis=0, dtype=np.float64)
         for number in range(folds):
-            own = np.flatnonzero(fold[member] == number)
-            squares[number] += traces[own].T @ ahead[own]
-            products[number] += traces[own].T @ rewards[own]
+            some = np.flatnonzero(own == number)
+            reached = traces[some]
+            squares[number] += reached.T @ ahead[some]
+            products[number] += reached.T @ rewards[piece.rows][some]
+    first /= len(episodes)
     penalty = np.diag(features.penalties)
     whole, target_sums = squares.sum(axis=0), products.sum(axis=0)
     weights = np.stack([np.linalg.solve(whole - squares[f] + penalty, target_sums - products[f]) for f in range(folds)])
-    scores = np.zeros((len(episodes), total))
-    for member, ahead, traces, rewards in _pieces(rows, logged, policy, discount, trace):
-        scores[member[0] : member[-1] + 1] = _member_sums(
-            member, traces * (rewards - _crossed(ahead, weights, fold[member]))[:, None]
+    scores, q, v = np.zeros((len(episodes), size)), np.empty(len(taken)), np.empty(len(taken))
+    for piece in pieces():
+        member = rows.member[piece.rows]
+        own = fold[member]
+        q[piece.rows], v[piece.rows] = _crossed(piece.logged, weights, own), _crossed(piece.policy, weights, own)
+        left = rewards[piece.rows] - _crossed(piece.ahead(discount), weights, own)
+        scores[member[0] : member[-1] + 1] = np.add.reduceat(
+            piece.traces(discount * trace) * left[:, None], piece.starts, axis=0
         )
-    values = ActionValues(
-        logged=episodes.padded("Q", _crossed(logged, weights, fold[rows.member])),
-        policy=episodes.padded("V", _crossed(policy, weights, fold[rows.member])),
-    )
-    first = policy[rows.rows[:, 0]].mean(axis=0, dtype=np.float64)
+    values = ActionValues(logged=episodes.padded("Q", q), policy=episodes.padded("V", v))
     # The value is a mean over members, and a score counts one of them once more.
     influence = len(episodes) * (scores @ np.linalg.solve((whole + penalty).T, first))
     terms = values.policy[:, 0] + influence - influence.mean()
@@ -240,35 +262,46 @@ def fitted_q_evaluation(
         weights=weights,
         fold=fold,
         values=values,
-        probabilities=episodes.padded("the target's probabilities", probabilities, 1.0),
+        scores=TargetScores(
+            logged=episodes.padded("the target's probabilities", np.minimum(probabilities, 1.0), 1.0),
+            unsupported=episodes.padded("unsupported mass", unsupported),
+        ),
         estimate=Estimate(name=NAME, plain=terms),
     )
 
 
-def _crossed(columns: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Each row's columns times the weights of its fold."""
-    return np.take_along_axis(columns @ weights.T.astype(np.float32), fold[:, None], axis=1)[:, 0]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Piece:
+    """Some whole members: their rows, psi of the logged action and its expectation under the target, their steps."""
 
+    rows: slice
+    logged: Float32[np.ndarray, "some_rows column"]
+    policy: Float32[np.ndarray, "some_rows column"]
+    lengths: Int64[np.ndarray, "some_members"]
 
-def _member_sums(member: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Sums over the rows of each member, who stand one after the other."""
-    return np.add.reduceat(values, np.flatnonzero(np.diff(member, prepend=-1)), axis=0)
+    @property
+    def starts(self) -> Int64[np.ndarray, "some_members"]:
+        """First row of each member."""
+        return np.cumsum(self.lengths) - self.lengths
 
+    def ahead(self, discount: float) -> Float[np.ndarray, "some_rows column"]:
+        """psi_t - g psi(pi)_t+1."""
+        following = np.roll(self.policy, -1, axis=0)
+        following[np.cumsum(self.lengths) - 1] = 0.0
+        return self.logged - discount * following.astype(np.float64)
 
-def _pieces(
-    rows: Histories, logged: np.ndarray, policy: np.ndarray, discount: float, trace: float
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Member, psi_t - g psi(pi)_t+1, trace and reward of each row, some members at a time."""
-    lengths = rows.episodes.lengths
-    ends = np.cumsum(lengths)
-    rewards = rows.episodes.rewards[rows.episodes.mask]
-    for first in range(0, len(lengths), CHUNK):
-        own = lengths[first : first + CHUNK]
-        part = slice(int(ends[first] - lengths[first]), int(ends[min(first + CHUNK, len(lengths)) - 1]))
-        following = np.where(rows.last[part, None], 0.0, np.roll(policy[part], -1, axis=0))
-        grid, mask = to_grid(logged[part], np.zeros_like(own), own)
+    def traces(self, decay: float) -> Float[np.ndarray, "some_rows column"]:
+        """e_t = psi_t + decay e_t-1."""
+        if not decay:
+            return self.logged.astype(np.float64)
+        grid, mask = to_grid(self.logged.astype(np.float64), self.starts, self.lengths)
         running = np.zeros_like(grid[:, 0])
         for t in range(grid.shape[1]):
-            running = grid[:, t] + discount * trace * running
+            running = grid[:, t] + decay * running
             grid[:, t] = running
-        yield rows.member[part], logged[part] - discount * following, grid[mask], rewards[part]
+        return grid[mask]
+
+
+def _crossed(columns: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Each row's columns times the weights of its fold."""
+    return np.take_along_axis(columns @ weights.T, fold[:, None], axis=1)[:, 0]

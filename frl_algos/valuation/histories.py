@@ -4,15 +4,19 @@ The target policy sees one observation; the models that value it may look at eve
 smooth features of the observation, their mean and fading sum over the episode so far, and the time. Whether an action
 got a response shows in the next observation, so a row without one (the last, and those before missing weeks) is never
 learned from.
+
+Features of the history are many numbers a row. They are made anew, some members at a time, whenever they are asked for,
+so that memory does not grow with the data beyond a few numbers a row.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
-from frl_algos.effects.targets import history_features, value_features
+from frl_algos.effects.targets import history_features, parts, value_features
 from frl_algos.effects.terms import null_position
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.errors import UserError
@@ -27,7 +31,8 @@ class Histories:
     Attributes:
         episodes: Where they come from.
         observations: Raw units.
-        history: Features of the history, standardised, the first a one.
+        centre, scale: Of the observations, in double precision.
+        mean, spread: Of the features of the history, by which they are standardised.
         actions: Position of the logged action among the valid ones.
         attempted: Whether it does anything.
         member: Member of each row.
@@ -36,7 +41,10 @@ class Histories:
 
     episodes: LoggedEpisodes
     observations: Float32[np.ndarray, "row k"]
-    history: Float[np.ndarray, "row feature"]
+    centre: Float[np.ndarray, "k"]
+    scale: Float[np.ndarray, "k"]
+    mean: Float[np.ndarray, "feature"]
+    spread: Float[np.ndarray, "feature"]
     actions: Int64[np.ndarray, "row"]
     attempted: Bool[np.ndarray, "row"]
     member: Int64[np.ndarray, "row"]
@@ -57,24 +65,46 @@ class Histories:
         if (actions < 0).any():
             raise UserError(f"{int((actions < 0).sum())} logged actions are not valid in {space}; drop or recode them")
         spread = observations.std(axis=0, dtype=np.float64)
-        scaled = (observations - observations.mean(axis=0, dtype=np.float64)) / np.where(spread < 1e-6, 1.0, spread)
-        starts = np.concatenate([[0], np.cumsum(episodes.lengths)[:-1]])
-        scaled = scaled.astype(np.float32)
-        history = np.concatenate(
-            [value_features(scaled)[:, 1:], history_features(scaled, starts, episodes.lengths)], axis=1
-        )
-        spread = history.std(axis=0)
-        history = (history - history.mean(axis=0)) / np.where(spread < 1e-6, 1.0, spread)
+        centre, scale = observations.mean(axis=0, dtype=np.float64), np.where(spread < 1e-6, 1.0, spread)
+        size = 4 * observations.shape[1] + 1
+        total, squares = np.zeros(size), np.zeros(size)
+        for rows, lengths in parts(episodes.lengths, 2 * size):
+            features = _features(observations[rows], lengths, centre, scale, int(episodes.lengths.max()))
+            total += features.sum(axis=0, dtype=np.float64)
+            squares += np.einsum("rf,rf->f", features, features, dtype=np.float64)
+        mean = total / len(observations)
+        spread = np.sqrt(np.maximum(squares / len(observations) - mean**2, 0.0))
         null = null_position(space)
         return cls(
             episodes=episodes,
             observations=observations,
-            history=np.concatenate([np.ones((len(history), 1)), history], axis=1),
+            centre=centre,
+            scale=scale,
+            mean=mean,
+            spread=np.where(spread < 1e-6, 1.0, spread),
             actions=actions,
             attempted=np.ones(len(actions), dtype=bool) if null is None else actions != null,
             member=np.repeat(np.arange(len(episodes)), episodes.lengths),
             step=np.nonzero(episodes.mask)[1],
         )
+
+    @property
+    def features(self) -> int:
+        """Of the history, a one among them."""
+        return 1 + len(self.mean)
+
+    def parts(self, columns: int = 0) -> Iterator[tuple[slice, Float[np.ndarray, "some_rows feature"]]]:
+        """Rows of some whole members at a time, and their history: standardised features, the first a one.
+
+        Args:
+            columns: How many numbers a row the caller makes of it besides.
+        """
+        longest = int(self.episodes.lengths.max())
+        for rows, lengths in parts(self.episodes.lengths, 3 * self.features + columns):
+            features = _features(self.observations[rows], lengths, self.centre, self.scale, longest)
+            history = np.ones((len(features), self.features))
+            np.divide(features - self.mean, self.spread, out=history[:, 1:])
+            yield rows, history
 
     @cached_property
     def last(self) -> Bool[np.ndarray, "row"]:
@@ -92,7 +122,7 @@ class Histories:
     def observation_of(self) -> Int64[np.ndarray, "feature"]:
         """The observation that each feature of the history is made of; -1 for the constant and the time."""
         k = self.observations.shape[1]
-        return np.concatenate([[-1], np.tile(np.arange(k), (self.history.shape[1] - 2) // k), [-1]])
+        return np.concatenate([[-1], np.tile(np.arange(k), (self.features - 2) // k), [-1]])
 
     @cached_property
     def rows(self) -> Int64[np.ndarray, "episode step"]:
@@ -110,6 +140,19 @@ class Histories:
         if not 0 <= observation < self.observations.shape[1]:
             raise UserError(f"observation {observation} does not exist; there are {self.observations.shape[1]}")
         return np.where(self.unfollowed, 0.0, np.roll(self.observations[:, observation], -1)).astype(np.float32)
+
+
+def _features(
+    observations: Float32[np.ndarray, "row k"],
+    lengths: Int64[np.ndarray, "episode"],
+    centre: Float[np.ndarray, "k"],
+    scale: Float[np.ndarray, "k"],
+    longest: int,
+) -> Float32[np.ndarray, "row feature"]:
+    """Features of whole members' rows, before they are standardised."""
+    scaled = ((observations - centre) / scale).astype(np.float32)
+    summaries = history_features(scaled, np.cumsum(lengths) - lengths, lengths, longest=longest)
+    return np.concatenate([value_features(scaled)[:, 1:], summaries], axis=1)
 
 
 def as_episodes(data: LoggedEpisodes | FactoredReplayBuffer) -> LoggedEpisodes:

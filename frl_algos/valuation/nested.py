@@ -23,16 +23,16 @@ for directly, and only by what chance decided of the treatment:
 Source: Robins (1994), structural nested mean models; Nie and Wager (2021) for the residuals.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int64
 
 from frl_algos.effects.shrinkage import FLAT
-from frl_algos.effects.targets import ridge_weights
+from frl_algos.effects.targets import parts, ridge_weights
 from frl_algos.effects.terms import Terms
-from frl_algos.valuation.credit import CreditedRewards
+from frl_algos.valuation.credit import CreditedRewards, baseline
 from frl_algos.valuation.histories import Histories
 from frl_algos.valuation.responses import Responses
 from frl_env.errors import unknown_name
@@ -48,8 +48,8 @@ were seen or called (`docs/environment.md`); of goals, providers and urgencies n
 FOLLOWING = 0.1
 """Prior scale of the levels of the other factors, as a share of the leading one's."""
 
-CHUNK = 20_000
-"""Rows whose columns are held at once."""
+Treatment = Callable[[slice, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""From rows and their history to what can't be foreseen of the treatment, d_t phi(a_t), and the nuisance's columns."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,11 +61,11 @@ class NestedModel:
         terms: Columns of the actions.
         response: Index of the observation that shows a response; None without one.
         responses: Chances of a response; None without one.
-        signs: Observations from 0 to 1, for the indications; by row.
+        low, high: Of the observations, for the indications.
         kappa: What is left of an effect after a step.
         strength: Effect of each valid action as a share of the largest; 0 without a response.
         amount: m_t with the sign of the rewards; by row.
-        expected: Terms of the logged action, as far as an effect of them could be foreseen; by row.
+        foreseen: Share of the logged action's effect that could be foreseen; by row.
         fold: Fold of each member.
         weights: w by fold, each from the other folds.
         scores: Influence of each member on w: what w changes by when the member counts once more.
@@ -77,11 +77,12 @@ class NestedModel:
     terms: Terms
     response: int | None
     responses: Responses | None
-    signs: Float[np.ndarray, "row k"]
+    low: Float[np.ndarray, "k"]
+    high: Float[np.ndarray, "k"]
     kappa: float
     strength: Float[np.ndarray, "valid"]
     amount: Float[np.ndarray, "row"]
-    expected: Float[np.ndarray, "row column"]
+    foreseen: Float[np.ndarray, "row"]
     fold: Int64[np.ndarray, "episode"]
     weights: Float[np.ndarray, "fold column"]
     scores: Float[np.ndarray, "episode column"]
@@ -122,43 +123,71 @@ class NestedModel:
         for number, members in enumerate(split_members(len(episodes), folds, rng)):
             fold[members] = number
         low, high = rows.observations.min(axis=0), rows.observations.max(axis=0)
-        signs = ((rows.observations - low) / np.where(high > low, high - low, 1.0)).astype(np.float32)
-        columns = terms.columns(signs, signs, rows.actions)
         outcome = CreditedRewards.of(rows, kappa)
         responses = None
+
+        def columns(part: slice) -> np.ndarray:
+            signs = _signs(rows.observations[part], low, high)
+            return terms.columns(signs, signs, rows.actions[part])
+
         strength = np.zeros(len(terms.fixed))
         if response is None:
-            expected = columns
-            deviation = columns - rows.history @ _projection(rows.history, columns)
-            weights, scores, prior = _solve(rows, outcome, deviation, rows.history, fold, folds, terms, believed)
+            foreseen = np.ones(len(rows.actions))
+            projection = _projection(rows, columns)
+
+            def unforeseen(part: slice, history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+                return columns(part) - history @ projection, history
+
+            weights, scores, prior = _solve(rows, outcome, unforeseen, fold, folds, terms, believed)
         else:
             responses = Responses.fit(rows, terms, response)
             calls = responses.called - responses.chance_unprompted
-            nuisance = np.concatenate([terms.levels[rows.actions], calls[:, None]], axis=1)
-            surprise = columns * (responses.reached - responses.chance)[:, None]
+            surprise = responses.reached - responses.chance
+            room = np.ones(len(surprise))
+
+            def answered(part: slice, history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+                nuisance = np.concatenate([terms.levels[rows.actions[part]], calls[part, None]], axis=1)
+                return columns(part) * surprise[part, None] * room[part, None], nuisance
+
             # First as if effects added up, to learn which actions have one; then with what is left of earlier ones.
-            weights, _, _ = _solve(rows, outcome, surprise, nuisance, fold, folds, terms, believed)
-            strength = _strength(terms, weights.mean(axis=0), signs.mean(axis=0))
+            weights, _, _ = _solve(rows, outcome, answered, fold, folds, terms, believed, scored=False)
+            total = np.zeros(len(low))
+            for part, _ in parts(episodes.lengths, len(low)):
+                total += _signs(rows.observations[part], low, high).sum(axis=0, dtype=np.float64)
+            strength = _strength(terms, weights.mean(axis=0), total / len(surprise))
             room = 1 - _cover(rows, responses.reached * strength[rows.actions], kappa)
-            expected = columns * (room * responses.chance)[:, None]
-            weights, scores, prior = _solve(
-                rows, outcome, surprise * room[:, None], nuisance, fold, folds, terms, believed
-            )
+            foreseen = room * responses.chance
+            weights, scores, prior = _solve(rows, outcome, answered, fold, folds, terms, believed)
         return cls(
             rows=rows,
             terms=terms,
             response=response,
             responses=responses,
-            signs=signs,
+            low=low,
+            high=high,
             kappa=kappa,
             strength=strength,
             amount=outcome.sign * outcome.amount,
-            expected=expected.astype(np.float32),
+            foreseen=foreseen,
             fold=fold,
             weights=weights,
             scores=scores,
             prior=prior,
         )
+
+    def signs(self, rows: Int64[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
+        """Observations of some decisions from 0 to 1."""
+        return _signs(self.rows.observations[rows], self.low, self.high)
+
+    def expected(self, rows: Int64[np.ndarray, "n"]) -> Float[np.ndarray, "n column"]:
+        """Terms of the logged actions of some decisions, as far as an effect of them could be foreseen."""
+        signs = self.signs(rows)
+        columns = self.terms.columns(signs, signs, self.rows.actions[rows])
+        return (columns * self.foreseen[rows, None]).astype(np.float32)
+
+
+def _signs(observations: np.ndarray, low: np.ndarray, high: np.ndarray) -> Float[np.ndarray, "n k"]:
+    return ((observations - low) / np.where(high > low, high - low, 1.0)).astype(np.float32)
 
 
 def plain_terms(terms: Terms) -> Terms:
@@ -213,46 +242,57 @@ def _cover(rows: Histories, felt: np.ndarray, kappa: float) -> np.ndarray:
     return cover[mask]
 
 
-def _projection(history: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _projection(rows: Histories, columns: Callable[[slice], np.ndarray]) -> np.ndarray:
     """Weights of the terms expected given the history."""
-    return ridge_weights(history.T @ history, history.T @ columns)
+    size = columns(slice(0, 1)).shape[1]
+    squares, products = np.zeros((rows.features, rows.features)), np.zeros((rows.features, size))
+    for part, history in rows.parts(2 * size):
+        squares += history.T @ history
+        products += history.T @ columns(part)
+    return ridge_weights(squares, products)
 
 
 def _solve(
     rows: Histories,
     outcome: CreditedRewards,
-    deviation: np.ndarray,
-    nuisance: np.ndarray,
+    treatment: Treatment,
     fold: np.ndarray,
     folds: int,
     terms: Terms,
     believed: Float[np.ndarray, "column"],
+    *,
+    scored: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights by fold, scores by member, covariance from the prior.
+    """Weights by fold, scores by member (zeros unless asked for), covariance from the prior.
 
     The free columns (nuisance, baseline) have no prior to speak of and are taken out of the effects' columns first.
     """
-    effects = deviation.shape[1]
-    total = effects + nuisance.shape[1] + outcome.baseline.shape[1]
+    effects = len(terms.groups)
+    free_of = 2 * rows.features
     root = np.sqrt(outcome.precision)
-    order = np.argsort(fold[rows.member], kind="stable")
-    bounds = np.searchsorted(fold[rows.member][order], np.arange(folds + 1))
 
-    def pieces(number: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Weighted columns, weighted credit and rows of one fold."""
-        for start in range(bounds[number], bounds[number + 1], CHUNK):
-            part = order[start : min(start + CHUNK, bounds[number + 1])]
-            treated = np.concatenate([deviation[part], nuisance[part]], axis=1) * outcome.felt[part, None]
-            columns = np.concatenate([treated, outcome.baseline[part]], axis=1) * root[part, None]
+    def pieces() -> Iterator[tuple[np.ndarray, np.ndarray, slice]]:
+        """Weighted columns, weighted credit and rows of some members."""
+        for part, history in rows.parts(3 * (effects + free_of)):
+            treated = np.concatenate(treatment(part, history), axis=1) * outcome.felt[part, None]
+            columns = np.concatenate([treated, baseline(history, outcome.weeks[part])], axis=1) * root[part, None]
             yield columns, outcome.credit[part] * root[part], part
 
-    squares, products = np.zeros((folds, total, total)), np.zeros((folds, total))
-    length = 0.0
-    for number in range(folds):
-        for columns, credit, _ in pieces(number):
-            squares[number] += columns.T @ columns
-            products[number] += columns.T @ credit
-            length += float(credit @ credit)
+    squares, products, length = None, None, 0.0
+    for columns, credit, part in pieces():
+        if squares is None or products is None:
+            total = columns.shape[1]
+            squares, products = np.zeros((folds, total, total)), np.zeros((folds, total))
+        own = fold[rows.member[part]]
+        for number in range(folds):
+            some = np.flatnonzero(own == number)
+            x, y = columns[some], credit[some]
+            squares[number] += x.T @ x
+            products[number] += x.T @ y
+        length += float(credit @ credit)
+    assert squares is not None
+    assert products is not None
+    total = squares.shape[1]
     whole, target = squares.sum(axis=0), products.sum(axis=0)
     free = FLAT * np.eye(total - effects)
 
@@ -265,7 +305,7 @@ def _solve(
     matrix, _, out = reduced(whole, target)
     rest = np.linalg.solve(whole[effects:, effects:] + free, target[effects:])
     # The effects explain next to nothing of the variance, so the residual of the free columns is the noise.
-    noise = max((length - float(rest @ target[effects:])) / len(order), 1e-12)
+    noise = max((length - float(rest @ target[effects:])) / len(rows.actions), 1e-12)
     prior = np.diag(1 / believed**2)
     inverse = np.linalg.inv(matrix / noise + prior)
     weights = np.empty((folds, effects))
@@ -273,9 +313,11 @@ def _solve(
     for number in range(folds):
         some, other, _ = reduced(whole - squares[number], target - products[number])
         weights[number] = np.linalg.solve(some / noise + prior, other / noise)
-        for columns, credit, part in pieces(number):
-            clean = columns[:, :effects] - columns[:, effects:] @ out
-            left = credit - columns[:, effects:] @ rest - clean @ weights[number]
-            np.add.at(scores, rows.member[part], clean * (left / noise)[:, None])
+    for columns, credit, part in pieces() if scored else ():
+        member = rows.member[part]
+        clean = columns[:, :effects] - columns[:, effects:] @ out
+        left = credit - columns[:, effects:] @ rest - np.einsum("rc,rc->r", clean, weights[fold[member]])
+        clean *= (left / noise)[:, None]
+        scores[member[0] : member[-1] + 1] = np.add.reduceat(clean, np.flatnonzero(np.diff(member, prepend=-1)), axis=0)
     shrinkage = inverse @ prior
     return weights, scores @ inverse, shrinkage @ np.diag(terms.scales[terms.groups] ** 2) @ shrinkage.T

@@ -16,6 +16,8 @@ the members that a headline asks for, for each half. `DIRECT` is a tenth of a st
 a small effect, so that what confounding by indication leaves does not fail.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
@@ -64,11 +66,18 @@ def response_doubt(rows: Histories, terms: Terms, response: int | None) -> str |
     if _by_chance(rows.actions[attempts], shown[attempts]) < CHANCE:
         return "what is named a response is settled by the action: it shows what was done, not an answer"
     reward = rows.episodes.rewards[rows.episodes.mask]
-    if (echo := _explained(rows.history, shown[:, None].astype(float), reward, attempts)) > ECHO:
+
+    def answered(part: slice) -> np.ndarray:
+        return shown[part, None].astype(float)
+
+    def levels(part: slice) -> np.ndarray:
+        acts = rows.attempted[part, None]
+        return np.concatenate([acts, terms.levels[rows.actions[part]] * acts], axis=1, dtype=float)
+
+    if (echo := _explained(rows, answered, reward, attempts)) > ECHO:
         return f"what is named a response explains {echo:.0%} of the reward of its own step: it is the outcome"
     quiet = known & ~(attempts & shown)
-    levels = np.column_stack([rows.attempted, terms.levels[rows.actions] * rows.attempted[:, None]]).astype(float)
-    if (direct := _explained(rows.history, levels, reward, quiet)) > DIRECT:
+    if (direct := _explained(rows, levels, reward, quiet)) > DIRECT:
         return f"attempts that were not answered explain {direct:.0%} of the reward: answers are not how actions act"
     return None
 
@@ -82,19 +91,27 @@ def _by_chance(actions: Int64[np.ndarray, "row"], shown: Bool[np.ndarray, "row"]
 
 
 def _explained(
-    history: Float[np.ndarray, "row feature"],
-    columns: Float[np.ndarray, "row column"],
+    rows: Histories,
+    columns: Callable[[slice], Float[np.ndarray, "some_rows column"]],
     reward: Float[np.ndarray, "row"],
     used: Bool[np.ndarray, "row"],
 ) -> float:
     """Share of the variance, which the history leaves of the reward, that columns explain; less what chance does."""
-    x, columns, reward = history[used], columns[used], reward[used]
-    squares = x.T @ x
-    columns = columns - x @ ridge_weights(squares, x.T @ columns)
-    left = reward - x @ ridge_weights(squares, x.T @ reward)
-    total = float(left @ left)
+    h = rows.features
+    width = columns(slice(0, 1)).shape[1]
+    # Sums of products of history, columns and reward, from which all that is asked follows.
+    sums = np.zeros((h + width + 1, h + width + 1))
+    for part, history in rows.parts(2 * width):
+        own = used[part]
+        x = np.column_stack([history, columns(part), reward[part]])[own]
+        sums += x.T @ x
+    # What is left of columns and reward is linear in all of them.
+    left = np.concatenate([-ridge_weights(sums[:h, :h], sums[:h, h:]), np.eye(width + 1)])
+    rest = left.T @ sums @ left
+    total = float(rest[-1, -1])
     if total <= 0:
         return 0.0
-    fitted = columns @ np.linalg.lstsq(columns.T @ columns, columns.T @ left, rcond=1e-9)[0]
-    explained = 1 - float(((left - fitted) ** 2).sum()) / total
-    return max(0.0, explained - columns.shape[1] / len(left))
+    weights = np.linalg.lstsq(rest[:-1, :-1], rest[:-1, -1], rcond=1e-9)[0]
+    ends = np.append(-weights, 1.0)
+    explained = 1 - float(ends @ rest @ ends) / total
+    return max(0.0, explained - width / int(used.sum()))

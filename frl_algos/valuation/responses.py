@@ -13,6 +13,7 @@ grid with the largest likelihood. A policy that attempts more, or otherwise, tha
 because its own load is put into F.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from jaxtyping import Bool, Float, Int64
 from scipy.special import expit, logit
 
 from frl_algos.effects.action_rate import FADINGS
+from frl_algos.effects.targets import parts
 from frl_algos.effects.terms import Terms
 from frl_algos.logged.replay import to_grid
 from frl_algos.valuation.action_echoes import action_echoes
@@ -35,6 +37,9 @@ LEAST = 1e-6
 FEWEST = 10
 """Attempts that must have got a response."""
 
+Piece = tuple[slice, Float[np.ndarray, "some_attempts feature"], Float[np.ndarray, "some_rows other"]]
+"""Rows of whole members, features of an answer of those with an attempt, and of an unprompted response of all."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Responses:
@@ -44,8 +49,7 @@ class Responses:
         fading: What is left of the load after a step.
         slopes: Change of the log odds for a unit of load that an action leaves; by valid action.
         levels: Log odds by valid action, the intercept included.
-        answered: Weights of the history on the log odds that an attempt is answered.
-        unprompted: Weights of the history on the log odds of an unprompted response.
+        odds: What the history adds to the log odds that an attempt is answered; by row.
         chance: p(h, a) of the logged action; 0 where nothing was done; by row.
         chance_unprompted: i(h); by row.
         reached: P(the attempt was answered | what was shown); by row.
@@ -55,8 +59,7 @@ class Responses:
     fading: float
     slopes: Float[np.ndarray, "valid"]
     levels: Float[np.ndarray, "valid"]
-    answered: Float[np.ndarray, "feature"]
-    unprompted: Float[np.ndarray, "feature"]
+    odds: Float[np.ndarray, "row"]
     chance: Float[np.ndarray, "row"]
     chance_unprompted: Float[np.ndarray, "row"]
     reached: Float[np.ndarray, "row"]
@@ -76,38 +79,43 @@ class Responses:
         """
         check_answers(rows, response)
         shown = rows.next_values(response) > 0
-        # Only attempts are answered: the columns of the chance of it are those of the attempts.
-        known, attempts = ~rows.unfollowed, np.flatnonzero(rows.attempted)
-        seen = known[attempts]
-        levels = terms.levels[rows.actions[attempts]]
-        fading, start = _fading(rows, levels, attempts, shown)
-        loads = [attempt_load(rows.attempted, rows, fading)[attempts]]
-        loads += [attempt_load(level[rows.actions], rows, fading)[attempts] for level in terms.levels.T]
+        fading, start = _fading(rows, terms, shown)
         # What earlier attempts did to the chance is the load's to say: it is what another policy changes.
         changed = [response, *action_echoes(rows, terms.levels, besides=response)]
         kept = ~np.isin(rows.observation_of, changed)
         kept[0] = False
-        features = np.column_stack([rows.history[attempts, :1], *loads, levels, rows.history[np.ix_(attempts, kept)]])
-        n = levels.shape[1]
+        n = terms.levels.shape[1]
+        split = 2 + 2 * n + int(kept.sum())
         start = np.concatenate(
             [start[:2], np.zeros(n), start[2:-1], np.zeros(kept.sum()), start[-1:], np.zeros(len(kept) - 1)]
         )
-        weights, _ = _fit(features[seen], rows.history[known], rows.attempted[known], shown[known], start=start)
-        weights, unprompted = weights[: features.shape[1]], weights[features.shape[1] :]
-        chance, calls = np.zeros(len(known)), _sigmoid(rows.history @ unprompted)
-        chance[attempts] = _sigmoid(features @ weights)
+
+        def pieces() -> Iterator[Piece]:
+            for part, history in rows.parts(2 * split):
+                acts = rows.attempted[part]
+                levels = terms.levels[rows.actions[part]]
+                loads = attempt_loads(np.column_stack([acts, levels]), rows, part, fading)[acts]
+                features = np.column_stack([history[acts, :1], loads, levels[acts], history[acts][:, kept]])
+                yield part, features, history
+
+        weights, _ = _fit(rows, pieces, shown, split=split, start=start)
+        weights, unprompted = weights[:split], weights[split:]
+        known = ~rows.unfollowed
+        answered = np.zeros(len(kept))
+        answered[kept] = weights[2 + 2 * n :]
+        chance, calls, odds = np.zeros(len(known)), np.empty(len(known)), np.empty(len(known))
+        for part, features, history in pieces():
+            calls[part], odds[part] = _sigmoid(history @ unprompted), history @ answered
+            chance[part][rows.attempted[part]] = _sigmoid(features @ weights)
         any_response = 1 - (1 - chance) * (1 - calls)
         reached, called = shown * chance / any_response, shown * calls / any_response
         # The last row of an episode shows nothing, which is not the same as no response: it is taken as expected.
         reached, called = np.where(known, reached, chance), np.where(known, called, calls)
-        answered = np.zeros(len(kept))
-        answered[kept] = weights[2 + 2 * n :]
         return cls(
             fading=fading,
             slopes=terms.fixed[:, 0] * weights[1] + terms.levels @ weights[2 : 2 + n],
             levels=weights[0] + terms.levels @ weights[2 + n : 2 + 2 * n],
-            answered=answered,
-            unprompted=unprompted,
+            odds=odds,
             chance=chance,
             chance_unprompted=calls,
             reached=reached,
@@ -115,16 +123,16 @@ class Responses:
         )
 
     def chances(
-        self, load: Float[np.ndarray, "n"], history: Float[np.ndarray, "n feature"], null: int
+        self, load: Float[np.ndarray, "n"], rows: Int64[np.ndarray, "n"], null: int
     ) -> Float[np.ndarray, "n valid"]:
         """Chance that each valid action gets an answer; 0 for doing nothing.
 
         Args:
             load: What earlier attempts left, as change of the log odds.
-            history: Features of the history.
+            rows: The decisions.
             null: Position of doing nothing.
         """
-        own = (load + history @ self.answered).astype(np.float32)
+        own = (load + self.odds[rows]).astype(np.float32)
         chances = expit(self.levels.astype(np.float32) + own[:, None])
         chances[:, null] = 0.0
         return chances
@@ -148,11 +156,18 @@ def check_answers(rows: Histories, response: int) -> None:
         )
 
 
-def attempt_load(
-    attempts: Bool[np.ndarray, "row"] | Float[np.ndarray, "row"], rows: Histories, fading: float
-) -> Float[np.ndarray, "row"]:
-    """Faded number of attempts, or of those of a kind, before each decision."""
-    lengths = rows.episodes.lengths
+def attempt_loads(
+    attempts: Float[np.ndarray, "some_rows kind"], rows: Histories, part: slice, fading: float
+) -> Float[np.ndarray, "some_rows kind"]:
+    """Faded number of attempts of each kind before each decision, of whole members' rows.
+
+    Args:
+        attempts: 1 where a decision is one of the kind.
+        rows: All decisions.
+        part: Which of them these are.
+        fading: What is left of the load after a step.
+    """
+    lengths = rows.episodes.lengths[rows.member[part.start] : rows.member[part.stop - 1] + 1]
     grid, mask = to_grid(attempts.astype(np.float64), np.zeros_like(lengths), lengths)
     load = np.zeros_like(grid)
     for t in range(1, grid.shape[1]):
@@ -160,56 +175,62 @@ def attempt_load(
     return load[mask]
 
 
-def _fading(
-    rows: Histories,
-    levels: Float[np.ndarray, "attempt level"],
-    attempts: Int64[np.ndarray, "attempt"],
-    shown: Bool[np.ndarray, "row"],
-) -> tuple[float, Float[np.ndarray, "weight"]]:
+def _fading(rows: Histories, terms: Terms, shown: Bool[np.ndarray, "row"]) -> tuple[float, Float[np.ndarray, "weight"]]:
     """What is left of the load after a step, by likelihood, and the weights of a fit with load and levels alone."""
-    known = ~rows.unfollowed
-    seen, ones = known[attempts], rows.history[known, :1]
+    split = 2 + terms.levels.shape[1]
     best, fading, start, weights = -np.inf, FADINGS[0], np.zeros(0), None
     for candidate in FADINGS:
-        load = attempt_load(rows.attempted, rows, candidate)[attempts]
-        features = np.column_stack([rows.history[attempts, :1], load, levels])[seen]
-        weights, likelihood = _fit(features, ones, rows.attempted[known], shown[known], start=weights)
+
+        def pieces(fading: float = candidate) -> Iterator[Piece]:
+            for part, _ in parts(rows.episodes.lengths, 4 * split):
+                acts = rows.attempted[part]
+                load = attempt_loads(acts[:, None], rows, part, fading)[acts]
+                ones = np.ones((len(acts), 1))
+                yield part, np.column_stack([ones[acts], load, terms.levels[rows.actions[part][acts]]]), ones
+
+        weights, likelihood = _fit(rows, pieces, shown, split=split, start=weights)
         if likelihood > best:
             best, fading, start = likelihood, candidate, weights
     return fading, start
 
 
 def _fit(
-    answering: Float[np.ndarray, "attempt feature"],
-    calling: Float[np.ndarray, "row other"],
-    attempted: Bool[np.ndarray, "row"],
+    rows: Histories,
+    pieces: Callable[[], Iterator[Piece]],
     shown: Bool[np.ndarray, "row"],
     *,
+    split: int,
     start: Float[np.ndarray, "weight"] | None = None,
 ) -> tuple[Float[np.ndarray, "weight"], float]:
     """Weights on the log odds of an answer, then of an unprompted response, and their penalised log-likelihood.
 
-    `answering` has the rows with an attempt, `calling` all. The first feature of each is a one without a penalty.
+    The first feature of an answer, and that of an unprompted response, is a one without a penalty.
+
+    Args:
+        rows: The decisions; those that no next observation follows are left out.
+        pieces: Their features, some members at a time.
+        shown: Where a response shows.
+        split: Features of an answer.
+        start: Weights to begin with.
     """
-    split = answering.shape[1]
-    shrink = np.ones(split + calling.shape[1])
-    shrink[[0, split]] = 1e-6
+    known = ~rows.unfollowed
     if start is None:
-        start = np.zeros(len(shrink))
-        start[[0, split]] = logit(np.clip(shown[attempted].mean() * np.asarray([0.75, 0.25]), 0.001, 0.5))
-    # Where nothing was done, most rows, nothing but the unprompted responses is to be fitted.
-    order = np.argsort(~attempted, kind="stable")
-    calling, shown = calling[order], shown[order]
-    n = len(answering)
+        start = np.zeros(split + next(pieces())[2].shape[1])
+        share = shown[known & rows.attempted].mean()
+        start[[0, split]] = logit(np.clip(share * np.asarray([0.75, 0.25]), 0.001, 0.5))
+    shrink = np.ones(len(start))
+    shrink[[0, split]] = 1e-6
     weights, value, step = start, -np.inf, np.zeros(len(start))
     scale = 1.0
     for _ in range(ROUNDS):
         tried = weights + scale * step
-        calls = _sigmoid(calling @ tried[split:])
-        chance = _sigmoid(answering @ tried[:split])
-        any_response = calls.copy()
-        any_response[:n] = 1 - (1 - chance) * (1 - calls[:n])
-        likelihood = float(np.log(np.where(shown, any_response, 1 - any_response)).sum())
+        likelihood, squares, slope = 0.0, np.zeros((len(tried), len(tried))), np.zeros(len(tried))
+        for part, answering, calling in pieces():
+            acts, seen = rows.attempted[part], known[part]
+            found = _sums(answering[seen[acts]], calling[seen], acts[seen], shown[part][seen], tried)
+            likelihood += found[0]
+            squares += found[1]
+            slope += found[2]
         penalised = likelihood - 0.5 * float(shrink @ tried**2)
         if penalised < value - 1e-9:
             scale /= 2
@@ -218,17 +239,36 @@ def _fit(
         weights, value = tried, penalised
         if done:
             break
-        root = 1 / np.sqrt(any_response * (1 - any_response))
-        called = root * calls * (1 - calls)
-        called[:n] *= 1 - chance
-        calls_part = calling * called[:, None]
-        answers_part = answering * (root[:n] * chance * (1 - chance) * (1 - calls[:n]))[:, None]
-        left = (shown - any_response) * root
-        crossed = answers_part.T @ calls_part[:n]
-        squares = np.block([[answers_part.T @ answers_part, crossed], [crossed.T, calls_part.T @ calls_part]])
-        slope = np.concatenate([answers_part.T @ left[:n], calls_part.T @ left]) - shrink * weights
+        slope -= shrink * weights
         step, scale = np.linalg.solve(squares + np.diag(shrink), slope), 1.0
     return weights, value
+
+
+def _sums(
+    answering: Float[np.ndarray, "attempt feature"],
+    calling: Float[np.ndarray, "row other"],
+    attempted: Bool[np.ndarray, "row"],
+    shown: Bool[np.ndarray, "row"],
+    weights: Float[np.ndarray, "weight"],
+) -> tuple[float, Float[np.ndarray, "weight weight"], Float[np.ndarray, "weight"]]:
+    """Log-likelihood of some rows, its expected curvature and its slope. `answering` has the rows with an attempt."""
+    n, split = len(answering), answering.shape[1]
+    # Where nothing was done, most rows, nothing but the unprompted responses is to be fitted.
+    order = np.argsort(~attempted, kind="stable")
+    calling, shown = calling[order], shown[order]
+    calls, chance = _sigmoid(calling @ weights[split:]), _sigmoid(answering @ weights[:split])
+    any_response = calls.copy()
+    any_response[:n] = 1 - (1 - chance) * (1 - calls[:n])
+    likelihood = float(np.log(np.where(shown, any_response, 1 - any_response)).sum())
+    root = 1 / np.sqrt(any_response * (1 - any_response))
+    called = root * calls * (1 - calls)
+    called[:n] *= 1 - chance
+    calls_part = calling * called[:, None]
+    answers_part = answering * (root[:n] * chance * (1 - chance) * (1 - calls[:n]))[:, None]
+    left = (shown - any_response) * root
+    crossed = answers_part.T @ calls_part[:n]
+    squares = np.block([[answers_part.T @ answers_part, crossed], [crossed.T, calls_part.T @ calls_part]])
+    return likelihood, squares, np.concatenate([answers_part.T @ left[:n], calls_part.T @ left])
 
 
 def _sigmoid(log_odds: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ def value_policy(
     doubt = valuation.response_doubt
     return evaluate(
         episodes,
-        target,
+        fitted.scores,
         rng=np.random.default_rng(seed),
         q_values=fitted.values,
         propensities=propensities,

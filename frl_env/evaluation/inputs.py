@@ -15,7 +15,7 @@ from frl_env.evaluation.estimate import Estimate
 from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL, ActionValues
 from frl_env.evaluation.propensities import EstimatedPropensities, estimate_propensities
 from frl_env.evaluation.ridge import Ridge, state_features
-from frl_env.evaluation.target import Probabilities, Scores, score_target, supported_actions
+from frl_env.evaluation.target import Probabilities, Scores, TargetScores, score_target, supported_actions
 
 Grid = Float64[np.ndarray, "episode step"]
 
@@ -73,7 +73,7 @@ class Inputs:
 
 def prepare(
     episodes: LoggedEpisodes,
-    target_probabilities: Probabilities | np.ndarray,
+    target_probabilities: Probabilities | np.ndarray | TargetScores,
     *,
     rng: np.random.Generator,
     q_values: ActionValues | Scores | None,

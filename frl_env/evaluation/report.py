@@ -17,7 +17,7 @@ from frl_env.evaluation.estimators import MARGINAL, ActionValues
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.intervals import Interval, interval, resample
 from frl_env.evaluation.suppression import SMALLEST, count, effective, rests_on_few
-from frl_env.evaluation.target import Probabilities, Scores
+from frl_env.evaluation.target import Probabilities, Scores, TargetScores
 from frl_env.evaluation.threads import numpy_alone
 from frl_env.member_months import of_a_group, per_1000_member_months, span
 
@@ -248,7 +248,7 @@ class Evaluation:
 @numpy_alone()
 def evaluate(
     episodes: LoggedEpisodes,
-    target_probabilities: Probabilities | np.ndarray,
+    target_probabilities: Probabilities | np.ndarray | TargetScores,
     *,
     rng: np.random.Generator,
     q_values: ActionValues | Scores | None = None,
@@ -271,7 +271,8 @@ def evaluate(
     Args:
         episodes: The logged decisions.
         target_probabilities: Observations `(n, k)` to probabilities of all joint actions `(n, n_joint)`, asked a chunk
-            at a time; or the target's probabilities of the logged actions, `(episode, step)`.
+            at a time; or the target's probabilities of the logged actions, `(episode, step)`; or what `score_target`
+            made of it.
         rng: Source of folds and resamples.
         q_values: Q of the target at the logged actions and its expectation under the target, fitted on other members
             (cross-fitted); or a function from observations to Q of all joint actions. Without, the direct and doubly

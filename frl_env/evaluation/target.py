@@ -43,7 +43,7 @@ class TargetScores:
 
 def score_target(
     episodes: LoggedEpisodes,
-    target_probabilities: Probabilities | np.ndarray,
+    target_probabilities: Probabilities | np.ndarray | TargetScores,
     *,
     q_function: Scores | None = None,
     support: Bool[np.ndarray, "joint"] | None = None,
@@ -52,13 +52,15 @@ def score_target(
 
     Args:
         episodes: The logged decisions.
-        target_probabilities: The policy, or its probabilities of the logged actions as an array.
+        target_probabilities: The policy, its probabilities of the logged actions as an array, or scores of it.
         q_function: Q of the target; then V is its expectation under the target, action by action.
         support: Joint actions that the data holds; by `supported_actions` unless given.
 
     Raises:
         UserError: If probabilities are not finite, negative or don't sum to 1; says in how many members.
     """
+    if isinstance(target_probabilities, TargetScores):
+        return target_probabilities
     if not callable(target_probabilities):
         if q_function is not None:
             raise UserError("a Q function needs the target policy as a function too, to take its expectation")

@@ -169,7 +169,9 @@ def test_what_the_team_may_have_known_widens_every_interval(logged, valuation):
     )
     assert blind.value == wary.value
     np.testing.assert_array_equal(blind.terms, wary.terms)
-    worth = float(np.abs(valuation.model.amount * valuation.model.expected[:, 0]).sum()) / len(logged)
+    worth = float(
+        np.abs(valuation.model.amount * valuation.model.expected(np.arange(len(rows.actions)))[:, 0]).sum()
+    ) / len(logged)
     assert worth > 0
     assert np.sqrt(wary.shared**2 - blind.shared**2) == pytest.approx(0.1 * worth)
 
