@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float64
 
+from frl_algos.effects.targets import VALUES, parts
 from frl_algos.policies.policy import Probabilities
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -18,7 +19,7 @@ ED_VISITS, STAYS, SPENDING = ("num_ed_visits_last_week", "num_ip_visits_last_wee
 """Observations that the audit makes use of where a dataset has them by these names."""
 
 CHUNK = 4_096
-"""Decisions whose probabilities are held at once."""
+"""Decisions whose probabilities are held at once, about: those of whole members."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -45,18 +46,19 @@ def member_allocations(
     table = allocation_table(episodes.action_space, high_touch)
     columns = np.stack(list(table.values()), axis=1)
     actions = episodes.actions[episodes.mask]
-    rows = columns[actions] if target is None else np.empty((len(actions), len(table)), dtype=np.float32)
     logged = np.ones(len(actions))
-    if target is not None:
-        observations = episodes.observation_rows
-        for start in range(0, len(actions), CHUNK):
-            part = slice(start, start + CHUNK)
-            chances = _checked(target(observations[part]), len(actions[part]), episodes.action_space)
-            rows[part] = chances @ columns
+    observations = None if target is None else episodes.observation_rows
+    means, done = np.empty((len(episodes), len(table))), 0
+    for part, lengths in parts(episodes.lengths, VALUES // CHUNK):
+        rows = columns[actions[part]]
+        if target is not None and observations is not None:
+            chances = _checked(target(observations[part]), len(rows), episodes.action_space)
+            rows = chances @ columns
             logged[part] = chances[np.arange(len(chances)), actions[part]]
-            tell("asking the policy", min(start + CHUNK, len(actions)), len(actions))
-    starts = np.concatenate([[0], np.cumsum(episodes.lengths)[:-1]])
-    means = np.add.reduceat(rows.astype(np.float64), starts, axis=0) / episodes.lengths[:, None]
+            tell("asking the policy", part.stop, len(actions))
+        sums = np.add.reduceat(rows.astype(np.float64), np.cumsum(lengths) - lengths, axis=0)
+        means[done : done + len(lengths)] = sums / lengths[:, None]
+        done += len(lengths)
     means = np.minimum(means, 1.0)  # sums of single-precision probabilities
     return {name: means[:, number] for number, name in enumerate(table)}, logged
 

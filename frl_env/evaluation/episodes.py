@@ -217,6 +217,7 @@ class LoggedEpisodes:
                 raise UserError(f"people are named for {len(people.person):,} of {len(spells):,} episodes; name all")
             rows, lengths, resumed = people.join(spells)
             labels = {name: column[people.first] for name, column in labels.items()}
+        in_order = bool((rows[1:] > rows[:-1]).all())
         mask = np.arange(int(lengths.max())) < lengths[:, None]
 
         def grid(name: str, values: np.ndarray | None, end: float = 0.0) -> np.ndarray | None:
@@ -227,7 +228,7 @@ class LoggedEpisodes:
                 raise UserError(
                     f"{name} have {len(array)} rows, but the lengths of {len(spells)} members sum to {total}"
                 )
-            array = array[rows]
+            array = array if in_order else array[rows]
             padded = np.full((*mask.shape, *array.shape[1:]), end, dtype=array.dtype)
             padded[mask] = array
             return padded

@@ -28,6 +28,9 @@ from frl_env.integrity import check_intact, check_limits
 FEWEST = 30
 """Members that propensities are estimated from, at least."""
 
+AT_ONCE = 1_000
+"""Episodes whose levels become joint actions at once."""
+
 SEED = 0
 """Of the folds of that estimate: the same dataset is the same episodes."""
 
@@ -70,27 +73,35 @@ def load_episodes(
     columns: dict[str, list[np.ndarray]] = {}
     keys = ["observations", "actions", "rewards", *(f"infos/{key}" for key in (*groups, *parts))]
     optional = [f"infos/{key}" for key in (propensity, MEMBER, WEEK) if key is not None]
+    ends = {f"infos/{key}" for key in (*groups, MEMBER, WEEK)} - {f"infos/{key}" for key in (*parts, propensity)}
     for arrays in read_arrays(dataset, keys, optional):
         for key, values in arrays.items():
-            columns.setdefault(key, []).append(values)
+            # What is asked of the first and the last week only is not kept of those between.
+            columns.setdefault(key, []).append(values[[0, -1]] if key in ends else values)
     if not columns:
         raise UserError(f"dataset {name!r} has no episodes")
 
     def after(key: str) -> np.ndarray:
         """What an info says of the action that led there; row 0 comes before any action."""
-        return np.concatenate([values[1:].reshape(-1) for values in columns[f"infos/{key}"]])
+        return np.concatenate([values[1:].reshape(-1) for values in columns.pop(f"infos/{key}")])
 
     vocabularies = facts_of(dataset).get("frl_vocabularies", {})
     start = {key: np.asarray([values[0].reshape(-1)[0] for values in columns[f"infos/{key}"]]) for key in groups}
-    rewards = np.concatenate(columns["rewards"])
     lengths = np.asarray([len(values) for values in columns["rewards"]])
+    rewards = np.concatenate(columns.pop("rewards"))
     check_limits(dataset, np.concatenate(columns["observations"]), rewards)
     propensities = after(propensity) if propensity and _logged(dataset, propensity, columns) else None
     unknown = None if propensities is None else np.isnan(propensities)
     whose = people_of(dataset, columns)
+    levels = columns.pop("actions")
     episodes = LoggedEpisodes.from_rows(
-        observations=np.concatenate([values[:-1] for values in columns["observations"]]),
-        actions=np.concatenate(columns["actions"]) - space.start,
+        observations=np.concatenate([values[:-1] for values in columns.pop("observations")]),
+        actions=np.concatenate(
+            [
+                action_space.ravel(np.concatenate(levels[start : start + AT_ONCE]) - space.start)
+                for start in range(0, len(levels), AT_ONCE)
+            ]
+        ),
         rewards=rewards,
         lengths=lengths,
         action_space=action_space,

@@ -1,0 +1,139 @@
+"""How long values and an audit of many members take, and how much memory.
+
+    python benchmarks/speed/valuing.py --members 5000,20000
+    python benchmarks/speed/valuing.py --dataset frl/medicaid-synthetic-large-v0
+    python benchmarks/speed/valuing.py --members 5000 --before COMMIT
+
+A FactoredAWR policy (untrained: that costs the same) is valued by every estimator (`evaluate_policy`), then audited
+(`audit_fairness`), from its file to the files written. Every figure is of a process of its own. With `--before`, the
+packages as they were at that commit do the same on the same members, in turn with today's.
+"""
+
+import sys
+
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.speed.importing import checked_out
+from benchmarks.training.awr_lines import factored_awr
+from benchmarks.training.train import quiet_d3rlpy
+from frl_algos import save_model
+from frl_env.datasets import Recipe, ensure_dataset
+from frl_env.errors import UserError
+from frl_env.evaluation.dataset_facts import action_space_of
+from frl_env.terminal import progress_bar, run_or_say
+
+WORK = """
+import inspect, json, resource, sys, time
+from frl_algos import audit_fairness, evaluate_policy
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+what, policy, dataset, output = sys.argv[1:]
+start, clock, processor = peak(), time.perf_counter(), time.process_time()
+if what == "audit":
+    audit_fairness(policy, dataset, output)
+else:
+    known = inspect.signature(evaluate_policy).parameters
+    evaluate_policy(policy, dataset, output, **({"sensitivity": False} if "sensitivity" in known else {}))
+seconds, processor = time.perf_counter() - clock, time.process_time() - processor
+print(json.dumps({"seconds": seconds, "processor": processor, "start": start, "peak": peak()}))
+"""
+"""What is measured; it runs on the packages of any commit that have both."""
+
+WHAT = ("values", "audit")
+
+
+def measured(what: str, packages: Path, policy: Path, dataset_id: str) -> dict[str, float]:
+    """Seconds, processor seconds and peak memory in MB of one of `WHAT`, with the packages of some folder.
+
+    Raises:
+        UserError: If it fails.
+    """
+    theirs = os.environ | {"PYTHONPATH": str(packages.resolve())}
+    with tempfile.TemporaryDirectory(prefix="frl-valuing-") as output:
+        found = subprocess.run(
+            [sys.executable, "-c", WORK, what, str(policy.resolve()), dataset_id, f"{output}/out"],
+            env=theirs, cwd=packages, stdout=subprocess.PIPE,
+        )  # fmt: skip
+    if found.returncode:
+        raise UserError(f"{what} with the packages in {packages} failed; see above")
+    return json.loads(found.stdout.decode().splitlines()[-1])
+
+
+def write_policy(dataset_id: str, path: Path) -> None:
+    """An untrained policy for a dataset."""
+    dataset = ensure_dataset(dataset_id)
+    space = action_space_of(dataset)
+    with quiet_d3rlpy():
+        names = dataset.storage.metadata.get("frl_observation_names", [])
+        algorithm = replace(factored_awr(names, space), action_schema=space.to_json()).create()
+        assert dataset.spec.observation_space.shape is not None
+        algorithm.create_impl(dataset.spec.observation_space.shape, space.n_joint)
+        save_model(algorithm, path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Makes the members, values and audits, and prints the figures."""
+    parser = Parser(description="Time and memory of values and an audit of many members.")
+    parser.add_argument("--members", default="5000", help="by comma, simulated (default 5000)")
+    parser.add_argument("--dataset", help="these members instead, by Minari id")
+    parser.add_argument("--folder", default="results/valuing", help="for what is made (default results/valuing)")
+    parser.add_argument("--before", help="a commit whose packages do the same, for comparison")
+    parser.add_argument("--repetitions", type=int, default=1, help="of each, in turn (default 1)")
+    options = parser.parse_args(arguments)
+    check_at_least(options, repetitions=1)
+    if not all(size.isdigit() and int(size) >= 100 for size in options.members.split(",")):
+        raise UserError(f"--members must be whole numbers from 100 on, by comma, not {options.members!r}")
+    folder = Path(options.folder)
+    check_writable(folder)
+    subjects = {"today": Path(__file__).resolve().parents[2]}
+    if options.before:
+        subjects = {options.before: checked_out(options.before, folder)} | subjects
+    table = Table("members", "what", "packages", "seconds", "processor s", "peak MB")
+    for dataset_id in [options.dataset] if options.dataset else [made(int(n)) for n in options.members.split(",")]:
+        policy = folder / "policy.safetensors"
+        write_policy(dataset_id, policy)
+        members = len(ensure_dataset(dataset_id))
+        for what in WHAT:
+            found: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
+            for _ in range(options.repetitions):
+                for name, packages in subjects.items():
+                    found[name].append(measured(what, packages, policy, dataset_id))
+            for name, each in found.items():
+                own = {key: float(np.median([one[key] for one in each])) for key in each[0]}
+                table.add_row(
+                    f"{members:,}", what, name, f"{own['seconds']:,.1f}", f"{own['processor']:,.1f}",
+                    f"{own['peak']:,.0f}",
+                )  # fmt: skip
+    Console(width=110).print(table)
+    if options.before:
+        shutil.rmtree(subjects[options.before])
+
+
+def made(members: int) -> str:
+    """Id of a simulated dataset of so many members, built where it is missing."""
+    recipe = Recipe(dataset_id=f"valuing/members-{members}-v0", description="to be valued", members=members, seed=7)
+    with progress_bar() as progress:
+        ensure_dataset(recipe, progress=progress)
+    return recipe.dataset_id
+
+
+if __name__ == "__main__":
+    run_or_say(main)
