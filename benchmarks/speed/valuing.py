@@ -33,7 +33,7 @@ from benchmarks.speed.importing import checked_out
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import save_model
-from frl_env.datasets import Recipe, ensure_dataset
+from frl_env.datasets import Recipe, check_dataset, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.terminal import progress_bar, run_or_say
@@ -101,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_at_least(options, repetitions=1)
     if not all(size.isdigit() and int(size) >= 100 for size in options.members.split(",")):
         raise UserError(f"--members must be whole numbers from 100 on, by comma, not {options.members!r}")
+    if options.dataset is not None:
+        check_dataset(options.dataset)
     folder = Path(options.folder)
     check_writable(folder)
     subjects = {"today": Path(__file__).resolve().parents[2]}
