@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 from scipy.special import expit
 
-from frl_algos.effects.targets import parts
+from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import to_grid
 
 FADINGS = (0.5, 0.7, 0.8, 0.9, 0.95)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from frl_algos.effects.targets import Targets, parts, ridge_weights, value_features
+from frl_algos.effects.targets import Targets, ridge_weights, value_features
+from frl_algos.logged.member_parts import parts
 
 CLEARLY = 2.0
 """Standard errors below 0 that are not chance."""

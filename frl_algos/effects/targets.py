@@ -5,18 +5,15 @@ a row is made part by part, so that memory does not grow with the data beyond a 
 """
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
 from frl_algos.effects.terms import null_position
+from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
 from frl_env.errors import UserError
-
-VALUES = 4_000_000
-"""Numbers of the regressions' columns that are held at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,19 +142,6 @@ def _weights(squares: np.ndarray, products: np.ndarray, rows: int) -> np.ndarray
     scale = np.sqrt(np.diagonal(squares) / rows)
     scale = np.where(scale < 1e-12, 1.0, scale)
     return ridge_weights(squares / np.outer(scale, scale), products / scale) / scale
-
-
-def parts(
-    lengths: Int64[np.ndarray, "episode"], columns: int
-) -> Iterator[tuple[slice, Int64[np.ndarray, "some_episodes"]]]:
-    """Rows, and lengths of their episodes, of consecutive whole episodes; about `VALUES` numbers of so many columns."""
-    ends = np.cumsum(lengths)
-    first, start = 0, 0
-    while first < len(lengths):
-        last = max(int(np.searchsorted(ends, start + VALUES // columns, side="right")), first + 1)
-        end = int(ends[last - 1])
-        yield slice(start, end), lengths[first:last]
-        first, start = last, end
 
 
 def value_features(scaled_observations: Float32[np.ndarray, "row k"]) -> Float32[np.ndarray, "row feature"]:

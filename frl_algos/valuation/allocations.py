@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from frl_algos.effects.targets import VALUES, parts
+from frl_algos.logged.member_parts import VALUES, parts
 from frl_algos.policies.policy import Probabilities
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int64
 
-from frl_algos.effects.targets import parts, value_features
+from frl_algos.effects.targets import value_features
 from frl_algos.effects.terms import Terms
+from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.counterfactual import checked_probabilities

@@ -16,8 +16,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
-from frl_algos.effects.targets import history_features, parts, value_features
+from frl_algos.effects.targets import history_features, value_features
 from frl_algos.effects.terms import null_position
+from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes

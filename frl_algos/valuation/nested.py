@@ -30,8 +30,9 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from frl_algos.effects.shrinkage import FLAT
-from frl_algos.effects.targets import parts, ridge_weights
+from frl_algos.effects.targets import ridge_weights
 from frl_algos.effects.terms import Terms
+from frl_algos.logged.member_parts import parts
 from frl_algos.valuation.credit import CreditedRewards, baseline
 from frl_algos.valuation.histories import Histories
 from frl_algos.valuation.responses import Responses

@@ -21,8 +21,8 @@ from jaxtyping import Bool, Float, Int64
 from scipy.special import expit, logit
 
 from frl_algos.effects.action_rate import FADINGS
-from frl_algos.effects.targets import parts
 from frl_algos.effects.terms import Terms
+from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import to_grid
 from frl_algos.valuation.action_echoes import action_echoes
 from frl_algos.valuation.histories import Histories

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from frl_algos import FactoredAWRConfig
-from frl_algos.effects import targets as targets_module
 from frl_algos.effects.action_rate import steady_rate
 from frl_algos.effects.estimate import estimate_effects
 from frl_algos.effects.shrinkage import posterior_mean
 from frl_algos.effects.targets import compute_targets
 from frl_algos.effects.terms import CAUTIOUS_SCALES, SCALES, Terms
+from frl_algos.logged import member_parts
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.actions import ActionSpace, Factor
 
@@ -226,13 +226,13 @@ def test_what_is_made_part_by_part_is_what_is_made_at_once(monkeypatch):
     )  # fmt: skip
     kept = {}
     for values in (10**9, 1_000, 1):
-        monkeypatch.setattr(targets_module, "VALUES", values)
+        monkeypatch.setattr(member_parts, "VALUES", values)
         found = compute_targets(buffer, buffer.observations, decay=0.9, response=0)
         kept[values] = (found.returns, found.history, found.value_weights, found.value_error, _rate(buffer))
     for few in (1_000, 1):
         for part, once in zip(kept[few], kept[10**9], strict=True):
             np.testing.assert_allclose(part, once, rtol=1e-6, atol=1e-9)
-    slices = [rows for rows, _ in targets_module.parts(lengths, 10)]
+    slices = [rows for rows, _ in member_parts.parts(lengths, 10)]
     assert slices[0].start == 0
     assert slices[-1].stop == lengths.sum()
     assert all(before.stop == after.start for before, after in itertools.pairwise(slices))

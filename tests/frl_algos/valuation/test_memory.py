@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from frl_algos import Counterfactual, fitted_q_evaluation
-from frl_algos.effects import targets
+from frl_algos.logged import member_parts
 from frl_algos.valuation import responses
 from frl_algos.valuation.allocations import member_allocations
 from frl_env.actions import MEDICAID_ACTIONS
@@ -63,7 +63,7 @@ def allocated(data):
 
 @pytest.mark.parametrize("work", [nested, fitted, allocated])
 def test_a_decision_more_takes_a_few_numbers_more(work, monkeypatch):
-    monkeypatch.setattr(targets, "VALUES", 100_000)
+    monkeypatch.setattr(member_parts, "VALUES", 100_000)
     monkeypatch.setattr(responses, "ROUNDS", 3)
     few, many = (peak(work, members) for members in (150, 450))
     assert (many - few) / (300 * WEEKS) < 8 * NUMBERS

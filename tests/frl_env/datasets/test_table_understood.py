@@ -61,8 +61,10 @@ def test_check_says_in_a_screenful_what_was_understood(many, tmp_path, monkeypat
         cli.main()
     assert not ended.value.code
     lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if "━" not in line]) == 11, "ten, and what became of the rows"
-    assert lines[-1].endswith("; nothing was written")
+    lines = [line for line in lines if "━" not in line]
+    assert len(lines) == 12, "ten, what became of the rows, and what comes next"
+    assert lines[-2].endswith("; nothing was written")
+    assert lines[-1].startswith("next: the same without --check")
     said = "\n".join(lines)
     contacts = (many["action_modality"] != "NONE").sum()
     assert f"people: {many['member_id'].nunique()} members in 150 spells" in said
