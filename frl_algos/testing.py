@@ -6,21 +6,18 @@
 What passes it trains and is scored by `benchmarks/run.py --algo mypackage.module:MyConfig`.
 """
 
-import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import structlog
 import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.adapter import adapt, invalid_choices, modes
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
 
@@ -40,19 +37,8 @@ def check_algorithm(offered: Any, *, action_space: ActionSpace = MEDICAID_ACTION
     Raises:
         UserError: At the first thing that does not hold: says what, and what to do.
     """
-    with _quiet():
+    with quiet_d3rlpy():
         _check(offered, action_space, seed)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without d3rlpy's log, of which a training this short is nothing but: what it says is the sentence that fails."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
 
 
 def _check(offered: Any, action_space: ActionSpace, seed: int) -> None:

@@ -32,10 +32,10 @@ from benchmarks.record.run_key import checksum
 from benchmarks.record.study import Study, Unit
 from benchmarks.sepsis.dataset import ensure_sepsis_dataset
 from benchmarks.sepsis.environment import SepsisTables, one_hot
-from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_algos.effects.planning import SHRINKAGE, plan, recurring
 from frl_algos.networks.state_critic import StateCritic
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.errors import UserError
 from frl_env.terminal import progress_bar, run_or_say
 

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from benchmarks.speed.timing import Subject, time_in_turn
 from benchmarks.training.awr_lines import factored_awr
-from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import audit_fairness, save_model
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import ensure_dataset
 from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.terminal import progress_bar

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.speed.timing import Subject, ratio, spread, time_in_turn
-from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import load_replay_buffer
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import Recipe, build_dataset
 

@@ -18,10 +18,11 @@ from rich.table import Table
 from benchmarks.speed.timing import Subject, fields, ratio, spread, time_in_turn
 from benchmarks.speed.update_parts import parts_table
 from benchmarks.training.awr_lines import factored_awr
-from benchmarks.training.train import UPDATES_AN_EPOCH, quiet_d3rlpy
+from benchmarks.training.train import UPDATES_AN_EPOCH
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.policies.policy import MODES, LearnedPolicy
 from frl_algos.policies.stock import StockAlgorithm, create_stock
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import ensure_dataset
 from frl_env.terminal import progress_bar
 

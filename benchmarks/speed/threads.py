@@ -17,9 +17,9 @@ from rich.table import Table
 
 from benchmarks.speed.timing import fields, ratio
 from benchmarks.training.awr_lines import factored_awr
-from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import FactoredReplayBuffer, load_replay_buffer, training_threads
 from frl_algos.policies.stock import create_stock
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import ensure_dataset
 from frl_env.terminal import progress_bar
 

@@ -31,8 +31,8 @@ from rich.table import Table
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.speed.importing import checked_out
 from benchmarks.training.awr_lines import factored_awr
-from benchmarks.training.train import quiet_d3rlpy
 from frl_algos import save_model
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation.dataset_facts import action_space_of

@@ -17,13 +17,13 @@ from scipy.special import softmax
 
 from benchmarks.studies.policy_set import Drawn, policy_set
 from benchmarks.training.awr_lines import factored_awr
-from benchmarks.training.train import quiet_d3rlpy
 from benchmarks.truth.true_values import SEED as TRUTH_SEED
 from benchmarks.worlds.episodes import log_rows, references, true_returns
 from benchmarks.worlds.registry import world_entry
 from benchmarks.worlds.world import World
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import LearnedPolicy, Probabilities
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets.collect import Episodes, collect
 from frl_env.datasets.recipes import recipe

@@ -15,10 +15,10 @@ from d3rlpy.logging import NoopAdapterFactory
 from benchmarks.record.kept import Kept
 from benchmarks.studies.policy_set import Drawn, nothing, policy_set
 from benchmarks.training.awr_lines import factored_awr
-from benchmarks.training.train import quiet_d3rlpy
 from benchmarks.truth.true_values import SEED
 from frl_algos import FactoredAWR, load_model, load_replay_buffer, save_model
 from frl_algos.policies.policy import Probabilities
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.recipes import recipe

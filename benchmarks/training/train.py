@@ -1,21 +1,20 @@
 """Training any algorithm for a number of updates, quietly, with progress, and what it took."""
 
-import logging
 import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import structlog
 import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredReplayBuffer
+from frl_algos.quiet import quiet_d3rlpy
 from frl_algos.threads import as_trained
 
 UPDATES_AN_EPOCH = 500
@@ -119,17 +118,6 @@ def _metrics(logged: Mapping[str, Any]) -> dict[str, float | None]:
 
 def _finite(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-@contextmanager
-def quiet_d3rlpy() -> Iterator[None]:
-    """Keeps d3rlpy's log lines off the screen, which the progress bar has."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
 
 
 def forget_peak_rss() -> None:

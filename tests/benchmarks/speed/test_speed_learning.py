@@ -8,8 +8,8 @@ from rich.console import Console
 from benchmarks.speed import throughput
 from benchmarks.speed.learning import learn, train_in_turn
 from benchmarks.speed.update_parts import BATCHES, Product, record_products, update_parts
-from benchmarks.training.train import quiet_d3rlpy
 from frl_algos.policies.stock import create_stock
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
