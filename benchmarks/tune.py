@@ -130,10 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = f"python benchmarks/tune.py --dataset {options.dataset} --validation {options.validation}"
     merged = {name: found.get(name, before.get(name)) for name in ALGORITHMS if name in found or name in before}
     content = {
-        "rule": f"{len(next(iter(CANDIDATES.values())))} settings each, trained for {options.steps:,} updates on "
-        f"`{options.dataset}` with {options.seeds} seeds, and valued off-policy by the members of "
-        f"`{options.validation}`. Taken is the first, defaults first, whose estimated gain over the care team is "
-        "within one standard error of the highest.",
+        "rule": f"{len(next(iter(CANDIDATES.values())))} settings of each algorithm were tried. Each was trained for "
+        f"{options.steps:,} updates on `{options.dataset}`, with {options.seeds} "
+        f"{'seed' if options.seeds == 1 else 'seeds'}. The members of `{options.validation}` valued it off-policy. "
+        "Some settings gain within one standard error of the highest estimate. The first of these is taken, defaults "
+        "before others.",
         "command": f"{command} --steps {options.steps} --seeds {options.seeds}",
         "algorithms": merged,
     }

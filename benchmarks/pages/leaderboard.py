@@ -19,6 +19,7 @@ import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the 
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
 from benchmarks.sweep.scorecard_tables import spread, unlimited
 from benchmarks.sweep.statistics import PROFILE
-from benchmarks.training import algorithms
+from benchmarks.training import algorithms, stock_lines
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
 from frl_env.targets import check_new
@@ -42,6 +43,58 @@ PAGE = Path(__file__).resolve().parents[1] / "LEADERBOARD.md"
 
 FIGURE = f"{FOLDER.name}/leaderboard.json"
 """Beside the page."""
+
+WRITTEN = "Written by `python benchmarks/pages/leaderboard.py FOLDER...`; don't edit. Each section has its command."
+
+SHORT = (
+    "Events avoided a member and year, more than the care team avoids, in the team's own staff minutes.",
+    "With 95 % intervals over draws of the data and over the members on whom policies are tried. The",
+    "last column is the difference of the first two, in pairs.",
+)
+
+COMPARED = {
+    "FactoredAWR": ("factored_awr",),
+    "best risk ranking, told its contacts": ("risk_ranking", "risk_ranking_history"),
+    "risk ranking of the team's own contacts": ("risk_ranking_team_contacts",),
+    "best of d3rlpy's own": tuple(stock_lines.LINES),
+    "best rule found by search": ("best_record_and_contacts",),
+}
+"""Columns of the first table, and the lines of which the best by true values stands in it."""
+
+_SHORT_HEAD = (
+    f"| dataset | {' | '.join(COMPARED)} | FactoredAWR less that ranking |",
+    f"|---|{'---|' * (len(COMPARED) + 1)}",
+)
+
+READING = (
+    "- Seed k is training seed k on data replicate k (other members of the same world), for all",
+    "  algorithms alike.",
+    "- **Q(B)**: each policy within B staff minutes a member-week. *team* is what the care team itself",
+    "  spends, and the order of the table. A policy that offers gains is allocated by gain a minute.",
+    "  One with probabilities gets a price a minute. Contacts of one that only acts are dropped at",
+    "  random (`frl_env.capacity`).",
+    "- **FactoredAWR less this**: at the team's minutes, in pairs of the same seed and members.",
+    "- **area**: mean gain over *no program* from 0 minutes to the largest budget.",
+    "- **tried**: policies among which a line's settings were chosen: off-policy by other members",
+    "  (without truth), and by true values (with truth).",
+    "- **vs behaviour**: events of a member in a year, fewer than under the team whose data it is.",
+    "  Interquartile mean over seeds, with a 95 % bootstrap interval over seeds and members.",
+    "- **score**: 0 is no program, 100 the best policy on the observations that search found on the",
+    "  simulator.",
+    "- **behind the first**: difference to the first line, in pairs (same seed, same members). **P**:",
+    "  chance that a run of the first beats a run of this one.",
+    "- *stochastic*: actions are drawn from the policy; *greedy*: its best action. Q-learning has the",
+    "  latter only.",
+    "- Same data, scaling of observations and number of updates for all; settings by the same rule,",
+    "  below.",
+    "- FactoredAWR is told which observation shows a response and that goals answer to needs. Its rules",
+    "  and prior scales were chosen by true values on other members of this world",
+    "  ([factored_awr.md](../docs/factored_awr.md#what-it-learns)).",
+    "- Wall time and updates/s: medians, one thread a run, with whatever else the machine did then.",
+)
+
+INDENT = "    "
+"""Of a block of code in Markdown."""
 
 KEPT = "*Kept from an earlier page: measured at the commit above, and what has changed since does not show.*"
 
@@ -122,38 +175,10 @@ def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:
     """
     sections = {heading: _kept(lines) for heading, lines in _sections(before).items()}
     sections |= {_heading(card): _dataset(card) for card in cards}
+    short = _short_rows(before) | {_heading(card): _short_row(card) for card in cards}
     lines = [
-        "# Leaderboard",
-        "",
-        "Written by `python benchmarks/pages/leaderboard.py FOLDER...`; don't edit. Each section has its folder's "
-        "command.",
-        "",
-        "True values on the simulator: nothing is estimated. Simulated members; not to guide care.",
-        "",
-        "- Seed k is training seed k on data replicate k (other members of the same world), for all",
-        "  algorithms alike.",
-        "- **Q(B)**: each policy within B staff minutes a member-week. *team* is what the care team itself",
-        "  spends, and the order of the table. A policy that offers gains is allocated by gain a minute.",
-        "  One with probabilities gets a price a minute. Contacts of one that only acts are dropped at",
-        "  random (`frl_env.capacity`).",
-        "- **area**: mean gain over *no program* from 0 minutes to the largest budget.",
-        "- **tried**: policies among which a line's settings were chosen: off-policy by other members",
-        "  (without truth), and by true values (with truth).",
-        "- **vs behaviour**: ED visits and hospital stays of a member in a year, fewer than under the care",
-        "  team whose data it is. Interquartile mean over seeds, with a 95 % bootstrap interval over seeds",
-        "  and members.",
-        "- **score**: 0 is no program, 100 the best policy on the observations that search found on the",
-        "  simulator.",
-        "- **behind the first**: difference to the first line, in pairs (same seed, same members). **P**:",
-        "  chance that a run of the first beats a run of this one.",
-        "- *stochastic*: actions are drawn from the policy; *greedy*: its best action. Q-learning has the",
-        "  latter only.",
-        "- Same data, scaling of observations and number of updates for all; settings by the same rule,",
-        "  below.",
-        "- FactoredAWR is told which observation shows a response and that goals answer to needs. Its rules",
-        "  and prior scales were chosen by true values on other members of this world",
-        "  ([factored_awr.md](../docs/factored_awr.md#what-it-learns)).",
-        "- Wall time and updates/s: medians, one thread a run, with whatever else the machine did then.",
+        *("# Leaderboard", "", WRITTEN, "", "True values on the simulator: nothing is estimated. Not to guide care."),
+        *("", "## In short", "", *SHORT, "", *_SHORT_HEAD, *short.values(), "", "## How to read it", "", *READING),
     ]
     for section in sections.values():
         lines += section
@@ -165,6 +190,43 @@ def _sections(text: str) -> dict[str, list[str]]:
     parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
     headed = [(re.match(r"## (`.+`.*)\n", part), part) for part in parts]
     return {match[1]: ["", *part.rstrip("\n").split("\n")] for match, part in headed if match}
+
+
+def _short_rows(text: str) -> dict[str, str]:
+    """The rows of the first table, by the heading of their section."""
+    table = text.partition("## In short")[2].partition("\n## ")[0]
+    rows = [line for line in table.split("\n") if line.startswith("| `")]
+    return {row.split(" | ")[0].removeprefix("| "): row for row in rows}
+
+
+def _short_row(card: Mapping[str, Any]) -> str:
+    """What the main lines gain at the team's own minutes."""
+    cells, ranking = [], None
+    for column, names in COMPARED.items():
+        scored = [(entry, point_at(entry)) for entry in card.get("curves") or () if entry["policy"] in names]
+        found = max(((p["gain"], e, p) for e, p in scored if p is not None), key=lambda each: each[0], default=None)
+        cells.append("-" if found is None else spread(found[2]["gain"], found[2]["interval"], ".3f"))
+        if found is not None and "told its contacts" in column:
+            ranking = found[1]
+    leads = "-" if ranking is None or ranking.get("main_leads") is None else _leads(ranking, ".3f")
+    return f"| {_heading(card)} | {' | '.join(cells)} | {leads} |"
+
+
+def _leads(entry: Mapping[str, Any], digits: str = ".4f") -> str:
+    """What FactoredAWR gains more than this line."""
+    leads = entry.get("main_leads")
+    return "-" if leads is None else spread(leads, entry["main_interval"], digits)
+
+
+def _command(text: str, width: int = 96) -> list[str]:
+    """A command as a block; where a line would be too long it goes on at the next, as a shell reads it."""
+    lines = [INDENT]
+    for part in re.findall(r"[^ ,]+,?| ", text):
+        if len(lines[-1]) + len(part) > width:
+            lines[-1] += "\\"
+            lines.append(INDENT)
+        lines[-1] += part
+    return lines
 
 
 def _kept(section: Sequence[str]) -> list[str]:
@@ -191,7 +253,7 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
         f"{card['eval_members']:,} evaluation members; parameters {card['parameters_version']}, "
         f"data `{str(card['dataset_sha256'])[:12]}`, commit `{str(card['commit'])[:12]}`.",
         "",
-        f"    {card['command']} --out FOLDER",
+        *_command(f"{card['command']} --out FOLDER"),
         "",
         *_curves(card),
         "Without a limit:",
@@ -244,9 +306,9 @@ def _curves(card: Mapping[str, Any]) -> list[str]:
         f"Gain over the care team within a budget of staff minutes a member-week, [95 %]; the team spends {team:.2f}:",
         "",
         f"| # | policy | contacts are | team | {' | '.join('no limit' if b == NONE else str(b) for b in others)} "
-        "| area [95 %] "
+        "| FactoredAWR less this | area [95 %] "
         "| tried without truth | with truth |",
-        f"|---|---|---|---|{'---|' * len(others)}---|---|---|",
+        f"|---|---|---|---|{'---|' * len(others)}---|---|---|---|",
     ]
     for place, entry in enumerate(entries, start=1):
         cells = [_point(point_at(entry, budget)) for budget in (TEAM, *others)]
@@ -255,8 +317,8 @@ def _curves(card: Mapping[str, Any]) -> list[str]:
         if entry["area_interval"] is not None:
             area = spread(entry["area"], entry["area_interval"])
         lines.append(
-            f"| {place} | {_line(entry)} | {entry['allocated'] or '-'} | {' | '.join(cells)} | {area} "
-            f"| {tried['without_truth']} | {tried['with_truth']} |"
+            f"| {place} | {_line(entry)} | {entry['allocated'] or '-'} | {' | '.join(cells)} | {_leads(entry)} "
+            f"| {area} | {tried['without_truth']} | {tried['with_truth']} |"
         )
     return [*lines, "", *_contacted(entries)]
 
@@ -306,8 +368,9 @@ def _tuning() -> list[str]:
         "",
         "## Settings",
         "",
-        tuned["rule"],
-        f"Command: `{tuned['command']}`.",
+        *textwrap.wrap(tuned["rule"], 100, break_on_hyphens=False),
+        "",
+        *_command(tuned["command"]),
         "",
         "| algorithm | settings tried | estimate | chosen |",
         "|---|---|---|---|",

@@ -20,6 +20,11 @@ from frl_env.worlds import World
 
 BOUND = "upper_bound"
 
+MAIN = "factored_awr"
+"""The line that all others are compared with in pairs: the first of its modes that keeps within the team's minutes."""
+
+NOT_PAIRED = {"main_leads": None, "main_interval": None}
+
 Line = tuple[str, str]
 """Name of a policy and its mode."""
 
@@ -37,7 +42,9 @@ def curves(
 
     Returns:
         One entry a policy and mode: `policy`, `label`, `mode`, `kind`, `allocated`, `seeds`, `points` (budget, minutes
-        spent, gain, interval), `area` with its interval, `tried` and `contacted`.
+        spent, gain, interval), `area` with its interval, `tried` and `contacted`; `main_leads`, what FactoredAWR gains
+        more at the team's own minutes, in pairs, with its `main_interval`, None for FactoredAWR itself, for references,
+        and where either was not scored.
     """
     said = capacities(outcomes[0].job.budgets)
     trained = [outcome for outcome in outcomes if outcome.job.algo not in algorithms.REFERENCES]
@@ -89,9 +96,15 @@ def _entries(
     drawn = interquartile_mean(bootstrap_means([*arrays, nothing], np.random.default_rng(0)))
     gains = interquartile_mean(means)
     found = []
+    main = next((at for at, ((algo, _), budget, _) in enumerate(keys) if (algo, budget) == (MAIN, TEAM)), None)
     for line, runs in by_line.items():
         own = {budget: (at, name) for at, (whose, budget, name) in enumerate(keys) if whose == line}
-        found.append(_entry(line, runs, seeds, said, own, gains, drawn))
+        entry = _entry(line, runs, seeds, said, own, gains, drawn)
+        at = own[TEAM][0] if TEAM in own else None
+        paired = main is not None and at is not None and line[0] != MAIN
+        entry["main_leads"] = float(gains[main] - gains[at]) if paired else None
+        entry["main_interval"] = interval(drawn[main] - drawn[at]) if paired else None
+        found.append(entry)
     return found
 
 
@@ -173,4 +186,5 @@ def _bound(
     over = np.asarray([0.0, *(point["gain"] - base for point in points)])
     area = float(((over[1:] + over[:-1]) / 2 * np.diff(at)).sum() / at[-1]) if at[-1] > 0 else 0.0
     shared = {"policy": BOUND, "label": BOUND, "mode": "reference", "kind": "bound", "allocated": "", "seeds": 1}
-    return shared | {"points": points, "area": area, "area_interval": None, "tried": None, "contacted": None}
+    read = {"points": points, "area": area, "area_interval": None, "tried": None, "contacted": None}
+    return shared | read | NOT_PAIRED

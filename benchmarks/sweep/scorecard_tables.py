@@ -224,9 +224,9 @@ def _summary_table(card: Mapping[str, Any]) -> Table:
     return table
 
 
-def spread(value: float, ends: Sequence[float]) -> str:
-    """An estimate and its interval."""
-    return f"{value:+.4f} [{ends[0]:+.4f}, {ends[1]:+.4f}]"
+def spread(value: float, ends: Sequence[float], digits: str = ".4f") -> str:
+    """An estimate and its interval, with so many digits."""
+    return f"{value:+{digits}} [{ends[0]:+{digits}}, {ends[1]:+{digits}}]"
 
 
 def _training_table(card: Mapping[str, Any]) -> Table:

@@ -74,6 +74,13 @@ def test_curves_are_sorted_by_the_gain_at_the_teams_minutes(swept):
                 assert point["gain"] == pytest.approx(row["difference_to_behaviour"], abs=1e-6)
                 assert point["minutes"] == row["effort_minutes_per_week"]
     by_name = {entry["policy"]: entry for entry in card["curves"]}
+    own = next(gain for entry, gain in zip(card["curves"], gains, strict=True) if entry["policy"] == "factored_awr")
+    for entry in card["curves"]:
+        if entry["kind"] in ("algorithm", "peer") and entry["policy"] != "factored_awr" and curves.point_at(entry):
+            assert entry["main_leads"] == pytest.approx(own - curves.gain_at(entry))
+            assert entry["main_interval"][0] <= entry["main_leads"] <= entry["main_interval"][1]
+        else:
+            assert entry["main_leads"] is None
     assert by_name["no_program"]["area"] == 0
     assert curves.gain_at(by_name["behaviour"]) == 0
     assert by_name["risk_ranking"]["tried"]["without_truth"] == 1
@@ -140,7 +147,13 @@ def test_page_and_report_show_it(swept, tmp_path):
     page = (tmp_path / "page.md").read_text()
     table = [line for line in page.splitlines() if line.startswith("| ")]
     first = next(line for line in table if "| # | policy | contacts are | team | 1.0 | 7.0 | no limit" in line)
-    assert table.index(first) == 0, "sorted by the gain at the team's own minutes, before all other tables"
+    assert table[0].startswith("| dataset | FactoredAWR | best risk ranking"), "what it says comes first"
+    assert table.index(first) == 2, "sorted by the gain at the team's own minutes, before all other tables"
+    row = next(line for line in table if line.startswith(f"| `{swept[0]['dataset']}`"))
+    ranking = next(entry for entry in swept[0]["curves"] if entry["policy"] == "risk_ranking")
+    assert row.endswith(
+        f"| {ranking['main_leads']:+.3f} [{ranking['main_interval'][0]:+.3f}, {ranking['main_interval'][1]:+.3f}] |"
+    )
     assert "Who is contacted at the team's own minutes" in page
     card = json.loads((folder / "scorecard.json").read_text())
     kept = tmp_path / "figures/leaderboard.json"

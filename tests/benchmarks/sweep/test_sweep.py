@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 import zipfile
 from pathlib import Path
@@ -301,7 +302,10 @@ def test_the_leaderboard_shows_what_the_scorecards_say(tiny_dataset, tmp_path):
     leaderboard.main([str(out), "-o", str(tmp_path / "page.md")])
     page = (tmp_path / "page.md").read_text()
     card = json.loads((out / "scorecard.json").read_text())
-    assert card["command"] in page
+    block = next(part for part in page.split("\n\n") if part.startswith("    python"))
+    assert max(map(len, block.splitlines())) <= 100
+    read = subprocess.run(["bash", "-c", textwrap.dedent(block).replace("python", "echo", 1)], capture_output=True)
+    assert read.stdout.decode().strip() == f"{card['command']} --out FOLDER".removeprefix("python "), "a shell reads it"
     assert "--out" not in card["command"]
     for entry in card["summary"]:
         line = next(line for line in page.splitlines() if f"| {entry['label']} | {entry['mode']} | " in line)
@@ -310,7 +314,13 @@ def test_the_leaderboard_shows_what_the_scorecards_say(tiny_dataset, tmp_path):
     both, twice = leaderboard.page([other], page), leaderboard.page([other], leaderboard.page([other], page))
     assert both == twice, "a section says once that it was kept"
     assert both.count(leaderboard.KEPT) == 1
-    assert both.replace(f"{leaderboard.KEPT}\n\n", "").startswith(page.split("\n## Settings")[0]), "nothing is lost"
+    lost = {*page.split("\n## Settings")[0].splitlines()} - {*both.splitlines()}
+    assert not lost, "nothing is lost"
+    short = both.partition("## In short")[2].partition("\n## ")[0]
+    assert [row.split("`")[1] for row in short.splitlines() if row.startswith("| `")] == [
+        card["dataset"],
+        "frl/other-v0",
+    ]
     assert leaderboard.page([card], both).count(leaderboard.KEPT) == 1
     assert leaderboard.page([other, card], both) == leaderboard.page([card, other])
     with pytest.raises(UserError, match=r"can't read .*nowhere"):
