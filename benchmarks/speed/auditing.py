@@ -5,11 +5,13 @@ audit, without values         the policy is asked once in every logged state, gr
 audit                         and is valued off-policy, member by member: the default
 """
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from minari import MinariDataset
 from rich.console import Console
 from rich.table import Table
 
@@ -30,14 +32,9 @@ def audits(console: Console, *, dataset_id: str, repetitions: int) -> None:
     """
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
-    names = dataset.storage.metadata.get("frl_observation_names", [])
-    with tempfile.TemporaryDirectory(prefix="frl-throughput-") as folder, quiet_d3rlpy():
+    with tempfile.TemporaryDirectory(prefix="frl-throughput-") as folder:
         policy, output = Path(folder) / "policy.safetensors", Path(folder) / "audit"
-        space = action_space_of(dataset)
-        algorithm = replace(factored_awr(names, space), action_schema=space.to_json()).create()
-        assert dataset.spec.observation_space.shape is not None
-        algorithm.create_impl(dataset.spec.observation_space.shape, space.n_joint)
-        save_model(algorithm, policy)
+        _write_policy(dataset, policy)
         subjects = [
             Subject("audit, logged decisions", 1, lambda: audit_fairness(None, dataset_id, output)),
             Subject("audit, without values", 1, lambda: audit_fairness(policy, dataset_id, output, value=False)),
@@ -49,3 +46,19 @@ def audits(console: Console, *, dataset_id: str, repetitions: int) -> None:
         seconds = 1 / rate
         table.add_row(name, f"{np.median(seconds):.1f} ({seconds.min():.1f} to {seconds.max():.1f})")
     console.print(table)
+
+
+def write_policy(store: str, dataset_id: str, file: str) -> None:
+    """Writes an untrained policy for a dataset of a store."""
+    os.environ["MINARI_DATASETS_PATH"] = store
+    _write_policy(ensure_dataset(dataset_id), Path(file))
+
+
+def _write_policy(dataset: MinariDataset, file: Path) -> None:
+    names = dataset.storage.metadata.get("frl_observation_names", [])
+    space = action_space_of(dataset)
+    with quiet_d3rlpy():
+        algorithm = replace(factored_awr(names, space), action_schema=space.to_json()).create()
+        assert dataset.spec.observation_space.shape is not None
+        algorithm.create_impl(dataset.spec.observation_space.shape, space.n_joint)
+        save_model(algorithm, file)
