@@ -13,6 +13,11 @@ from frl_env.evaluation.turning import BASE, turning_points, turning_sentence
 KINDS = (("WDR clip ", "cut-off"), ("WIS clip ", "cut-off"), ("MDR", "memory"), ("MIS", "memory"))
 """How names of estimators begin, and what these vary."""
 
+OWN = (("propensities", "hidden confounding"), ("run-out", "reward"))
+"""Kinds of rows by estimators of their own, on some of the members; the first row of each pair is as evaluated."""
+
+NUMBERS = ("difference", "low", "high")
+
 WIDEST = 4.0
 """Times as far from 0 as the headline's interval: what lies further is drawn on the edge."""
 
@@ -26,7 +31,7 @@ def assumptions(results: SweepResults) -> Section:
     if found is None:
         return Section(anchor=section.anchor, title=section.title, missing=words("assumptions", "nothing"))
     table = analyses(found)
-    turned = turning_points(table)
+    turned = turning_points(table, OWN)
     base = table.iloc[0]
     reach = WIDEST * max(abs(base["low"]), abs(base["high"]), 1e-12)
     rows, heading = [], ""
@@ -37,11 +42,11 @@ def assumptions(results: SweepResults) -> Section:
         rows.append(
             Row(
                 label=each["setting"],
-                value=each["difference"],
+                value=None if pd.isna(each["difference"]) else each["difference"],
                 low=each["low"],
                 high=each["high"],
                 colour=2 if each["setting"] in turned.get(heading, ()) else 1,
-                said=f"{each['difference']:+.3f}".replace("-", "\N{MINUS SIGN}"),
+                said=_said(each),
             )
         )
     name = results.name(results.leading)
@@ -57,7 +62,7 @@ def assumptions(results: SweepResults) -> Section:
                 (
                     r["what"],
                     r["setting"],
-                    r["difference"],
+                    None if pd.isna(r["difference"]) else r["difference"],
                     r["low"],
                     r["high"],
                     r["setting"] in turned.get(r["what"], ()),
@@ -87,7 +92,25 @@ def analyses(entry: dict[str, Any]) -> pd.DataFrame:
     for start, what in KINDS:
         for name in [name for name in others if name.startswith(start)]:
             rows.append(_row(what, name, others.pop(name)))
-    return pd.DataFrame([*rows, *(_row("estimator", name, each) for name, each in others.items())])
+    rows += [_row("estimator", name, each) for name, each in others.items()]
+    return pd.DataFrame([*rows, *_varied(entry.get("sensitivity"))])
+
+
+def _varied(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What no other estimate varies: each pair of `OWN` together, as evaluated first."""
+    if not found:
+        return []
+    kept = {what: [row for row in found["rows"] if row["what"] == what] for pair in OWN for what in pair}
+    base = next(row for row in found["rows"] if row["what"] == BASE)
+    kept["propensities"].insert(0, base | {"what": "propensities", "setting": f"as they are, by {base['setting']}"})
+    return [{key: row[key] for key in ("what", "setting", *NUMBERS)} for rows in kept.values() for row in rows]
+
+
+def _said(row: dict[str, Any]) -> str:
+    """A row's number in words; of bounds the limits."""
+    bounds = pd.isna(row["difference"])
+    told = f"{row['low']:+.2f} to {row['high']:+.2f}" if bounds else f"{row['difference']:+.3f}"
+    return told.replace("-", "\N{MINUS SIGN}")
 
 
 def _row(what: str, setting: str, result: dict[str, Any]) -> dict[str, Any]:

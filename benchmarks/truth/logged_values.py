@@ -14,12 +14,16 @@ from benchmarks.truth.validation_members import SEED, episodes_of, kept_while_un
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.histories import Histories
+from frl_algos.valuation.policy_sensitivity import policy_sensitivity
 from frl_algos.valuation.responses import check_answers
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.ids import parse_id
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
+
+MOVED = 500
+"""Members at most on whom it is asked what the estimate hangs on: every setting is an evaluation of its own."""
 
 
 def validation_dataset(dataset_id: str, asked: str | None) -> str:
@@ -95,7 +99,21 @@ def estimate(
         )
     if not report.told:
         return {"sentence": report.sentence}, section
-    return {"dataset": validation_id} | report.to_dict(), section
+    moves = policy_sensitivity(
+        target,
+        episodes,
+        seed=SEED,
+        indications=known.indications,
+        propensities=propensities_of(validation_id) if episodes.propensities is None else None,
+        members=MOVED,
+    )
+    found = {"dataset": validation_id, "sensitivity": None if moves is None else _without_people(moves.to_dict())}
+    return found | report.to_dict(), section
+
+
+def _without_people(moves: dict[str, Any]) -> dict[str, Any]:
+    """A table of sensitivity without effective members, which may be few."""
+    return moves | {"rows": [{k: v for k, v in row.items() if k != "members"} for row in moves["rows"]]}
 
 
 @kept_while_unchanged

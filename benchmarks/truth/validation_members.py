@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from frl_env.datasets import ensure_dataset
-from frl_env.evaluation import LoggedEpisodes, load_episodes
+from frl_env.evaluation import LoggedEpisodes, load_with_parts
 from frl_env.evaluation.propensities import estimate_propensities
 
 SEED = 911
@@ -36,8 +36,8 @@ def kept_while_unchanged(find: Callable[Concatenate[str, P], T]) -> Callable[Con
 
 @kept_while_unchanged
 def episodes_of(validation_id: str) -> LoggedEpisodes:
-    """Episodes of a validation dataset."""
-    return load_episodes(ensure_dataset(validation_id))
+    """Episodes of a validation dataset, with the parts of the reward where it has them."""
+    return load_with_parts(ensure_dataset(validation_id))
 
 
 @kept_while_unchanged

@@ -31,7 +31,7 @@ from frl_algos.policies.policy import LearnedPolicy, Probabilities
 from frl_algos.valuation.policy_sensitivity import policy_sensitivity
 from frl_algos.valuation.selection import default_mode
 from frl_algos.valuation.value_policy import value_policy
-from frl_env.evaluation import Evaluation, LoggedEpisodes, Sensitivity, load_episodes
+from frl_env.evaluation import Evaluation, LoggedEpisodes, Sensitivity, load_with_parts
 from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.evaluation.files import write_together
 from frl_env.evaluation.hidden_actions import hidden_actions
@@ -45,9 +45,6 @@ CHUNK = 4_096
 
 TOP = 20
 """Joint actions that are listed."""
-
-PARTS = {"ed_visits": -1.0, "ip_stays": -1.0}
-"""Infos that count what the reward counts, and their signs."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -141,7 +138,7 @@ def evaluate_policy(
         tell("reading", 0, 1)
         space = action_space_of(dataset)
         algorithm = load_policy(policy_path, space)
-        episodes = _with_parts(load_episodes(dataset, reward_parts=_parts_of(dataset)))
+        episodes = load_with_parts(dataset)
         response, indications = told_by(algorithm, dataset)
         tell("reading", 1, 1)
     policy = LearnedPolicy(algorithm, space, default_mode(algorithm))
@@ -169,18 +166,6 @@ def evaluate_policy(
     )
     write_evaluation(evaluation, output_dir)
     return evaluation
-
-
-def _parts_of(dataset: Any) -> dict[str, float]:
-    """What a dataset says of the parts of its reward; nothing unless all are there."""
-    infos = next(iter(dataset.iterate_episodes(dataset.episode_indices[:1]))).infos or {}
-    return PARTS if set(PARTS) <= set(infos) else {}
-
-
-def _with_parts(episodes: LoggedEpisodes) -> LoggedEpisodes:
-    """The episodes, without parts that don't make up the reward."""
-    parts = sum(episodes.reward_parts.values(), np.zeros(episodes.mask.shape))
-    return episodes if np.allclose(parts, episodes.rewards) else replace(episodes, reward_parts={})
 
 
 def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str]) -> list[Path]:

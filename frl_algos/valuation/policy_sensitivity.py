@@ -8,6 +8,7 @@ import numpy as np
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.fitted_q import fitted_q_evaluation
 from frl_env.evaluation import LoggedEpisodes, Sensitivity, sensitivity
+from frl_env.evaluation.suppression import part_of
 from frl_env.evaluation.threads import numpy_alone
 
 MEMBERS = 2_000
@@ -28,6 +29,7 @@ def policy_sensitivity(
     seed: int = 0,
     indications: Mapping[str, int] | None = None,
     propensities: Any = None,
+    members: int = MEMBERS,
 ) -> Sensitivity | None:
     """All that the doubly robust estimate of a policy hangs on, in one table; None with fewer members than `FEWEST`.
 
@@ -37,12 +39,14 @@ def policy_sensitivity(
         seed: Of members, folds and errors that are drawn.
         indications: Of fitted Q evaluation; see `frl_algos.fitted_q_evaluation`.
         propensities: As `evaluate` takes them; None for the logged ones, or estimated ones where none are logged.
+        members: How many are looked at, at most.
     """
     if len(episodes) < FEWEST:
         return None
     rng = np.random.default_rng(seed)
-    if len(episodes) > MEMBERS:
-        episodes = episodes.subset(np.sort(rng.choice(len(episodes), MEMBERS, replace=False)))
+    looked_at = part_of(len(episodes), members)
+    if len(episodes) > looked_at:
+        episodes = episodes.subset(np.sort(rng.choice(len(episodes), looked_at, replace=False)))
     if propensities is None:
         propensities = "estimated" if episodes.propensities is None else "logged"
     fitted = fitted_q_evaluation(episodes, target, rng=rng, indications=indications)

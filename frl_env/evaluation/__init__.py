@@ -25,7 +25,7 @@ from frl_env.evaluation.estimators import (
     weighted_importance_sampling,
 )
 from frl_env.evaluation.intervals import Interval, interval, resample
-from frl_env.evaluation.minari_episodes import load_episodes
+from frl_env.evaluation.minari_episodes import load_episodes, load_with_parts
 from frl_env.evaluation.propensities import EstimatedPropensities, estimate_propensities
 from frl_env.evaluation.report import Evaluation, Result, compare, evaluate
 from frl_env.evaluation.ridge import state_features
@@ -57,6 +57,7 @@ __all__ = [
     "evaluate",
     "interval",
     "load_episodes",
+    "load_with_parts",
     "marginal_weights",
     "marginalised_doubly_robust",
     "marginalised_importance_sampling",

@@ -12,6 +12,16 @@ term a member. With columns it does not: each member's weight depends on all oth
 
 which have the value as their mean and whose variance is that of the estimate, to first order; the bootstrap needs no
 such approximation, since resampled sums of the columns give the estimate of the resample.
+
+The spread of these terms is too small an error where few members carry the weights: the ratios give way to heavy
+members, and events are rare, so that the heavy ones often had none and show no spread. Two errors don't fall for it,
+and the larger one of them is told:
+
+    leaving out     the jackknife: what the estimate would be without each member, one after the other. Who carries
+                    much weight of a column counts by more than the linearised term (as in HC3)
+    pooled          each member's numerators over its denominators, less the ratios, have the spread of all members,
+                    whatever their weight: sqrt(sum over i of a_i' S a_i) / n, where a_i are the weights of member i
+                    over their means and S is the covariance of these residuals
 """
 
 from dataclasses import dataclass, replace
@@ -68,11 +78,47 @@ class Estimate:
         deviation = self.numerators @ scale - self.denominators @ (scale * self.ratios)
         return self.plain + self.ratios.sum() + deviation
 
-    @property
-    def sampling_error(self) -> float:
-        """Of the value, from the spread of the terms over members; NaN for one member."""
+    @cached_property
+    def linear_error(self) -> float:
+        """Of the value, from the spread of the linearised terms over members; NaN for one member."""
         n = len(self.terms)
         return float(np.std(self.terms, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+
+    @cached_property
+    def sampling_error(self) -> float:
+        """Of the value, from what varies from member to member; NaN for one member.
+
+        That of the terms for a mean; of a self-normalised estimate the larger of two that do not shrink where few
+        members carry the weights.
+
+        Source: Efron & Stein (1981); MacKinnon & White (1985).
+        """
+        if self.numerators is None or self.denominators is None or len(self.plain) < 2:
+            return self.linear_error
+        return max(
+            self._leaving_out(self.numerators, self.denominators), self._pooled(self.numerators, self.denominators)
+        )
+
+    def _leaving_out(self, above: np.ndarray, below: np.ndarray) -> float:
+        """The jackknife error, in closed form; without the only member that has weight a ratio is 0."""
+        n, left = len(self.plain), below.sum(axis=0) - below
+        alone = left <= 1e-12 * np.abs(below)
+        changes = np.divide(self.ratios * below - above, left, out=np.zeros_like(left), where=~alone)
+        changes = np.where(alone, -self.ratios * (below > 0), changes).sum(axis=1)
+        changes -= (self.plain - self.plain.mean()) / (n - 1)
+        return float(np.sqrt((n - 1) / n * ((changes - changes.mean()) ** 2).sum()))
+
+    def _pooled(self, above: np.ndarray, below: np.ndarray) -> float:
+        """The error if what is weighted varies alike for all members, in one column as the plain terms do."""
+        n = len(self.plain)
+        residuals = np.concatenate((self.plain[:, None], _divide(above, below)), axis=1)
+        residuals -= residuals.mean(axis=0)
+        excess = _divide(below, below.mean(axis=0)) - 1  # of the weights over 1, so that equal ones leave no rounding
+        together = residuals.sum(axis=1)
+        squares = excess.T @ excess
+        first, second = together @ residuals[:, 1:], residuals[:, 1:].T @ residuals[:, 1:]
+        total = n * together @ together + 2 * excess.sum(axis=0) @ first + (squares * second).sum()
+        return float(np.sqrt(max(total, 0.0) / (n - 1)) / n)
 
     @property
     def standard_error(self) -> float:

@@ -31,6 +31,9 @@ FEWEST = 30
 AT_ONCE = 1_000
 """Episodes whose levels become joint actions at once."""
 
+COUNTED = {"ed_visits": -1.0, "ip_stays": -1.0}
+"""Infos that count what the reward counts, and their signs."""
+
 SEED = 0
 """Of the folds of that estimate: the same dataset is the same episodes."""
 
@@ -116,6 +119,14 @@ def load_episodes(
     if propensities is None or unknown is None or not unknown.any():
         return episodes
     return _with_estimates(episodes, propensities[whose.join(lengths)[0]], name)
+
+
+def load_with_parts(dataset: Any) -> LoggedEpisodes:
+    """The same, with what the reward counts where the dataset says it and it makes up the reward."""
+    infos = next(iter(dataset.iterate_episodes(dataset.episode_indices[:1]))).infos or {}
+    episodes = load_episodes(dataset, reward_parts=COUNTED if set(COUNTED) <= set(infos) else None)
+    parts = sum(episodes.reward_parts.values(), np.zeros(episodes.mask.shape))
+    return episodes if np.allclose(parts, episodes.rewards) else replace(episodes, reward_parts={})
 
 
 def _with_estimates(episodes: LoggedEpisodes, logged: Float64[np.ndarray, "row"], name: str) -> LoggedEpisodes:

@@ -4,13 +4,13 @@ A *conclusion* is what an interval of the difference to behaviour says: the poli
 or neither. Rows that use another estimator, because a Q is of the whole reward, are compared with their own first row.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 BASE = "as evaluated"
-OWN_BASE = ("run-out", "reward")
-"""Kinds of rows by an estimator of their own; the first row of run-out leaves nothing out."""
+OWN_BASE = (("run-out", "reward"),)
+"""Kinds of rows by an estimator of their own, those with the same together; the first row of them is as evaluated."""
 
 
 def conclusion(low: float, high: float) -> str:
@@ -18,19 +18,23 @@ def conclusion(low: float, high: float) -> str:
     return "better" if low > 0 else "worse" if high < 0 else "undecided"
 
 
-def turning_points(table: pd.DataFrame) -> dict[str, list[str]]:
+def turning_points(table: pd.DataFrame, own: Sequence[Sequence[str]] = OWN_BASE) -> dict[str, list[str]]:
     """By what is varied, the settings at which the conclusion is another one; none where there is none.
 
     Args:
         table: Of `frl_env.evaluation.Sensitivity`.
+        own: Kinds of rows by estimators of their own, as in `OWN_BASE`.
     """
     said = [conclusion(low, high) for low, high in zip(table["low"], table["high"], strict=True)]
     rows = list(zip(table["what"], table["setting"], said, strict=True))
     base = next(found for what, _, found in rows if what == BASE)
-    own = next((found for what, _, found in rows if what in OWN_BASE), base)
+    bases = {}
+    for kinds in own:
+        first = next((found for what, _, found in rows if what in kinds), base)
+        bases |= dict.fromkeys(kinds, first)
     turned: dict[str, list[str]] = {what: [] for what, _, _ in rows if what != BASE}
     for what, setting, found in rows:
-        if what != BASE and found != (own if what in OWN_BASE else base):
+        if what != BASE and found != bases.get(what, base):
             turned[what].append(setting)
     return turned
 

@@ -96,7 +96,7 @@ def audit(
         permutations: Of the members, for tests, at least; 0 for intervals only, which is much faster.
 
     Raises:
-        UserError: If a setting is out of range, or no attribute has two groups that are large enough.
+        UserError: If a setting is out of range, or no attribute has two groups that are large enough and may be told.
     """
     check_whole("minimum", minimum, low=2 if members.simulated else SMALLEST, high=10**9)
     check_whole("resamples", resamples, low=10, high=10**6)
@@ -111,7 +111,7 @@ def audit(
     everything = [_grouping(members, names, hidden, minimum) for names in [*((a,) for a in members.attributes), *pairs]]
     groupings = [each for each in everything if each is not None]
     if not any(len(grouping.names) > 1 for grouping in groupings):
-        raise UserError(f"no attribute has two groups of at least {minimum} members; audit more members")
+        raise UserError(_why_nothing_compares(members.attributes, minimum))
     need = next(iter(members.needs))
     threshold = float(np.nanquantile(members.needs[need], high_need))
     bins = bins_of(members.high_touch)
@@ -192,6 +192,20 @@ def _grouping(
         labels=labels,
         names=tuple(name for name in kept if name not in secret),
         joint=len(names) > 1,
+    )
+
+
+def _why_nothing_compares(attributes: Mapping[str, np.ndarray], minimum: int) -> str:
+    """Why no two groups can be compared: they are too small, or others that are small hide them."""
+    large = [
+        name for name, labels in attributes.items() if (np.unique(labels, return_counts=True)[1] >= minimum).sum() > 1
+    ]
+    if not large:
+        return f"no attribute has two groups of at least {minimum} members; audit more members"
+    return (
+        f"{', '.join(large)}: two groups of at least {minimum} members, but no two that may be compared, since groups "
+        f"of 1 to {SMALLEST - 1} people are suppressed, and others from which their size would follow; join small "
+        "groups to one, or leave these members out"
     )
 
 

@@ -45,3 +45,38 @@ def test_the_section_says_where_the_conclusion_turns_or_why_there_is_none():
     assert height > 0
     nothing = SimpleNamespace(card={"ope": [{"algo": "a", "mode": "greedy"}]}, leading=("a", "greedy"))
     assert "without off-policy estimates" in assumptions(nothing).missing
+
+
+def test_what_the_sweep_varied_is_compared_with_its_own_first_row():
+    def row(what, setting, low, high, middle=True):
+        return {"what": what, "setting": setting, "difference": (low + high) / 2 if middle else None,
+                "low": low, "high": high, "value": None}  # fmt: skip
+
+    told = {"algo": "a", "mode": "greedy", "headline_estimator": "SNM", "results": {"SNM": result(0.1, 0.2)}}
+    told["sensitivity"] = {
+        "rows": [
+            row("as evaluated", "WDR clip 30", -0.1, 0.3),
+            row("hidden confounding", "Lambda = 1.1", -0.2, 0.4, middle=False),
+            row("hidden confounding", "Lambda = 2", -0.9, -0.1, middle=False),
+            row("propensities", "errors of 0.1", 0.1, 0.3),
+            row("cut-off", "3", -0.1, 0.1),
+            row("run-out", "nothing left out, by WIS", -0.1, 0.1),
+            row("run-out", "last 4 weeks left out", -0.2, 0.1),
+            row("reward", "ed_visits x 1, ip_stays x 5", -0.3, -0.1),
+        ]
+    }
+    results = SimpleNamespace(card={"ope": [told]}, leading=("a", "greedy"), name=lambda policy: "A, greedy")
+    found = assumptions(results)
+    rows = [(r[0], r[1], r[-1]) for r in found.tables[0].rows]
+    assert rows == [
+        ("as evaluated", "SNM", False),
+        ("propensities", "as they are, by WDR clip 30", False),
+        ("propensities", "errors of 0.1", True),
+        ("hidden confounding", "Lambda = 1.1", False),
+        ("hidden confounding", "Lambda = 2", True),
+        ("run-out", "nothing left out, by WIS", False),
+        ("run-out", "last 4 weeks left out", False),
+        ("reward", "ed_visits x 1, ip_stays x 5", True),
+    ]
+    drawn, _ = found.parts[0].draw(760)
+    assert "Lambda = 2" in drawn

@@ -54,6 +54,9 @@ def test_own_members_are_valued_without_a_simulator(own, tmp_path, capsys):
     for entry in card["ope"]:
         assert entry["dataset"] == "tests/care-validation-v0"
         assert {"DM", "WDR", "SNM", "FQE"} <= set(entry["results"])
+        moved = entry["sensitivity"]["rows"]
+        assert {"hidden confounding", "propensities", "run-out"} <= {row["what"] for row in moved}
+        assert not any("members" in row for row in moved)
         assert (entry["headline"] is None) == bool(entry["reasons"])
         assert entry["sentence"] in " ".join(shown.split()) or entry["headline"] is not None
     assert (tmp_path / "factored_awr-seed0.d3").exists()

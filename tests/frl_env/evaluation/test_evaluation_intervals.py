@@ -29,7 +29,7 @@ def test_a_replicate_is_the_estimate_on_the_members_drawn(plain):
     for i, draw in enumerate(drawn):
         again = estimate.of(draw)
         difference = again.minus(observed[draw])
-        wanted = [again.value, again.standard_error, difference.value, difference.standard_error]
+        wanted = [again.value, again.linear_error, difference.value, difference.linear_error]
         assert found[:, i] == pytest.approx(wanted, abs=1e-10)
 
 
@@ -62,6 +62,54 @@ def test_coverage_where_the_truth_is_known(method):
         replicates = resample([estimate], np.zeros(80), rng, resamples=200)[0][0]
         covered += 1.0 in interval(estimate, replicates, method=method)
     assert 0.89 <= covered / 200 <= 0.98
+
+
+def few_carry(rng: np.random.Generator, n: int = 300, steps: int = 13) -> tuple[Estimate, np.ndarray]:
+    """Rare events of members who differ much, and a target that wants what was drawn for one in fifty a week.
+
+    The target changes nothing, so that its value is that of behaviour, -0.286. In the last week 40 members carry the
+    weight.
+    """
+    chance = 0.022 * rng.gamma(1.0, 1.0, n)
+    rewards = -(rng.random((n, steps)) < chance[:, None]).astype(float)
+    drawn = rng.random((n, steps))
+    ratios = np.select([drawn < 0.02, drawn < 0.1], [8.0, 0.5], (1 - 0.02 * 8 - 0.08 * 0.5) / 0.9)
+    weights = np.minimum(np.cumprod(ratios, axis=1), 30.0)
+    return Estimate(name="few", plain=np.zeros(n), numerators=weights * rewards, denominators=weights), rewards.sum(1)
+
+
+@pytest.mark.parametrize("method", ["studentised", "normal"])
+def test_coverage_where_few_members_carry_rare_events(method):
+    """Heavy members mostly had no event, and then the linearised spread is far too small: nominally 0.95."""
+    rng = np.random.default_rng(5)
+    covered, blind, count = 0, 0, 200
+    for _ in range(count):
+        estimate, observed = few_carry(rng)
+        replicates = resample([estimate], observed, rng, resamples=200)[0][0]
+        covered += -0.286 in interval(estimate, replicates, method=method)
+        blind += abs(estimate.value + 0.286) <= 1.96 * estimate.linear_error
+    assert covered / count >= 0.94
+    assert blind / count < 0.9
+
+
+def test_errors_of_a_ratio_by_hand():
+    """The jackknife by leaving out, and the pooled error by its definition; both are that of a mean without weights."""
+    rng = np.random.default_rng(2)
+    estimate = ratio_estimate(rng, n=12)
+    assert estimate.numerators is not None
+    assert estimate.denominators is not None
+    without = np.asarray([estimate.of(np.arange(12) != i).value for i in range(12)])
+    left_out = np.sqrt(11 / 12 * ((without - without.mean()) ** 2).sum())
+    weights = np.concatenate((np.ones((12, 1)), estimate.denominators / estimate.denominators.mean(axis=0)), axis=1)
+    alike = np.concatenate((estimate.plain[:, None], estimate.numerators / estimate.denominators), axis=1)
+    spread = np.cov(alike, rowvar=False)
+    pooled = np.sqrt(sum(each @ spread @ each for each in weights)) / 12
+    assert estimate.sampling_error == pytest.approx(max(left_out, pooled))
+    rewards = rng.normal(size=(12, 3))
+    same = Estimate(name="mean", plain=np.zeros(12), numerators=2 * rewards, denominators=np.full((12, 3), 2.0))
+    assert same.sampling_error == pytest.approx(rewards.sum(axis=1).std(ddof=1) / np.sqrt(12))
+    alone = Estimate(name="one", plain=np.zeros(3), numerators=np.eye(3)[:, :1], denominators=np.eye(3)[:, :1])
+    assert np.isfinite(alone.sampling_error)
 
 
 def test_a_studentised_interval_reaches_far_on_the_side_of_the_tail():

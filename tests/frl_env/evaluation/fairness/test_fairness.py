@@ -194,6 +194,15 @@ def test_settings_that_make_no_sense_are_said(options, said):
         audit(members(), rng=np.random.default_rng(0), **QUICK | options)
 
 
+def test_large_groups_that_a_small_one_hides_are_not_said_to_be_small():
+    """A group of 5 is suppressed, and one of 195 with it, or its size would follow: one of 200 is left alone."""
+    labels = {"gender": np.repeat(["F", "M", "X"], [200, 195, 5])}
+    with pytest.raises(UserError, match="groups of 1 to 10 people are suppressed") as said:
+        audit(members(simulated=False, attributes=labels), rng=np.random.default_rng(0), **QUICK)
+    assert "gender: two groups of at least 30 members" in str(said.value)
+    assert not re.search(r"\b(5|195|200)\b", str(said.value))
+
+
 def test_messages_about_real_people_say_no_small_number():
     touch = np.append(np.full(399, 0.1), 7.0)
     with pytest.raises(UserError, match="for fewer than 11 of 400 members"):
