@@ -6,24 +6,44 @@ from typing import Any
 from benchmarks.drawing.line_plots import Axes, Series, lines
 from benchmarks.reporting.document import Figure, Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.reporting.values import REFERENCES
 from benchmarks.reporting.words import words
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
+from frl_env.member_months import per_1000_member_months
+
+NAMES = REFERENCES | {
+    "behaviour": "the care team",
+    "best_record_and_contacts": "best rule on record and own contacts",
+    "upper_bound": "upper bound",
+}
+"""What references are called, which are known by short names elsewhere."""
 
 DRAWN_REFERENCES = ("upper_bound", "oracle", "best_record_and_contacts", "heuristic", "random")
 
 
 def budgets(results: SweepResults) -> Section:
     """Value against staff minutes, first of all figures; it is what a program with given staff has to know."""
-    section = partial(Section, anchor="budgets", title="Value against staff minutes")
+    section = partial(Section, anchor="budgets", title="At the team's own minutes, and at others")
     entries = results.card.get("curves") or []
     if not results.has_truth:
         return section(missing=words("budgets", "no_simulator"))
     drawn = [entry for entry in entries if len(_finite(entry)) > 0]
     if not drawn:
         return section(missing=words("budgets", "no_budget"))
-    contacted = _contacted(results, entries)
-    return section(parts=(_curves(results, drawn), *([contacted] if contacted else [])))
+    team = _at_team(results, drawn)
+    return section(parts=(*([team] if team.rows else []), _curves(results, drawn)))
+
+
+def who(results: SweepResults) -> Section:
+    """Whom each policy contacts within the team's own minutes."""
+    section = partial(Section, anchor="who", title="Who gets the contacts")
+    known = [entry for entry in results.card.get("curves") or [] if entry["contacted"]]
+    known = [entry for entry in known if entry["policy"] != "no_program"]
+    if not known:
+        return section(missing=words("budgets", "no_budget" if results.has_truth else "no_simulator"))
+    known.sort(key=lambda entry: entry["kind"] != "algorithm")  # what was trained comes before what it is beside
+    return section(parts=(_shares(known), _contacted(known)))
 
 
 def _finite(entry: dict[str, Any]) -> list[dict[str, Any]]:
@@ -90,11 +110,49 @@ def _is_drawn(results: SweepResults, entry: dict[str, Any]) -> bool:
     return own[0] is entry
 
 
-def _contacted(results: SweepResults, entries: list[dict[str, Any]]) -> Table | None:
-    known = [entry for entry in entries if entry["contacted"] and entry["policy"] != "no_program"]
-    if not known:
-        return None
-    known.sort(key=lambda entry: entry["kind"] != "algorithm")  # what was trained comes before what it is beside
+def _at_team(results: SweepResults, entries: list[dict[str, Any]]) -> Table:
+    """One line a policy: what is gained with the minutes that the team has."""
+    weeks = results.card["references"]["behaviour"]["weeks_per_member"]
+    rows = []
+    for entry in entries:
+        point = point_at(entry)
+        if point is not None:
+            ends = entry.get("main_interval")
+            paired = None if ends is None else f"{entry['main_leads']:+.4f} ({ends[0]:+.4f} to {ends[1]:+.4f})"
+            rate = per_1000_member_months(point["gain"], weeks)
+            rows.append((_name(entry), point["gain"], *point["interval"], rate, paired))
+    return Table(
+        name="team_minutes",
+        caption=words("budgets", "at_team", team=results.card["references"]["behaviour"]["effort_minutes_per_week"]),
+        columns=columns_of(
+            "policy | gain:+.4f | low:+.4f | high:+.4f | per 1,000 member-months:+.2f | FactoredAWR less this"
+        ),
+        rows=rows,
+    )
+
+
+def _shares(entries: list[dict[str, Any]]) -> Table:
+    """One line a policy: how many contacts, and which share of them goes where it may do most."""
+    races = [*entries[0]["contacted"]["race_ethnicity"]]
+    rows: list[tuple[Any, ...]] = []
+    for entry in entries:
+        told = entry["contacted"]
+        rate = sum(each["contacts_per_week"] * each["share_of_weeks"] for each in told["gender"].values())
+        needy = risk = None  # of no contacts there are no shares
+        if rate > 0:
+            needy = 1 - told["open needs"]["no open need"]["share_of_contacts"]
+            risk = sum(told["risk tier"][tier]["share_of_contacts"] for tier in ("HIGH", "SUPER"))
+        rows.append((_name(entry), rate, needy, risk, *(told["race_ethnicity"][r]["contacts_per_week"] for r in races)))
+    by_race = " | ".join(f"{race.lower()}:.3f" for race in races)
+    return Table(
+        name="contacted_shares",
+        caption=words("budgets", "shares"),
+        columns=columns_of(f"policy | contacts a week:.3f | with open need:.0% | at high risk:.0% | {by_race}"),
+        rows=rows,
+    )
+
+
+def _contacted(entries: list[dict[str, Any]]) -> Table:
     rows = [
         (
             _name(entry),
@@ -104,7 +162,7 @@ def _contacted(results: SweepResults, entries: list[dict[str, Any]]) -> Table | 
             each["share_of_contacts"],
             each["share_of_weeks"],
         )
-        for entry in known
+        for entry in entries
         for kind, groups in entry["contacted"].items()
         for group, each in groups.items()
     ]
@@ -115,8 +173,10 @@ def _contacted(results: SweepResults, entries: list[dict[str, Any]]) -> Table | 
             "policy | by | group | contacts a week:.4f | share of contacts:.3f | share of member-weeks:.3f"
         ),
         rows=rows,
+        shown=False,
     )
 
 
 def _name(entry: dict[str, Any]) -> str:
-    return entry["label"] if entry["kind"] != "algorithm" else f"{entry['label']}, {entry['mode']}"
+    label = NAMES.get(entry["policy"], entry["label"])
+    return label if entry["kind"] != "algorithm" else f"{label}, {entry['mode']}"

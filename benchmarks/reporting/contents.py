@@ -1,4 +1,8 @@
-"""The whole report of a sweep, section by section, and as files."""
+"""The whole report of a sweep, section by section, and as files.
+
+It tells one story: what is gained in the team's own minutes, who gets it, what it is worth, and why not to trust it.
+What the policy does in detail comes after that.
+"""
 
 import csv
 import io
@@ -7,7 +11,7 @@ from typing import Any
 
 from benchmarks.reporting.assumptions import assumptions
 from benchmarks.reporting.behaviour import by_factor, by_state, embeddings
-from benchmarks.reporting.budgets import budgets
+from benchmarks.reporting.budgets import budgets, who
 from benchmarks.reporting.document import Report, Section, Table
 from benchmarks.reporting.doubts import doubts
 from benchmarks.reporting.evidence import clip_sweep, effective_members
@@ -39,17 +43,18 @@ def report_of(results: SweepResults, *, command: str) -> Report:
     ]
     sections = (
         summary(results),
-        doubts(results),
         budgets(results),
-        spending(results),
+        who(results),
+        fairness(results),
         values(results),
+        doubts(results),
         effective_members(results),
         clip_sweep(results),
         assumptions(results),
+        spending(results),
         by_factor(results),
         by_state(results),
         embeddings(results),
-        fairness(results),
         curves(results),
         profile(results),
         assumed(results),

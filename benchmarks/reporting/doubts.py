@@ -1,4 +1,4 @@
-"""Why not to trust this: what stands in the way of every number, before any number."""
+"""Why not to trust this: what stands in the way of every number, once it is said what they are."""
 
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ FEW_SEEDS = 5
 
 
 def doubts(results: SweepResults) -> Section:
-    """The second section."""
+    """What the summary refers to."""
     weights = _leading_weights(results)
     points = [named("doubts", block) for block in (SIMULATED if results.has_truth else RECORDED)]
     if len(results.seeds) < FEW_SEEDS:

@@ -7,13 +7,18 @@ from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.words import words
 from benchmarks.sweep.curves import point_at
 from benchmarks.sweep.scorecard_tables import rate_of
-from frl_env.member_months import span
+from frl_env.member_months import per_1000_member_months, span
 
 
 def summary(results: SweepResults) -> Section:
     """The first section."""
     found, worth = _found(results) if results.has_truth else _estimated(results)
-    points = (("What was tried", _tried(results)), ("What was found", found), ("What it is worth", worth))
+    points = (
+        ("What was tried", _tried(results)),
+        ("What was found", found),
+        ("What it is worth", worth),
+        ("Before you rely on it", words("summary", "before")),
+    )
     parts = (_glance(results),) if results.has_truth and results.card["summary"] else ()
     return Section(anchor="summary", title="Summary", points=points, parts=parts)
 
@@ -71,7 +76,9 @@ def _at_team(results: SweepResults) -> str:
     low, high = point["interval"]
     team = results.card["references"]["behaviour"]["effort_minutes_per_week"]
     policy = f"{entries[0]['label']}, {entries[0]['mode']}"
-    facts = {"policy": policy, "gain": point["gain"], "low": low, "high": high}
+    weeks = results.card["references"]["behaviour"]["weeks_per_member"]
+    rate = per_1000_member_months(point["gain"], weeks)
+    facts = {"policy": policy, "gain": point["gain"], "low": low, "high": high, "rate": rate}
     return words("summary", "within_team", team=team, over=horizon(results), **facts)
 
 

@@ -38,7 +38,7 @@ def values(results: SweepResults) -> Section:
         missing = words("values", "no_values")
     return Section(
         anchor="values",
-        title="Values, with intervals and the truth" if results.has_truth else "Values, estimated, with intervals",
+        title="What it is worth, without a limit on staff" if results.has_truth else "What it is worth, as estimated",
         parts=tuple(parts),
         missing=missing,
     )

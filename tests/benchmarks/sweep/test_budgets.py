@@ -172,7 +172,8 @@ def test_page_and_report_show_it(swept, tmp_path):
     assert "Risk ranking" in page
     report.main([str(folder), "-o", str(tmp_path / "report.html")])
     text = (tmp_path / "report.html").read_text()
-    assert text.index("Q(B)") < text.index("Events avoided a member")
+    assert text.index('id="budgets"') < text.index('id="who"') < text.index('id="values"') < text.index('id="doubts"')
+    assert "FactoredAWR less this" in text
     assert text.index("<figure>") > text.index('id="budgets"')
     assert "the best trained policy is" in text
 
