@@ -22,6 +22,11 @@ Where states recur and tell what matters of the past, candidates are judged by t
 (`model_judge`): the first-order gain is largest for the best first step away from the behaviour policy, which is not
 the best policy.
 
+Where candidates claim more than an episode can pay, decisions don't add up so far from the behaviour policy
+(`plausibility`). All are then judged at a milder temperature, the lowest at which none does; if there is none, the
+policy is the clone's. A policy that stays so near is taken as a whole: its greedy form does what it most likely does,
+and not what has the largest advantage.
+
 Only candidates whose own gain is shown take part: a policy follows its advantages equally far however small they are,
 so that noise would be followed as far as an effect. A gain is shown where it is above what the largest of so many
 candidates' gains reaches by chance (`held_out.bar`). If there are none, the policy is the clone's. With a response only
@@ -55,6 +60,7 @@ from frl_algos.effects.terms import (
 )
 from frl_algos.factored_awr.held_out import HeldOut, Worth, bar, mean_and_error, surprise
 from frl_algos.factored_awr.model_judge import ModelJudge
+from frl_algos.factored_awr.plausibility import MILD, plausible, room
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.trials import quick_clone, quick_expectile
 from frl_algos.logged.replay import FactoredReplayBuffer
@@ -97,6 +103,7 @@ class Choice:
         margin, margin_error: Lead over the runner-up, and its standard error.
         people: Judges.
         table: Number of states with planned values.
+        mild: Whether it follows its advantages less far than usual, as more would claim what no episode pays.
     """
 
     critic: str
@@ -111,6 +118,7 @@ class Choice:
     margin_error: float = 0.0
     people: int = 0
     table: int = 0
+    mild: bool = False
 
     def __str__(self) -> str:
         """One sentence."""
@@ -120,9 +128,13 @@ class Choice:
             f"follows {self.label}: held-out people gain {self.gain:.3g} each over the behaviour policy "
             f"(standard error {self.gain_error:.2g}, {self.people:,} people)"
         )
-        if not self.runner_up:
+        if self.runner_up:
+            said += f", {self.margin:+.2g} (standard error {self.margin_error:.2g}) against {self.runner_up}"
+        if not self.mild:
             return said
-        return f"{said}, {self.margin:+.2g} (standard error {self.margin_error:.2g}) against {self.runner_up}"
+        if self.critic == "none":
+            return f"{said}; the others claim more than an episode can pay"
+        return f"{said}; at temperature {self.temperature:g}, as more would claim what no episode pays"
 
     def to_json(self) -> str:
         """As text, for settings and model files."""
@@ -159,8 +171,9 @@ class _Candidate:
     states: str
     targets: Targets
     effects: Effects | None
-    worth: Worth | None
+    worth: Worth | None = None
     planned: Planned | None = None
+    halves: Sequence[Tensor] = ()
 
 
 def structure_of(settings: FactoredAWRSettings) -> str:
@@ -217,6 +230,9 @@ class Contest:
         self._some = None if len(people) <= TRIAL_ROWS else np.isin(people, few)
         self._judges = HeldOut(self.targets, people, valid=len(buffer.action_space.valid_joints), seed=buffer.seed)
         self._whole: np.ndarray | None = None
+        self._step: np.ndarray | None = None
+        self._mild: float | None = None
+        self._fitted: dict[Any, list[_Candidate]] = {}
         self._states = self._recurring()
         self._model = self._model_judge(people)
         # Where candidates' advantages are wanted: in all states, or else in the judged rows.
@@ -230,8 +246,33 @@ class Contest:
         if not self._judges.enough:
             return self._unjudged()
         self._take_behaviour()
+        candidates, others = self._candidates()
+        if self._believed():
+            return self._decided(candidates, others)
+        for self._mild in MILD:
+            self._tried = []
+            candidates, others = self._candidates()
+            if self._believed():
+                return self._decided(candidates, others)
+        chosen = self._decided(candidates, others)
+        return self._clone(chosen) if "none" in self._critics else chosen
+
+    def _believed(self) -> bool:
+        """Whether no candidate claims more than an episode can pay; not asked where the temperature is set.
+
+        With a response each attempt is a trial of its own; a model of the states values whole policies.
+        """
+        buffer = self._buffer
+        adds_up = self._respond or self._model is not None or int(buffer.lengths.max()) == 1
+        if adds_up or self._settings.temperature is not None:
+            return True
+        most = room(buffer.rewards, buffer.lengths, buffer.people)
+        return plausible([candidate.worth for candidate in self._tried if candidate.worth is not None], most)
+
+    def _candidates(self) -> tuple[list[_Candidate], list[_Candidate]]:
+        """Those of the second comparison, at the temperatures tried now, and the rest of the first where it is all."""
         if "effects" not in self._critics:
-            return self._decided([self._expectile() if self._states is None else self._planned(self._states)])
+            return [self._expectile() if self._states is None else self._planned(self._states)], []
         same_credit = self._by_terms(self.targets, self._credits[0])
         best = _first_of_best(self._shown(same_credit), lambda worth: worth.own, CLEARLY if self._respond else 1.0)
         across = [best]
@@ -242,7 +283,7 @@ class Contest:
             if "expectile" in self._critics and structure_of(self._settings) == "factored":
                 across.append(self._expectile())
         others = [candidate for candidate in same_credit if candidate is not best]
-        return self._decided(across, others if len(across) == 1 else [])
+        return across, others if len(across) == 1 else []
 
     def _unjudged(self) -> Chosen:
         """The first candidate."""
@@ -286,19 +327,28 @@ class Contest:
         choice = Choice(
             critic=best.critic, td_lambda=best.td_lambda, states=best.states, temperature=worth.temperature,
             label=best.label, gain=gain, gain_error=error, people=len(worth.own),
-            table=0 if best.planned is None else len(best.planned.states),
+            table=0 if best.planned is None else len(best.planned.states), mild=self._mild is not None,
         )  # fmt: skip
         if rival is not None and rival.worth is not None:
             margin, margin_error = mean_and_error(gains(worth) - gains(rival.worth))
             choice = dataclasses.replace(choice, runner_up=rival.label, margin=margin, margin_error=margin_error)
         harmful = by_whole and whole < -whole_error
+        chosen = Chosen(choice=choice, targets=best.targets, effects=self._from_all(best), planned=best.planned)
         if (harmful or not _reaches(best, self._bar())) and "none" in self._critics:
-            choice = dataclasses.replace(
-                choice, critic="none", label="the clone of the behaviour policy", runner_up=best.label, gain=0.0,
-                gain_error=0.0, margin=-gain, margin_error=error, table=0,
-            )  # fmt: skip
-            return Chosen(choice=choice, targets=best.targets, effects=None)
-        return Chosen(choice=choice, targets=best.targets, effects=self._from_all(best), planned=best.planned)
+            # It is the clone for want of a gain, not of claims that can be believed.
+            return self._clone(dataclasses.replace(chosen, choice=dataclasses.replace(choice, mild=False)))
+        return chosen
+
+    def _clone(self, chosen: Chosen) -> Chosen:
+        """The clone, instead of what was chosen."""
+        choice = chosen.choice
+        if choice.critic == "none":
+            return chosen
+        choice = dataclasses.replace(
+            choice, critic="none", label="the clone of the behaviour policy", runner_up=choice.label, gain=0.0,
+            gain_error=0.0, margin=-choice.gain, margin_error=choice.gain_error, table=0,
+        )  # fmt: skip
+        return Chosen(choice=choice, targets=chosen.targets, effects=None)
 
     def _bar(self) -> float:
         """Standard errors above 0 at which a gain is shown; with a response, below 0 at which harm is."""
@@ -313,6 +363,12 @@ class Contest:
 
     def _by_terms(self, targets: Targets, credit: float) -> list[_Candidate]:
         """Effects with one credit and more and more terms; the first as they are with nothing to choose by."""
+        if credit not in self._fitted:
+            self._fitted[credit] = self._fit_terms(targets, credit)
+        return [self._judged(candidate) for candidate in self._fitted[credit]]
+
+    def _fit_terms(self, targets: Targets, credit: float) -> list[_Candidate]:
+        """The candidates of `_by_terms`, not judged yet."""
         regression = self._regression(targets)
         made = []
         if credit == self._credits[0]:
@@ -344,7 +400,9 @@ class Contest:
         targets = self._targets(credit)
         if min(len(self._scaled), TRIAL_ROWS) * len(self._terms.groups) ** 2 <= MOST_PRODUCTS:
             return _first_of_best(self._shown(self._by_terms(targets, credit)), lambda worth: worth.own)
-        return self._open(self._regression(targets, states), credit, states, targets)
+        if (credit, states) not in self._fitted:
+            self._fitted[credit, states] = [self._open(self._regression(targets, states), credit, states, targets)]
+        return self._judged(self._fitted[credit, states][0])
 
     def _first(self, regression: EffectRegression) -> tuple[Effects, str]:
         states = regression.many_rows()
@@ -358,23 +416,36 @@ class Contest:
         return self._candidate(WORDS[states], credit, states, targets, effects)
 
     def _candidate(self, label: str, credit: float, states: str, targets: Targets, effects: Effects) -> _Candidate:
-        x = torch.as_tensor(self._asked)
-        critic = EffectCritic(x.shape[1], effects.weights.shape[1], indicated=bool(self._settings.indications))
-        critic.take(effects)
-        chance = None
-        if self._respond:
-            logged = torch.as_tensor(self._judges.actions)[:, None]
-            chance = critic.chance(x).gather(1, logged)[:, 0].numpy().clip(0.02, 0.98).astype(np.float64)
-        own = surprise(targets, self._judges.rows, chance)
-        return self._entered(
-            _Candidate(
-                label=f"{label}, credit {credit:g}", critic="effects", td_lambda=credit, states=states,
-                targets=targets, effects=effects,
-                worth=self._worth([critic(x, torch.as_tensor(half)) for half in effects.halves], own),
-            )
+        return _Candidate(
+            label=f"{label}, credit {credit:g}", critic="effects", td_lambda=credit, states=states, targets=targets,
+            effects=effects,
         )  # fmt: skip
 
+    def _judged(self, candidate: _Candidate) -> _Candidate:
+        """With its worth, and counted among those that had a chance to pass by luck."""
+        effects = candidate.effects
+        if effects is None:
+            worth = self._worth(candidate.halves, temperature=self._settings.temperature)
+        else:
+            x = torch.as_tensor(self._asked)
+            critic = EffectCritic(x.shape[1], effects.weights.shape[1], indicated=bool(self._settings.indications))
+            critic.take(effects)
+            chance = None
+            if self._respond:
+                logged = torch.as_tensor(self._judges.actions)[:, None]
+                chance = critic.chance(x).gather(1, logged)[:, 0].numpy().clip(0.02, 0.98).astype(np.float64)
+            own = surprise(candidate.targets, self._judges.rows, chance)
+            worth = self._worth([critic(x, torch.as_tensor(half)) for half in effects.halves], own)
+        judged = dataclasses.replace(candidate, worth=worth)
+        self._tried.append(judged)
+        return judged
+
     def _expectile(self) -> _Candidate:
+        if "expectile" not in self._fitted:
+            self._fitted["expectile"] = [self._fit_expectile()]
+        return self._judged(self._fitted["expectile"][0])
+
+    def _fit_expectile(self) -> _Candidate:
         halves: list[Tensor] = []
         unit = float(self.targets.returns.std()) or 1.0
         for half in (0, 1):
@@ -385,12 +456,9 @@ class Contest:
                     unit=unit, wanted=self._asked,
                 )
             )  # fmt: skip
-        worth = self._worth(halves, temperature=self._settings.temperature)
-        return self._entered(
-            _Candidate(
-                label="expectile values", critic="expectile", td_lambda=self._credits[0], states="none",
-                targets=self.targets, effects=None, worth=worth,
-            )
+        return _Candidate(
+            label="expectile values", critic="expectile", td_lambda=self._credits[0], states="none",
+            targets=self.targets, effects=None, halves=halves,
         )  # fmt: skip
 
     def _recurring(self) -> Recurring | None:
@@ -442,11 +510,10 @@ class Contest:
         planned = self._plan(states)
         asked = slice(None) if self._model is not None else states.before[self._judges.rows]
         halves = [torch.as_tensor(half[asked]) for half in planned.halves]
-        return self._entered(
+        return self._judged(
             _Candidate(
                 label="planned values", critic="planned", td_lambda=self._credits[0], states="none",
-                targets=self.targets, effects=None, planned=planned,
-                worth=self._worth(halves, temperature=self._settings.temperature),
+                targets=self.targets, effects=None, planned=planned, halves=halves,
             )
         )  # fmt: skip
 
@@ -456,13 +523,13 @@ class Contest:
         """By the model where states recur, else by the held-out rows; `own` None for the whole return's surprise."""
         if self._model is not None:
             return self._model.worth(halves, temperature)
-        whole = own if self._respond and own is not None else self._whole_surprise()
-        return self._judges.worth(halves, whole if own is None else own, whole, temperature)
-
-    def _entered(self, candidate: _Candidate) -> _Candidate:
-        """Counts it among those that had a chance to pass by luck."""
-        self._tried.append(candidate)
-        return candidate
+        if self._respond and own is not None:
+            return self._judges.worth(halves, own, own, own, temperature)
+        if self._whole is None or self._step is None:
+            psi = [surprise(self._targets(credit), self._judges.rows, None) for credit in (1.0, 0.0)]
+            self._whole, self._step = psi
+        at = self._mild if temperature is None else temperature
+        return self._judges.worth(halves, self._whole if own is None else own, self._whole, self._step, at)
 
     def _take_behaviour(self) -> None:
         acted = np.flatnonzero(self.targets.attempted)
@@ -490,11 +557,6 @@ class Contest:
     def _targets(self, credit: float) -> Targets:
         decay = self._settings.gamma * credit
         return compute_targets(self._buffer, self._scaled, decay=decay, response=self._settings.response)
-
-    def _whole_surprise(self) -> np.ndarray:
-        if self._whole is None:
-            self._whole = surprise(self._targets(1.0), self._judges.rows, None)
-        return self._whole
 
 
 def _reaches(candidate: _Candidate, least: float) -> bool:

@@ -4,6 +4,9 @@
 what (`what`); fairness tilts both where it was asked for (`frl_algos.networks.tilt`).
 """
 
+import functools
+import json
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,6 +15,12 @@ from frl_algos.factored_awr.extraction import likeliest_best, supported
 from frl_algos.factored_awr.modules import FactoredAWRModules
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.networks.state_critic import StateCritic
+
+
+@functools.lru_cache
+def _is_mild(choice: str) -> bool:
+    """Whether a choice, as JSON, is to follow advantages less far than usual."""
+    return bool(choice) and bool(json.loads(choice).get("mild"))
 
 
 class Decisions:
@@ -35,10 +44,13 @@ class Decisions:
     def _by_policy(self) -> bool:
         """Whether the best action is the most probable one, and not the one with the largest advantage.
 
-        It is where the policy is a network of its own, and where advantages are of single cells of a table: of an
+        It is where the policy is a network of its own; where it stays near the behaviour policy, as its advantages hold
+        there only (`frl_algos.factored_awr.plausibility`); and where advantages are of single cells of a table: of an
         action that was hardly ever done in a state they know little, and the behaviour policy says more.
         """
-        return self._settings.extraction == "regression" or isinstance(self.modules.critic, StateCritic)
+        if self._settings.extraction == "regression" or isinstance(self.modules.critic, StateCritic):
+            return True
+        return _is_mild(self._settings.choice)
 
     def gate(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch"] | None:
         """Log odds of doing anything at all, for the rate that was chosen; None where there is no "do nothing"."""

@@ -47,11 +47,13 @@ class Worth:
     Attributes:
         own: With the credit that its advantages were estimated with.
         whole: With the whole discounted return.
+        later: The part of `whole` that comes after the step itself.
         temperature: At which the policy was judged.
     """
 
     own: Float[np.ndarray, "person"]
     whole: Float[np.ndarray, "person"]
+    later: Float[np.ndarray, "person"]
     temperature: float
 
 
@@ -94,6 +96,7 @@ class HeldOut:
         halves: Sequence[Float[Tensor, "judged valid"]],
         own: Float[np.ndarray, "judged"],
         whole: Float[np.ndarray, "judged"],
+        step: Float[np.ndarray, "judged"],
         temperature: float | None = None,
     ) -> Worth:
         """What the policies of two halves are worth to each other.
@@ -102,6 +105,7 @@ class HeldOut:
             halves: Advantages in the judged rows, from each half.
             own: psi with the credit of these advantages.
             whole: psi with the whole return.
+            step: psi with what the step itself pays.
             temperature: None for the better of `extraction.TEMPERATURES`.
         """
         weight = torch.ones(len(self.rows))
@@ -125,6 +129,7 @@ class HeldOut:
         return Worth(
             own=np.bincount(self._person, weights=(ratios - 1) * own, minlength=size),
             whole=np.bincount(self._person, weights=(ratios - 1) * whole, minlength=size),
+            later=np.bincount(self._person, weights=(ratios - 1) * (whole - step), minlength=size),
             temperature=temperature,
         )
 

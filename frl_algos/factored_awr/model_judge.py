@@ -74,4 +74,4 @@ class ModelJudge:
             policy = torch.softmax(self._log_what + mine / (temperature * spread), dim=1).numpy().astype(np.float64)
             model = self._models[1 - half]
             np.add.at(gains, self._person[model.episodes], model.gains(policy))
-        return Worth(own=gains, whole=gains, temperature=temperature)
+        return Worth(own=gains, whole=gains, later=np.zeros(len(gains)), temperature=temperature)

@@ -154,15 +154,18 @@ def take_over(
     rows = np.random.default_rng(0).permutation(buffer.transition_count)[:kept]
     sample = torch.as_tensor(scaled[rows], device=device)
     halves = None
+    judged = chosen.choice.mild  # at the temperature of the choice, and no other
     critic = impl.modules.critic
     if isinstance(critic, EffectCritic):
         critic.forget()
         if chosen.effects is not None:
             critic.take(chosen.effects)
-            halves = (torch.as_tensor(chosen.effects.halves[0]), torch.as_tensor(chosen.effects.halves[1]))
+            if not judged:
+                halves = (torch.as_tensor(chosen.effects.halves[0]), torch.as_tensor(chosen.effects.halves[1]))
     elif isinstance(critic, StateCritic) and chosen.planned is not None:
         critic.take(chosen.planned)
-        halves = (torch.as_tensor(chosen.planned.halves[0]), torch.as_tensor(chosen.planned.halves[1]))
+        if not judged:
+            halves = (torch.as_tensor(chosen.planned.halves[0]), torch.as_tensor(chosen.planned.halves[1]))
     rate = math.nan if config.action_rate is None else config.action_rate
     if config.response is not None and config.action_rate is None and targets.attempted.any():
         levels = Terms.of_space(space, scaled.shape[1], structure=structure_of(config)).levels

@@ -166,7 +166,7 @@ def test_judges_find_the_gain_of_a_known_policy():
     judges = HeldOut(targets, np.arange(20_000), valid=6, seed=0)
     judges.take_behaviour(torch.full((20_000, 6), float(np.log(1 / 6))), 0.0)
     scores = torch.as_tensor((buffer.action_space.joint_levels[:, 0] == 0).astype(np.float32)).expand(20_000, 6)
-    worth = judges.worth([scores, scores], targets.residuals, targets.residuals, temperature=0.5)
+    worth = judges.worth([scores, scores], *[targets.residuals] * 3, temperature=0.5)
     z = 1 / (0.5 * np.sqrt(2 / 9))
     known = np.exp(z) / (np.exp(z) + 2) - 1 / 3
     mean, error = mean_and_error(worth.own)
