@@ -82,9 +82,9 @@ def test_with_unseen_deciders_no_claim_is_more_than_an_episode_pays_and_the_poli
     assert "no episode pays" in str(ours.choice)
     assert _value(ours.sample_action) >= max(_value(clone.sample_action), 0.95)
     assert _right_share(ours.predict) >= max(_right_share(clone.predict) - 0.03, 0.9)
-    save_model(ours, tmp_path / "m")
+    save_model(ours, tmp_path / "m.safetensors")
     x = np.linspace(0, 1, 50, dtype=np.float32)[:, None]
-    assert (load_model(tmp_path / "m").predict(x) == ours.predict(x)).all()
+    assert (load_model(tmp_path / "m.safetensors").predict(x) == ours.predict(x)).all()
 
 
 def test_room_is_what_the_episodes_of_a_person_fall_short_of_the_best():
