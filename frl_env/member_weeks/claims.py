@@ -23,8 +23,9 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.member_weeks.coverage import Coverage, day_number, week_of
+from frl_env.member_weeks.events import event_kinds
 from frl_env.member_weeks.faults import EventTablesError, Fault
-from frl_env.member_weeks.rules import EventsRules, Rules
+from frl_env.member_weeks.rules import Rules
 
 ORIGINAL, REPLACEMENT, VOID = 0, 1, 2
 PAID, DENIED, REVERSED = 0, 1, 2
@@ -60,6 +61,10 @@ def claim_lines(
         `who`, `anchor`, `claim`, `start`, `end`, `received`, `action`, `adjusts`, `sign`, `ed`, `stay`, `observed`,
         `transfer`, `cents`.
     """
+    kinds = event_kinds(claims, has, rules.events)  # before the join: see `values.capitals`
+    # Denied lines are nobody's. As a filter the same would be worked out before anything else, and text again after it.
+    member = ibis.ifelse(claims.status == DENIED, None, claims.member) if facts.denied else claims.member
+    claims = claims.mutate(member=member, **kinds)
     if rules.claims.outside_coverage == "kept":
         whose = coverage.members.select("member", "who", "anchor")
         lines = claims.join(whose, "member")
@@ -67,8 +72,6 @@ def claim_lines(
         whose = coverage.spells.select("member", "who", "anchor", "first", "last")
         lines = claims.join(whose, "member")
         lines = lines.filter((lines["start"] >= lines["first"]) & (lines["start"] <= lines["last"]))
-    if facts.denied:
-        lines = lines.filter(lines.status != DENIED)
     end = lines.end.fill_null(lines.start)
     received = lines.received.fill_null(end)
     if isinstance(rules.claims.as_of, date):
@@ -86,9 +89,10 @@ def claim_lines(
     if facts.reversed:
         sign = ibis.ifelse((action == ORIGINAL) & (negative | (lines.status == REVERSED)), -1, 1).cast("int64")
     return lines.select(
-        "who", "anchor", "claim", start=lines["start"].cast("int32"), end=end.cast("int32"),
+        "who", "anchor", "claim",
+        "ed", "stay", "observed", "transfer", start=lines["start"].cast("int32"), end=end.cast("int32"),
         received=received.cast("int32"), action=action.cast("int8"), adjusts=lines.adjusts, sign=sign.cast("int8"),
-        **event_kinds(lines, has, rules.events), cents=lines.paid.fill_null(0),
+        cents=lines.paid.fill_null(0),
     )  # fmt: skip
 
 
@@ -141,29 +145,6 @@ def keep_lines(engine: Any, claims: ir.Table | None, encounters: ir.Table | None
 _OF_LINES = (
     "who", "anchor", "claim", "start", "end", "received", "sign", "ed", "stay", "observed", "transfer", "cents",
 )  # fmt: skip
-
-
-def event_kinds(lines: ir.Table, has: frozenset[str], rules: EventsRules) -> dict[str, Any]:
-    """What each claim line is, by its codes: ED visit, stay, observation, transfer."""
-
-    def any_of(*tests: tuple[str, Any]) -> Any:
-        found = ibis.literal(False)
-        for column, codes in tests:
-            if column in has:
-                found = found | lines[column].isin(list(codes)).fill_null(False)
-        return found
-
-    stay = ibis.literal(False)
-    if "bill_type" in has:
-        number = lines.bill_type
-        first_two = ibis.ifelse(number.substr(0, 1) == "0", number.substr(1, 2), number.substr(0, 2))
-        stay = first_two.isin(list(rules.stay_bill_types)).fill_null(False)
-    return {
-        "ed": any_of(("revenue", rules.ed_revenue), ("hcpcs", rules.ed_hcpcs), ("place", rules.ed_places)),
-        "stay": stay,
-        "observed": any_of(("revenue", rules.observation_revenue)),
-        "transfer": any_of(("discharge", rules.transfer_codes)),
-    }
 
 
 def known_in_time(lines: ir.Table) -> ir.Table:
@@ -242,27 +223,29 @@ def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | N
         voids=ibis.ifelse(nodes.action == VOID, 1, 0).cast("int64"), moved=ibis.literal(1, "int64"),
     )  # fmt: skip
     above = nodes.select(above_who="who", above="claim", above_action="action", above_adjusts="adjusts")
-    pointed = above.rename(
-        pointed_who="above_who", pointed="above", pointed_action="above_action", pointed_adjusts="above_adjusts"
-    )
+    voids = nodes.filter(nodes.action == VOID).select(voids_who="who", voided="claim", voids_adjusts="adjusts")
+    arrived = []
     for step in range(LONGEST_CHAIN + 1):
         joined = chain.left_join(above, [chain.who == above.above_who, chain.root == above.above])
-        joined = joined.left_join(pointed, [joined.who == pointed.pointed_who, joined.point == pointed.pointed])
-        further = (joined.action == VOID) & (joined.pointed_action == VOID).fill_null(False)
+        joined = joined.left_join(voids, [joined.who == voids.voids_who, joined.point == voids.voided])
+        further = (joined.action == VOID) & joined.voided.notnull()
         chain = joined.select(
             "who", "claim", "action", "received",
             root=ibis.coalesce(joined.above_adjusts, joined.root),
             depth=joined.depth + ibis.ifelse(joined.above.isnull(), 0, 1),
-            point=ibis.ifelse(further, joined.pointed_adjusts, joined.point),
+            point=ibis.ifelse(further, joined.voids_adjusts, joined.point),
             voids=joined.voids + ibis.ifelse(further, 1, 0),
             moved=ibis.ifelse(joined.above.isnull(), 0, 1).cast("int64"),
         )  # fmt: skip
         chain = engine.keep(f"chain_{name}_{step}", chain)
+        arrived.append(chain.filter(chain.moved == 0))
         moving = int(engine.row(chain.aggregate(moving=chain.moved.sum().fill_null(0)))["moving"])
         if not moving:
             break
+        chain = chain.filter(chain.moved == 1)
     else:
         raise EventTablesError([Fault(table="claims", column="adjusts", kind="adjustments in a circle", rows=moving)])
+    chain = ibis.union(*arrived) if len(arrived) > 1 else arrived[0]
     restored = ibis.ifelse(chain.voids // 2 * 2 == chain.voids, chain.point, None)
     after = chain.mutate(content=ibis.ifelse(chain.action == VOID, restored, chain.claim))
     newest = ibis.window(

@@ -9,7 +9,8 @@ write     one Parquet file, sorted by member and week, with all rules in its met
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -99,7 +100,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     import ibis
 
     from frl_env.member_weeks import claims as claim_rules
-    from frl_env.member_weeks.assemble import Facts, member_weeks
+    from frl_env.member_weeks.assemble import Facts, Weeks, member_weeks
     from frl_env.member_weeks.cells import read_spells
     from frl_env.member_weeks.contacts import contact_faults, joint_index, make_contacts
     from frl_env.member_weeks.coverage import EPOCH, day_number, make_coverage
@@ -203,41 +204,49 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     spells = read_spells(engine, coverage, rules, cut)
     nothing = joint_index(spec.actions)
     totals = Totals()
-    for part in member_weeks(engine, spells, made_of, rules, nothing):
-        totals.add(part, nothing)
-    if not totals.rows:
-        raise UserError(
-            "no member-week is left: no week with coverage ends by "
-            f"{EPOCH + timedelta(days=cut)}; check complete_through, run_out_days, first_day and last_day in the rules"
-        )
     complete_through = (EPOCH + timedelta(days=cut)).isoformat()
-    summary = {
-        "version": package_version(),
-        "spec": spec.facts(),
-        "complete_through": complete_through,
-        "gaps": rules.enrolment.gaps,
-        "figures": count(
-            engine,
-            spec,
-            Counted(
-                seen=seen,
-                coverage=coverage,
-                lines=lines.every,
-                current=current,
-                events=events,
-                contacts=contacts,
-                totals=totals,
-                unmapped=unmapped,
+
+    def counted() -> Iterator[Weeks]:
+        for part in member_weeks(engine, spells, made_of, rules, nothing):
+            totals.add(part, nothing)
+            yield part
+
+    def summary() -> dict[str, Any]:
+        """What the metadata say, once all weeks are counted."""
+        progress("converting", 5, STAGES)
+        if not totals.rows:
+            raise UserError(
+                f"no member-week is left: no week with coverage ends by {complete_through}; "
+                "check complete_through, run_out_days, first_day and last_day in the rules"
+            )
+        return {
+            "version": package_version(),
+            "spec": spec.facts(),
+            "complete_through": complete_through,
+            "gaps": rules.enrolment.gaps,
+            "figures": count(
+                engine,
+                spec,
+                Counted(
+                    seen=seen,
+                    coverage=coverage,
+                    lines=lines.every,
+                    current=current,
+                    events=events,
+                    contacts=contacts,
+                    totals=totals,
+                    unmapped=unmapped,
+                ),
             ),
-        ),
-    }
-    progress("converting", 5, STAGES)
+        }
+
     if output is not None:
-        parts = member_weeks(engine, spells, made_of, rules, nothing)
-        write_weeks(engine, parts, coverage, spec, summary, output, folder)
-        summary["rows"] = totals.rows
+        facts_told = write_weeks(engine, counted(), coverage, spec, summary, output, folder) | {"rows": totals.rows}
+    else:
+        deque(counted(), maxlen=0)
+        facts_told = summary()
     progress("converting", STAGES, STAGES)
-    return MemberWeeks(path=output, facts=summary)
+    return MemberWeeks(path=output, facts=facts_told)
 
 
 def _one_row_a_member(engine: Engine, people: Any) -> list[Any]:

@@ -4,6 +4,7 @@ claims          ED  | stay A --transfer-- stay B |   ED  ED (same day)
 events              | one stay                   |   one ED visit
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import ibis.expr.types as ir
 
 from frl_env.member_weeks.coverage import Coverage, week_of
 from frl_env.member_weeks.rules import EventsRules, Rules
+from frl_env.member_weeks.values import place_in
 
 OTHER, ED, STAY, ED_STAY, OBSERVATION, IGNORED = range(6)
 """Places in the targets of the crosswalk `kind`."""
@@ -32,6 +34,49 @@ class Events:
     ed_before: ir.Table
 
 
+def event_kinds(lines: ir.Table, has: frozenset[str], rules: EventsRules) -> dict[str, Any]:
+    """What each claim line is, by its codes: ED visit, stay, observation, transfer."""
+
+    def any_of(*tests: tuple[str, Sequence[str]]) -> Any:
+        found = ibis.literal(False)
+        for column, codes in tests:
+            if column in has:
+                found = found | (place_in(lines[column], spellings(column, codes)) >= 0).fill_null(False)
+        return found
+
+    stay = ibis.literal(False)
+    if "bill_type" in has:
+        codes = [code for code in rules.stay_bill_types if len(code) == 2]
+        digits = lines.bill_type.substr(0, 3)
+        # 0111 and 111 are the same type of bill.
+        stay = (place_in(digits.substr(0, 2), codes) >= 0) & (place_in(digits.substr(0, 1), ["0"]) < 0)
+        stay |= place_in(digits, [f"0{code}" for code in codes]) >= 0
+    return {
+        "ed": any_of(("revenue", rules.ed_revenue), ("hcpcs", rules.ed_hcpcs), ("place", rules.ed_places)),
+        "stay": ibis.literal(False) if "bill_type" not in has else stay.fill_null(False),
+        "observed": any_of(("revenue", rules.observation_revenue)),
+        "transfer": any_of(("discharge", rules.transfer_codes)),
+    }
+
+
+_WIDTHS = {"revenue": 4, "place": 2, "discharge": 2}
+"""Codes that lose a leading zero on their way through spreadsheets."""
+
+
+def spellings(column: str, codes: Sequence[str]) -> list[str]:
+    """Codes as they may stand in a column: 0450 as 450, too.
+
+    Args:
+        column: `revenue`, `hcpcs`, `place` or `discharge`.
+        codes: As they are defined.
+    """
+    found = list(codes)
+    for code in codes:
+        zeros = len(code) - len(code.lstrip("0")) if len(code) == _WIDTHS.get(column) else 0
+        found += [code[lost:] for lost in range(1, zeros + 1) if lost < len(code)]
+    return found
+
+
 def encounter_lines(encounters: ir.Table, coverage: Coverage, rules: Rules) -> ir.Table:
     """Encounters in the form of claim lines, each a claim of its own."""
     kept = encounters.filter(encounters.kind != IGNORED)
@@ -42,7 +87,7 @@ def encounter_lines(encounters: ir.Table, coverage: Coverage, rules: Rules) -> i
         lines = kept.join(whose, "member")
         lines = lines.filter((lines["start"] >= lines["first"]) & (lines["start"] <= lines["last"]))
     end = lines.end.fill_null(lines.start)
-    transfer = lines.discharge.isin(list(rules.events.transfer_codes)).fill_null(False)
+    transfer = (place_in(lines.discharge, spellings("discharge", rules.events.transfer_codes)) >= 0).fill_null(False)
     return lines.select(
         "who", "anchor", claim=ibis.literal(None, "string"), start=lines["start"].cast("int32"), end=end.cast("int32"),
         received=lines.received.fill_null(end).cast("int32"), sign=ibis.literal(1, "int8"),

@@ -22,9 +22,6 @@ from frl_env.member_weeks.spec import Spec
 UNKNOWN = -1
 """Code of a word without a target."""
 
-_WIDTHS = {"revenue": 4, "place": 2, "discharge": 2}
-"""Codes that lose a leading zero on their way through spreadsheets."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -160,18 +157,17 @@ def clean(reading: Reading) -> ir.Table:
 
 def word_code(cell: Any, walk: Crosswalk) -> Any:
     """Places of words in the targets of a crosswalk; `UNKNOWN` for words without one."""
-    by_code: dict[int, list[str]] = {}
-    for word, place in walk.codes().items():
-        by_code.setdefault(place, []).append(word)
-    other = by_code_of(ANY, walk)
-    empty = by_code_of("", walk)
-    branches = [(cell.isnull(), ibis.literal(empty, "int64"))]
-    branches += [
-        (cell.isin(sorted(set(words) - {"", ANY})), ibis.literal(place, "int64"))
-        for place, words in sorted(by_code.items())
-        if set(words) - {"", ANY}
-    ]
-    return ibis.cases(*branches, else_=ibis.literal(other, "int64"))
+    by_code: dict[int, list[str]] = {by_code_of("", walk): [""]}
+    for word, place in sorted(walk.codes().items()):
+        if word not in ("", ANY):
+            by_code.setdefault(place, []).append(word)
+    place = values.place_in(cell, [word for words in by_code.values() for word in words])
+    branches = [(place.isnull(), by_code_of("", walk)), (place < 0, by_code_of(ANY, walk))]
+    reached = 0
+    for code, words in by_code.items():
+        reached += len(words)
+        branches.append((place < reached, code))
+    return ibis.cases(*((test, ibis.literal(code, "int64")) for test, code in branches))
 
 
 def by_code_of(word: str, walk: Crosswalk) -> int:
@@ -197,8 +193,6 @@ def _parsed(label: str, item: Field, column: Any, spec: Spec) -> values.Parsed:
     if item.kind == DAY and item.name == "end" and label == "enrolment":
         # 9999-12-31 stands for "still covered".
         return values.Parsed(value=found.value, faults={k: m for k, m in found.faults.items() if k != "out of range"})
-    if item.name in _WIDTHS:
-        return values.Parsed(value=_padded(found.value, _WIDTHS[item.name]), faults=found.faults)
     return found
 
 
@@ -209,9 +203,10 @@ _A = {
 
 
 def _word(label: str, item: Field, column: Any, spec: Spec) -> values.Parsed:
-    cell = values.text(column).upper() if not column.type().is_floating() else values.identifier(column).value
+    cell = values.capitals(column) if not column.type().is_floating() else values.identifier(column).value
     walk = spec.crosswalk[item.name]
     if item.name in GROUPS:
+        cell = cell.nullif("")
         words = {word: target for word, target in walk.words.items() if word != ANY}
         other = ibis.literal(walk.words[ANY]) if ANY in walk.words else cell
         named = [(cell == word, ibis.literal(target)) for word, target in sorted(words.items())]
@@ -231,14 +226,7 @@ def _absent(item: Field, spec: Spec) -> Any:
 
 
 def _empty(column: Any) -> Any:
-    return values.text(column).isnull() if column.type().is_string() else column.isnull()
-
-
-def _padded(cell: Any, width: int) -> Any:
-    padded = cell
-    for missing in range(1, width):
-        padded = ibis.ifelse(cell.length() == width - missing, ibis.literal("0" * missing) + cell, padded)
-    return padded
+    return values.blank(column) if column.type().is_string() else column.isnull()
 
 
 def _name(key: tuple[str, str]) -> str:

@@ -5,6 +5,7 @@ rest: in what a cast of a bad cell does, in how fractions become whole numbers, 
 time, in zones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -43,6 +44,7 @@ _DOLLARS = (
     r"|^\(\$?\s?(\d{1,3}(,\d{3})+|\d+)[.]\d*\)$"  # in brackets: below zero
     r"|^[+-]?\d{1,3}(,\d{3})+[.]\d*$"
 )
+_EDGES = r"^[ \t\n\r\x0b\f]+|[ \t\n\r\x0b\f]+\z"
 _TRUE, _FALSE = ("TRUE", "T", "YES", "Y", "1"), ("FALSE", "F", "NO", "N", "0")
 
 
@@ -64,9 +66,28 @@ def text(column: Any) -> Any:
 
     Trimming is slow in DuckDB, so only cells are trimmed whose first or last character sorts before every visible one.
     """
-    cell = column.cast("string").nullif("")
-    spaced = (cell < "!") | (cell.substr(cell.length() - 1, 1) < "!")
-    return ibis.ifelse(spaced, cell.strip().nullif(""), cell)
+    cell = column.cast("string")
+    spaced = (cell < "!") | (cell.right(1) < "!")
+    return ibis.cases((cell == "", None), (spaced, cell.strip().nullif("")), else_=cell)
+
+
+def blank(column: Any) -> Any:
+    """Whether cells are empty, or hold nothing but space."""
+    cell = column.cast("string")
+    return ibis.ifelse(cell < "!", cell.strip() == "", cell.isnull()).fill_null(True)
+
+
+def capitals(column: Any) -> Any:
+    """Trimmed text in capitals; empty where nothing is left.
+
+    Made of functions of one column alone: of such DuckDB works out each word of a dictionary once, not each cell.
+    """
+    return column.cast("string").re_replace(_EDGES, "").upper()
+
+
+def place_in(cell: Any, words: Sequence[str]) -> Any:
+    """Place of a cell's text in a list; -1 if it is not in it, null if there is no text."""
+    return ibis.literal(list(words), "array<string>").index(cell)
 
 
 def identifier(column: Any) -> Parsed | None:
@@ -196,9 +217,11 @@ def flag(column: Any) -> Parsed | None:
 
 
 def code(column: Any) -> Parsed | None:
-    """A code in capitals; numbers as text."""
-    found = identifier(column)
-    return None if found is None else Parsed(value=found.value.upper())
+    """A code in capitals, empty if there is none; numbers as text."""
+    kind = column.type()
+    if kind.is_string() or kind.is_integer():
+        return Parsed(value=capitals(column))
+    return identifier(column)
 
 
 def civil(days: Any) -> tuple[Any, Any, Any]:
@@ -249,12 +272,39 @@ def _moment(days: Parsed, clock: Any, offset: Any, zone: str) -> Parsed:
 
 
 def _zone_offset(instant: Any, zone: str) -> Any:
+    """Offset at a point in time, by two lists: a branch for each change would be a query that Spark takes hours for."""
     first, changes = zone_changes(zone)
-    return (
-        ibis.cases(*((instant < before, offset) for before, offset in changes[:-1]), else_=changes[-1][1])
-        if changes
-        else first
-    )
+    if not changes:
+        return ibis.literal(first, "int64")
+    step, moments, offsets = change_lists(zone)
+    place = ibis.greatest(ibis.least(instant // step, len(moments) - 1), 0)
+    later = ibis.ifelse(instant >= _listed(moments)[place], 1, 0)
+    return _listed(offsets)[place + later]
+
+
+def _listed(numbers: Sequence[int]) -> Any:
+    return ibis.literal(list(numbers), "array<int64>")
+
+
+@lru_cache(maxsize=8)
+def change_lists(zone: str) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Changes of a zone by pieces of time of the same length, so short that none holds two.
+
+    Returns:
+        Seconds of a piece; of each piece from 1970 on the second of the change in it, or its end; the offset before
+        it, and after the last.
+    """
+    _, changes = zone_changes(zone)
+    at = [second for second, _ in changes[:-1]]
+    step = 128 * 86_400
+    while len({second // step for second in at}) < len(at):
+        step //= 2
+    pieces = changes[-1][0] // step + 1
+    moments = [(piece + 1) * step for piece in range(pieces)]
+    for second in at:
+        moments[second // step] = second
+    offsets = [next(offset for before, offset in changes if before > piece * step) for piece in range(pieces)]
+    return step, tuple(moments), (*offsets, changes[-1][1])
 
 
 @lru_cache(maxsize=8)

@@ -4,7 +4,7 @@ Batches are cut to the same size whatever the engine, so that both write the sam
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from frl_env.datasets.tabular.columns import LIMITS, MEMBER, REWARD, SCHEMA_KEY, TERMINATED, WEEK
 from frl_env.datasets.tabular.provenance import WEEKS_KEY
+from frl_env.errors import UserError
 from frl_env.information import DEMOGRAPHIC_KEYS
 from frl_env.member_weeks.assemble import STATES, Weeks
 from frl_env.member_weeks.coverage import Coverage
@@ -34,9 +35,9 @@ UNKNOWN_GROUP = "UNKNOWN"
 
 
 def write_weeks(
-    engine: Any, parts: Iterator[Weeks], coverage: Coverage, spec: Spec, summary: dict[str, Any], output: Path,
-    folder: Path,
-) -> None:  # fmt: skip
+    engine: Any, parts: Iterator[Weeks], coverage: Coverage, spec: Spec, summary: Callable[[], dict[str, Any]],
+    output: Path, folder: Path,
+) -> dict[str, Any]:  # fmt: skip
     """Writes the table aside and renames it; while one part is compressed, the next is put together.
 
     Args:
@@ -44,85 +45,118 @@ def write_weeks(
         parts: All member-weeks, in order.
         coverage: For the members' names.
         spec: For the levels.
-        summary: For the metadata.
+        summary: Called after the last part; for the metadata.
         output: The file; an older one stays until the new one is whole.
         folder: Where it lies until then.
+
+    Returns:
+        The summary.
     """
     aside = folder / "members.parquet"
-    schema = table_schema(spec, summary)
     members = coverage.members.select("who", "member", "anchor", "gender", "race_ethnicity").order_by("who")
     people = pa.Table.from_batches(list(engine.batches(members))).combine_chunks()
-    with pq.ParquetWriter(aside, schema, compression="zstd") as writer, ThreadPoolExecutor(1) as beside:
+    groups = {name: _group(people[name]) for name in ("gender", "race_ethnicity")}
+    names = people["member"].combine_chunks()
+    schema = table_schema(spec)
+    # Without Arrow's own schema, columns that are written by place in a list of words are read as plain text.
+    with (
+        pq.ParquetWriter(
+            aside, schema, compression="zstd", store_schema=False, write_statistics=[MEMBER, WEEK]
+        ) as writer,
+        ThreadPoolExecutor(1) as beside,
+    ):
         written: Future[None] | None = None
-        for table in _even((member_table(part, people, spec, schema) for part in parts), ROWS):
+        for table in _even((member_table(part, groups, spec, schema) for part in parts), ROWS):
             if written is not None:
                 written.result()
-            written = beside.submit(writer.write_table, table, row_group_size=ROWS)
+            written = beside.submit(writer.write_table, _named(table, names, schema), row_group_size=ROWS)
         if written is not None:
             written.result()
+        said = summary()
+        writer.add_key_value_metadata(
+            {SCHEMA_KEY: json.dumps(columns_said(spec)), WEEKS_KEY: json.dumps(said, sort_keys=True)}
+        )
     aside.replace(output)
+    return said
 
 
-def table_schema(spec: Spec, summary: dict[str, Any]) -> pa.Schema:
-    """Columns of the table, in the order of the contract, with the metadata that say what they are."""
-    text, number = pa.string(), pa.float32()
-    kinds: dict[str, pa.DataType] = {MEMBER: text, WEEK: pa.date32()}
+def table_schema(spec: Spec) -> pa.Schema:
+    """Columns of the table, in the order of the contract; text as places in lists of words."""
+    word, number = pa.dictionary(pa.int8(), pa.string()), pa.float32()
+    kinds: dict[str, pa.DataType] = {MEMBER: pa.dictionary(pa.int32(), pa.string()), WEEK: pa.date32()}
     kinds |= dict.fromkeys(MEASURES, number)
-    kinds |= {f"action_{factor.name}": text for factor in spec.actions}
+    kinds |= {f"action_{factor.name}": pa.dictionary(pa.int16(), pa.string()) for factor in spec.actions}
     kinds |= {REWARD: number, TERMINATED: pa.bool_()}
-    kinds |= dict.fromkeys(DEMOGRAPHIC_KEYS, text)
+    kinds |= {"age_band": word} | dict.fromkeys(DEMOGRAPHIC_KEYS, pa.dictionary(pa.int16(), pa.string()))
     kinds |= {f"next_{name}": number for name in MEASURES}
-    columns = {
+    return pa.schema(list(kinds.items()))
+
+
+def columns_said(spec: Spec) -> dict[str, Any]:
+    """What the columns are, for the metadata."""
+    return {
         "states": list(MEASURES),
         "demographics": list(DEMOGRAPHIC_KEYS),
         "action_schema": spec.actions.to_json(),
         "limits": {name: list(LIMITS[name]) for name in MEASURES},
         "effort": spec.facts()["effort"],
     }
-    metadata = {SCHEMA_KEY: json.dumps(columns), WEEKS_KEY: json.dumps(summary, sort_keys=True)}
-    return pa.schema(list(kinds.items()), metadata=metadata)
 
 
-def member_table(weeks: Weeks, people: pa.Table, spec: Spec, schema: pa.Schema) -> pa.Table:
-    """Member-weeks in the schema of the file.
+def member_table(weeks: Weeks, groups: Mapping[str, pa.DictionaryArray], spec: Spec, schema: pa.Schema) -> pa.Table:
+    """Member-weeks in the schema of the file, with members' numbers in place of their names.
 
     Args:
         weeks: Of some members.
-        people: All members, in the order of their numbers.
+        groups: Groups of all members, in the order of their numbers.
         spec: For the levels.
         schema: Of the file.
     """
     weeks.add_payments()
-    who = pa.array(weeks.who)
+    who = weeks.who
     columns: dict[str, Any] = {
-        MEMBER: people["member"].take(who),
+        MEMBER: pa.array(who, pa.int32()),
         WEEK: pa.array(weeks.start.astype(np.int32)).cast(pa.date32()),
     }
     for prefix, after in (("", False), ("next_", True)):
         for name, ours in zip(MEASURES, STATES, strict=True):
             values = weeks.state(ours, after=after)
             columns[f"{prefix}{name}"] = (values / 100.0 if ours == "paid" else values).astype(np.float32)
-    every = spec.actions.unravel(np.arange(spec.actions.n_joint))
-    joint = pa.array(weeks.joint)
+    every = spec.actions.unravel(np.arange(spec.actions.n_joint)).astype(np.int16)
     for factor, levels in zip(spec.actions, every.T, strict=True):
-        names = pa.array(factor.levels, pa.string()).take(pa.array(levels))
-        columns[f"action_{factor.name}"] = names.take(joint)
+        columns[f"action_{factor.name}"] = _words(np.ascontiguousarray(levels)[weeks.joint], factor.levels)
     columns[REWARD] = -(weeks.ed + weeks.ip).astype(np.float32) + np.float32(0)
     columns[TERMINATED] = weeks.terminated
     columns["age_band"] = _bands(weeks.age)
-    for name in ("gender", "race_ethnicity"):
-        columns[name] = pc.fill_null(people[name], UNKNOWN_GROUP).take(who)
-    arrays = [
-        (value if isinstance(value, pa.ChunkedArray) else pa.chunked_array([pa.array(value)])).cast(field.type)
-        for field, value in ((field, columns[field.name]) for field in schema)
-    ]
-    return pa.table(arrays, schema=schema)
+    for name, group in groups.items():
+        columns[name] = _words(group.indices.to_numpy()[who], group.dictionary)
+    names = [name for name in schema.names if name != MEMBER]
+    return pa.table({MEMBER: columns[MEMBER]} | {name: columns[name] for name in names})
 
 
-def _bands(ages: np.ndarray) -> pa.Array:
-    of_age = np.searchsorted([last for last, _ in BANDS], np.arange(256))
-    places = of_age[np.clip(ages, 0, 255)]
-    return pa.array([*(band for _, band in BANDS), UNKNOWN_GROUP], pa.string()).take(pa.array(places))
+def _words(places: np.ndarray, words: Any) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(places), pa.array(words, pa.string()))
+
+
+def _group(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A group of all members, as places in a list of words."""
+    found = pc.fill_null(column, UNKNOWN_GROUP).cast(pa.string()).combine_chunks().dictionary_encode()
+    if len(found.dictionary) > np.iinfo(np.int16).max:
+        raise UserError(f"members have {len(found.dictionary):,} groups of one kind; join them by a crosswalk")
+    return pa.DictionaryArray.from_arrays(found.indices.cast(pa.int16()), found.dictionary)
+
+
+def _named(table: pa.Table, names: pa.Array, schema: pa.Schema) -> pa.Table:
+    """Members' names for their numbers."""
+    who = table[MEMBER].to_numpy()
+    low, high = int(who[0]), int(who[-1])
+    of_these = pa.DictionaryArray.from_arrays(pa.array(who - low), names.slice(low, high - low + 1).cast(pa.string()))
+    return table.set_column(0, MEMBER, of_these).cast(schema)
+
+
+def _bands(ages: np.ndarray) -> pa.DictionaryArray:
+    of_age = np.searchsorted([last for last, _ in BANDS], np.arange(256)).astype(np.int8)
+    return _words(of_age[np.clip(ages, 0, 255)], [*(band for _, band in BANDS), UNKNOWN_GROUP])
 
 
 def _even(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:

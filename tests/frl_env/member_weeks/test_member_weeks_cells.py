@@ -1,5 +1,8 @@
 """Cells: the weeks of members as flat arrays, and the places of facts in them."""
 
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +14,7 @@ import ibis
 
 from frl_env.member_weeks import values
 from frl_env.member_weeks.cells import NEVER, UNKNOWN_AGE, Spells, cells_of
+from frl_env.member_weeks.events import spellings
 from frl_env.member_weeks.rules import Rules
 
 # member, first and last week that is a row: one after the other, a week apart, and far apart
@@ -73,6 +77,45 @@ def test_text_is_trimmed_whatever_space_surrounds_it():
     connection = ibis.duckdb.connect()
     connection.con.register("cells", pa.table({"place": range(len(said)), "said": said}))
     table = connection.table("cells")
-    made = table.select("place", text=values.text(table.said)).order_by("place")
-    found = [text for _, text in connection.con.sql(connection.compile(made)).fetchall()]
-    assert found == [*["a"] * 7, None, None, None, "\u00e9", "a\u00a0b"]
+    made = table.select("place", values.text(table.said), values.capitals(table.said), values.blank(table.said))
+    rows = connection.con.sql(connection.compile(made.order_by("place"))).fetchall()
+    _, text, capitals, blank = (list(column) for column in zip(*rows, strict=True))
+    assert text == [*["a"] * 7, None, None, None, "\u00e9", "a\u00a0b"]
+    assert capitals == [*["A"] * 7, "", "", None, "\u00c9", "A\u00a0B"]
+    assert blank == [*[False] * 7, True, True, True, False, False]
+
+
+def test_codes_that_lost_leading_zeros_are_spelled_out():
+    assert spellings("revenue", ["0450", "0001", "0000"]) == [
+        "0450",
+        "0001",
+        "0000",
+        "450",
+        "001",
+        "01",
+        "1",
+        "000",
+        "00",
+        "0",
+    ]
+    assert spellings("place", ["23", "02"]) == ["23", "02", "2"]
+    assert spellings("hcpcs", ["00100"]) == ["00100"], "procedure codes keep theirs"
+
+
+@pytest.mark.parametrize(
+    "zone", ["America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kolkata", "UTC"]
+)
+def test_points_in_time_become_local_time(zone):
+    _, changes = values.zone_changes(zone)
+    seconds = [before + later for before, _ in changes[:-1] for later in (-1, 0, 1)] + list(
+        range(0, 2_500_000_000, 9_999_991)
+    )
+    connection = ibis.duckdb.connect()
+    connection.con.register("times", pa.table({"second": pa.array(seconds, pa.timestamp("s", "UTC"))}))
+    made = connection.table("times")
+    made = made.select("second", local=values.moment(made.second, "iso", zone).value)
+    found = connection.con.sql(f"SELECT epoch(second)::BIGINT, local FROM ({connection.compile(made)})").fetchall()
+    assert len(found) == len(seconds)
+    for second, local in found:
+        offset = datetime.fromtimestamp(second, UTC).astimezone(ZoneInfo(zone)).utcoffset()
+        assert local - second == offset.total_seconds(), (zone, second)

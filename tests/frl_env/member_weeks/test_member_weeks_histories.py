@@ -118,6 +118,11 @@ def shown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def right(history: History) -> str:
+    """The member-weeks that are right for a history, in the same form."""
+    return "\n".join(" ".join(line.split()) for line in history.right.strip().splitlines())
+
+
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory, request) -> dict[str, str]:
     found = {}
@@ -142,8 +147,7 @@ def test_there_are_forty_and_more_with_names_of_their_own():
     [pytest.param(one, marks=[] if one.name in QUICK else [pytest.mark.slow], id=one.name) for one in HISTORIES],
 )
 def test_history(history, converted):
-    right = "\n".join(" ".join(line.split()) for line in history.right.strip().splitlines())
-    assert converted[history.name] == right
+    assert converted[history.name] == right(history)
 
 
 def test_the_state_after_a_row_is_the_state_of_the_next(tmp_path):

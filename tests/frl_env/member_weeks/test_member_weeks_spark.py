@@ -42,12 +42,21 @@ def session():
     started.stop()
 
 
+def test_every_history_is_in_a_group_that_runs_here():
+    assert sorted(one.name for group in histories.GROUPS.values() for one in group) == sorted(
+        one.name for one in histories.HISTORIES
+    )
+
+
 @pytest.mark.parametrize("rules", histories.GROUPS)
-def test_histories_give_the_same_bytes(rules, session, tmp_path):
+def test_histories_give_the_right_member_weeks_and_the_same_bytes(rules, session, tmp_path):
     spec = histories.write_histories(tmp_path, histories.GROUPS[rules], json.loads(rules))
     weeks(spec, tmp_path / "duckdb.parquet")
     weeks(spec, tmp_path / "spark.parquet", engine="spark", master="local[2]")
     assert (tmp_path / "spark.parquet").read_bytes() == (tmp_path / "duckdb.parquet").read_bytes()
+    table = pd.read_parquet(tmp_path / "spark.parquet")
+    for history in histories.GROUPS[rules]:
+        assert histories.shown(table[table["member_id"] == history.name]) == histories.right(history), history.name
     assert session.conf.get("spark.sql.session.timeZone") == "America/Chicago", "the caller's zone is as it was"
 
 
