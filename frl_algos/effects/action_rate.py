@@ -12,11 +12,12 @@ all but never shows: c stays below the rate at which F is the 99th percentile of
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int, Int64
 from scipy.special import expit
 
 from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import to_grid
+from frl_algos.logged.scaled_rows import slices
 
 FADINGS = (0.5, 0.7, 0.8, 0.9, 0.95)
 RATES = np.linspace(0.01, 1.0, 100)
@@ -25,7 +26,7 @@ RATES = np.linspace(0.01, 1.0, 100)
 def steady_rate(
     attempted: Bool[np.ndarray, "row"],
     responses: Float[np.ndarray, "row"],
-    actions: Int64[np.ndarray, "row"],
+    actions: Int[np.ndarray, "row"],
     levels: Float[np.ndarray, "valid level"],
     lengths: Int64[np.ndarray, "episode"],
 ) -> float:
@@ -41,48 +42,78 @@ def steady_rate(
     Returns:
         A rate of `RATES`; the largest that the data knows of if attempts don't tire.
     """
-    loads = _loads(attempted, lengths)
-    free = levels[actions[attempted]]
+    tried, answered = actions[attempted], responses[attempted]
+    count = np.bincount(tried, minlength=len(levels))
     best_likelihood, best_rate = -np.inf, 1.0
-    for fading, load in zip(FADINGS, loads, strict=True):
-        features = np.column_stack([np.ones(len(load)), load, free])
-        weights, likelihood = _logistic(features, responses[attempted])
+    for fading in FADINGS:
+        load = _load(attempted, lengths, fading)
+        own, slope, likelihood = _logistic(load, tried, answered, levels)
         if likelihood > best_likelihood:
-            others = features @ weights - load * weights[1]
             seen = float(np.quantile(load, 0.99)) * (1 - fading)
             rates = RATES[: max(int(np.searchsorted(RATES, seen, side="right")), 1)]
-            answered = [rate * expit(others + weights[1] * rate / (1 - fading)).mean() for rate in rates]
-            best_likelihood, best_rate = likelihood, float(rates[int(np.argmax(answered))])
+            found = [rate * (count @ expit(own + slope * rate / (1 - fading))) for rate in rates]
+            best_likelihood, best_rate = likelihood, float(rates[int(np.argmax(found))])
     return best_rate
 
 
-def _loads(
-    attempted: Bool[np.ndarray, "row"], lengths: Int64[np.ndarray, "episode"]
-) -> list[Float[np.ndarray, "attempt"]]:
-    """Attempts lately, F, at each attempt; one array a fading."""
-    found: list[list[np.ndarray]] = [[] for _ in FADINGS]
+def _load(
+    attempted: Bool[np.ndarray, "row"], lengths: Int64[np.ndarray, "episode"], fading: float
+) -> Float[np.ndarray, "attempt"]:
+    """Attempts lately, F, at each attempt."""
+    found: list[np.ndarray] = []
     for rows, own in parts(lengths, 4):
         grid, mask = to_grid(attempted[rows].astype(np.float64), np.cumsum(own) - own, own)
-        for number, fading in enumerate(FADINGS):
-            recent = np.zeros_like(grid)
-            for t in range(1, grid.shape[1]):
-                recent[:, t] = fading * recent[:, t - 1] + grid[:, t - 1]
-            found[number].append(recent[mask][attempted[rows]])
-    return [np.concatenate(each) for each in found]
+        recent = np.zeros_like(grid)
+        for t in range(1, grid.shape[1]):
+            recent[:, t] = fading * recent[:, t - 1] + grid[:, t - 1]
+        found.append(recent[mask][attempted[rows]])
+    return np.concatenate(found)
 
 
-def _logistic(features: np.ndarray, target: np.ndarray, penalty: float = 1.0) -> tuple[np.ndarray, float]:
-    """Weights and log-likelihood of a logistic regression by Newton's method; the first two weights are free."""
-    weights = np.zeros(features.shape[1])
+def _logistic(
+    load: Float[np.ndarray, "attempt"],
+    actions: Int[np.ndarray, "attempt"],
+    target: Float[np.ndarray, "attempt"],
+    levels: Float[np.ndarray, "valid level"],
+    penalty: float = 1.0,
+) -> tuple[Float[np.ndarray, "valid"], float, float]:
+    """A logistic regression on one, the load, and levels, by Newton's method; the first two weights are free.
+
+    Rows of one action share all but the load, so that sums by action are enough: no column a level is ever made.
+
+    Returns:
+        Log odds of each action at no load, the weight of the load, and the log-likelihood.
+    """
+    of_action = np.concatenate([np.ones((len(levels), 1)), levels], axis=1)
+    # Weights stand in the order of the columns: one, levels, load.
+    weights = np.zeros(of_action.shape[1] + 1)
     shrink = np.full(len(weights), penalty)
-    shrink[:2] = 1e-6
+    shrink[[0, -1]] = 1e-6
+
+    def chances(some: slice) -> Float[np.ndarray, "some"]:
+        return expit((of_action @ weights[:-1])[actions[some]] + weights[-1] * load[some])
+
+    def by_action(values: np.ndarray, some: slice) -> Float[np.ndarray, "valid"]:
+        return np.bincount(actions[some], weights=values, minlength=len(levels))
+
     for _ in range(25):
-        chance = expit(features @ weights)
-        slope = features.T @ (target - chance) - shrink * weights
-        curvature = (features * (chance * (1 - chance))[:, None]).T @ features + np.diag(shrink)
+        slope, curvature = -shrink * weights, np.diag(shrink)
+        for some in slices(len(load)):
+            chance, own = chances(some), load[some]
+            error, weight = target[some] - chance, chance * (1 - chance)
+            slope[:-1] += of_action.T @ by_action(error, some)
+            slope[-1] += error @ own
+            curvature[:-1, :-1] += of_action.T @ (by_action(weight, some)[:, None] * of_action)
+            across = of_action.T @ by_action(weight * own, some)
+            curvature[:-1, -1] += across
+            curvature[-1, :-1] += across
+            curvature[-1, -1] += (weight * own) @ own
         step = np.linalg.solve(curvature, slope)
         weights += step
         if np.abs(step).max() < 1e-8:
             break
-    chance = expit(features @ weights)
-    return weights, float(np.log(np.where(target > 0, chance, 1 - chance) + 1e-12).sum())
+    likelihood = 0.0
+    for some in slices(len(load)):
+        chance = chances(some)
+        likelihood += float(np.log(np.where(target[some] > 0, chance, 1 - chance) + 1e-12).sum())
+    return of_action @ weights[:-1], float(weights[-1]), likelihood

@@ -77,23 +77,27 @@ class ProductColumns:
         return found
 
 
-def sums_by_action(
+def add_by_action(
+    found: Float[np.ndarray, "valid z known"],
     z: Float[np.ndarray, "row z"],
     weights: Float[np.ndarray, "row"],
     actions: Int[np.ndarray, "row"],
-    valid: int,
     targets: Float[np.ndarray, "row"] | None = None,
-) -> Float[np.ndarray, "valid z known"]:
-    """For each action, the weighted sum over its rows of z z'; of z times the targets, `(valid, z, 1)`, where given."""
-    found = np.zeros((valid, z.shape[1], z.shape[1] if targets is None else 1))
-    for start in range(0, len(z), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        order = np.argsort(actions[part], kind="stable")
-        sorted_actions = actions[part][order]
-        rows = z[part][order].astype(np.float64)
-        weighted = rows * weights[part][order, None]
-        with_what = rows if targets is None else targets[part][order, None]
-        starts = np.flatnonzero(np.diff(sorted_actions, prepend=-1))
-        for first, end in zip(starts, [*starts[1:], len(order)], strict=True):
-            found[sorted_actions[first]] += weighted[first:end].T @ with_what[first:end]
-    return found
+) -> None:
+    """Adds, for each action, the weighted sum over its rows of z z'; of z times the targets where given.
+
+    Args:
+        found: Sums so far, with one last column for targets.
+        z: What of each row depends on the state alone; `ROWS_AT_ONCE` rows, say.
+        weights: Of the rows.
+        actions: Positions among the valid ones.
+        targets: One number a row.
+    """
+    order = np.argsort(actions, kind="stable")
+    sorted_actions = actions[order]
+    rows = z[order].astype(np.float64)
+    weighted = rows * weights[order, None]
+    with_what = rows if targets is None else targets[order, None]
+    starts = np.flatnonzero(np.diff(sorted_actions, prepend=-1))
+    for first, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        found[sorted_actions[first]] += weighted[first:end].T @ with_what[first:end]

@@ -8,11 +8,12 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int, Int64
 
 from frl_algos.effects.terms import null_position
 from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
+from frl_algos.logged.scaled_rows import Rows, mean_and_spread
 from frl_env.errors import UserError
 
 
@@ -23,7 +24,6 @@ class Targets:
     Attributes:
         returns: Credit-weighted return.
         history: What the history so far predicts of it.
-        residuals: The difference.
         value_weights: Weights of a linear state value on `value_features`.
         value_error, history_error: Mean squared error of the state value and of the prediction from the history, as a
             share of the return's variance; 1 is no better than the mean.
@@ -37,7 +37,6 @@ class Targets:
 
     returns: np.ndarray
     history: np.ndarray
-    residuals: np.ndarray
     value_weights: np.ndarray
     value_error: float
     history_error: float
@@ -48,18 +47,24 @@ class Targets:
     episodes: np.ndarray
     halves: np.ndarray
 
-    def of(self, rows: Int64[np.ndarray, "some_rows"]) -> "Targets":
+    @property
+    def residuals(self) -> np.ndarray:
+        """Returns less what the history predicts; made anew each time."""
+        return self.returns - self.history
+
+    def of(self, rows: slice | Int[np.ndarray, "some_rows"]) -> "Targets":
         """The targets of some rows."""
-        by_row = ("returns", "history", "residuals", "actions", "attempted", "responses", "episodes", "halves")
+        by_row = ("returns", "history", "actions", "attempted", "responses", "episodes", "halves")
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in by_row})
 
 
 def compute_targets(
     buffer: FactoredReplayBuffer,
-    scaled_observations: Float32[np.ndarray, "row k"],
+    scaled_observations: Rows,
     *,
     decay: float,
     response: int | None,
+    like: Targets | None = None,
 ) -> Targets:
     """Targets of every transition.
 
@@ -68,16 +73,15 @@ def compute_targets(
         scaled_observations: Its observations as the networks see them.
         decay: Weight of a reward k steps ahead is decay ** k (discount times TD(lambda)'s lambda).
         response: Index of the observation that shows a response to an action, or None.
+        like: Targets of the same rows with another decay: what does not depend on it is theirs, without a copy.
 
     Raises:
         UserError: If a logged action is not valid, or the response is not one of the observations.
     """
     space = buffer.action_space
-    position = np.full(space.n_joint, -1, dtype=np.int64)
-    position[space.valid_joints] = np.arange(len(space.valid_joints))
-    actions = position[buffer.actions]
-    if (actions < 0).any():
-        raise UserError(f"{int((actions < 0).sum())} logged actions are not valid in {space}; drop or recode them")
+    actions = positions_of(buffer) if like is None else like.actions
+    if (invalid := int(np.count_nonzero(actions < 0))) > 0:
+        raise UserError(f"{invalid} logged actions are not valid in {space}; drop or recode them")
     null = null_position(space)
     if response is not None and not 0 <= response < buffer.observations.shape[1]:
         raise UserError(f"response observation {response} does not exist; there are {buffer.observations.shape[1]}")
@@ -87,46 +91,75 @@ def compute_targets(
             "without a contact in contact_factors of the actions, or set response to None"
         )
     returns = credit_returns(buffer, decay)
-    value, fitted, predicted = _predict(scaled_observations, buffer.lengths, returns)
-    spread = float(returns.var()) or 1.0
+    value, predicted, errors = _predict(scaled_observations, buffer.lengths, returns)
+    spread = float(mean_and_spread(len(returns), returns.__getitem__)[1]) ** 2 or 1.0
     rewards = buffer.rewards
-    return Targets(
+    shared = like or _shared(buffer, actions, null, response)
+    return dataclasses.replace(
+        shared,
         returns=returns,
         history=predicted,
-        residuals=returns - predicted,
         value_weights=value,
-        value_error=float(((returns - fitted) ** 2).mean()) / spread,
-        history_error=float(((returns - predicted) ** 2).mean()) / spread,
+        value_error=errors[0] / spread,
+        history_error=errors[1] / spread,
         sign=int(bool(rewards.any())) * (int(bool((rewards >= 0).all())) - int(bool((rewards <= 0).all()))),
-        actions=actions,
-        attempted=np.ones(len(actions), dtype=bool) if null is None else actions != null,
-        responses=np.zeros(len(actions)) if response is None else buffer.next_observations[:, response] > 0.0,
-        episodes=np.repeat(np.arange(len(buffer.lengths)), buffer.lengths),
-        halves=np.repeat(np.unique(buffer.people, return_inverse=True)[1] % 2, buffer.lengths),
     )
 
 
-def _predict(
-    scaled_observations: Float32[np.ndarray, "row k"], lengths: Int64[np.ndarray, "episode"], returns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights of the state value, and what it and the history predict of the returns, by ridge regressions.
+def positions_of(buffer: FactoredReplayBuffer) -> Int[np.ndarray, "row"]:
+    """Position of each logged action among the valid ones; -1 where it is none of them."""
+    space = buffer.action_space
+    position = np.full(space.n_joint, -1, dtype=np.int32)
+    position[space.valid_joints] = np.arange(len(space.valid_joints))
+    return position[buffer.actions]
 
-    The state value's columns are the first of the history's, so that one pass gathers the sums of both.
+
+def _shared(
+    buffer: FactoredReplayBuffer, actions: Int[np.ndarray, "row"], null: int | None, response: int | None
+) -> Targets:
+    """What does not depend on the decay; each number takes no more bytes than it needs, as there is one a row."""
+    none = np.zeros(0)
+    lengths = buffer.lengths
+    halves = (np.unique(buffer.people, return_inverse=True)[1] % 2).astype(np.int8)
+    return Targets(
+        returns=none, history=none, value_weights=none, value_error=0.0, history_error=0.0, sign=0,
+        actions=actions,
+        attempted=np.ones(len(actions), dtype=bool) if null is None else actions != null,
+        responses=np.zeros(len(actions), dtype=bool) if response is None else _responses(buffer, response),
+        episodes=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        halves=np.repeat(halves, lengths),
+    )  # fmt: skip
+
+
+def _responses(buffer: FactoredReplayBuffer, response: int) -> np.ndarray:
+    return buffer.next_observations[:, response] > 0.0
+
+
+def _predict(
+    scaled_observations: Rows, lengths: Int64[np.ndarray, "episode"], returns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """Weights of the state value, what the history predicts of the returns, and mean squared errors of both.
+
+    By ridge regressions: returns are so noisy here that a linear model on tamed features predicts them as well as a
+    network does, in closed form and before training starts. The state value's columns are the first of the history's,
+    so that one pass gathers the sums of both.
     """
     state = 2 * scaled_observations.shape[1] + 1
     total = state + 2 * state
     squares, products = np.zeros((total, total)), np.zeros(total)
+    longest = int(lengths.max())
     for rows, own in parts(lengths, total):
-        x = _columns(scaled_observations[rows], own, int(lengths.max()))
+        x = _columns(scaled_observations[rows], own, longest)
         squares += x.T @ x
         products += x.T @ returns[rows]
     value = _weights(squares[:state, :state], products[:state], len(returns))
     history = _weights(squares, products, len(returns))
-    fitted, predicted = np.empty(len(returns)), np.empty(len(returns))
+    predicted, errors = np.empty(len(returns)), np.zeros(2)
     for rows, own in parts(lengths, total):
-        x = _columns(scaled_observations[rows], own, int(lengths.max()))
-        fitted[rows], predicted[rows] = x[:, :state] @ value, x @ history
-    return value, fitted, predicted
+        x = _columns(scaled_observations[rows], own, longest)
+        predicted[rows] = x @ history
+        errors += ((returns[rows] - x[:, :state] @ value) ** 2).sum(), ((returns[rows] - predicted[rows]) ** 2).sum()
+    return value, predicted, tuple((errors / len(returns)).tolist())
 
 
 def _columns(
@@ -148,27 +181,6 @@ def value_features(scaled_observations: Float32[np.ndarray, "row k"]) -> Float32
     """One, the signed logarithm of each scaled observation, and its square; `(rows, 2 k + 1)`."""
     squashed = np.sign(scaled_observations) * np.log1p(np.abs(scaled_observations))
     return np.concatenate([np.ones_like(squashed[:, :1]), squashed, squashed**2], axis=1)
-
-
-def ridge(
-    features: Float32[np.ndarray, "row feature"], target: np.ndarray, penalty: float = 10.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and fitted values of a ridge regression.
-
-    Returns are so noisy here that a linear model on tamed features predicts them as well as a network does, in closed
-    form and before training starts.
-
-    Args:
-        features: With a column of ones.
-        target: One number a row.
-        penalty: On every weight, in rows of a feature of variance 1.
-    """
-    x = features.astype(np.float64)
-    scale = np.sqrt((x**2).mean(axis=0))
-    scale[scale < 1e-12] = 1.0
-    x = x / scale
-    weights = ridge_weights(x.T @ x, x.T @ target, penalty)
-    return weights / scale, x @ weights
 
 
 def ridge_weights(squares: np.ndarray, products: np.ndarray, penalty: float = 10.0) -> np.ndarray:

@@ -477,7 +477,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         fair = config.fairness
         data = None if fair == "none" else PenaltyData.of_buffer(buffer, by_need=fair == "need")
         self._check_space(buffer.action_space)
-        scaled = self._scaled(buffer.observations)
+        scaled = scaled_by(config, buffer.observations)
         chosen = choose_critic(buffer, scaled, suited_to(buffer, config), config, self._impl)
         if self._impl is None:
             self.create_impl(buffer.observations.shape[1:], buffer.action_space.n_joint)
@@ -492,7 +492,7 @@ class FactoredAWR(QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
         check_rate(self._config.action_rate, null_position(space), space)
 
     def _scaled(self, observations: np.ndarray) -> np.ndarray:
-        return scaled_by(self._config, observations)
+        return np.asarray(scaled_by(self._config, observations))
 
     def _checked(self, observations: Any) -> np.ndarray:
         size = self._require_impl().observation_shape[0]

@@ -77,7 +77,7 @@ class HeldOut:
             drawn = order[np.cumsum(count[order]) <= most]
             rows = rows[np.isin(people[rows], drawn)]
         self.rows = rows
-        self.actions = targets.actions[rows]
+        self.actions = targets.actions[rows].astype(np.int64)
         self.halves = targets.halves[rows]
         self._person = np.unique(people[rows], return_inverse=True)[1]
         self._log_what = torch.zeros(0, valid)

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from d3rlpy.logging import LOG
 from d3rlpy.preprocessing import StandardObservationScaler
-from jaxtyping import Float32
 
 from frl_algos.effects.action_rate import steady_rate
 from frl_algos.effects.suitability import Suitability, suitability
-from frl_algos.effects.targets import compute_targets
+from frl_algos.effects.targets import compute_targets, positions_of
 from frl_algos.effects.terms import Terms, null_position
 from frl_algos.factored_awr.choosing import CREDITS, Choice, Chosen, Contest, structure_of
 from frl_algos.factored_awr.indicated import unless_indicated
@@ -24,14 +23,12 @@ from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.update import FactoredAWRImpl
 from frl_algos.gains.estimating import estimate_member_model
 from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
+from frl_algos.logged.scaled_rows import ScaledRows, mean_and_spread, numbers_of
 from frl_algos.networks.effect_critic import EffectCritic
 from frl_algos.networks.state_critic import StateCritic
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError
-
-ROWS_AT_ONCE = 100_000
-"""Rows that are scaled at once."""
 
 SAMPLE_ROWS = 2_000
 """Rows of the dataset, drawn once, over which scales, temperature and rate are measured."""
@@ -68,36 +65,26 @@ def fit_scaler(config: FactoredAWRSettings, buffer: FactoredReplayBuffer) -> Non
     if scaler is not None and not scaler.built and not isinstance(scaler, StandardObservationScaler):
         scaler.fit_with_transition_picker(buffer.episodes, buffer.transition_picker)
     if scaler is None or not scaler.built:
-        config.observation_scaler = StandardObservationScaler(
-            mean=buffer.observations.mean(axis=0, dtype=np.float64),
-            std=buffer.observations.std(axis=0, dtype=np.float64),
-        )
+        mean, std = mean_and_spread(buffer.transition_count, buffer.observations.__getitem__, np.float64)
+        config.observation_scaler = StandardObservationScaler(mean=mean, std=std)
 
 
-def scaled_by(config: FactoredAWRSettings, observations: np.ndarray) -> Float32[np.ndarray, "row k"]:
-    """Observations as the networks see them."""
+def scaled_by(config: FactoredAWRSettings, observations: np.ndarray) -> ScaledRows:
+    """Observations as the networks see them, made when they are asked for."""
     scaler = config.observation_scaler
-    if scaler is None:
-        return observations
-    # A part at a time: the scaler computes in double precision, several copies at once.
-    scaled = np.empty(observations.shape, dtype=np.float32)
-    for start in range(0, len(observations), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        scaled[rows] = scaler.transform_numpy(observations[rows])
-    return scaled
+    return ScaledRows(observations, None if scaler is None else scaler.transform_numpy)
 
 
 def suited_to(buffer: FactoredReplayBuffer, config: FactoredAWRSettings) -> Suitability:
     """Whom actions suit, by the logged decisions to do something."""
     space = buffer.action_space
-    position = np.full(space.n_joint, -1, dtype=np.int64)
-    position[space.valid_joints] = np.arange(len(space.valid_joints))
-    actions = position[buffer.actions]
-    acted = (actions >= 0) & (actions != (-1 if (null := null_position(space)) is None else null))
+    actions = positions_of(buffer)
+    acted = numbers_of((actions >= 0) & (actions != (-1 if (null := null_position(space)) is None else null)))
+    episode = (np.searchsorted(buffer.starts, acted, side="right") - 1).astype(np.int32)
     return suitability(
         space,
         actions[acted],
-        np.repeat(buffer.people, buffer.lengths)[acted],
+        buffer.people[episode],
         need=config.need_factor,
         skill=config.skill_factor,
     )
@@ -105,7 +92,7 @@ def suited_to(buffer: FactoredReplayBuffer, config: FactoredAWRSettings) -> Suit
 
 def choose_critic(
     buffer: FactoredReplayBuffer,
-    scaled: Float32[np.ndarray, "row k"],
+    scaled: ScaledRows,
     suited: Suitability,
     config: FactoredAWRSettings,
     impl: FactoredAWRImpl | None,
@@ -144,7 +131,7 @@ def take_over(
     impl: FactoredAWRImpl,
     chosen: Chosen,
     buffer: FactoredReplayBuffer,
-    scaled: Float32[np.ndarray, "row k"],
+    scaled: ScaledRows,
     config: FactoredAWRSettings,
     device: Any,
 ) -> None:

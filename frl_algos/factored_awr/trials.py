@@ -73,7 +73,7 @@ def quick_clone(
     for _ in range(trial_updates(len(scaled))):
         rows = rng.integers(len(scaled), size=batch)
         log = torch.log_softmax(scores(torch.as_tensor(scaled[rows]))[0] + barred, dim=1)
-        loss = -log.gather(1, torch.as_tensor(actions[rows])[:, None]).mean()
+        loss = -log.gather(1, torch.as_tensor(actions[rows]).long()[:, None]).mean()
         adam.zero_grad(set_to_none=True)
         loss.backward()
         adam.step()
@@ -121,7 +121,7 @@ def quick_expectile(
         batch = rows[rng.integers(len(rows), size=BATCH)]
         loss, _ = critic.loss(
             torch.as_tensor(scaled[batch]),
-            torch.as_tensor(actions[batch]),
+            torch.as_tensor(actions[batch]).long(),
             torch.as_tensor(buffer.rewards[batch] / np.float32(unit)),
             torch.as_tensor(following[batch]),
             torch.as_tensor(buffer.terminals[batch]),

@@ -1,0 +1,98 @@
+"""Observations as the networks see them, scaled when they are asked for, so that no second copy of all rows is held."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+
+ROWS_AT_ONCE = 2**18
+"""Rows that sums over all rows take at once."""
+
+
+class ScaledRows:
+    """Behaves as the array of scaled observations does when rows are taken from it.
+
+    Args:
+        observations: `(rows, k)`, raw units; a memory map is left on the disk.
+        scale: Scales some rows; None leaves them as they are.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self, observations: Float32[np.ndarray, "row k"], scale: Callable[[np.ndarray], np.ndarray] | None
+    ) -> None:
+        """Keeps both."""
+        self._observations, self._scale = observations, scale
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and observed numbers."""
+        return self._observations.shape
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self._observations)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Float32[np.ndarray, "some k"]:
+        """Some rows, by a slice or by their numbers."""
+        some = self._observations[rows]
+        return some if self._scale is None else self._scale(some).astype(np.float32)
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        """All rows, in memory."""
+        whole = np.empty(self.shape, dtype=np.float32)
+        for rows in slices(len(self)):
+            whole[rows] = self[rows]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+Rows = np.ndarray | ScaledRows
+"""Rows of numbers, in memory or made when they are asked for; `(rows, k)` float32."""
+
+
+def slices(rows: int, at_once: int | None = None) -> Iterator[slice]:
+    """Consecutive slices that cover so many rows."""
+    at_once = at_once or ROWS_AT_ONCE
+    for start in range(0, rows, at_once):
+        yield slice(start, min(start + at_once, rows))
+
+
+def mean_and_spread(
+    rows: int, part: Callable[[slice], np.ndarray], dtype: type | None = None
+) -> tuple[Float[np.ndarray, "*column"], Float[np.ndarray, "*column"]]:
+    """Mean and standard deviation of each column, in two passes over parts; parts are weighed in double precision.
+
+    Args:
+        rows: Number.
+        part: Makes the rows of a slice.
+        dtype: In which a part is summed; by default its own.
+    """
+
+    def mean(of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        total, kind = np.float64(0), np.dtype(float)
+        for some in slices(rows):
+            own = of(part(some)).mean(axis=0, dtype=dtype)
+            total, kind = total + own.astype(np.float64) * (some.stop - some.start), own.dtype
+        return (total / rows).astype(kind)
+
+    center = mean(lambda x: x)
+    return center, np.sqrt(mean(lambda x: (x - center) ** 2))
+
+
+def lowest_and_highest(rows: Rows) -> tuple[Float32[np.ndarray, "k"], Float32[np.ndarray, "k"]]:
+    """Smallest and largest number of each column."""
+    found = [(part.min(axis=0), part.max(axis=0)) for part in (rows[some] for some in slices(len(rows)))]
+    return np.min([low for low, _ in found], axis=0), np.max([high for _, high in found], axis=0)
+
+
+def numbers_of(chosen: np.ndarray) -> Int[np.ndarray, "some"]:
+    """Numbers of the rows that are chosen, in 4 bytes each where they fit."""
+    kind = np.int32 if len(chosen) < 2**31 else np.int64
+    found = np.empty(int(np.count_nonzero(chosen)), dtype=kind)
+    at = 0
+    for some in slices(len(chosen)):
+        own = np.flatnonzero(chosen[some])
+        found[at : at + len(own)] = own + some.start
+        at += len(own)
+    return found
