@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
@@ -29,6 +29,8 @@ COLUMNS = {
     "RMSE": "{rmse:.3f}",
     "covers value": "{covers_value:.2f}",
     "covers difference": "{covers_difference:.2f}",
+    "withheld": "{withheld:.2f}",
+    "covers, of those told": "{covers_told:.2f}",
     "Spearman": "{spearman:+.2f}",
     "regret@1": "{regret_1:.3f}",
     "regret@3": "{regret_3:.3f}",
@@ -41,6 +43,8 @@ POLICY_COLUMNS = {
     "SD": "{sd:.3f}",
     "mean SE": "{se:.3f}",
     "covers": "{covers:.2f}",
+    "withheld": "{withheld:.2f}",
+    "covers, of those told": "{covers_told:.2f}",
 }
 LEVEL = 0.95
 RECOMMENDED = "SNM"
@@ -77,11 +81,15 @@ class Study:
                 return np.asarray([[one[name][estimator][key] for name in policies] for one in self.replicates])
 
             value, change = grid("value"), grid("difference")
+            held = (grid("difference_low") <= gains) & (gains <= grid("difference_high"))
+            withheld = _withheld(self.replicates, policies, estimator)
             rows[estimator] = {
                 "bias": (value - truth).mean(),
                 "rmse": np.sqrt(((value - truth) ** 2).mean()),
                 "covers_value": ((grid("low") <= truth) & (truth <= grid("high"))).mean(),
-                "covers_difference": ((grid("difference_low") <= gains) & (gains <= grid("difference_high"))).mean(),
+                "covers_difference": held.mean(),
+                "withheld": None if withheld is None else withheld.mean(),
+                "covers_told": None if withheld is None or withheld.all() else held[~withheld].mean(),
                 "spearman": np.mean([spearman(own, truth) for own in change]),
                 "regret_1": np.mean([regret(own, truth, 1) for own in change]),
                 "regret_3": np.mean([regret(own, truth, 3) for own in change]),
@@ -100,14 +108,27 @@ class Study:
             found = {key: np.asarray([one[name][estimator][key] for one in self.replicates]) for key in _DIFFERENCE}
             truth = self.truth[name]["value"] - self.truth["behaviour"]["value"]
             estimates, low, high = (found[key] for key in _DIFFERENCE)
+            held, withheld = (low <= truth) & (truth <= high), _withheld(self.replicates, [name], estimator)
+            own = None if withheld is None else withheld[:, 0]
             rows[name] = {
                 "true": truth,
                 "mean": estimates.mean(),
                 "sd": estimates.std(ddof=1) if len(estimates) > 1 else None,
                 "se": (high - low).mean() / (2 * ndtri((1 + LEVEL) / 2)),
-                "covers": ((low <= truth) & (truth <= high)).mean(),
+                "covers": held.mean(),
+                "withheld": None if own is None else own.mean(),
+                "covers_told": None if own is None or own.all() else held[~own].mean(),
             }
         return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _withheld(
+    replicates: list[dict[str, Any]], policies: list[str], estimator: str
+) -> Bool[np.ndarray, "replicate policy"] | None:
+    """What the rule on support and responses would make no headline; None for estimators that it is not asked of."""
+    if "withheld" not in replicates[0][policies[0]][estimator]:
+        return None
+    return np.asarray([[one[name][estimator]["withheld"] for name in policies] for one in replicates]) > 0
 
 
 def spearman(estimates: Float[np.ndarray, "policy"], truth: Float[np.ndarray, "policy"]) -> float:
@@ -127,7 +148,7 @@ def rows(studies: Mapping[str, Study]) -> list[dict[str, Any]]:
     return [
         {"name": f"{name} {estimator}", "dataset": name, "estimator": str(estimator)}
         | {"replicates": len(study.replicates)}
-        | {key: float(value) for key, value in row.items()}
+        | {key: None if pd.isna(value) else float(value) for key, value in row.items()}
         for name, study in studies.items()
         for estimator, row in study.table().iterrows()
     ]
@@ -144,7 +165,7 @@ def write(studies: Mapping[str, Study], out: Path) -> None:
         name: {
             "replicates": len(study.replicates),
             "truth": study.truth,
-            "estimators": tables[name].to_dict(orient="index"),
+            "estimators": json.loads(str(tables[name].to_json(orient="index"))),
             "by_policy": json.loads(str(study.by_policy().to_json(orient="index"))),
         }
         for name, study in studies.items()

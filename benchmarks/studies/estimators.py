@@ -38,8 +38,9 @@ from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets.collect import collect
 from frl_env.datasets.recipes import recipe
 from frl_env.errors import UserError, unknown_name
-from frl_env.evaluation import Estimate, LoggedEpisodes, interval
+from frl_env.evaluation import Estimate, LoggedEpisodes, Thresholds, interval
 from frl_env.evaluation.inputs import every_estimate, prepare
+from frl_env.evaluation.target import score_target, supported_actions
 from frl_env.state import observation_names
 from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World
@@ -149,6 +150,8 @@ def _replicate(
     models = {"SNM": Counterfactual.fit(episodes, rng=rng, response=config.response, indications=indications)}
     if not options.nested:
         models["SNM without response"] = Counterfactual.fit(episodes, rng=rng, indications=indications)
+    some = episodes.subset(np.arange(min(ASKED, options.members)))
+    supported = supported_actions(episodes, Thresholds().support_members)
     share = clock.lap() / len(models) / len(policies)
     rows: dict[str, Any] = {}
     for label, policy in policies.items():
@@ -160,6 +163,12 @@ def _replicate(
         if not options.nested:
             found |= _classical(episodes, policy, indications, rng, clock)
         rows[label] = {key: _numbers(estimate, returns, seconds) for key, (estimate, seconds) in found.items()}
+        unsupported = score_target(some, policy, support=supported).unsupported
+        assert unsupported is not None
+        off = float(unsupported.sum() / some.mask.sum()) > Thresholds().unsupported
+        for key, model in models.items():
+            doubt = model.response_doubt or model.support_doubt(found[key][0])
+            rows[label][key]["withheld"] = float(off or doubt is not None)
         clock.lap()
     return rows
 

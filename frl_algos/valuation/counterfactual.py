@@ -22,14 +22,16 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from frl_algos.effects.terms import Terms, null_position
+from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.action_echoes import action_echoes
 from frl_algos.valuation.histories import Histories, as_episodes
 from frl_algos.valuation.nested import KAPPA, NestedModel
 from frl_algos.valuation.response_check import response_doubt
+from frl_algos.valuation.responses import attempt_loads
 from frl_env.errors import UserError, check_number, check_whole
-from frl_env.evaluation import Estimate, LoggedEpisodes
+from frl_env.evaluation import Estimate, LoggedEpisodes, Thresholds
 from frl_env.evaluation.threads import numpy_alone
 
 CHUNK = 4_096
@@ -131,7 +133,7 @@ class Counterfactual:
         if members is not None:
             check_whole("members", members, low=1, high=n)
             asked = np.sort(rng.permutation(n)[:members])
-        found = self._change(target, asked, rng)
+        found, outside = self._change(target, asked, rng)
         total = found.mean(axis=0)
         change = np.tile(total, (n, 1))
         change[asked] = found
@@ -145,6 +147,43 @@ class Counterfactual:
             name=NAME,
             plain=self.returns + own + influence - influence.mean(),
             shared=float(np.sqrt(max(prior + unasked, 0.0))),  # rounding may leave a hair below 0
+            outside=outside,
+        )
+
+    @cached_property
+    def fewest_attempts(self) -> Float[np.ndarray, "step"]:
+        """By step, the number of earlier attempts, faded, that enough members had no more than; 0 where few are left.
+
+        Enough are as many as an action needs to count as supported.
+        """
+        rows, responses, enough = self.model.rows, self.model.responses, Thresholds().support_members
+        assert responses is not None
+        attempts = np.empty(len(rows.actions))
+        for part, _ in parts(rows.episodes.lengths, 4):
+            attempts[part] = attempt_loads(rows.attempted[part][:, None], rows, part, responses.fading)[:, 0]
+        fewest = np.zeros(rows.episodes.steps)
+        for t in range(rows.episodes.steps):
+            own = attempts[rows.step == t]
+            if len(own) >= enough:
+                fewest[t] = np.partition(own, enough - 1)[enough - 1]
+        return fewest
+
+    def support_doubt(self, estimate: Estimate) -> str | None:
+        """Why an estimate of this model is no headline, in words; None when the members have shown what it needs.
+
+        Who is contacted less than anybody of the record is another member than those: its needs are still open, as
+        hardly anyone's there are, and a contact that meets one does more than its levels did on record. Who is
+        contacted more is less of a leap: how attempts tire a member is in the model.
+
+        Args:
+            estimate: Of `estimate`.
+        """
+        most, enough = Thresholds().unsupported, Thresholds().support_members
+        if estimate.outside <= most:
+            return None
+        return (
+            f"in {estimate.outside:.1%} of the weeks the target would have left members alone longer than the record "
+            f"shows of {enough} members (at most {most:.1%})"
         )
 
     @cached_property
@@ -156,8 +195,8 @@ class Counterfactual:
 
     def _change(
         self, target: Probabilities, asked: Int64[np.ndarray, "member"], rng: np.random.Generator
-    ) -> Float[np.ndarray, "member column"]:
-        """Sum over the steps of m (phi(target) - phi(logged)), by member asked.
+    ) -> tuple[Float[np.ndarray, "member column"], float]:
+        """Sum over the steps of m (phi(target) - phi(logged)), by member asked; the share of steps beyond the record.
 
         Step by step, because the target's load on a member depends on what it did before.
         """
@@ -171,8 +210,11 @@ class Counterfactual:
         strength = model.strength.astype(np.float32)
         shown = rows.observations[places[:, 0]]
         total = np.zeros((len(asked), len(model.terms.groups)))
+        attempts, outside = np.zeros(len(asked)), 0
         for t in range(rows.episodes.steps):
             followed = np.flatnonzero(places[:, t] >= 0)
+            if responses is not None:
+                outside += int((attempts[followed] < self.fewest_attempts[t] - 1).sum())
             for start in range(0, len(followed), CHUNK):
                 who = followed[start : start + CHUNK]
                 at = places[who, t]
@@ -192,12 +234,13 @@ class Counterfactual:
                     answered = uniform[1] < answers[np.arange(len(who)), drawn]
                     shown[who, model.response] = answered * 1.0 + (uniform[2] < responses.chance_unprompted[at])
                     load[who] = responses.fading * (load[who] + responses.slopes[drawn])
+                    attempts[who] = responses.fading * (attempts[who] + (drawn != null))
                 for observation, values in echoes.items():
                     shown[who, observation] = values[drawn]
                 signs = model.signs(at)
                 terms = model.terms.expected(signs, signs, chances)
                 total[who] += (terms - model.expected(at)) * (self.discount**t * model.amount[at])[:, None]
-        return total
+        return total, outside / max(int((places >= 0).sum()), 1)
 
 
 def _draw(chances: np.ndarray, uniform: np.ndarray, null: int | None) -> np.ndarray:

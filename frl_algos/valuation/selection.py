@@ -57,7 +57,8 @@ class Selection:
         members: Logged members.
         behaviour: Mean return of the behaviour policy on them.
         candidates: All of them, best first.
-        doubt: Why these intervals are not to be relied on, in words; None when a response behaves like one.
+        doubt: Why these intervals are not to be relied on, in words; None when a response behaves like one, and the
+            record shows members who were left alone as the best candidate would leave them.
     """
 
     best: str
@@ -119,24 +120,23 @@ def select_policy(
     valuation = Counterfactual.fit(data, rng=rng, response=response, indications=indications, discount=discount)
     seed = int(rng.integers(2**63))
     asked = None if members is None else min(members, len(valuation.returns))
-    found, estimate = [], None
+    found, estimates = [], {}
     for done, (name, target) in enumerate(targets.items(), start=1):
         # The same draws for all candidates, so that they differ by what they do.
-        estimate = valuation.estimate(target, np.random.default_rng(seed), members=asked)
+        estimates[name] = estimate = valuation.estimate(target, np.random.default_rng(seed), members=asked)
         found.append(_valued(name, estimate, valuation.returns, level))
         if progress is not None:
             progress(done, len(targets))
-    assert estimate is not None
     key = "difference" if criterion == "value" else "difference_low"
     ordered = sorted(found, key=lambda candidate: -getattr(candidate, key))
     return Selection(
         best=ordered[0].name,
         criterion=criterion,
-        estimator=estimate.name,
+        estimator=estimates[ordered[0].name].name,
         members=len(valuation.returns),
         behaviour=float(valuation.returns.mean()),
         candidates=tuple(ordered),
-        doubt=valuation.response_doubt,
+        doubt=valuation.response_doubt or valuation.support_doubt(estimates[ordered[0].name]),
     )
 
 

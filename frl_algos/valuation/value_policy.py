@@ -50,7 +50,7 @@ def value_policy(
         propensities = "estimated" if episodes.propensities is None else "logged"
     nested = valuation.estimate(target, np.random.default_rng(seed))
     fitted = fitted_q_evaluation(episodes, target, rng=np.random.default_rng(seed), indications=indications)
-    doubt = valuation.response_doubt
+    doubt = valuation.response_doubt or valuation.support_doubt(nested)
     return evaluate(
         episodes,
         fitted.scores,

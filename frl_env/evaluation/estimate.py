@@ -43,6 +43,7 @@ class Estimate:
         denominators: Their weights.
         shared: Standard error of what is the same for all members and so does not show in their spread, for instance
             what a prior leaves open.
+        outside: Share of the target's decisions that a model has to extrapolate to, as far as it knows.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Estimate:
     numerators: Float64[np.ndarray, "member column"] | None = None
     denominators: Float64[np.ndarray, "member column"] | None = None
     shared: float = 0.0
+    outside: float = 0.0
 
     @property
     def decomposes(self) -> bool:

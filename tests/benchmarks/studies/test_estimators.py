@@ -50,8 +50,11 @@ def test_every_estimator_values_every_policy(out):
         assert -1 <= row["spearman"] <= 1
         assert 0 <= row["regret_3"] <= row["regret_1"]
         assert row["seconds"] > 0
+    assert summary["by_policy"]["random"]["withheld"] == 1.0  # most joint actions were never seen
+    assert summary["by_policy"]["random"]["covers_told"] is None
+    assert summary["estimators"]["PDIS"]["withheld"] is None
     for row in summary["by_policy"].values():
-        assert set(row) == {"true", "mean", "sd", "se", "covers"}
+        assert set(row) == {"true", "mean", "sd", "se", "covers", "withheld", "covers_told"}
         assert row["se"] > 0
     assert (out / "ope.png").stat().st_size > 10_000
 

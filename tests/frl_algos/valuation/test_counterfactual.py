@@ -9,6 +9,7 @@ from frl_algos.valuation.fitted_q import fitted_q_evaluation
 from frl_algos.valuation.histories import Histories
 from frl_algos.valuation.nested import plain_terms
 from frl_algos.valuation.responses import Responses
+from frl_algos.valuation.value_policy import value_policy
 from frl_env.actions import ActionSpace, Factor
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, evaluate
@@ -238,6 +239,36 @@ def test_the_target_meets_its_own_echo(logged, valuation):
     assert (asked[1][:, CALLS] == 1).all()
     assert (asked[2][:, CALLS] == 0).all()
     assert (asked[3][:, CALLS] == 1).all()
+
+
+def test_members_left_alone_longer_than_anybody_was_are_beyond_the_record():
+    """A team that attempts nearly always shows nobody rested; one that leaves some alone shows all there is."""
+
+    def always(ill, rng):
+        return np.where(rng.random(len(ill)) < 0.95, rng.choice([CALL, VISIT], len(ill)), NOTHING)
+
+    def seldom(observations):
+        return np.tile(np.where(np.arange(SPACE.n_joint) == NOTHING, 0.9, 0.1 * np.eye(SPACE.n_joint)[VISIT]),
+                       (len(observations), 1))  # fmt: skip
+
+    def often(observations):
+        return np.tile(0.5 * (np.eye(SPACE.n_joint)[CALL] + np.eye(SPACE.n_joint)[VISIT]), (len(observations), 1))
+
+    busy = simulate(always, members=1_500, seed=0)
+    model = Counterfactual.fit(busy, rng=np.random.default_rng(0), response=SHOWN)
+    assert model.response_doubt is None
+    rested, tired = (model.estimate(target, np.random.default_rng(0)) for target in (seldom, often))
+    assert rested.outside > 0.5
+    assert tired.outside == 0
+    assert model.support_doubt(tired) is None
+    doubt = model.support_doubt(rested)
+    assert doubt is not None
+    assert "left members alone longer" in doubt
+    found = value_policy(seldom, busy, valuation=model, propensities=np.full(busy.mask.shape, 0.475))
+    assert found.headline_estimator != "SNM"
+    assert doubt in found.sentence
+    mixed = Counterfactual.fit(simulate(team, members=1_500, seed=0), rng=np.random.default_rng(0), response=SHOWN)
+    assert mixed.estimate(seldom, np.random.default_rng(0)).outside == 0
 
 
 def test_a_sample_of_members_gives_nearly_the_same(valuation):
