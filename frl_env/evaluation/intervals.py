@@ -4,9 +4,9 @@ A resample draws as many members as there are, with replacement, and a member br
 made of per-member sums (see `estimate`), so a resample is a matrix product with the counts of each member: the
 self-normalised ones are computed anew in each resample, not approximated. The same resamples serve all estimates.
 
-Where few members carry the weights, a tail that none of them has shown is in no resample either. So a studentised
-interval of a self-normalised estimate reaches, on either side, at least as far as the normal one by
-`Estimate.sampling_error`.
+Where few members carry the weights, a tail that none of them has shown is in no resample either. So the quantiles of
+the resamples, in their own linearised errors, are times `Estimate.sampling_error`, which reckons with it; and a
+studentised interval of a self-normalised estimate reaches, on either side, at least as far as the normal one.
 
 Nuisances (values, propensities, density ratios) are held as they are: they are cross-fitted, and their own error is in
 the interval only as far as it differs from member to member; an error that an estimate says is shared by all members
@@ -129,7 +129,7 @@ def interval(
         spread = replicates.standard_error
         # A resample whose members are all alike says nothing about the spread.
         t = np.divide(replicates.value - value, spread, out=np.zeros_like(spread), where=spread > 0)
-        high, low = value - np.quantile(t, tails) * estimate.linear_error
+        high, low = value - np.quantile(t, tails) * error
         if not estimate.decomposes:
             # A tail that no member has shown is in no resample: never nearer than the error that reckons with it.
             least, most = value + ndtri(tails) * error

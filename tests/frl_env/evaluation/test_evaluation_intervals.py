@@ -112,6 +112,16 @@ def test_errors_of_a_ratio_by_hand():
     assert np.isfinite(alone.sampling_error)
 
 
+def test_a_studentised_interval_of_few_members_is_nowhere_nearer_than_the_normal_one():
+    """And reaches further on the side of the tail: few events so far, more to be expected."""
+    estimate, observed = few_carry(np.random.default_rng(0))
+    replicates = resample([estimate], observed, np.random.default_rng(0), resamples=2_000)[0][0]
+    found, normal = interval(estimate, replicates), interval(estimate, method="normal")
+    assert estimate.sampling_error > 1.1 * estimate.linear_error
+    assert found.high >= normal.high
+    assert found.low < normal.low - 0.2 * (estimate.value - normal.low)
+
+
 def test_a_studentised_interval_reaches_far_on_the_side_of_the_tail():
     """Few large values make the mean too low and its spread too small at once: the truth is likely far above."""
     rng = np.random.default_rng(0)
