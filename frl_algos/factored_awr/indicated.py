@@ -32,6 +32,7 @@ def unless_indicated(chosen: Chosen, scaled_observations: Float32[np.ndarray, "r
         gain_error=0.0,
         margin=-chosen.choice.gain,
         margin_error=chosen.choice.gain_error,
+        mild=False,
         table=0,
     )
     return dataclasses.replace(chosen, choice=choice, effects=None, planned=None)

@@ -103,3 +103,17 @@ def test_only_what_comes_after_a_step_must_be_less_than_there_is():
 def test_a_choice_of_an_older_file_is_not_a_mild_one():
     old = '{"critic": "none", "td_lambda": 0.9, "states": "none", "temperature": null, "label": "x"}'
     assert not Choice.from_json(old).mild
+
+
+def test_if_claims_are_too_large_at_any_temperature_the_policy_is_the_clone_and_says_why(monkeypatch):
+    monkeypatch.setattr("frl_algos.factored_awr.choosing.plausible", lambda worths, most: False)
+    algorithm = FactoredAWRConfig(batch_size=128, hidden_size=32).create()
+    algorithm.build_with_dataset(_logged(episodes=100))
+    assert algorithm.choice.critic == "none"
+    assert str(algorithm.choice).endswith("the others claim more than an episode can pay")
+
+
+def test_a_temperature_that_is_set_is_kept():
+    algorithm = FactoredAWRConfig(batch_size=128, hidden_size=32, temperature=0.3).create()
+    algorithm.build_with_dataset(_logged(episodes=100))
+    assert not algorithm.choice.mild
