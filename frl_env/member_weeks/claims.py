@@ -253,13 +253,12 @@ def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | N
     )
     ranked = after.mutate(rank=ibis.row_number().over(newest))
     last = ranked.filter(ranked["rank"] == 0).select(last_who="who", last_root="root", last_content="content")
-    everyone = after.select(of_whom="who", root="root", member_claim="claim").union(
-        after.select(of_whom="who", root="root", member_claim="root").distinct()
+    adjusted = after.join(last, [after.who == last.last_who, after.root == last.last_root])
+    # A root adjusts nothing itself: no claim is here twice.
+    current = adjusted.select(of_whom="who", member_claim="claim", content="last_content").union(
+        last.select(of_whom="last_who", member_claim="last_root", content="last_content")
     )
-    current = everyone.join(last, [everyone.of_whom == last.last_who, everyone.root == last.last_root]).select(
-        "of_whom", "member_claim", content="last_content"
-    )
-    return Families(current=engine.keep(f"families_{name}", current.distinct()), steps=after)
+    return Families(current=engine.keep(f"families_{name}", current), steps=after)
 
 
 def versions(engine: Any, found: Families) -> ir.Table:

@@ -41,19 +41,18 @@ def event_kinds(lines: ir.Table, has: frozenset[str], rules: EventsRules) -> dic
         found = ibis.literal(False)
         for column, codes in tests:
             if column in has:
-                found = found | (place_in(lines[column], spellings(column, codes)) >= 0).fill_null(False)
-        return found
+                found = found | (place_in(lines[column], spellings(column, codes)) >= 0)
+        return found.fill_null(False)
 
     stay = ibis.literal(False)
     if "bill_type" in has:
         codes = [code for code in rules.stay_bill_types if len(code) == 2]
-        digits = lines.bill_type.substr(0, 3)
         # 0111 and 111 are the same type of bill.
-        stay = (place_in(digits.substr(0, 2), codes) >= 0) & (place_in(digits.substr(0, 1), ["0"]) < 0)
-        stay |= place_in(digits, [f"0{code}" for code in codes]) >= 0
+        stay = place_in(lines.bill_type.substr(0, 3), [f"0{code}" for code in codes]) >= 0
+        stay |= place_in(lines.bill_type.substr(0, 2), [code for code in codes if code[0] != "0"]) >= 0
     return {
         "ed": any_of(("revenue", rules.ed_revenue), ("hcpcs", rules.ed_hcpcs), ("place", rules.ed_places)),
-        "stay": ibis.literal(False) if "bill_type" not in has else stay.fill_null(False),
+        "stay": stay.fill_null(False),
         "observed": any_of(("revenue", rules.observation_revenue)),
         "transfer": any_of(("discharge", rules.transfer_codes)),
     }
