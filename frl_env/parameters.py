@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frl_env.errors import UserError, check_number, unknown_name
+from frl_env.meaning import PAID_WEEKS
 
 VERSION = "v0"
 """Version of the parameter values; bumped whenever one of them moves."""
 
-WEEKS_PER_WINDOW = 13
-"""Length of the paid-amount window: 13 weeks, 91 days, for the contract's 90."""
+WEEKS_PER_WINDOW = PAID_WEEKS
+"""Length of the window of paid amounts."""
 
 TIERS = ("LOW", "RISING", "HIGH", "SUPER")
 AGE_BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64")

@@ -21,6 +21,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,8 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
+from benchmarks.record.figures import write_figure
 from benchmarks.training.train import peak_rss_mb
 from frl_env import MEDICAID_ACTIONS
 from frl_env.datasets import collect, import_table
@@ -45,6 +47,8 @@ MOST_SIMULATED = 4
 
 ORDERS = ("week", "member")
 DATASET = "bench/rows-v0"
+PROGRAM = "benchmarks.speed.importing"
+COLUMNS = {"what": "{what}", "seconds": "{seconds:,.1f}", "rows/s": "{rate:,.0f}", "peak MB": "{megabytes:,.0f}"}
 
 
 def simulate(seed: int) -> pd.DataFrame:
@@ -95,26 +99,40 @@ def write_rows(file: Path, rows: int, order: str) -> int:
     return len(members)
 
 
-def apart(work: Callable[..., None], *arguments: object) -> tuple[float, float]:
-    """Seconds and peak memory (MB) of something in a new process."""
+class Run(NamedTuple):
+    """What something took in a process of its own.
+
+    Attributes:
+        seconds: By the clock.
+        peak: Memory, MB.
+        processor: Seconds of all processors.
+    """
+
+    seconds: float
+    peak: float
+    processor: float
+
+
+def apart(work: Callable[..., None], *arguments: object) -> Run:
+    """Does something in a new process."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=_measured, args=(theirs, work, *arguments))
     process.start()
     theirs.close()  # or the end of a process that failed would not be noticed
     try:
-        seconds, peak = mine.recv()
+        found = mine.recv()
     except EOFError:
         raise UserError(f"{work.__name__} failed; see above") from None
     finally:
         process.join()
-    return seconds, peak
+    return Run(*found)
 
 
 def _measured(pipe: object, work: Callable[..., None], *arguments: object) -> None:
-    started = time.perf_counter()
+    started, before = time.perf_counter(), time.process_time()
     work(*arguments)
-    pipe.send((time.perf_counter() - started, peak_rss_mb()))  # type: ignore[attr-defined]
+    pipe.send((time.perf_counter() - started, peak_rss_mb(), time.process_time() - before))  # type: ignore[attr-defined]
 
 
 def make_table(file: str, rows: int, order: str) -> None:
@@ -171,7 +189,7 @@ def apart_before(packages: Path, file: Path, store: Path) -> tuple[float, float]
         raise UserError("the import of the packages before failed; see above")
     *said, figures = found.stdout.decode().splitlines()
     print(*said, sep="\n", flush=True)
-    seconds, peak = figures.split()
+    seconds, peak, *_ = figures.split()
     return float(seconds), float(peak)
 
 
@@ -194,36 +212,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--order", choices=ORDERS, default="week", help="of the rows (default week)")
     parser.add_argument("--folder", default="results/rows", help="for table and dataset (default results/rows)")
     parser.add_argument("--before", help="a commit whose packages import the same file, for comparison")
+    parser.add_argument("--figure", action="store_true", help="also write the table for pages; with --before")
     options = parser.parse_args(arguments)
     check_at_least(options, rows=100)
+    if options.figure and not options.before:
+        raise UserError("the table on the page compares with an earlier build; name its commit with --before")
     folder = Path(options.folder)
     check_writable(folder)
     file, store = folder / f"{options.order}-{options.rows}.parquet", folder / "store"
     packages = checked_out(options.before, folder) if options.before else None
     apart(make_table, str(file), options.rows, options.order)
-    table = Table("what", "seconds", "rows/s", "peak MB")
-    pandas_s, pandas_mb = apart(read_with_pandas, str(file))
-    before_s = before_mb = 0.0
+    rows = [_row("pandas.read_parquet", options.rows, apart(read_with_pandas, str(file)))]
+    before = 0.0
     if packages:
-        before_s, before_mb = apart_before(packages.resolve(), file, store)
+        found = apart_before(packages.resolve(), file, store)
+        before = found[0]
+        rows.append(_row(f"frl import, as of {options.before}", options.rows, found))
         shutil.rmtree(store)
-    import_s, import_mb = apart(import_rows, str(file), str(store))
+    ours = apart(import_rows, str(file), str(store))
     size = sum(f.stat().st_size for f in store.rglob("*") if f.is_file()) / 1e6
-    load_s, load_mb = apart(load_rows, str(store))
-    for what, seconds, peak in (
-        ("pandas.read_parquet", pandas_s, pandas_mb),
-        *([(f"frl import, as of {options.before}", before_s, before_mb)] if packages else []),
-        ("frl import", import_s, import_mb),
-        ("load_replay_buffer, 1,000 batches of 512", load_s, load_mb),
-    ):
-        table.add_row(what, f"{seconds:,.1f}", f"{options.rows / seconds:,.0f}", f"{peak:,.0f}")
+    told = {"table_rows": options.rows, "table": file.stat().st_size / 1e6, "dataset": size, "faster": before / ours[0]}
+    rows.append(_row("frl import", options.rows, ours) | told)
+    rows.append(_row("load_replay_buffer, 1,000 batches of 512", options.rows, apart(load_rows, str(store))))
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*(cell.format(**row) for cell in COLUMNS.values()))
     Console(width=100).print(table)
     print(f"dataset: {size:,.0f} MB")
     if packages:
-        print(f"frl import: {before_s / import_s:.1f} times as fast as at {options.before}")
+        print(f"frl import: {before / ours[0]:.1f} times as fast as at {options.before}")
         shutil.rmtree(packages)
     shutil.rmtree(store)
     file.unlink()
+    if options.figure:
+        command = command_of(PROGRAM, parser, options)
+        write_figure("speed-import", rows, columns=COLUMNS, command=command, programs=[PROGRAM])
+
+
+def _row(what: str, rows: int, run: tuple[float, ...]) -> dict[str, Any]:
+    return {"what": what, "seconds": run[0], "rate": rows / run[0], "megabytes": run[1]}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """How long event tables take to become member-weeks, beside DuckDB's plain group-by of the same claims.
 
-    python benchmarks/speed/weeks.py --events 10000000 --folder event-speed
+    python benchmarks/speed/weeks.py
+    python benchmarks/speed/weeks.py --events 100000000 --folder event-speed --only ours
 
 Members are simulated, written as flat events, and repeated under other identifiers until there are enough claim
 lines. Then, each in a process of its own and one after the other: DuckDB groups the claims by member and week and
 writes five sums; `frl weeks` makes member-weeks of claims, spans and contacts, with every rule and the report. Both
-may use all cores.
+may use all cores. Where other jobs take their share of the cores, seconds of the processor say more than the clock's.
 """
 
 import sys
@@ -15,7 +16,6 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
+from benchmarks.record.figures import write_figure
 from benchmarks.speed.importing import apart
 from frl_env.datasets import Recipe
+from frl_env.errors import UserError
 from frl_env.member_weeks import weeks
 from frl_env.raw_events import export_events
 from frl_env.terminal import run_or_say
@@ -40,6 +42,15 @@ MEMBERS = 5_000
 
 MOST_SIMULATED = 4
 """How many times, before members are repeated."""
+
+PROGRAM = "benchmarks.speed.weeks"
+COLUMNS = {
+    "what": "{what}",
+    "rows out": "{rows:,}",
+    "seconds": "{seconds:,.1f}",
+    "of the processor": "{processor:,.1f}",
+    "peak MB": "{megabytes:,.0f}",
+}
 
 LINES_A_MEMBER = 50
 """Claim lines of a member in a year, at the least."""
@@ -104,44 +115,66 @@ def group_plainly(folder: str, output: str) -> None:
     connection = duckdb.connect()
     connection.execute("SET memory_limit = '3GB'").fetchall()
     connection.execute(GROUPED.format(claims=f"{folder}/claims", output=output)).fetchall()
-    rows = pq.ParquetFile(output).metadata.num_rows
-    print(f"  {rows:,} groups, {time.process_time():.1f} s of processor time", flush=True)
 
 
 def convert(folder: str, output: str) -> None:
     """Member-weeks, with every rule and the report."""
-    made = weeks(Path(folder) / "spec.toml", output)
-    rows = made.facts["rows"]
-    print(f"  {rows:,} member-weeks, {time.process_time():.1f} s of processor time", flush=True)
+    weeks(Path(folder) / "spec.toml", output)
+
+
+WORK = {
+    "group-by": ("DuckDB's group-by of the claims: five sums, no rule", group_plainly, "grouped.parquet"),
+    "ours": ("`frl weeks`: claims, spans and contacts, every rule and the report", convert, "weeks.parquet"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Makes the tables, measures, prints a table."""
     parser = Parser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--events", type=int, default=10_000_000, help="claim lines, at the least")
-    parser.add_argument("--folder", type=Path, required=True, help="where tables and results go; kept, and used again")
+    parser.add_argument("--events", type=int, default=10_000_000, help="claim lines, at the least (default 10000000)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("results/events"),
+        help="where tables and results go; kept, and used again (default results/events)",
+    )  # fmt: skip
     parser.add_argument("--repetitions", type=int, default=1, help="of each; the fastest counts")
+    parser.add_argument("--only", choices=list(WORK), help="measure this one alone")
+    parser.add_argument("--figure", action="store_true", help="also write the table for pages; for both")
     options = parser.parse_args(arguments)
     check_at_least(options, events=1, repetitions=1)
+    if options.figure and options.only:
+        raise UserError("the table on the page compares both; leave --only out")
     folder = options.folder
     check_writable(folder)
     if not (folder / "events" / "spec.toml").exists():
         shutil.rmtree(folder / "events", ignore_errors=True)
         apart(make_events, str(folder / "events"), options.events)
-    table = Table("what", "seconds", "peak memory (MB)")
-    fastest = {}
-    for name, work, output in (
-        ("DuckDB: group-by of the claims, five sums", group_plainly, "grouped.parquet"),
-        ("frl weeks: spans, claims, contacts, all rules", convert, "weeks.parquet"),
-    ):
+    lines = pq.ParquetDataset(folder / "events" / "claims")
+    claims = sum(piece.count_rows() for piece in lines.fragments)
+    rows: list[dict[str, Any]] = []
+    for name in [options.only] if options.only else WORK:
+        what, work, output = WORK[name]
         runs = [apart(work, str(folder / "events"), str(folder / output)) for _ in range(options.repetitions)]
-        seconds, peak = min(runs)
-        fastest[name] = seconds
-        table.add_row(name, f"{seconds:.1f}", f"{peak:,.0f}")
+        fastest = min(runs)
+        rows.append({
+            "name": name, "what": what, "claims": claims, "rows": pq.read_metadata(folder / output).num_rows,
+            "seconds": fastest.seconds, "processor": fastest.processor, "megabytes": fastest.peak,
+        })  # fmt: skip
+        if len(rows) > 1:
+            rows[-1] |= {"times": rows[1]["seconds"] / rows[0]["seconds"]}
+            rows[-1] |= {"processor_times": rows[1]["processor"] / rows[0]["processor"]}
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*(cell.format(**row) for cell in COLUMNS.values()))
     console = Console(width=120)
     console.print(table)
-    plain, ours = fastest.values()
-    console.print(f"frl weeks takes {ours / plain:.1f} times as long as the group-by")
+    console.print(f"{claims:,} claim lines")
+    if not options.only:
+        console.print(
+            "frl weeks takes {times:.1f} times as long, {processor_times:.1f} times the processor".format(**rows[1])
+        )
+    if options.figure:
+        command = command_of(PROGRAM, parser, options)
+        write_figure("speed-weeks", rows, columns=COLUMNS, command=command, programs=[PROGRAM])
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_writable(folder)
     table, model, out = (str(folder / name) for name in ("members.parquet", "policy.safetensors", "worklist.html"))
     importing.apart(prepare, table, model, options.members, options.weeks)
-    seconds, peak = importing.apart(make_list, table, model, out)
+    seconds, peak, _ = importing.apart(make_list, table, model, out)
     print(f"list of {options.members:,} members: {seconds:,.1f} s, peak memory {peak:,.0f} MB")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from frl_env.errors import UserError, check_whole, unknown_name
+from frl_env.meaning import PAID_WEEKS
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -181,7 +182,7 @@ class StateRules(_Rules):
         enrolled_days: "covered": covered days before the week, gaps left out; "since_first": all since the first.
     """
 
-    paid_weeks: int = _days(13, 1, 104)
+    paid_weeks: int = _days(PAID_WEEKS, 1, 104)
     enrolled_days: str = _choice("covered", "since_first")
 
 

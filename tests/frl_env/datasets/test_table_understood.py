@@ -72,7 +72,7 @@ def test_check_says_in_a_screenful_what_was_understood(many, tmp_path, monkeypat
     told = 20 * round(contacts / 20)
     assert f"contacts: about {told:,} ({told / len(many):.0%} of member-weeks): PHONE_CALL" in said
     assert f"events: about {20 * round(-many['reward'].sum() / 20):,.0f} (sum of minus the reward)" in said
-    assert "states, US dollars; 90 days (about 13 weeks) before the week: total_paid = paid claims" in said
+    assert "states, US dollars; 13 weeks (91 days) before the week: total_paid = paid claims" in said
     assert "num_ed_visits_last_week = emergency department visits | num_ip_visits_last_week = hospital stays" in said
     assert "a member's answer shows in num_encounters_last_week; need: goal; skill: provider" in said
     assert "odd:" not in said
