@@ -132,11 +132,7 @@ def _values(world: Ranked) -> Any:
     if world.shape is not None:
         fitted = CrossFitted(world.episodes, world.shape, world.discount)
 
-        def by_regression(target: Probabilities) -> tuple[ActionValues, np.ndarray, Estimate]:
-            values, probabilities = fitted.values(target)
-            return values, probabilities, Estimate(name=FITTED, plain=values.policy[:, 0])
-
-        return by_regression
+        return fitted.values
 
     def by_terms(target: Probabilities) -> tuple[ActionValues, np.ndarray, Estimate]:
         found = fitted_q_evaluation(world.episodes, target, rng=np.random.default_rng(SEED), discount=world.discount)

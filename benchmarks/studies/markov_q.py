@@ -8,8 +8,9 @@ an action does may depend on the state, and an action that nobody took in such a
 nothing. There are as many iterations as the longest episode has steps, or until no value moves: fewer would leave out
 what comes late. Without the limits a linear Q can run away, as nothing makes a step a contraction. States that ended
 earn nothing, cut-off ones neither: an episode's end is the end of what counts. The regression is factorised once and
-serves all policies; `frl_algos.fitted_q_evaluation`, which is for care data, adds levels up and lets the state change
-their sum only.
+serves all policies. A value's error is that of the regression, too: a member's term has its influence on W, which
+solves the same equations transposed, times what Q did not foresee of the member.
+`frl_algos.fitted_q_evaluation`, which is for care data, adds levels up and lets the state change their sum only.
 
 Source: Ernst et al. (2005); Le, Voloshin & Yue (2019).
 """
@@ -22,7 +23,7 @@ from jaxtyping import Float
 
 from frl_algos.policies.policy import Probabilities
 from frl_env.actions import ActionSpace
-from frl_env.evaluation import ActionValues, LoggedEpisodes
+from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes
 
 PENALTY = 1.0
 STILL = 1e-4
@@ -117,6 +118,29 @@ class Regression:
                 break
         return weights
 
+    def influences(
+        self, target: Probabilities, starts: Float[np.ndarray, "start k"], unforeseen: Float[np.ndarray, "row"]
+    ) -> Float[np.ndarray, "row"]:
+        """What each logged step changes in the value of a policy, by what Q did not foresee of it.
+
+        Args:
+            target: The policy.
+            starts: States in which it is valued.
+            unforeseen: r + g V(s') - Q(s, a) of the steps of this regression, by a Q of other members.
+        """
+        own = np.asarray(target(starts)) @ self.actions
+        first = self.shape.states(starts)[:, self.used].T.astype(np.float64) @ own / len(starts)
+        following = np.asarray(target(self.seen)) @ self.actions
+        found = np.zeros_like(first)
+        for _ in range(self.longest):
+            step = (self.rows @ found @ self.actions.T).ravel()[self.cell]
+            reached = np.bincount(self.next_state, step[self.follows], minlength=len(self.seen))
+            total = first + self.discount * self.rows.T @ (reached[:, None] * following)
+            before, found = found, (self.inverse @ total.ravel()).reshape(total.shape)
+            if np.abs(found - before).max() <= STILL * np.abs(found).max():
+                break
+        return (self.rows @ found @ self.actions.T).ravel()[self.cell] * unforeseen
+
     def _q(self, weights: Weights, rows: np.ndarray) -> np.ndarray:
         return np.clip(rows @ weights @ self.actions.T, self.low, self.high)
 
@@ -149,14 +173,14 @@ class CrossFitted:
 
     def __init__(self, episodes: LoggedEpisodes, shape: Shape, discount: float) -> None:
         self.episodes = episodes
-        halves = [np.arange(len(episodes)) % 2 == half for half in (0, 1)]
+        self.halves = halves = [np.arange(len(episodes)) % 2 == half for half in (0, 1)]
         self.fits = [Regression(episodes.subset(np.flatnonzero(~own)), shape, discount) for own in halves]
         self.rows = [np.repeat(own, episodes.lengths) for own in halves]
         self.seen, at = np.unique(episodes.observation_rows, axis=0, return_inverse=True)
         self.at = at.reshape(-1)
 
-    def values(self, target: Probabilities) -> tuple[ActionValues, Float[np.ndarray, "episode step"]]:
-        """Q of the logged actions and V, and the target's probabilities of the logged actions."""
+    def values(self, target: Probabilities) -> tuple[ActionValues, Float[np.ndarray, "episode step"], Estimate]:
+        """Q of the logged actions and V, the target's probabilities of the logged actions, and the policy's value."""
         episodes = self.episodes
         taken = episodes.actions[episodes.mask]
         chances = np.asarray(target(self.seen), dtype=np.float64)
@@ -166,4 +190,21 @@ class CrossFitted:
             logged[own] = q[self.at[own], taken[own]]
             policy[own] = (q * chances).sum(axis=1)[self.at[own]]
         values = ActionValues(logged=episodes.padded("Q", logged), policy=episodes.padded("V", policy))
-        return values, episodes.padded("the target's probabilities", chances[self.at, taken], 1.0)
+        probabilities = episodes.padded("the target's probabilities", chances[self.at, taken], 1.0)
+        return values, probabilities, self._estimate(target, values)
+
+    def _estimate(self, target: Probabilities, values: ActionValues) -> Estimate:
+        """Mean of V at the start, with the error of the regressions in the members' terms."""
+        episodes, mask = self.episodes, self.episodes.mask
+        following = np.zeros_like(values.policy)
+        following[:, :-1] = values.policy[:, 1:]
+        left = (episodes.rewards + self.fits[0].discount * following - values.logged)[mask]
+        first, influence = self.at[np.cumsum(episodes.lengths) - episodes.lengths], np.zeros(len(episodes))
+        for half, fit in enumerate(self.fits):
+            # This regression values one half of the members, and is of the steps of the other.
+            valued, learned = self.halves[half], ~self.halves[half]
+            share = valued.mean() * len(episodes)
+            steps = fit.influences(target, self.seen[first[valued]], left[np.repeat(learned, episodes.lengths)])
+            ends = np.cumsum(episodes.lengths[learned])
+            influence[learned] = share * np.add.reduceat(steps, ends - episodes.lengths[learned])
+        return Estimate(name="FQE", plain=values.policy[:, 0] + influence - influence.mean())

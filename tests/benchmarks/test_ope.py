@@ -1,19 +1,21 @@
 """The table of worlds counts what it says, and its regression finds values that are known by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks.ope import sharpe_ratio, table
 from benchmarks.studies.markov_q import CrossFitted, Regression, Shape
 from frl_env.actions import ActionSpace
-from frl_env.evaluation import LoggedEpisodes
+from frl_env.evaluation import LoggedEpisodes, interval
 
 SHAPE = Shape(pairs=False, joint=True)
 
 
-def chain() -> LoggedEpisodes:
+def chain(seed: int = 0) -> LoggedEpisodes:
     """Two steps: the first action decides whether the second pays 1 for action 1, or nothing."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     actions = rng.integers(2, size=(400, 2))
     observations = np.zeros((400, 2, 2), dtype=np.float32)
     observations[:, 0, 0] = 1
@@ -29,9 +31,25 @@ def chain() -> LoggedEpisodes:
 
 
 def test_fitted_q_evaluation_finds_what_is_known_by_hand():
-    values, chances = CrossFitted(chain(), SHAPE, 0.5).values(lambda x: np.tile([0.2, 0.8], (len(x), 1)))
+    values, chances, _ = CrossFitted(chain(), SHAPE, 0.5).values(lambda x: np.tile([0.2, 0.8], (len(x), 1)))
     assert values.policy[:, 0].mean() == pytest.approx(0.5 * 0.8 * 0.8, abs=0.03)
     assert set(np.round(chances.ravel(), 6).tolist()) == {0.2, 0.8}
+
+
+def test_the_error_of_the_regressions_is_in_the_interval():
+    """All start alike, so that the mean of V at the start varies over members not at all; its error is Q's alone."""
+    covered, spread = 0, []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        episodes = chain(seed)
+        noisy = replace(episodes, rewards=episodes.rewards + rng.normal(size=episodes.rewards.shape))
+        values, _, estimate = CrossFitted(noisy, SHAPE, 0.5).values(lambda x: np.tile([0.2, 0.8], (len(x), 1)))
+        assert estimate.value == pytest.approx(values.policy[:, 0].mean())
+        covered += 0.5 * 0.8 * 0.8 in interval(estimate, method="normal")
+        spread.append((estimate.value, estimate.standard_error))
+    value, error = np.transpose(spread)
+    assert 88 <= covered <= 99
+    assert error.mean() == pytest.approx(value.std(), rel=0.25)
 
 
 def test_fitted_q_iteration_needs_two_iterations_to_see_the_first_action():
@@ -54,7 +72,7 @@ def test_a_reward_at_the_end_of_a_long_episode_counts():
         action_space=ActionSpace.from_nvec([2]),
         observations=observations,
     )
-    values, _ = CrossFitted(episodes, SHAPE, 1.0).values(lambda x: np.full((len(x), 2), 0.5))
+    values, _, _ = CrossFitted(episodes, SHAPE, 1.0).values(lambda x: np.full((len(x), 2), 0.5))
     assert values.policy[:, 0].mean() > 0.1  # shrunk a little by each of 30 regressions; 0 with 20
 
 
@@ -67,7 +85,7 @@ def test_an_action_that_nobody_took_is_worth_what_the_state_is():
         action_space=ActionSpace.from_nvec([3]),
         observations=np.ones((400, 1, 1), dtype=np.float32),
     )
-    values, _ = CrossFitted(episodes, SHAPE, 1.0).values(lambda x: np.tile([0.0, 0.0, 1.0], (len(x), 1)))
+    values, _, _ = CrossFitted(episodes, SHAPE, 1.0).values(lambda x: np.tile([0.0, 0.0, 1.0], (len(x), 1)))
     assert 0.5 < values.policy.mean() <= 1.0
 
 
