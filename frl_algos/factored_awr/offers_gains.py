@@ -1,0 +1,141 @@
+"""What FactoredAWR says of single members: what each contact gains with them, and how a budget is spent on it.
+
+The part of the algorithm that a program with few staff asks: it needs staff minutes and a response
+(`frl_algos.gains`). Memories of members are the caller's: one row of numbers each, from week to week.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from frl_algos.gains.caseload import CaseloadPolicy
+from frl_algos.gains.member_model import GainParts, MemberModel
+from frl_env.actions import ActionSpace
+from frl_env.capacity.capacity import Capacity
+from frl_env.capacity.effort import Effort
+from frl_env.errors import UserError
+
+
+class OffersGains:
+    """Methods of an algorithm whose networks hold a model of a member; the algorithm has the rest."""
+
+    _impl: Any
+    _config: Any
+    action_space: ActionSpace
+
+    def _require_impl(self) -> Any:
+        raise NotImplementedError
+
+    def _checked(self, observations: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    @property
+    def offers_gains(self) -> bool:
+        """Whether it knows what a contact gains with each member: minutes and a response are needed for that."""
+        model = None if self._impl is None else self._impl.modules.gains
+        return model is not None and bool(model.known)
+
+    def start_memory(self, members: int) -> np.ndarray:
+        """Memories of members of whom nothing is known yet; `(members, m)` float32.
+
+        Raises:
+            UserError: If the algorithm offers no gains.
+        """
+        return self._member_model().start_memory(members)
+
+    def remember(self, memory: np.ndarray, observations: np.ndarray, joints: np.ndarray) -> np.ndarray:
+        """The memories after a week.
+
+        Args:
+            memory: `(members, m)`, before the week.
+            observations: `(members, k)`, seen before the week's decisions; raw units.
+            joints: `(members,)`, joint index of what was done.
+
+        Raises:
+            UserError: If the algorithm offers no gains, or a shape is wrong.
+        """
+        model, space = self._member_model(), self.action_space
+        positions = np.searchsorted(space.valid_joints, joints).clip(max=len(space.valid_joints) - 1)
+        wrong = space.valid_joints[positions] != joints
+        if wrong.any():
+            raise UserError(f"{int(wrong.sum())} of {len(wrong)} actions are not valid; nothing invalid can be done")
+        return model.remember(memory, self._checked(observations), positions)
+
+    def gains(self, observations: np.ndarray, memory: np.ndarray | None = None) -> np.ndarray:
+        """What each valid action gains over doing nothing, in units of reward.
+
+        Args:
+            observations: `(members, k)`, raw units.
+            memory: `(members, m)`, from `start_memory` and `remember`; None for members of whom nothing is known.
+
+        Returns:
+            `(members, valid)` float32, in the order of `action_space.valid_joints`; minus infinity while a member
+            rests (`rest`), and for all but the contact whose turn it is where `contacts` are named.
+
+        Raises:
+            UserError: If the algorithm offers no gains, a shape is wrong or a number is not finite.
+        """
+        return self._member_model().gains(
+            self._checked(observations), memory, rest=self._config.rest, turns=self._contacts()
+        )
+
+    def predict_gains(
+        self,
+        observations: np.ndarray,
+        *,
+        history: tuple[np.ndarray, np.ndarray] | None = None,
+        memory: np.ndarray | None = None,
+    ) -> GainParts:
+        """Gains with their standard errors, and what they are made of.
+
+        Args:
+            observations: `(members, k)`, raw units.
+            history: Observations `(members, weeks, k)` and joint indices `(members, weeks)` of the weeks before, the
+                oldest first.
+            memory: `(members, m)`, instead of a history.
+
+        Raises:
+            UserError: If the algorithm offers no gains, a shape is wrong or a number is not finite.
+        """
+        now = self._checked(observations)
+        if history is not None:
+            past, joints = (np.asarray(array) for array in history)
+            if memory is not None or past.ndim != 3 or past.shape[:2] != joints.shape or len(past) != len(now):
+                raise UserError(
+                    "a history is observations (members, weeks, k) and joint indices (members, weeks) of the same "
+                    "members, and stands instead of a memory"
+                )
+            memory = self.start_memory(len(now))
+            for week in range(past.shape[1]):
+                memory = self.remember(memory, past[:, week], joints[:, week])
+        return self._member_model().parts(now, memory, rest=self._config.rest, turns=self._contacts())
+
+    def budget(self, capacity: Capacity | float) -> CaseloadPolicy:
+        """The policy that spends so much on the members who gain most by the minute; one training serves every budget.
+
+        Args:
+            capacity: Minutes a member-week, or a `frl_env.capacity.Capacity`.
+
+        Raises:
+            UserError: If the algorithm offers no gains, or the capacity makes no sense.
+        """
+        self._member_model()
+        limit = capacity if isinstance(capacity, Capacity) else Capacity(minutes=float(capacity))
+        return CaseloadPolicy(self, Effort.from_json(self._config.effort, self.action_space), limit)
+
+    def _contacts(self) -> np.ndarray | None:
+        """Positions of the setting `contacts` among the valid actions; None where all may be made."""
+        if self._config.contacts is None:
+            return None
+        space = self.action_space
+        named = [space.contact(each, what="contacts") for each in self._config.contacts]
+        return np.searchsorted(space.valid_joints, named)
+
+    def _member_model(self) -> MemberModel:
+        model = self._require_impl().modules.gains
+        if model is None or not bool(model.known):
+            raise UserError(
+                "the algorithm offers no gains: they need critic 'effects', a response, an action that does nothing, "
+                "staff minutes (effort) and rewards of one sign; see docs/capacity.md"
+            )
+        return model
