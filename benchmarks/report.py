@@ -29,8 +29,8 @@ from benchmarks.reporting.contents import data_files, report_of
 from benchmarks.reporting.markdown import markdown
 from benchmarks.reporting.page import page
 from benchmarks.reporting.sweep_results import read_results
-from frl_env import atomic
 from frl_env.errors import UserError
+from frl_env.files import atomic
 from frl_env.terminal import run_or_say
 
 MARK = "<!-- written by benchmarks/report.py -->"

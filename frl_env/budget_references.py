@@ -4,7 +4,7 @@
 
 Policies that only act (random, heuristic, best observation-only) lose contacts at random; the best on record and past
 contacts is `RecordRule` with searched numbers; the oracle takes contacts by what they prevent a minute, with full
-information; the upper bound is no policy (`frl_env.capacity_bound`). `frl capacity` measures them again.
+information; the upper bound is no policy (`frl_env.search.capacity_bound`). `frl capacity` measures them again.
 """
 
 import json
@@ -17,22 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from frl_env import atomic
 from frl_env.behaviour import BehaviourPolicy
 from frl_env.capacity import Budgeted, Capacity, parse_budget
-from frl_env.capacity_bound import Relaxed
 from frl_env.care_effort import care_effort
 from frl_env.errors import UserError
-from frl_env.oracle_gains import OracleGains
+from frl_env.files import atomic
 from frl_env.parameters import VERSION, Parameters
-from frl_env.policy_search import best_observation_only, search_key
-from frl_env.record_rule import RecordRule
 from frl_env.reference_returns import SEED, reference_scores
 from frl_env.references import Heuristic, NoProgram, Oracle, Policy, UniformRandom
 from frl_env.rollout import HORIZON, Returns, rollout, standard_error
-from frl_env.rule_search import CANDIDATES, search_rule
-from frl_env.rule_search import MEMBERS as SEARCH_MEMBERS
-from frl_env.rule_search import SEED as SEARCH_SEED
+from frl_env.search.capacity_bound import Relaxed
+from frl_env.search.oracle_gains import OracleGains
+from frl_env.search.policy_search import best_observation_only, search_key
+from frl_env.search.record_rule import RecordRule
+from frl_env.search.rule_search import CANDIDATES, search_rule
+from frl_env.search.rule_search import MEMBERS as SEARCH_MEMBERS
+from frl_env.search.rule_search import SEED as SEARCH_SEED
 from frl_env.worlds import LADDER, World, environment_id
 
 BUDGETS = ("1.0", "team", "7.0")

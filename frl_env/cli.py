@@ -9,11 +9,15 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from frl_env import policy_search, reference_returns
+from frl_env import reference_returns
 from frl_env.calibration import judge, markdown, measure
 from frl_env.calibration.report import show as show_number
 from frl_env.calibration.sensitivity import sweep, sweep_markdown
-from frl_env.capacity_command import capacity_command
+from frl_env.commands.capacity import capacity_command
+from frl_env.commands.load import load_and_show
+from frl_env.commands.tables import export_command, import_command
+from frl_env.commands.weeks import weeks_command
+from frl_env.commands.worklist import worklist_command
 from frl_env.datasets import (
     RECIPES,
     build_dataset,
@@ -26,12 +30,9 @@ from frl_env.datasets import (
 )
 from frl_env.datasets.placing import stored_datasets
 from frl_env.errors import UserError, shorten
-from frl_env.load_command import load_and_show
-from frl_env.table_commands import export_command, import_command
-from frl_env.targets import check_new
+from frl_env.files.targets import check_new
+from frl_env.search import policy_search
 from frl_env.terminal import console, progress_bar, run_or_say, write_atomically
-from frl_env.weeks_command import weeks_command
-from frl_env.worklist_command import worklist_command
 from frl_env.worlds import LADDER, World
 
 MOST_MEMBERS = 10_000_000

@@ -23,8 +23,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from frl_env import atomic, starting
+from frl_env import starting
 from frl_env.errors import UserError, shorten
+from frl_env.files import atomic
 
 STOPPED = (
     "stopped; what was whole is kept (finished runs, parts of a large build or import), nothing half-written is; the "

@@ -49,7 +49,7 @@ def add_command(module):
     @app.command("load")
     def load(dataset_id: Annotated[str, typer.Argument(help="For instance frl/medicaid-synthetic-v0.")]) -> None:
         """Load a dataset; build it when it is one of frl-medicaid's and missing; compare checksums."""
-        from frl_env.load_command import load_and_show
+        from frl_env.commands.load import load_and_show
         from frl_env.terminal import run_or_say
 
         run_or_say(lambda: load_and_show(dataset_id))

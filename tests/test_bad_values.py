@@ -18,8 +18,9 @@ from bad_values import Program, make_places, options_of, some
 from documented import ROOT
 
 from benchmarks.command_line import Parser
-from frl_env import atomic, cli
+from frl_env import cli
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.files import atomic
 from frl_env.parameters import MEASURES
 from frl_env.terminal import run_or_say
 

@@ -10,10 +10,11 @@ from benchmarks import report
 from benchmarks.pages import leaderboard
 from benchmarks.studies import frontier_table
 from benchmarks.sweep.results import Results
-from frl_env import atomic, reference_returns
+from frl_env import reference_returns
 from frl_env.datasets import Recipe, build_dataset, export_table
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
+from frl_env.files import atomic
 from frl_env.worklist.writing import write_worklist
 
 

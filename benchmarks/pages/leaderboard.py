@@ -33,7 +33,7 @@ from benchmarks.sweep.statistics import PROFILE
 from benchmarks.training import algorithms, stock_lines
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
-from frl_env.targets import check_new
+from frl_env.files.targets import check_new
 from frl_env.terminal import run_or_say
 
 MARK = "Written by `python benchmarks/pages/leaderboard.py"

@@ -21,8 +21,8 @@ import pandas as pd
 
 from benchmarks.record.code_key import ROOT
 from benchmarks.record.run_key import run_key
-from frl_env import atomic
 from frl_env.errors import UserError
+from frl_env.files import atomic
 
 
 @dataclass(frozen=True)

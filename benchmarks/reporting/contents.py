@@ -22,7 +22,7 @@ from benchmarks.reporting.summary import summary
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.values import curves, profile, values
 from benchmarks.reporting.words import words
-from frl_env.spreadsheets import plain_cell
+from frl_env.files.spreadsheets import plain_cell
 
 
 def report_of(results: SweepResults, *, command: str) -> Report:

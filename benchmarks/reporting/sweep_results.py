@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sweep.results import CHECKSUMS
-from frl_env import atomic
 from frl_env.errors import UserError
-from frl_env.integrity import sha256
+from frl_env.files import atomic
+from frl_env.files.integrity import sha256
 
 OLD = "These results were written before runs kept it; run the same command again into a new folder"
 

@@ -17,8 +17,8 @@ from frl_env.datasets import Episodes, dataset_place, open_dataset
 from frl_env.datasets.hdf5 import episode_arrays, join_shards, write_shard
 from frl_env.datasets.placing import building_folder, check_own, has_dataset, lock, make_room, put_in_place
 from frl_env.errors import UserError
-from frl_env.integrity import KEY as CHECKSUMS
-from frl_env.integrity import REWARD_LIMITS, file_facts
+from frl_env.files.integrity import KEY as CHECKSUMS
+from frl_env.files.integrity import REWARD_LIMITS, file_facts
 
 SHARD = 2_000
 """Episodes padded to one length and written at once."""

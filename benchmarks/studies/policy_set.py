@@ -12,8 +12,8 @@ from jaxtyping import Float32, Int64
 from scipy.special import expit, softmax
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.policy_search import LinearPolicy, best_observation_only, features
 from frl_env.references import Heuristic
+from frl_env.search.policy_search import LinearPolicy, best_observation_only, features
 from frl_env.worlds import World
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
@@ -67,7 +67,7 @@ def heuristic(observations: np.ndarray) -> np.ndarray:
 
 
 def linear(policy: LinearPolicy, *, contact: float = 1.0) -> Probabilities:
-    """A linear policy of `frl_env.policy_search`.
+    """A linear policy of `frl_env.search.policy_search`.
 
     Args:
         policy: The policy.

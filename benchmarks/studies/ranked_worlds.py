@@ -31,10 +31,10 @@ from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.datasets.collect import Episodes, collect
 from frl_env.datasets.recipes import recipe
 from frl_env.evaluation import LoggedEpisodes
-from frl_env.policy_search import best_observation_only
 from frl_env.reference_returns import reference_policies
 from frl_env.references import ObservationPolicy
 from frl_env.rollout import rollout
+from frl_env.search.policy_search import best_observation_only
 
 CARE_MEMBERS, CARE_TRUTH = 1_000, 4_000
 """Of a draw of care data, and of a true value."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from frl_env.atomic import is_alive, unstoppable
+from frl_env.files.atomic import is_alive, unstoppable
 
 PREFIX = "frl-sweep-"
 

@@ -32,7 +32,7 @@ from benchmarks.record.kept import write_whole
 from benchmarks.sweep.runs import Job, Outcome
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
-from frl_env.integrity import checksum_beside
+from frl_env.files.integrity import checksum_beside
 
 CHECKSUMS = "checksums.json"
 

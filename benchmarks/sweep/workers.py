@@ -28,8 +28,8 @@ from benchmarks.sweep import runs
 from benchmarks.sweep.desk import desk, sit_down
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import Job, Outcome
-from frl_env.atomic import unstoppable
 from frl_env.errors import UserError, shorten
+from frl_env.files.atomic import unstoppable
 
 HEARTBEAT = 0.5
 """Seconds between two signs of life of a run."""

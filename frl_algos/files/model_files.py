@@ -28,8 +28,8 @@ from torch import Tensor
 
 from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig
 from frl_algos.factored_awr.update import FactoredAWRImpl
-from frl_env import atomic
 from frl_env.errors import UserError
+from frl_env.files import atomic
 
 SUFFIX = ".safetensors"
 KEY = "frl_model"  # one key: safetensors writes several in an order that changes from run to run

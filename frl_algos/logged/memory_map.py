@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from frl_env.errors import UserError
-from frl_env.integrity import check_intact
+from frl_env.files.integrity import check_intact
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

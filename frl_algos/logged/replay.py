@@ -40,7 +40,7 @@ from frl_env.evaluation.fairness.audited_members import label_missing
 from frl_env.evaluation.member_records import load_members
 from frl_env.evaluation.minari_reading import read_arrays
 from frl_env.evaluation.people import MEMBER, WEEK, people_of
-from frl_env.integrity import check_intact, check_limits
+from frl_env.files.integrity import check_intact, check_limits
 
 CORE = ("observations", "actions", "rewards", "terminations")
 """Arrays of an episode that a learner needs."""

@@ -19,9 +19,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from frl_env import atomic
 from frl_env.datasets.collect import Episodes
 from frl_env.datasets.hdf5_copies import CopiedEpisodes, image_of
+from frl_env.files import atomic
 
 Progress = Callable[[int], None]
 """Called with the number of episodes done."""

@@ -2,7 +2,7 @@
 
 A dataset is written into a hidden folder beside its place and renamed when it is complete, under a file lock: two
 writers of one id end well, and an interrupted one leaves nothing behind that Minari would list. Two datasets that
-belong together, training and validation members, are renamed as one (`frl_env.atomic`).
+belong together, training and validation members, are renamed as one (`frl_env.files.atomic`).
 
     namespace/  .name.lock                  held by whoever writes
                 .name.building-<hash>       being written; the hash says from what, so that the same work goes on there
@@ -30,10 +30,10 @@ from filelock import FileLock, Timeout
 from minari.dataset.minari_storage import MinariStorage
 from minari.storage import get_dataset_path
 
-from frl_env import atomic
 from frl_env.datasets.ids import parse_id
 from frl_env.errors import UserError
-from frl_env.integrity import MEMORY
+from frl_env.files import atomic
+from frl_env.files.integrity import MEMORY
 
 PATIENCE = 2.0
 """Seconds to wait for another writer before saying so."""

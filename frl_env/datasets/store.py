@@ -39,8 +39,8 @@ from frl_env.datasets.placing import (
 from frl_env.datasets.recipes import RECIPES, Recipe, recipe
 from frl_env.env import observation_space
 from frl_env.errors import UserError, nearest_names
-from frl_env.integrity import KEY as CHECKSUMS
-from frl_env.integrity import REWARD_LIMITS, check_intact, file_facts
+from frl_env.files.integrity import KEY as CHECKSUMS
+from frl_env.files.integrity import REWARD_LIMITS, check_intact, file_facts
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
 from frl_env.reference_returns import ceiling, reference_scores
 from frl_env.state import observation_names

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from frl_env import atomic
 from frl_env.errors import UserError
+from frl_env.files import atomic
 
 
 def write_together(folder: str | os.PathLike[str], contents: Mapping[str, bytes]) -> list[Path]:

@@ -23,7 +23,7 @@ from frl_env.evaluation.episodes import LoggedEpisodes
 from frl_env.evaluation.minari_reading import read_arrays
 from frl_env.evaluation.people import MEMBER, WEEK, people_of
 from frl_env.evaluation.propensities import estimate_propensities
-from frl_env.integrity import check_intact, check_limits
+from frl_env.files.integrity import check_intact, check_limits
 
 FEWEST = 30
 """Members that propensities are estimated from, at least."""

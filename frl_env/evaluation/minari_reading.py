@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from frl_env.errors import UserError
-from frl_env.integrity import check_intact
+from frl_env.files.integrity import check_intact
 
 INFOS = "infos/"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from frl_env import atomic
 from frl_env.care_effort import care_effort
 from frl_env.datasets.recipes import Recipe, recipe
 from frl_env.errors import UserError, unknown_name
+from frl_env.files import atomic
 from frl_env.raw_events.care import simulate
 from frl_env.raw_events.contact_log import contact_log, crosswalk_toml
 from frl_env.raw_events.formats import WRITERS

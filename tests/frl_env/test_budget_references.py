@@ -8,13 +8,13 @@ from typer.testing import CliRunner
 
 from frl_env import World, budget_references, cli
 from frl_env.capacity import Budgeted, Capacity, parse_budgets
-from frl_env.capacity_bound import relax
 from frl_env.care_effort import care_effort
-from frl_env.oracle_gains import OracleGains
-from frl_env.record_rule import RecordRule, RuleNumbers
 from frl_env.references import NoProgram
 from frl_env.rollout import rollout
-from frl_env.rule_search import search_rule
+from frl_env.search.capacity_bound import relax
+from frl_env.search.oracle_gains import OracleGains
+from frl_env.search.record_rule import RecordRule, RuleNumbers
+from frl_env.search.rule_search import search_rule
 
 WORLD = World()
 EFFORT = care_effort(WORLD.parameters)

@@ -17,8 +17,8 @@ from frl_env.capacity import (
 from frl_env.care_effort import care_effort, dataset_logged_effort
 from frl_env.datasets import collect
 from frl_env.evaluation import LoggedEpisodes
-from frl_env.record_rule import RecordRule
 from frl_env.rollout import rollout
+from frl_env.search.record_rule import RecordRule
 
 WORLD = World(exploration=1.0).parameters
 EFFORT = care_effort(WORLD)

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from frl_env import atomic
 from frl_env.capacity.effort import METADATA as EFFORT
 from frl_env.datasets.tabular.columns import (
     EVENTS,
@@ -33,10 +32,11 @@ from frl_env.datasets.tabular.formulas import without_formulas
 from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.dataset_facts import action_space_of, facts_of
+from frl_env.files import atomic
+from frl_env.files.integrity import check_intact
+from frl_env.files.targets import check_new
 from frl_env.information import LATENT_KEYS
-from frl_env.integrity import check_intact
 from frl_env.meaning import METADATA as MEANING
-from frl_env.targets import check_new
 
 FORMATS = (".parquet", ".csv", ".arrow")
 

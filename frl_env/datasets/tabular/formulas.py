@@ -1,7 +1,7 @@
 """Text of a table in CSV: an apostrophe in front of what a spreadsheet would compute, and off again when read.
 
-See `frl_env.spreadsheets`. What was exported is imported as it was: `=A1` is written `'=A1`, and `'=A1` is written
-`''=A1`.
+See `frl_env.files.spreadsheets`. What was exported is imported as it was: `=A1` is written `'=A1`, and `'=A1` is
+written `''=A1`.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from frl_env.datasets.tabular.convert import pc
-from frl_env.spreadsheets import FORMULA
+from frl_env.files.spreadsheets import FORMULA
 
 
 def without_formulas(table: pa.Table) -> pa.Table:

@@ -54,7 +54,7 @@ from frl_env.datasets.tabular.summary import became_of_lists, describe_table, od
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError
 from frl_env.evaluation.suppression import part
-from frl_env.integrity import KEY, REWARD_LIMITS, damaged_file
+from frl_env.files.integrity import KEY, REWARD_LIMITS, damaged_file
 from frl_env.meaning import METADATA as MEANING
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from frl_env import atomic
 from frl_env.datasets.tabular.columns import MEMBER
 from frl_env.datasets.tabular.conventions import Conventions
 from frl_env.datasets.tabular.layout import Layout
@@ -24,6 +23,7 @@ from frl_env.datasets.tabular.source import Table
 from frl_env.datasets.tabular.tally import Tally
 from frl_env.datasets.tabular.weeks import Sorted, Weeks, order_weeks
 from frl_env.errors import UserError
+from frl_env.files import atomic
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""

@@ -20,7 +20,7 @@ import pandas as pd
 from frl_env.evaluation.fairness.figures import figures
 from frl_env.evaluation.fairness.result import FairnessAudit
 from frl_env.evaluation.files import write_together
-from frl_env.spreadsheets import plain_cells
+from frl_env.files.spreadsheets import plain_cells
 
 
 def write_audit(audit: FairnessAudit, folder: str | os.PathLike[str]) -> list[Path]:

@@ -95,7 +95,7 @@ def test_somebody_elses_algorithm_counts_with_what_lies_beside_it(tmp_path):
 
 
 def test_files_of_data_that_are_named_count():
-    names = {file.name for file in code_files("frl_env.policy_search")}
+    names = {file.name for file in code_files("frl_env.search.policy_search")}
     assert "best_observation_only.json" in names
 
 

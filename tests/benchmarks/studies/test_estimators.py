@@ -9,7 +9,7 @@ from benchmarks.studies.estimator_report import Study, regret, spearman
 from benchmarks.studies.policy_set import Drawn, blend, linear, nothing, over, policy_set, uniform
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.errors import UserError
-from frl_env.policy_search import best_observation_only
+from frl_env.search.policy_search import best_observation_only
 from frl_env.state import observation_names
 from frl_env.worlds import BASE, LADDER
 

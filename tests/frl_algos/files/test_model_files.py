@@ -19,7 +19,7 @@ from frl_algos import FactoredAWR, FactoredAWRConfig, load_model, save_model
 from frl_algos.files.policy_files import load_policy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
-from frl_env.integrity import checksum_beside
+from frl_env.files.integrity import checksum_beside
 
 
 def _algorithm(size=6, space=MEDICAID_ACTIONS, **settings):

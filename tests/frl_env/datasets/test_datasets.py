@@ -298,7 +298,8 @@ def test_two_builds_at_once_both_end_well(empty_store, tiny_recipe):
 
 def test_populations_do_not_overlap():
     """Same seed only where the members are meant to be the same; evaluation has seeds of its own."""
-    from frl_env import policy_search, reference_returns
+    from frl_env import reference_returns
+    from frl_env.search import policy_search
 
     seeds = {recipe.seed for recipe in RECIPES.values()}
     base = RECIPES["frl/medicaid-synthetic-v0"]

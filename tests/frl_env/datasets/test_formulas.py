@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from frl_env.datasets import export_table, import_table
-from frl_env.spreadsheets import plain_cell, plain_cells
+from frl_env.files.spreadsheets import plain_cell, plain_cells
 
 NAMES = ['=HYPERLINK("http://a")', "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "'=quoted", "plain", "65+"]
 

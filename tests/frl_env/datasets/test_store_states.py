@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from frl_env import atomic, integrity
 from frl_env.datasets import (
     ImportOptions,
     Recipe,
@@ -38,7 +37,8 @@ from frl_env.datasets import (
 )
 from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes
-from frl_env.integrity import MEMORY
+from frl_env.files import atomic, integrity
+from frl_env.files.integrity import MEMORY
 from frl_env.members import open_members
 
 ID, PARTNER, BUILT = "tests/own-v0", "tests/own-validation-v0", "tests/built-v0"
@@ -248,17 +248,17 @@ def test_impossible_numbers_are_found_without_checksums(files, monkeypatch):
     build_dataset(RECIPE)
     with h5py.File(dataset_place(BUILT) / "data/main_data.hdf5", "r+") as target:
         target["episode_0/rewards"][0] = 2.0
-    monkeypatch.setattr("frl_env.integrity.KEY", "none")
+    monkeypatch.setattr("frl_env.files.integrity.KEY", "none")
     with pytest.raises(UserError, match=r"1 of its rewards lie outside what is possible"):
         load_episodes(minari.load_dataset(BUILT))
 
 
 def test_what_was_compared_is_not_read_again_until_it_is_touched(files, monkeypatch):
-    monkeypatch.setattr("frl_env.integrity.RECENT", -1.0)
+    monkeypatch.setattr("frl_env.files.integrity.RECENT", -1.0)
     import_table(files[0], ID)
     read = []
     original = integrity.sha256
-    monkeypatch.setattr("frl_env.integrity.sha256", lambda file: read.append(file.name) or original(file))
+    monkeypatch.setattr("frl_env.files.integrity.sha256", lambda file: read.append(file.name) or original(file))
     open_dataset(ID)
     assert len(read) == 10
     open_dataset(ID)

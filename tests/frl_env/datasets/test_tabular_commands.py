@@ -133,5 +133,5 @@ def test_load_builds_what_is_ours(frl, monkeypatch, empty_store):
 def test_a_dataset_without_checksums_says_so(frl, monkeypatch):
     monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
     dataset = build_dataset(Recipe(dataset_id="tests/old-v0", description="", members=5, seed=1, horizon=3))
-    monkeypatch.setattr("frl_env.integrity.KEY", "none")
+    monkeypatch.setattr("frl_env.files.integrity.KEY", "none")
     assert store.verify_dataset(dataset) is False

@@ -20,8 +20,8 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float
 
-from frl_env import atomic
 from frl_env.errors import UserError
+from frl_env.files import atomic
 
 KEY = "frl_files"
 """Entry of the metadata: name of each file to its size and SHA-256."""

@@ -14,7 +14,7 @@ The gain of a contact over modality m about goal g is
   how often the member was reached about it; after a discharge the goal CARE always fits;
 - *w_g*: how much the need raises hazards, as published.
 
-Its numbers are found by search (`frl_env.rule_search`). What it may not do is see more than the record shows.
+Its numbers are found by search (`frl_env.search.rule_search`). What it may not do is see more than the record shows.
 """
 
 from dataclasses import dataclass, fields

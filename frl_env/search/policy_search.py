@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from frl_env import atomic
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.behaviour import pick
 from frl_env.dynamics import enter, step
 from frl_env.errors import UserError, check_whole
+from frl_env.files import atomic
 from frl_env.parameters import NEEDS, VERSION, Parameters
 from frl_env.population import Members, draw_members
 from frl_env.references import NoProgram

@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from frl_env.errors import UserError, unknown_name
+from frl_env.files.targets import check_new
 from frl_env.member_weeks import EventTablesError, weeks
 from frl_env.member_weeks.engine import ENGINES
 from frl_env.member_weeks.spec import SOURCES
-from frl_env.targets import check_new
 from frl_env.terminal import console, progress_bar, write_atomically
 
 
@@ -74,7 +74,7 @@ def _write_spec(source: str, file: Path) -> None:
         raise unknown_name("source", source, SOURCES)
     if file.exists():
         raise UserError(f"{file} is there already; name another file for the spec, or move it away")
-    text = (Path(__file__).parent / "member_weeks" / "specs" / f"{source}.toml").read_text(encoding="utf-8")
+    text = (Path(member_weeks.__file__).parent / "specs" / f"{source}.toml").read_text(encoding="utf-8")
     write_atomically(file, text)
     console.print(f"wrote {file}: put in your paths, columns and words, then: frl weeks {file} --check", markup=False)
 

@@ -14,8 +14,8 @@ from frl_env.capacity import Budgeted, Capacity
 from frl_env.care_effort import care_effort
 from frl_env.errors import check_whole
 from frl_env.parameters import Parameters
-from frl_env.record_rule import RecordRule, RuleNumbers
 from frl_env.rollout import rollout
+from frl_env.search.record_rule import RecordRule, RuleNumbers
 
 SEED = 71_002
 GENERATIONS, CANDIDATES, ELITE = 20, 24, 6
