@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.capacity import Budgeted, Capacity, parse_budget
 from frl_env.care_effort import care_effort
 from frl_env.errors import UserError
@@ -33,6 +32,7 @@ from frl_env.search.record_rule import RecordRule
 from frl_env.search.rule_search import CANDIDATES, search_rule
 from frl_env.search.rule_search import MEMBERS as SEARCH_MEMBERS
 from frl_env.search.rule_search import SEED as SEARCH_SEED
+from frl_env.simulator.behaviour import BehaviourPolicy
 from frl_env.worlds import LADDER, World, environment_id
 
 BUDGETS = ("1.0", "team", "7.0")

@@ -8,17 +8,17 @@ import numpy as np
 from jaxtyping import Float32
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import advance, enter_one
 from frl_env.errors import UserError, check_whole, unknown_name
-from frl_env.information import describe_one
-from frl_env.numerics import only
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS, Parameters
-from frl_env.population import draw_members
-from frl_env.rendering import Week, timeline, week_text
 from frl_env.rollout import HORIZON, LONGEST
-from frl_env.rules import scalar_rules
-from frl_env.state import N_NORMAL, N_UNIFORM, PAST_CONTACT_NAMES, as_noise, observation_names, observe
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.dynamics import advance, enter_one
+from frl_env.simulator.information import describe_one
+from frl_env.simulator.numerics import only
+from frl_env.simulator.population import draw_members
+from frl_env.simulator.rendering import Week, timeline, week_text
+from frl_env.simulator.rules import scalar_rules
+from frl_env.simulator.state import N_NORMAL, N_UNIFORM, PAST_CONTACT_NAMES, as_noise, observation_names, observe
 from frl_env.worlds import LADDER, World
 
 _OUTSIDE_COUNTS = (100_000.0, 1e9)
@@ -66,7 +66,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     Terminated by death or final disenrolment; truncated after `horizon` weeks.
 
     ## Information
-    Described in `frl_env.information.describe`, and `action_mask`, a bool array over the 1,080 joint actions.
+    Described in `frl_env.simulator.information.describe`, and `action_mask`, a bool array over the 1,080 joint actions.
 
     ## Version history
     * v0, parameters v0. How they came about stands in `docs/environment.md`.

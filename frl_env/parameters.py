@@ -282,7 +282,7 @@ class Recording:
 
     @property
     def seen(self) -> dict[str, bool]:
-        """What is observed besides the seven measures, as arguments of `frl_env.state.observe`."""
+        """What is observed besides the seven measures, as arguments of `frl_env.simulator.state.observe`."""
         return {"screening": self.screening > 0, "past_contacts": self.past_contacts}
 
 

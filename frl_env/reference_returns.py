@@ -14,13 +14,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.errors import UserError
 from frl_env.files import atomic
 from frl_env.parameters import VERSION
 from frl_env.references import Heuristic, NoProgram, Oracle, Policy, UniformRandom
 from frl_env.rollout import HORIZON, Returns, rollout, standard_error
 from frl_env.search.policy_search import best_observation_only
+from frl_env.simulator.behaviour import BehaviourPolicy
 from frl_env.worlds import LADDER, World, environment_id
 
 MEMBERS = 50_000

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from frl_env.dynamics import effort, enter, step
 from frl_env.member_months import per_1000_member_months
 from frl_env.parameters import Parameters
-from frl_env.population import Members, draw_members
 from frl_env.references import Policy
-from frl_env.state import Outcome, State, draw_noise
+from frl_env.simulator.dynamics import effort, enter, step
+from frl_env.simulator.population import Members, draw_members
+from frl_env.simulator.state import Outcome, State, draw_noise
 
 HORIZON = 52
 """Weeks an episode lasts at most."""

@@ -10,15 +10,15 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import enter, step
 from frl_env.env import observation_space
 from frl_env.errors import UserError, check_whole
-from frl_env.information import describe
 from frl_env.parameters import Parameters
-from frl_env.population import Members, draw_members
 from frl_env.rollout import HORIZON, LONGEST
-from frl_env.state import State, draw_noise, observe
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.dynamics import enter, step
+from frl_env.simulator.information import describe
+from frl_env.simulator.population import Members, draw_members
+from frl_env.simulator.state import State, draw_noise, observe
 from frl_env.worlds import World
 
 # gymnasium 1.0 has this mode only and no name for it; later versions ask for the name.
@@ -41,8 +41,8 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
     Autoreset is gymnasium's next-step mode: the step after an episode's end ignores that member's action, returns the
     first observation of a new member with reward 0, and neither terminates nor truncates.
 
-    Infos hold one array of shape `(num_envs, k)` a key, as `frl_env.information.describe` says, and gymnasium's masks
-    (`_key`). `action_mask` is the same for everyone: a read-only view of shape `(num_envs, 1080)`.
+    Infos hold one array of shape `(num_envs, k)` a key, as `frl_env.simulator.information.describe` says, and
+    gymnasium's masks (`_key`). `action_mask` is the same for everyone: a read-only view of shape `(num_envs, 1080)`.
 
     Args:
         num_envs: Number of members.

@@ -56,7 +56,7 @@ class World:
 
     @property
     def seen(self) -> dict[str, bool]:
-        """What is observed besides the seven measures, as arguments of `frl_env.state.observe`."""
+        """What is observed besides the seven measures, as arguments of `frl_env.simulator.state.observe`."""
         return self.parameters.recording.seen
 
     def dials(self) -> dict[str, str | float]:

@@ -29,14 +29,14 @@ from benchmarks.command_line import Parser, check_at_least, command_of
 from benchmarks.record.figures import write_figure
 from benchmarks.speed.timing import Subject, fields, ratio, spread, time_in_turn
 from frl_env import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.datasets import check_dataset
-from frl_env.dynamics import enter, step
 from frl_env.errors import UserError
-from frl_env.information import describe
 from frl_env.parameters import preset
-from frl_env.population import Members, draw_members
-from frl_env.state import State, draw_noise, observe
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.dynamics import enter, step
+from frl_env.simulator.information import describe
+from frl_env.simulator.population import Members, draw_members
+from frl_env.simulator.state import State, draw_noise, observe
 from frl_env.terminal import run_or_say
 
 SIZES = (1, 64, 1_024, 20_000)

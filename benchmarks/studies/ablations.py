@@ -41,7 +41,7 @@ from frl_algos.policies.stock import create_stock
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset, recipe, replicate
 from frl_env.reference_returns import ceiling
-from frl_env.state import observation_names
+from frl_env.simulator.state import observation_names
 from frl_env.terminal import progress_bar, run_or_say
 
 RESULTS = Kept("benchmarks.studies.ablations")

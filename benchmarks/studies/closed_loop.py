@@ -23,16 +23,16 @@ from frl_algos import FactoredReplayBuffer
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.fitted_q import fitted_q_evaluation
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.capacity import Capacity, Effort, HeldPrice, held_price
 from frl_env.capacity.effort import null_joint
 from frl_env.care_effort import care_effort
-from frl_env.dynamics import enter, step
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, evaluate
 from frl_env.parameters import Parameters
-from frl_env.population import Members, draw_members
-from frl_env.state import State, draw_noise, observe
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.dynamics import enter, step
+from frl_env.simulator.population import Members, draw_members
+from frl_env.simulator.state import State, draw_noise, observe
 from frl_env.worklist import Lots, choose
 
 HISTORY = 26

@@ -31,7 +31,7 @@ from frl_env.evaluation import LoggedEpisodes
 from frl_env.reference_returns import reference_policies
 from frl_env.references import ObservationPolicy
 from frl_env.rollout import rollout, standard_error
-from frl_env.state import observation_names
+from frl_env.simulator.state import observation_names
 
 MEMBERS, TRUTH = 1_000, 2_000
 """Of care data, and of a true value there."""

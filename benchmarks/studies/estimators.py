@@ -41,7 +41,7 @@ from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation import Estimate, LoggedEpisodes, Thresholds, interval
 from frl_env.evaluation.inputs import every_estimate, prepare
 from frl_env.evaluation.target import score_target, supported_actions
-from frl_env.state import observation_names
+from frl_env.simulator.state import observation_names
 from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World
 

@@ -27,15 +27,15 @@ from benchmarks.record.kept import Kept
 from benchmarks.record.study import Study, Unit
 from benchmarks.truth.member_table import SPENDING, MemberWatch
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.evaluation.fairness.allocations import joints_with
 from frl_env.evaluation.fairness.audit import AuditedMembers, FairnessAudit, audit
 from frl_env.evaluation.member_records import LATENT_NEED
 from frl_env.parameters import MEASURES, RACES, Parameters
-from frl_env.population import Members
 from frl_env.references import Policy
 from frl_env.rollout import rollout
-from frl_env.state import State, need_flags, observe
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.population import Members
+from frl_env.simulator.state import State, need_flags, observe
 from frl_env.terminal import run_or_say
 
 SEED = 977

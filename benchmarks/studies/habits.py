@@ -27,12 +27,12 @@ from benchmarks.studies.ablations import LEAD, OURS, UNSUITED, Variant, lead, va
 from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredReplayBuffer
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy, provider_given_goal
 from frl_env.datasets.collect import collect
 from frl_env.parameters import Parameters, preset
-from frl_env.population import Members
 from frl_env.reference_returns import ceiling
-from frl_env.state import State
+from frl_env.simulator.behaviour import BehaviourPolicy, provider_given_goal
+from frl_env.simulator.population import Members
+from frl_env.simulator.state import State
 from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World
 

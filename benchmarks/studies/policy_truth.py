@@ -25,7 +25,7 @@ from frl_env.datasets.recipes import recipe
 from frl_env.reference_returns import reference_policies
 from frl_env.references import ObservationPolicy
 from frl_env.rollout import rollout, standard_error
-from frl_env.state import observation_names
+from frl_env.simulator.state import observation_names
 from frl_env.worlds import World
 
 RESULTS = Kept("benchmarks.studies.policy_truth")

@@ -27,13 +27,13 @@ from benchmarks.studies.forecast import fitted
 from frl_algos.gains import MemberModel
 from frl_algos.peers import VISITS
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.budget_references import best_record_and_contacts
 from frl_env.capacity import Budgeted, Capacity
 from frl_env.care_effort import care_effort
 from frl_env.datasets.collect import collect
 from frl_env.parameters import preset
 from frl_env.rollout import rollout
+from frl_env.simulator.behaviour import BehaviourPolicy
 from frl_env.terminal import run_or_say
 
 RESULTS = Kept("benchmarks.studies.whom")

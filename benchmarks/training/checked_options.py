@@ -6,7 +6,7 @@ from benchmarks.training.told import told, told_of
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import RECIPES, open_dataset
 from frl_env.datasets.store import has_dataset
-from frl_env.state import observation_names
+from frl_env.simulator.state import observation_names
 
 
 def check_said(dataset_id: str, said: str) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES, TIERS
-from frl_env.population import Members
-from frl_env.state import Outcome, State, need_flags
+from frl_env.simulator.population import Members
+from frl_env.simulator.state import Outcome, State, need_flags
 
 NEEDS = ("no open need", "1", "2", "3 or more")
 """Open needs before a contact."""

@@ -13,14 +13,14 @@ from jaxtyping import Float32
 from benchmarks.truth.true_values import Evaluation
 from frl_algos.policies.policy import CHUNK, draw_from
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
 from frl_env.evaluation.fairness.audit import AuditedMembers
 from frl_env.evaluation.member_records import ATTRIBUTES, LATENT_NEED
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
-from frl_env.population import Members
 from frl_env.rollout import Returns
-from frl_env.state import Outcome, State, need_flags
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.population import Members
+from frl_env.simulator.state import Outcome, State, need_flags
 
 EVENTS, SPENDING = "recorded events", "recorded spending"
 """Means over the member's weeks; dollars are those of the 13 weeks before."""

@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.parameters import AGE_BANDS, NEED_NAMES, RACES, TIERS, Parameters, preset
-from frl_env.population import Members
 from frl_env.references import NoProgram, ObservationPolicy, Policy
 from frl_env.rollout import HORIZON, Returns, rollout
-from frl_env.state import Outcome, State, need_flags
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.population import Members
+from frl_env.simulator.state import Outcome, State, need_flags
 
 CHRONIC = ("HYPERTENSION", "DIABETES", "ASTHMA_COPD", "DEPRESSION", "MENTAL_HEALTH")
 SOCIAL = ("FOOD_INSECURITY", "HOUSING_INSECURITY", "TRANSPORTATION", "FINANCIAL", "EMPLOYMENT")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.parameters import VERSION, Parameters, preset
 from frl_env.references import Heuristic, NoProgram, Oracle
 from frl_env.rollout import rollout, standard_error
+from frl_env.simulator.behaviour import BehaviourPolicy
 
 SEED = 2
 Change = Callable[[Parameters], Parameters]

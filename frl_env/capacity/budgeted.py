@@ -37,7 +37,7 @@ from frl_env.capacity.knapsack import NOTHING
 from frl_env.capacity.tilting import draw_kinds, tilted
 from frl_env.capacity.tilting import joints_of as drawn_joints
 from frl_env.errors import UserError
-from frl_env.state import State, observe
+from frl_env.simulator.state import State, observe
 
 GROUPS = {"race_ethnicity": "race", "gender": "gender", "age_band": "age_band"}
 """Attributes by which a capacity may promise a least chance, and the fields of `Members` that hold them."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.errors import UserError
-from frl_env.information import describe
 from frl_env.parameters import Parameters, preset
-from frl_env.population import Members
 from frl_env.references import Policy
 from frl_env.rollout import HORIZON, rollout
-from frl_env.state import Outcome, State, observation_names, observe
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.information import describe
+from frl_env.simulator.population import Members
+from frl_env.simulator.state import Outcome, State, observation_names, observe
 
 
 @dataclass(frozen=True, kw_only=True)

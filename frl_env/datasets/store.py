@@ -43,7 +43,7 @@ from frl_env.files.integrity import KEY as CHECKSUMS
 from frl_env.files.integrity import REWARD_LIMITS, check_intact, file_facts
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
 from frl_env.reference_returns import ceiling, reference_scores
-from frl_env.state import observation_names
+from frl_env.simulator.state import observation_names
 
 REFERENCE_MEMBERS = 20_000
 """Members behind the reference scores of a dataset whose world is not in the ladder."""

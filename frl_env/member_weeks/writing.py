@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from frl_env.datasets.tabular.columns import LIMITS, MEMBER, REWARD, SCHEMA_KEY, TERMINATED, WEEK
 from frl_env.datasets.tabular.provenance import WEEKS_KEY
 from frl_env.errors import UserError
-from frl_env.information import DEMOGRAPHIC_KEYS
 from frl_env.member_weeks.assemble import STATES, Weeks
 from frl_env.member_weeks.coverage import Coverage
 from frl_env.member_weeks.spec import Spec
 from frl_env.parameters import MEASURES
+from frl_env.simulator.information import DEMOGRAPHIC_KEYS
 
 pc: Any = pyarrow.compute
 

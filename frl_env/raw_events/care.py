@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.datasets.recipes import Recipe
 from frl_env.parameters import WEEKS_PER_WINDOW
-from frl_env.population import Members
 from frl_env.rollout import rollout
-from frl_env.state import Outcome, State
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.population import Members
+from frl_env.simulator.state import Outcome, State
 
 BEFORE = WEEKS_PER_WINDOW
 """Weeks before the first decision of which payments are known."""

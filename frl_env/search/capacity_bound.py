@@ -32,11 +32,11 @@ from typing import Any
 import numpy as np
 
 from frl_env.parameters import NEEDS, Parameters
-from frl_env.population import Members
 from frl_env.references import NoProgram
 from frl_env.rollout import HORIZON, rollout, standard_error
-from frl_env.rules import array_rules
-from frl_env.state import Outcome, State, need_flags
+from frl_env.simulator.population import Members
+from frl_env.simulator.rules import array_rules
+from frl_env.simulator.state import Outcome, State, need_flags
 
 PRICES = (0.0, 0.0003, 0.0006, 0.0011, 0.002)
 """Events a staff minute at which the bound is computed; for a budget the lowest is taken."""

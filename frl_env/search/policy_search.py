@@ -25,15 +25,15 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import pick
-from frl_env.dynamics import enter, step
 from frl_env.errors import UserError, check_whole
 from frl_env.files import atomic
 from frl_env.parameters import NEEDS, VERSION, Parameters
-from frl_env.population import Members, draw_members
 from frl_env.references import NoProgram
 from frl_env.rollout import HORIZON
-from frl_env.state import State, draw_noise, observe
+from frl_env.simulator.behaviour import pick
+from frl_env.simulator.dynamics import enter, step
+from frl_env.simulator.population import Members, draw_members
+from frl_env.simulator.state import State, draw_noise, observe
 from frl_env.worlds import LADDER, World
 
 HEADS = {"contact": 1, "modality": 5, "goal": 17, "urgency": 1}

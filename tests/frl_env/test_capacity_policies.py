@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from frl_env import MEDICAID_ACTIONS, UserError, World
-from frl_env.behaviour import BehaviourPolicy
 from frl_env.capacity import Budgeted, Capacity, Effort, HeldPrice, decide_within, parse_budget, parse_budgets
 from frl_env.care_effort import care_effort, dataset_effort
 from frl_env.parameters import RACES
 from frl_env.references import Heuristic, UniformRandom
 from frl_env.rollout import rollout
+from frl_env.simulator.behaviour import BehaviourPolicy
 
 WORLD = World().parameters
 EFFORT = care_effort(WORLD)
@@ -87,8 +87,8 @@ def test_memory_is_kept_by_member_and_starts_anew_with_each_rollout():
 
 
 def _state(members):
-    from frl_env.dynamics import enter
-    from frl_env.population import draw_members
+    from frl_env.simulator.dynamics import enter
+    from frl_env.simulator.population import draw_members
 
     return enter(draw_members(np.random.default_rng(0), members, WORLD), np.random.default_rng(1), WORLD)
 

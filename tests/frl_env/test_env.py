@@ -6,11 +6,11 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from frl_env import MEDICAID_ACTIONS, MedicaidCareEnv, UserError
-from frl_env.dynamics import enter
-from frl_env.information import ACTION_KEYS, DEMOGRAPHIC_KEYS, EVENT_KEYS, LATENT_KEYS
 from frl_env.parameters import preset
-from frl_env.population import draw_members
-from frl_env.state import observe
+from frl_env.simulator.dynamics import enter
+from frl_env.simulator.information import ACTION_KEYS, DEMOGRAPHIC_KEYS, EVENT_KEYS, LATENT_KEYS
+from frl_env.simulator.population import draw_members
+from frl_env.simulator.state import observe
 from frl_env.worlds import LADDER
 
 
@@ -112,7 +112,7 @@ def test_latent_state_never_reaches_the_observation():
 
 
 def test_invalid_is_what_the_action_space_calls_invalid():
-    from frl_env.information import _invalid
+    from frl_env.simulator.information import _invalid
 
     levels = MEDICAID_ACTIONS.joint_levels
     np.testing.assert_array_equal(_invalid(*levels.T), ~MEDICAID_ACTIONS.valid)

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import enter, step
 from frl_env.parameters import preset
-from frl_env.population import draw_members
-from frl_env.state import draw_noise, observe
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.dynamics import enter, step
+from frl_env.simulator.population import draw_members
+from frl_env.simulator.state import draw_noise, observe
 
 SHARE = st.floats(0, 1)
 WORLDS = st.builds(

@@ -7,7 +7,7 @@ import pytest
 from frl_env import MEDICAID_ACTIONS, UserError, World
 from frl_env.datasets import RECIPES, collect
 from frl_env.references import UniformRandom
-from frl_env.state import PAST_CONTACT_NAMES, observation_names
+from frl_env.simulator.state import PAST_CONTACT_NAMES, observation_names
 
 
 def episodes(world: World, policy=None):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from frl_env import UserError, World, reference_returns
-from frl_env.dynamics import enter
 from frl_env.parameters import VERSION
-from frl_env.population import draw_members
 from frl_env.reference_returns import ladder_check, measure_references, reference_policies, reference_scores
 from frl_env.references import NoProgram
 from frl_env.rollout import rollout, standard_error
 from frl_env.search.policy_search import LinearPolicy, best_observation_only, features, search
-from frl_env.state import observe
+from frl_env.simulator.dynamics import enter
+from frl_env.simulator.population import draw_members
+from frl_env.simulator.state import observe
 from frl_env.worlds import LADDER
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ import pytest
 
 import frl_env
 from frl_env import MEDICAID_ACTIONS, MedicaidCareEnv, MedicaidCareVectorEnv, UserError
-from frl_env.state import observation_names
+from frl_env.simulator.state import observation_names
 from frl_env.worlds import LADDER
 
 

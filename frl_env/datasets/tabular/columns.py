@@ -31,9 +31,9 @@ from frl_env.capacity.effort import Effort
 from frl_env.care_effort import care_effort
 from frl_env.datasets.tabular.map_file import LISTS, read_map, read_text
 from frl_env.errors import UserError, unknown_name
-from frl_env.information import DEMOGRAPHIC_KEYS
 from frl_env.meaning import DEFINITIONS, Meaning
 from frl_env.parameters import MEASURES, preset
+from frl_env.simulator.information import DEMOGRAPHIC_KEYS
 
 MEMBER, WEEK, REWARD, TERMINATED, PROPENSITY = "member_id", "week", "reward", "terminated", "propensity"
 OUTCOMES = ("future_ed_30d", "future_ip_30d")

@@ -35,8 +35,8 @@ from frl_env.evaluation.dataset_facts import action_space_of, facts_of
 from frl_env.files import atomic
 from frl_env.files.integrity import check_intact
 from frl_env.files.targets import check_new
-from frl_env.information import LATENT_KEYS
 from frl_env.meaning import METADATA as MEANING
+from frl_env.simulator.information import LATENT_KEYS
 
 FORMATS = (".parquet", ".csv", ".arrow")
 

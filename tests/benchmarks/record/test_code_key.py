@@ -101,8 +101,8 @@ def test_files_of_data_that_are_named_count():
 
 def test_run_key_depends_on_every_fact():
     facts = {"data": "1f", "settings": {"a": 1}, "steps": 10, "seed": 0}
-    keys = {run_key("frl_env.numerics", **facts)}
-    keys |= {run_key("frl_env.numerics", **facts | {name: "other"}) for name in facts}
+    keys = {run_key("frl_env.simulator.numerics", **facts)}
+    keys |= {run_key("frl_env.simulator.numerics", **facts | {name: "other"}) for name in facts}
     keys.add(run_key("frl_env.parameters", **facts))
     assert len(keys) == 6
 

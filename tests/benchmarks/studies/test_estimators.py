@@ -10,7 +10,7 @@ from benchmarks.studies.policy_set import Drawn, blend, linear, nothing, over, p
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.errors import UserError
 from frl_env.search.policy_search import best_observation_only
-from frl_env.state import observation_names
+from frl_env.simulator.state import observation_names
 from frl_env.worlds import BASE, LADDER
 
 pytestmark = pytest.mark.usefixtures("one_thread")

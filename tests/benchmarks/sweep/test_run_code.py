@@ -52,7 +52,7 @@ def stale(copy, monkeypatch):
         ("benchmarks/training/stock_lines.py", STOCK),
         ("frl_algos/logged/replay.py", TRAINED),
         ("benchmarks/training/train.py", TRAINED),
-        ("frl_env/dynamics.py", EVERYTHING),
+        ("frl_env/simulator/dynamics.py", EVERYTHING),
         ("frl_env/parameters.py", EVERYTHING),
         ("frl_env/capacity/budgeted.py", EVERYTHING),
         ("benchmarks/truth/true_values.py", EVERYTHING),

@@ -133,7 +133,7 @@ def test_nothing_latent_reaches_a_learner(tiny_recipe, monkeypatch, empty_store)
     from dataclasses import replace
 
     from frl_env.datasets import build_dataset, store
-    from frl_env.information import DEMOGRAPHIC_KEYS, LATENT_KEYS
+    from frl_env.simulator.information import DEMOGRAPHIC_KEYS, LATENT_KEYS
 
     monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import effort
-from frl_env.population import Members
-from frl_env.state import Outcome, State, need_flags
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.dynamics import effort
+from frl_env.simulator.population import Members
+from frl_env.simulator.state import Outcome, State, need_flags
 
 LATENT_KEYS = ("risk_tier", "open_needs", "acuity", "covered")
 """Keys of what is latent at the time of the observation that comes with the info."""

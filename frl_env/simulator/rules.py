@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.numerics import ARRAYS, SCALARS, Numerics
 from frl_env.parameters import NEED_NAMES, NEEDS, Parameters
-from frl_env.population import NEED_BITS, need_hazard_ratios
-from frl_env.state import NEVER
+from frl_env.simulator.numerics import ARRAYS, SCALARS, Numerics
+from frl_env.simulator.population import NEED_BITS, need_hazard_ratios
+from frl_env.simulator.state import NEVER
 
 CARE = MEDICAID_ACTIONS["goal"].levels.index("CARE")
 N_PROVIDERS = len(MEDICAID_ACTIONS["provider"])

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import enter, step
 from frl_env.parameters import NEEDS, PRESETS, preset, provenance
-from frl_env.population import draw_members, need_hazard_ratios
 from frl_env.references import NoProgram, Oracle, UniformRandom
 from frl_env.rollout import rollout
-from frl_env.state import State, draw_noise, observe
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.dynamics import enter, step
+from frl_env.simulator.population import draw_members, need_hazard_ratios
+from frl_env.simulator.state import State, draw_noise, observe
 
 WORLD = preset()
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.behaviour import BehaviourPolicy
-from frl_env.dynamics import enter, step
 from frl_env.errors import UserError
 from frl_env.parameters import preset
-from frl_env.population import draw_members
 from frl_env.references import ObservationPolicy
-from frl_env.state import draw_noise
+from frl_env.simulator.behaviour import BehaviourPolicy
+from frl_env.simulator.dynamics import enter, step
+from frl_env.simulator.population import draw_members
+from frl_env.simulator.state import draw_noise
 
 
 def _situation(world, n=200, weeks=6):

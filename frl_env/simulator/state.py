@@ -1,7 +1,7 @@
 """What changes from week to week, what happens in a week, and the chances that decide it.
 
 Every field is an array with one entry a member, or, in the single-member environment, one number: the dynamics are
-written once for both (see `frl_env.numerics`).
+written once for both (see `frl_env.simulator.numerics`).
 """
 
 from dataclasses import dataclass

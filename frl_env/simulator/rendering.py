@@ -11,8 +11,8 @@ from jaxtyping import Float32, UInt8
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
-from frl_env.population import Members
-from frl_env.state import Outcome, State, need_flags
+from frl_env.simulator.population import Members
+from frl_env.simulator.state import Outcome, State, need_flags
 
 FIGURE_INCHES, FIGURE_DPI = (11.0, 6.0), 80
 
