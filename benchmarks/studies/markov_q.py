@@ -119,18 +119,24 @@ class Regression:
         return weights
 
     def influences(
-        self, target: Probabilities, starts: Float[np.ndarray, "start k"], unforeseen: Float[np.ndarray, "row"]
+        self,
+        weights: Weights,
+        target: Probabilities,
+        starts: Float[np.ndarray, "start k"],
+        unforeseen: Float[np.ndarray, "row"],
     ) -> Float[np.ndarray, "row"]:
         """What each logged step changes in the value of a policy, by what Q did not foresee of it.
 
         Args:
+            weights: Of `evaluated`; a Q at a limit of the returns moves with no step.
             target: The policy.
             starts: States in which it is valued.
             unforeseen: r + g V(s') - Q(s, a) of the steps of this regression, by a Q of other members.
         """
-        own = np.asarray(target(starts)) @ self.actions
-        first = self.shape.states(starts)[:, self.used].T.astype(np.float64) @ own / len(starts)
-        following = np.asarray(target(self.seen)) @ self.actions
+        rows = self.shape.states(starts)[:, self.used]
+        own = (np.asarray(target(starts)) * self._moves(weights, rows)) @ self.actions
+        first = rows.T.astype(np.float64) @ own / len(starts)
+        following = (np.asarray(target(self.seen)) * self._moves(weights, self.rows)) @ self.actions
         found = np.zeros_like(first)
         for _ in range(self.longest):
             step = (self.rows @ found @ self.actions.T).ravel()[self.cell]
@@ -140,6 +146,11 @@ class Regression:
             if np.abs(found - before).max() <= STILL * np.abs(found).max():
                 break
         return (self.rows @ found @ self.actions.T).ravel()[self.cell] * unforeseen
+
+    def _moves(self, weights: Weights, rows: np.ndarray) -> np.ndarray:
+        """Where Q is within the returns that were seen."""
+        q = rows @ weights @ self.actions.T
+        return (q > self.low) & (q < self.high)
 
     def _q(self, weights: Weights, rows: np.ndarray) -> np.ndarray:
         return np.clip(rows @ weights @ self.actions.T, self.low, self.high)
@@ -185,15 +196,16 @@ class CrossFitted:
         taken = episodes.actions[episodes.mask]
         chances = np.asarray(target(self.seen), dtype=np.float64)
         logged, policy = np.zeros(len(taken)), np.zeros(len(taken))
-        for own, fit in zip(self.rows, self.fits, strict=True):
-            q = fit.q(fit.evaluated(target), self.seen)
+        weights = [fit.evaluated(target) for fit in self.fits]
+        for own, fit, found in zip(self.rows, self.fits, weights, strict=True):
+            q = fit.q(found, self.seen)
             logged[own] = q[self.at[own], taken[own]]
             policy[own] = (q * chances).sum(axis=1)[self.at[own]]
         values = ActionValues(logged=episodes.padded("Q", logged), policy=episodes.padded("V", policy))
         probabilities = episodes.padded("the target's probabilities", chances[self.at, taken], 1.0)
-        return values, probabilities, self._estimate(target, values)
+        return values, probabilities, self._estimate(target, values, weights)
 
-    def _estimate(self, target: Probabilities, values: ActionValues) -> Estimate:
+    def _estimate(self, target: Probabilities, values: ActionValues, weights: Sequence[Weights]) -> Estimate:
         """Mean of V at the start, with the error of the regressions in the members' terms."""
         episodes, mask = self.episodes, self.episodes.mask
         following = np.zeros_like(values.policy)
@@ -204,7 +216,8 @@ class CrossFitted:
             # This regression values one half of the members, and is of the steps of the other.
             valued, learned = self.halves[half], ~self.halves[half]
             share = valued.mean() * len(episodes)
-            steps = fit.influences(target, self.seen[first[valued]], left[np.repeat(learned, episodes.lengths)])
+            own = left[np.repeat(learned, episodes.lengths)]
+            steps = fit.influences(weights[half], target, self.seen[first[valued]], own)
             ends = np.cumsum(episodes.lengths[learned])
             influence[learned] = share * np.add.reduceat(steps, ends - episodes.lengths[learned])
         return Estimate(name="FQE", plain=values.policy[:, 0] + influence - influence.mean())
