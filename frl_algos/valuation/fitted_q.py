@@ -16,7 +16,7 @@ observation. With lambda 1 every later reward counts, without importance weights
 observation shows is seen as well. Values of a fold of members are fitted on the members of the others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from jaxtyping import Float, Float32, Int64
 
 from frl_algos.effects.targets import value_features
 from frl_algos.effects.terms import Terms
+from frl_algos.logged.kept_parts import KeptParts
 from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
 from frl_algos.policies.policy import Probabilities
@@ -99,9 +100,23 @@ class Features:
             steps: Since the start.
             mass: `(row, valid)`, or the positions `(row,)` of one action each.
         """
-        state, signs, share = self._parts(observations, steps)
-        one = mass.ndim == 1
-        terms = self.terms.columns(signs, signs, mass) if one else self.terms.expected(signs, signs, mass)
+        return self.with_terms(observations, steps, self.action_terms(observations, mass))
+
+    def action_terms(
+        self, observations: Float32[np.ndarray, "row k"], mass: np.ndarray
+    ) -> Float32[np.ndarray, "row term"]:
+        """The part of the features for which actions are needed; arguments as in `columns`."""
+        signs = self._signs(observations)
+        return self.terms.columns(signs, signs, mass) if mass.ndim == 1 else self.terms.expected(signs, signs, mass)
+
+    def with_terms(
+        self,
+        observations: Float32[np.ndarray, "row k"],
+        steps: Int64[np.ndarray, "row"],
+        terms: Float32[np.ndarray, "row term"],
+    ) -> Float32[np.ndarray, "row column"]:
+        """The features, from what `action_terms` returned."""
+        state, _, share = self._parts(observations, steps)
         action = np.concatenate([terms, terms[:, :1] * state[:, 1 : 1 + len(self.mean)]], axis=1)
         return np.concatenate([state, share * state, share**2, action, share * action], axis=1, dtype=np.float32)
 
@@ -124,11 +139,13 @@ class Features:
             total = total + scale * effects
         return total
 
+    def _signs(self, observations: np.ndarray) -> np.ndarray:
+        return np.clip((observations - self.low) / (self.high - self.low), 0, 1)
+
     def _parts(self, observations: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features of the state, observations from 0 to 1, and share of the time left."""
         state = value_features((observations - self.mean) / self.spread)
-        signs = np.clip((observations - self.low) / (self.high - self.low), 0, 1)
-        return state, signs, (self.horizon - steps)[:, None].astype(np.float32) / self.horizon
+        return state, self._signs(observations), (self.horizon - steps)[:, None].astype(np.float32) / self.horizon
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,46 +230,52 @@ def fitted_q_evaluation(
     unsupported = np.empty(len(taken))
     outside = np.flatnonzero(~supported_actions(episodes))
 
-    def pieces() -> Iterator[_Piece]:
-        """The target is asked in every pass: what it would do everywhere is more than memory holds."""
+    def asked(part: slice) -> Float32[np.ndarray, "some_rows term"]:
+        """Terms expected under the target, which is asked some decisions at a time."""
+        found = []
+        for start in range(part.start, part.stop, CHUNK):
+            some = slice(start, min(start + CHUNK, part.stop))
+            observations = rows.observations[some]
+            chances = checked_probabilities(target(observations), len(observations), space.n_joint)
+            probabilities[some] = chances[np.arange(len(chances)), taken[some]]
+            unsupported[some] = chances[:, outside].sum(axis=1, dtype=np.float64)
+            found.append(features.action_terms(observations, chances[:, space.valid_joints]))
+        return np.concatenate(found)
+
+    def pieces(terms_of: Callable[[slice], np.ndarray]) -> Iterator[_Piece]:
         for part, lengths in parts(steps, 6 * len(features.penalties)):
-            logged = features.columns(rows.observations[part], rows.step[part], rows.actions[part])
-            policy = np.empty_like(logged)
-            for start in range(part.start, part.stop, CHUNK):
-                some = slice(start, min(start + CHUNK, part.stop))
-                observations = rows.observations[some]
-                chances = checked_probabilities(target(observations), len(observations), space.n_joint)
-                probabilities[some] = chances[np.arange(len(chances)), taken[some]]
-                unsupported[some] = chances[:, outside].sum(axis=1, dtype=np.float64)
-                policy[start - part.start : some.stop - part.start] = features.columns(
-                    observations, rows.step[some], chances[:, space.valid_joints]
-                )
+            observations, when = rows.observations[part], rows.step[part]
+            logged = features.columns(observations, when, rows.actions[part])
+            policy = features.with_terms(observations, when, terms_of(part))
             yield _Piece(rows=part, logged=logged, policy=policy, lengths=lengths)
 
     rewards, size = episodes.rewards[episodes.mask], len(features.penalties)
     squares, products, first = np.zeros((folds, size, size)), np.zeros((folds, size)), np.zeros(size)
-    for piece in pieces():
-        ahead, traces = piece.ahead(discount), piece.traces(discount * trace)
-        own = fold[rows.member[piece.rows]]
-        first += piece.policy[piece.starts].sum(axis=0, dtype=np.float64)
-        for number in range(folds):
-            some = np.flatnonzero(own == number)
-            reached = traces[some]
-            squares[number] += reached.T @ ahead[some]
-            products[number] += reached.T @ rewards[piece.rows][some]
-    first /= len(episodes)
-    penalty = np.diag(features.penalties)
-    whole, target_sums = squares.sum(axis=0), products.sum(axis=0)
-    weights = np.stack([np.linalg.solve(whole - squares[f] + penalty, target_sums - products[f]) for f in range(folds)])
-    scores, q, v = np.zeros((len(episodes), size)), np.empty(len(taken)), np.empty(len(taken))
-    for piece in pieces():
-        member = rows.member[piece.rows]
-        own = fold[member]
-        q[piece.rows], v[piece.rows] = _crossed(piece.logged, weights, own), _crossed(piece.policy, weights, own)
-        left = rewards[piece.rows] - _crossed(piece.ahead(discount), weights, own)
-        scores[member[0] : member[-1] + 1] = np.add.reduceat(
-            piece.traces(discount * trace) * left[:, None], piece.starts, axis=0
+    with KeptParts() as kept:
+        for piece in pieces(kept.made(asked)):
+            ahead, traces = piece.ahead(discount), piece.traces(discount * trace)
+            own = fold[rows.member[piece.rows]]
+            first += piece.policy[piece.starts].sum(axis=0, dtype=np.float64)
+            for number in range(folds):
+                some = np.flatnonzero(own == number)
+                reached = traces[some]
+                squares[number] += reached.T @ ahead[some]
+                products[number] += reached.T @ rewards[piece.rows][some]
+        first /= len(episodes)
+        penalty = np.diag(features.penalties)
+        whole, target_sums = squares.sum(axis=0), products.sum(axis=0)
+        weights = np.stack(
+            [np.linalg.solve(whole - squares[f] + penalty, target_sums - products[f]) for f in range(folds)]
         )
+        scores, q, v = np.zeros((len(episodes), size)), np.empty(len(taken)), np.empty(len(taken))
+        for piece in pieces(kept.again()):
+            member = rows.member[piece.rows]
+            own = fold[member]
+            q[piece.rows], v[piece.rows] = _crossed(piece.logged, weights, own), _crossed(piece.policy, weights, own)
+            left = rewards[piece.rows] - _crossed(piece.ahead(discount), weights, own)
+            scores[member[0] : member[-1] + 1] = np.add.reduceat(
+                piece.traces(discount * trace) * left[:, None], piece.starts, axis=0
+            )
     values = ActionValues(logged=episodes.padded("Q", q), policy=episodes.padded("V", v))
     # The value is a mean over members, and a score counts one of them once more.
     influence = len(episodes) * (scores @ np.linalg.solve((whole + penalty).T, first))

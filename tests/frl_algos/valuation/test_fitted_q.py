@@ -1,8 +1,11 @@
 """Fitted Q evaluation against a small decision process solved by hand."""
 
+import errno
+
 import numpy as np
 import pytest
 
+from frl_algos.logged import member_parts
 from frl_algos.valuation.fitted_q import fitted_q_evaluation
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -145,3 +148,42 @@ def test_a_member_has_no_part_in_its_own_values():
     own = before.fold == before.fold[7]
     np.testing.assert_allclose(before.values.logged[own], after.values.logged[own], rtol=1e-4)
     assert np.abs(before.values.logged[~own] - after.values.logged[~own]).min() > 1e-4
+
+
+def test_the_target_is_asked_once_in_every_state(monkeypatch):
+    """Also where the members are taken some at a time, and to the same numbers."""
+    episodes, _ = chain(200, 3, stop=0.2)
+    asked = []
+
+    def counting(observations):
+        asked.append(len(observations))
+        return policy(0.7, 0.2)(observations)
+
+    whole = fitted_q_evaluation(episodes, counting, rng=np.random.default_rng(0))
+    assert sum(asked) == episodes.mask.sum()
+    monkeypatch.setattr(member_parts, "VALUES", 10_000)
+    parts = fitted_q_evaluation(episodes, counting, rng=np.random.default_rng(0))
+    assert len(asked) > 3
+    np.testing.assert_allclose(parts.values.policy, whole.values.policy, rtol=1e-6)
+
+
+@pytest.mark.parametrize("step", ["write", "seek"])
+def test_a_full_disk_is_said(step, monkeypatch):
+    class Full:
+        def write(self, data):
+            self._fail("write")
+
+        def seek(self, place):
+            self._fail("seek")
+
+        def close(self):
+            self._fail("write")
+
+        def _fail(self, at):
+            if at == step:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("frl_algos.logged.kept_parts.tempfile.TemporaryFile", Full)
+    episodes, _ = chain(200, 3)
+    with pytest.raises(UserError, match=r"can't keep a policy's answers in .*No space left.*TMPDIR"):
+        fitted_q_evaluation(episodes, policy(0.7, 0.2), rng=np.random.default_rng(0))
