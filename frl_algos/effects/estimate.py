@@ -39,7 +39,10 @@ ROWS_A_COLUMN = 200
 """Unless it is said whether the state has terms, it has where there are so many rows for each column."""
 
 CHUNK = 20_000
-"""Rows whose columns are held at once."""
+"""Rows whose columns are held at once, at most."""
+
+CHUNK_NUMBERS = 2**22
+"""Numbers in those columns, at most."""
 
 FLOOR = 0.2
 """The predicted amount and variance are not let below this share of their mean."""
@@ -374,10 +377,15 @@ class _Regression:
         self._squares = 0.0
         self._error = 0.0
 
+    @property
+    def _chunk(self) -> int:
+        """Rows whose columns are held at once."""
+        return max(min(CHUNK, CHUNK_NUMBERS // len(self.terms.groups)), 1)
+
     def chunks(self, half: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Columns and residuals scaled by the root of the precision, and rows, of one half of the people."""
         rows = numbers_of(self.targets.halves == half)
-        for some in slices(len(rows), CHUNK):
+        for some in slices(len(rows), self._chunk):
             part = rows[some]
             states, own = self.rows.states(part), self.targets.of(part)
             columns = self._columns(part, states)
@@ -490,20 +498,22 @@ class _Regression:
 
     def _response(self, generator: np.random.Generator) -> np.ndarray:
         """Probability of a response as a linear model of the same columns; only its mean over all actions is free."""
-        total = len(self.terms.groups)
-        squares, products = np.zeros((total, total)), np.zeros(total)
+        simple, total = self.simple, len(self.terms.groups)
+        squares, products = np.zeros((len(simple), len(simple))), np.zeros(len(simple))
         for part in slices(len(self.rows), CHUNK):
-            columns = self._columns(part, self.rows.states(part))
+            columns = np.empty((part.stop - part.start, len(simple)), dtype=np.float32)
+            for few in slices(len(columns), self._chunk):
+                some = slice(part.start + few.start, part.start + few.stop)
+                columns[few] = self._columns(some, self.rows.states(some))[:, simple]
             squares += columns.T @ columns
             products += columns.T @ self.targets.responses[part]
-        simple = self.simple
         groups = np.where(self.terms.groups == 0, -1, self.terms.groups)[simple]
         drawing, groups = _drawing(self.terms, groups, pairs=False)
         noise = float(self.targets.responses.var()) or 1.0
         found = np.zeros(total)
         found[simple] = posterior_mean(
-            squares[np.ix_(simple, simple)] / noise,
-            products[simple] / noise,
+            squares / noise,
+            products / noise,
             groups,
             self.terms.scales[drawing],
             generator,
@@ -525,7 +535,7 @@ class _Regression:
             return ridge_weights(of_features.sum(axis=0)[features], self.products.with_known(of_features).T)
         features, total = 2 * len(self.rows.center) + 1, len(self.terms.groups)
         squares, products = np.zeros((features, features)), np.zeros((features, total))
-        for part in slices(len(self.rows), CHUNK):
+        for part in slices(len(self.rows), self._chunk):
             states = self.rows.states(part)
             known = _features(states)
             squares += known.T @ known

@@ -58,13 +58,13 @@ from frl_algos.effects.terms import (
     Terms,
     null_position,
 )
-from frl_algos.factored_awr.held_out import HeldOut, Worth, bar, mean_and_error, surprise
+from frl_algos.factored_awr.held_out import SCORED_AT_ONCE, HeldOut, Worth, bar, mean_and_error, surprise
 from frl_algos.factored_awr.model_judge import ModelJudge
 from frl_algos.factored_awr.plausibility import MILD, plausible, room
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.trials import quick_clone, quick_expectile
 from frl_algos.logged.replay import FactoredReplayBuffer
-from frl_algos.networks.effect_critic import EffectCritic
+from frl_algos.networks.effect_critic import EffectCritic, LazyScores
 from frl_env.errors import UserError
 
 CREDITS = (0.9, 0.0, 1.0)
@@ -433,9 +433,11 @@ class Contest:
             chance = None
             if self._respond:
                 logged = torch.as_tensor(self._judges.actions)[:, None]
-                chance = critic.chance(x).gather(1, logged)[:, 0].numpy().clip(0.02, 0.98).astype(np.float64)
+                few = zip(x.split(SCORED_AT_ONCE), logged.split(SCORED_AT_ONCE), strict=True)
+                answers = torch.cat([critic.chance(states).gather(1, mine)[:, 0] for states, mine in few])
+                chance = answers.numpy().clip(0.02, 0.98).astype(np.float64)
             own = surprise(candidate.targets, self._judges.rows, chance)
-            worth = self._worth([critic(x, torch.as_tensor(half)) for half in effects.halves], own)
+            worth = self._worth([LazyScores(critic, x, torch.as_tensor(half)) for half in effects.halves], own)
         judged = dataclasses.replace(candidate, worth=worth)
         self._tried.append(judged)
         return judged
@@ -518,11 +520,11 @@ class Contest:
         )  # fmt: skip
 
     def _worth(
-        self, halves: Sequence[Tensor], own: np.ndarray | None = None, temperature: float | None = None
+        self, halves: Sequence[Tensor | LazyScores], own: np.ndarray | None = None, temperature: float | None = None
     ) -> Worth:
         """By the model where states recur, else by the held-out rows; `own` None for the whole return's surprise."""
         if self._model is not None:
-            return self._model.worth(halves, temperature)
+            return self._model.worth([half[:] for half in halves], temperature)
         if self._respond and own is not None:
             return self._judges.worth(halves, own, own, own, temperature)
         if self._whole is None or self._step is None:
@@ -555,8 +557,9 @@ class Contest:
         return regression.settled(terms.states, scales=OPEN_SCALES, told=self._suited.told).suited(self._suited)
 
     def _targets(self, credit: float) -> Targets:
-        decay = self._settings.gamma * credit
-        return compute_targets(self._buffer, self._scaled, decay=decay, response=self._settings.response)
+        decay, response = self._settings.gamma * credit, self._settings.response
+        first = getattr(self, "targets", None)
+        return compute_targets(self._buffer, self._scaled, decay=decay, response=response, like=first)
 
 
 def _reaches(candidate: _Candidate, least: float) -> bool:

@@ -22,9 +22,14 @@ from torch import Tensor
 
 from frl_algos.effects.targets import Targets
 from frl_algos.factored_awr.extraction import best_temperature, supported
+from frl_algos.logged.scaled_rows import slices
+from frl_algos.networks.effect_critic import LazyScores
 
 MOST_SCORES = 2**24
 """Scores of joint actions in all judged rows, at most; people are drawn where there are more."""
+
+SCORED_AT_ONCE = 4_000
+"""Judged rows whose scores of all actions are held at once, several times."""
 
 TEMPERATURE_ROWS = 2_000
 """Rows over which a temperature is chosen."""
@@ -88,12 +93,14 @@ class HeldOut:
         return all(len(np.unique(self._person[self.halves == half])) >= FEWEST_PEOPLE for half in (0, 1))
 
     def take_behaviour(self, log_what: Float[Tensor, "judged valid"], threshold: float) -> None:
-        """Takes the behaviour policy's log-probabilities, given that something is done; unsupported ones drop out."""
-        self._log_what = supported(log_what, threshold)
+        """Takes the behaviour policy's log-probabilities, given that something is done, and drops unsupported ones."""
+        self._log_what = log_what
+        for few in slices(len(log_what), SCORED_AT_ONCE):
+            log_what[few] = supported(log_what[few], threshold)
 
     def worth(
         self,
-        halves: Sequence[Float[Tensor, "judged valid"]],
+        halves: Sequence[Tensor | LazyScores],
         own: Float[np.ndarray, "judged"],
         whole: Float[np.ndarray, "judged"],
         step: Float[np.ndarray, "judged"],
@@ -102,7 +109,7 @@ class HeldOut:
         """What the policies of two halves are worth to each other.
 
         Args:
-            halves: Advantages in the judged rows, from each half.
+            halves: Advantages in the judged rows, from each half; `(judged, valid)`.
             own: psi with the credit of these advantages.
             whole: psi with the whole return.
             step: psi with what the step itself pays.
@@ -120,10 +127,13 @@ class HeldOut:
             spread = float((chances * (mine - mean) ** 2).sum(dim=1).mean().sqrt())
             if spread < 1e-12:
                 continue
-            scores = halves[half][judges] / (temperature * spread)
-            tilted = torch.logsumexp(self._log_what[judges] + scores, dim=1)
-            logged = scores.gather(1, torch.as_tensor(self.actions[judges])[:, None])[:, 0]
-            ratio = (logged - tilted).exp().numpy().astype(np.float64)
+            ratio = np.empty(len(judges))
+            for few in slices(len(judges), SCORED_AT_ONCE):
+                judged = judges[few]
+                scores = halves[half][judged] / (temperature * spread)
+                tilted = torch.logsumexp(self._log_what[judged] + scores, dim=1)
+                logged = scores.gather(1, torch.as_tensor(self.actions[judged])[:, None])[:, 0]
+                ratio[few] = (logged - tilted).exp().numpy()
             ratios[judges] = ratio / max(float(ratio.mean()), 1e-12)
         size = int(self._person.max(initial=-1)) + 1
         return Worth(

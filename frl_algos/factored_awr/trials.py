@@ -10,6 +10,7 @@ from torch import Tensor
 
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged.scaled_rows import slices
 from frl_algos.networks.expectile_critic import ExpectileCritic
 from frl_algos.networks.joint_scores import JointScores
 from frl_env.actions import ActionSpace
@@ -77,9 +78,11 @@ def quick_clone(
         adam.zero_grad(set_to_none=True)
         loss.backward()
         adam.step()
+    found = torch.empty(len(wanted), len(space.valid_joints))
     with torch.no_grad():
-        parts = torch.as_tensor(wanted).split(AT_ONCE)
-        return torch.cat([torch.log_softmax(scores(part)[0] + barred, dim=1) for part in parts])
+        for some in slices(len(wanted), AT_ONCE):
+            found[some] = torch.log_softmax(scores(torch.as_tensor(wanted[some]))[0] + barred, dim=1)
+    return found
 
 
 def quick_expectile(

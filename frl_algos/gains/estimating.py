@@ -34,9 +34,13 @@ from frl_algos.gains.member_model import MemberModel, bends, bent
 from frl_algos.gains.memory import FADINGS, MemoryLayout
 from frl_algos.gains.shrunk_regression import variational_posterior
 from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged.scaled_rows import mean_and_spread, numbers_of, slices
 
 MOST_EPISODES = 10_000
 PART = 2_000
+MOST_ROWS = 2**17
+"""Rows whose features are standardised at once."""
+
 WRITTEN = 0.05
 """Observations of whose next value contacts explain at least this share are written by contacts."""
 
@@ -99,7 +103,7 @@ def estimate_member_model(
     rng = np.random.default_rng(buffer.seed)
     drawn = np.sort(rng.permutation(len(buffer.lengths))[:MOST_EPISODES])
     sample = source.rows(drawn)
-    center, scale = sample.features.mean(axis=0, dtype=np.float64), sample.features.std(axis=0, dtype=np.float64)
+    center, scale = mean_and_spread(len(sample.features), sample.features.__getitem__, np.float64)
     scale = np.where(scale < 1e-4, 1.0, scale)
     rate = float(sample.events.sum() / sample.weeks.sum())
     model.take(
@@ -110,19 +114,20 @@ def estimate_member_model(
     weights = _forecasts(sample, center, scale)
     bend = _bend(sample, center, scale, weights)
     model.take(forecast=weights[2], knots=bend[0], bend=bend[1])
-    terms = Terms.of_space(
-        buffer.action_space, buffer.observations.shape[1], indications=indications, scales=CAUTIOUS_SCALES
-    )
     levels = buffer.action_space.joint_levels[buffer.action_space.valid_joints]
     lead = levels[:, 0]
     answers = _Answers.fit(sample, lead)
+    del sample
+    terms = Terms.of_space(
+        buffer.action_space, buffer.observations.shape[1], indications=indications, scales=CAUTIOUS_SCALES
+    )
     model.take(answer=answers.weights[:3], fading=answers.fading, answer_levels=answers.weights[3:], lead=lead)
     if need is not None:
         model.take(need=levels[:, column(buffer.action_space, need)])
-    acted = np.flatnonzero(buffer.actions != int(buffer.action_space.ravel(buffer.action_space.null_action)))
+    acted = numbers_of(buffer.actions != source.null)
     positions = source.position[buffer.actions[acted]]
     dose = minutes / max(float(minutes[positions].mean()), 1e-12)
-    people = np.repeat(buffer.people, buffer.lengths)[acted]
+    people = buffer.people[np.searchsorted(buffer.starts, acted, side="right") - 1]
     suited = suitability(buffer.action_space, positions, people, need=need, skill=skill)
     shares = _Shares(terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)))
     for start in range(0, len(buffer.lengths), PART):
@@ -169,10 +174,15 @@ class _Source:
         observations = buffer.observations[at]
         attempted = (buffer.actions[at] != self.null) & mask
         memory = self.layout.start(len(episodes))
-        features, contacts = [], []
+        width = self.layout.features(memory[:1], observations[:1, 0], self.usual, self.chosen).shape[1]
+        features = np.empty((int(lengths.sum()), width), dtype=np.float32)
+        contacts = np.empty((len(features), len(FADINGS) + 3), dtype=np.float32)
+        first = np.cumsum(lengths) - lengths
         for t in steps:
-            features.append(self.layout.features(memory, observations[:, t], self.usual, self.chosen))
-            contacts.append(self.layout.contacts(memory, observations[:, t]))
+            here = mask[:, t]
+            row = first[here] + t
+            features[row] = self.layout.features(memory, observations[:, t], self.usual, self.chosen)[here]
+            contacts[row] = self.layout.contacts(memory, observations[:, t])[here]
             # Which need a contact was about makes no feature.
             memory = self.layout.remember(memory, observations[:, t], attempted[:, t].astype(np.int64) - 1)
         amounts = np.where(mask, self.sign * buffer.rewards[at], 0.0).astype(np.float64)
@@ -184,8 +194,8 @@ class _Source:
             events[:, t], weeks[:, t] = ahead, left
         rows = at[mask]
         return _Rows(
-            features=np.stack(features, axis=1)[mask],
-            contacts=np.stack(contacts, axis=1)[mask],
+            features=features,
+            contacts=contacts,
             events=events[mask],
             weeks=weeks[mask],
             actions=self.position[buffer.actions[rows]],
@@ -207,29 +217,51 @@ def _explained(following: np.ndarray, levels: Int[np.ndarray, "row"]) -> Float[n
 
 def _forecasts(sample: _Rows, center: np.ndarray, scale: np.ndarray) -> Float[np.ndarray, "3 feature"]:
     """Weights of the forecast from the members of even numbers, of odd ones, and of all."""
-    x = np.clip((sample.features - center) / scale, -6, 6)
-    x = np.concatenate([np.ones((len(x), 1)), x], axis=1, dtype=np.float32)
     # Credit windows overlap, so that a week counts as a share of one.
-    everybody = fit_poisson(x, sample.events, sample.weeks)
+    everybody = fit_poisson(_Standardised(sample.features, center, scale), sample.events, sample.weeks)
     found = []
     for half in (0, 1):
-        part = sample.members % 2 == half
-        if sample.events[part].sum() > 0:
-            found.append(fit_poisson(x[part], sample.events[part], sample.weeks[part], start=everybody))
+        part = np.flatnonzero(sample.members % 2 == half)
+        events, weeks = sample.events[part], sample.weeks[part]
+        if events.sum() > 0:
+            x = _Standardised(sample.features, center, scale, part)
+            found.append(fit_poisson(x, events, weeks, start=everybody))
         else:
             found.append(everybody)
     return np.stack([*found, everybody])
+
+
+class _Standardised:
+    """One and the standardised features of some rows, made when they are asked for: a copy of all would be large."""
+
+    def __init__(
+        self, features: np.ndarray, center: np.ndarray, scale: np.ndarray, chosen: np.ndarray | None = None
+    ) -> None:
+        self._features, self._center, self._scale, self._chosen = features, center, scale, chosen
+        self.shape = (len(features) if chosen is None else len(chosen), 1 + features.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, some: slice) -> Float[np.ndarray, "some feature"]:
+        x = self._features[some if self._chosen is None else self._chosen[some]] - self._center
+        x /= self._scale
+        np.clip(x, -6, 6, out=x)
+        return np.concatenate([np.ones((len(x), 1)), x], axis=1, dtype=np.float32)
 
 
 def _held_out(
     rows: _Rows, center: np.ndarray, scale: np.ndarray, weights: Float[np.ndarray, "3 feature"]
 ) -> Float[np.ndarray, "row"]:
     """The forecast's logarithm, of each member by the weights that know nothing of them."""
-    scaled = rows.features - center.astype(np.float32)
-    scaled /= scale.astype(np.float32)
-    np.clip(scaled, -6, 6, out=scaled)
-    by_half = scaled @ weights[:2, 1:].T.astype(np.float32) + weights[:2, 0]
-    return np.where(rows.members % 2 == 0, by_half[:, 1], by_half[:, 0])
+    found = np.empty(len(rows.features))
+    for some in slices(len(found), MOST_ROWS):
+        scaled = rows.features[some] - center.astype(np.float32)
+        scaled /= scale.astype(np.float32)
+        np.clip(scaled, -6, 6, out=scaled)
+        by_half = scaled @ weights[:2, 1:].T.astype(np.float32) + weights[:2, 0]
+        found[some] = np.where(rows.members[some] % 2 == 0, by_half[:, 1], by_half[:, 0])
+    return found
 
 
 def _bend(

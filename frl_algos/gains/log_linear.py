@@ -19,7 +19,8 @@ def fit_poisson(
     """Weights of log E[target] = log exposure + features . weights.
 
     Args:
-        features: The first is a column of ones, which is not shrunk; the others standardised.
+        features: The first is a column of ones, which is not shrunk; the others standardised. An array, or what makes
+            the rows of a slice.
         target: Amounts, not negative; they need not be whole.
         exposure: Positive.
         penalty: On every other weight, in rows.

@@ -66,7 +66,7 @@ class EffectCritic(nn.Module):
         """
         terms, amount = self._terms(observations)
         effects = terms @ (self.weights if weights is None else weights)
-        return (terms @ self.response).clamp_(0.02, 1.0) * effects * amount[:, None]
+        return (terms @ self.response).clamp_(0.02, 1.0).mul_(effects).mul_(amount[:, None])
 
     def chance(self, observations: Float[Tensor, "batch k"]) -> Float[Tensor, "batch valid"]:
         """Probability of a response to each valid joint action; 1 where none is observed.
@@ -88,3 +88,23 @@ class EffectCritic(nn.Module):
             parts.append((observations - self.low) / torch.where(self.high > self.low, self.high - self.low, 1.0))
         amount = (torch.cat([ones, squashed, squashed**2], dim=1) @ self.amount).clamp(min=FLOOR) * self.unit
         return torch.cat(parts, dim=1), amount
+
+
+class LazyScores:
+    """Advantages in many states by one set of weights, made for those that are asked for.
+
+    Args:
+        critic: Holds what the weights are multiplied with.
+        observations: Scaled.
+        weights: Effects.
+    """
+
+    def __init__(
+        self, critic: EffectCritic, observations: Float[Tensor, "state k"], weights: Float[Tensor, "state_term valid"]
+    ) -> None:
+        """Keeps them."""
+        self._critic, self._observations, self._weights = critic, observations, weights
+
+    def __getitem__(self, states: slice | np.ndarray) -> Float[Tensor, "some valid"]:
+        """Those of some states."""
+        return self._critic(self._observations[states], self._weights)
