@@ -23,9 +23,9 @@ Where states recur and tell what matters of the past, candidates are judged by t
 the best policy.
 
 Where candidates claim more than an episode can pay, decisions don't add up so far from the behaviour policy
-(`plausibility`). All are then judged at a milder temperature, the lowest at which none does; if there is none, the
-policy is the clone's. A policy that stays so near is taken as a whole: its greedy form does what it most likely does,
-and not what has the largest advantage.
+(`plausibility`). If what the steps pay at once is half of that, credit 0 is taken. Else all are judged at a milder
+temperature, the lowest at which none does; if there is none, the policy is the clone's. A policy that stays so near is
+taken as a whole: its greedy form does what it most likely does, and not what has the largest advantage.
 
 Only candidates whose own gain is shown take part: a policy follows its advantages equally far however small they are,
 so that noise would be followed as far as an effect. A gain is shown where it is above what the largest of so many
@@ -60,7 +60,7 @@ from frl_algos.effects.terms import (
 )
 from frl_algos.factored_awr.held_out import SCORED_AT_ONCE, HeldOut, Worth, bar, mean_and_error, surprise
 from frl_algos.factored_awr.model_judge import ModelJudge
-from frl_algos.factored_awr.plausibility import MILD, plausible, room
+from frl_algos.factored_awr.plausibility import MILD, pays_at_once, plausible, room
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.trials import quick_clone, quick_expectile
 from frl_algos.logged.replay import FactoredReplayBuffer
@@ -249,6 +249,9 @@ class Contest:
         candidates, others = self._candidates()
         if self._believed():
             return self._decided(candidates, others)
+        paying = self._paying()
+        if paying:
+            return self._decided(paying[:1], paying[1:])
         for self._mild in MILD:
             self._tried = []
             candidates, others = self._candidates()
@@ -266,8 +269,24 @@ class Contest:
         adds_up = self._respond or self._model is not None or int(buffer.lengths.max()) == 1
         if adds_up or self._settings.temperature is not None:
             return True
-        most = room(buffer.rewards, buffer.lengths, buffer.people)
-        return plausible([candidate.worth for candidate in self._tried if candidate.worth is not None], most)
+        return plausible([candidate.worth for candidate in self._tried if candidate.worth is not None], self._room())
+
+    def _room(self) -> float:
+        return room(self._buffer.rewards, self._buffer.lengths, self._buffer.people)
+
+    def _paying(self) -> list[_Candidate]:
+        """Candidates with credit for the step alone that gain enough by it, the best one first."""
+        most = self._room()
+        paying = [
+            candidate
+            for candidate in self._tried
+            if candidate.critic == "effects" and candidate.td_lambda == 0
+            and candidate.worth is not None and pays_at_once(candidate.worth, most)
+        ]  # fmt: skip
+        if not paying:
+            return []
+        best = _first_of_best(paying, lambda worth: worth.own)
+        return [best, *(candidate for candidate in paying if candidate is not best)]
 
     def _candidates(self) -> tuple[list[_Candidate], list[_Candidate]]:
         """Those of the second comparison, at the temperatures tried now, and the rest of the first where it is all."""

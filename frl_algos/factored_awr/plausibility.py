@@ -9,8 +9,9 @@ step itself,
     later = E[ (pi / pi_b - 1) (psi_whole - psi_step) ],
 
 is then larger than what a person's episodes are short of the largest return that was logged. (What each step pays at
-once adds up as it is, and is left out.) Such a sum holds for smaller steps only: `MILD` temperatures, the lowest at
-which no candidate claims too much.
+once adds up as it is, and is left out.) Then either a candidate with credit for the step alone gains at once half of
+what there is, which nothing that claims more can do twice as well (`pays_at_once`). Or only smaller steps are believed:
+`MILD` temperatures, the lowest at which no candidate claims too much.
 """
 
 from collections.abc import Sequence
@@ -49,3 +50,15 @@ def plausible(worths: Sequence[Worth], most: float) -> bool:
         most: `room`.
     """
     return all(mean <= most + ERRORS * error for mean, error in (mean_and_error(worth.later) for worth in worths))
+
+
+def pays_at_once(worth: Worth, most: float) -> bool:
+    """Whether what the steps pay at once is half of what there is, and nothing is lost after them, beyond chance.
+
+    Args:
+        worth: Of a candidate with credit for the step alone.
+        most: `room`.
+    """
+    now, error = mean_and_error(worth.whole - worth.later)
+    later, later_error = mean_and_error(worth.later)
+    return now - ERRORS * error >= most / 2 and later >= -ERRORS * later_error

@@ -8,7 +8,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
 from frl_algos.factored_awr.choosing import Choice
 from frl_algos.factored_awr.held_out import Worth
-from frl_algos.factored_awr.plausibility import plausible, room
+from frl_algos.factored_awr.plausibility import pays_at_once, plausible, room
 from frl_env.actions import ActionSpace
 
 LONGEST = 60
@@ -117,3 +117,29 @@ def test_a_temperature_that_is_set_is_kept():
     algorithm = FactoredAWRConfig(batch_size=128, hidden_size=32, temperature=0.3).create()
     algorithm.build_with_dataset(_logged(episodes=100))
     assert not algorithm.choice.mild
+
+
+def test_half_of_what_there_is_must_be_paid_at_once_and_nothing_lost_afterwards():
+    rng = np.random.default_rng(0)
+    now, none = rng.normal(6, 1, size=100), np.zeros(100)
+    for later, paid in ((none, True), (now, True), (-now, False)):
+        assert pays_at_once(Worth(own=now, whole=now + later, later=later, temperature=0.1), 10.0) == paid
+    assert not pays_at_once(Worth(own=now, whole=now, later=none, temperature=0.1), 14.0)
+
+
+def test_with_unseen_deciders_steps_that_pay_at_once_are_followed_all_the_way():
+    """Good deciders take what pays in each step, the others anything; nothing lasts."""
+    rng = np.random.default_rng(0)
+    x, good = rng.normal(size=(6_000, 1)).astype(np.float32), np.repeat(rng.random(300) < 0.5, 20)
+    best = np.where(x[:, 0] > 0, 1, 2)
+    actions = np.where(good & (rng.random(6_000) < 0.9), best, rng.integers(4, size=6_000))
+    space = ActionSpace.from_nvec((2, 2))
+    buffer = FactoredReplayBuffer(
+        observations=x, actions=space.unravel(actions), rewards=(actions == best).astype(np.float32),
+        next_observations=np.roll(x, -1, axis=0), lengths=np.full(300, 20), terminated=np.ones(300, bool),
+        action_space=space, seed=0,
+    )  # fmt: skip
+    algorithm = FactoredAWRConfig(batch_size=128, hidden_size=32).create()
+    algorithm.build_with_dataset(buffer)
+    assert (algorithm.choice.critic, algorithm.choice.td_lambda, algorithm.choice.mild) == ("effects", 0.0, False)
+    assert (algorithm.predict(x[:500]) == best[:500]).mean() > 0.9
