@@ -6,7 +6,7 @@
 Imports are read from the source, recursively; nothing is run. An import from a package's `__init__` leads to the module
 that defines the name, and not to all that the package holds. Comments, docstrings and blank lines are not code: who
 explains a line throws no result away. Files that a module names in quotes (`"data/best_observation_only.json"`) count
-where they lie beside it. What a program finds in other ways (entry points, strings with module names) must be named.
+where they lie beside it or a room that it is in. What a program finds in other ways (entry points, strings with module names) must be named.
 """
 
 import ast
@@ -94,9 +94,16 @@ def _reached(file: Path, root: Path, _changed: int) -> tuple[Path, ...]:
             for alias in node.names:
                 found += _defining(module, alias.name, _near(module, file, home), root)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA):
-            beside = file.parent / node.value
-            found += [beside] if "\n" not in node.value and beside.is_file() else []
+            found += _beside(file, node.value, home)
     return tuple(found)
+
+
+def _beside(file: Path, name: str, home: Path) -> list[Path]:
+    """A file of data by its name, beside the module or a room that it is in."""
+    if "\n" in name:
+        return []
+    rooms = [room for room in file.parents if room == file.parent or (room != home and room.is_relative_to(home))]
+    return [room / name for room in rooms if (room / name).is_file()][:1]
 
 
 def _near(module: str, file: Path, home: Path) -> Path | None:
