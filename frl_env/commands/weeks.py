@@ -1,5 +1,6 @@
 """`frl weeks`: event tables to member-weeks, from the command line."""
 
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -74,7 +75,7 @@ def _write_spec(source: str, file: Path) -> None:
         raise unknown_name("source", source, SOURCES)
     if file.exists():
         raise UserError(f"{file} is there already; name another file for the spec, or move it away")
-    text = (Path(member_weeks.__file__).parent / "specs" / f"{source}.toml").read_text(encoding="utf-8")
+    text = resources.files("frl_env.member_weeks").joinpath("specs", f"{source}.toml").read_text(encoding="utf-8")
     write_atomically(file, text)
     console.print(f"wrote {file}: put in your paths, columns and words, then: frl weeks {file} --check", markup=False)
 
