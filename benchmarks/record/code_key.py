@@ -6,7 +6,8 @@
 Imports are read from the source, recursively; nothing is run. An import from a package's `__init__` leads to the module
 that defines the name, and not to all that the package holds. Comments, docstrings and blank lines are not code: who
 explains a line throws no result away. Files that a module names in quotes (`"data/best_observation_only.json"`) count
-where they lie beside it or a room that it is in. What a program finds in other ways (entry points, strings with module names) must be named.
+where they lie beside it or a room that it is in. What a program finds in other ways (entry points, strings with module
+names) must be named.
 """
 
 import ast
