@@ -28,6 +28,8 @@ def by_factor(results: SweepResults) -> Section:
         else:
             pair = Pair(readable(row["level"]), row["policy"], row["behaviour"])
             shown.setdefault(factor, []).append(pair)
+    if not shown:
+        return section(missing=words("behaviour", "few_got"), parts=(_all_factors(results),))
     figure = Figure(
         title=words("behaviour", "factors_title", policy=results.name(policy), seed=seed),
         description=words("behaviour", "factors_description", factors=", ".join(shown).lower()),
@@ -76,6 +78,8 @@ def by_state(results: SweepResults) -> Section:
     if not found:
         return section(missing=results.why_missing(words("behaviour", "no_names")))
     seed, table = found
+    if not table["rows"]:
+        return section(missing=words("behaviour", "few_in_states"))
     panel = _panel(results, policy, seed)
     rows, columns = [readable(row) for row in table["rows"]], [readable(column) for column in table["columns"]]
     kind, factor = panel["state_kind"], table["factor"].replace("_", " ")
