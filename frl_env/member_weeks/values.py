@@ -277,9 +277,9 @@ def _zone_offset(instant: Any, zone: str) -> Any:
     if not changes:
         return ibis.literal(first, "int64")
     step, moments, offsets = change_lists(zone)
-    place = ibis.greatest(ibis.least(instant // step, len(moments) - 1), 0)
-    later = ibis.ifelse(instant >= _listed(moments)[place], 1, 0)
-    return _listed(offsets)[place + later]
+    place = ibis.greatest(ibis.least(instant // step, len(moments) - 1), 0).cast("int32")  # Spark takes no wider one
+    later = ibis.ifelse(instant >= _listed(moments)[place], 1, 0).cast("int32")
+    return _listed(offsets)[(place + later).cast("int32")]
 
 
 def _listed(numbers: Sequence[int]) -> Any:
