@@ -21,10 +21,10 @@ FIRST_DAY, LAST_DAY = -25_567, 84_005
 MOST_CENTS = 10_000_000_000
 
 _DATES = {
-    "iso": (r"^(\d{4})-(\d{1,2})-(\d{1,2})", (1, 2, 3)),
-    "us": (r"^(\d{1,2})/(\d{1,2})/(\d{4})", (3, 1, 2)),
-    "european": (r"^(\d{1,2})[./](\d{1,2})[./](\d{4})", (3, 2, 1)),
-    "compact": (r"^(\d{4})(\d{2})(\d{2})", (1, 2, 3)),
+    "iso": (r"(\d{4})-(\d{1,2})-(\d{1,2})", (1, 2, 3)),
+    "us": (r"(\d{1,2})/(\d{1,2})/(\d{4})", (3, 1, 2)),
+    "european": (r"(\d{1,2})[./](\d{1,2})[./](\d{4})", (3, 2, 1)),
+    "compact": (r"(\d{4})(\d{2})(\d{2})", (1, 2, 3)),
 }
 SPELLINGS = {
     "iso": "2024-01-31, 2024-01-31 17:30",
@@ -37,14 +37,15 @@ SPELLINGS = {
 AMOUNTS = "1234.5, 1,234.50, $1,234, ($20.00) for -20"
 """How amounts may be written as text."""
 
-_CLOCK = r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.]\d+)?)?(?:\s?([AaPp])[Mm])?)?\s*(Z|z|[+-]\d{2}:?\d{2})?$"
+_SPACE = r"[ \t\n\r\x0b\f]"
+_CLOCK = r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.]\d+)?)?(?:\s?([AaPp])[Mm])?)?\s*(Z|z|[+-]\d{2}:?\d{2})?"
 _NUMBER = r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,2})?$"
 _DOLLARS = (
     r"^[+-]?\$\s?[+-]?(\d{1,3}(,\d{3})+|\d+)([.]\d*)?$"  # with the sign of currency a comma can mean thousands only
     r"|^\(\$?\s?(\d{1,3}(,\d{3})+|\d+)[.]\d*\)$"  # in brackets: below zero
     r"|^[+-]?\d{1,3}(,\d{3})+[.]\d*$"
 )
-_EDGES = r"^[ \t\n\r\x0b\f]+|[ \t\n\r\x0b\f]+\z"
+_EDGES = rf"^{_SPACE}+|{_SPACE}+\z"
 _TRUE, _FALSE = ("TRUE", "T", "YES", "Y", "1"), ("FALSE", "F", "NO", "N", "0")
 
 
@@ -115,9 +116,8 @@ def day(column: Any, date_format: str) -> Parsed | None:
         column, kind = column.cast("string"), dt.string
     if not kind.is_string():
         return None
-    cell = text(column)
     pattern, places = _DATES[date_format]
-    return _in_range(*_of_text(cell, pattern + _CLOCK, places))
+    return _in_range(*_of_text(column, _whole(pattern), places))
 
 
 def moment(column: Any, date_format: str, zone: str) -> Parsed | None:
@@ -137,13 +137,11 @@ def moment(column: Any, date_format: str, zone: str) -> Parsed | None:
         return _moment(_in_range(_of_date(column.cast("date"))), clock, offset, zone)
     if not kind.is_string():
         return None
-    cell = text(column)
     pattern, places = _DATES[date_format]
-    whole = pattern + _CLOCK
-    good = ibis.ifelse(cell.re_search(whole), cell, None)
+    whole = _whole(pattern)
 
     def part(group: int) -> Any:
-        return good.re_extract(whole, group).nullif("")
+        return column.re_extract(whole, group).nullif("")
 
     clock = sum(
         (part(group).cast("int64").fill_null(0) * unit for group, unit in ((4, 3600), (5, 60), (6, 1))),
@@ -161,7 +159,7 @@ def moment(column: Any, date_format: str, zone: str) -> Parsed | None:
     minutes = digits.substr(0, 2).nullif("").cast("int64") * 60 + digits.substr(2, 2).nullif("").cast("int64")
     seconds = ibis.ifelse(sign.substr(0, 1) == "-", -minutes, minutes) * 60
     offset = ibis.ifelse(sign.upper() == "Z", ibis.literal(0, "int64"), seconds)
-    parsed = _in_range(*_of_text(cell, whole, places))
+    parsed = _in_range(*_of_text(column, whole, places))
     late = ((hour > 23) | (half.notnull() & ((hour < 1) | (hour > 12)))).fill_null(False)
     outside = {"out of range": parsed.faults["out of range"] | late}
     return _moment(
@@ -241,13 +239,17 @@ def _of_date(date: Any) -> Any:
     return date.delta(ibis.date("1970-01-01"), unit="day").cast("int64")
 
 
+def _whole(pattern: str) -> str:
+    """Matches a cell with a date, maybe a time, and space around: trimming first would be repeated for each part."""
+    return rf"^{_SPACE}*{pattern}{_CLOCK}{_SPACE}*\z"
+
+
 def _of_text(cell: Any, pattern: str, places: tuple[int, int, int]) -> tuple[Any, Any]:
     """Days of text, and which cells are no dates."""
-    good = ibis.ifelse(cell.re_search(pattern), cell, None)
     # Put together from its parts: Spark doesn't know \\1 in replacements.
-    year, month, of_month = (good.re_extract(pattern, place) for place in places)
+    year, month, of_month = (cell.re_extract(pattern, place) for place in places)
     days = _of_date((year + "-" + month + "-" + of_month).try_cast("date"))
-    return days, cell.notnull() & days.isnull()
+    return days, ~blank(cell) & days.isnull()
 
 
 def _in_range(days: Any, garbled: Any = None) -> Parsed:
