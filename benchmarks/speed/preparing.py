@@ -43,7 +43,11 @@ from frl_env.care_effort import care_effort
 from frl_env.parameters import preset
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    try:  # of this program alone: the resource usage of a new process begins at its parent's peak
+        lines = open("/proc/self/status").read().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 arrays = {name: np.load(f"{sys.argv[1]}/{name}.npy", mmap_mode="r") for name in FlatArrays.__dataclass_fields__}
 buffer = FactoredReplayBuffer.from_arrays(FlatArrays(**arrays), MEDICAID_ACTIONS)
