@@ -2,12 +2,12 @@
 
     python benchmarks/ope.py --worlds care,sepsis,icu,rooms --figure
 
-Every estimator values every policy of `benchmarks.studies.ranked_worlds` with the same Q. Over the policies of a draw:
-Spearman's correlation with the true values; regret@k, how much worse the truly best of the k policies with the highest
-estimates is than the best of all; SharpeRatio@k, how much better than the logging policy the best of these k is, over
-the spread of the k (Kiyohara et al., 2024); how often a 95 % interval of the difference to the logged returns covers
-the truth; and the error of the value over the spread of the true values. Medians over draws, means for coverage and
-error.
+Every estimator values every policy of `benchmarks.studies.known_policies.ranked_worlds` with the same Q. Over the
+policies of a draw: Spearman's correlation with the true values; regret@k, how much worse the truly best of the k
+policies with the highest estimates is than the best of all; SharpeRatio@k, how much better than the logging policy the
+best of these k is, over the spread of the k (Kiyohara et al., 2024); how often a 95 % interval of the difference to the
+logged returns covers the truth; and the error of the value over the spread of the true values. Medians over draws,
+means for coverage and error.
 
 `by rule` is what a user without a truth can do: the nested model where a response behaves like one, else WDR where its
 weights are usable (`frl_env.evaluation.Thresholds`) for half of the policies, else FQE. It sees data only.
@@ -30,8 +30,8 @@ from jaxtyping import Float
 from benchmarks.record.kept import Kept
 from benchmarks.record.study import Study, Unit
 from benchmarks.studies.estimator_report import regret, spearman
-from benchmarks.studies.markov_q import CrossFitted
-from benchmarks.studies.ranked_worlds import WORLDS, Ranked
+from benchmarks.studies.known_policies.markov_q import CrossFitted
+from benchmarks.studies.known_policies.ranked_worlds import WORLDS, Ranked
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.fitted_q import fitted_q_evaluation

@@ -31,7 +31,7 @@ from benchmarks.truth.true_values import has_simulator
 from frl_env.capacity import parse_budgets
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, check_number
-from frl_env.evaluation.dataset_facts import action_space_of
+from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"

@@ -8,7 +8,7 @@ from benchmarks.drawing.forest import Row, forest
 from benchmarks.reporting.document import Figure, Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.words import words
-from frl_env.evaluation.turning import BASE, turning_points, turning_sentence
+from frl_env.evaluation.sensitivity.turning import BASE, turning_points, turning_sentence
 
 KINDS = (("WDR clip ", "cut-off"), ("WIS clip ", "cut-off"), ("MDR", "memory"), ("MIS", "memory"))
 """How names of estimators begin, and what these vary."""

@@ -12,7 +12,7 @@ from benchmarks.reporting.summary import horizon
 from benchmarks.reporting.sweep_results import OLD, SweepResults
 from benchmarks.reporting.words import words
 from benchmarks.sweep.statistics import PROFILE
-from frl_env.evaluation.suppression import SECRET
+from frl_env.evaluation.privacy.suppression import SECRET
 from frl_env.member_months import per_1000_member_months
 
 REFERENCES = {

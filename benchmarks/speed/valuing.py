@@ -35,7 +35,7 @@ from frl_algos import save_model
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset
 from frl_env.errors import UserError
-from frl_env.evaluation.dataset_facts import action_space_of
+from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.terminal import progress_bar, run_or_say
 
 WORK = """

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.record.kept import Kept
 from benchmarks.record.study import Study, Unit
-from benchmarks.studies.endorsed_data import SETS
+from benchmarks.studies.known_policies.endorsed_data import SETS
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.errors import UserError

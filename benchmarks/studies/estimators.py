@@ -4,10 +4,10 @@
     python benchmarks/studies/estimators.py --nested --members 5000   only the nested model, members as in -v0
     python benchmarks/studies/estimators.py --report                  only table and figure of what is there
 
-For each dataset: the policies of `benchmarks.studies.policy_set` and three learned ones, their true values on the
-simulator under common random numbers, and replicates: freshly simulated members under the dataset's care team, with the
-true propensities of what it did. Every estimator values every policy on every replicate. Each replicate is kept as soon
-as it is done; the same command goes on where a stopped one was.
+For each dataset: the policies of `benchmarks.studies.known_policies.policy_set` and three learned ones, their true
+values on the simulator under common random numbers, and replicates: freshly simulated members under the dataset's care
+team, with the true propensities of what it did. Every estimator values every policy on every replicate. Each replicate
+is kept as soon as it is done; the same command goes on where a stopped one was.
 """
 
 import sys
@@ -29,7 +29,14 @@ from benchmarks.command_line import check_writable
 from benchmarks.record.kept import Kept
 from benchmarks.record.study import Study, Tell, Unit
 from benchmarks.studies import estimator_report
-from benchmarks.studies.policy_truth import DATASETS, PREFIX, known_truth, learned_facts, policies, true_values
+from benchmarks.studies.known_policies.policy_truth import (
+    DATASETS,
+    PREFIX,
+    known_truth,
+    learned_facts,
+    policies,
+    true_values,
+)
 from benchmarks.training.awr_lines import factored_awr
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
@@ -39,8 +46,8 @@ from frl_env.datasets.collect import collect
 from frl_env.datasets.recipes import recipe
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation import Estimate, LoggedEpisodes, Thresholds, interval
+from frl_env.evaluation.estimating.target import score_target, supported_actions
 from frl_env.evaluation.inputs import every_estimate, prepare
-from frl_env.evaluation.target import score_target, supported_actions
 from frl_env.simulator.state import observation_names
 from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World

@@ -29,7 +29,7 @@ from benchmarks.truth.member_table import SPENDING, MemberWatch
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.evaluation.fairness.allocations import joints_with
 from frl_env.evaluation.fairness.audit import AuditedMembers, FairnessAudit, audit
-from frl_env.evaluation.member_records import LATENT_NEED
+from frl_env.evaluation.records.member_records import LATENT_NEED
 from frl_env.parameters import MEASURES, RACES, Parameters
 from frl_env.references import Policy
 from frl_env.rollout import rollout

@@ -39,7 +39,7 @@ from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import unknown_name
 from frl_env.evaluation.fairness.allocations import joints_with
-from frl_env.evaluation.member_records import ATTRIBUTES, LATENT_NEED
+from frl_env.evaluation.records.member_records import ATTRIBUTES, LATENT_NEED
 from frl_env.terminal import progress_bar, run_or_say
 
 RESULTS = Kept("benchmarks.studies.fairness_frontier", shown_by=("benchmarks.studies.frontier_table",))

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from frl_env.evaluation.files import write_together
-from frl_env.evaluation.member_records import LATENT_NEED
+from frl_env.evaluation.records.member_records import LATENT_NEED
 from frl_env.files.spreadsheets import plain_cells
 from frl_env.rollout import standard_error
 

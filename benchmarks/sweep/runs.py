@@ -48,8 +48,8 @@ from frl_env.budget_references import budget_policies
 from frl_env.capacity import Budgeted, Capacity
 from frl_env.care_effort import care_effort, dataset_effort
 from frl_env.datasets import RECIPES, Recipe, ensure_dataset, replicate
-from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
+from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.reference_returns import FLOOR, reference_policies
 from frl_env.references import ObservationPolicy
 from frl_env.rollout import Returns

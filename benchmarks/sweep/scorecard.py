@@ -21,7 +21,7 @@ from benchmarks.sweep.statistics import (
 from benchmarks.training.algorithms import PEERS, REFERENCES
 from benchmarks.truth.true_values import SEED, Evaluation
 from frl_env.care_effort import dataset_logged_effort
-from frl_env.evaluation.dataset_facts import action_space_of
+from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.member_months import per_1000_member_months
 from frl_env.parameters import VERSION
 from frl_env.reference_returns import FLOOR, ceiling

@@ -2,8 +2,8 @@
 
 Simulated members are those of the rollout that gave the true value: what they got in it, what they need, how they
 fared. Members without a simulator are the logged ones that value the policy: its probabilities in their logged states,
-and off-policy values; whatever could name few people is suppressed (`frl_env.evaluation.suppression`). Intervals and no
-tests, so that it takes seconds; `frl_algos.audit_fairness` tests.
+and off-policy values; whatever could name few people is suppressed (`frl_env.evaluation.privacy.suppression`).
+Intervals and no tests, so that it takes seconds; `frl_algos.audit_fairness` tests.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ from frl_algos.valuation.allocations import member_allocations, recorded_use
 from frl_env.datasets import ensure_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
-from frl_env.evaluation.dataset_facts import facts_of
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 from frl_env.evaluation.fairness.audit import AuditedMembers, audit
-from frl_env.evaluation.member_records import ATTRIBUTES, MemberRecords, load_members, load_people
+from frl_env.evaluation.records.dataset_facts import facts_of
+from frl_env.evaluation.records.member_records import ATTRIBUTES, MemberRecords, load_members, load_people
 
 RESAMPLES = 200
 """Of the members, for intervals."""

@@ -15,7 +15,7 @@ from frl_algos.policies.policy import CHUNK, draw_from
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, allocation_table
 from frl_env.evaluation.fairness.audit import AuditedMembers
-from frl_env.evaluation.member_records import ATTRIBUTES, LATENT_NEED
+from frl_env.evaluation.records.member_records import ATTRIBUTES, LATENT_NEED
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
 from frl_env.rollout import Returns
 from frl_env.simulator.behaviour import BehaviourPolicy

@@ -18,9 +18,9 @@ from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.collect import collect
 from frl_env.evaluation import LoggedEpisodes, load_episodes
-from frl_env.evaluation.dataset_facts import facts_of
-from frl_env.evaluation.member_records import ATTRIBUTES, load_members, load_people
-from frl_env.evaluation.suppression import hidden_groups, part_of, people
+from frl_env.evaluation.privacy.suppression import hidden_groups, part_of, people
+from frl_env.evaluation.records.dataset_facts import facts_of
+from frl_env.evaluation.records.member_records import ATTRIBUTES, load_members, load_people
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES
 
 SEED = 619

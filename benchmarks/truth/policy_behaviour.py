@@ -19,10 +19,10 @@ from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.evaluation import evaluate
 from frl_env.evaluation.diagnostics import Thresholds
-from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL
-from frl_env.evaluation.hidden_actions import hidden_actions
+from frl_env.evaluation.estimating.estimators import CUMULATIVE, MARGINAL
 from frl_env.evaluation.inputs import CLIP, CLIPS
-from frl_env.evaluation.suppression import SECRET, SMALLEST, count, hidden_levels, hide, rough_share
+from frl_env.evaluation.privacy.hidden_actions import hidden_actions
+from frl_env.evaluation.privacy.suppression import SECRET, SMALLEST, count, hidden_levels, hide, rough_share
 
 SEED = 733
 """Of draws and resamples."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from frl_env.datasets import ensure_dataset
 from frl_env.evaluation import LoggedEpisodes, load_with_parts
-from frl_env.evaluation.propensities import estimate_propensities
+from frl_env.evaluation.nuisances.propensities import estimate_propensities
 
 SEED = 911
 """Of folds, draws and resamples: the same for every policy."""

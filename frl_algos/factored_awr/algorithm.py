@@ -25,13 +25,11 @@ from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import LOG
 
 from frl_algos.effects.terms import null_position
-from frl_algos.factored_awr.choosing import Choice
+from frl_algos.factored_awr.contest.choosing import Choice
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData
-from frl_algos.factored_awr.fine_tuning import check_options, fine_tune
 from frl_algos.factored_awr.idle_settings import check_rate
 from frl_algos.factored_awr.modules import create_modules
 from frl_algos.factored_awr.offers_gains import OffersGains
-from frl_algos.factored_awr.parallel import place
 from frl_algos.factored_awr.preparing import (
     buffer_of,
     choose_critic,
@@ -41,8 +39,10 @@ from frl_algos.factored_awr.preparing import (
     take_over,
 )
 from frl_algos.factored_awr.settings import FactoredAWRSettings
-from frl_algos.factored_awr.transfer import NO_Q_FUNCTION
-from frl_algos.factored_awr.update import FactoredAWRImpl
+from frl_algos.factored_awr.updating.fine_tuning import check_options, fine_tune
+from frl_algos.factored_awr.updating.parallel import place
+from frl_algos.factored_awr.updating.transfer import NO_Q_FUNCTION
+from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace
@@ -237,7 +237,7 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
         Args:
             env: Takes joint indices; wrap it in `frl_env.JointActions`.
             buffer: Offline episodes to learn from as well.
-            options: Most of d3rlpy's; see `frl_algos.factored_awr.fine_tuning.fine_tune`.
+            options: Most of d3rlpy's; see `frl_algos.factored_awr.updating.fine_tuning.fine_tune`.
 
         Raises:
             UserError: If it is told to be fair, or `fine_tune` has something to say.

@@ -17,10 +17,10 @@ from frl_algos.effects.action_rate import steady_rate
 from frl_algos.effects.suitability import Suitability, suitability
 from frl_algos.effects.targets import compute_targets, positions_of
 from frl_algos.effects.terms import Terms, null_position
-from frl_algos.factored_awr.choosing import CREDITS, Choice, Chosen, Contest, structure_of
-from frl_algos.factored_awr.indicated import unless_indicated
+from frl_algos.factored_awr.contest.choosing import CREDITS, Choice, Chosen, Contest, structure_of
+from frl_algos.factored_awr.contest.indicated import unless_indicated
 from frl_algos.factored_awr.settings import FactoredAWRSettings
-from frl_algos.factored_awr.update import FactoredAWRImpl
+from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_algos.gains.estimating import estimate_member_model
 from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
 from frl_algos.logged.scaled_rows import ScaledRows, mean_and_spread, numbers_of

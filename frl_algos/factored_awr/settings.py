@@ -38,7 +38,7 @@ class FactoredAWRSettings(LearnableConfig):
             "frozen": the same, left as drawn; "one_hot": indicators of levels and pairs; "independent": of levels only,
             so that factors are independent given that something is done; "flat": one of each joint action.
         critic: "auto", one of the next three or none at all, by what half of the people say of the policy of the other
-            half (`frl_algos.factored_awr.choosing`); "effects", estimated effects of actions
+            half (`frl_algos.factored_awr.contest.choosing`); "effects", estimated effects of actions
             (`frl_algos.effects.estimate`; with "independent" and "flat" encoders its terms are likewise); "expectile",
             action values by implicit Q-learning (`frl_algos.networks.expectile_critic`); "planned", values by planning
             over states that recur (`frl_algos.effects.planning`); "returns", the logged return less the state value (as

@@ -27,7 +27,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig
-from frl_algos.factored_awr.update import FactoredAWRImpl
+from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_env.errors import UserError
 from frl_env.files import atomic
 

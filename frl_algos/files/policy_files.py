@@ -9,7 +9,7 @@ from frl_algos.files.model_files import SUFFIX, load_model
 from frl_algos.policies.adapter import adapt
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
-from frl_env.evaluation.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.records.dataset_facts import action_space_of, facts_of
 from frl_env.files.integrity import check_beside
 from frl_env.meaning import meaning_of
 

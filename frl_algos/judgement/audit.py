@@ -20,11 +20,11 @@ from frl_algos.valuation.allocations import Progress, member_allocations, record
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.selection import target_probabilities
 from frl_env.evaluation import LoggedEpisodes, load_episodes
-from frl_env.evaluation.dataset_facts import action_space_of, facts_of
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 from frl_env.evaluation.fairness.audit import AuditedMembers, FairnessAudit, audit
 from frl_env.evaluation.fairness.files import write_audit
-from frl_env.evaluation.member_records import ATTRIBUTES, load_members, load_people
+from frl_env.evaluation.records.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.records.member_records import ATTRIBUTES, load_members, load_people
 from frl_env.evaluation.threads import numpy_alone
 from frl_env.members import ColumnMap, ImportOptions, open_members
 

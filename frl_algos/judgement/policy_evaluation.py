@@ -32,12 +32,12 @@ from frl_algos.valuation.policy_sensitivity import policy_sensitivity
 from frl_algos.valuation.selection import default_mode
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.evaluation import Evaluation, LoggedEpisodes, Sensitivity, load_with_parts
-from frl_env.evaluation.dataset_facts import action_space_of
 from frl_env.evaluation.files import write_together
-from frl_env.evaluation.hidden_actions import hidden_actions
-from frl_env.evaluation.sensitivity_figure import sensitivity_figure
-from frl_env.evaluation.suppression import people as number_of_people
-from frl_env.evaluation.suppression import rough_share
+from frl_env.evaluation.privacy.hidden_actions import hidden_actions
+from frl_env.evaluation.privacy.suppression import people as number_of_people
+from frl_env.evaluation.privacy.suppression import rough_share
+from frl_env.evaluation.records.dataset_facts import action_space_of
+from frl_env.evaluation.sensitivity.sensitivity_figure import sensitivity_figure
 from frl_env.members import ColumnMap, ImportOptions, open_members
 
 CHUNK = 4_096

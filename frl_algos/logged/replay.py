@@ -35,11 +35,11 @@ from frl_algos.logged.memory_map import FlatArrays, map_arrays
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import Effort, effort_of
 from frl_env.errors import UserError
-from frl_env.evaluation.dataset_facts import action_space_of, is_simulated, multi_discrete
 from frl_env.evaluation.fairness.audited_members import label_missing
-from frl_env.evaluation.member_records import load_members
-from frl_env.evaluation.minari_reading import read_arrays
-from frl_env.evaluation.people import MEMBER, WEEK, people_of
+from frl_env.evaluation.records.dataset_facts import action_space_of, is_simulated, multi_discrete
+from frl_env.evaluation.records.member_records import load_members
+from frl_env.evaluation.records.minari_reading import read_arrays
+from frl_env.evaluation.records.people import MEMBER, WEEK, people_of
 from frl_env.files.integrity import check_intact, check_limits
 
 CORE = ("observations", "actions", "rewards", "terminations")

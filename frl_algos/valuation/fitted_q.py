@@ -34,7 +34,7 @@ from frl_algos.valuation.nested import plain_terms
 from frl_env.actions import ActionSpace
 from frl_env.errors import check_number
 from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members
-from frl_env.evaluation.target import TargetScores, supported_actions
+from frl_env.evaluation.estimating.target import TargetScores, supported_actions
 from frl_env.evaluation.threads import numpy_alone
 
 NAME = "FQE"

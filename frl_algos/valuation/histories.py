@@ -22,7 +22,7 @@ from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
-from frl_env.evaluation.people import People
+from frl_env.evaluation.records.people import People
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.fitted_q import fitted_q_evaluation
 from frl_env.evaluation import LoggedEpisodes, Sensitivity, sensitivity
-from frl_env.evaluation.suppression import part_of
+from frl_env.evaluation.privacy.suppression import part_of
 from frl_env.evaluation.threads import numpy_alone
 
 MEMBERS = 2_000

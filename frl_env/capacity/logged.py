@@ -22,7 +22,7 @@ from frl_env.capacity.knapsack import knapsack
 from frl_env.capacity.tilting import tilt_prices
 from frl_env.errors import UserError, check_number
 from frl_env.evaluation import Evaluation, LoggedEpisodes, evaluate
-from frl_env.evaluation.suppression import SMALLEST, hidden_levels
+from frl_env.evaluation.privacy.suppression import SMALLEST, hidden_levels
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 

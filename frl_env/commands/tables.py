@@ -11,9 +11,9 @@ from rich.table import Table
 
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, Problem, TableError, export_table, import_table
+from frl_env.datasets.tabular.checking.losses import in_words
+from frl_env.datasets.tabular.checking.summary import lists_in_words, spells_in_words
 from frl_env.datasets.tabular.exporting import check_target
-from frl_env.datasets.tabular.losses import in_words
-from frl_env.datasets.tabular.summary import lists_in_words, spells_in_words
 from frl_env.errors import UserError, unknown_name
 from frl_env.raw_events import FORMATS, export_events
 from frl_env.terminal import console, progress_bar

@@ -13,7 +13,7 @@ from frl_env.errors import UserError, unknown_name
 from frl_env.files.targets import check_new
 from frl_env.member_weeks import EventTablesError, weeks
 from frl_env.member_weeks.engine import ENGINES
-from frl_env.member_weeks.spec import SOURCES
+from frl_env.member_weeks.sources.spec import SOURCES
 from frl_env.terminal import console, progress_bar, write_atomically
 
 

@@ -9,7 +9,7 @@ import typer
 
 from frl_env.capacity import Effort, parse_budget
 from frl_env.datasets.tabular import ColumnMap
-from frl_env.datasets.tabular.source import open_table
+from frl_env.datasets.tabular.sources.source import open_table
 from frl_env.errors import UserError, check_number, check_whole
 from frl_env.terminal import console, progress_bar
 from frl_env.worklist import make_worklist, read_caseload, write_worklist

@@ -5,14 +5,9 @@ The way of the data: `LoggedEpisodes` (from Minari or from rows), the target's p
 and the report (`evaluate`, an `Evaluation`). Arrays in, numbers out; no deep learning library.
 """
 
-from frl_env.evaluation.assumptions import Sensitivity, sensitivity
-from frl_env.evaluation.confounding import Bounds, Confounding
-from frl_env.evaluation.dataset_facts import action_space_of
-from frl_env.evaluation.density_ratios import state_density_ratios
 from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, Weights, diagnose, effective_members, tail_index
-from frl_env.evaluation.episodes import LoggedEpisodes, split_members
-from frl_env.evaluation.estimate import Estimate
-from frl_env.evaluation.estimators import (
+from frl_env.evaluation.estimating.estimate import Estimate
+from frl_env.evaluation.estimating.estimators import (
     ActionValues,
     cumulative_weights,
     direct_method,
@@ -24,12 +19,17 @@ from frl_env.evaluation.estimators import (
     weighted_doubly_robust,
     weighted_importance_sampling,
 )
-from frl_env.evaluation.intervals import Interval, interval, resample
-from frl_env.evaluation.minari_episodes import load_episodes, load_with_parts
-from frl_env.evaluation.propensities import EstimatedPropensities, estimate_propensities
+from frl_env.evaluation.estimating.intervals import Interval, interval, resample
+from frl_env.evaluation.estimating.target import TargetScores, score_target, supported_actions
+from frl_env.evaluation.nuisances.density_ratios import state_density_ratios
+from frl_env.evaluation.nuisances.propensities import EstimatedPropensities, estimate_propensities
+from frl_env.evaluation.nuisances.ridge import state_features
+from frl_env.evaluation.records.dataset_facts import action_space_of
+from frl_env.evaluation.records.episodes import LoggedEpisodes, split_members
+from frl_env.evaluation.records.minari_episodes import load_episodes, load_with_parts
 from frl_env.evaluation.report import Evaluation, Result, compare, evaluate
-from frl_env.evaluation.ridge import state_features
-from frl_env.evaluation.target import TargetScores, score_target, supported_actions
+from frl_env.evaluation.sensitivity.assumptions import Sensitivity, sensitivity
+from frl_env.evaluation.sensitivity.confounding import Bounds, Confounding
 
 __all__ = [
     "ActionValues",

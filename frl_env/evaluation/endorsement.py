@@ -21,9 +21,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from frl_env.evaluation.diagnostics import Diagnostics, Thresholds
-from frl_env.evaluation.estimate import Estimate
-from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL
-from frl_env.evaluation.intervals import Interval
+from frl_env.evaluation.estimating.estimate import Estimate
+from frl_env.evaluation.estimating.estimators import CUMULATIVE, MARGINAL
+from frl_env.evaluation.estimating.intervals import Interval
 
 UNNORMALISED = ("PDIS", "DR")
 

@@ -7,15 +7,15 @@ import numpy as np
 from jaxtyping import Float64
 
 from frl_env.errors import UserError, unknown_name
-from frl_env.evaluation import estimators as points
-from frl_env.evaluation.density_ratios import state_density_ratios
 from frl_env.evaluation.diagnostics import Weights
-from frl_env.evaluation.episodes import LoggedEpisodes, split_members
-from frl_env.evaluation.estimate import Estimate
-from frl_env.evaluation.estimators import CUMULATIVE, MARGINAL, ActionValues
-from frl_env.evaluation.propensities import EstimatedPropensities, estimate_propensities
-from frl_env.evaluation.ridge import Ridge, state_features
-from frl_env.evaluation.target import Probabilities, Scores, TargetScores, score_target, supported_actions
+from frl_env.evaluation.estimating import estimators as points
+from frl_env.evaluation.estimating.estimate import Estimate
+from frl_env.evaluation.estimating.estimators import CUMULATIVE, MARGINAL, ActionValues
+from frl_env.evaluation.estimating.target import Probabilities, Scores, TargetScores, score_target, supported_actions
+from frl_env.evaluation.nuisances.density_ratios import state_density_ratios
+from frl_env.evaluation.nuisances.propensities import EstimatedPropensities, estimate_propensities
+from frl_env.evaluation.nuisances.ridge import Ridge, state_features
+from frl_env.evaluation.records.episodes import LoggedEpisodes, split_members
 
 Grid = Float64[np.ndarray, "episode step"]
 

@@ -11,13 +11,13 @@ from jaxtyping import Float64
 from frl_env.errors import unknown_name
 from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, diagnose
 from frl_env.evaluation.endorsement import why_withheld
-from frl_env.evaluation.episodes import LoggedEpisodes
-from frl_env.evaluation.estimate import Estimate
-from frl_env.evaluation.estimators import MARGINAL, ActionValues
+from frl_env.evaluation.estimating.estimate import Estimate
+from frl_env.evaluation.estimating.estimators import MARGINAL, ActionValues
+from frl_env.evaluation.estimating.intervals import Interval, interval, resample
+from frl_env.evaluation.estimating.target import Probabilities, Scores, TargetScores
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
-from frl_env.evaluation.intervals import Interval, interval, resample
-from frl_env.evaluation.suppression import SMALLEST, count, effective, rests_on_few
-from frl_env.evaluation.target import Probabilities, Scores, TargetScores
+from frl_env.evaluation.privacy.suppression import SMALLEST, count, effective, rests_on_few
+from frl_env.evaluation.records.episodes import LoggedEpisodes
 from frl_env.evaluation.threads import numpy_alone
 from frl_env.member_months import of_a_group, per_1000_member_months, span
 

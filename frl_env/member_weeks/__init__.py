@@ -9,6 +9,6 @@ nothing here is imported before they are needed. The rules and what each is for:
 from frl_env.member_weeks.conversion import MemberWeeks, weeks
 from frl_env.member_weeks.faults import EventTablesError, Fault
 from frl_env.member_weeks.rules import Rules
-from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.sources.spec import Spec
 
 __all__ = ["EventTablesError", "Fault", "MemberWeeks", "Rules", "Spec", "weeks"]

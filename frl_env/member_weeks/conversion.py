@@ -19,7 +19,7 @@ from typing import Any
 from frl_env.datasets.placing import package_version
 from frl_env.errors import UserError
 from frl_env.member_weeks.engine import Engine, load_ibis, open_engine, table_files
-from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.sources.spec import Spec
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -99,17 +99,17 @@ def weeks(
 def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, progress: Progress) -> MemberWeeks:
     import ibis
 
-    from frl_env.member_weeks import claims as claim_rules
-    from frl_env.member_weeks.assemble import Facts, Weeks, member_weeks
-    from frl_env.member_weeks.cells import read_spells
-    from frl_env.member_weeks.contacts import contact_faults, joint_index, make_contacts
-    from frl_env.member_weeks.coverage import EPOCH, day_number, make_coverage
-    from frl_env.member_weeks.events import encounter_lines, make_events
+    from frl_env.member_weeks.facts import claims as claim_rules
+    from frl_env.member_weeks.facts.assemble import Facts, Weeks, member_weeks
+    from frl_env.member_weeks.facts.cells import read_spells
+    from frl_env.member_weeks.facts.contacts import contact_faults, joint_index, make_contacts
+    from frl_env.member_weeks.facts.coverage import EPOCH, day_number, make_coverage
+    from frl_env.member_weeks.facts.events import encounter_lines, make_events
     from frl_env.member_weeks.faults import EventTablesError
     from frl_env.member_weeks.figures import Counted, Totals, count
     from frl_env.member_weeks.readers import read_source
-    from frl_env.member_weeks.reading import clean, count_faults, parse
-    from frl_env.member_weeks.words import words_of_faults
+    from frl_env.member_weeks.sources.reading import clean, count_faults, parse
+    from frl_env.member_weeks.sources.words import words_of_faults
     from frl_env.member_weeks.writing import write_weeks
 
     rules = spec.rules

@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from frl_env.datasets.tabular.text_files import delimiter
+from frl_env.datasets.tabular.sources.text_files import delimiter
 from frl_env.errors import UserError, unknown_name
-from frl_env.member_weeks.spec import TableSpec
+from frl_env.member_weeks.sources.spec import TableSpec
 
 ENGINES = ("duckdb", "spark")
 

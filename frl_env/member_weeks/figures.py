@@ -14,13 +14,13 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 
-from frl_env.datasets.tabular.contact_response import ContactResponse
-from frl_env.evaluation.suppression import SECRET, SMALLEST, hidden_cells, rough
-from frl_env.member_weeks.assemble import Weeks
-from frl_env.member_weeks.contacts import UNDECIDED, LoggedContacts
-from frl_env.member_weeks.coverage import EPOCH, Coverage
-from frl_env.member_weeks.events import Events
-from frl_env.member_weeks.spec import Spec
+from frl_env.datasets.tabular.checking.contact_response import ContactResponse
+from frl_env.evaluation.privacy.suppression import SECRET, SMALLEST, hidden_cells, rough
+from frl_env.member_weeks.facts.assemble import Weeks
+from frl_env.member_weeks.facts.contacts import UNDECIDED, LoggedContacts
+from frl_env.member_weeks.facts.coverage import EPOCH, Coverage
+from frl_env.member_weeks.facts.events import Events
+from frl_env.member_weeks.sources.spec import Spec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from frl_env.errors import UserError
 from frl_env.member_weeks.engine import Engine, load_ibis, read_arrow, separator_of, table_files
-from frl_env.member_weeks.spec import TableSpec
+from frl_env.member_weeks.sources.spec import TableSpec
 
 INSTALL = "--engine spark needs PySpark and Java 17; install them with: pip install 'pyspark>=4'"
 ZONE = "spark.sql.session.timeZone"

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from frl_env.datasets.tabular.columns import LIMITS, MEMBER, REWARD, SCHEMA_KEY, TERMINATED, WEEK
 from frl_env.datasets.tabular.provenance import WEEKS_KEY
+from frl_env.datasets.tabular.schema.columns import LIMITS, MEMBER, REWARD, SCHEMA_KEY, TERMINATED, WEEK
 from frl_env.errors import UserError
-from frl_env.member_weeks.assemble import STATES, Weeks
-from frl_env.member_weeks.coverage import Coverage
-from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.facts.assemble import STATES, Weeks
+from frl_env.member_weeks.facts.coverage import Coverage
+from frl_env.member_weeks.sources.spec import Spec
 from frl_env.parameters import MEASURES
 from frl_env.simulator.information import DEMOGRAPHIC_KEYS
 

@@ -19,13 +19,13 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Float64, Int64
 
-from frl_env.datasets.tabular.columns import ColumnMap
-from frl_env.datasets.tabular.layout import lay_out
-from frl_env.datasets.tabular.problems import TableError
-from frl_env.datasets.tabular.source import open_table
-from frl_env.datasets.tabular.stages import ordered_weeks, read_stage
-from frl_env.datasets.tabular.week_formats import to_days
-from frl_env.datasets.tabular.weeks import Weeks
+from frl_env.datasets.tabular.cells.week_formats import to_days
+from frl_env.datasets.tabular.checking.stages import ordered_weeks, read_stage
+from frl_env.datasets.tabular.checking.weeks import Weeks
+from frl_env.datasets.tabular.schema.columns import ColumnMap
+from frl_env.datasets.tabular.schema.layout import lay_out
+from frl_env.datasets.tabular.schema.problems import TableError
+from frl_env.datasets.tabular.sources.source import open_table
 from frl_env.errors import UserError
 
 WINDOW = 13

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frl_env.evaluation.suppression import people
+from frl_env.evaluation.privacy.suppression import people
 from frl_env.worklist.caseload import WINDOW, Caseload
 
 EVENTS = {

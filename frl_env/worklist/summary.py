@@ -19,7 +19,7 @@ import numpy as np
 
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.effort import Effort
-from frl_env.evaluation.suppression import COARSE, SECRET, SMALLEST, hidden_cells, hide, rough, roughly
+from frl_env.evaluation.privacy.suppression import COARSE, SECRET, SMALLEST, hidden_cells, hide, rough, roughly
 from frl_env.worklist.caseload import Caseload, Rule
 from frl_env.worklist.choosing import Choice
 

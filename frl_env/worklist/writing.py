@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from frl_env.datasets.tabular.listed import CHANCES
+from frl_env.datasets.tabular.schema.listed import CHANCES
 from frl_env.errors import UserError
 from frl_env.files import atomic
 from frl_env.worklist.listing import Worklist

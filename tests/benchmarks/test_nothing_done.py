@@ -25,7 +25,7 @@ from frl_env.datasets import (
 )
 from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes
-from frl_env.evaluation.propensities import GATE, estimate_propensities
+from frl_env.evaluation.nuisances.propensities import GATE, estimate_propensities
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

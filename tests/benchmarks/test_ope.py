@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.ope import sharpe_ratio, table
-from benchmarks.studies.markov_q import CrossFitted, Regression, Shape
+from benchmarks.studies.known_policies.markov_q import CrossFitted, Regression, Shape
 from frl_env.actions import ActionSpace
 from frl_env.evaluation import LoggedEpisodes, interval
 

@@ -19,7 +19,7 @@ from frl_algos.judgement.audit import audit_fairness
 from frl_algos.judgement.policy_evaluation import evaluate_policy
 from frl_env.cli import app
 from frl_env.datasets import Recipe, build_dataset, ensure_dataset, export_table
-from frl_env.datasets.tabular.partition import shares
+from frl_env.datasets.tabular.checking.partition import shares
 from frl_env.errors import UserError
 from frl_env.evaluation import action_space_of, load_episodes
 from frl_env.parameters import AGE_BANDS, RACES

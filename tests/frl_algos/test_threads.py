@@ -14,11 +14,12 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.training.train import train
 from frl_algos import FactoredAWRConfig, FactoredIQLConfig, training_threads
-from frl_algos.factored_awr import choosing
+from frl_algos.factored_awr.contest import choosing
 from frl_algos.policies.stock import create_stock
 from frl_algos.valuation import counterfactual, fitted_q
 from frl_env.errors import UserError
-from frl_env.evaluation import assumptions, evaluate, load_episodes, report, sensitivity
+from frl_env.evaluation import evaluate, load_episodes, report, sensitivity
+from frl_env.evaluation.sensitivity import assumptions
 
 
 def blas_threads() -> int:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from frl_env.datasets.tabular.columns import EVENTS, OUTCOMES, PROPENSITY, TERMINATED
-from frl_env.datasets.tabular.layout import Layout
-from frl_env.datasets.tabular.listed import LISTED, LISTED_ACTION, LISTED_PROPENSITY
-from frl_env.datasets.tabular.outcomes import COUNTS, ONE_STEP, next_states, steps_and_rewards, weekly_events
-from frl_env.datasets.tabular.weeks import Weeks
+from frl_env.datasets.tabular.checking.outcomes import COUNTS, ONE_STEP, next_states, steps_and_rewards, weekly_events
+from frl_env.datasets.tabular.checking.weeks import Weeks
+from frl_env.datasets.tabular.schema.columns import EVENTS, OUTCOMES, PROPENSITY, TERMINATED
+from frl_env.datasets.tabular.schema.layout import Layout
+from frl_env.datasets.tabular.schema.listed import LISTED, LISTED_ACTION, LISTED_PROPENSITY
 
 EVENT_KEYS = ("ed_visits", "ip_stays")
 """Information keys of the events of a week, in the order of the states that count them."""

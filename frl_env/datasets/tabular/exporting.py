@@ -17,7 +17,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from frl_env.capacity.effort import METADATA as EFFORT
-from frl_env.datasets.tabular.columns import (
+from frl_env.datasets.tabular.cells.formulas import without_formulas
+from frl_env.datasets.tabular.checking.outcomes import ONE_STEP
+from frl_env.datasets.tabular.episodes import EVENT_KEYS
+from frl_env.datasets.tabular.schema.columns import (
     EVENTS,
     MEMBER,
     OUTCOMES,
@@ -27,11 +30,8 @@ from frl_env.datasets.tabular.columns import (
     TERMINATED,
     WEEK,
 )
-from frl_env.datasets.tabular.episodes import EVENT_KEYS
-from frl_env.datasets.tabular.formulas import without_formulas
-from frl_env.datasets.tabular.outcomes import ONE_STEP
 from frl_env.errors import UserError, unknown_name
-from frl_env.evaluation.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.records.dataset_facts import action_space_of, facts_of
 from frl_env.files import atomic
 from frl_env.files.integrity import check_intact
 from frl_env.files.targets import check_new

@@ -37,23 +37,23 @@ from frl_env.datasets.placing import (
     read_metadata,
 )
 from frl_env.datasets.store import open_dataset
-from frl_env.datasets.tabular.columns import MEMBER, OUTCOMES, REWARD, ColumnMap
+from frl_env.datasets.tabular.checking.losses import in_words, losses
+from frl_env.datasets.tabular.checking.outcomes import Evidence, choose_rewards, describe, reward_limits
+from frl_env.datasets.tabular.checking.partition import shares
+from frl_env.datasets.tabular.checking.report import judge
+from frl_env.datasets.tabular.checking.stages import Progress, check_stage, forget_stages, ordered_weeks, read_stage
+from frl_env.datasets.tabular.checking.summary import became_of_lists, describe_table, odd
 from frl_env.datasets.tabular.episodes import make_episodes
-from frl_env.datasets.tabular.layout import Layout, lay_out, unlike_files
-from frl_env.datasets.tabular.listed import DECISIONS, Listed, read_listed
-from frl_env.datasets.tabular.losses import in_words, losses
 from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
-from frl_env.datasets.tabular.outcomes import Evidence, choose_rewards, describe, reward_limits
-from frl_env.datasets.tabular.partition import shares
-from frl_env.datasets.tabular.problems import TableError
 from frl_env.datasets.tabular.provenance import gaps_are_meant, made_by_weeks
-from frl_env.datasets.tabular.report import judge
-from frl_env.datasets.tabular.source import Table, open_table
-from frl_env.datasets.tabular.stages import Progress, check_stage, forget_stages, ordered_weeks, read_stage
-from frl_env.datasets.tabular.summary import became_of_lists, describe_table, odd
+from frl_env.datasets.tabular.schema.columns import MEMBER, OUTCOMES, REWARD, ColumnMap
+from frl_env.datasets.tabular.schema.layout import Layout, lay_out, unlike_files
+from frl_env.datasets.tabular.schema.listed import DECISIONS, Listed, read_listed
+from frl_env.datasets.tabular.schema.problems import TableError
+from frl_env.datasets.tabular.sources.source import Table, open_table
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError
-from frl_env.evaluation.suppression import part
+from frl_env.evaluation.privacy.suppression import part
 from frl_env.files.integrity import KEY, REWARD_LIMITS, damaged_file
 from frl_env.meaning import METADATA as MEANING
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
@@ -103,7 +103,7 @@ def import_table(
         columns: What the table's columns mean; when None as `export_table` wrote it into the table, or by their names.
         options: What to do about problems, and more.
         worklists: Worklists by which the members were contacted, files of their chances, or folders of them; their
-            chances are joined by member and week (`frl_env.datasets.tabular.listed`).
+            chances are joined by member and week (`frl_env.datasets.tabular.schema.listed`).
         description: For the metadata.
         check_only: Stop before writing.
         force: Replace a dataset of that id; the old one stays until the new one is whole.

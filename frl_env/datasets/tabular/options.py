@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from frl_env.datasets.ids import parse_id
 from frl_env.datasets.recipes import RECIPES
-from frl_env.datasets.tabular.layout import SEVERAL
-from frl_env.datasets.tabular.listed import DECISIONS
-from frl_env.datasets.tabular.outcomes import REWARDS
-from frl_env.datasets.tabular.problems import ON_ERROR
+from frl_env.datasets.tabular.checking.outcomes import REWARDS
+from frl_env.datasets.tabular.schema.layout import SEVERAL
+from frl_env.datasets.tabular.schema.listed import DECISIONS
+from frl_env.datasets.tabular.schema.problems import ON_ERROR
 from frl_env.errors import UserError, unknown_name
 
 

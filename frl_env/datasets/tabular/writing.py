@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from minari.dataset.minari_storage import MinariStorage
 
 from frl_env.datasets.hdf5 import link_shards, write_shard
-from frl_env.datasets.tabular.columns import MEMBER, ColumnMap
 from frl_env.datasets.tabular.episodes import Recorded
 from frl_env.datasets.tabular.flat import FlatFiles
+from frl_env.datasets.tabular.schema.columns import MEMBER, ColumnMap
 from frl_env.files import atomic
 from frl_env.files.integrity import KEY, content_of, file_facts
 

@@ -46,7 +46,7 @@ from frl_env.evaluation.fairness.measures import (
     untold,
 )
 from frl_env.evaluation.fairness.result import CalibrationPoint, FairnessAudit, Gap, Group, Measured
-from frl_env.evaluation.suppression import JOINED, SMALLEST, hidden_groups, rests_on_few
+from frl_env.evaluation.privacy.suppression import JOINED, SMALLEST, hidden_groups, rests_on_few
 from frl_env.member_months import of_a_group
 
 __all__ = [

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from frl_env.errors import UserError
-from frl_env.evaluation.suppression import SMALLEST, people
+from frl_env.evaluation.privacy.suppression import SMALLEST, people
 
 NOT_RECORDED = "NOT RECORDED"
 """Label of members without one: a group like any other."""

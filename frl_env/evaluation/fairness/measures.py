@@ -14,7 +14,7 @@ from jaxtyping import Float64, Int64
 from frl_env.evaluation.diagnostics import effective_members
 from frl_env.evaluation.fairness.audited_members import AuditedMembers
 from frl_env.evaluation.fairness.contrasts import Grouping, group_sums, resample_counts
-from frl_env.evaluation.suppression import rests_on_few
+from frl_env.evaluation.privacy.suppression import rests_on_few
 from frl_env.member_months import per_1000_member_months
 
 RATE = "_per_1000_member_months"

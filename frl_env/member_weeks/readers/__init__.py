@@ -10,7 +10,7 @@ from frl_env.member_weeks.readers.meds import read_meds
 from frl_env.member_weeks.readers.omop import read_omop
 from frl_env.member_weeks.readers.synthea import read_synthea
 from frl_env.member_weeks.readers.tuva import read_tuva
-from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.sources.spec import Spec
 
 READERS = {"flat": read_flat, "omop": read_omop, "synthea": read_synthea, "meds": read_meds, "tuva": read_tuva}
 

@@ -9,8 +9,8 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.errors import UserError
-from frl_env.member_weeks.reading import column_named
-from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.sources.reading import column_named
+from frl_env.member_weeks.sources.spec import Spec
 
 
 def read_flat(engine: Any, spec: Spec) -> dict[str, ir.Table]:

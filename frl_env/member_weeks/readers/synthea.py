@@ -13,8 +13,8 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.errors import UserError
-from frl_env.member_weeks.reading import column_named
-from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.sources.reading import column_named
+from frl_env.member_weeks.sources.spec import Spec
 
 NO_INSURANCE = "b1c428d6-4f07-31e0-90f0-68ffa6ff8c76"
 """Synthea's identifier of having no payer."""

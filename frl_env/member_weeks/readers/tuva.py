@@ -13,8 +13,8 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.errors import UserError
-from frl_env.member_weeks.reading import column_named
-from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.sources.reading import column_named
+from frl_env.member_weeks.sources.spec import Spec
 
 DUAL = tuple(f"{zero}{code}" for zero in ("0", "") for code in (1, 2, 3, 4, 5, 6, 8))
 """Codes of those whom Medicare and Medicaid cover both."""

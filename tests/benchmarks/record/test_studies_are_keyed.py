@@ -60,7 +60,7 @@ def _keepers() -> dict[str, Kept]:
 
 
 TRAIN_NOTHING = {
-    "benchmarks.ope": "frl_env/evaluation/estimators.py",
+    "benchmarks.ope": "frl_env/evaluation/estimating/estimators.py",
     "benchmarks.studies.fairness_checks": "frl_env/evaluation/fairness/audit.py",
 }
 """Studies of policies that nobody trained, and what they depend on instead."""
@@ -109,7 +109,7 @@ def _append(file: Path, text: str) -> None:
     file.write_text(file.read_text() + text)
 
 
-RESULTS = Kept("benchmarks.studies.policy_truth")
+RESULTS = Kept("benchmarks.studies.known_policies.policy_truth")
 
 
 def test_what_is_kept_comes_back_and_is_made_once(tmp_path):

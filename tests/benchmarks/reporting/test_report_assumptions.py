@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from benchmarks.reporting.assumptions import analyses, assumptions
-from frl_env.evaluation.turning import turning_points
+from frl_env.evaluation.sensitivity.turning import turning_points
 
 
 def result(low: float, high: float) -> dict:

@@ -15,8 +15,8 @@ from benchmarks.truth.policy_behaviour import portrait
 from frl_env.actions import ActionSpace, Factor
 from frl_env.datasets import ImportOptions, build_dataset, ensure_dataset, export_table, import_table
 from frl_env.evaluation import LoggedEpisodes
-from frl_env.evaluation.member_records import load_people
-from frl_env.evaluation.people import People
+from frl_env.evaluation.records.member_records import load_people
+from frl_env.evaluation.records.people import People
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

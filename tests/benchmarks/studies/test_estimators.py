@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from benchmarks.studies import estimators as ope
-from benchmarks.studies import policy_truth
 from benchmarks.studies.estimator_report import Study, regret, spearman
-from benchmarks.studies.policy_set import Drawn, blend, linear, nothing, over, policy_set, uniform
+from benchmarks.studies.known_policies import policy_truth
+from benchmarks.studies.known_policies.policy_set import Drawn, blend, linear, nothing, over, policy_set, uniform
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.errors import UserError
 from frl_env.search.policy_search import best_observation_only

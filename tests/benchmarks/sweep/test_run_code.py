@@ -41,7 +41,7 @@ def stale(copy, monkeypatch):
 @pytest.mark.parametrize(
     ("file", "which"),
     [
-        ("frl_algos/factored_awr/update.py", OURS),
+        ("frl_algos/factored_awr/updating/update.py", OURS),
         ("frl_algos/effects/estimate.py", OURS),
         ("frl_algos/effects/terms.py", OURS),
         ("frl_algos/gains/estimating.py", OURS),

@@ -15,7 +15,7 @@ from benchmarks.training.told import NO_RESPONSE, told, told_of
 from frl_algos.files.policy_files import high_touch_of, told_by
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.datasets import ColumnMap, ImportOptions, build_dataset, export_table, import_table
-from frl_env.datasets.tabular.contact_response import ContactResponse
+from frl_env.datasets.tabular.checking.contact_response import ContactResponse
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
 

@@ -13,7 +13,7 @@ from benchmarks.truth import audits, validation_members
 from frl_env.datasets import ColumnMap, ImportOptions, build_dataset, export_table, import_table
 from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes
-from frl_env.evaluation.member_records import MemberRecords
+from frl_env.evaluation.records.member_records import MemberRecords
 from frl_env.parameters import MEASURES
 
 pytestmark = pytest.mark.usefixtures("one_thread")

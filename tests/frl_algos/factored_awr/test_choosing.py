@@ -8,7 +8,7 @@ from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
 from frl_algos.effects.targets import compute_targets
-from frl_algos.factored_awr.held_out import HeldOut, mean_and_error
+from frl_algos.factored_awr.contest.held_out import HeldOut, mean_and_error
 from frl_env.actions import ActionSpace
 
 QUIET = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}

@@ -59,7 +59,7 @@ def test_files_hold_every_metric_of_every_epoch(tiny_buffer, tmp_path):
 
 def test_metrics_of_the_policy_are_those_at_the_end_of_the_epoch_not_a_mean(tiny_buffer, monkeypatch):
     """d3rlpy averages over an epoch; a collapse in its last updates must not be averaged away."""
-    monkeypatch.setattr("frl_algos.factored_awr.update.CALIBRATE_EVERY", 2)
+    monkeypatch.setattr("frl_algos.factored_awr.updating.update.CALIBRATE_EVERY", 2)
     algorithm = _create(critic="none")
     algorithm.set_grad_step(1)
     measured, original = [], algorithm.update

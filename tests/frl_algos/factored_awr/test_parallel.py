@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
-from frl_algos.factored_awr.parallel import average_gradients, follow_first, place
+from frl_algos.factored_awr.updating.parallel import average_gradients, follow_first, place
 from frl_env.actions import ActionSpace
 
 WORKER = """
@@ -102,7 +102,7 @@ def test_one_process_stays_as_it_is():
 
 def test_averaging_means_over_processes(monkeypatch):
     """Two processes of which the other has no gradient at all."""
-    monkeypatch.setattr("frl_algos.factored_awr.parallel.place", lambda: (0, 2))
+    monkeypatch.setattr("frl_algos.factored_awr.updating.parallel.place", lambda: (0, 2))
     monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: tensor)
     a, b = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(3))
     a.grad = torch.full((2, 2), 4.0)

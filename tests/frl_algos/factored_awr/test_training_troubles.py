@@ -9,7 +9,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from structlog.testing import capture_logs
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
-from frl_algos.factored_awr.training_troubles import troubles
+from frl_algos.factored_awr.updating.training_troubles import troubles
 from frl_env.actions import ActionSpace
 
 HEALTHY = {

@@ -16,7 +16,7 @@ from frl_env.datasets import dataset_place
 from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes
 from frl_env.evaluation.fairness.allocations import allocation_table, joints_with
-from frl_env.evaluation.member_records import load_members
+from frl_env.evaluation.records.member_records import load_members
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -233,7 +233,7 @@ def test_what_does_not_fit_is_said(file, imported, tmp_path):
 
 def test_a_dataset_in_another_format_reads_the_same(tiny_dataset, monkeypatch, tmp_path):
     direct = load_members(tiny_dataset)
-    monkeypatch.setattr("frl_env.evaluation.minari_reading.Path", lambda place: tmp_path)  # no HDF5 file there
+    monkeypatch.setattr("frl_env.evaluation.records.minari_reading.Path", lambda place: tmp_path)  # no HDF5 file there
     other = load_members(tiny_dataset)
     assert other.needs["open_needs"].tolist() == direct.needs["open_needs"].tolist()
     assert other.labels["gender"].tolist() == direct.labels["gender"].tolist()

@@ -14,8 +14,8 @@ from frl_env.datasets import ColumnMap, ImportOptions, TableError, dataset_place
 from frl_env.datasets.placing import store_root
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, evaluate, load_episodes
-from frl_env.evaluation.member_records import load_people
-from frl_env.evaluation.suppression import coarse_steps, hidden_cells
+from frl_env.evaluation.privacy.suppression import coarse_steps, hidden_cells
+from frl_env.evaluation.records.member_records import load_people
 from frl_env.members import open_members
 
 pytestmark = pytest.mark.usefixtures("one_thread")

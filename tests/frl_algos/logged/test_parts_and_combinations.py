@@ -11,8 +11,8 @@ from frl_env import MEDICAID_ACTIONS
 from frl_env.datasets import Recipe, build_dataset, export_table, import_table
 from frl_env.errors import UserError
 from frl_env.evaluation import action_space_of, load_episodes
-from frl_env.evaluation.dataset_facts import facts_of, is_simulated
-from frl_env.evaluation.member_records import load_members
+from frl_env.evaluation.records.dataset_facts import facts_of, is_simulated
+from frl_env.evaluation.records.member_records import load_members
 
 pytestmark = pytest.mark.filterwarnings("ignore:`eval_env` is set to None", "ignore:env_spec is None")
 

@@ -26,8 +26,8 @@ from frl_algos.valuation.value_policy import value_policy
 from frl_env.datasets import Recipe, build_dataset, export_table, import_table
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, action_space_of, evaluate, load_episodes, sensitivity
-from frl_env.evaluation.member_records import load_members, load_people
-from frl_env.evaluation.people import People
+from frl_env.evaluation.records.member_records import load_members, load_people
+from frl_env.evaluation.records.people import People
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

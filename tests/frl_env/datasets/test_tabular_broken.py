@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from frl_env.datasets.tabular import ColumnMap, ImportOptions, TableError, import_table
-from frl_env.datasets.tabular.data_file import open_file
-from frl_env.datasets.tabular.source import open_table
+from frl_env.datasets.tabular.sources.data_file import open_file
+from frl_env.datasets.tabular.sources.source import open_table
 from frl_env.errors import UserError
 
 SECRET = "Zebulon"

@@ -25,7 +25,7 @@ from frl_env.datasets import (
     verify_dataset,
 )
 from frl_env.datasets.placing import has_dataset
-from frl_env.datasets.tabular import partition
+from frl_env.datasets.tabular.checking import partition
 from frl_env.errors import UserError
 
 ID = "tests/own-v0"

@@ -12,8 +12,9 @@ import pytest
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.datasets import tabular
-from frl_env.datasets.tabular import ColumnMap, ImportOptions, import_table, partition
-from frl_env.datasets.tabular.outcomes import COLUMN, COUNTS, ONE_STEP
+from frl_env.datasets.tabular import ColumnMap, ImportOptions, import_table
+from frl_env.datasets.tabular.checking import partition
+from frl_env.datasets.tabular.checking.outcomes import COLUMN, COUNTS, ONE_STEP
 from frl_env.errors import UserError
 from frl_env.parameters import GENDERS, MEASURES, RACES
 
@@ -412,8 +413,8 @@ def test_an_interrupted_import_goes_on_where_it_was(table, tmp_path, empty_store
         return progress
 
     read = []
-    original = tabular.reader.Reader.read
-    monkeypatch.setattr(tabular.reader.Reader, "read", lambda self, batch: read.append(1) or original(self, batch))
+    original = tabular.checking.reader.Reader.read
+    monkeypatch.setattr(tabular.checking.reader.Reader, "read", lambda self, b: read.append(1) or original(self, b))
     for after in (("checking", 3), ("writing", 10), ("writing", 20)):
         with pytest.raises(KeyboardInterrupt):
             import_table(file, ID, progress=stop(after))

@@ -10,8 +10,8 @@ from scipy.optimize import linprog
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation import ActionValues, Confounding, LoggedEpisodes, sensitivity
-from frl_env.evaluation.sensitivity_figure import sensitivity_figure
-from frl_env.evaluation.turning import turning_points, turning_sentence
+from frl_env.evaluation.sensitivity.sensitivity_figure import sensitivity_figure
+from frl_env.evaluation.sensitivity.turning import turning_points, turning_sentence
 
 
 def one_step(rewards, target, propensities, **options) -> Confounding:

@@ -5,7 +5,7 @@ import pytest
 
 from frl_env.actions import ActionSpace
 from frl_env.evaluation import LoggedEpisodes, evaluate, split_members, state_density_ratios, state_features
-from frl_env.evaluation.ridge import Ridge
+from frl_env.evaluation.nuisances.ridge import Ridge
 
 
 def two_states(members: int, rng: np.random.Generator):

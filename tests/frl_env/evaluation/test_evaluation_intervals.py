@@ -5,7 +5,7 @@ import pytest
 
 from frl_env.errors import UserError
 from frl_env.evaluation import Estimate, compare, interval, resample
-from frl_env.evaluation.intervals import _replicate
+from frl_env.evaluation.estimating.intervals import _replicate
 
 
 def ratio_estimate(rng: np.random.Generator, n: int = 50) -> Estimate:
@@ -45,7 +45,7 @@ def test_the_same_generator_gives_the_same_interval():
 def test_many_resamples_in_several_chunks(monkeypatch):
     estimate, observed = ratio_estimate(np.random.default_rng(0)), np.zeros(50)
     whole = resample([estimate], observed, np.random.default_rng(1), resamples=40)[0][0].value
-    monkeypatch.setattr("frl_env.evaluation.intervals._CHUNK", 50 * 7)
+    monkeypatch.setattr("frl_env.evaluation.estimating.intervals._CHUNK", 50 * 7)
     parts = resample([estimate], observed, np.random.default_rng(1), resamples=40)[0][0].value
     assert np.allclose(whole, parts)
 

@@ -86,7 +86,7 @@ def test_they_are_calibrated_by_factor(estimated):
 
 
 def test_calibration_corrects_models_that_are_too_sure(episodes, monkeypatch):
-    from frl_env.evaluation import propensities
+    from frl_env.evaluation.nuisances import propensities
 
     plain = propensities._predict
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from frl_env.evaluation.suppression import (
+from frl_env.evaluation.privacy.suppression import (
     SMALLEST,
     hidden_groups,
     hidden_levels,

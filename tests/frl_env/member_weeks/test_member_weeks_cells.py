@@ -12,9 +12,9 @@ pytest.importorskip("duckdb")
 
 import ibis
 
-from frl_env.member_weeks import values
-from frl_env.member_weeks.cells import NEVER, UNKNOWN_AGE, Spells, cells_of
-from frl_env.member_weeks.events import spellings
+from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts.cells import NEVER, UNKNOWN_AGE, Spells, cells_of
+from frl_env.member_weeks.facts.events import spellings
 from frl_env.member_weeks.rules import Rules
 
 # member, first and last week that is a row: one after the other, a week apart, and far apart

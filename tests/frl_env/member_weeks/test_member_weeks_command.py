@@ -15,7 +15,7 @@ pytest.importorskip("duckdb")
 
 from frl_env import cli
 from frl_env.datasets import Recipe
-from frl_env.datasets.tabular.contact_response import ContactResponse
+from frl_env.datasets.tabular.checking.contact_response import ContactResponse
 from frl_env.member_weeks import Spec, weeks
 from frl_env.member_weeks.engine import DuckDB
 from frl_env.raw_events import export_events

@@ -10,7 +10,8 @@ pytest.importorskip("duckdb")
 
 from frl_env.datasets.tabular import ColumnMap
 from frl_env.errors import UserError
-from frl_env.member_weeks import EventTablesError, Spec, values, weeks
+from frl_env.member_weeks import EventTablesError, Spec, weeks
+from frl_env.member_weeks.facts import values
 
 SPEC = """
 date_format = "us"

@@ -12,8 +12,8 @@ pytest.importorskip("duckdb")
 
 from frl_env.member_weeks.engine import open_engine
 from frl_env.member_weeks.readers import read_source
-from frl_env.member_weeks.reading import clean, parse
-from frl_env.member_weeks.spec import Spec
+from frl_env.member_weeks.sources.reading import clean, parse
+from frl_env.member_weeks.sources.spec import Spec
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "event_tables.md"
 KINDS = ("other", "ed", "stay", "ed_stay", "observation")

@@ -16,8 +16,9 @@ pytest.importorskip("duckdb")
 import ibis
 import test_member_weeks_histories as histories
 
-from frl_env.member_weeks import values, weeks
-from frl_env.member_weeks.coverage import week_of
+from frl_env.member_weeks import weeks
+from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts.coverage import week_of
 
 WITHOUT = importlib.util.find_spec("pyspark") is None or shutil.which("java") is None
 

@@ -1,0 +1,1 @@
+"""Policies and worlds whose true values are known, for studies of estimators."""

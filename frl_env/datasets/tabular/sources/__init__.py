@@ -1,0 +1,1 @@
+"""Tables on disk as streams of batches: files and folders, their formats and delimiters. For imports and lists."""

@@ -1,0 +1,1 @@
+"""What estimators need estimated first: propensities, ratios of densities, regressions. For estimators and bounds."""

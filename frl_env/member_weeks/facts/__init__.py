@@ -1,0 +1,1 @@
+"""Coverage, events and contacts from claims, encounters and logs, put into weeks. For the conversion."""

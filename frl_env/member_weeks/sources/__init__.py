@@ -1,0 +1,1 @@
+"""What is read: the spec, its tables, their columns and words, turned into the contract. For the conversion."""

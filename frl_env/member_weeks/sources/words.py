@@ -1,0 +1,61 @@
+"""Words of a source that have no target yet, as far as they may be told.
+
+A word that many members share can be about none of them. Others are counted and not shown.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from frl_env.evaluation.privacy.suppression import SMALLEST
+from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.faults import Fault
+from frl_env.member_weeks.sources.reading import UNKNOWN, word_code
+from frl_env.member_weeks.sources.spec import Spec
+
+MOST_WORDS = 50
+"""Words that are listed, of each column."""
+
+EMPTY = ""
+"""In place of a word, where the cell is empty."""
+
+
+def common_words(engine: Any, said: ir.Table) -> list[tuple[str, int]]:
+    """Words that many members share, with the number of rows; the most frequent first.
+
+    Args:
+        engine: Where.
+        said: `word` (null for an empty cell) and `member`, a row each time that a word without a target was said.
+    """
+    counted = said.group_by(word=said.word.fill_null(EMPTY)).aggregate(rows=said.count(), people=said.member.nunique())
+    counted = counted.filter((counted.people >= SMALLEST) & (counted.rows >= SMALLEST))
+    rows = engine.rows(counted.order_by([ibis.desc("rows"), "word"]).limit(MOST_WORDS))
+    return [(str(row["word"]), int(row["rows"])) for row in rows]
+
+
+def words_of_faults(
+    engine: Any, raws: Mapping[str, ir.Table], faults: Iterable[Fault], spec: Spec
+) -> list[tuple[str, str, int]]:
+    """Column, word and rows of the words that made a table's cells unknown; those of the contact log are known already.
+
+    Args:
+        engine: Where.
+        raws: Tables as they were read, by label.
+        faults: What is wrong.
+        spec: For the crosswalks.
+    """
+    found = []
+    for fault in faults:
+        if fault.kind != "unknown word" or fault.table == "contacts":
+            continue
+        raw = raws[fault.table]
+        cell = values.text(raw[fault.column])
+        member = values.identifier(raw.member)
+        if member is None:
+            continue
+        code = word_code(cell.upper(), spec.crosswalk[fault.column])
+        said = raw.select(word=cell, member=member.value, code=code)
+        found += [(fault.column, word, rows) for word, rows in common_words(engine, said.filter(said.code == UNKNOWN))]
+    return found
