@@ -69,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_figure(
             "elsewhere",
             rows,
-            columns={"policy": "{policy}"} | {world: f"{{{field(world)}}}" for world in worlds},
+            columns={"policy": "{policy}"}
+            | {world: f"{{{field(world)}}}" for world in worlds}
+            | {"mean": "{mean}", "lowest": "{lowest}"},
             command=f"python benchmarks/elsewhere.py --worlds {options.worlds} --algo {options.algo} "
             f"--seeds {options.seeds} --steps {options.steps} --figure",
             programs=["benchmarks.elsewhere"],
@@ -109,28 +111,26 @@ def _trained(name: str, world: str, seed: int, options: argparse.Namespace, prog
 
 def reference_rows(worlds: Sequence[str], options: argparse.Namespace) -> list[dict[str, Any]]:
     """The logging policy on the scale, by world."""
-    row: dict[str, Any] = {"policy": "what was logged"}
-    for world in worlds:
-        known = references(world_entry(world).make(), episodes=options.episodes)
-        row[field(world)] = str(round(known.score(known.logged)))
-    return [row]
+    known = [references(world_entry(world).make(), episodes=options.episodes) for world in worlds]
+    scores = [[each.score(each.logged)] for each in known]
+    return [{"policy": "what was logged"} | _cells(worlds, scores)]
 
 
 def table_rows(
     runs: Sequence[Mapping[str, Any]], names: Sequence[str], worlds: Sequence[str]
 ) -> list[dict[str, str | None]]:
-    """A row an algorithm and mode: mean score of its seeds and, of several, the lowest and highest."""
+    """A row an algorithm and mode: mean score of its seeds and, of several, the lowest and highest.
+
+    Over all worlds it has the mean and the lowest of these means, and None where it has no value in one of them.
+    """
     known = {world: references(world_entry(world).make()) for world in worlds}
     rows: list[dict[str, str | None]] = []
     for name in names:
         for word in WORDS.values():
-            row: dict[str, str | None] = {"policy": f"{label(name)}, {word}"}
-            for world in worlds:
-                values = [each[word] for each in runs
-                          if each["algo"] == name and each["world"] == world and word in each]  # fmt: skip
-                row[field(world)] = _cell([known[world].score(value) for value in values])
-            if any(row[field(world)] is not None for world in worlds):
-                rows.append(row)
+            own = [each for each in runs if each["algo"] == name and word in each]
+            scores = [[known[world].score(each[word]) for each in own if each["world"] == world] for world in worlds]
+            if any(scores):
+                rows.append({"policy": f"{label(name)}, {word}"} | _cells(worlds, scores))
     return rows
 
 
@@ -141,13 +141,29 @@ def field(world: str) -> str:
 
 def show(rows: Sequence[Mapping[str, Any]], worlds: Sequence[str]) -> None:
     """Prints the table."""
-    table = Table("policy", *worlds, title="true value: 0 random actions, 100 the best policy known (lowest, highest)")
+    table = Table(
+        "policy",
+        *worlds,
+        "mean",
+        "lowest",
+        title="true value: 0 random actions, 100 the best policy known (lowest, highest)",
+    )
     for row in rows:
-        table.add_row(row["policy"], *(row[field(world)] or "-" for world in worlds))
+        table.add_row(row["policy"], *(row[field(world)] or "-" for world in [*worlds, "mean", "lowest"]))
     console = Console()
     if not console.is_terminal:
         console.width = 160
     console.print(table)
+
+
+def _cells(worlds: Sequence[str], scores: Sequence[Sequence[float]]) -> dict[str, str | None]:
+    """A cell a world, and what comes of all."""
+    means = [float(np.mean(each)) for each in scores if each]
+    whole = len(means) == len(worlds)
+    return {field(world): _cell(each) for world, each in zip(worlds, scores, strict=True)} | {
+        "mean": str(round(float(np.mean(means)))) if whole else None,
+        "lowest": str(round(min(means))) if whole else None,
+    }
 
 
 def _cell(scores: Sequence[float]) -> str | None:

@@ -91,3 +91,10 @@ def test_mistakes_are_one_line(arguments, said, tmp_path):
 
 def test_every_algorithm_of_the_table_exists():
     assert set(elsewhere.ALGORITHMS) <= set(ALGORITHMS)
+
+
+def test_a_row_has_its_mean_and_its_lowest_world():
+    cells = elsewhere._cells(["rooms", "maze-3"], [[10.0, 20.0], [90.0, 100.0]])
+    assert cells == {"rooms": "15 (10, 20)", "maze_3": "95 (90, 100)", "mean": "55", "lowest": "15"}
+    missing = elsewhere._cells(["rooms", "maze-3"], [[10.0], []])
+    assert missing == {"rooms": "10", "maze_3": None, "mean": None, "lowest": None}, "no mean without one of them"
