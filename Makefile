@@ -11,7 +11,7 @@ LANE_STAMP := $(LANE)/.installed
 LANE_GYMNASIUM := 1.4.0
 LANE_PACKAGES := gymnasium minari[hdf5] h5py pillow matplotlib pandas pyarrow filelock jaxtyping rich typer \
 	pytest pytest-timeout scipy scikit-learn threadpoolctl fairlearn jinja2 joblib hypothesis
-LANE_TESTS := $(addprefix tests/frl_env/,test_env.py test_vector.py test_rendering.py datasets/test_datasets.py)
+LANE_TESTS := $(addprefix tests/frl_env/,test_env.py test_vector.py simulator/test_rendering.py datasets/test_datasets.py)
 
 # What only the documentation and a release need.
 PUBLISHING := $(VENV)/.publishing
