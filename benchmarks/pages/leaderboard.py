@@ -44,7 +44,7 @@ PAGE = Path(__file__).resolve().parents[1] / "LEADERBOARD.md"
 FIGURE = f"{FOLDER.name}/leaderboard.json"
 """Beside the page."""
 
-WRITTEN = "Written by `python benchmarks/pages/leaderboard.py FOLDER...`; don't edit. Each section has its command."
+WRITTEN = "Written by `python benchmarks/pages/leaderboard.py FOLDER...`; don't edit.\nEach section has its command."
 
 SHORT = (
     "Events avoided a member and year, more than the care team avoids, in the team's own staff minutes.",
@@ -95,6 +95,8 @@ READING = (
 
 INDENT = "    "
 """Of a block of code in Markdown."""
+
+OLDER = "† Trained and scored by earlier code than this commit's, and taken as it is (`--older`)."
 
 KEPT = "*Kept from an earlier page: measured at the commit above, and what has changed since does not show.*"
 
@@ -255,6 +257,7 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
         "",
         *_command(f"{card['command']} --out FOLDER"),
         "",
+        *([OLDER, ""] if card.get("older") else []),
         *_curves(card),
         "Without a limit:",
         "",
@@ -272,8 +275,6 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
             f"| {row['probability_that_first_is_better']:.2f} | {row['wall_s']:.0f} | {row['updates_per_s']:.0f} "
             f"| {row['peak_rss_mb']:,.0f} |"
         )
-    if older:
-        lines += ["", "† Trained and scored by earlier code than this commit's, and taken as it is (`--older`)."]
     lines += ["", "References:", "", "| policy | vs behaviour (SE) | score |", "|---|---|---|"]
     for name, row in unlimited(card["references"]).items():
         lines.append(
@@ -303,7 +304,8 @@ def _curves(card: Mapping[str, Any]) -> list[str]:
     files = [budget for budget in budgets if isinstance(budget, str) and budget not in (TEAM, NONE)]
     others = [*numbers, *files, NONE]
     lines = [
-        f"Gain over the care team within a budget of staff minutes a member-week, [95 %]; the team spends {team:.2f}:",
+        "Gain over the care team within a budget of staff minutes a member-week, with 95 % intervals.",
+        f"The team spends {team:.2f}:",
         "",
         f"| # | policy | contacts are | team | {' | '.join('no limit' if b == NONE else str(b) for b in others)} "
         "| FactoredAWR less this | area [95 %] "
@@ -316,8 +318,9 @@ def _curves(card: Mapping[str, Any]) -> list[str]:
         area = "-" if entry["area"] is None else f"{entry['area']:+.4f}"
         if entry["area_interval"] is not None:
             area = spread(entry["area"], entry["area_interval"])
+        mark = " †" if entry["policy"] in card.get("older", []) else ""
         lines.append(
-            f"| {place} | {_line(entry)} | {entry['allocated'] or '-'} | {' | '.join(cells)} | {_leads(entry)} "
+            f"| {place} | {_line(entry)}{mark} | {entry['allocated'] or '-'} | {' | '.join(cells)} | {_leads(entry)} "
             f"| {area} | {tried['without_truth']} | {tried['with_truth']} |"
         )
     return [*lines, "", *_contacted(entries)]
@@ -341,8 +344,8 @@ def _contacted(entries: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     races = [*known[0]["contacted"]["race_ethnicity"]]
     lines = [
-        "Who is contacted at the team's own minutes: contacts a member-week, and the share that goes to members",
-        "with an open need or at high risk. Then contacts a member-week by race and ethnicity.",
+        "Who is contacted at the team's own minutes. Contacts are a member-week's; beside them is the share",
+        "that goes to members with an open need, or at high risk. Then come contacts by race and ethnicity.",
         "",
         f"| policy | contacts | with open need, % | high risk, % | {' | '.join(race.lower() for race in races)} |",
         f"|---|---|---|---|{'---|' * len(races)}",
