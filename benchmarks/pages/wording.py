@@ -95,9 +95,9 @@ def glossary(text: str) -> tuple[str, ...]:
 
 def measure(page: str, text: str, words: Sequence[str]) -> Wording:
     """Counts on one page."""
-    prose = list(_prose(text))
+    prose = [(MARKERS.sub("", plain), source) for plain, source in _prose(text)]  # nobody reads a marker
     sentences = [sentence for plain, _ in prose for sentence in _sentences(plain)]
-    marked = " ".join(source for _, source in prose)
+    marked = " ".join(MARKERS.sub("", source) for _, source in prose)
     long = sorted((s for s in sentences if len(s.split()) > LONG), key=lambda s: -len(s.split()))
     return Wording(
         page=page,

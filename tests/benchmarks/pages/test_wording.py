@@ -29,6 +29,9 @@ def test_sentences_and_lines_are_counted():
         "Half <!-- figure: a study with a long name | and a row with a long name | {share:.0f} % -->7 %<!-- end --> of"
     )
     assert not wording.measure("page.md", marked, ()).wide
+    once = wording.measure("page.md", "So many: " + marked * 2 + " 9.", ("row",))
+    assert not once.long, "nobody reads a marker"
+    assert not once.unexplained
 
 
 def test_a_word_is_explained_by_emphasis_or_a_link():
