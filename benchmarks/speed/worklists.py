@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.speed import importing
+from benchmarks.training.simulated import buffer_of
 from benchmarks.training.train import train
-from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
-from frl_env import MEDICAID_ACTIONS
+from frl_algos import FactoredAWRConfig, load_model, save_model
 from frl_env.capacity import Capacity, Effort
 from frl_env.care_effort import care_effort
 from frl_env.datasets import collect
@@ -63,17 +63,7 @@ def write_caseload(file: Path, members: int, weeks: int) -> int:
 def train_policy(file: Path) -> None:
     """Trains a policy that offers gains on simulated members, and keeps it."""
     episodes = collect(preset(), members=importing.SIMULATED, seed=(0, 1), horizon=26)
-    mask = episodes.mask
-    buffer = FactoredReplayBuffer(
-        observations=episodes.observations[:, :-1][mask],
-        actions=episodes.actions[mask],
-        rewards=episodes.rewards[mask],
-        next_observations=episodes.observations[:, 1:][mask],
-        lengths=episodes.lengths,
-        terminated=episodes.terminated,
-        action_space=MEDICAID_ACTIONS,
-        simulated=True,
-    )
+    buffer = buffer_of(episodes)
     buffer.effort = care_effort(preset())
     algorithm = FactoredAWRConfig(response=0, need_factor="goal", skill_factor="provider").create()
     train(algorithm, buffer, steps=10, seed=0)

@@ -38,6 +38,7 @@ from benchmarks.studies.known_policies.policy_truth import (
     true_values,
 )
 from benchmarks.training.awr_lines import factored_awr
+from benchmarks.training.simulated import logged_of
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
 from frl_algos.valuation.fitted_q import fitted_q_evaluation
@@ -141,14 +142,7 @@ def _replicate(
 ) -> dict[str, Any]:
     """Every estimate of every policy on one draw of members."""
     logged = collect(world.parameters, members=options.members, seed=(SEED, number))
-    episodes = LoggedEpisodes(
-        rewards=logged.rewards,
-        lengths=logged.lengths,
-        actions=MEDICAID_ACTIONS.ravel(logged.actions),
-        action_space=MEDICAID_ACTIONS,
-        observations=logged.observations[:, :-1],
-        propensities=logged.information["propensity"][:, 1:, 0],
-    )
+    episodes = logged_of(logged)
     config = factored_awr(observation_names(**world.seen), MEDICAID_ACTIONS)
     indications = config.indications
     returns = episodes.returns()

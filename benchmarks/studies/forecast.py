@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.record.kept import Kept
 from benchmarks.record.study import Study, Unit
-from frl_algos import FactoredReplayBuffer
+from benchmarks.training.simulated import buffer_of
 from frl_algos.gains import MemberModel, estimate_member_model
 from frl_algos.peers.ranking import BOOSTING
 from frl_env.actions import MEDICAID_ACTIONS
@@ -186,16 +186,8 @@ def walked(model: MemberModel, episodes: Episodes) -> Weeks:
 
 def fitted(episodes: Episodes, *, need: str | None = None, skill: str | None = None) -> MemberModel:
     """The model of a member that FactoredAWR estimates from episodes of the simulator."""
-    space, mask = MEDICAID_ACTIONS, episodes.mask
-    buffer = FactoredReplayBuffer(
-        observations=episodes.observations[:, :-1][mask],
-        actions=episodes.actions[mask],
-        rewards=episodes.rewards[mask],
-        next_observations=episodes.observations[:, 1:][mask],
-        lengths=episodes.lengths,
-        terminated=episodes.terminated,
-        action_space=space,
-    )
+    space = MEDICAID_ACTIONS
+    buffer = buffer_of(episodes)
     response = MEASURES.index("num_encounters_last_week")
     needs = 1 if need is None else len(space[need].levels)
     model = MemberModel(

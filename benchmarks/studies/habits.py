@@ -24,6 +24,7 @@ from jaxtyping import Int64
 from benchmarks.record.kept import Kept
 from benchmarks.record.study import Study
 from benchmarks.studies.ablations import LEAD, OURS, UNSUITED, Variant, lead, values_of
+from benchmarks.training.simulated import buffer_of
 from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredReplayBuffer
 from frl_env.actions import MEDICAID_ACTIONS
@@ -149,16 +150,7 @@ def logged(habit: Habit, *, members: int, seed: int) -> FactoredReplayBuffer:
     own = 1 + rng.permutation(GOALS)[: habit.goals][rng.integers(habit.goals, size=members)]
     parameters = preset(goal_insight=habit.insight)
     episodes = collect(parameters, members=members, seed=seed, policy=HabitualTeam(parameters, habit.share, own))
-    mask = episodes.mask
-    return FactoredReplayBuffer(
-        observations=episodes.observations[:, :-1][mask],
-        actions=episodes.actions[mask],
-        rewards=episodes.rewards[mask],
-        next_observations=episodes.observations[:, 1:][mask],
-        lengths=episodes.lengths,
-        terminated=episodes.terminated,
-        action_space=MEDICAID_ACTIONS,
-    )
+    return buffer_of(episodes)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from scipy.special import softmax
 
 from benchmarks.studies.known_policies.policy_set import Drawn, policy_set
 from benchmarks.training.awr_lines import factored_awr
+from benchmarks.training.simulated import buffer_of, logged_of
 from benchmarks.truth.true_values import SEED as TRUTH_SEED
 from benchmarks.worlds.episodes import log_rows, references, true_returns
 from benchmarks.worlds.registry import world_entry
 from benchmarks.worlds.world import World
-from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import LearnedPolicy, Probabilities
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS
@@ -66,15 +66,7 @@ def care(name: str, seed: Seed) -> Known:
     """Members drawn anew in the world of a care dataset."""
     world = recipe(f"frl/medicaid-synthetic-{name}").world
     logged = collect(world.parameters, members=MEMBERS, seed=seed)
-    episodes = LoggedEpisodes(
-        rewards=logged.rewards,
-        lengths=logged.lengths,
-        actions=MEDICAID_ACTIONS.ravel(logged.actions),
-        action_space=MEDICAID_ACTIONS,
-        observations=logged.observations[:, :-1],
-        propensities=logged.information["propensity"][:, 1:, 0],
-        simulated=True,
-    )
+    episodes = logged_of(logged)
     other = collect(world.parameters, members=MEMBERS, seed=(*seed, 1))
     usual = np.bincount(MEDICAID_ACTIONS.ravel(other.actions)[other.mask], minlength=MEDICAID_ACTIONS.n_joint)
     contacts = np.where(np.arange(len(usual)) == MEDICAID_ACTIONS.ravel(MEDICAID_ACTIONS.null_action), 0, usual)
@@ -97,16 +89,7 @@ def care(name: str, seed: Seed) -> Known:
 
 def _learned(other: Episodes, names: Sequence[str]) -> dict[str, Probabilities]:
     """FactoredAWR on other members: as it draws, and greedy."""
-    mask = other.mask
-    buffer = FactoredReplayBuffer(
-        observations=other.observations[:, :-1][mask],
-        actions=other.actions[mask],
-        rewards=other.rewards[mask],
-        next_observations=other.observations[:, 1:][mask],
-        lengths=other.lengths,
-        terminated=other.terminated,
-        action_space=MEDICAID_ACTIONS,
-    )
+    buffer = buffer_of(other)
     torch.manual_seed(0)
     algorithm = factored_awr(names, MEDICAID_ACTIONS).create()
     with quiet_d3rlpy():

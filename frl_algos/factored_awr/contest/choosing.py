@@ -23,7 +23,8 @@ Where states recur and tell what matters of the past, candidates are judged by t
 the best policy.
 
 Where candidates claim more than an episode can pay, decisions don't add up so far from the behaviour policy
-(`plausibility`). If what the steps pay at once is half of that, credit 0 is taken. Else all are judged at a milder
+(`plausibility`). If no decision ends an episode, and what the steps pay at once is half of what there is, credit 0 is
+taken. Else all are judged at a milder
 temperature, the lowest at which none does; if there is none, the policy is the clone's. A policy that stays so near is
 taken as a whole: its greedy form does what it most likely does, and not what has the largest advantage.
 
@@ -35,7 +36,6 @@ also to the clone, to what is two standard errors better only.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +58,8 @@ from frl_algos.effects.terms import (
     Terms,
     null_position,
 )
+from frl_algos.factored_awr.contest.candidates import Candidate, first_of_best, reaches
+from frl_algos.factored_awr.contest.choice import Choice, Chosen
 from frl_algos.factored_awr.contest.held_out import SCORED_AT_ONCE, HeldOut, Worth, bar, mean_and_error, surprise
 from frl_algos.factored_awr.contest.model_judge import ModelJudge
 from frl_algos.factored_awr.contest.plausibility import MILD, pays_at_once, plausible, room
@@ -86,94 +88,6 @@ WORDS = {
     "pairs": "effects of pairs of levels by state",
     JOINT: "effects of joint actions by state",
 }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What was chosen, and by how much.
-
-    Attributes:
-        critic: "effects", "expectile", "planned", or "none" for the clone.
-        td_lambda: Credit of its returns.
-        states: What effects are crossed with, one of `STATES`, or `JOINT`.
-        temperature: At which it was judged; None where nothing was.
-        label: The choice in words.
-        runner_up: The best of the others in words; empty without others.
-        gain, gain_error: Of the choice over the behaviour policy a person, by held-out people, and its standard error.
-        margin, margin_error: Lead over the runner-up, and its standard error.
-        people: Judges.
-        table: Number of states with planned values.
-        mild: Whether it follows its advantages less far than usual, as more would claim what no episode pays.
-    """
-
-    critic: str
-    td_lambda: float
-    states: str
-    temperature: float | None
-    label: str
-    runner_up: str = ""
-    gain: float = 0.0
-    gain_error: float = 0.0
-    margin: float = 0.0
-    margin_error: float = 0.0
-    people: int = 0
-    table: int = 0
-    mild: bool = False
-
-    def __str__(self) -> str:
-        """One sentence."""
-        if not self.people:
-            return f"follows {self.label}; too few people to compare it with others"
-        said = (
-            f"follows {self.label}: held-out people gain {self.gain:.3g} each over the behaviour policy "
-            f"(standard error {self.gain_error:.2g}, {self.people:,} people)"
-        )
-        if self.runner_up:
-            said += f", {self.margin:+.2g} (standard error {self.margin_error:.2g}) against {self.runner_up}"
-        if not self.mild:
-            return said
-        if self.critic == "none":
-            return f"{said}; the others claim more than an episode can pay"
-        return f"{said}; at temperature {self.temperature:g}, as more would claim what no episode pays"
-
-    def to_json(self) -> str:
-        """As text, for settings and model files."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "Choice":
-        """Reads what `to_json` wrote."""
-        return cls(**json.loads(text))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """A choice with what it was made from.
-
-    Attributes:
-        choice: The choice.
-        targets: With its credit.
-        effects: The estimate; None where the critic is another.
-        planned: Planned values, likewise.
-    """
-
-    choice: Choice
-    targets: Targets
-    effects: Effects | None
-    planned: Planned | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Candidate:
-    label: str
-    critic: str
-    td_lambda: float
-    states: str
-    targets: Targets
-    effects: Effects | None
-    worth: Worth | None = None
-    planned: Planned | None = None
-    halves: Sequence[Tensor] = ()
 
 
 def structure_of(settings: FactoredAWRSettings) -> str:
@@ -232,14 +146,14 @@ class Contest:
         self._whole: np.ndarray | None = None
         self._step: np.ndarray | None = None
         self._mild: float | None = None
-        self._fitted: dict[Any, list[_Candidate]] = {}
+        self._fitted: dict[Any, list[Candidate]] = {}
         self._states = self._recurring()
         self._model = self._model_judge(people)
         # Where candidates' advantages are wanted: in all states, or else in the judged rows.
         self._asked = scaled[self._judges.rows]
         if self._model is not None and self._states is not None:
             self._asked = self._states.states
-        self._tried: list[_Candidate] = []
+        self._tried: list[Candidate] = []
 
     def choose(self) -> Chosen:
         """The critic to follow."""
@@ -269,13 +183,22 @@ class Contest:
         adds_up = self._respond or self._model is not None or int(buffer.lengths.max()) == 1
         if adds_up or self._settings.temperature is not None:
             return True
-        return plausible([candidate.worth for candidate in self._tried if candidate.worth is not None], self._room())
+        worths = [candidate.worth for candidate in self._tried if candidate.worth is not None]
+        return plausible(worths, self._room(), ends=self._ends)
+
+    @property
+    def _ends(self) -> bool:
+        """Whether decisions end episodes: those that end for good are not all as long."""
+        ended = self._buffer.lengths[self._buffer.terminated.astype(bool)]
+        return len(ended) > 0 and bool(np.ptp(ended) > 0)
 
     def _room(self) -> float:
         return room(self._buffer.rewards, self._buffer.lengths, self._buffer.people)
 
-    def _paying(self) -> list[_Candidate]:
+    def _paying(self) -> list[Candidate]:
         """Candidates with credit for the step alone that gain enough by it, the best one first."""
+        if self._ends:
+            return []
         most = self._room()
         paying = [
             candidate
@@ -285,15 +208,15 @@ class Contest:
         ]  # fmt: skip
         if not paying:
             return []
-        best = _first_of_best(paying, lambda worth: worth.own)
+        best = first_of_best(paying, lambda worth: worth.own)
         return [best, *(candidate for candidate in paying if candidate is not best)]
 
-    def _candidates(self) -> tuple[list[_Candidate], list[_Candidate]]:
+    def _candidates(self) -> tuple[list[Candidate], list[Candidate]]:
         """Those of the second comparison, at the temperatures tried now, and the rest of the first where it is all."""
         if "effects" not in self._critics:
             return [self._expectile() if self._states is None else self._planned(self._states)], []
         same_credit = self._by_terms(self.targets, self._credits[0])
-        best = _first_of_best(self._shown(same_credit), lambda worth: worth.own, CLEARLY if self._respond else 1.0)
+        best = first_of_best(self._shown(same_credit), lambda worth: worth.own, CLEARLY if self._respond else 1.0)
         across = [best]
         if not self._respond:
             if self._states is not None:
@@ -330,13 +253,13 @@ class Contest:
         )
         return Chosen(choice=choice, targets=self.targets, effects=effects)
 
-    def _decided(self, candidates: list[_Candidate], others: Sequence[_Candidate] = ()) -> Chosen:
+    def _decided(self, candidates: list[Candidate], others: Sequence[Candidate] = ()) -> Chosen:
         by_whole = len(candidates) > 1
 
         def gains(worth: Worth) -> np.ndarray:
             return worth.whole if by_whole else worth.own
 
-        best = _first_of_best(self._shown(candidates), gains, CLEARLY)
+        best = first_of_best(self._shown(candidates), gains, CLEARLY)
         worth = best.worth
         assert worth is not None
         rivals = [c for c in [*candidates, *others] if c is not best and c.worth is not None]
@@ -353,7 +276,7 @@ class Contest:
             choice = dataclasses.replace(choice, runner_up=rival.label, margin=margin, margin_error=margin_error)
         harmful = by_whole and whole < -whole_error
         chosen = Chosen(choice=choice, targets=best.targets, effects=self._from_all(best), planned=best.planned)
-        if (harmful or not _reaches(best, self._bar())) and "none" in self._critics:
+        if (harmful or not reaches(best, self._bar())) and "none" in self._critics:
             # It is the clone for want of a gain, not of claims that can be believed.
             return self._clone(dataclasses.replace(chosen, choice=dataclasses.replace(choice, mild=False)))
         return chosen
@@ -375,18 +298,18 @@ class Contest:
             return -CLEARLY
         return bar([candidate.worth.own for candidate in self._tried if candidate.worth is not None])
 
-    def _shown(self, candidates: list[_Candidate]) -> list[_Candidate]:
+    def _shown(self, candidates: list[Candidate]) -> list[Candidate]:
         """Those whose gain over the behaviour policy is shown; all where none is."""
         least = self._bar()
-        return [candidate for candidate in candidates if _reaches(candidate, least)] or candidates
+        return [candidate for candidate in candidates if reaches(candidate, least)] or candidates
 
-    def _by_terms(self, targets: Targets, credit: float) -> list[_Candidate]:
+    def _by_terms(self, targets: Targets, credit: float) -> list[Candidate]:
         """Effects with one credit and more and more terms; the first as they are with nothing to choose by."""
         if credit not in self._fitted:
             self._fitted[credit] = self._fit_terms(targets, credit)
         return [self._judged(candidate) for candidate in self._fitted[credit]]
 
-    def _fit_terms(self, targets: Targets, credit: float) -> list[_Candidate]:
+    def _fit_terms(self, targets: Targets, credit: float) -> list[Candidate]:
         """The candidates of `_by_terms`, not judged yet."""
         regression = self._regression(targets)
         made = []
@@ -414,11 +337,11 @@ class Contest:
         assert self._joint is not None
         return self._joint
 
-    def _by_credit(self, credit: float, states: str) -> _Candidate:
+    def _by_credit(self, credit: float, states: str) -> Candidate:
         """Effects with another credit: with the best terms for it, or those given where all would take long."""
         targets = self._targets(credit)
         if min(len(self._scaled), TRIAL_ROWS) * len(self._terms.groups) ** 2 <= MOST_PRODUCTS:
-            return _first_of_best(self._shown(self._by_terms(targets, credit)), lambda worth: worth.own)
+            return first_of_best(self._shown(self._by_terms(targets, credit)), lambda worth: worth.own)
         if (credit, states) not in self._fitted:
             self._fitted[credit, states] = [self._open(self._regression(targets, states), credit, states, targets)]
         return self._judged(self._fitted[credit, states][0])
@@ -428,19 +351,19 @@ class Contest:
         effects = regression.sampled(states, told=self._suited.told)
         return effects.suited(self._suited), f"{WORDS[states]}, cautious priors"
 
-    def _open(self, regression: EffectRegression, credit: float, states: str, targets: Targets) -> _Candidate:
+    def _open(self, regression: EffectRegression, credit: float, states: str, targets: Targets) -> Candidate:
         scales = CAUTIOUS_SCALES if self._respond else OPEN_SCALES
         used = regression.terms.states if states == JOINT else states
         effects = regression.settled(used, scales=scales, told=self._suited.told).suited(self._suited)
         return self._candidate(WORDS[states], credit, states, targets, effects)
 
-    def _candidate(self, label: str, credit: float, states: str, targets: Targets, effects: Effects) -> _Candidate:
-        return _Candidate(
+    def _candidate(self, label: str, credit: float, states: str, targets: Targets, effects: Effects) -> Candidate:
+        return Candidate(
             label=f"{label}, credit {credit:g}", critic="effects", td_lambda=credit, states=states, targets=targets,
             effects=effects,
         )  # fmt: skip
 
-    def _judged(self, candidate: _Candidate) -> _Candidate:
+    def _judged(self, candidate: Candidate) -> Candidate:
         """With its worth, and counted among those that had a chance to pass by luck."""
         effects = candidate.effects
         if effects is None:
@@ -461,12 +384,12 @@ class Contest:
         self._tried.append(judged)
         return judged
 
-    def _expectile(self) -> _Candidate:
+    def _expectile(self) -> Candidate:
         if "expectile" not in self._fitted:
             self._fitted["expectile"] = [self._fit_expectile()]
         return self._judged(self._fitted["expectile"][0])
 
-    def _fit_expectile(self) -> _Candidate:
+    def _fit_expectile(self) -> Candidate:
         halves: list[Tensor] = []
         unit = float(self.targets.returns.std()) or 1.0
         for half in (0, 1):
@@ -477,7 +400,7 @@ class Contest:
                     unit=unit, wanted=self._asked,
                 )
             )  # fmt: skip
-        return _Candidate(
+        return Candidate(
             label="expectile values", critic="expectile", td_lambda=self._credits[0], states="none",
             targets=self.targets, effects=None, halves=halves,
         )  # fmt: skip
@@ -527,12 +450,12 @@ class Contest:
         levels = [taken[:, f] == level for f, size in enumerate(space.nvec) for level in range(size)]
         return judge if judge.fits(np.stack(levels, axis=1).astype(np.float64)) else None
 
-    def _planned(self, states: Recurring) -> _Candidate:
+    def _planned(self, states: Recurring) -> Candidate:
         planned = self._plan(states)
         asked = slice(None) if self._model is not None else states.before[self._judges.rows]
         halves = [torch.as_tensor(half[asked]) for half in planned.halves]
         return self._judged(
-            _Candidate(
+            Candidate(
                 label="planned values", critic="planned", td_lambda=self._credits[0], states="none",
                 targets=self.targets, effects=None, planned=planned, halves=halves,
             )
@@ -567,7 +490,7 @@ class Contest:
         some = None if targets is self.targets else self._some
         return EffectRegression(terms, targets, self._scaled, respond=self._respond, seed=self._buffer.seed, some=some)
 
-    def _from_all(self, best: _Candidate) -> Effects | None:
+    def _from_all(self, best: Candidate) -> Effects | None:
         """The effects of a candidate from all rows."""
         if best.effects is None or best.targets is self.targets or self._some is None:
             return best.effects
@@ -579,20 +502,3 @@ class Contest:
         decay, response = self._settings.gamma * credit, self._settings.response
         first = getattr(self, "targets", None)
         return compute_targets(self._buffer, self._scaled, decay=decay, response=response, like=first)
-
-
-def _reaches(candidate: _Candidate, least: float) -> bool:
-    """Whether its own gain is so many standard errors."""
-    assert candidate.worth is not None
-    gain, error = mean_and_error(candidate.worth.own)
-    return gain >= least * error
-
-
-def _first_of_best(candidates: Sequence[_Candidate], gains: Any, errors: float = 1.0) -> _Candidate:
-    """The first that is within so many standard errors of the best, in pairs by person."""
-    best = max(candidates, key=lambda candidate: gains(candidate.worth).mean())
-    for candidate in candidates:
-        behind, error = mean_and_error(gains(best.worth) - gains(candidate.worth))
-        if behind <= errors * error:
-            return candidate
-    return best

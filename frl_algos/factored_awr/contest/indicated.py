@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from frl_algos.effects.indication import effect_of_acting
-from frl_algos.factored_awr.contest.choosing import Chosen
+from frl_algos.factored_awr.contest.choice import Chosen
 
 
 def unless_indicated(chosen: Chosen, scaled_observations: Float32[np.ndarray, "row k"]) -> Chosen:

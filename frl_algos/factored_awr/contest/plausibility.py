@@ -8,10 +8,13 @@ step itself,
 
     later = E[ (pi / pi_b - 1) (psi_whole - psi_step) ],
 
-is then larger than what a person's episodes are short of the largest return that was logged. (What each step pays at
-once adds up as it is, and is left out.) Then either a candidate with credit for the step alone gains at once half of
-what there is, which nothing that claims more can do twice as well (`pays_at_once`). Or only smaller steps are believed:
-`MILD` temperatures, the lowest at which no candidate claims too much.
+is then larger than what a person's episodes are short of the largest return that was logged. What each step pays at
+once adds up as it is, and is left out, unless decisions end episodes: who arrives can't arrive again, and of those who
+linger before the end each step is said to have paid it. Then the whole claim is compared.
+
+If a claim is too large, either a candidate with credit for the step alone gains at once half of what there is, which
+nothing that claims more can do twice as well (`pays_at_once`; where no decision ends an episode). Or only smaller steps
+are believed: `MILD` temperatures, the lowest at which no candidate claims too much.
 """
 
 from collections.abc import Sequence
@@ -42,14 +45,16 @@ def room(
     return float((returns.max() - returns).sum() / len(np.unique(people)))
 
 
-def plausible(worths: Sequence[Worth], most: float) -> bool:
-    """Whether no candidate claims to gain more of what is to come than there is, beyond chance.
+def plausible(worths: Sequence[Worth], most: float, *, ends: bool) -> bool:
+    """Whether no candidate claims to gain more than there is, beyond chance.
 
     Args:
         worths: Of the candidates.
         most: `room`.
+        ends: Whether decisions end episodes, so that what a step pays at once counts as well.
     """
-    return all(mean <= most + ERRORS * error for mean, error in (mean_and_error(worth.later) for worth in worths))
+    claims = (mean_and_error(worth.whole if ends else worth.later) for worth in worths)
+    return all(mean <= most + ERRORS * error for mean, error in claims)
 
 
 def pays_at_once(worth: Worth, most: float) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
-from frl_algos.factored_awr.contest.choosing import Choice
+from frl_algos.factored_awr.contest.choice import Choice
 from frl_algos.factored_awr.contest.held_out import Worth
 from frl_algos.factored_awr.contest.plausibility import pays_at_once, plausible, room
 from frl_env.actions import ActionSpace
@@ -96,8 +96,11 @@ def test_room_is_what_the_episodes_of_a_person_fall_short_of_the_best():
 def test_only_what_comes_after_a_step_must_be_less_than_there_is():
     rng = np.random.default_rng(0)
     whole, later = rng.normal(10, 1, size=100), rng.normal(1, 1, size=100)
-    assert plausible([Worth(own=whole, whole=whole, later=later, temperature=0.1)], 2.0)
-    assert not plausible([Worth(own=whole, whole=whole, later=whole, temperature=0.1)], 2.0)
+    assert plausible([Worth(own=whole, whole=whole, later=later, temperature=0.1)], 2.0, ends=False)
+    assert not plausible([Worth(own=whole, whole=whole, later=whole, temperature=0.1)], 2.0, ends=False)
+    assert not plausible([Worth(own=whole, whole=whole, later=later, temperature=0.1)], 2.0, ends=True), (
+        "who arrives can't arrive again"
+    )
 
 
 def test_a_choice_of_an_older_file_is_not_a_mild_one():
@@ -106,7 +109,7 @@ def test_a_choice_of_an_older_file_is_not_a_mild_one():
 
 
 def test_if_claims_are_too_large_at_any_temperature_the_policy_is_the_clone_and_says_why(monkeypatch):
-    monkeypatch.setattr("frl_algos.factored_awr.contest.choosing.plausible", lambda worths, most: False)
+    monkeypatch.setattr("frl_algos.factored_awr.contest.choosing.plausible", lambda worths, most, ends: False)
     algorithm = FactoredAWRConfig(batch_size=128, hidden_size=32).create()
     algorithm.build_with_dataset(_logged(episodes=100))
     assert algorithm.choice.critic == "none"
@@ -127,19 +130,24 @@ def test_half_of_what_there_is_must_be_paid_at_once_and_nothing_lost_afterwards(
     assert not pays_at_once(Worth(own=now, whole=now, later=none, temperature=0.1), 14.0)
 
 
-def test_with_unseen_deciders_steps_that_pay_at_once_are_followed_all_the_way():
-    """Good deciders take what pays in each step, the others anything; nothing lasts."""
+@pytest.mark.parametrize("ends", [False, True])
+def test_with_unseen_deciders_steps_that_pay_at_once_are_followed_all_the_way_unless_they_end_episodes(ends):
+    """Good deciders take what pays in each step, the others anything; nothing lasts, but an episode may end by it."""
     rng = np.random.default_rng(0)
-    x, good = rng.normal(size=(6_000, 1)).astype(np.float32), np.repeat(rng.random(300) < 0.5, 20)
+    lengths = rng.integers(15, 26, size=300) if ends else np.full(300, 20)
+    rows = int(lengths.sum())
+    x, good = rng.normal(size=(rows, 1)).astype(np.float32), np.repeat(rng.random(300) < 0.5, lengths)
     best = np.where(x[:, 0] > 0, 1, 2)
-    actions = np.where(good & (rng.random(6_000) < 0.9), best, rng.integers(4, size=6_000))
+    actions = np.where(good & (rng.random(rows) < 0.9), best, rng.integers(4, size=rows))
     space = ActionSpace.from_nvec((2, 2))
     buffer = FactoredReplayBuffer(
         observations=x, actions=space.unravel(actions), rewards=(actions == best).astype(np.float32),
-        next_observations=np.roll(x, -1, axis=0), lengths=np.full(300, 20), terminated=np.ones(300, bool),
+        next_observations=np.roll(x, -1, axis=0), lengths=lengths, terminated=np.ones(300, bool),
         action_space=space, seed=0,
     )  # fmt: skip
     algorithm = FactoredAWRConfig(batch_size=128, hidden_size=32).create()
     algorithm.build_with_dataset(buffer)
-    assert (algorithm.choice.critic, algorithm.choice.td_lambda, algorithm.choice.mild) == ("effects", 0.0, False)
-    assert (algorithm.predict(x[:500]) == best[:500]).mean() > 0.9
+    assert algorithm.choice.mild == ends
+    if not ends:
+        assert (algorithm.choice.critic, algorithm.choice.td_lambda) == ("effects", 0.0)
+        assert (algorithm.predict(x[:500]) == best[:500]).mean() > 0.9
