@@ -15,18 +15,15 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.record.figures import read_figure, write_figure
 from benchmarks.record.kept import Kept
+from benchmarks.record.study import Study, Unit
 from benchmarks.studies.closed_loop import ARMS, QUARTERS, Settings, replicate
 from frl_env.errors import check_number
 from frl_env.terminal import progress_bar, run_or_say
@@ -54,35 +51,37 @@ COLUMNS = {
 FIELDS = {"loop": "loop", "no exploration": "none", "never relearns": "never"}
 
 
+STUDY = Study(
+    RESULTS,
+    "Weekly lists for four quarters on the simulator, learning from what was done.",
+    {
+        "replicates": (20, 1, "caseloads"),
+        "members": (1_000, 100, "members of a caseload"),
+        "copies": (3, 1, "runs of a member for true values"),
+    },
+    more=lambda parser: parser.add_argument(
+        "--explore", type=float, default=0.2, help="share of the minutes drawn by lot (default 0.2)"
+    ),
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the replicates that are missing, and tells all."""
-    options = _parser().parse_args(arguments)
-    check_at_least(options, members=100, replicates=1, copies=1)
+    options = STUDY.options(arguments)
     check_number("explore", options.explore, low=0, high=1)
-    out = Path(options.out)
-    for folder in (*([Path(options.figures)] if options.figures is not None else []), out):
-        check_writable(folder)
     settings = Settings(members=options.members, explore=options.explore, copies=options.copies)
-    found = []
     with progress_bar() as progress:
-        for number in range(options.replicates):
-            progress("replicates", number, options.replicates)
-            tell = partial(progress, "quarters")
-            make = partial(replicate, SEED + number, settings, World().parameters, tell)
-            found.append(
-                RESULTS.json(out, f"replicate-{number:04d}", make, settings=asdict(settings), seed=SEED + number)
+        tell = partial(progress, "quarters")
+        units = [
+            Unit(
+                f"replicate-{number:04d}",
+                partial(replicate, SEED + number, settings, World().parameters, tell),
+                {"settings": asdict(settings), "seed": SEED + number},
             )
-        progress("replicates", options.replicates, options.replicates)
-    rows = summary(found)
-    command = f"python benchmarks/loop.py --members {options.members} --replicates {options.replicates}"
-    if (options.explore, options.copies) != (0.2, 3):
-        command += f" --explore {options.explore:g} --copies {options.copies}"
-    place = {} if options.figures is None else {"folder": Path(options.figures)}
-    write_figure(
-        "loop", rows, columns=COLUMNS, command=command, programs=[RESULTS.program],
-        settings=asdict(settings) | {"replicates": options.replicates}, **place,
-    )  # fmt: skip
-    print(read_figure("loop", **place).table())
+            for number in range(options.replicates)
+        ]
+        found = STUDY.each(units, options, "replicates", tell=progress)
+    STUDY.tell(summary(found), COLUMNS, options)
 
 
 def summary(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -112,17 +111,6 @@ def summary(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         row["withheld"] = sum(each["refused"] for each in estimates)
         rows.append(row)
     return rows
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(description="Weekly lists for four quarters on the simulator, learning from what was done.")
-    parser.add_argument("--replicates", type=int, default=20, help="caseloads (default 20)")
-    parser.add_argument("--members", type=int, default=1_000, help="members of a caseload (default 1000)")
-    parser.add_argument("--explore", type=float, default=0.2, help="share of the minutes drawn by lot (default 0.2)")
-    parser.add_argument("--copies", type=int, default=3, help="runs of a member for true values (default 3)")
-    parser.add_argument("--out", default="results/loop", help="folder for finished replicates (default results/loop)")
-    parser.add_argument("--figures", default=None, help="folder for loop.json (default benchmarks/figures)")
-    return parser
 
 
 if __name__ == "__main__":
