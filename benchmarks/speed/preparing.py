@@ -18,20 +18,32 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
+from benchmarks.record.figures import write_figure
 from benchmarks.speed.importing import SIMULATED, checked_out
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import collect
 from frl_env.errors import UserError
 from frl_env.parameters import preset
 from frl_env.terminal import run_or_say
+
+PROGRAM = "benchmarks.speed.preparing"
+COLUMNS = {
+    "packages": "{packages}",
+    "seconds": "{seconds:,.0f}",
+    "of the processor": "{processor:,.0f}",
+    "peak memory, MB": "{peak:,.0f}",
+    "above the start": "{above:,.0f}",
+    "bytes a row above start and map": "{bytes:,.0f}",
+}
 
 PREPARE = """
 import json, os, resource, sys, time
@@ -114,8 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", default="results/preparing", help="for the rows (default results/preparing)")
     parser.add_argument("--before", help="a commit whose packages prepare on the same rows, for comparison")
     parser.add_argument("--repetitions", type=int, default=1, help="of each, in turn (default 1)")
+    parser.add_argument("--figure", action="store_true", help="also write the table for pages; with --before")
     options = parser.parse_args(arguments)
     check_at_least(options, rows=100, repetitions=1)
+    if options.figure and not options.before:
+        raise UserError("the table on the page compares with an earlier build; name its commit with --before")
     folder = Path(options.folder)
     check_writable(folder)
     place = folder / "flat"
@@ -124,32 +139,56 @@ def main(arguments: Sequence[str] | None = None) -> None:
         subjects = {options.before: checked_out(options.before, folder)} | subjects
     rows = write_rows(place, options.rows)
     mapped = sum(file.stat().st_size for file in place.iterdir()) / 1e6
-    figures: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
-    for _ in range(options.repetitions):
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
+    for repetition in range(options.repetitions):
         for name, packages in subjects.items():
-            figures[name].append(prepare(packages, place))
-    table = Table("packages", "seconds", "processor s", "peak MB", "MB above the start", "above start and map, a row")
-    medians = {
-        name: {key: float(np.median([each[key] for each in own])) for key in own[0]} for name, own in figures.items()
-    }
-    for name, own in medians.items():
-        above = own["peak"] - own["start"]
-        table.add_row(
-            name, f"{own['seconds']:,.1f}", f"{own['processor']:,.1f}", f"{own['peak']:,.0f}", f"{above:,.0f}",
-            f"{max(above - mapped, 0) * 1e6 / rows:,.0f} bytes",
-        )  # fmt: skip
-    Console(width=110).print(table)
+            found[name].append(prepare(packages, place))
+            own = found[name][-1]
+            print(f"{name}, {repetition + 1}: {own['seconds']:,.1f} s, {own['peak']:,.0f} MB", flush=True)
+    table = summed_up(found, rows, mapped)
+    shown = Table(*COLUMNS)
+    for row in table:
+        shown.add_row(*(cell.format(**row) for cell in COLUMNS.values()))
+    Console(width=110).print(shown)
     print(f"{rows:,} rows, {mapped:,.0f} MB mapped")
     if options.before:
-        before, today = medians[options.before], medians["today"]
-        shares = {key: today[key] / before[key] for key in ("seconds", "processor", "peak")}
-        shares["above"] = (today["peak"] - today["start"]) / max(before["peak"] - before["start"], 1e-9)
         print(
-            f"today takes {shares['seconds']:.2f} of the time, {shares['processor']:.2f} of the processor's time, "
-            f"{shares['peak']:.2f} of the peak memory ({shares['above']:.2f} of what is above the start)"
+            "today takes {time_share:.2f} of the time ({time_least:.2f} to {time_most:.2f} in {pairs} pairs), "
+            "{processor_share:.2f} of the processor's time, {peak_share:.3f} of the peak memory ({above_share:.3f} of "
+            "what is above the start)".format(**table[-1])
         )
         shutil.rmtree(subjects[options.before])
     shutil.rmtree(place)
+    if options.figure:
+        command = command_of(PROGRAM, parser, options)
+        settings = {"rows": rows, "before": options.before, "repetitions": options.repetitions}
+        write_figure("speed-preparing", table, columns=COLUMNS, command=command, programs=[PROGRAM], settings=settings)
+
+
+def summed_up(found: Mapping[str, Sequence[Mapping[str, float]]], rows: int, mapped: float) -> list[dict[str, Any]]:
+    """Medians of each build, a row each; the last one also says what it takes of what the first one does.
+
+    Args:
+        found: By build, `prepare` of each repetition; the earlier build first, today's last.
+        rows: That were prepared on.
+        mapped: Their size on the disk, MB.
+    """
+    table = []
+    for name, own in found.items():
+        row: dict[str, Any] = {"packages": name}
+        row |= {key: float(np.median([each[key] for each in own])) for key in own[0]}
+        row["above"] = row["peak"] - row["start"]
+        table.append(row | {"bytes": max(row["above"] - mapped, 0) * 1e6 / rows})
+    if len(table) > 1:
+        before, today = table[0], table[-1]
+        shares = {"time": "seconds", "processor": "processor", "peak": "peak", "above": "above"}
+        for share, key in shares.items():
+            today[f"{share}_share"] = today[key] / max(before[key], 1e-9)
+        first, *_, last = found.values()
+        times = [new["seconds"] / old["seconds"] for old, new in zip(first, last, strict=True)]
+        today |= {"time_least": min(times), "time_most": max(times), "pairs": len(times)}
+        today |= {"rows": rows, "mapped": mapped}
+    return table
 
 
 if __name__ == "__main__":
