@@ -43,7 +43,7 @@ SMALL = {
     "forecast.py": "--draws 1 --members 300 --judges 300 --out {new}",
     "whom.py": "--draws 1 --members 300 --eval-members 100 --out {new}",
     "importing.py": "--rows 2000 --folder {new}",
-    "preparing.py": "--rows 2000 --folder {new}",
+    "preparing.py": "--rows 2000 --out {new}",
     "leaderboard.py": "--out {new}/LEADERBOARD.md",
     "estimators.py": "--datasets small-v0 --replicates 1 --members 100 --truth-members 200 --steps 2 --out {new}",
     "paper_scale.py": f"--dataset {SMALL_DATASET} --epochs 1 --eval-members 100 --out {{new}}",

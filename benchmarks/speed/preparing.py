@@ -1,11 +1,12 @@
 """How long FactoredAWR prepares on much data before its first update, and how much memory it takes.
 
-    python benchmarks/speed/preparing.py --rows 4700000 --folder rows
-    python benchmarks/speed/preparing.py --rows 4700000 --folder rows --before COMMIT
+    python benchmarks/speed/preparing.py --rows 4700000
+    python benchmarks/speed/preparing.py --rows 4700000 --before COMMIT --repetitions 3
 
 Members are simulated, and repeated until there are enough rows, which lie memory-mapped on the disk as those of a
 dataset do. Every figure is of a process of its own. With `--before`, the packages as they were at that commit prepare
 on the same rows, in turn with today's. Processor seconds are said beside the clock's: on a busy machine they tell more.
+Each repetition is kept: a stopped command goes on with the next.
 """
 
 import sys
@@ -14,6 +15,7 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
+import functools
 import json
 import os
 import shutil
@@ -23,11 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
-from benchmarks.record.figures import write_figure
+from benchmarks.record.kept import Kept
+from benchmarks.record.study import Study, Unit
 from benchmarks.speed.importing import SIMULATED, checked_out
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import collect
@@ -35,7 +35,6 @@ from frl_env.errors import UserError
 from frl_env.parameters import preset
 from frl_env.terminal import run_or_say
 
-PROGRAM = "benchmarks.speed.preparing"
 COLUMNS = {
     "packages": "{packages}",
     "seconds": "{seconds:,.0f}",
@@ -44,6 +43,17 @@ COLUMNS = {
     "above the start": "{above:,.0f}",
     "bytes a row above start and map": "{bytes:,.0f}",
 }
+
+STUDY = Study(
+    Kept("benchmarks.speed.preparing"),
+    "Time and memory of what FactoredAWR does before its first update.",
+    {
+        "rows": (4_700_000, 100, "to prepare on, or a few more: whole members"),
+        "repetitions": (1, 1, "of each build, in turn"),
+    },
+    lambda parser: parser.add_argument("--before", help="a commit whose packages prepare on the same rows"),
+    name="speed-preparing",
+)
 
 PREPARE = """
 import json, os, resource, sys, time
@@ -120,49 +130,42 @@ def prepare(packages: Path, folder: Path) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Writes the rows, prepares on them, and prints the figures."""
-    parser = Parser(description="Time and memory of what FactoredAWR does before its first update.")
-    parser.add_argument("--rows", type=int, default=4_700_000, help="default 4700000")
-    parser.add_argument("--folder", default="results/preparing", help="for the rows (default results/preparing)")
-    parser.add_argument("--before", help="a commit whose packages prepare on the same rows, for comparison")
-    parser.add_argument("--repetitions", type=int, default=1, help="of each, in turn (default 1)")
-    parser.add_argument("--figure", action="store_true", help="also write the table for pages; with --before")
-    options = parser.parse_args(arguments)
-    check_at_least(options, rows=100, repetitions=1)
+    """Prepares on the rows, and prints the figures."""
+    options = STUDY.options(arguments)
     if options.figure and not options.before:
         raise UserError("the table on the page compares with an earlier build; name its commit with --before")
-    folder = Path(options.folder)
-    check_writable(folder)
-    place = folder / "flat"
-    subjects = {"today": Path(__file__).resolve().parents[2]}
-    if options.before:
-        subjects = {options.before: checked_out(options.before, folder)} | subjects
-    rows = write_rows(place, options.rows)
-    mapped = sum(file.stat().st_size for file in place.iterdir()) / 1e6
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
-    for repetition in range(options.repetitions):
-        for name, packages in subjects.items():
-            found[name].append(prepare(packages, place))
-            own = found[name][-1]
-            print(f"{name}, {repetition + 1}: {own['seconds']:,.1f} s, {own['peak']:,.0f} MB", flush=True)
-    table = summed_up(found, rows, mapped)
-    shown = Table(*COLUMNS)
-    for row in table:
-        shown.add_row(*(cell.format(**row) for cell in COLUMNS.values()))
-    Console(width=110).print(shown)
-    print(f"{rows:,} rows, {mapped:,.0f} MB mapped")
+    names = [*([options.before] if options.before else []), "today"]
+
+    @functools.cache
+    def at_hand() -> tuple[dict[str, Path], int]:
+        packages = {options.before: checked_out(options.before, options.out)} if options.before else {}
+        packages["today"] = Path(__file__).resolve().parents[2]
+        return packages, write_rows(options.out / "flat", options.rows)
+
+    def measured() -> dict[str, Any]:
+        packages, rows = at_hand()
+        place = options.out / "flat"
+        mapped = sum(file.stat().st_size for file in place.iterdir()) / 1e6
+        return {"rows": rows, "mapped": mapped, "runs": {name: prepare(packages[name], place) for name in names}}
+
+    units = [
+        Unit(f"repetition{number}", measured, {"rows": options.rows, "before": options.before, "repetition": number})
+        for number in range(options.repetitions)
+    ]
+    try:
+        found = STUDY.each(units, options, "prepared")
+    finally:
+        shutil.rmtree(options.out / "flat", ignore_errors=True)
+        shutil.rmtree(options.out / "before", ignore_errors=True)
+    rows, mapped = found[0]["rows"], found[0]["mapped"]
+    table = summed_up({name: [each["runs"][name] for each in found] for name in names}, rows, mapped)
+    STUDY.tell(table, COLUMNS, options, title=f"{rows:,} rows, {mapped:,.0f} MB mapped")
     if options.before:
         print(
             "today takes {time_share:.2f} of the time ({time_least:.2f} to {time_most:.2f} in {pairs} pairs), "
             "{processor_share:.2f} of the processor's time, {peak_share:.3f} of the peak memory ({above_share:.3f} of "
             "what is above the start)".format(**table[-1])
         )
-        shutil.rmtree(subjects[options.before])
-    shutil.rmtree(place)
-    if options.figure:
-        command = command_of(PROGRAM, parser, options)
-        settings = {"rows": rows, "before": options.before, "repetitions": options.repetitions}
-        write_figure("speed-preparing", table, columns=COLUMNS, command=command, programs=[PROGRAM], settings=settings)
 
 
 def summed_up(found: Mapping[str, Sequence[Mapping[str, float]]], rows: int, mapped: float) -> list[dict[str, Any]]:
