@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64
 
 from frl_algos.files.policy_files import load_policy, told_by
 from frl_algos.judgement.embedding_map import EmbeddingMap, embedding_map
@@ -42,6 +41,9 @@ from frl_env.members import ColumnMap, ImportOptions, open_members
 
 CHUNK = 4_096
 """Decisions whose probabilities are held at once."""
+
+TINY = np.float32(1e-38)
+"""Stands for a probability of 0 where it is multiplied with its logarithm."""
 
 TOP = 20
 """Joint actions that are listed."""
@@ -143,15 +145,25 @@ def evaluate_policy(
         tell("reading", 1, 1)
     policy = LearnedPolicy(algorithm, space, default_mode(algorithm))
     found, moves = None, None
-    actions, joints, entropy = _actions(policy, episodes, tell)
+    decided = _Decided(space.n_joint, int(episodes.lengths.sum()), tell)
     if value:
         tell("valuing", 0, 1)
-        found = value_policy(policy.probabilities, episodes, seed=seed, response=response, indications=indications)
+        found = value_policy(
+            policy.probabilities,
+            episodes,
+            seed=seed,
+            response=response,
+            indications=indications,
+            shown=decided.add,
+        )
         if sensitivity and found.told:
             moves = policy_sensitivity(policy.probabilities, episodes, seed=seed, indications=indications)
         if moves is not None and not episodes.simulated:
             moves = replace(moves, table=moves.table.drop(columns="members"))  # effective ones may be few
         tell("valuing", 1, 1)
+    else:
+        decided.ask(policy.probabilities, episodes.observation_rows)
+    actions, joints = _actions(policy, episodes, decided)
     evaluation = PolicyEvaluation(
         simulated=episodes.simulated,
         members=number_of_people(len(episodes), simulated=episodes.simulated),
@@ -159,7 +171,7 @@ def evaluate_policy(
         mode=policy.mode,
         actions=actions,
         joint_actions=joints,
-        entropy=entropy,
+        entropy=decided.entropy / decided.rows,
         value=found,
         sensitivity=moves,
         embeddings=embedding_map(algorithm),
@@ -191,14 +203,38 @@ def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str
     return write_together(folder, contents)
 
 
-def _actions(
-    policy: LearnedPolicy, episodes: LoggedEpisodes, tell: Progress
-) -> tuple[pd.DataFrame, pd.DataFrame, float]:
-    """Shares of levels, the most frequent joint actions, and the mean entropy."""
+class _Decided:
+    """Sums over the logged decisions of what the policy would do; each decision is added once.
+
+    Args:
+        joints: Joint actions.
+        rows: Decisions in all.
+        tell: Told how far it is.
+    """
+
+    def __init__(self, joints: int, rows: int, tell: Progress) -> None:
+        self.mass, self.best, self.entropy = np.zeros(joints), np.zeros(joints), 0.0
+        self.rows, self._tell, self._done = rows, tell, 0
+
+    def add(self, chances: np.ndarray) -> None:
+        """Adds the probabilities of all joint actions in some decisions."""
+        self.mass += chances.sum(axis=0, dtype=np.float64)
+        self.best += np.bincount(chances.argmax(axis=1), minlength=len(self.best))
+        self.entropy -= float(np.einsum("ra,ra->r", chances, np.log(np.maximum(chances, TINY))).sum(dtype=np.float64))
+        self._done += len(chances)
+        self._tell("asking the policy", self._done, self.rows)
+
+    def ask(self, target: Probabilities, observations: np.ndarray) -> None:
+        """Asks a policy that nobody else asks."""
+        for start in range(0, len(observations), CHUNK):
+            self.add(np.asarray(target(observations[start : start + CHUNK])))
+
+
+def _actions(policy: LearnedPolicy, episodes: LoggedEpisodes, decided: _Decided) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Shares of levels, and the most frequent joint actions."""
     space = episodes.action_space
-    observations = episodes.observation_rows
     logged = episodes.actions[episodes.mask]
-    mean, best, entropy = _means(policy.probabilities, observations, space.n_joint, tell)
+    mean, best = decided.mass / decided.rows, decided.best / decided.rows
     taken = np.bincount(logged, minlength=space.n_joint) / len(logged)
     levels = space.joint_levels
     person = None if episodes.simulated else np.repeat(np.arange(len(episodes)), episodes.lengths)
@@ -227,22 +263,7 @@ def _actions(
         if policy.mode == "stochastic"
         else [rough_share(s, n, simulated=episodes.simulated) for s in mean[top]]
     )
-    return actions, joints.assign(policy=own), entropy
-
-
-def _means(
-    target: Probabilities, observations: np.ndarray, joints: int, tell: Progress
-) -> tuple[Float64[np.ndarray, "joint"], Float64[np.ndarray, "joint"], float]:
-    """Mean probability of each joint action, how often it is the most probable one, and the mean entropy."""
-    total, best, entropy = np.zeros(joints), np.zeros(joints), 0.0
-    for start in range(0, len(observations), CHUNK):
-        chances = np.asarray(target(observations[start : start + CHUNK]), dtype=np.float64)
-        total += chances.sum(axis=0)
-        best += np.bincount(chances.argmax(axis=1), minlength=joints)
-        entropy -= float((chances * np.log(np.maximum(chances, 1e-300))).sum())
-        tell("asking the policy", min(start + CHUNK, len(observations)), len(observations))
-    n = len(observations)
-    return total / n, best / n, entropy / n
+    return actions, joints.assign(policy=own)
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -202,7 +202,7 @@ class Counterfactual:
         """
         model, rows = self.model, self.model.rows
         space, responses = rows.episodes.action_space, self.model.responses
-        null = null_position(space)
+        null, valid = null_position(space), np.asarray(space.valid_joints)
         echoes = action_echoes(rows, self.model.terms.levels, besides=model.response)
         changed = np.asarray([*echoes, *([] if model.response is None else [model.response])], dtype=np.int64)
         places = rows.rows[asked]
@@ -220,7 +220,7 @@ class Counterfactual:
                 at = places[who, t]
                 observations = rows.observations[at]
                 observations[:, changed] = shown[np.ix_(who, changed)]
-                chances = checked_probabilities(target(observations), len(who), space.n_joint)[:, space.valid_joints]
+                chances = checked_probabilities(target(observations), len(who), space.n_joint).take(valid, axis=1)
                 uniform = rng.random((3, len(who)), dtype=np.float32)
                 drawn = _draw(chances, uniform[0], null)
                 if responses is not None:

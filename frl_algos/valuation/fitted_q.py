@@ -201,6 +201,7 @@ def fitted_q_evaluation(
     discount: float = 1.0,
     trace: float = TRACE,
     folds: int = 5,
+    shown: Callable[[Float32[np.ndarray, "some_rows joint"]], None] | None = None,
 ) -> FittedQ:
     """Fits Q of a target policy to logged members.
 
@@ -212,6 +213,8 @@ def fitted_q_evaluation(
         discount: In [0, 1].
         trace: lambda, in [0, 1].
         folds: Folds of members.
+        shown: Called with the target's probabilities of all joint actions, some decisions at a time and every logged
+            decision once: for those who want sums of them as well, since asking takes longer than adding up.
 
     Raises:
         UserError: If a setting is out of range, or data and policy don't fit.
@@ -228,7 +231,7 @@ def fitted_q_evaluation(
     taken = episodes.actions[episodes.mask]
     probabilities = np.empty(len(taken))
     unsupported = np.empty(len(taken))
-    outside = np.flatnonzero(~supported_actions(episodes))
+    outside, valid = np.flatnonzero(~supported_actions(episodes)), np.asarray(space.valid_joints)
 
     def asked(part: slice) -> Float32[np.ndarray, "some_rows term"]:
         """Terms expected under the target, which is asked some decisions at a time."""
@@ -238,8 +241,10 @@ def fitted_q_evaluation(
             observations = rows.observations[some]
             chances = checked_probabilities(target(observations), len(observations), space.n_joint)
             probabilities[some] = chances[np.arange(len(chances)), taken[some]]
-            unsupported[some] = chances[:, outside].sum(axis=1, dtype=np.float64)
-            found.append(features.action_terms(observations, chances[:, space.valid_joints]))
+            unsupported[some] = chances.take(outside, axis=1).sum(axis=1, dtype=np.float64)
+            found.append(features.action_terms(observations, chances.take(valid, axis=1)))
+            if shown is not None:
+                shown(chances)
         return np.concatenate(found)
 
     def pieces(terms_of: Callable[[slice], np.ndarray]) -> Iterator[_Piece]:

@@ -31,6 +31,9 @@ from frl_env.errors import UserError
 ROUNDS = 40
 """Of Fisher scoring, at most."""
 
+FAR = 40.0
+"""Log odds beyond which a chance is 0 or 1 in single precision, and an exponential of two of them still a number."""
+
 LEAST = 1e-6
 """Chances are kept so far from 0 and 1."""
 
@@ -132,8 +135,11 @@ class Responses:
             rows: The decisions.
             null: Position of doing nothing.
         """
-        own = (load + self.odds[rows]).astype(np.float32)
-        chances = expit(self.levels.astype(np.float32) + own[:, None])
+        own, levels = (np.clip(x, -FAR, FAR).astype(np.float32) for x in (load + self.odds[rows], self.levels))
+        # 1 / (1 + exp(-levels) exp(-own)): an exponential for each row and each action, not for each pair of them.
+        chances = np.multiply.outer(np.exp(-own), np.exp(-levels))
+        chances += 1
+        np.reciprocal(chances, out=chances)
         chances[:, null] = 0.0
         return chances
 

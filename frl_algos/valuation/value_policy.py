@@ -1,9 +1,10 @@
 """Every estimator of a policy's value, on logged members: what a team without a simulator goes by."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.counterfactual import Counterfactual
@@ -22,6 +23,7 @@ def value_policy(
     response: int | None = None,
     indications: Mapping[str, int] | None = None,
     propensities: Any = None,
+    shown: Callable[[Float32[np.ndarray, "some_rows joint"]], None] | None = None,
 ) -> Evaluation:
     """Runs the nested model, fitted Q evaluation and all of `frl_env.evaluation` on one policy.
 
@@ -33,6 +35,8 @@ def value_policy(
         response: Of the nested model, where it is to be fitted; see `Counterfactual.fit`.
         indications: Of the same, and of fitted Q evaluation.
         propensities: As `evaluate` takes them; None for the logged ones, or estimated ones where none are logged.
+        shown: Called with the policy's probabilities at every logged decision, some at a time; see
+            `fitted_q_evaluation`.
 
     Returns:
         The values. The nested model's is the headline where a response is known that behaves like one
@@ -49,7 +53,9 @@ def value_policy(
     if propensities is None:
         propensities = "estimated" if episodes.propensities is None else "logged"
     nested = valuation.estimate(target, np.random.default_rng(seed))
-    fitted = fitted_q_evaluation(episodes, target, rng=np.random.default_rng(seed), indications=indications)
+    fitted = fitted_q_evaluation(
+        episodes, target, rng=np.random.default_rng(seed), indications=indications, shown=shown
+    )
     doubt = valuation.response_doubt or valuation.support_doubt(nested)
     return evaluate(
         episodes,
