@@ -24,15 +24,18 @@ def action_echoes(
     """
     known = ~rows.unfollowed
     indicators = np.concatenate([np.ones((len(levels), 1)), levels], axis=1)
-    columns = indicators[rows.actions[known]]
-    squares = columns.T @ columns + 1e-6 * np.eye(columns.shape[1])
+    # The columns of a row are those of its action, so all sums are over actions.
+    actions = rows.actions[known]
+    times = np.bincount(actions, minlength=len(levels))
+    squares = (indicators * times[:, None]).T @ indicators + 1e-6 * np.eye(indicators.shape[1])
     found = {}
     for observation in range(rows.observations.shape[1]):
         following = rows.next_values(observation)[known].astype(np.float64)
         if observation == besides or following.var() == 0:
             continue
-        weights = np.linalg.solve(squares, columns.T @ following)
-        if 1 - (following - columns @ weights).var() / following.var() > ECHO:
+        sums = np.bincount(actions, following, minlength=len(levels))
+        weights = np.linalg.solve(squares, indicators.T @ sums)
+        if 1 - (following - (indicators @ weights)[actions]).var() / following.var() > ECHO:
             values = indicators @ weights
             whole = bool((following == np.rint(following)).all())
             found[observation] = (np.rint(values) if whole else values).astype(np.float32)

@@ -40,6 +40,9 @@ DATASETS = {
 }
 """Name of the dataset to that of the one on which the learned policies are trained."""
 
+BEHAVIOUR = "behaviour"
+"""Label of the logging team."""
+
 MODELS: dict[str, dict[str, Any]] = {
     "cloned": {"critic": "none", "response": None, "indications": {}, "need_factor": None, "skill_factor": None},
     "factored_awr": {},
@@ -112,20 +115,20 @@ def true_values(
     playing: dict[str, Any] = {
         label: ObservationPolicy(Drawn(policy), **world.seen) for label, policy in tested.items()
     }
-    playing["behaviour"] = reference_policies(world)["behaviour"]
+    playing[BEHAVIOUR] = reference_policies(world)[BEHAVIOUR]
     found = {}
     for done, (label, policy) in enumerate(playing.items(), start=1):
         facts = _truth_facts(name, label, steps, members)
-        found[label] = RESULTS.json(out, f"{name}-truth-{label}", partial(_value, policy, world, members), **facts)
+        found[label] = RESULTS.json(out, _file(name, label), partial(_value, policy, world, members), **facts)
         progress(f"{name}: true values", done, len(playing))
     return found
 
 
 def known_truth(name: str, steps: int, members: int, out: Path) -> dict[str, dict[str, float]]:
     """What `true_values` has kept; empty if it is not whole."""
-    labels = (*policy_set(recipe(PREFIX + name).world, dict.fromkeys(LEARNED, nothing)), "behaviour")
+    labels = (*policy_set(recipe(PREFIX + name).world, dict.fromkeys(LEARNED, nothing)), BEHAVIOUR)
     kept = {
-        label: RESULTS.known(out, f"{name}-truth-{label}", **_truth_facts(name, label, steps, members))
+        label: RESULTS.known(out, _file(name, label), **_truth_facts(name, label, steps, members))
         for label in labels
     }
     return {} if None in kept.values() else kept
@@ -133,8 +136,22 @@ def known_truth(name: str, steps: int, members: int, out: Path) -> dict[str, dic
 
 def _truth_facts(name: str, label: str, steps: int, members: int) -> dict[str, Any]:
     learned = learned_facts(name, steps).get(label)
-    world = dataclasses.asdict(recipe(PREFIX + name).world)
-    return {"policy": label, "world": world, "learned": learned, "members": members, "seed": SEED}
+    world = recipe(PREFIX + name).world
+    if label != BEHAVIOUR:
+        # What the team would have tried is nothing to a member whom another policy decides for.
+        world = dataclasses.replace(world, exploration=None)
+    return {
+        "policy": label,
+        "world": dataclasses.asdict(world),
+        "learned": learned,
+        "members": members,
+        "seed": SEED,
+    }
+
+
+def _file(name: str, label: str) -> str:
+    """How the file of a true value begins: worlds that only their teams tell apart share those of policies."""
+    return f"{name if label == BEHAVIOUR else DATASETS[name]}-truth-{label}"
 
 
 def _value(policy: Any, world: World, members: int) -> dict[str, float]:
