@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 from scipy.special import ndtri
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 
-from benchmarks.record.study import show
 from frl_env.evaluation.files import write_together
 
 COLUMNS = {
@@ -37,6 +36,7 @@ COLUMNS = {
     "seconds": "{seconds:.2f}",
 }
 POLICY_COLUMNS = {
+    "dataset": "{dataset}",
     "policy": "{policy}",
     "true": "{true:+.3f}",
     "mean estimate": "{mean:+.3f}",
@@ -44,7 +44,10 @@ POLICY_COLUMNS = {
     "mean SE": "{se:.3f}",
     "covers": "{covers:.2f}",
     "withheld": "{withheld:.2f}",
+    "told": "{told:.0f}",
     "covers, of those told": "{covers_told:.2f}",
+    "at least": "{covers_low:.2f}",
+    "at most": "{covers_high:.2f}",
 }
 LEVEL = 0.95
 RECOMMENDED = "SNM"
@@ -101,7 +104,8 @@ class Study:
         """One row a policy, the worst first: the difference to behaviour as it is and as one estimator sees it.
 
         The fields of `POLICY_COLUMNS`: the truth; mean and SD of the estimates over replicates; the mean standard error
-        that they come with; share of intervals that cover the truth.
+        that they come with; share of intervals that cover the truth, and of those that are told, with the limits that
+        so few replicates leave it (Wilson's, 95 %).
         """
         rows = {}
         for name in self.policies:
@@ -110,6 +114,8 @@ class Study:
             estimates, low, high = (found[key] for key in _DIFFERENCE)
             held, withheld = (low <= truth) & (truth <= high), _withheld(self.replicates, [name], estimator)
             own = None if withheld is None else withheld[:, 0]
+            told = held if own is None else held[~own]
+            limits = binomtest(int(told.sum()), len(told)).proportion_ci(LEVEL, "wilson") if len(told) else (None, None)
             rows[name] = {
                 "true": truth,
                 "mean": estimates.mean(),
@@ -117,7 +123,10 @@ class Study:
                 "se": (high - low).mean() / (2 * ndtri((1 + LEVEL) / 2)),
                 "covers": held.mean(),
                 "withheld": None if own is None else own.mean(),
-                "covers_told": None if own is None or own.all() else held[~own].mean(),
+                "told": len(told),
+                "covers_told": told.mean() if len(told) else None,
+                "covers_low": limits[0],
+                "covers_high": limits[1],
             }
         return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -154,12 +163,18 @@ def rows(studies: Mapping[str, Study]) -> list[dict[str, Any]]:
     ]
 
 
+def policy_rows(studies: Mapping[str, Study]) -> list[dict[str, Any]]:
+    """Fields of `POLICY_COLUMNS`, a row a dataset and policy, of the recommended estimator."""
+    return [
+        {"name": f"{name} {policy}", "dataset": name, "policy": str(policy), "replicates": len(study.replicates)}
+        | {key: None if pd.isna(value) else float(value) for key, value in row.items()}
+        for name, study in studies.items()
+        for policy, row in study.by_policy().iterrows()
+    ]
+
+
 def write(studies: Mapping[str, Study], out: Path) -> None:
-    """Shows the recommended estimator policy by policy; writes `summary.json` and `ope.png`."""
-    for name, study in studies.items():
-        policies = json.loads(str(study.by_policy().rename_axis("policy").reset_index().to_json(orient="records")))
-        title = f"{name}: difference to behaviour by {RECOMMENDED}, {len(study.replicates)} replicates"
-        show(policies, POLICY_COLUMNS, title=title)
+    """Writes `summary.json` and `ope.png`."""
     tables = {name: study.table() for name, study in studies.items()}
     summary = {
         name: {

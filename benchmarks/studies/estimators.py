@@ -94,6 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         studies = {name: _measured(name, options, tell) for name in names}
     kind = "nested" if options.nested else ""
     STUDY.tell(estimator_report.rows(studies), estimator_report.COLUMNS, options, part=kind)
+    title = f"difference to behaviour by {estimator_report.RECOMMENDED}, policy by policy"
+    by_policy = "-".join(filter(None, (kind, "policies")))
+    STUDY.tell(
+        estimator_report.policy_rows(studies), estimator_report.POLICY_COLUMNS, options, part=by_policy, title=title
+    )
     estimator_report.write(studies, options.out)
 
 

@@ -128,8 +128,7 @@ def known_truth(name: str, steps: int, members: int, out: Path) -> dict[str, dic
     """What `true_values` has kept; empty if it is not whole."""
     labels = (*policy_set(recipe(PREFIX + name).world, dict.fromkeys(LEARNED, nothing)), BEHAVIOUR)
     kept = {
-        label: RESULTS.known(out, _file(name, label), **_truth_facts(name, label, steps, members))
-        for label in labels
+        label: RESULTS.known(out, _file(name, label), **_truth_facts(name, label, steps, members)) for label in labels
     }
     return {} if None in kept.values() else kept
 
