@@ -47,7 +47,7 @@ def _actions(actions: pd.DataFrame) -> Figure:
         axes.set_xscale("symlog", linthresh=1e-3)
         axes.set_xlim(0, 1)
         axes.set_title(factor, fontsize="small", loc="left")
-    panels[0].legend(fontsize="small")
+    panels[0].legend(fontsize="small", loc="lower right")  # below the bar of doing nothing; "best" is slow, and warns
     panels[-1].set_xlabel("share of weeks (logarithmic above 0.001)")
     return figure
 
@@ -79,5 +79,5 @@ def _embeddings(embeddings: EmbeddingMap) -> Figure:
     first, second = embeddings.explained
     axes.set_xlabel(f"first principal component ({first:.0%} of the variance)")
     axes.set_ylabel(f"second ({second:.0%})")
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside right upper")
     return figure

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from frl_algos import audit_fairness, evaluate_policy, save_model
+from frl_algos import LearnedPolicy, audit_fairness, evaluate_policy, save_model
 from frl_algos.judgement.embedding_map import embedding_map
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ColumnMap, ImportOptions, TableError, dataset_place, export_table
@@ -88,6 +88,24 @@ def test_the_value_is_off_policy_with_its_diagnostics(trained, file, tiny_datase
     assert values.loc["SNM", "value"] == pytest.approx(found.value.results["SNM"].estimate.value)
     once_more = evaluate_policy(file, TINY, tmp_path / "again", seed=3)
     assert once_more.to_dict() == found.to_dict()
+
+
+def test_a_valued_policy_is_asked_two_times(file, tiny_dataset, tmp_path, monkeypatch):
+    """As the members are on record, and as they would be under it; shares of actions come from the same answers."""
+    asked, ask = [], LearnedPolicy.probabilities
+
+    def counted(self, observations):
+        asked.append(len(observations))
+        return ask(self, observations)
+
+    monkeypatch.setattr(LearnedPolicy, "probabilities", counted)
+    valued = evaluate_policy(file, TINY, tmp_path / "valued", sensitivity=False)
+    assert sum(asked) == 2 * valued.decisions
+    alone = evaluate_policy(file, TINY, tmp_path / "alone", value=False)
+    assert sum(asked) == 3 * valued.decisions
+    for table in ("actions", "joint_actions"):
+        pd.testing.assert_frame_equal(getattr(valued, table), getattr(alone, table))
+    assert valued.entropy == pytest.approx(alone.entropy)
 
 
 def test_what_the_value_hangs_on_is_one_table_and_one_figure(file, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from frl_algos.effects.terms import Terms
 from frl_algos.valuation.counterfactual import Counterfactual
@@ -325,3 +326,17 @@ def test_it_stands_beside_the_other_estimators(logged, valuation):
     assert report.headline is not None
     assert report.headline.estimate.value == estimate.value
     assert estimate.decomposes
+
+
+def test_chances_of_an_answer_are_those_of_their_log_odds():
+    """Also far out, where an exponential of log odds is no number in single precision."""
+    levels, odds = np.array([0.0, -2.0, 3.0, 90.0, -90.0]), np.array([0.0, 1.5, -200.0, 200.0])
+    none = np.zeros(len(odds))
+    responses = Responses(
+        fading=0.9, slopes=levels, levels=levels, odds=odds, chance=none, chance_unprompted=none, reached=none,
+        called=none,
+    )  # fmt: skip
+    found = responses.chances(np.full(4, -0.5), np.arange(4), null=0)
+    expected = expit(np.clip(levels, -40, 40) + np.clip(odds - 0.5, -40, 40)[:, None])
+    expected[:, 0] = 0
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -167,6 +167,13 @@ def test_the_target_is_asked_once_in_every_state(monkeypatch):
     np.testing.assert_allclose(parts.values.policy, whole.values.policy, rtol=1e-6)
 
 
+def test_what_the_target_says_is_shown_once_a_decision():
+    episodes, _ = chain(200, 3, stop=0.2)
+    target, shown = policy(0.7, 0.2), []
+    fitted_q_evaluation(episodes, target, rng=np.random.default_rng(0), shown=shown.append)
+    np.testing.assert_array_equal(np.concatenate(shown), target(episodes.observation_rows))
+
+
 @pytest.mark.parametrize("step", ["write", "seek"])
 def test_a_full_disk_is_said(step, monkeypatch):
     class Full:

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from frl_algos import Counterfactual, fitted_q_evaluation
+from frl_algos.effects.terms import Terms
 from frl_algos.logged import member_parts
 from frl_algos.valuation import responses
+from frl_algos.valuation.action_echoes import action_echoes
 from frl_algos.valuation.allocations import member_allocations
+from frl_algos.valuation.histories import Histories
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.evaluation import LoggedEpisodes
 
@@ -67,3 +70,18 @@ def test_a_decision_more_takes_a_few_numbers_more(work, monkeypatch):
     monkeypatch.setattr(responses, "ROUNDS", 3)
     few, many = (peak(work, members) for members in (150, 450))
     assert (many - few) / (300 * WEEKS) < 8 * NUMBERS
+
+
+def test_echoes_of_actions_take_no_columns_a_decision():
+    levels = Terms.of_space(MEDICAID_ACTIONS, 7).levels
+    rows = {members: Histories.of(logged(members)) for members in (150, 450)}
+    taken = {}
+    for members, own in rows.items():
+        action_echoes(own, levels)
+        tracemalloc.start()
+        try:
+            action_echoes(own, levels)
+            taken[members] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert (taken[450] - taken[150]) / (300 * WEEKS) < 8 * levels.shape[1] / 2
