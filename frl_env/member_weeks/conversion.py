@@ -97,18 +97,17 @@ def weeks(
 
 
 def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, progress: Progress) -> MemberWeeks:
-    import ibis
-
     from frl_env.member_weeks.facts import claims as claim_rules
     from frl_env.member_weeks.facts.assemble import Facts, Weeks, member_weeks
     from frl_env.member_weeks.facts.cells import read_spells
     from frl_env.member_weeks.facts.contacts import contact_faults, joint_index, make_contacts
-    from frl_env.member_weeks.facts.coverage import EPOCH, day_number, make_coverage
-    from frl_env.member_weeks.facts.events import encounter_lines, make_events
+    from frl_env.member_weeks.facts.coverage import EPOCH, day_number, make_coverage, number_members
+    from frl_env.member_weeks.facts.events import make_events
+    from frl_env.member_weeks.facts.lines import adjusting_lines, counted_lines, read_lines, tally
     from frl_env.member_weeks.faults import EventTablesError
     from frl_env.member_weeks.figures import Counted, Totals, count
     from frl_env.member_weeks.readers import read_source
-    from frl_env.member_weeks.sources.reading import clean, count_faults, parse
+    from frl_env.member_weeks.sources.reading import clean, count_faults, in_numbers, parse
     from frl_env.member_weeks.sources.words import words_of_faults
     from frl_env.member_weeks.writing import write_weeks
 
@@ -121,29 +120,24 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
             "table contacts needs outcome (whether the member was reached): without it a log of attempts and one of "
             "reached contacts look the same; name its column, or a constant under [tables.contacts.constants]"
         )
-    faults, seen = [], {}
+    read = dict(readings)
+    for label in ("enrolment", "members"):
+        if label in read:
+            readings[label] = replace(read[label], table=engine.keep(f"read_{label}", read[label].table))
+    numbers = number_members(engine, readings["enrolment"].table)
+    log = in_numbers(read["contacts"], numbers)
+    readings["contacts"] = replace(log, table=engine.keep("read_contacts", log.table))
+    faults, seen, lines = [], {}, {}
     for label, reading in readings.items():
-        if label not in ("claims", "encounters") or reading.parsed_text:
-            # Text is parsed once; large tables with types of their own are read twice instead of copied.
-            used = reading.table.drop("contact") if label == "contacts" else reading.table
-            reading = readings[label] = replace(reading, table=engine.keep(f"read_{label}", used))
-        table = reading.table
-        more: dict[str, Any] = {}
         if label in ("claims", "encounters"):
-            arrived = ibis.coalesce(table.received, table.end, table["start"])
-            more = {"newest": arrived.max(), "undated": table.received.isnull().cast("int64").sum()}
-            if label == "claims":
-                adjusting = table.adjusts.notnull()
-                taken = (table.paid < 0).fill_null(False) | (table.status == claim_rules.REVERSED)
-                more |= {
-                    "adjusting": adjusting.cast("int64").sum(),
-                    "reversed": (taken & ~adjusting).cast("int64").sum(),
-                    "denied": (table.status == claim_rules.DENIED).cast("int64").sum(),
-                    "orphans": ((table.frequency > 0) & ~adjusting).cast("int64").sum(),
-                }
-        found, seen[label] = count_faults(engine, label, reading, **more)
+            lines[label] = read_lines(engine, label, reading, numbers, rules)
+            seen[label] = tally(engine, lines[label])
+            if not seen[label]["faulty"]:
+                continue
+        found, figures = count_faults(engine, label, reading)
         faults += found
-    tables = {label: clean(reading) for label, reading in readings.items()}
+        seen.setdefault(label, figures)
+    tables = {label: clean(readings[label]) for label in ("enrolment", "members", "contacts") if label in readings}
     if "members" in tables:
         tables["members"] = tables[
             "members"
@@ -158,7 +152,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
             f"claims: {int(seen['claims']['orphans']):,} replacements or voids don't say which claim they adjust; name "
             'the column adjusts, or set adjustments = "ignored" under [rules.claims]'
         )
-    more_faults, words, unmapped = contact_faults(engine, tables["contacts"], spec)
+    more_faults, words, unmapped = contact_faults(engine, tables["contacts"], clean(read["contacts"]), spec)
     faults += more_faults
     faults += _one_row_a_member(engine, tables.get("members"))
     if faults:
@@ -171,33 +165,31 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
         cut = day_number(rules.claims.complete_through)
     people = readings.get("members")
     coverage = make_coverage(
-        engine, tables["enrolment"], tables.get("members"), people.has if people else frozenset(), rules, cut
+        engine, tables["enrolment"], numbers, tables.get("members"), people.has if people else frozenset(), rules, cut
     )
     progress("converting", 2, STAGES)
     said = seen.get("claims", {}) if rules.claims.adjustments == "net" else {}
+    arrivals = any("received" in readings[label].has for label in lines)
     facts = claim_rules.ClaimFacts(
-        adjusting=int(said.get("adjusting") or 0),
-        reversed=int(said.get("reversed") or 0),
-        denied=int(seen.get("claims", {}).get("denied") or 0),
-        received=any("received" in readings[label].has for label in ("claims", "encounters") if label in readings),
+        adjusting=said.get("adjusting", 0),
+        reversed=said.get("reversed", 0),
+        received=arrivals and rules.claims.known == "when_received",
     )
-    claims, encounters = tables.get("claims"), tables.get("encounters")
-    if claims is not None:
-        claims = claim_rules.claim_lines(claims, coverage, readings["claims"].has, facts, rules)
-    if encounters is not None:
-        encounters = encounter_lines(encounters, coverage, rules)
-    lines = claim_rules.keep_lines(engine, claims, encounters, facts)
+    every = counted_lines(lines.values(), coverage, rules, reversed_=bool(facts.reversed))
+    adjusting = adjusting_lines(engine, readings["claims"], numbers, coverage, rules) if facts.adjusting else None
     progress("converting", 3, STAGES)
-    related = claim_rules.families(engine, lines.adjusting, "final")
-    current = claim_rules.in_force(lines.every, related, facts)
+    related = claim_rules.families(engine, adjusting, "final")
+    if facts.received and facts.adjusting:
+        every = engine.keep("lines", every, lasting=False)  # read five times then, by others once
+    current = engine.keep("lines_in_force", claim_rules.in_force(every, related, facts))
     events = make_events(engine, current, rules.events, "final")
     known = events
-    if facts.received and rules.claims.known == "when_received":
-        in_time = claim_rules.known_in_time(lines.every)
-        adjusting = None if lines.adjusting is None else claim_rules.known_in_time(lines.adjusting)
-        then = claim_rules.in_force(in_time, claim_rules.families(engine, adjusting, "known"), facts)
+    if facts.received:
+        in_time = claim_rules.known_in_time(every)
+        arrived = None if adjusting is None else claim_rules.known_in_time(adjusting)
+        then = claim_rules.in_force(in_time, claim_rules.families(engine, arrived, "known"), facts)
         known = make_events(engine, then, rules.events, "known")
-    paid = claim_rules.payments(engine, lines.every, related, facts, rules)
+    paid = claim_rules.payments(engine, every, current, related, facts, rules)
     contacts = make_contacts(engine, tables["contacts"], coverage, spec)
     progress("converting", 4, STAGES)
     made_of = Facts(events=events, known=known, contacts=contacts, paid=paid)
@@ -230,7 +222,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
                 Counted(
                     seen=seen,
                     coverage=coverage,
-                    lines=lines.every,
+                    lines=every,
                     current=current,
                     events=events,
                     contacts=contacts,

@@ -82,12 +82,21 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def keep(self, name: str, expression: Any) -> Any:
+    def keep(self, name: str, expression: Any, *, lasting: bool = True) -> Any:
         """Computes a stage once and keeps it; one that is there from before is not computed again.
+
+        Args:
+            name: Of the stage.
+            expression: What it is.
+            lasting: Whether an interrupted conversion finds it again; what is as quickly read again need not last.
 
         Raises:
             UserError: If a file is damaged or the disk is full.
         """
+
+    @abstractmethod
+    def key(self, text: Any) -> Any:
+        """What stands for an identifier among those of one member: equal where it is equal; its order means nothing."""
 
     def batches(self, expression: Any) -> Iterator[pa.RecordBatch]:
         """The rows of an expression, in its order."""
@@ -142,6 +151,11 @@ class DuckDB(Engine):
         except ImportError:
             raise UserError(INSTALL) from None
         self._errors = duckdb.Error
+
+        @ibis.udf.scalar.builtin(name="hash", signature=((ibis.dtype("string"),), ibis.dtype("uint64")))
+        def hash_of(text: Any) -> Any: ...
+
+        self._hash = hash_of
         self._ibis = ibis
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -196,12 +210,17 @@ class DuckDB(Engine):
                 found.create_view(view, replace=True)
             return self._connection.table(view)
 
-    def keep(self, name: str, expression: Any) -> Any:
-        """A table of the database."""
+    def keep(self, name: str, expression: Any, *, lasting: bool = True) -> Any:
+        """A table of the database, or one in memory that goes to disk where memory does not do."""
         if not self._has(name):
+            kind = "TABLE" if lasting else "TEMPORARY TABLE"
             with self._said(name):
-                self._raw.execute(f'CREATE TABLE "{name}" AS {self.compile(expression)}').fetchall()
+                self._raw.execute(f'CREATE {kind} "{name}" AS {self.compile(expression)}').fetchall()
         return self._connection.table(name)
+
+    def key(self, text: Any) -> Any:
+        """A hash of 64 bits: the chance that two of a member's 10,000 identifiers share one is 3 in 10 to the 12th."""
+        return self._hash(text)
 
     def compile(self, expression: Any) -> str:
         """In DuckDB's words."""

@@ -92,14 +92,18 @@ class Spark(Engine):
             frame.createOrReplaceTempView(f"raw_{label}")
             return self._table(f"raw_{label}")
 
-    def keep(self, name: str, expression: Any) -> Any:
-        """A Parquet folder."""
+    def keep(self, name: str, expression: Any, *, lasting: bool = True) -> Any:
+        """A Parquet folder, whether or not it has to last."""
         place = self._folder / name
         with self._said(f"compute {name}"):
             if not (place / "_SUCCESS").exists():
                 self._session.sql(self.compile(expression)).write.mode("overwrite").parquet(str(place))
             self._session.read.parquet(str(place)).createOrReplaceTempView(f"stage_{name}")
             return self._table(f"stage_{name}")
+
+    def key(self, text: Any) -> Any:
+        """The identifier itself: Spark's own hash has too few bits."""
+        return text
 
     def compile(self, expression: Any) -> str:
         """In Spark's words."""

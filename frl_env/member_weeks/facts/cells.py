@@ -72,7 +72,7 @@ def read_spells(engine: Any, coverage: Coverage, rules: Rules, cut: int) -> Spel
         cut: Last complete day.
     """
     whose = coverage.members.select("who", "birth", "entry", "end_day")
-    spells = coverage.spells.drop("member").join(whose, "who")
+    spells = coverage.spells.join(whose, "who")
     found = columns_of(engine.batches(spells), spells.columns)
     order = np.lexsort((found["first"], found["who"]))
     found = {name: column[order] for name, column in found.items()}

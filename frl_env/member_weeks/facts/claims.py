@@ -16,20 +16,16 @@ happened, and with those that had arrived by the end of their week, for what was
 """
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
-from frl_env.member_weeks.facts.coverage import Coverage, day_number, week_of
-from frl_env.member_weeks.facts.events import event_kinds
+from frl_env.member_weeks.facts.coverage import week_of
+from frl_env.member_weeks.facts.events import IS_ED, IS_OBSERVED, IS_STAY, IS_TRANSFER
+from frl_env.member_weeks.facts.lines import VOID
 from frl_env.member_weeks.faults import EventTablesError, Fault
 from frl_env.member_weeks.rules import Rules
-
-ORIGINAL, REPLACEMENT, VOID = 0, 1, 2
-PAID, DENIED, REVERSED = 0, 1, 2
-"""Places in the crosswalks' targets."""
 
 LONGEST_CHAIN = 25
 """Adjustments of adjustments, at most; more can only go in a circle."""
@@ -42,113 +38,16 @@ class ClaimFacts:
     Attributes:
         adjusting: Rows that replace or void another claim.
         reversed: Rows that reverse lines.
-        denied: Rows that are denied.
-        received: Whether rows say when they arrived.
+        received: Whether rows say when they arrived, and that matters.
     """
 
     adjusting: int
     reversed: int
-    denied: int
     received: bool
 
 
-def claim_lines(
-    claims: ir.Table, coverage: Coverage, has: frozenset[str], facts: "ClaimFacts", rules: Rules
-) -> ir.Table:
-    """Lines of covered members that may count, each with what it is; nothing is computed yet.
-
-    Returns:
-        `who`, `anchor`, `claim`, `start`, `end`, `received`, `action`, `adjusts`, `sign`, `ed`, `stay`, `observed`,
-        `transfer`, `cents`.
-    """
-    kinds = event_kinds(claims, has, rules.events)  # before the join: see `values.capitals`
-    # Denied lines are nobody's. As a filter the same would be worked out before anything else, and text again after it.
-    member = ibis.ifelse(claims.status == DENIED, None, claims.member) if facts.denied else claims.member
-    claims = claims.mutate(member=member, **kinds)
-    if rules.claims.outside_coverage == "kept":
-        whose = coverage.members.select("member", "who", "anchor")
-        lines = claims.join(whose, "member")
-    else:
-        whose = coverage.spells.select("member", "who", "anchor", "first", "last")
-        lines = claims.join(whose, "member")
-        lines = lines.filter((lines["start"] >= lines["first"]) & (lines["start"] <= lines["last"]))
-    end = lines.end.fill_null(lines.start)
-    received = lines.received.fill_null(end)
-    if isinstance(rules.claims.as_of, date):
-        lines = lines.filter(
-            lines.received.fill_null(lines.end.fill_null(lines.start)) <= day_number(rules.claims.as_of)
-        )
-    negative = (lines.paid < 0).fill_null(False)
-    action = ibis.literal(ORIGINAL, "int64")
-    if "adjusts" in has:
-        said = lines.frequency if "frequency" in has else ibis.ifelse(negative, VOID, REPLACEMENT)
-        action = ibis.ifelse(lines.adjusts.isnull(), ORIGINAL, ibis.ifelse(said == VOID, VOID, REPLACEMENT)).cast(
-            "int64"
-        )
-    sign = ibis.literal(1, "int64")
-    if facts.reversed:
-        sign = ibis.ifelse((action == ORIGINAL) & (negative | (lines.status == REVERSED)), -1, 1).cast("int64")
-    return lines.select(
-        "who", "anchor", "claim",
-        "ed", "stay", "observed", "transfer", start=lines["start"].cast("int32"), end=end.cast("int32"),
-        received=received.cast("int32"), action=action.cast("int8"), adjusts=lines.adjusts, sign=sign.cast("int8"),
-        cents=lines.paid.fill_null(0),
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lines:
-    """Claim lines and encounters, ready to be counted.
-
-    Attributes:
-        every: `who`, `anchor`, `claim`, `start`, `end`, `received`, `sign`, `ed`, `stay`, `observed`, `transfer`,
-            `cents`. `claim` is empty where nobody asks for it: identifiers are long, and there are many.
-        adjusting: Those that replace or void a claim, with `action` and `adjusts`; None if there are none.
-    """
-
-    every: ir.Table
-    adjusting: ir.Table | None
-
-
-def keep_lines(engine: Any, claims: ir.Table | None, encounters: ir.Table | None, facts: ClaimFacts) -> Lines:
-    """Computes lines once.
-
-    Args:
-        engine: Where they are kept.
-        claims: Of `claim_lines`, if there are claims.
-        encounters: Of `events.encounter_lines`, if there are encounters.
-        facts: What there is to do.
-    """
-    parts, adjusting, noted = [], None, []
-    if claims is not None and facts.adjusting:
-        wanted = claims.filter(claims.adjusts.notnull())
-        adjusting = engine.keep(
-            "adjusting", wanted.select("who", "anchor", "claim", "start", "received", "action", "adjusts")
-        )
-        noted += [adjusting.select("who", "claim"), adjusting.select("who", claim="adjusts")]
-    if claims is not None and facts.reversed:
-        noted.append(claims.filter(claims.sign < 0).select("who", "claim"))
-    if claims is not None:
-        event = claims.ed | claims.stay | claims.observed
-        named = ibis.ifelse(event, claims.claim, None)
-        if noted:
-            both = ibis.union(*noted, distinct=True) if len(noted) > 1 else noted[0].distinct()
-            both = engine.keep("noted_claims", both.select(of_whom="who", noted="claim"))
-            claims = claims.left_join(both, [claims.who == both.of_whom, claims.claim == both.noted])
-            named = ibis.ifelse(claims.ed | claims.stay | claims.observed, claims.claim, claims.noted)
-        parts.append(claims.mutate(claim=named).select(*_OF_LINES))
-    if encounters is not None:
-        parts.append(encounters.select(*_OF_LINES))
-    return Lines(every=engine.keep("lines", ibis.union(*parts) if len(parts) > 1 else parts[0]), adjusting=adjusting)
-
-
-_OF_LINES = (
-    "who", "anchor", "claim", "start", "end", "received", "sign", "ed", "stay", "observed", "transfer", "cents",
-)  # fmt: skip
-
-
 def known_in_time(lines: ir.Table) -> ir.Table:
-    """Lines of `Lines`, or the adjusting ones, that had arrived before the week after their service started."""
+    """Lines, or the adjusting ones, that had arrived before the week after their service started."""
     week_after = lines.anchor + 7 * (week_of(lines["start"], lines.anchor) + 1)
     return lines.filter(lines.received < week_after)
 
@@ -157,31 +56,31 @@ def in_force(lines: ir.Table, related: "Families | None", facts: ClaimFacts) -> 
     """Lines that count once every adjustment is carried out.
 
     Args:
-        lines: Of `keep_lines`.
+        lines: Of `lines.counted_lines`.
         related: Claims that adjust each other, if any do.
         facts: What there is to do.
     """
     if related is not None:
         family = related.current
-        joined = lines.left_join(family, [lines.who == family.of_whom, lines.claim == family.member_claim])
-        lines = joined.filter(joined.member_claim.isnull() | (joined.content == joined.claim).fill_null(False))
-        lines = lines.drop("of_whom", "member_claim", "content")
+        gone = family.filter(family.content.isnull() | (family.content != family.member_claim))
+        gone = gone.select("of_whom", gone="member_claim")
+        lines = lines.anti_join(gone, [lines.who == gone.of_whom, lines.key == gone.gone])
     return _net_of_reversals(lines) if facts.reversed else lines
 
 
 def _net_of_reversals(lines: ir.Table) -> ir.Table:
     """Lines of claims with a reversal, added up by kind; those of which none is left are gone."""
-    taken_back = lines.filter(lines.sign < 0).select(back="claim", whose="who").distinct()
-    marked = lines.left_join(taken_back, [lines.who == taken_back.whose, lines.claim == taken_back.back])
-    untouched = marked.filter(marked.back.isnull()).select(lines.columns)
-    touched = marked.filter(marked.back.notnull()).select(lines.columns)
-    keys = ["who", "anchor", "claim", "start", "ed", "stay", "observed"]
-    net = touched.group_by(keys).aggregate(
-        left=touched.sign.sum(), cents=touched.cents.sum().cast("int64"), end=touched.end.max(),
-        received=touched.received.min(), transfer=touched.transfer.max(),
+    taken_back = lines.filter(lines.sign < 0).select(back="key", whose="who").distinct()
+    same = [lines.who == taken_back.whose, lines.key == taken_back.back]
+    untouched, touched = lines.anti_join(taken_back, same), lines.semi_join(taken_back, same)
+    kinds = touched.mutate(marks=touched.marks & (IS_ED | IS_STAY | IS_OBSERVED), transfer=touched.marks & IS_TRANSFER)
+    net = kinds.group_by(["who", "anchor", "key", "start", "marks"]).aggregate(
+        left=kinds.sign.sum(), cents=kinds.cents.sum(), end=kinds.end.max(), received=kinds.received.min(),
+        transfer=kinds.transfer.max(),
     )  # fmt: skip
-    net = net.filter(net.left > 0).mutate(sign=ibis.literal(1, "int8"))
-    # Beside encounters, whose sign is a bare 1, DuckDB keeps all signs in a wider type.
+    net = net.filter(net.left > 0)
+    net = net.mutate(sign=ibis.literal(1, "int8"), marks=net.marks | net.transfer)
+    # Sums are of wider types.
     return untouched.union(net.select(lines.columns).cast(dict(lines.schema())))
 
 
@@ -190,7 +89,8 @@ class Families:
     """Claims that adjust each other.
 
     Attributes:
-        current: `of_whom`, `member_claim`, `content`: of each claim of a family the one that is in force now, or null.
+        current: `of_whom`, `member_claim`, `content`: of each claim of a family the one that is in force now, or null;
+            claims by their keys.
         steps: `who`, `root`, `claim`, `received`, `depth`, `content`: of each adjustment, what it leaves in force.
     """
 
@@ -203,7 +103,7 @@ def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | N
 
     Args:
         engine: Where stages are kept.
-        adjusting: Of `Lines`.
+        adjusting: Of `lines.adjusting_lines`.
         name: For the stages.
 
     Returns:
@@ -214,30 +114,33 @@ def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | N
     """
     if adjusting is None:
         return None
-    nodes = adjusting.group_by(["who", "claim"]).aggregate(
-        action=adjusting.action.max(), adjusts=adjusting.adjusts.max(), received=adjusting.received.max()
+    keyed = adjusting.mutate(key=engine.key(adjusting.claim))
+    nodes = keyed.group_by(["who", "key"]).aggregate(
+        claim=keyed.claim.max(), action=keyed.action.max(), adjusts=keyed.adjusts.max(), received=keyed.received.max()
     )
-    nodes = engine.keep(f"adjustments_{name}", nodes)
+    nodes = nodes.mutate(adjusts=engine.key(nodes.adjusts))
+    nodes = engine.keep(f"adjustments_{name}", nodes, lasting=False)
     chain = nodes.select(
-        "who", "claim", "action", "received", root=nodes.adjusts, depth=ibis.literal(1, "int64"), point=nodes.adjusts,
-        voids=ibis.ifelse(nodes.action == VOID, 1, 0).cast("int64"), moved=ibis.literal(1, "int64"),
+        "who", "key", "claim", "action", "received", root=nodes.adjusts, depth=ibis.literal(1, "int64"),
+        point=nodes.adjusts, voids=ibis.ifelse(nodes.action == VOID, 1, 0).cast("int64"),
+        moved=ibis.literal(1, "int64"),
     )  # fmt: skip
-    above = nodes.select(above_who="who", above="claim", above_action="action", above_adjusts="adjusts")
-    voids = nodes.filter(nodes.action == VOID).select(voids_who="who", voided="claim", voids_adjusts="adjusts")
+    above = nodes.select(above_who="who", above="key", above_adjusts="adjusts")
+    voids = nodes.filter(nodes.action == VOID).select(voids_who="who", voided="key", voids_adjusts="adjusts")
     arrived = []
     for step in range(LONGEST_CHAIN + 1):
         joined = chain.left_join(above, [chain.who == above.above_who, chain.root == above.above])
         joined = joined.left_join(voids, [joined.who == voids.voids_who, joined.point == voids.voided])
         further = (joined.action == VOID) & joined.voided.notnull()
         chain = joined.select(
-            "who", "claim", "action", "received",
+            "who", "key", "claim", "action", "received",
             root=ibis.coalesce(joined.above_adjusts, joined.root),
             depth=joined.depth + ibis.ifelse(joined.above.isnull(), 0, 1),
             point=ibis.ifelse(further, joined.voids_adjusts, joined.point),
             voids=joined.voids + ibis.ifelse(further, 1, 0),
             moved=ibis.ifelse(joined.above.isnull(), 0, 1).cast("int64"),
         )  # fmt: skip
-        chain = engine.keep(f"chain_{name}_{step}", chain)
+        chain = engine.keep(f"chain_{name}_{step}", chain, lasting=False)
         arrived.append(chain.filter(chain.moved == 0))
         moving = int(engine.row(chain.aggregate(moving=chain.moved.sum().fill_null(0)))["moving"])
         if not moving:
@@ -247,7 +150,7 @@ def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | N
         raise EventTablesError([Fault(table="claims", column="adjusts", kind="adjustments in a circle", rows=moving)])
     chain = ibis.union(*arrived) if len(arrived) > 1 else arrived[0]
     restored = ibis.ifelse(chain.voids // 2 * 2 == chain.voids, chain.point, None)
-    after = chain.mutate(content=ibis.ifelse(chain.action == VOID, restored, chain.claim))
+    after = chain.mutate(content=ibis.ifelse(chain.action == VOID, restored, chain.key))
     newest = ibis.window(
         group_by=["who", "root"], order_by=[ibis.desc("received"), ibis.desc("depth"), ibis.desc("claim")]
     )
@@ -255,7 +158,7 @@ def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | N
     last = ranked.filter(ranked["rank"] == 0).select(last_who="who", last_root="root", last_content="content")
     adjusted = after.join(last, [after.who == last.last_who, after.root == last.last_root])
     # A root adjusts nothing itself: no claim is here twice.
-    current = adjusted.select(of_whom="who", member_claim="claim", content="last_content").union(
+    current = adjusted.select(of_whom="who", member_claim="key", content="last_content").union(
         last.select(of_whom="last_who", member_claim="last_root", content="last_content")
     )
     return Families(current=engine.keep(f"families_{name}", current), steps=after)
@@ -271,7 +174,9 @@ def versions(engine: Any, found: Families) -> ir.Table:
     )
 
 
-def payments(engine: Any, lines: ir.Table, related: Families | None, facts: ClaimFacts, rules: Rules) -> ir.Table:
+def payments(
+    engine: Any, lines: ir.Table, current: ir.Table, related: Families | None, facts: ClaimFacts, rules: Rules
+) -> ir.Table:
     """Sums with the week in which they enter the state and the one in which they leave it.
 
     Added up from a member's first week to any other, they give what was paid for services of the weeks before it,
@@ -279,7 +184,8 @@ def payments(engine: Any, lines: ir.Table, related: Families | None, facts: Clai
 
     Args:
         engine: Where stages are kept.
-        lines: Of `keep_lines`.
+        lines: Of `lines.counted_lines`.
+        current: Those in force.
         related: Claims that adjust each other, if any do.
         facts: What there is to do.
         rules: How is counted.
@@ -287,19 +193,17 @@ def payments(engine: Any, lines: ir.Table, related: Families | None, facts: Clai
     Returns:
         `who`, `enters`, `leaves`, `cents`.
     """
-    if rules.claims.known == "at_service" or not facts.received:
-        return _enter_and_leave(in_force(lines, related, facts), since=None, until=None, rules=rules)
+    if not facts.received:
+        return _enter_and_leave(current, since=None, until=None, rules=rules)
     if related is None:
         return _enter_and_leave(lines, since=lines.received, until=None, rules=rules)
-    joined = lines.left_join(
-        related.current, [lines.who == related.current.of_whom, lines.claim == related.current.member_claim]
-    )
-    alone = joined.filter(joined.member_claim.isnull()).select(lines.columns)
+    family = related.current
+    alone = lines.anti_join(family, [lines.who == family.of_whom, lines.key == family.member_claim])
     over_time = versions(engine, related)
     first = over_time.filter(over_time.number == 0).select("of_whom", root="root", first_since="since")
-    roots = lines.join(first, [lines.who == first.of_whom, lines.claim == first.root])
+    roots = lines.join(first, [lines.who == first.of_whom, lines.key == first.root])
     holding = over_time.filter(over_time.content.notnull())
-    later = lines.join(holding, [lines.who == holding.of_whom, lines.claim == holding.content])
+    later = lines.join(holding, [lines.who == holding.of_whom, lines.key == holding.content])
     return (
         _enter_and_leave(alone, since=alone.received, until=None, rules=rules)
         .union(_enter_and_leave(roots, since=roots.received, until=roots.first_since, rules=rules))

@@ -77,8 +77,16 @@ def used_contacts(contacts: ir.Table, spec: Spec) -> tuple[ir.Table, dict[str, A
     return used.mutate(unmapped=unmapped, halfway=halfway, nothing=ibis.literal(False)), masks
 
 
-def contact_faults(engine: Any, contacts: ir.Table, spec: Spec) -> tuple[list[Fault], list[tuple[str, str, int]], int]:
+def contact_faults(
+    engine: Any, contacts: ir.Table, read: ir.Table, spec: Spec
+) -> tuple[list[Fault], list[tuple[str, str, int]], int]:
     """Words without a level, by column, and contacts of which only a part has one.
+
+    Args:
+        engine: Where.
+        contacts: The log in numbers.
+        read: The log with members' identifiers and its own words.
+        spec: For the levels.
 
     Returns:
         Faults; common words without a level, with their column and number of contacts; the number of contacts that the
@@ -113,9 +121,10 @@ def contact_faults(engine: Any, contacts: ir.Table, spec: Spec) -> tuple[list[Fa
                     )
                 )
     words = []
+    spoken, masks = used_contacts(read, spec)
     for i, (column, mask) in enumerate(masks.items()):
-        if found[f"column_{i}"] and said(column) in used.columns:
-            unknown = used.filter(mask).select(word=said(column), member="member")
+        if found[f"column_{i}"] and said(column) in spoken.columns:
+            unknown = spoken.filter(mask).select(word=said(column), member="member")
             words += [(column, word, number) for word, number in common_words(engine, unknown)]
     return faults, words, int(found["unmapped"])
 
@@ -131,7 +140,7 @@ def make_contacts(engine: Any, contacts: ir.Table, coverage: Coverage, spec: Spe
         raise UserError(f"{actions.n_joint:,} joint actions are more than {PLACES:,}; group levels")
     used, _ = used_contacts(contacts, spec)
     used = used.filter(~used.unmapped & ~used.nothing)
-    rows = used.join(coverage.members.select("member", "who", "anchor"), "member")
+    rows = used.join(coverage.members.select("who", "anchor"), "who")
     day = rows.time // 86_400
     week = week_of(day, rows.anchor)
     inbound = rows.direction == INBOUND

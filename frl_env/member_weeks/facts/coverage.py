@@ -28,11 +28,9 @@ class Coverage:
     """Who is covered when.
 
     Attributes:
-        members: One row a member: `member`, `who` (a number, in the order of the identifiers), `anchor` (first day of
-            its week 0), `entry`, `end_day` (when it died or left for good, null while it is there), `birth`, `gender`,
-            `race_ethnicity`.
-        spells: One row a spell: `member`, `who`, `anchor`, `first`, `last`, `before` (covered days before it),
-            `next_first`.
+        members: One row a member: `member`, `who` (of `number_members`), `anchor` (first day of its week 0), `entry`,
+            `end_day` (when it died or left for good, null while it is there), `birth`, `gender`, `race_ethnicity`.
+        spells: One row a spell: `who`, `anchor`, `first`, `last`, `before` (covered days before it), `next_first`.
     """
 
     members: ir.Table
@@ -49,14 +47,23 @@ def week_of(day: Any, anchor: Any) -> Any:
     return (day - anchor) // 7
 
 
+def number_members(engine: Any, enrolment: ir.Table) -> ir.Table:
+    """`who`, a number in the order of the identifiers, of every `member` that is in the table of spans."""
+    members = enrolment.filter(enrolment.member.notnull()).select("member").distinct()
+    number = ibis.row_number().over(ibis.window(order_by="member")).cast("int32")
+    return engine.keep("numbers", members.select("member", who=number))
+
+
 def make_coverage(
-    engine: Any, enrolment: ir.Table, people: ir.Table | None, has: frozenset[str], rules: Rules, cut: int
-) -> Coverage:
+    engine: Any, enrolment: ir.Table, numbers: ir.Table, people: ir.Table | None, has: frozenset[str], rules: Rules,
+    cut: int,
+) -> Coverage:  # fmt: skip
     """Spells and members.
 
     Args:
         engine: Where stages are kept.
         enrolment: The canonical table.
+        numbers: Of `number_members`.
         people: The canonical table `members`, if there is one.
         has: Columns that it has.
         rules: How is counted.
@@ -65,15 +72,20 @@ def make_coverage(
     spans = enrolment
     if rules.enrolment.dual == "left_out":
         spans = spans.filter(~spans.dual.fill_null(False))
-    spans = spans.select("member", first=spans.start, last=ibis.least(spans.end.fill_null(LAST_DAY), LAST_DAY))
-    who_they_are = _people(people, has, cut)
+    spans = spans.join(numbers, "member")
+    spans = spans.select(
+        "who", first=spans.start.cast("int32"),
+        last=ibis.least(spans.end.fill_null(LAST_DAY), LAST_DAY).cast("int32"),
+    )  # fmt: skip
+    who_they_are = _people(people, numbers, cut)
     if who_they_are is not None:
-        ended = who_they_are.select(dead="member", death="death")
-        joined = spans.left_join(ended, spans.member == ended.dead)
-        spans = joined.select("member", "first", last=ibis.least(joined.last, joined.death.fill_null(LAST_DAY)))
+        ended = who_they_are.select("death", dead="who")
+        joined = spans.left_join(ended, spans.who == ended.dead)
+        last = ibis.least(joined.last, joined.death.fill_null(LAST_DAY)).cast("int32")
+        spans = joined.select("who", "first", last=last)
     spans = spans.filter(spans.first <= spans.last)
-    order = ibis.window(group_by="member", order_by=["first", "last"])
-    running = ibis.window(group_by="member", order_by=["first", "last"], preceding=None, following=0)
+    order = ibis.window(group_by="who", order_by=["first", "last"])
+    running = ibis.window(group_by="who", order_by=["first", "last"], preceding=None, following=0)
     reached = spans.mutate(reach=spans["last"].max().over(running))
     reached = reached.mutate(reach=reached.reach.lag(1).over(order))
     news = reached.mutate(
@@ -82,38 +94,41 @@ def make_coverage(
         )
     )
     numbered = news.mutate(spell=news.new.sum().over(running))
-    spells = numbered.group_by(["member", "spell"]).aggregate(
+    spells = numbered.group_by(["who", "spell"]).aggregate(
         first=numbered["first"].min(), last=numbered["last"].max()
     )
     spells = engine.keep("spells", spells)
-    members = engine.keep("members", _members(spells, who_they_are, has, rules, cut))
-    joined = spells.join(members.select("member", "who", "anchor"), "member")
+    members = engine.keep("members", _members(spells, numbers, who_they_are, has, rules, cut))
+    joined = spells.join(members.select("who", "anchor"), "who")
     order = ibis.window(group_by="who", order_by="first")
     days = joined["last"] - joined["first"] + 1
     covered = joined.mutate(
         before=days.sum().over(ibis.window(group_by="who", order_by="first", preceding=None, following=0)) - days,
         next_first=joined["first"].lead(1).over(order),
-    ).select("member", "who", "anchor", "first", "last", "before", "next_first")
+    ).select("who", "anchor", "first", "last", "before", "next_first")
     return Coverage(members=members, spells=engine.keep("covered", covered))
 
 
-def _people(people: ir.Table | None, has: frozenset[str], cut: int) -> ir.Table | None:
-    """The table `members`; what happened after the cut is not known."""
+def _people(people: ir.Table | None, numbers: ir.Table, cut: int) -> ir.Table | None:
+    """The table `members` with their numbers; what happened after the cut is not known."""
     if people is None:
         return None
-    return people.mutate(
-        death=ibis.ifelse(people.death <= cut, people.death, None),
-        left=ibis.ifelse(people.left <= cut, people.left, None),
+    return people.join(numbers, "member").mutate(
+        death=ibis.ifelse(ibis._.death <= cut, ibis._.death, None),
+        left=ibis.ifelse(ibis._.left <= cut, ibis._.left, None),
     )
 
 
-def _members(spells: ir.Table, people: ir.Table | None, has: frozenset[str], rules: Rules, cut: int) -> ir.Table:
-    members = spells.group_by("member").aggregate(entry=spells["first"].min(), last_covered=spells["last"].max())
+def _members(
+    spells: ir.Table, numbers: ir.Table, people: ir.Table | None, has: frozenset[str], rules: Rules, cut: int
+) -> ir.Table:
+    members = spells.group_by("who").aggregate(entry=spells["first"].min(), last_covered=spells["last"].max())
+    members = members.join(numbers, "who")
     if people is not None:
         facts = people.select(
-            known="member", birth="birth", death="death", left="left", gender="gender", race_ethnicity="race_ethnicity"
+            known="who", birth="birth", death="death", left="left", gender="gender", race_ethnicity="race_ethnicity"
         )
-        members = members.left_join(facts, members.member == facts.known).drop("known")
+        members = members.left_join(facts, members.who == facts.known).drop("known")
     else:
         none = {name: ibis.literal(None, "int64") for name in ("birth", "death", "left")}
         members = members.mutate(
@@ -129,7 +144,7 @@ def _members(spells: ir.Table, people: ir.Table | None, has: frozenset[str], rul
     end_day = ibis.coalesce(ibis.ifelse(members.death.isnull(), None, death), left)
     return members.select(
         "member",
-        who=ibis.row_number().over(ibis.window(order_by="member")).cast("int32"),
+        "who",
         anchor=_anchor(members.entry, rules).cast("int32"),
         entry=members.entry,
         end_day=end_day,

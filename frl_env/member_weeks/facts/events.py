@@ -11,12 +11,15 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from frl_env.member_weeks.facts.coverage import Coverage, week_of
+from frl_env.member_weeks.facts.coverage import week_of
 from frl_env.member_weeks.facts.values import place_in
-from frl_env.member_weeks.rules import EventsRules, Rules
+from frl_env.member_weeks.rules import EventsRules
 
 OTHER, ED, STAY, ED_STAY, OBSERVATION, IGNORED = range(6)
 """Places in the targets of the crosswalk `kind`."""
+
+IS_ED, IS_STAY, IS_OBSERVED, IS_TRANSFER = (1 << place for place in range(4))
+"""Bits of a line's marks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +37,8 @@ class Events:
     ed_before: ir.Table
 
 
-def event_kinds(lines: ir.Table, has: frozenset[str], rules: EventsRules) -> dict[str, Any]:
-    """What each claim line is, by its codes: ED visit, stay, observation, transfer."""
+def event_kinds(lines: ir.Table, has: frozenset[str], rules: EventsRules) -> dict[int, Any]:
+    """What each claim line is, by its codes: a mask for each bit."""
 
     def any_of(*tests: tuple[str, Sequence[str]]) -> Any:
         found = ibis.literal(False)
@@ -51,10 +54,10 @@ def event_kinds(lines: ir.Table, has: frozenset[str], rules: EventsRules) -> dic
         stay = place_in(lines.bill_type.substr(0, 3), [f"0{code}" for code in codes]) >= 0
         stay |= place_in(lines.bill_type.substr(0, 2), [code for code in codes if code[0] != "0"]) >= 0
     return {
-        "ed": any_of(("revenue", rules.ed_revenue), ("hcpcs", rules.ed_hcpcs), ("place", rules.ed_places)),
-        "stay": stay.fill_null(False),
-        "observed": any_of(("revenue", rules.observation_revenue)),
-        "transfer": any_of(("discharge", rules.transfer_codes)),
+        IS_ED: any_of(("revenue", rules.ed_revenue), ("hcpcs", rules.ed_hcpcs), ("place", rules.ed_places)),
+        IS_STAY: stay.fill_null(False),
+        IS_OBSERVED: any_of(("revenue", rules.observation_revenue)),
+        IS_TRANSFER: any_of(("discharge", rules.transfer_codes)),
     }
 
 
@@ -76,23 +79,15 @@ def spellings(column: str, codes: Sequence[str]) -> list[str]:
     return found
 
 
-def encounter_lines(encounters: ir.Table, coverage: Coverage, rules: Rules) -> ir.Table:
-    """Encounters in the form of claim lines, each a claim of its own."""
-    kept = encounters.filter(encounters.kind != IGNORED)
-    whose = coverage.spells.select("member", "who", "anchor", "first", "last")
-    if rules.claims.outside_coverage == "kept":
-        lines = kept.join(coverage.members.select("member", "who", "anchor"), "member")
-    else:
-        lines = kept.join(whose, "member")
-        lines = lines.filter((lines["start"] >= lines["first"]) & (lines["start"] <= lines["last"]))
-    end = lines.end.fill_null(lines.start)
-    transfer = (place_in(lines.discharge, spellings("discharge", rules.events.transfer_codes)) >= 0).fill_null(False)
-    return lines.select(
-        "who", "anchor", claim=ibis.literal(None, "string"), start=lines["start"].cast("int32"), end=end.cast("int32"),
-        received=lines.received.fill_null(end).cast("int32"), sign=ibis.literal(1, "int8"),
-        ed=lines.kind.isin((ED, ED_STAY)), stay=lines.kind.isin((STAY, ED_STAY)),
-        observed=lines.kind == OBSERVATION, transfer=transfer, cents=lines.paid.fill_null(0),
-    )  # fmt: skip
+def encounter_kinds(encounters: ir.Table, has: frozenset[str], rules: EventsRules) -> dict[int, Any]:
+    """What each encounter is, by its kind: a mask for each bit."""
+    kind = encounters.kind
+    codes = spellings("discharge", rules.transfer_codes)
+    transfer = place_in(encounters.discharge, codes) >= 0 if "discharge" in has else ibis.literal(False)
+    return {
+        IS_ED: kind.isin((ED, ED_STAY)), IS_STAY: kind.isin((STAY, ED_STAY)), IS_OBSERVED: kind == OBSERVATION,
+        IS_TRANSFER: transfer.fill_null(False),
+    }  # fmt: skip
 
 
 def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str) -> Events:
@@ -104,44 +99,41 @@ def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str) -> 
         rules: How is counted.
         name: For the stages.
     """
-    stay = lines.stay | lines.observed if rules.observation == "stay" else lines.stay
-    ed = lines.ed | lines.observed if rules.observation == "ed" else lines.ed
+    stays_of = IS_STAY | IS_OBSERVED if rules.observation == "stay" else IS_STAY
+    ed_of = IS_ED | IS_OBSERVED if rules.observation == "ed" else IS_ED
+    some = lines.filter((lines.marks & (stays_of | ed_of)) != 0)
     events = engine.keep(
         f"events_{name}",
-        lines.filter(stay | ed).select(
-            "who", "anchor", "claim", "start", "end", "transfer", is_stay=stay.cast("int8"), is_ed=ed.cast("int8")
+        some.select(
+            "who", "anchor", "key", "start", "end", transfer=(some.marks & IS_TRANSFER) != 0,
+            is_stay=((some.marks & stays_of) != 0).cast("int8"), is_ed=((some.marks & ed_of) != 0).cast("int8"),
         ),
-    )
+    )  # fmt: skip
     stays = engine.keep(f"stays_{name}", _joined_stays(events.filter(events.is_stay == 1), rules))
-    visits = events.filter(events.is_ed == 1).select("who", "anchor", "claim", day="start")
-    visits = visits.drop("claim").distinct() if rules.ed_days == "one" else _each_claim(visits)
+    visits = events.filter(events.is_ed == 1).select("who", "anchor", "key", day="start")
+    visits = visits.drop("key").distinct() if rules.ed_days == "one" else _each_claim(visits)
     if rules.ed_to_stay == "both":
         return Events(ed=engine.keep(f"ed_{name}", visits), stays=stays, ed_before=visits)
     spans = stays.select(of_whom="who", opens=stays["first"] - rules.ed_to_stay_days, closes="last")
-    within = (
-        visits.join(spans, [visits.who == spans.of_whom, visits.day >= spans.opens, visits.day <= spans.closes])
-        .select(of_whom="who", that_day="day")
-        .distinct()
-    )
-    alone = visits.left_join(within, [visits.who == within.of_whom, visits.day == within.that_day])
-    alone = alone.filter(alone.that_day.isnull()).select("who", "anchor", "day")
+    during = [visits.who == spans.of_whom, visits.day >= spans.opens, visits.day <= spans.closes]
+    alone = visits.anti_join(spans, during).select("who", "anchor", "day")
     return Events(ed=engine.keep(f"ed_{name}", alone), stays=stays, ed_before=visits)
 
 
 def _each_claim(visits: ir.Table) -> ir.Table:
     """Every claim once, however many of its lines say so; every encounter once."""
-    claims = visits.filter(visits.claim.notnull()).distinct().drop("claim")
-    return claims.union(visits.filter(visits.claim.isnull()).drop("claim"))
+    claims = visits.filter(visits.key.notnull()).distinct().drop("key")
+    return claims.union(visits.filter(visits.key.isnull()).drop("key"))
 
 
 def _joined_stays(lines: ir.Table, rules: EventsRules) -> ir.Table:
     """Stays that touch, are close enough, or are a transfer, as one."""
-    named = lines.filter(lines.claim.notnull())
-    claims = named.group_by(["who", "anchor", "claim"]).aggregate(
+    named = lines.filter(lines.key.notnull())
+    claims = named.group_by(["who", "anchor", "key"]).aggregate(
         first=named["start"].min(), last=named.end.max(), transfer=named.transfer.max()
     )
-    unnamed = lines.filter(lines.claim.isnull())
-    parts = claims.drop("claim").union(unnamed.select("who", "anchor", first="start", last="end", transfer="transfer"))
+    unnamed = lines.filter(lines.key.isnull())
+    parts = claims.drop("key").union(unnamed.select("who", "anchor", first="start", last="end", transfer="transfer"))
     reach = parts["last"] + ibis.ifelse(
         parts.transfer, max(rules.transfer_days, rules.stay_gap_days), rules.stay_gap_days
     )

@@ -5,7 +5,7 @@ counted in one pass over it, before anything else is done.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ibis
@@ -21,6 +21,8 @@ from frl_env.member_weeks.sources.spec import Spec
 
 UNKNOWN = -1
 """Code of a word without a target."""
+
+_SAID = "said: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,12 +149,34 @@ def count_faults(engine: Any, label: str, reading: Reading, **more: Any) -> tupl
 
 def said(column: str) -> str:
     """Column of a contact's own word, beside the code that it has become."""
-    return f"said: {column}"
+    return _SAID + column
+
+
+def is_faulty(reading: Reading) -> Any:
+    """Whether a row has any fault."""
+    found = ibis.literal(False)
+    for key in reading.faults:
+        found |= reading.table[_name(key)]
+    return found
 
 
 def clean(reading: Reading) -> ir.Table:
     """The table without its masks."""
     return reading.table.drop(*(_name(key) for key in reading.faults)) if reading.faults else reading.table
+
+
+def in_numbers(reading: Reading, numbers: ir.Table) -> Reading:
+    """The contact log without text: members by their numbers, null for who was never enrolled, and no words.
+
+    Args:
+        reading: The canonical table.
+        numbers: `member` and `who`.
+    """
+    table = reading.table
+    known = numbers.select("who", known="member")
+    numbered = table.left_join(known, table.member == known.known)
+    text = [name for name in table.columns if name in ("member", "contact") or name.startswith(_SAID)]
+    return replace(reading, table=numbered.drop(*text, "known"))
 
 
 def word_code(cell: Any, walk: Crosswalk) -> Any:
@@ -167,7 +191,7 @@ def word_code(cell: Any, walk: Crosswalk) -> Any:
     for code, words in by_code.items():
         reached += len(words)
         branches.append((place < reached, code))
-    return ibis.cases(*((test, ibis.literal(code, "int64")) for test, code in branches))
+    return ibis.cases(*((test, ibis.literal(code, "int16")) for test, code in branches))
 
 
 def by_code_of(word: str, walk: Crosswalk) -> int:
@@ -221,7 +245,7 @@ def _word(label: str, item: Field, column: Any, spec: Spec) -> values.Parsed:
 def _absent(item: Field, spec: Spec) -> Any:
     """What stands in for a column that the source doesn't have."""
     if item.kind == WORD and item.name not in GROUPS:
-        return ibis.literal(by_code_of("", spec.crosswalk[item.name]), "int64")
+        return ibis.literal(by_code_of("", spec.crosswalk[item.name]), "int16")
     return ibis.literal(None, {DAY: "int64", MOMENT: "int64", MONEY: "int64", FLAG: "boolean"}.get(item.kind, "string"))
 
 
