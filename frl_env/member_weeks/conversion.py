@@ -86,6 +86,7 @@ def weeks(
             return _convert(made, read, None if check_only else beside, folder, report)
         except KeyboardInterrupt:
             kept = True
+            made.save()
             raise
         finally:
             made.close()
@@ -103,7 +104,14 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     from frl_env.member_weeks.facts.contacts import contact_faults, joint_index, make_contacts
     from frl_env.member_weeks.facts.coverage import EPOCH, day_number, make_coverage, number_members
     from frl_env.member_weeks.facts.events import make_events
-    from frl_env.member_weeks.facts.lines import adjusting_lines, counted_lines, read_lines, tally
+    from frl_env.member_weeks.facts.lines import (
+        adjusting_lines,
+        counted_lines,
+        known_claims,
+        read_claims,
+        read_encounters,
+        tally,
+    )
     from frl_env.member_weeks.faults import EventTablesError
     from frl_env.member_weeks.figures import Counted, Totals, count
     from frl_env.member_weeks.readers import read_source
@@ -125,12 +133,16 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
         if label in read:
             readings[label] = replace(read[label], table=engine.keep(f"read_{label}", read[label].table))
     numbers = number_members(engine, readings["enrolment"].table)
-    log = in_numbers(read["contacts"], numbers)
+    log = in_numbers(engine, raws["contacts"], numbers, spec)
     readings["contacts"] = replace(log, table=engine.keep("read_contacts", log.table))
-    faults, seen, lines = [], {}, {}
+    faults, seen, lines, claims = [], {}, {}, None
     for label, reading in readings.items():
         if label in ("claims", "encounters"):
-            lines[label] = read_lines(engine, label, reading, numbers, rules)
+            if label == "claims":
+                claims = known_claims(engine, raws[label], numbers, spec)
+                lines[label] = read_claims(engine, claims, spec)
+            else:
+                lines[label] = read_encounters(engine, reading, numbers, rules)
             seen[label] = tally(engine, lines[label])
             if not seen[label]["faulty"]:
                 continue
@@ -176,12 +188,13 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
         received=arrivals and rules.claims.known == "when_received",
     )
     every = counted_lines(lines.values(), coverage, rules, reversed_=bool(facts.reversed))
-    adjusting = adjusting_lines(engine, readings["claims"], numbers, coverage, rules) if facts.adjusting else None
+    adjusting = adjusting_lines(engine, claims, coverage, spec) if facts.adjusting else None
     progress("converting", 3, STAGES)
     related = claim_rules.families(engine, adjusting, "final")
     if facts.received and facts.adjusting:
         every = engine.keep("lines", every, lasting=False)  # read five times then, by others once
-    current = engine.keep("lines_in_force", claim_rules.in_force(every, related, facts))
+    current = claim_rules.in_force(every, related, facts).drop("received")
+    current = engine.keep("lines_in_force", current, lasting=False)
     events = make_events(engine, current, rules.events, "final")
     known = events
     if facts.received:

@@ -88,11 +88,15 @@ class Engine(ABC):
         Args:
             name: Of the stage.
             expression: What it is.
-            lasting: Whether an interrupted conversion finds it again; what is as quickly read again need not last.
+            lasting: Whether it is on disk at once, for whoever goes on after a crash; else by `save` only.
 
         Raises:
             UserError: If a file is damaged or the disk is full.
         """
+
+    @abstractmethod
+    def save(self) -> None:
+        """Puts all stages on disk, so that an interrupted conversion goes on where it was."""
 
     @abstractmethod
     def key(self, text: Any) -> Any:
@@ -171,6 +175,7 @@ class DuckDB(Engine):
             force_compression="uncompressed",
         )
         self._raw = self._connection.con
+        self._database = self._raw.execute("SELECT current_database()").fetchone()[0]
         self._raw.execute("SET TimeZone = 'UTC'").fetchall()
         self._raw.execute("SET enable_progress_bar = false").fetchall()
         # Joins here have the small table to their right. Estimates miss that, and the hash table would hold all claims.
@@ -221,6 +226,11 @@ class DuckDB(Engine):
     def key(self, text: Any) -> Any:
         """A hash of 64 bits: the chance that two of a member's 10,000 identifiers share one is 3 in 10 to the 12th."""
         return self._hash(text)
+
+    def save(self) -> None:
+        """Stages in memory become tables of the database."""
+        for (name,) in self._raw.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall():
+            self._raw.execute(f'CREATE TABLE {self._database}.main."{name}" AS FROM temp.main."{name}"').fetchall()
 
     def compile(self, expression: Any) -> str:
         """In DuckDB's words."""

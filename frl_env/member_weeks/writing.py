@@ -58,11 +58,18 @@ def write_weeks(
     groups = {name: _group(people[name]) for name in ("gender", "race_ethnicity")}
     names = people["member"].combine_chunks()
     schema = table_schema(spec)
-    # Without Arrow's own schema, columns that are written by place in a list of words are read as plain text.
+    # Without Arrow's own schema, columns that are written by place in a list of words are read as plain text. Numbers
+    # are written as they are: to look each up in a list of its own takes longer, and the file is hardly smaller.
+    listed = [field.name for field in schema if not pa.types.is_floating(field.type)]
     with (
         pq.ParquetWriter(
-            aside, schema, compression="zstd", store_schema=False, write_statistics=[MEMBER, WEEK]
-        ) as writer,
+            aside,
+            schema,
+            compression="zstd",
+            store_schema=False,
+            write_statistics=[MEMBER, WEEK],
+            use_dictionary=listed,
+        ) as writer,  # fmt: skip
         ThreadPoolExecutor(1) as beside,
     ):
         written: Future[None] | None = None
@@ -89,7 +96,7 @@ def table_schema(spec: Spec) -> pa.Schema:
     kinds |= {REWARD: number, TERMINATED: pa.bool_()}
     kinds |= {"age_band": word} | dict.fromkeys(DEMOGRAPHIC_KEYS, pa.dictionary(pa.int16(), pa.string()))
     kinds |= {f"next_{name}": number for name in MEASURES}
-    return pa.schema(list(kinds.items()))
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in kinds.items()])
 
 
 def columns_said(spec: Spec) -> dict[str, Any]:
@@ -130,8 +137,7 @@ def member_table(weeks: Weeks, groups: Mapping[str, pa.DictionaryArray], spec: S
     columns["age_band"] = _bands(weeks.age)
     for name, group in groups.items():
         columns[name] = _words(group.indices.to_numpy()[who], group.dictionary)
-    names = [name for name in schema.names if name != MEMBER]
-    return pa.table({MEMBER: columns[MEMBER]} | {name: columns[name] for name in names})
+    return pa.table({name: columns[name] for name in schema.names})
 
 
 def _words(places: np.ndarray, words: Any) -> pa.DictionaryArray:

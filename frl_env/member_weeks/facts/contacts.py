@@ -16,6 +16,7 @@ import ibis.expr.types as ir
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.member_weeks.facts.coverage import Coverage, week_of
+from frl_env.member_weeks.facts.values import FIRST_DAY
 from frl_env.member_weeks.faults import Fault
 from frl_env.member_weeks.sources.crosswalk import IGNORE, TARGETS
 from frl_env.member_weeks.sources.reading import UNKNOWN, is_ignored, said
@@ -26,6 +27,9 @@ ATTEMPTED, REACHED, PLANNED = (TARGETS["outcome"].index(word) for word in ("atte
 INBOUND = TARGETS["direction"].index("inbound")
 PLACES = 1 << 20
 """Room for joint actions, and for seconds of a week, in one whole number."""
+
+LEVELS = 1 << 12
+"""Room for levels of a factor."""
 
 UNDECIDED = -1
 """In place of an action, where a week has contacts but no decision."""
@@ -136,7 +140,7 @@ def make_contacts(engine: Any, contacts: ir.Table, coverage: Coverage, spec: Spe
         UserError: If there are more joint actions than fit.
     """
     actions, rules = spec.actions, spec.rules.contacts
-    if actions.n_joint > PLACES:
+    if actions.n_joint > PLACES or len(actions.factors[0]) >= LEVELS - 2:
         raise UserError(f"{actions.n_joint:,} joint actions are more than {PLACES:,}; group levels")
     used, _ = used_contacts(contacts, spec)
     used = used.filter(~used.unmapped & ~used.nothing)
@@ -154,11 +158,26 @@ def make_contacts(engine: Any, contacts: ir.Table, coverage: Coverage, spec: Spe
         reached=(inbound | (rows.outcome == REACHED)).cast("int64"),
     )  # fmt: skip
     if rules.repeats == "one_a_day":
-        rows = rows.group_by(["who", "week", "day", "joint", "modality", "inbound", "planned"]).aggregate(
-            second=rows.second.min(), reached=rows.reached.max()
-        )
-    rows = engine.keep("contact_rows", rows)
+        rows = _one_a_day(rows)
+    rows = engine.keep("contact_rows", rows, lasting=False)
     return LoggedContacts(rows=rows, weeks=engine.keep("contact_weeks", _weeks(rows, spec)))
+
+
+def _one_a_day(rows: ir.Table) -> ir.Table:
+    """Attempts of the same kind on one day as one."""
+    # One number in place of five columns: grouping takes a third of the time.
+    day = rows.day - FIRST_DAY
+    kind = ((day * 2 + rows.inbound) * 2 + rows.planned) * LEVELS + (rows.modality - UNKNOWN)
+    packed = rows.mutate(kind=(kind * PLACES + rows.joint).cast("int64"))
+    once = packed.group_by(["who", "kind"]).aggregate(
+        week=packed.week.min(), second=packed.second.min(), reached=packed.reached.max()
+    )
+    above = once.kind // PLACES
+    flags = above // LEVELS
+    return once.select(
+        "who", "week", "second", "reached", day=flags // 4 + FIRST_DAY, joint=once.kind & (PLACES - 1),
+        modality=(above & (LEVELS - 1)) + UNKNOWN, inbound=(flags // 2) & 1, planned=flags & 1,
+    )  # fmt: skip
 
 
 def _weeks(rows: ir.Table, spec: Spec) -> ir.Table:

@@ -94,9 +94,7 @@ def make_coverage(
         )
     )
     numbered = news.mutate(spell=news.new.sum().over(running))
-    spells = numbered.group_by(["who", "spell"]).aggregate(
-        first=numbered["first"].min(), last=numbered["last"].max()
-    )
+    spells = numbered.group_by(["who", "spell"]).aggregate(first=numbered["first"].min(), last=numbered["last"].max())
     spells = engine.keep("spells", spells)
     members = engine.keep("members", _members(spells, numbers, who_they_are, has, rules, cut))
     joined = spells.join(members.select("who", "anchor"), "who")

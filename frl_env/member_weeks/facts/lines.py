@@ -5,73 +5,158 @@
 Identifiers are text, and there are many: who a row is about becomes the member's number, which claim it is of a key.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
+from frl_env.member_weeks.facts import values
 from frl_env.member_weeks.facts.coverage import Coverage, day_number
 from frl_env.member_weeks.facts.events import IGNORED, encounter_kinds, event_kinds
 from frl_env.member_weeks.rules import Rules
-from frl_env.member_weeks.sources.reading import Reading, is_faulty
+from frl_env.member_weeks.sources.reading import Reading, cell, is_faulty, numbered, parse
+from frl_env.member_weeks.sources.spec import Spec
+from frl_env.member_weeks.sources.spellings import spellings_of, with_meanings
 
 ORIGINAL, REPLACEMENT, VOID = 0, 1, 2
 PAID, DENIED, REVERSED = 0, 1, 2
 """Places in the crosswalks' targets."""
 
-LEFT_OUT, TAKEN, ADJUSTS, ORPHAN, FAULTY = (1 << place for place in range(4, 9))
-"""Bits of `marks` beside those of `events`: denied or to be ignored; negative or reversed; replaces or voids a claim;
-replaces or voids none that it names; holds a cell that makes no sense."""
+LEFT_OUT, TAKEN, ADJUSTS, CHANGES, VOIDS, FAULTY = (1 << place for place in range(4, 10))
+"""Bits of `marks` beside those of `events`: denied or to be ignored; negative or reversed; says which claim it adjusts;
+is a replacement or void; is a void; holds a cell that makes no sense."""
+
+CODES = ("bill_type", "revenue", "hcpcs", "place", "discharge", "status", "frequency")
+"""Columns of claims of which each spelling is looked at once."""
+
+_MARKS = "marks: "
 
 LINE = ("who", "anchor", "key", "start", "end", "received", "marks", "cents")
 """Columns of lines of covered members; with reversals `sign`, too."""
 
 
-def marked(mark: Any, bits: int) -> Any:
+def marked(marks: Any, bits: int) -> Any:
     """Whether any of some bits is set."""
-    return (mark & bits) != 0
+    return (marks & bits) != 0
 
 
-def read_lines(engine: Any, label: str, reading: Reading, numbers: ir.Table, rules: Rules) -> ir.Table:
-    """All rows of claims or encounters.
+def known_claims(engine: Any, raw: ir.Table, numbers: ir.Table, spec: Spec) -> ir.Table:
+    """Claims as they are read, with what members and codes mean.
+
+    Args:
+        engine: Where spellings are kept.
+        raw: As they are read.
+        numbers: `member` and `who`, of everybody who was ever enrolled.
+        spec: How cells are read, and what codes mean.
+
+    Returns:
+        The raw columns, `who` (null if never enrolled), `wrong` (of the identifier), and `marks: ...` of each code.
+    """
+    found = {"wrong": numbered(engine, "claims", raw, numbers, spec)}
+    spelled = [name for name in CODES if name in raw.columns]
+    found |= {_MARKS + name: spellings_of(engine, "claims", raw, name, _meaning(name, spec)) for name in spelled}
+    return with_meanings(raw, found, {"wrong": "who"})
+
+
+def read_claims(engine: Any, known: ir.Table, spec: Spec) -> ir.Table:
+    """All claim lines.
 
     Args:
         engine: Where they are kept.
-        label: Which table.
+        known: Of `known_claims`.
+        spec: How cells are read.
+
+    Returns:
+        `who` (null if never enrolled), `key`, `start`, `end`, `received`, `cents`, `marks`.
+    """
+    text = known.claim.type().is_string()
+    claim = (
+        values.trimmed(known.claim, engine.key)
+        if text
+        else engine.key(cell("claims", "claim", known.claim, spec).value)
+    )
+    adjusts = ~values.blank(known.adjusts) if "adjusts" in known.columns else ibis.literal(False)
+    known = known.mutate(key=claim, adjusting=adjusts)
+    of_codes = _marks_of(known)
+    reading = parse("claims", known, spec, carry=("who", "wrong", "key", "adjusting", *of_codes))
+    table = reading.table
+    marks = _sum_of({
+        FAULTY: is_faulty(reading, apart=("member", *CODES)) | (table.wrong > 0),
+        TAKEN: (table.paid < 0).fill_null(False),
+        ADJUSTS: table.adjusting,
+    })  # fmt: skip
+    for name in of_codes:
+        marks |= table[name]
+    return _kept(engine, "claims", table, table.key, marks)
+
+
+def _marks_of(known: ir.Table) -> list[str]:
+    """Columns with what a code means."""
+    return [name for name in known.columns if name.startswith(_MARKS)]
+
+
+def _meaning(name: str, spec: Spec) -> Callable[[ir.Table], ir.Table]:
+    """What a code of a claim says about it, as bits."""
+
+    def meaning(spelled: ir.Table) -> ir.Table:
+        parsed = cell("claims", name, spelled.spelling, spec)
+        marks = {FAULTY: ibis.literal(False)}
+        for mask in parsed.faults.values():
+            marks[FAULTY] |= mask
+        if name == "status":
+            marks |= {LEFT_OUT: parsed.value == DENIED, TAKEN: parsed.value == REVERSED}
+        elif name == "frequency":
+            marks |= {CHANGES: parsed.value > ORIGINAL, VOIDS: parsed.value == VOID}
+        else:
+            alone = spelled.select("spelling", **{name: parsed.value})
+            marks |= event_kinds(alone, frozenset({name}), spec.rules.events)
+            marks[FAULTY] = ibis.literal(False)
+            return alone.select("spelling", meaning=_sum_of(marks))
+        return spelled.select("spelling", meaning=_sum_of(marks))
+
+    return meaning
+
+
+def read_encounters(engine: Any, reading: Reading, numbers: ir.Table, rules: Rules) -> ir.Table:
+    """All encounters, each as a line without a claim.
+
+    Args:
+        engine: Where they are kept.
         reading: The canonical table.
-        numbers: `member` and `who`, of everybody who was ever enrolled.
+        numbers: `member` and `who`.
         rules: How is counted.
 
     Returns:
-        `who` (null if never enrolled), `key` (null of encounters), `start`, `end`, `received`, `cents`, `marks`.
+        As `read_claims`; `key` is null.
     """
     table = reading.table
-    of_kind = event_kinds if label == "claims" else encounter_kinds
-    marks = of_kind(table, reading.has, rules.events)
-    marks[FAULTY] = is_faulty(reading)
-    if label == "claims":
-        adjusting = table.adjusts.notnull()
-        marks[LEFT_OUT] = table.status == DENIED
-        marks[TAKEN] = (table.paid < 0).fill_null(False) | (table.status == REVERSED)
-        marks[ADJUSTS] = adjusting
-        marks[ORPHAN] = (table.frequency > 0) & ~adjusting
-    else:
-        marks[LEFT_OUT] = table.kind == IGNORED
-    number = ibis.literal(0, "int16")
-    for bit, found in marks.items():
-        number += found.cast("int16") * ibis.literal(bit, "int16")
+    known = numbers.select("who", of_whom="member")
+    marks = encounter_kinds(table, reading.has, rules.events)
+    marks |= {FAULTY: is_faulty(reading), LEFT_OUT: table.kind == IGNORED}
+    table = table.mutate(marks=_sum_of(marks))
+    joined = table.left_join(known, table.member == known.of_whom)
+    key = ibis.null(engine.key(ibis.literal("")).type())
+    return _kept(engine, "encounters", joined, key, joined.marks)
+
+
+def _kept(engine: Any, label: str, table: Any, key: Any, marks: Any) -> ir.Table:
     end = table.end.fill_null(table.start)
-    key = engine.key(table.claim) if label == "claims" else ibis.null(engine.key(ibis.literal("")).type())
     rows = table.select(
-        "member", key=key, start=table.start.cast("int32"), end=end.cast("int32"),
+        "who", key=key, start=table.start.cast("int32"), end=end.cast("int32"),
         received=table.received.fill_null(end).cast("int32"), cents=table.paid.fill_null(0).cast("int64"),
-        marks=number.cast("int16"),
+        marks=marks.cast("int16"),
     )  # fmt: skip
-    known = numbers.select("who", known="member")
-    numbered = rows.left_join(known, rows.member == known.known)
-    return engine.keep(f"read_{label}", numbered.drop("member", "known"), lasting=False)
+    return engine.keep(f"read_{label}", rows, lasting=False)
+
+
+def _sum_of(marks: Mapping[int, Any]) -> Any:
+    """Masks, never null, as the bits of one number."""
+    number: Any = ibis.literal(0, "int16")
+    for bit, mask in marks.items():
+        number |= ibis.ifelse(mask, ibis.literal(bit, "int16"), ibis.literal(0, "int16"))
+    return number
 
 
 def tally(engine: Any, lines: ir.Table) -> dict[str, int]:
@@ -92,7 +177,7 @@ def tally(engine: Any, lines: ir.Table) -> dict[str, int]:
         "denied": having(LEFT_OUT),
         "adjusting": having(ADJUSTS),
         "reversed": having(TAKEN, without=ADJUSTS),
-        "orphans": having(ORPHAN),
+        "orphans": having(CHANGES, without=ADJUSTS),
         "faulty": having(FAULTY),
     }
 
@@ -124,7 +209,7 @@ def counted_lines(tables: Iterable[ir.Table], coverage: Coverage, rules: Rules, 
     """Lines of all tables that may count, `LINE`; nothing is computed yet.
 
     Args:
-        tables: Of `read_lines`.
+        tables: Of `read_claims` and `read_encounters`.
         coverage: Who is covered when.
         rules: How is counted.
         reversed_: Whether lines are reversed; then `sign` is -1 where one is.
@@ -138,23 +223,33 @@ def counted_lines(tables: Iterable[ir.Table], coverage: Coverage, rules: Rules, 
     return lines.mutate(sign=ibis.ifelse(back, -1, 1).cast("int8")).select(*LINE, "sign")
 
 
-def adjusting_lines(engine: Any, reading: Reading, numbers: ir.Table, coverage: Coverage, rules: Rules) -> ir.Table:
+def adjusting_lines(engine: Any, known: ir.Table, coverage: Coverage, spec: Spec) -> ir.Table:
     """Claim lines that replace or void a claim, read again with their identifiers.
+
+    Args:
+        engine: Where they are kept.
+        known: Of `known_claims`.
+        coverage: Who is covered when.
+        spec: How cells are read, and how is counted.
 
     Returns:
         `who`, `anchor`, `start`, `received`, `claim`, `adjusts`, `action`.
     """
-    table = reading.table
-    table = table.filter(table.adjusts.notnull() & (table.status != DENIED))
-    negative = (table.paid < 0).fill_null(False)
-    said = table.frequency if "frequency" in reading.has else ibis.ifelse(negative, VOID, REPLACEMENT)
-    end = table.end.fill_null(table.start)
-    rows = table.select(
-        "member", "claim", "adjusts", start=table.start.cast("int32"),
-        received=table.received.fill_null(end).cast("int32"),
-        action=ibis.ifelse(said == VOID, VOID, REPLACEMENT).cast("int8"),
+    # What is empty as it stands is left out before anything else is read.
+    some = known.filter(known.adjusts != "") if known.adjusts.type().is_string() else known
+    some = some.filter(~values.blank(some.adjusts))
+    of_codes = _marks_of(some)
+    table = parse("claims", some, spec, carry=("who", *of_codes)).table
+    marks: Any = ibis.literal(0, "int16")
+    for name in of_codes:
+        marks |= table[name]
+    voids = marked(marks, VOIDS) if "frequency" in known.columns else (table.paid < 0).fill_null(False)
+    rows = table.filter(~marked(marks, LEFT_OUT)).select(
+        "who", "claim", "adjusts", start=table.start.cast("int32"),
+        received=ibis.coalesce(table.received, table.end, table.start).cast("int32"),
+        action=ibis.ifelse(voids, VOID, REPLACEMENT).cast("int8"),
     )  # fmt: skip
-    lines = of_covered(rows.join(numbers, "member").drop("member"), coverage, rules)
+    lines = of_covered(rows, coverage, spec.rules)
     return engine.keep(
         "adjusting", lines.select("who", "anchor", "start", "received", "claim", "adjusts", "action"), lasting=False
     )

@@ -5,7 +5,7 @@ rest: in what a cast of a bad cell does, in how fractions become whole numbers, 
 time, in zones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -68,14 +68,24 @@ def text(column: Any) -> Any:
     Trimming is slow in DuckDB, so only cells are trimmed whose first or last character sorts before every visible one.
     """
     cell = column.cast("string")
-    spaced = (cell < "!") | (cell.right(1) < "!")
-    return ibis.cases((cell == "", None), (spaced, cell.strip().nullif("")), else_=cell)
+    return ibis.cases((cell == "", None), (_spaced(cell), cell.strip().nullif("")), else_=cell)
+
+
+def trimmed(column: Any, of_text: Callable[[Any], Any]) -> Any:
+    """A function of trimmed text, where cells are not empty; text that needs no trimming is not copied."""
+    cell = column.cast("string")
+    return ibis.ifelse(_spaced(cell), of_text(cell.strip()), of_text(cell))
+
+
+def _spaced(cell: Any) -> Any:
+    """Whether a cell's first or last character is space."""
+    return (cell < "!") | (cell.substr(-1, 1) < "!")
 
 
 def blank(column: Any) -> Any:
     """Whether cells are empty, or hold nothing but space."""
     cell = column.cast("string")
-    return ibis.ifelse(cell < "!", cell.strip() == "", cell.isnull()).fill_null(True)
+    return ibis.cases((cell == "", True), (cell < "!", cell.strip() == ""), else_=cell.isnull())
 
 
 def capitals(column: Any) -> Any:

@@ -4,7 +4,7 @@ A reader hands over raw tables whose columns have our names already; here they g
 counted in one pass over it, before anything else is done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from frl_env.member_weeks.faults import Fault
 from frl_env.member_weeks.sources.contract import CODE, DAY, FLAG, ID, MOMENT, MONEY, TABLES, WORD, Field
 from frl_env.member_weeks.sources.crosswalk import ANY, GROUPS, IGNORE, Crosswalk
 from frl_env.member_weeks.sources.spec import Spec
+from frl_env.member_weeks.sources.spellings import Spellings, spellings_of, with_meanings
 
 UNKNOWN = -1
 """Code of a word without a target."""
@@ -69,8 +70,14 @@ def column_named(label: str, raw: ir.Table, name: str) -> Any:
     return raw[name]
 
 
-def parse(label: str, raw: ir.Table, spec: Spec) -> Reading:
+def parse(label: str, raw: ir.Table, spec: Spec, carry: Iterable[str] = ()) -> Reading:
     """A raw table whose columns have our names, as a canonical one.
+
+    Args:
+        label: Which.
+        raw: As it is read.
+        spec: How cells are read.
+        carry: Columns of the raw table that stay as they are.
 
     Raises:
         UserError: If a column is missing, or of a type that makes no sense.
@@ -100,7 +107,7 @@ def parse(label: str, raw: ir.Table, spec: Spec) -> Reading:
             allowed[item.name, "not a date"] = values.SPELLINGS[spec.date_format]
         if item.kind == MONEY:
             allowed[item.name, "not a number"] = values.AMOUNTS
-    table = raw.select(**columns, **_named(faults))
+    table = raw.select(*carry, **columns, **_named(faults))
     if {"start", "end"} <= has and label != "enrolment":
         faults["end", "ends before it starts"] = None
         table = table.mutate(**{_name(("end", "ends before it starts")): (table.end < table.start).fill_null(False)})
@@ -152,11 +159,12 @@ def said(column: str) -> str:
     return _SAID + column
 
 
-def is_faulty(reading: Reading) -> Any:
-    """Whether a row has any fault."""
+def is_faulty(reading: Reading, apart: Iterable[str] = ()) -> Any:
+    """Whether a row has any fault, but for those of some columns."""
     found = ibis.literal(False)
-    for key in reading.faults:
-        found |= reading.table[_name(key)]
+    for column, kind in reading.faults:
+        if column not in apart:
+            found |= reading.table[_name((column, kind))]
     return found
 
 
@@ -165,18 +173,62 @@ def clean(reading: Reading) -> ir.Table:
     return reading.table.drop(*(_name(key) for key in reading.faults)) if reading.faults else reading.table
 
 
-def in_numbers(reading: Reading, numbers: ir.Table) -> Reading:
-    """The contact log without text: members by their numbers, null for who was never enrolled, and no words.
+def numbered(engine: Any, label: str, raw: ir.Table, numbers: ir.Table, spec: Spec) -> Spellings:
+    """Numbers of the members of a table, by the spellings of their identifiers.
 
     Args:
-        reading: The canonical table.
+        engine: Where they are kept.
+        label: Of the table.
+        raw: As it is read.
         numbers: `member` and `who`.
+        spec: How cells are read.
+
+    Returns:
+        With the column `who`, null for who was never enrolled; the meaning is 1 where a cell makes no sense.
     """
-    table = reading.table
-    known = numbers.select("who", known="member")
-    numbered = table.left_join(known, table.member == known.known)
-    text = [name for name in table.columns if name in ("member", "contact") or name.startswith(_SAID)]
-    return replace(reading, table=numbered.drop(*text, "known"))
+
+    def meaning(spelled: ir.Table) -> ir.Table:
+        found = cell(label, "member", spelled.spelling, spec)
+        wrong = _empty(spelled.spelling)
+        for mask in found.faults.values():
+            wrong |= mask
+        table = spelled.select("spelling", meaning=wrong.cast("int16"), known=found.value)
+        whose = numbers.select("who", of_whom="member")
+        return table.left_join(whose, table.known == whose.of_whom).select("spelling", "meaning", "who")
+
+    return spellings_of(engine, label, raw, "member", meaning)
+
+
+def in_numbers(engine: Any, raw: ir.Table, numbers: ir.Table, spec: Spec) -> Reading:
+    """The contact log without text: members by their numbers, null for who was never enrolled, words by their codes.
+
+    Args:
+        engine: Where spellings are kept.
+        raw: The log as it is read.
+        numbers: `member` and `who`.
+        spec: For the crosswalks.
+    """
+    found = {"wrong": numbered(engine, "contacts", raw, numbers, spec)}
+    fields = fields_of("contacts", spec.actions)
+    words = [item.name for item in fields if item.kind == WORD and item.name in raw.columns]
+    for name in words:
+
+        def meaning(spelled: ir.Table, name: str = name) -> ir.Table:
+            code = cell("contacts", name, spelled.spelling, spec).value
+            return spelled.select("spelling", meaning=code.cast("int16"))
+
+        found[f"code: {name}"] = spellings_of(engine, "contacts", raw, name, meaning)
+    log = with_meanings(raw, found, {"wrong": "who"})
+    reading = parse("contacts", log, spec, carry=("who", *(name for name in found if name != "wrong")))
+    kept = [name for name in reading.table.columns if not name.startswith(_SAID)]
+    table = reading.table.select(*(name for name in kept if name not in ("member", "contact", *words)))
+    return replace(reading, table=table.rename({name: f"code: {name}" for name in words}))
+
+
+def cell(label: str, name: str, column: Any, spec: Spec) -> values.Parsed:
+    """A cell of a table in our type."""
+    (item,) = (item for item in fields_of(label, spec.actions) if item.name == name)
+    return _parsed(label, item, column, spec)
 
 
 def word_code(cell: Any, walk: Crosswalk) -> Any:

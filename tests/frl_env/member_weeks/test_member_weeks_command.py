@@ -154,10 +154,10 @@ def test_an_interrupted_conversion_goes_on(frl, events, tmp_path, monkeypatch):
     target = tmp_path / "weeks.parquet"
     keep = DuckDB.keep
 
-    def stopped(self, name, expression):
+    def stopped(self, name, expression, **how):
         if name == "contact_weeks":
             raise KeyboardInterrupt
-        return keep(self, name, expression)
+        return keep(self, name, expression, **how)
 
     monkeypatch.setattr(DuckDB, "keep", stopped)
     assert frl("weeks", events / "spec.toml", "-o", target)[0] == 130
@@ -170,7 +170,7 @@ def test_an_interrupted_conversion_goes_on(frl, events, tmp_path, monkeypatch):
         DuckDB, "_has", lambda self, name: computed.append((name, compile_(self, name))) or computed[-1][1]
     )
     assert frl("weeks", events / "spec.toml", "-o", target)[0] == 0
-    assert ("lines", True) in computed
+    assert ("lines_in_force", True) in computed
     assert ("contact_weeks", False) in computed
     assert [file.name for file in tmp_path.iterdir()] == ["weeks.parquet"]
     assert len(pd.read_parquet(target)) > 1000
