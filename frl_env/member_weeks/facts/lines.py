@@ -102,19 +102,19 @@ def _meaning(name: str, spec: Spec) -> Callable[[ir.Table], ir.Table]:
 
     def meaning(spelled: ir.Table) -> ir.Table:
         parsed = cell("claims", name, spelled.spelling, spec)
-        marks = {FAULTY: ibis.literal(False)}
+        wrong = ibis.literal(False)
         for mask in parsed.faults.values():
-            marks[FAULTY] |= mask
+            wrong |= mask
+        known = spelled.select("spelling", **{name: parsed.value, "wrong": wrong})
+        value = known[name]
+        marks = {FAULTY: known.wrong}
         if name == "status":
-            marks |= {LEFT_OUT: parsed.value == DENIED, TAKEN: parsed.value == REVERSED}
+            marks |= {LEFT_OUT: value == DENIED, TAKEN: value == REVERSED}
         elif name == "frequency":
-            marks |= {CHANGES: parsed.value > ORIGINAL, VOIDS: parsed.value == VOID}
+            marks |= {CHANGES: value > ORIGINAL, VOIDS: value == VOID}
         else:
-            alone = spelled.select("spelling", **{name: parsed.value})
-            marks |= event_kinds(alone, frozenset({name}), spec.rules.events)
-            marks[FAULTY] = ibis.literal(False)
-            return alone.select("spelling", meaning=_sum_of(marks))
-        return spelled.select("spelling", meaning=_sum_of(marks))
+            marks |= event_kinds(known, frozenset({name}), spec.rules.events)
+        return known.select("spelling", meaning=_sum_of(marks))
 
     return meaning
 

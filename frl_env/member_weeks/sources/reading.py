@@ -35,14 +35,12 @@ class Reading:
         has: Columns that the source has.
         faults: (column, kind) to a mask.
         allowed: (column, kind) to what would be allowed.
-        parsed_text: Whether dates had to be read from text.
     """
 
     table: ir.Table
     has: frozenset[str]
     faults: dict[tuple[str, str], Any] = field(default_factory=dict)
     allowed: dict[tuple[str, str], str] = field(default_factory=dict)
-    parsed_text: bool = False
 
 
 def fields_of(label: str, actions: ActionSpace) -> tuple[Field, ...]:
@@ -117,12 +115,7 @@ def parse(label: str, raw: ir.Table, spec: Spec, carry: Iterable[str] = ()) -> R
     if {"birth", "death"} <= has:
         faults["death", "death before birth"] = None
         table = table.mutate(**{_name(("death", "death before birth")): (table.death < table.birth).fill_null(False)})
-    text = any(
-        raw[item.name].type().is_string()
-        for item in fields_of(label, spec.actions)
-        if item.name in has and item.kind in (DAY, MOMENT)
-    )
-    return Reading(table=table, has=frozenset(has), faults=dict.fromkeys(faults), allowed=allowed, parsed_text=text)
+    return Reading(table=table, has=frozenset(has), faults=dict.fromkeys(faults), allowed=allowed)
 
 
 def count_faults(engine: Any, label: str, reading: Reading, **more: Any) -> tuple[list[Fault], dict[str, Any]]:
