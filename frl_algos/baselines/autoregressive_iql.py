@@ -24,6 +24,10 @@ from frl_algos.baselines.implicit_q import ImplicitQConfig, JointPolicy, inverse
 from frl_env.actions import ActionSpace
 
 
+FEW = 64
+"""States whose hidden layers, one for each prefix, stay in the processor's cache."""
+
+
 @dataclasses.dataclass(kw_only=True)
 class AutoregressiveIQLConfig(ImplicitQConfig):
     """Settings; see `ImplicitQConfig`."""
@@ -66,11 +70,15 @@ class AutoregressivePolicy(JointPolicy):
     ) -> Float[Tensor, "*batch level"]:
         """Log-probabilities of the levels of a factor after each prefix; minus infinity where nothing valid follows."""
         levels = self.of_levels[f](getattr(self, f"taken_{f}")[prefixes])
-        logits = self.out[f](torch.relu(self.of_state[f](features) + levels))
+        # In place: of all joint actions this is a hidden layer for each prefix, and each copy of it takes as long again.
+        logits = self.out[f]((self.of_state[f](features) + levels).relu_())
         return torch.log_softmax(logits.masked_fill(~getattr(self, f"open_{f}")[prefixes], float("-inf")), dim=-1)
 
     def forward(self, x: Float[Tensor, "batch k"]) -> Float[Tensor, "batch valid"]:
         """Log-probabilities of the valid joint actions: every prefix is followed."""
+        return torch.cat([self._all(few) for few in x.split(FEW)])
+
+    def _all(self, x: Float[Tensor, "few k"]) -> Float[Tensor, "few valid"]:
         features, joint = self.features(x)[:, None], torch.zeros(len(x), 1, device=x.device)
         for f, _ in enumerate(self.scores.nvec):
             prefixes = torch.arange(joint.shape[1], device=x.device)
