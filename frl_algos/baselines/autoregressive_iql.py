@@ -23,7 +23,6 @@ from frl_algos.baselines.factor_scores import FactorScores
 from frl_algos.baselines.implicit_q import ImplicitQConfig, JointPolicy, inverse_draw
 from frl_env.actions import ActionSpace
 
-
 FEW = 64
 """States whose hidden layers, one for each prefix, stay in the processor's cache."""
 
@@ -70,7 +69,7 @@ class AutoregressivePolicy(JointPolicy):
     ) -> Float[Tensor, "*batch level"]:
         """Log-probabilities of the levels of a factor after each prefix; minus infinity where nothing valid follows."""
         levels = self.of_levels[f](getattr(self, f"taken_{f}")[prefixes])
-        # In place: of all joint actions this is a hidden layer for each prefix, and each copy of it takes as long again.
+        # In place: this is a hidden layer for each prefix, and a copy of it takes as long again.
         logits = self.out[f]((self.of_state[f](features) + levels).relu_())
         return torch.log_softmax(logits.masked_fill(~getattr(self, f"open_{f}")[prefixes], float("-inf")), dim=-1)
 
