@@ -12,6 +12,7 @@ from jaxtyping import Float32, Int, Int64
 
 from frl_algos.effects.terms import null_position
 from frl_algos.logged.member_parts import parts
+from frl_algos.logged.memory_map import release
 from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
 from frl_algos.logged.scaled_rows import Rows, mean_and_spread
 from frl_env.errors import UserError
@@ -95,6 +96,8 @@ def compute_targets(
     spread = float(mean_and_spread(len(returns), returns.__getitem__)[1]) ** 2 or 1.0
     rewards = buffer.rewards
     shared = like or _shared(buffer, actions, null, response)
+    sign = int(bool(rewards.any())) * (int(bool((rewards >= 0).all())) - int(bool((rewards <= 0).all())))
+    release(buffer.next_observations, buffer.actions, rewards)
     return dataclasses.replace(
         shared,
         returns=returns,
@@ -102,7 +105,7 @@ def compute_targets(
         value_weights=value,
         value_error=errors[0] / spread,
         history_error=errors[1] / spread,
-        sign=int(bool(rewards.any())) * (int(bool((rewards >= 0).all())) - int(bool((rewards <= 0).all()))),
+        sign=sign,
     )
 
 

@@ -23,6 +23,7 @@ from frl_algos.factored_awr.contest.indicated import unless_indicated
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_algos.gains.estimating import estimate_member_model
+from frl_algos.logged.memory_map import release
 from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
 from frl_algos.logged.scaled_rows import ScaledRows, mean_and_spread, numbers_of
 from frl_algos.networks.effect_critic import EffectCritic
@@ -67,6 +68,7 @@ def fit_scaler(config: FactoredAWRSettings, buffer: FactoredReplayBuffer) -> Non
         scaler.fit_with_transition_picker(buffer.episodes, buffer.transition_picker)
     if scaler is None or not scaler.built:
         mean, std = mean_and_spread(buffer.transition_count, buffer.observations.__getitem__, np.float64)
+        release(buffer.observations)
         config.observation_scaler = StandardObservationScaler(mean=mean, std=std)
 
 

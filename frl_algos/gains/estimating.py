@@ -33,6 +33,7 @@ from frl_algos.gains.log_linear import fit_logistic, fit_poisson, log_likelihood
 from frl_algos.gains.member_model import MemberModel, bends, bent
 from frl_algos.gains.memory import FADINGS, MemoryLayout
 from frl_algos.gains.shrunk_regression import variational_posterior
+from frl_algos.logged.memory_map import release
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.logged.scaled_rows import mean_and_spread, numbers_of, slices
 
@@ -129,6 +130,7 @@ def estimate_member_model(
     dose = minutes / max(float(minutes[positions].mean()), 1e-12)
     people = buffer.people[np.searchsorted(buffer.starts, acted, side="right") - 1]
     suited = suitability(buffer.action_space, positions, people, need=need, skill=skill)
+    source.release()
     shares = _Shares(terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)))
     for start in range(0, len(buffer.lengths), PART):
         part = source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))
@@ -164,6 +166,12 @@ class _Source:
         lowest = buffer.observations.min(axis=0)
         mean = squash(buffer.observations[some]).mean(axis=0, dtype=np.float64)
         self.usual = np.where((lowest >= 0) & (mean > 1e-6), mean, 0.0)
+        self.release()
+
+    def release(self) -> None:
+        """Keeps no pages of memory-mapped data."""
+        buffer = self.buffer
+        release(buffer.observations, buffer.next_observations, buffer.actions, buffer.rewards)
 
     def rows(self, episodes: Int[np.ndarray, "episode"]) -> _Rows:
         """All weeks of some members."""
@@ -193,7 +201,7 @@ class _Source:
             left = mask[:, t] + self.decay * left
             events[:, t], weeks[:, t] = ahead, left
         rows = at[mask]
-        return _Rows(
+        found = _Rows(
             features=features,
             contacts=contacts,
             events=events[mask],
@@ -204,6 +212,8 @@ class _Source:
             signs=buffer.observations[rows],
             members=np.repeat(episodes, lengths),
         )
+        self.release()
+        return found
 
 
 def _explained(following: np.ndarray, levels: Int[np.ndarray, "row"]) -> Float[np.ndarray, "k"]:

@@ -5,6 +5,7 @@ They lie in the folder `flat` of the dataset, one `.npy` file an array, and the 
 """
 
 import dataclasses
+import mmap
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,18 @@ def map_arrays(dataset: Any) -> tuple[FlatArrays, Int64[np.ndarray, "episode"]] 
             ) from problem
     members = arrays.pop("members")
     return FlatArrays(**arrays), members
+
+
+def release(*arrays: np.ndarray) -> None:
+    """Lets go of the pages of read-only memory maps that were read; who reads them again gets them from the disk.
+
+    After a pass over all rows, or the pages that it read would count as memory of this process until it ends. Arrays
+    that are no such maps stay as they are.
+    """
+    for array in arrays:
+        base: Any = array
+        while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+            base = base.base
+        # Pages of a map that is written to, or copied on writing, may hold what is nowhere else.
+        if isinstance(base, np.memmap) and base.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
+            base._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined] - numpy's only way to its map

@@ -5,8 +5,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from frl_algos.logged.memory_map import release
+
 ROWS_AT_ONCE = 2**18
 """Rows that sums over all rows take at once."""
+
+PART_OF_A_PASS = 4_096
+"""So many rows at once are part of a pass over all: what was read of a memory map is not kept."""
 
 
 class ScaledRows:
@@ -37,7 +42,12 @@ class ScaledRows:
     def __getitem__(self, rows: slice | np.ndarray) -> Float32[np.ndarray, "some k"]:
         """Some rows, by a slice or by their numbers."""
         some = self._observations[rows]
-        return some if self._scale is None else self._scale(some).astype(np.float32)
+        if self._scale is None:
+            return some
+        scaled = self._scale(some).astype(np.float32)
+        if len(scaled) >= PART_OF_A_PASS:
+            release(self._observations)
+        return scaled
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         """All rows, in memory."""
