@@ -193,6 +193,8 @@ class _Source:
             contacts[row] = self.layout.contacts(memory, observations[:, t])[here]
             # Which need a contact was about makes no feature.
             memory = self.layout.remember(memory, observations[:, t], attempted[:, t].astype(np.int64) - 1)
+        # Members drawn from all touch the map's pages everywhere: not those of all arrays at once.
+        self.release()
         amounts = np.where(mask, self.sign * buffer.rewards[at], 0.0).astype(np.float64)
         events, weeks = np.zeros(amounts.shape), np.zeros(amounts.shape)
         ahead, left = np.zeros(len(episodes)), np.zeros(len(episodes))
@@ -201,6 +203,8 @@ class _Source:
             left = mask[:, t] + self.decay * left
             events[:, t], weeks[:, t] = ahead, left
         rows = at[mask]
+        answered = buffer.next_observations[rows, self.layout.response] > 0
+        self.release()
         found = _Rows(
             features=features,
             contacts=contacts,
@@ -208,7 +212,7 @@ class _Source:
             weeks=weeks[mask],
             actions=self.position[buffer.actions[rows]],
             attempted=attempted[mask],
-            answered=buffer.next_observations[rows, self.layout.response] > 0,
+            answered=answered,
             signs=buffer.observations[rows],
             members=np.repeat(episodes, lengths),
         )
