@@ -1,7 +1,7 @@
 """One call for all estimators, with intervals, diagnostics, and a headline that may be refused."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -307,6 +307,7 @@ def evaluate(
         features=features,
         support_members=limits.support_members,
     )
+    inputs = replace(inputs, features=None)  # what they are for is done, and they are most of the memory
     found, weights = every_estimate(inputs, clips=clips, windows=windows)
     found |= {estimate.name: estimate for estimate in others}
     chosen = headline or recommended(found)

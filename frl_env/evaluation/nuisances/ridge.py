@@ -14,6 +14,9 @@ _FAR = 4.0
 _PAIRS_UP_TO = 10
 """Measures up to which products of two of them are features as well."""
 
+_AT_ONCE = 1_000
+"""Members whose features are made at once."""
+
 
 def state_features(
     observations: Float64[np.ndarray, "episode step k"],
@@ -35,11 +38,15 @@ def state_features(
     rows = (rows[:, varies] - rows.mean(axis=0)[varies]) / spread[varies]
     rows = np.clip(rows, -_FAR, _FAR)
     k = rows.shape[1]
-    if products:
-        first, second = np.triu_indices(k) if k <= _PAIRS_UP_TO else (np.arange(k), np.arange(k))
-        rows = np.concatenate([rows, rows[:, first] * rows[:, second]], axis=1)
-    features = np.zeros((*mask.shape, rows.shape[1]))
-    features[mask] = rows
+    pairs = np.triu_indices(k) if k <= _PAIRS_UP_TO else (np.arange(k), np.arange(k))
+    first, second = pairs if products else (np.zeros(0, dtype=np.int64),) * 2
+    features, done = np.zeros((*mask.shape, k + len(first))), 0
+    # Some members at a time: of many, all features take more memory than all else, and so would each copy of them.
+    for start in range(0, len(mask), _AT_ONCE):
+        here = mask[start : start + _AT_ONCE]
+        own = rows[done : done + here.sum()]
+        features[start : start + _AT_ONCE][here] = np.concatenate([own, own[:, first] * own[:, second]], axis=1)
+        done += len(own)
     return features
 
 
