@@ -1,5 +1,7 @@
 """Density ratios of the state by regression, and the ridge regression under them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,18 @@ def test_weights_beyond_any_sense_are_numbers_still():
     found = evaluate(episodes, np.full((members, weeks), 0.9), rng=rng, resamples=20)
     assert found.reasons
     assert np.isfinite(found.results["MIS"].estimate.value)
+
+
+def test_features_are_not_held_two_times():
+    """They are most of the memory of an evaluation of many members."""
+    observations = np.random.default_rng(0).poisson(1.0, (4_000, 12, 7)).astype(np.float32)
+    mask = np.ones(observations.shape[:2], dtype=bool)
+    state_features(observations[:10], mask[:10])
+    tracemalloc.start()
+    try:
+        features = state_features(observations, mask)
+        assert tracemalloc.get_traced_memory()[1] < 2 * features.nbytes
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(features[-1], state_features(observations, mask)[-1])
+    np.testing.assert_allclose(features[..., 7], features[..., 0] ** 2)
