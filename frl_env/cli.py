@@ -241,3 +241,7 @@ def _run() -> None:
     if code == 130:
         raise KeyboardInterrupt
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
