@@ -31,7 +31,7 @@ SMALL = {
     "fairness_frontier.py": f"--dataset {SMALL_DATASET} --seeds 1 --steps 4 --eval-members 100 --out {{new}}",
     "conversions.py": "--members 60 --steps 4 --eval-members 100 --out {new}",
     "weeks.py": "--events 100 --folder {new}",
-    "loop.py": "--members 100 --replicates 1 --copies 1 --out {new}",
+    "loop.py": "--members 400 --replicates 1 --copies 1 --out {new}",
     "elsewhere.py": "--worlds xor --algo discrete_bc --seeds 1 --steps 4 --episodes 20 --out {new}",
     "ope.py": "--worlds rooms --out {new}",
     "valuing.py": "--members 40 --folder {new}",

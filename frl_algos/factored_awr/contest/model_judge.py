@@ -16,10 +16,7 @@ from torch import Tensor
 
 from frl_algos.effects.model_value import LoggedSteps, ModelOfSteps
 from frl_algos.factored_awr.contest.held_out import Worth, bar, mean_and_error
-from frl_algos.factored_awr.extraction import TEMPERATURES, supported
-
-COLDER = (*TEMPERATURES, 0.03, 0.01)
-"""To choose from where whole policies are valued: what a policy's repetition costs is seen then."""
+from frl_algos.factored_awr.extraction import best_temperature, supported
 
 
 class ModelJudge:
@@ -62,14 +59,10 @@ class ModelJudge:
 
         Args:
             halves: Advantages in all states, from each half.
-            temperature: None for the best of `COLDER`.
+            temperature: None for the better of `extraction.TEMPERATURES`.
         """
-        if temperature is not None:
-            return self._worth(halves, temperature)
-        tried = [self._worth(halves, each) for each in COLDER]
-        return max(tried, key=lambda worth: worth.own.mean())
-
-    def _worth(self, halves: Sequence[Float[Tensor, "state valid"]], temperature: float) -> Worth:
+        if temperature is None:
+            temperature = best_temperature(self._log_what, self._visits, halves)
         gains = np.zeros(int(self._person.max(initial=-1)) + 1)
         chances = self._log_what.exp()
         for half, mine in enumerate(halves):

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 
 from frl_algos.effects.model_value import LoggedSteps, ModelOfSteps
 from frl_algos.effects.planning import recurring
 from frl_algos.factored_awr.contest.held_out import bar, mean_and_error
-from frl_algos.factored_awr.contest.model_judge import COLDER, ModelJudge
+from frl_algos.factored_awr.contest.model_judge import ModelJudge
 
 PLACES = 5
 
@@ -65,24 +64,6 @@ def test_states_that_hide_what_matters_are_seen(remembered, fits):
     steps = _walks(remembered=remembered)
     people = steps.episodes
     assert ModelJudge(steps, people % 2, people).fits(np.eye(2)) is fits
-
-
-def test_the_temperature_is_the_one_whose_whole_policy_is_worth_most():
-    """Going on is right everywhere, and looks worth little but in the first place: only a cold policy goes on there."""
-    steps = _walks()
-    judge = ModelJudge(steps, steps.episodes % 2, steps.episodes)
-    states = torch.as_tensor(steps.states.states)
-    judge.take_behaviour(torch.full((len(states), 2), np.log(0.5)), 0.0)
-    sizes = torch.where(states[:, :1] == 1, 1.0, 0.01)
-    halves = [sizes * torch.tensor([-1.0, 1.0])] * 2
-    best = judge.worth(halves)
-    means = {each: judge.worth(halves, each).own.mean() for each in COLDER}
-    assert best.temperature == max(means, key=means.__getitem__) == min(COLDER)
-    assert means[0.01] > means[0.1] + 0.1
-    mean, error = mean_and_error(best.own)
-    assert mean == pytest.approx(0.9**5 - 0.7**5, abs=3 * error + 0.05)
-    wrong = judge.worth([-half for half in halves])
-    assert wrong.temperature == max(COLDER)  # what does harm is followed least
 
 
 def test_the_more_candidates_the_higher_the_bar():
