@@ -24,9 +24,9 @@ the best policy.
 
 Where candidates claim more than an episode can pay, decisions don't add up so far from the behaviour policy
 (`plausibility`). If no decision ends an episode, and what the steps pay at once is half of what there is, credit 0 is
-taken. Else all are judged at a milder
-temperature, the lowest at which none does; if there is none, the policy is the clone's. A policy that stays so near is
-taken as a whole: its greedy form does what it most likely does, and not what has the largest advantage.
+taken. Else all are judged at a milder temperature, the lowest at which none does; if there is none, the policy is the
+clone's. A policy that stays so near is taken as a whole: its greedy form does what it most likely does, and not what
+has the largest advantage.
 
 Only candidates whose own gain is shown take part: a policy follows its advantages equally far however small they are,
 so that noise would be followed as far as an effect. A gain is shown where it is above what the largest of so many

@@ -9,6 +9,7 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import AutoregressiveIQLConfig, DecoupledCQLConfig, FactoredIQLConfig, FactoredReplayBuffer
+from frl_algos.baselines.autoregressive_iql import FEW
 from frl_algos.baselines.factor_scores import FactorScores
 from frl_algos.baselines.implicit_q import MOST_WEIGHT, inverse_draw
 from frl_algos.policies.adapter import adapt, modes
@@ -203,6 +204,17 @@ def test_draws_follow_the_exact_probabilities(config, space):
     np.testing.assert_allclose(shares, chances, atol=4 * 0.5 / 20_000**0.5)
     assert (shares[~space.valid] == 0).all()
     assert chances.sum() == pytest.approx(1, abs=1e-5)
+
+
+@SPACES
+def test_many_states_have_the_probabilities_that_each_has_alone(space):
+    policy = AutoregressiveIQLConfig().make_policy(3, space)
+    states = torch.as_tensor(np.random.default_rng(0).normal(size=(2 * FEW + 3, 3)), dtype=torch.float32)
+    with torch.inference_mode():
+        found = policy(states)
+        for place, joint in enumerate(space.valid_joints):
+            each = policy.log_likelihood(states, torch.full((len(states),), int(joint)))
+            torch.testing.assert_close(found[:, place], each)
 
 
 def test_a_draw_never_falls_on_what_has_no_chance():
