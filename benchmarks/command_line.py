@@ -52,7 +52,7 @@ def command_of(program: str, parser: argparse.ArgumentParser, options: argparse.
     parts = []
     for action in parser._actions:
         value = getattr(options, action.dest, None)
-        if action.dest in ("help", "out", "kept", "figure", "report") or value == parser.get_default(action.dest):
+        if action.dest in ("help", "out", "folder", "kept", "figure", "report") or value == parser.get_default(action.dest):
             continue
         option = [action.option_strings[-1]] if action.option_strings else []
         parts += option if value is True else [*option, str(value) or repr(value)]
