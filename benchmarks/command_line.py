@@ -41,6 +41,10 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{shorten(message, LONGEST_COMPLAINT)}; try --help")
 
 
+NO_PART = ("help", "out", "folder", "kept", "figure", "report")
+"""Options on which no number depends: where results lie, and how they are shown."""
+
+
 def command_of(program: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
     """The command line that gives these results, wherever they are written: options that are not the default.
 
@@ -52,7 +56,7 @@ def command_of(program: str, parser: argparse.ArgumentParser, options: argparse.
     parts = []
     for action in parser._actions:
         value = getattr(options, action.dest, None)
-        if action.dest in ("help", "out", "folder", "kept", "figure", "report") or value == parser.get_default(action.dest):
+        if action.dest in NO_PART or value == parser.get_default(action.dest):
             continue
         option = [action.option_strings[-1]] if action.option_strings else []
         parts += option if value is True else [*option, str(value) or repr(value)]
