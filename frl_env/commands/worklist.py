@@ -78,6 +78,8 @@ def worklist_command(
     lines.append(
         f"  would gain, but there is no time: {said['below_the_line']} members (the .html list names the first)"
     )
+    if leave_alone is not None and not any(str(each) in alone for each in caseload.identifiers):
+        lines.append(f"  nobody on the caseload is in {leave_alone}; ids there must be written as in the table")
     lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in said["left_out"]]
     lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
     console.print("\n".join(lines), markup=False)

@@ -1,52 +1,35 @@
 """The caseload of one week: who is in it, what the record shows of them, and what is remembered of their past.
 
 The table is the one that `frl import` reads, and it is read and checked by the same code. A member is on the caseload
-when the table has a row of theirs for the week; its state columns are what the record shows at the start of the week,
-and what it says of an action is not looked at, because the action is what is being decided. The weeks before, as far
-as they follow one another without a gap, make up the policy's memory:
-
-    member   w1  w2  --  w4  w5  [w6]        w4 and w5 are remembered, w6 is decided
+when the table has a row of theirs for the week; its state columns are what the record shows at the start of the week.
+What comes after is not looked at, and may be empty: the action, because it is what is being decided, and the outcome.
+The weeks before make up the policy's memory (`frl_env.worklist.past`).
 """
 
 import datetime
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Float64, Int64
 
 from frl_env.datasets.tabular.cells.week_formats import to_days
-from frl_env.datasets.tabular.checking.stages import ordered_weeks, read_stage
-from frl_env.datasets.tabular.checking.weeks import Weeks
-from frl_env.datasets.tabular.schema.columns import ColumnMap
+from frl_env.datasets.tabular.checking.stages import read_stage
+from frl_env.datasets.tabular.schema.columns import OUTCOMES, REWARD, ColumnMap
 from frl_env.datasets.tabular.schema.layout import lay_out
 from frl_env.datasets.tabular.schema.problems import TableError
 from frl_env.datasets.tabular.sources.source import open_table
 from frl_env.errors import UserError
-
-WINDOW = 13
-"""Weeks over which counts of the record are summed for the reasons."""
-
-DAYS = 7
+from frl_env.worklist.past import DAYS, Past, Remembering, Rows, past_of
 
 NO_REWARD = "no reward and no outcomes"
 """The problem of a table that a worklist can do without."""
 
-
-class Remembering(Protocol):
-    """What is asked of a policy while the past is read."""
-
-    def start_memory(self, members: int) -> np.ndarray:
-        """Memories of members of whom nothing is known."""
-        ...
-
-    def remember(self, memory: np.ndarray, observations: np.ndarray, joints: np.ndarray) -> np.ndarray:
-        """The memories after a week."""
-        ...
+OF_MEMBERS = ("identifiers", "observations", "sums", "memory", "weeks_known", "since_contact")
+"""What is one row a member."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +57,7 @@ class Caseload:
         sums: Of each state over the last `WINDOW` weeks that are remembered, this one included.
         memory: Of the policy, before the week.
         weeks_known: Weeks of each member's past that are remembered.
-        since_contact: Weeks since the last contact; -1 where none is remembered.
+        since_contact: Weeks since the last contact; -1 where none is on record.
         groups: Attribute to label of each member.
         left_out: Who is not on it, and why.
     """
@@ -135,90 +118,61 @@ def read_caseload(
     tell = progress or (lambda what, done, total: None)
     table = open_table(Path(path))
     columns = columns or ColumnMap.of_table(table.schema)
-    layout, problems = lay_out(columns, table.schema)
-    problems = [problem for problem in problems if problem.kind != NO_REWARD]  # a week to decide has no outcome yet
+    after = (REWARD, *OUTCOMES, *columns.chances)  # a week to decide has none of them yet
+    layout, problems = lay_out(replace(columns, ignore=(*columns.ignore, *after)), table.schema)
+    problems = [problem for problem in problems if problem.kind != NO_REWARD]
     if problems:
         raise TableError(problems)
     with tempfile.TemporaryDirectory(prefix="frl-worklist-") as aside:
-        folder = Path(aside)
-        read = read_stage(table, layout, folder / "rows", clip=False, progress=tell)
-        parts = [ordered_weeks(folder / "rows", number, layout) for number, rows in enumerate(read["files"]) if rows]
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        raise UserError(f"no row of {path} can be used; run 'frl import {path} --id my/try-v0 --check' to see why")
-    last = max(int(part.day.max()) for part in parts)
-    wanted = last if week is None else _day(week, read["week_kind"])
-    vocabularies = read["groups"]
-    states = columns.states
-    found = []
-    before = after = 0
-    for number, part in enumerate(parts):
-        made, early, late = _of_part(part, policy, layout.map, wanted)
-        before, after = before + early, after + late
-        found.append(made)
-        tell("remembering", number + 1, len(parts))
-    if not sum(len(part["identifiers"]) for part in found):
+        folder = Path(aside) / "rows"
+        read = read_stage(table, layout, folder, clip=False, progress=tell, undecided=True)
+        parts = [Rows.read(folder, number, layout) for number, rows in enumerate(read["files"]) if rows]
+    check = f"run 'frl import {path} --id my/try-v0 --check' to see why"
+    if not any(len(part.weeks) for part in parts):
+        raise UserError(f"no row of {path} can be used; {check}")
+    kind = read["week_kind"]
+    last = max(int(part.weeks.day.max()) for part in parts if len(part.weeks))
+    wanted = last if week is None else _day(week, kind)
+    if week is None and any((part.day >= last + DAYS).any() for part in parts):
         raise UserError(
-            f"the table has no row for week {week if week is not None else _shown(last, read['week_kind'])}; "
-            f"its last week is {_shown(last, read['week_kind'])}"
+            f"no row after week {_shown(last, kind)} can be used, though there are some; {check}, or give --week"
         )
-    joined = {name: np.concatenate([part[name] for part in found]) for name in found[0] if name != "groups"}
+    found = []
+    for number, part in enumerate(parts):
+        found.append(past_of(part, policy, layout.map, wanted))
+        tell("remembering", number + 1, len(parts))
+    if not sum(len(each.identifiers) for each in found):
+        if any(each.unusable for each in found):
+            raise UserError(f"no row of week {_shown(wanted, kind)} can be used; {check}")
+        raise UserError(f"the table has no row for week {week}; its last week is {_shown(last, kind)}")
     groups = {
-        name: np.asarray(vocabularies[name], dtype=object)[np.concatenate([part["groups"][name] for part in found])]
+        name: np.asarray(read["groups"][name], dtype=object)[np.concatenate([each.groups[name] for each in found])]
         for name in layout.demographics
-        if vocabularies.get(name)
+        if read["groups"].get(name)
     }
-    rules = (
-        Rule(why="their last row is of an earlier week: they left, or the week is missing", members=before),
-        Rule(why="their first row is of a later week", members=after),
-    )
     return Caseload(
-        week=_shown(wanted, read["week_kind"]),
-        states=tuple(states),
+        week=_shown(wanted, kind),
+        states=tuple(columns.states),
         groups=groups,
-        left_out=tuple(rule for rule in rules if rule.members),
-        **joined,
+        left_out=_left_out(found),
+        **{name: np.concatenate([getattr(each, name) for each in found]) for name in OF_MEMBERS},
     )
 
 
-def _of_part(part: Weeks, policy: Remembering, columns: ColumnMap, wanted: int) -> tuple[dict[str, Any], int, int]:
-    """What is kept of the members of one file, and how many have no row for the week: earlier ones, later ones."""
-    space = columns.actions
-    row = np.flatnonzero(part.day == wanted)
-    present = part.member[row]
-    others = np.setdiff1d(np.unique(part.member), present)
-    first_day = np.full(int(part.member.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first_day, part.member, part.day)
-    late = int((first_day[others] > wanted).sum())
-    run = np.searchsorted(part.starts, row, side="right") - 1
-    known = row - part.starts[run]
-    observations = part.stack(columns.states).astype(np.float32)
-    levels = np.stack([part.columns[name] for name in columns.action_columns], axis=1).astype(np.int64)
-    joints = space.ravel(np.maximum(levels, 0))
-    nothing = int(space.ravel(space.null_action))
-    memory = np.asarray(policy.start_memory(len(row)))
-    sums = observations[row].astype(np.float64)
-    since = np.full(len(row), -1)
-    for lag in range(int(known.max(initial=0)), 0, -1):
-        has = np.flatnonzero(known >= lag)
-        at = row[has] - lag
-        memory[has] = policy.remember(memory[has], observations[at], joints[at])
-        since[has[joints[at] != nothing]] = lag
-        if lag < WINDOW:
-            sums[has] += observations[at]
-    return (
-        {
-            "identifiers": np.asarray(part.identifiers.to_pylist(), dtype=object)[present],
-            "observations": observations[row],
-            "sums": sums,
-            "memory": memory,
-            "weeks_known": known.astype(np.int64),
-            "since_contact": since.astype(np.int64),
-            "groups": {name: part.columns[name][row] for name in columns.demographics if name in part.columns},
-        },
-        len(others) - late,
-        late,
+def _left_out(found: list[Past]) -> tuple[Rule, ...]:
+    """Who has no usable row of the week."""
+    rules = (
+        Rule(
+            why="a cell of their row of the week is missing or can't be used; 'frl import --check' says which",
+            members=sum(each.unusable for each in found),
+        ),
+        Rule(
+            why="their last row is of an earlier week: they left, or the week is missing",
+            members=sum(each.earlier for each in found),
+        ),
+        Rule(why="their first row is of a later week", members=sum(each.later for each in found)),
     )
+    return tuple(rule for rule in rules if rule.members)
 
 
 def _day(week: str, kind: str) -> int:

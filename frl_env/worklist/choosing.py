@@ -9,8 +9,11 @@ With a share e to explore:
 Steps 1 and 3 look at nothing that step 2 said, so that chances are exact. With D_i(c) the chance of a lot with contact
 c for member i, and D_i the sum of them:
 
-    P(what step 2 picks for i, c or nothing)    (1 - D_i) + D_i(c)      times the chance of a broken tie
+    P(what step 2 picks for i, c or nothing)    (1 - D_i) + D_i(c)
     P(anything else c)                          D_i(c)
+
+Where gains tie, a lot of its own decides in step 2 who and what is picked. The chances are those that are left once it
+has fallen. It says nothing of what becomes of a member, so that values weighted by these chances are as exact.
 
 No limit is ever exceeded. What drawn members would have used in step 2 stays unused, a share of about D of it: the
 price of known chances.
@@ -36,7 +39,7 @@ class Choice:
 
     Attributes:
         joints: Joint index of each member's action, doing nothing included.
-        propensities: Chance of that action.
+        propensities: Chance of that action, ties broken as they were.
         drawn: Who was drawn to explore, to be left alone included.
         lots: What was set aside to be drawn; None when nothing was.
         allocation: What was picked within the rest of the capacity.
@@ -88,11 +91,11 @@ def choose(
     lots = make_lots(space, limits, explore, int(able.sum())) if explore > 0 and able.any() else None
     left = limits if lots is None else replace(limits, room=np.maximum(limits.room - lots.reserve, 0.0))
     allocation = allocate_offers(offers, effort, left, rng, least=np.zeros(n))
-    joints, propensities = allocation.joints.copy(), allocation.propensities.astype(np.float64)
+    joints, propensities = allocation.joints.copy(), np.ones(n)
     drawn = np.zeros(n, dtype=bool)
     if lots is not None:
         contacted = joints != null_joint(space)
-        propensities *= 1 - np.column_stack((open_to, able)) @ lots.rate
+        propensities -= np.column_stack((open_to, able)) @ lots.rate
         propensities[~contacted & able] += lots.rate[-1]
         picked = np.flatnonzero(contacted)
         propensities[picked] += _by_lot(lots, gains, picked, np.searchsorted(space.valid_joints, joints[picked]))

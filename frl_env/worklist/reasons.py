@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from frl_env.evaluation.privacy.suppression import people
-from frl_env.worklist.caseload import WINDOW, Caseload
+from frl_env.worklist.caseload import Caseload
+from frl_env.worklist.past import WINDOW
 
 EVENTS = {
     "num_ip_visits_last_week": ("hospital stay", "hospital stays"),
@@ -17,7 +18,7 @@ EVENTS = {
 """States that count events of a week, as people call them."""
 
 DRAWN = "drawn by lot, to learn from"
-NEW = "no earlier weeks on record"
+NEW = "the week before is not on record"
 
 
 def reasons(
@@ -52,14 +53,14 @@ def reasons(
                 clauses.append(f"{total} {one if total == 1 else many} in {weeks} weeks")
         if np.isfinite(relative[row]):
             clauses.append(f"expected to have {relative[row]:.1f} times as many events as the average member here")
-        since = int(caseload.since_contact[row])
-        if caseload.weeks_known[row] == 0:
+        since, known = int(caseload.since_contact[row]), int(caseload.weeks_known[row])
+        if known == 0:
             clauses.append(NEW)
-        elif since < 0:
-            known = int(caseload.weeks_known[row])
+        if since > 0:
+            weeks = f"{since} week{'s' if since > 1 else ''} ago"
+            clauses.append(f"last contact {weeks}" if since <= known else f"last contact on record {weeks}")
+        elif known:
             clauses.append("no contact in the one week on record" if known == 1 else f"no contact in {known} weeks")
-        else:
-            clauses.append(f"last contact {since} week{'s' if since > 1 else ''} ago")
         if similar is not None:
             met = int(similar[place])
             by = f"rests on {people(met, simulated=False)} answered contacts like this one"

@@ -14,11 +14,11 @@ import pandas as pd
 from frl_env.datasets.tabular.schema.listed import CHANCES
 from frl_env.errors import UserError
 from frl_env.files import atomic
+from frl_env.files.spreadsheets import plain_cells
+from frl_env.files.targets import check_new
 from frl_env.worklist.listing import Worklist
 
 ENDINGS = (".parquet", ".csv", ".html")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a cell for a formula, when it comes first."""
 
 
 def chances_file(file: Path) -> Path:
@@ -34,11 +34,8 @@ def check_files(file: Path, *, force: bool) -> None:
     """
     if file.suffix.lower() not in ENDINGS:
         raise UserError(f"can't write {file}: a worklist ends in {', '.join(ENDINGS)}")
-    if not file.parent.is_dir():
-        raise UserError(f"can't write {file}; name a file in a folder that exists")
     for each in (file, chances_file(file)):
-        if each.exists() and not force:
-            raise UserError(f"{each} exists already; choose another name, or add --force to replace it")
+        check_new(each, force=force)
 
 
 def write_worklist(worklist: Worklist, file: Path, *, force: bool = False) -> Path:
@@ -63,7 +60,7 @@ def write_worklist(worklist: Worklist, file: Path, *, force: bool = False) -> Pa
         if file.suffix.lower() == ".parquet":
             worklist.rows.to_parquet(asides[file], index=False)
         elif file.suffix.lower() == ".csv":
-            harmless(worklist.rows).to_csv(asides[file], index=False)
+            plain_cells(worklist.rows).to_csv(asides[file], index=False)
         else:
             asides[file].write_text(page(worklist), encoding="utf-8")
         atomic.put_together(file.parent, {aside.name: place.name for place, aside in asides.items()}, file.name)
@@ -74,17 +71,6 @@ def write_worklist(worklist: Worklist, file: Path, *, force: bool = False) -> Pa
         for aside in asides.values():
             aside.unlink(missing_ok=True)
     return chances
-
-
-def harmless(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with an apostrophe before every text that a spreadsheet would take for a formula."""
-    made = table.copy()
-    for name in made.columns:
-        if made[name].dtype == object or pd.api.types.is_string_dtype(made[name].dtype):
-            made[name] = [
-                f"'{each}" if isinstance(each, str) and each.startswith(FORMULA) else each for each in made[name]
-            ]
-    return made
 
 
 SPELLED = ("COPD",)

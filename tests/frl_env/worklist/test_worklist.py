@@ -3,6 +3,7 @@
 import itertools
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from frl_env import cli
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
+from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity import Capacity, Effort
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
@@ -21,7 +23,7 @@ from frl_env.worklist import Caseload, choose, choosing, make_worklist, read_cas
 from frl_env.worklist.drawing import make_lots
 from frl_env.worklist.listing import together
 from frl_env.worklist.summary import _shares
-from frl_env.worklist.writing import harmless, page
+from frl_env.worklist.writing import page
 
 EFFORT = Effort.of_levels(SPACE, {"modality": {"PHONE_CALL": 15, "SMS_TEXT": 2, "HOME_VISIT": 75, "VIDEO_VISIT": 30}})
 SHORT = tuple({"modality": each} for each in ("PHONE_CALL", "SMS_TEXT", "EHR_COMMUNICATION"))
@@ -91,12 +93,66 @@ def test_caseload_remembers_the_weeks_before(tmp_path):
     for row, member in enumerate(["m000", "m001"]):
         own = frame[(frame.member_id == member) & (frame.week > (9 if row == 0 else 13))]
         assert caseload.sums[row, 1] == own["num_ed_visits_last_week"].sum()
-        contacts = own[(own.action_modality != "NONE") & (own.week < 17)].week
+        contacts = frame[(frame.member_id == member) & (frame.action_modality != "NONE") & (frame.week < 17)].week
         assert caseload.since_contact[row] == (17 - contacts.max() if len(contacts) else -1)
     earlier = read_caseload(file, ByRisk(), week="12")
     assert earlier.memory[:, 0].tolist() == [2, 2, 2]
     with pytest.raises(UserError, match="no row for week 99; its last week is 17"):
         read_caseload(file, ByRisk(), week="99")
+
+
+def test_a_week_to_decide_needs_neither_action_nor_outcome(tmp_path):
+    file = tmp_path / "members.parquet"
+    whole = _table(20).assign(reward=-1.0, terminated=False, propensity=0.5, future_ed_30d=0.0)
+    whole.to_parquet(file)
+    decided = read_caseload(file, ByRisk())
+    last = whole.week == 17
+    actions = [f"action_{factor.name}" for factor in SPACE]
+    for empty in (actions, ["reward"], ["terminated"], ["propensity", "future_ed_30d"], [*actions, "reward"]):
+        frame = whole.astype({"terminated": object})
+        frame.loc[last, empty] = None
+        frame.to_parquet(file)
+        caseload = read_caseload(file, ByRisk())
+        assert caseload.week == "17", empty
+        assert len(caseload) == 20
+        np.testing.assert_array_equal(caseload.memory, decided.memory)
+        np.testing.assert_array_equal(caseload.since_contact, decided.since_contact)
+    frame = whole.copy()
+    frame.loc[frame.week == 14, "action_goal"] = "JUGGLING"  # what was done then is not known: remembered from after it
+    frame.to_parquet(file)
+    assert read_caseload(file, ByRisk()).weeks_known.tolist() == [2] * 20
+
+
+def test_whose_row_cannot_be_used_is_told_apart_from_who_left(tmp_path):
+    file = tmp_path / "members.parquet"
+    frame = _table(40)
+    frame = frame[~((frame.member_id < "m012") & (frame.week == 17))]
+    garbled = (frame.member_id > "m024") & (frame.week == 17)
+    frame.loc[garbled, "num_ed_visits_last_week"] = np.nan
+    frame.to_parquet(file)
+    caseload = read_caseload(file, ByRisk())
+    assert len(caseload) == 13
+    assert [(each.members, each.why.split()[1]) for each in caseload.left_out] == [(15, "cell"), (12, "last")]
+    frame.loc[frame.week == 17, "num_ed_visits_last_week"] = np.nan
+    frame.to_parquet(file)
+    with pytest.raises(UserError, match="no row after week 16 can be used"):  # and not the list of a week ago
+        read_caseload(file, ByRisk())
+    with pytest.raises(UserError, match="no row of week 17 can be used"):
+        read_caseload(file, ByRisk(), week="17")
+    assert read_caseload(file, ByRisk(), week="16").week == "16"
+
+
+def test_members_rest_after_a_gap_too(tmp_path):
+    file = tmp_path / "members.parquet"
+    frame = _table(12)
+    frame.loc[frame.week == 15, [f"action_{factor.name}" for factor in SPACE]] = VISITED
+    frame[frame.week != 16].to_parquet(file)
+    caseload = read_caseload(file, ByRisk())
+    assert caseload.weeks_known.tolist() == [0] * 12
+    assert caseload.since_contact.tolist() == [2] * 12
+    assert not len(_listed(file, Capacity(minutes=75.0), least_weeks=3).rows)
+    reasons = _listed(file, Capacity(minutes=75.0), least_weeks=2).rows.reason
+    assert reasons.str.endswith("the week before is not on record; last contact on record 2 weeks ago").all()
 
 
 def test_the_list_keeps_the_capacity_and_serves_who_gains_most(table):
@@ -209,6 +265,31 @@ def test_stated_chances_match_the_draws(capacity, explore, draws, monkeypatch):
     assert (expected[:, valid][np.isfinite(gains) & possible[valid]] > 0).all()
 
 
+FEW = ActionSpace(factors=(Factor(name="modality", levels=("NONE", "CALL", "TEXT", "VISIT")),))
+FEW_MINUTES = Effort(FEW, {"modality": {"CALL": 15, "TEXT": 15, "VISIT": 75}})
+
+
+@pytest.mark.parametrize("limits", [{}, {"weekly_contacts": {"modality": {"VISIT": 2}}}])
+def test_stated_chances_are_those_of_the_lots_where_gains_tie(limits):
+    gains = np.repeat(np.asarray([[0.0, 0.01, 0.01, 0.05]]), 8, axis=0)
+    for seed in range(20):
+        capacity = Capacity(minutes=20.0, **limits)
+        choice = choose(gains, FEW_MINUTES, capacity, np.random.default_rng(seed), explore=0.7)
+        by_lot = choice.lots.chances(gains)
+        expected = np.where(choice.joints == choice.allocation.joints, 1 - by_lot.sum(axis=1), 0.0)
+        expected += by_lot[np.arange(8), choice.joints]
+        np.testing.assert_allclose(choice.propensities, expected)
+
+
+def test_weighted_by_its_chance_every_action_counts_once_where_gains_tie():
+    gains = np.repeat(np.asarray([[0.0, 0.01, 0.01, 0.05]]), 8, axis=0)
+    weighted, draws, rng = np.zeros((8, 4)), 2_000, np.random.default_rng(0)
+    for _ in range(draws):
+        choice = choose(gains, FEW_MINUTES, Capacity(minutes=20.0), rng, explore=0.7)
+        weighted[np.arange(8), choice.joints] += 1 / choice.propensities
+    np.testing.assert_allclose(weighted.mean(axis=0) / draws, 1.0, atol=0.05)
+
+
 def _all_chances(gains: np.ndarray, choice) -> np.ndarray:
     """Chance of every action: what is picked when nothing is drawn, and what is drawn."""
     picked = choice.allocation.joints
@@ -282,7 +363,7 @@ def test_reasons_are_true_of_the_row(table):
         row = place[member]
         last = re.search(r"(\d+) ED visits? last week", reason)
         assert (int(last[1]) if last else 0) == caseload.observations[row, 1]
-        since = re.search(r"last contact (\d+) weeks? ago", reason)
+        since = re.search(r"last contact (?:on record )?(\d+) weeks? ago", reason)
         assert (int(since[1]) if since else -1) == caseload.since_contact[row]
         several = re.search(r"(\d+) ED visits? in (\d+) weeks", reason)
         if several:
@@ -298,10 +379,11 @@ CLAUSES = (
         r"(\d+) hospital stays? in (\d+) weeks",
         lambda said, at: (int(said[1]), int(said[2])) == (at["sums"][2], at["weeks"]),
     ),
-    (r"no earlier weeks on record", lambda said, at: at["known"] == 0),
+    (r"the week before is not on record", lambda said, at: at["known"] == 0),
     (r"no contact in (\d+) weeks", lambda said, at: int(said[1]) == at["known"] > 1 and at["since"] == -1),
     (r"no contact in the one week on record", lambda said, at: at["known"] == 1 and at["since"] == -1),
-    (r"last contact (\d+) weeks? ago", lambda said, at: int(said[1]) == at["since"] > 0),
+    (r"last contact (\d+) weeks? ago", lambda said, at: at["known"] >= int(said[1]) == at["since"] > 0),
+    (r"last contact on record (\d+) weeks? ago", lambda said, at: at["known"] < int(said[1]) == at["since"]),
 )
 """Every clause that a reason may have here, and when it is true."""
 
@@ -311,6 +393,7 @@ def test_every_clause_of_every_reason_is_true_of_the_table(tmp_path):
     frame = frame[~((frame.member_id < "m020") & (frame.week == 24))]  # gaps
     frame = frame[(frame.member_id < "m070") | (frame.week == 29)]  # new members
     frame = frame[~frame.member_id.between("m060", "m069") | (frame.week >= 28)]  # of one week before
+    frame = frame[~frame.member_id.between("m050", "m059") | (frame.week >= 26)]  # of three
     file = tmp_path / "members.parquet"
     frame.to_parquet(file)
     worklist = _listed(file, Capacity(minutes=75.0), explore=0.3)
@@ -321,7 +404,7 @@ def test_every_clause_of_every_reason_is_true_of_the_table(tmp_path):
         first = max([week + 1 for week in range(10, 29) if week not in own.index], default=10)
         past = own.loc[first:28]
         window = own.loc[max(first, 29 - 12) : 29]
-        contacts = past.index[past.action_modality != "NONE"]
+        contacts = own.index[(own.action_modality != "NONE") & (own.index < 29)]
         at = {
             "drawn": drawn,
             "last": own.loc[29, list(MEASURES)].tolist(),
@@ -483,7 +566,8 @@ def test_small_groups_and_small_counts_are_not_told(table):
 def test_files_are_whole_and_harmless(table, tmp_path):
     worklist = _listed(table, Capacity(minutes=20.0))
     rows = worklist.rows.assign(member_id=[f"=1+{n}" for n in range(len(worklist.rows))])
-    assert harmless(rows).member_id.str.startswith("'=").all()
+    write_worklist(replace(worklist, rows=rows), tmp_path / "formulas.csv")
+    assert pd.read_csv(tmp_path / "formulas.csv").member_id.str.startswith("'=").all()
     for ending in (".parquet", ".csv", ".html"):
         file = tmp_path / f"list{ending}"
         chances = write_worklist(worklist, file, force=True)
@@ -582,6 +666,9 @@ def test_command_from_a_trained_model(tmp_path, capsys):
     arguments[2] = tmp_path / "policy.d3"
     assert _frl(*arguments, "--force") == 0
     pd.testing.assert_frame_equal(pd.read_parquet(out), rows)
+    (tmp_path / "alone.txt").write_text("nobody-of-these\n")
+    assert _frl(*arguments, "--force", "--leave-alone", tmp_path / "alone.txt") == 0
+    assert "nobody on the caseload is in" in capsys.readouterr().out
     stock = d3rlpy.algos.DiscreteBCConfig().create()
     stock.create_impl((7,), 1080)
     stock.save(str(tmp_path / "stock.d3"))

@@ -51,12 +51,22 @@ class Reader:
         clip: Whether numbers out of range move to the nearest one allowed.
         conventions: How columns write what they mean.
         listed: Decisions of worklists; None without.
+        undecided: Whether rows may lack a decision: one that can't be used leaves the row good, with `UNKNOWN` levels.
     """
 
-    def __init__(self, layout: Layout, *, clip: bool, conventions: Conventions, listed: Listed | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        clip: bool,
+        conventions: Conventions,
+        listed: Listed | None = None,
+        undecided: bool = False,
+    ) -> None:
         """Starts with nothing read."""
         self.layout = layout
         self.clip = clip
+        self.undecided = undecided
         self.conventions = conventions
         self.listed = listed
         self.rows = self.clipped_rows = 0
@@ -67,7 +77,7 @@ class Reader:
         self.seen = Seen()
         self.without_place = {"contact": 0, "other": 0}
         self.notes: Counter[tuple[str, str]] = Counter()
-        self._bad = self._clipped = np.zeros(0, dtype=bool)
+        self._bad = self._clipped = self._open = np.zeros(0, dtype=bool)
 
     def read(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Checks a batch; returns the rows that have a member and a week, as `Layout.kept` says."""
@@ -75,6 +85,7 @@ class Reader:
         self.rows += len(batch)
         self._bad = np.zeros(len(batch), dtype=bool)
         self._clipped = np.zeros(len(batch), dtype=bool)
+        self._open = np.zeros(len(batch), dtype=bool)
         columns = {name: self._text_of_bytes(name, batch) for name in layout.of(*layout.map.names)}
         identifiers, missing, garbled = to_identifiers(columns[MEMBER])
         self._mark(MEMBER, {"missing": missing, "not an identifier": garbled})
@@ -90,7 +101,7 @@ class Reader:
             self._mark(TERMINATED, {"not true or false": garbled})
             if self.conventions.empty_is_no:
                 self.notes[TERMINATED, "empty means no"] += int(missing.sum())
-            else:
+            elif not self.undecided:  # of a week to come nobody knows
                 self._mark(TERMINATED, {"missing": missing})
             arrays[TERMINATED] = flags
         if not placed.all():
@@ -138,6 +149,13 @@ class Reader:
         for kind, rows in wrong.items():
             self.findings.add(name, kind, rows.sum())
             self._bad |= rows
+
+    def _mark_decision(self, name: str, wrong: Mapping[str, np.ndarray]) -> None:
+        """The same of the decision, which a row may lack that is undecided."""
+        if self.undecided:
+            self._open |= np.logical_or.reduce(list(wrong.values()))
+        else:
+            self._mark(name, wrong)
 
     def _days(self, column: pa.Array) -> np.ndarray:
         if self.week_kind is None:
@@ -199,7 +217,7 @@ class Reader:
         if strange:
             nothing = factor.levels[factor.null_level] if factor.name in self.layout.map.actions.contact_factors else ""
             self.findings.hint(name, (level for word in strange[:20] for level in _near(word, factor, nothing)))
-        self._mark(name, {"missing": levels == NO_LEVEL, "unknown level": levels == UNKNOWN})
+        self._mark_decision(name, {"missing": levels == NO_LEVEL, "unknown level": levels == UNKNOWN})
         return np.where(levels == NO_LEVEL, factor.null_level, levels)
 
     def _groups(self, name: str, column: pa.Array) -> np.ndarray:
@@ -245,7 +263,10 @@ class Reader:
             for name, level in zip(names, space.null_action, strict=True):
                 arrays[name] = np.where(impossible, level, arrays[name])
         else:
-            self._mark("action", {"impossible action": impossible})
+            self._mark_decision("action", {"impossible action": impossible})
+        if self.undecided:
+            for name in names:
+                arrays[name] = np.where(self._open, UNKNOWN, arrays[name])
 
 
 def _near(word: str, factor: Factor, nothing: str) -> list[str]:

@@ -36,7 +36,14 @@ Progress = Callable[[str, int, int], None]
 
 
 def read_stage(
-    table: Table, layout: Layout, folder: Path, *, clip: bool, progress: Progress, listed: Listed | None = None
+    table: Table,
+    layout: Layout,
+    folder: Path,
+    *,
+    clip: bool,
+    progress: Progress,
+    listed: Listed | None = None,
+    undecided: bool = False,
 ) -> dict[str, Any]:
     """Reads and checks every value, and sorts the rows out by member.
 
@@ -47,6 +54,7 @@ def read_stage(
         clip: Whether numbers out of range move to the nearest one allowed.
         progress: Called as rows are read.
         listed: Decisions of worklists; None without.
+        undecided: Whether rows may lack a decision; see `Reader`.
 
     Returns:
         What was learnt: `Reader.facts`, and the rows of each file.
@@ -69,7 +77,7 @@ def read_stage(
 
     conventions = Conventions()
     while True:
-        reader = Reader(layout, clip=clip, conventions=conventions, listed=listed)
+        reader = Reader(layout, clip=clip, conventions=conventions, listed=listed, undecided=undecided)
         rows = partition(batches(reader), layout.kept, partition_files(folder, size))
         if table.fingerprint() != before:
             raise UserError(f"{table.path} changed while it was being read; run the same command again")

@@ -178,10 +178,11 @@ def _one_contact(
     """
     place = -np.arange(len(rows)) if layout.several == "last" else np.arange(len(rows))
     ranks = np.zeros(len(rows))
+    unusable = bad[rows] | np.any([columns[name][rows] < 0 for name in layout.map.action_columns], axis=0)
     if layout.several == "most-minutes":
         levels = [np.maximum(columns[name][rows], 0) for name in layout.map.action_columns]
         ranks = -layout.map.minutes[np.ravel_multi_index(tuple(levels), layout.map.actions.nvec)]
-    order = np.lexsort((place, ranks, bad[rows], week))
+    order = np.lexsort((place, ranks, unusable, week))
     return rows[order[np.diff(week[order], prepend=-1) != 0]]
 
 
