@@ -18,6 +18,7 @@ from typing import Any
 
 from frl_env.datasets.placing import package_version
 from frl_env.errors import UserError
+from frl_env.member_weeks.checks import check_columns, check_members, check_output, check_rows, one_row_a_member
 from frl_env.member_weeks.engine import Engine, load_ibis, open_engine, table_files
 from frl_env.member_weeks.sources.spec import Spec
 
@@ -77,11 +78,14 @@ def weeks(
         raise UserError(f"the table of member-weeks is a Parquet file; {beside.name} ends otherwise")
     if not beside.parent.is_dir():
         raise UserError(f"can't write into {beside.parent}; name a folder that exists")
+    if not check_only:
+        check_output(read, beside)
     folder = beside.with_name(f".{beside.name}.weeks-{_digest(read, engine)}")
     report = progress or (lambda what, done, total: None)
-    kept = False
+    kept = folder.exists()  # of an interrupted conversion, or of one that is running
     try:
         made = open_engine(engine, folder, master=master, memory=memory)
+        kept = False
         try:
             return _convert(made, read, None if check_only else beside, folder, report)
         except KeyboardInterrupt:
@@ -123,11 +127,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     progress("reading", 0, STAGES)
     raws = read_source(engine, spec)
     readings = {label: parse(label, raw, spec) for label, raw in raws.items()}
-    if "outcome" not in readings["contacts"].has:
-        raise UserError(
-            "table contacts needs outcome (whether the member was reached): without it a log of attempts and one of "
-            "reached contacts look the same; name its column, or a constant under [tables.contacts.constants]"
-        )
+    check_columns(readings, rules)
     read = dict(readings)
     for label in ("enrolment", "members"):
         if label in read:
@@ -146,7 +146,8 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
             seen[label] = tally(engine, lines[label])
             if not seen[label]["faulty"]:
                 continue
-        found, figures = count_faults(engine, label, reading)
+        met = {"met": reading.table.who.count()} if label == "contacts" else {}
+        found, figures = count_faults(engine, label, reading, **met)
         faults += found
         seen.setdefault(label, figures)
     tables = {label: clean(readings[label]) for label in ("enrolment", "members", "contacts") if label in readings}
@@ -154,27 +155,22 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
         tables["members"] = tables[
             "members"
         ].distinct()  # of a file of spans, which says everything about a member again
-    for label in ("enrolment", "contacts"):
-        if not seen[label]["rows"]:
-            raise UserError(f"table {label} has no rows; check path in the spec")
-    if not any(seen[label]["rows"] for label in ("claims", "encounters") if label in seen):
-        raise UserError("claims or encounters have no rows; check path in the spec")
-    if seen.get("claims", {}).get("orphans") and rules.claims.adjustments == "net":
-        raise UserError(
-            f"claims: {int(seen['claims']['orphans']):,} replacements or voids don't say which claim they adjust; name "
-            'the column adjusts, or set adjustments = "ignored" under [rules.claims]'
-        )
+    check_rows(seen, rules)
     more_faults, words, unmapped = contact_faults(engine, tables["contacts"], clean(read["contacts"]), spec)
     faults += more_faults
-    faults += _one_row_a_member(engine, tables.get("members"))
+    faults += one_row_a_member(engine, tables.get("members"))
     if faults:
         raise EventTablesError(faults, words + words_of_faults(engine, raws, faults, spec))
+    check_members(seen)
 
     progress("converting", 1, STAGES)
-    newest = max(int(seen[label]["newest"]) for label in ("claims", "encounters") if seen.get(label, {}).get("rows"))
-    cut = newest - rules.claims.run_out_days
     if rules.claims.complete_through is not None:
         cut = day_number(rules.claims.complete_through)
+    else:  # where one of two tables ends, its events do
+        newest = min(seen[label]["newest"] for label in lines if seen[label]["rows"])
+        if rules.claims.as_of is not None:
+            newest = min(newest, day_number(rules.claims.as_of))
+        cut = newest - rules.claims.run_out_days
     people = readings.get("members")
     coverage = make_coverage(
         engine, tables["enrolment"], numbers, tables.get("members"), people.has if people else frozenset(), rules, cut
@@ -190,7 +186,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     every = counted_lines(lines.values(), coverage, rules, reversed_=bool(facts.reversed))
     adjusting = adjusting_lines(engine, claims, coverage, spec) if facts.adjusting else None
     progress("converting", 3, STAGES)
-    related = claim_rules.families(engine, adjusting, "final")
+    related = claim_rules.families(engine, adjusting)
     if facts.received and facts.adjusting:
         every = engine.keep("lines", every, lasting=False)  # read five times then, by others once
     current = claim_rules.in_force(every, related, facts).drop("received")
@@ -198,10 +194,8 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     events = make_events(engine, current, rules.events, "final")
     known = events
     if facts.received:
-        in_time = claim_rules.known_in_time(every)
-        arrived = None if adjusting is None else claim_rules.known_in_time(adjusting)
-        then = claim_rules.in_force(in_time, claim_rules.families(engine, arrived, "known"), facts)
-        known = make_events(engine, then, rules.events, "known")
+        then = claim_rules.known_in_time(engine, every, related, facts)
+        known = make_events(engine, then, rules.events, "known", hindsight=False)
     paid = claim_rules.payments(engine, every, current, related, facts, rules)
     contacts = make_contacts(engine, tables["contacts"], coverage, spec)
     progress("converting", 4, STAGES)
@@ -254,23 +248,12 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     return MemberWeeks(path=output, facts=facts_told)
 
 
-def _one_row_a_member(engine: Engine, people: Any) -> list[Any]:
-    from frl_env.member_weeks.faults import Fault
-
-    if people is None:
-        return []
-    again = people.group_by("member").aggregate(rows=people.count())
-    again = again.filter(again.rows > 1)
-    twice = int(engine.row(again.aggregate(rows=again.rows.sum().fill_null(0)))["rows"])
-    return [Fault(table="members", column="member", kind="two rows for one member", rows=twice)] if twice else []
-
-
 def _digest(spec: Spec, engine: str) -> str:
     """Says whether stages of an interrupted conversion are of this one."""
     files = []
     for label, table in sorted(spec.tables.items()):
         for file in table_files(label, table)[0]:
             stat = file.stat()
-            files.append([label, str(file), stat.st_size, stat.st_mtime_ns])
+            files.append([label, str(file), table.table, stat.st_size, stat.st_mtime_ns])
     made_of = [spec.facts(), files, engine, package_version()]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]

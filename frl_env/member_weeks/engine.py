@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from frl_env.datasets.tabular.sources import folders
 from frl_env.datasets.tabular.sources.text_files import delimiter
 from frl_env.errors import UserError, unknown_name
 from frl_env.member_weeks.sources.spec import TableSpec
@@ -164,16 +165,17 @@ class DuckDB(Engine):
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         # ibis loads a progress bar and autoloads extensions otherwise; nothing here may reach the network.
-        self._connection = ibis.duckdb.connect(
-            str(folder / "stages.duckdb"),
-            memory_limit=memory,
-            temp_directory=str(folder / "spill"),
-            preserve_insertion_order=False,
-            autoinstall_known_extensions=False,
-            autoload_known_extensions=False,
-            # Stages are read a few times and then thrown away: compressing them costs more than it saves.
-            force_compression="uncompressed",
-        )
+        with self._said("stages", folder):
+            self._connection = ibis.duckdb.connect(
+                str(folder / "stages.duckdb"),
+                memory_limit=memory,
+                temp_directory=str(folder / "spill"),
+                preserve_insertion_order=False,
+                autoinstall_known_extensions=False,
+                autoload_known_extensions=False,
+                # Stages are read a few times and then thrown away: compressing them costs more than it saves.
+                force_compression="uncompressed",
+            )
         self._raw = self._connection.con
         self._database = self._raw.execute("SELECT current_database()").fetchone()[0]
         self._raw.execute("SET TimeZone = 'UTC'").fetchall()
@@ -201,7 +203,7 @@ class DuckDB(Engine):
                 separator = separator_of(files[0])
                 found = self._raw.read_csv(
                     [str(file) for file in files], header=True, all_varchar=True, delimiter=separator, quotechar='"',
-                    escapechar='"', parallel=True,
+                    escapechar='"', parallel=True, union_by_name=len(files) > 1,
                 )  # fmt: skip
             else:
                 found = pa.concat_tables([read_arrow(file) for file in files], promote_options="default")
@@ -271,6 +273,9 @@ class _OneLine:
             if "INTERRUPT" in text:
                 raise KeyboardInterrupt from None
             for sign, meaning in (
+                ("Memory must have", "it is no amount of memory; write --memory like 3GB"),
+                ("Unknown unit for memory", "it is no amount of memory; write --memory like 3GB"),
+                ("Could not set lock", "the same command is running already; wait for it, or end it"),
                 ("No space left", "the disk is full; free some, and run the same command again"),
                 ("Out of Memory", "too little memory or disk to spill to; give more with --memory"),
                 ("does not exist", "it is not there, or has no such table; check path and table in the spec"),
@@ -296,10 +301,9 @@ def table_files(label: str, table: TableSpec) -> tuple[list[Path], str]:
     if not path.exists():
         raise UserError(f"table {label}: {path} does not exist; check path in the spec")
     if path.is_dir():
-        files = sorted(Path(folder) / name for folder, _, names in os.walk(path) for name in names)
-        files = [file for file in files if not file.name.startswith((".", "_")) and _format(file)]
+        files = [file for file in folders.table_files(path) if _format(file)]
     else:
-        files = [path]
+        files = folders.table_files(path)
     kinds = {_format(file) for file in files}
     if len(kinds) != 1 or None in kinds:
         raise UserError(

@@ -46,7 +46,9 @@ class _Rules:
             if "range" in item.metadata:
                 low, high = item.metadata["range"]
                 check_whole(name, value, low=low, high=high)
-            if "codes" in item.metadata and not all(isinstance(code, str) and code for code in value):
+            if "codes" in item.metadata and (
+                isinstance(value, str) or not all(isinstance(code, str) and code for code in value)
+            ):
                 raise UserError(f"{name} must be a list of codes, each in quotes")
             if "day" in item.metadata and not (value is None or type(value) is date):
                 raise UserError(f"{name} must be a date, without quotes, like 2024-01-31")
@@ -65,6 +67,12 @@ class WeeksRules(_Rules):
     starts: str = _choice("monday", *WEEKDAYS[1:], "member")
     first_day: date | None = field(default=None, metadata=_DAY)
     last_day: date | None = field(default=None, metadata=_DAY)
+
+    def __post_init__(self) -> None:
+        """Checks them, and their order."""
+        super().__post_init__()
+        if self.first_day is not None and self.last_day is not None and self.last_day < self.first_day:
+            raise UserError("rules.weeks.last_day is before rules.weeks.first_day; no week lies between them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +94,12 @@ class EnrolmentRules(_Rules):
     max_age: int = _days(120, 0, 120)
     dual: str = _choice("kept", "left_out")
 
+    def __post_init__(self) -> None:
+        """Checks them, and their order."""
+        super().__post_init__()
+        if self.max_age < self.min_age:
+            raise UserError("rules.enrolment.max_age is below rules.enrolment.min_age; nobody is left")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimsRules(_Rules):
@@ -106,6 +120,15 @@ class ClaimsRules(_Rules):
     run_out_days: int = _days(91, 0, 3660)
     known: str = _choice("when_received", "at_service")
     outside_coverage: str = _choice("left_out", "kept")
+
+    def __post_init__(self) -> None:
+        """Checks them, and their order."""
+        super().__post_init__()
+        if self.as_of is not None and self.complete_through is not None and self.as_of < self.complete_through:
+            raise UserError(
+                "rules.claims.complete_through is after rules.claims.as_of: claims received later are not used, so "
+                "weeks after as_of can't be complete; correct one of the two"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +162,14 @@ class EventsRules(_Rules):
     observation: str = _choice("apart", "stay", "ed")
     ed_to_stay: str = _choice("stay", "both")
     ed_to_stay_days: int = _days(1, 0, 7)
+
+    def __post_init__(self) -> None:
+        """Checks them, and that bill types are given by two digits."""
+        super().__post_init__()
+        if not all(len(code) == 2 and code.isdecimal() for code in self.stay_bill_types):
+            raise UserError(
+                'rules.events.stay_bill_types must be the first two digits of bill types, like "11" for 0111 to 0118'
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

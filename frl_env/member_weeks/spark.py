@@ -7,6 +7,7 @@ used if there is one, and gets its time zone back afterwards.
 import os
 import warnings
 from collections.abc import Iterator
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +82,24 @@ class Spark(Engine):
                             )
                 frame = self._session.read.option("mergeSchema", "true").parquet(*paths)
             elif kind == "csv":
-                separator = separator_of(files[0])
-                frame = self._session.read.csv(
-                    paths, header=True, sep=separator, quote='"', escape='"', multiLine=True, inferSchema=False
-                )
+                frame = self._text(paths, separator_of(files[0]))
             else:
                 frame = self._session.createDataFrame(
                     pa.concat_tables([read_arrow(file) for file in files], promote_options="default")
                 )
             frame.createOrReplaceTempView(f"raw_{label}")
             return self._table(f"raw_{label}")
+
+    def _text(self, paths: list[str], separator: str) -> Any:
+        """Text files by the names of their columns: Spark reads several at once by place, whatever they are called."""
+        read = partial(
+            self._session.read.csv, header=True, sep=separator, quote='"', escape='"', multiLine=True, inferSchema=False
+        )
+        by_columns: dict[tuple[str, ...], list[str]] = {}
+        for path in paths:
+            by_columns.setdefault(tuple(read(path).columns) if len(paths) > 1 else (), []).append(path)
+        frames = [read(alike) for alike in by_columns.values()]
+        return reduce(lambda first, second: first.unionByName(second, allowMissingColumns=True), frames)
 
     def keep(self, name: str, expression: Any, *, lasting: bool = True) -> Any:
         """A Parquet folder, whether or not it has to last."""

@@ -12,7 +12,7 @@ A reversal is a line of the same claim with a negative amount or the status "rev
 kind.
 
 What a *state* may know is what had arrived by then. So the same is done twice: with all lines, for what really
-happened, and with those that had arrived by the end of their week, for what was known of it.
+happened, and with those that had arrived, and were in force, by the end of their week, for what was known of it.
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,9 @@ from frl_env.member_weeks.facts.events import IS_ED, IS_OBSERVED, IS_STAY, IS_TR
 from frl_env.member_weeks.facts.lines import VOID
 from frl_env.member_weeks.faults import EventTablesError, Fault
 from frl_env.member_weeks.rules import Rules
+
+KIND = IS_ED | IS_STAY | IS_OBSERVED
+"""Bits that say of which kind a line is."""
 
 LONGEST_CHAIN = 25
 """Adjustments of adjustments, at most; more can only go in a circle."""
@@ -46,10 +49,20 @@ class ClaimFacts:
     received: bool
 
 
-def known_in_time(lines: ir.Table) -> ir.Table:
-    """Lines, or the adjusting ones, that had arrived before the week after their service started."""
-    week_after = lines.anchor + 7 * (week_of(lines["start"], lines.anchor) + 1)
-    return lines.filter(lines.received < week_after)
+def known_in_time(engine: Any, lines: ir.Table, related: "Families | None", facts: ClaimFacts) -> ir.Table:
+    """Lines that had arrived, and were in force, when the week after their service started.
+
+    Args:
+        engine: Where stages are kept.
+        lines: Of `lines.counted_lines`.
+        related: Claims that adjust each other, if any do.
+        facts: What there is to do.
+    """
+    known = over_time(engine, lines, related)
+    week_after = known.anchor + 7 * (week_of(known["start"], known.anchor) + 1)
+    in_time = (known.received < week_after) & (known.since < week_after)
+    known = known.filter(in_time & (known.until.isnull() | (known.until >= week_after))).drop("since", "until")
+    return _net_of_reversals(known) if facts.reversed else known
 
 
 def in_force(lines: ir.Table, related: "Families | None", facts: ClaimFacts) -> ir.Table:
@@ -70,10 +83,8 @@ def in_force(lines: ir.Table, related: "Families | None", facts: ClaimFacts) -> 
 
 def _net_of_reversals(lines: ir.Table) -> ir.Table:
     """Lines of claims with a reversal, added up by kind; those of which none is left are gone."""
-    taken_back = lines.filter(lines.sign < 0).select(back="key", whose="who").distinct()
-    same = [lines.who == taken_back.whose, lines.key == taken_back.back]
-    untouched, touched = lines.anti_join(taken_back, same), lines.semi_join(taken_back, same)
-    kinds = touched.mutate(marks=touched.marks & (IS_ED | IS_STAY | IS_OBSERVED), transfer=touched.marks & IS_TRANSFER)
+    untouched, touched = _by_reversal(lines)
+    kinds = touched.mutate(marks=touched.marks & KIND, transfer=touched.marks & IS_TRANSFER)
     net = kinds.group_by(["who", "anchor", "key", "start", "marks"]).aggregate(
         left=kinds.sign.sum(), cents=kinds.cents.sum(), end=kinds.end.max(), received=kinds.received.min(),
         transfer=kinds.transfer.max(),
@@ -82,6 +93,25 @@ def _net_of_reversals(lines: ir.Table) -> ir.Table:
     net = net.mutate(sign=ibis.literal(1, "int8"), marks=net.marks | net.transfer)
     # Sums are of wider types.
     return untouched.union(net.select(lines.columns).cast(dict(lines.schema())))
+
+
+def _that_take_back(lines: ir.Table) -> ir.Table:
+    """Lines without the reversals that find none of their kind left to take back."""
+    untouched, touched = _by_reversal(lines)
+    kind = ["who", "key", "start", "kind"]
+    touched = touched.mutate(kind=touched.marks & KIND)
+    paid = ibis.ifelse(touched.sign > 0, 1, 0).sum().over(ibis.window(group_by=kind))
+    in_turn = ibis.window(group_by=[*kind, "sign"], order_by=["received", "cents"])
+    counted = touched.mutate(paid=paid, turn=ibis.row_number().over(in_turn))
+    counted = counted.filter((counted.sign > 0) | (counted.turn < counted.paid))
+    return untouched.union(counted.select(lines.columns))
+
+
+def _by_reversal(lines: ir.Table) -> tuple[ir.Table, ir.Table]:
+    """Lines of claims without a reversal, and of those with one."""
+    taken_back = lines.filter(lines.sign < 0).select(back="key", whose="who").distinct()
+    same = [lines.who == taken_back.whose, lines.key == taken_back.back]
+    return lines.anti_join(taken_back, same), lines.semi_join(taken_back, same)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +128,12 @@ class Families:
     steps: ir.Table
 
 
-def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | None:
+def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
     """Follows every adjustment back to the claim that it goes back to.
 
     Args:
         engine: Where stages are kept.
         adjusting: Of `lines.adjusting_lines`.
-        name: For the stages.
 
     Returns:
         None if nothing is adjusted.
@@ -119,7 +148,7 @@ def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | N
         claim=keyed.claim.max(), action=keyed.action.max(), adjusts=keyed.adjusts.max(), received=keyed.received.max()
     )
     nodes = nodes.mutate(adjusts=engine.key(nodes.adjusts))
-    nodes = engine.keep(f"adjustments_{name}", nodes, lasting=False)
+    nodes = engine.keep("adjustments", nodes, lasting=False)
     chain = nodes.select(
         "who", "key", "claim", "action", "received", root=nodes.adjusts, depth=ibis.literal(1, "int64"),
         point=nodes.adjusts, voids=ibis.ifelse(nodes.action == VOID, 1, 0).cast("int64"),
@@ -140,7 +169,7 @@ def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | N
             voids=joined.voids + ibis.ifelse(further, 1, 0),
             moved=ibis.ifelse(joined.above.isnull(), 0, 1).cast("int64"),
         )  # fmt: skip
-        chain = engine.keep(f"chain_{name}_{step}", chain, lasting=False)
+        chain = engine.keep(f"chain_{step}", chain, lasting=False)
         arrived.append(chain.filter(chain.moved == 0))
         moving = int(engine.row(chain.aggregate(moving=chain.moved.sum().fill_null(0)))["moving"])
         if not moving:
@@ -161,10 +190,28 @@ def families(engine: Any, adjusting: ir.Table | None, name: str) -> Families | N
     current = adjusted.select(of_whom="who", member_claim="key", content="last_content").union(
         last.select(of_whom="last_who", member_claim="last_root", content="last_content")
     )
-    return Families(current=engine.keep(f"families_{name}", current), steps=after)
+    return Families(current=engine.keep("families", current), steps=after)
 
 
-def versions(engine: Any, found: Families) -> ir.Table:
+def over_time(engine: Any, lines: ir.Table, related: Families | None) -> ir.Table:
+    """Lines with the day `since` when they were in force, and `until` when, null for ever; one may be so twice."""
+    if related is None:
+        return lines.mutate(since=lines.received, until=ibis.null("int32"))
+    family = related.current
+    alone = lines.anti_join(family, [lines.who == family.of_whom, lines.key == family.member_claim])
+    versions = _versions(engine, related)
+    first = versions.filter(versions.number == 0).select("of_whom", root="root", first_since="since")
+    roots = lines.join(first, [lines.who == first.of_whom, lines.key == first.root])
+    holding = versions.filter(versions.content.notnull())
+    later = lines.join(holding, [lines.who == holding.of_whom, lines.key == holding.content])
+    return ibis.union(
+        alone.mutate(since=alone.received, until=ibis.null("int32")),
+        roots.select(*lines.columns, since="received", until="first_since"),
+        later.select(*lines.columns, "since", "until"),
+    )
+
+
+def _versions(engine: Any, found: Families) -> ir.Table:
     """What was in force from which day on: `of_whom`, `root`, `content`, `since`, `until`, `number`."""
     after = found.steps
     oldest = ibis.window(group_by=["who", "root"], order_by=["received", "depth", "claim"])
@@ -193,30 +240,12 @@ def payments(
     Returns:
         `who`, `enters`, `leaves`, `cents`.
     """
-    if not facts.received:
-        return _enter_and_leave(current, since=None, until=None, rules=rules)
-    if related is None:
-        return _enter_and_leave(lines, since=lines.received, until=None, rules=rules)
-    family = related.current
-    alone = lines.anti_join(family, [lines.who == family.of_whom, lines.key == family.member_claim])
-    over_time = versions(engine, related)
-    first = over_time.filter(over_time.number == 0).select("of_whom", root="root", first_since="since")
-    roots = lines.join(first, [lines.who == first.of_whom, lines.key == first.root])
-    holding = over_time.filter(over_time.content.notnull())
-    later = lines.join(holding, [lines.who == holding.of_whom, lines.key == holding.content])
-    return (
-        _enter_and_leave(alone, since=alone.received, until=None, rules=rules)
-        .union(_enter_and_leave(roots, since=roots.received, until=roots.first_since, rules=rules))
-        .union(_enter_and_leave(later, since=later.since, until=later.until, rules=rules))
-    )
-
-
-def _enter_and_leave(lines: ir.Table, *, since: Any, until: Any, rules: Rules) -> ir.Table:
+    known = over_time(engine, _that_take_back(lines) if facts.reversed else lines, related) if facts.received else None
+    lines = current if known is None else known
     served = week_of(lines["start"], lines.anchor)
     enters, leaves = served + 1, served + 1 + rules.state.paid_weeks
-    if since is not None:
-        enters = ibis.greatest(enters, week_of(since, lines.anchor) + 1)
-    if until is not None:
-        leaves = ibis.least(leaves, ibis.coalesce(week_of(until, lines.anchor) + 1, leaves))
+    if known is not None:
+        enters = ibis.greatest(enters, week_of(known.since, known.anchor) + 1)
+        leaves = ibis.least(leaves, ibis.coalesce(week_of(known.until, known.anchor) + 1, leaves))
     rows = lines.select("who", enters=enters.cast("int32"), leaves=leaves.cast("int32"), cents="cents")
     return rows.filter((rows.enters < rows.leaves) & (rows.cents != 0))

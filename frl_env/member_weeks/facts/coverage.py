@@ -79,10 +79,10 @@ def make_coverage(
     )  # fmt: skip
     who_they_are = _people(people, numbers, cut)
     if who_they_are is not None:
-        ended = who_they_are.select("death", dead="who")
-        joined = spans.left_join(ended, spans.who == ended.dead)
-        last = ibis.least(joined.last, joined.death.fill_null(LAST_DAY)).cast("int32")
-        spans = joined.select("who", "first", last=last)
+        ended = who_they_are.select("death", "left", of_whom="who")
+        joined = spans.left_join(ended, spans.who == ended.of_whom)
+        gone = (joined[name].fill_null(LAST_DAY) for name in ("death", "left"))
+        spans = joined.select("who", "first", last=ibis.least(joined.last, *gone).cast("int32"))
     spans = spans.filter(spans.first <= spans.last)
     order = ibis.window(group_by="who", order_by=["first", "last"])
     running = ibis.window(group_by="who", order_by=["first", "last"], preceding=None, following=0)
@@ -137,9 +137,10 @@ def _members(
     else:
         away = members.last_covered + rules.enrolment.gone_after_days <= cut
         left = ibis.ifelse(away, members.last_covered, None)
-    # Who dies in a gap is not seen again: the end is the last covered day, or with the gap kept the day of death.
-    death = members.death if rules.enrolment.gaps == "kept" else ibis.least(members.death, members.last_covered)
-    end_day = ibis.coalesce(ibis.ifelse(members.death.isnull(), None, death), left)
+    end_day = ibis.coalesce(members.death, left)
+    if rules.enrolment.gaps == "left_out":
+        # Who dies or leaves in a gap is not seen again: the end is the last covered day.
+        end_day = ibis.ifelse(end_day.isnull(), None, ibis.least(end_day, members.last_covered))
     return members.select(
         "member",
         "who",

@@ -49,7 +49,7 @@ def event_kinds(lines: ir.Table, has: frozenset[str], rules: EventsRules) -> dic
 
     stay = ibis.literal(False)
     if "bill_type" in has:
-        codes = [code for code in rules.stay_bill_types if len(code) == 2]
+        codes = rules.stay_bill_types
         # 0111 and 111 are the same type of bill.
         stay = place_in(lines.bill_type.substr(0, 3), [f"0{code}" for code in codes]) >= 0
         stay |= place_in(lines.bill_type.substr(0, 2), [code for code in codes if code[0] != "0"]) >= 0
@@ -66,12 +66,13 @@ _WIDTHS = {"revenue": 4, "place": 2, "discharge": 2}
 
 
 def spellings(column: str, codes: Sequence[str]) -> list[str]:
-    """Codes as they may stand in a column: 0450 as 450, too.
+    """Codes as they may stand in a column, in capitals: 0450 as 450, too.
 
     Args:
         column: `revenue`, `hcpcs`, `place` or `discharge`.
         codes: As they are defined.
     """
+    codes = [code.strip().upper() for code in codes]
     found = list(codes)
     for code in codes:
         zeros = len(code) - len(code.lstrip("0")) if len(code) == _WIDTHS.get(column) else 0
@@ -90,7 +91,7 @@ def encounter_kinds(encounters: ir.Table, has: frozenset[str], rules: EventsRule
     }  # fmt: skip
 
 
-def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str) -> Events:
+def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str, *, hindsight: bool = True) -> Events:
     """Counts events of lines in force.
 
     Args:
@@ -98,6 +99,7 @@ def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str) -> 
         lines: Of claims, encounters, or both.
         rules: How is counted.
         name: For the stages.
+        hindsight: Whether an ED visit is part of a stay that starts in the week after it only.
     """
     stays_of = IS_STAY | IS_OBSERVED if rules.observation == "stay" else IS_STAY
     ed_of = IS_ED | IS_OBSERVED if rules.observation == "ed" else IS_ED
@@ -114,8 +116,13 @@ def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str) -> 
     visits = visits.drop("key").distinct() if rules.ed_days == "one" else _each_claim(visits)
     if rules.ed_to_stay == "both":
         return Events(ed=engine.keep(f"ed_{name}", visits), stays=stays, ed_before=visits)
-    spans = stays.select(of_whom="who", opens=stays["first"] - rules.ed_to_stay_days, closes="last")
+    spans = stays.select(
+        of_whom="who", opens=stays["first"] - rules.ed_to_stay_days, closes="last",
+        week=week_of(stays["first"], stays.anchor),
+    )  # fmt: skip
     during = [visits.who == spans.of_whom, visits.day >= spans.opens, visits.day <= spans.closes]
+    if not hindsight:
+        during.append(week_of(visits.day, visits.anchor) >= spans.week)
     alone = visits.anti_join(spans, during).select("who", "anchor", "day")
     return Events(ed=engine.keep(f"ed_{name}", alone), stays=stays, ed_before=visits)
 

@@ -6,7 +6,6 @@ Identifiers are text, and there are many: who a row is about becomes the member'
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
 from typing import Any
 
 import ibis
@@ -163,9 +162,10 @@ def tally(engine: Any, lines: ir.Table) -> dict[str, int]:
     """What there is to do with the rows of a table.
 
     Returns:
-        `rows`, `newest` (day of arrival), and how many are `denied`, `adjusting`, `reversed`, `orphans`, `faulty`.
+        `rows`, `met` (of somebody who was ever enrolled), `newest` (day of arrival), and how many
+        are `denied`, `adjusting`, `reversed`, `orphans`, `faulty`.
     """
-    by_marks = lines.group_by("marks").aggregate(rows=lines.count(), newest=lines.received.max())
+    by_marks = lines.group_by("marks").aggregate(rows=lines.count(), met=lines.who.count(), newest=lines.received.max())
     found = engine.rows(by_marks)
 
     def having(bits: int, without: int = 0) -> int:
@@ -173,6 +173,7 @@ def tally(engine: Any, lines: ir.Table) -> dict[str, int]:
 
     return {
         "rows": sum(row["rows"] for row in found),
+        "met": sum(row["met"] for row in found),
         "newest": max((row["newest"] for row in found if row["newest"] is not None), default=0),
         "denied": having(LEFT_OUT),
         "adjusting": having(ADJUSTS),
@@ -182,22 +183,32 @@ def tally(engine: Any, lines: ir.Table) -> dict[str, int]:
     }
 
 
-def of_covered(lines: ir.Table, coverage: Coverage, rules: Rules) -> ir.Table:
-    """Rows that may count: of covered members, on covered days unless the rules keep others, and arrived in time.
+def of_members(lines: ir.Table, coverage: Coverage, rules: Rules) -> ir.Table:
+    """Rows of members, on whatever day, that have arrived in time.
 
     Args:
-        lines: With `who`, `start`, `received`.
+        lines: With `who`, `received`.
         coverage: Who is covered when.
         rules: How is counted.
 
     Returns:
         The same with `anchor`.
     """
-    if isinstance(rules.claims.as_of, date):
-        lines = lines.filter(lines.received <= day_number(rules.claims.as_of))
+    whose = coverage.members.select(whose="who", anchor="anchor")
+    return _arrived(lines, rules).join(whose, lines.who == whose.whose).drop("whose")
+
+
+def _arrived(lines: ir.Table, rules: Rules) -> ir.Table:
+    if rules.claims.as_of is None:
+        return lines
+    return lines.filter(lines.received <= day_number(rules.claims.as_of))
+
+
+def of_covered(lines: ir.Table, coverage: Coverage, rules: Rules) -> ir.Table:
+    """As `of_members`, on covered days unless the rules keep others; `lines` have their `start`, too."""
     if rules.claims.outside_coverage == "kept":
-        whose = coverage.members.select(whose="who", anchor="anchor")
-        return lines.join(whose, lines.who == whose.whose).drop("whose")
+        return of_members(lines, coverage, rules)
+    lines = _arrived(lines, rules)
     whose = coverage.spells.select("anchor", "first", "last", whose="who")
     joined = lines.join(whose, lines.who == whose.whose)
     return joined.filter((joined["start"] >= joined["first"]) & (joined["start"] <= joined["last"])).drop(
@@ -212,7 +223,7 @@ def counted_lines(tables: Iterable[ir.Table], coverage: Coverage, rules: Rules, 
         tables: Of `read_claims` and `read_encounters`.
         coverage: Who is covered when.
         rules: How is counted.
-        reversed_: Whether lines are reversed; then `sign` is -1 where one is.
+        reversed_: Whether lines are reversed; then `sign` is -1 where one is, and what it takes back below zero.
     """
     parts = list(tables)
     every = ibis.union(*parts) if len(parts) > 1 else parts[0]
@@ -220,7 +231,8 @@ def counted_lines(tables: Iterable[ir.Table], coverage: Coverage, rules: Rules, 
     if not reversed_:
         return lines.select(*LINE)
     back = marked(lines.marks, TAKEN) & ~marked(lines.marks, ADJUSTS)
-    return lines.mutate(sign=ibis.ifelse(back, -1, 1).cast("int8")).select(*LINE, "sign")
+    cents = ibis.ifelse(back, -lines.cents.abs(), lines.cents)
+    return lines.mutate(sign=ibis.ifelse(back, -1, 1).cast("int8"), cents=cents).select(*LINE, "sign")
 
 
 def adjusting_lines(engine: Any, known: ir.Table, coverage: Coverage, spec: Spec) -> ir.Table:
@@ -249,7 +261,8 @@ def adjusting_lines(engine: Any, known: ir.Table, coverage: Coverage, spec: Spec
         received=ibis.coalesce(table.received, table.end, table.start).cast("int32"),
         action=ibis.ifelse(voids, VOID, REPLACEMENT).cast("int8"),
     )  # fmt: skip
-    lines = of_covered(rows, coverage, spec.rules)
+    # On whatever day: a claim that is voided, or moved to a day without coverage, no longer counts where it did.
+    lines = of_members(rows, coverage, spec.rules)
     return engine.keep(
         "adjusting", lines.select("who", "anchor", "start", "received", "claim", "adjusts", "action"), lasting=False
     )

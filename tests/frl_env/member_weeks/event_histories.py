@@ -58,6 +58,12 @@ TWO_ED = """
 01-15 0 2 0 0 0 14 0 - 0
 01-22 0 0 0 0 0 21 0 - 0
 """
+LEFT_ON_20 = """
+01-01 0 0 0 0 0  0 0 - 0
+01-08 0 0 0 0 0  7 0 - 0
+01-15 0 0 0 0 0 14 0 - 0
+"""
+LEFT_ON_20_FOR_GOOD = LEFT_ON_20.rstrip() + " x"
 CALL = "PHONE_CALL/CHW/CARE/ROUTINE"
 
 HISTORIES = [
@@ -274,7 +280,76 @@ HISTORIES = [
         rules={"claims": {"as_of": "2024-06-30"}},
         right=ONE_ED.replace("14 0 -", "14 100 -").replace("21 0 -", "21 100 -"),
     ),
+    History(
+        name="a void dated on a day without coverage",
+        spans=[("01-01", "01-20")],
+        claims=[ed("a", "01-10", 100), ed("v", "02-10", -100, adjusts="a", frequency="8")],
+        right=LEFT_ON_20,
+    ),
+    History(
+        name="a replacement that moves a claim to a day without coverage",
+        spans=[("01-01", "01-20")],
+        claims=[ed("a", "01-10", 100), ed("r", "02-10", 100, adjusts="a", frequency="7")],
+        right=LEFT_ON_20,
+    ),
+    History(
+        name="a reversal that says so in words, its amount above zero, and paid anew",
+        claims=[ed("a", "01-10", 100), ed("a", "01-10", 100, status="reversed"), ed("a", "01-10", 60)],
+        right=ONE_ED.replace("14 0 -", "14 60 -").replace("21 0 -", "21 60 -"),
+    ),
     # What a week knows
+    History(
+        name="a claim marked as reversed, without the one that it reverses",
+        claims=[ed("a", "01-03", 100, status="reversed", received="01-05"), office("b", "01-03", 40, received="01-05")],
+        rules={"claims": {"known": "when_received"}},
+        right="""
+        01-01 0 0 0 0 0  0 0  - 0
+        01-08 0 0 0 0 0  7 40 - 0
+        01-15 0 0 0 0 0 14 40 - 0
+        01-22 0 0 0 0 0 21 40 - 0
+        """,
+    ),
+    History(
+        name="reversed twice: one line is taken back",
+        claims=[
+            ed("a", "01-03", 100, received="01-05"),
+            ed("a", "01-03", 100, status="reversed", received="01-10"),
+            ed("a", "01-03", -100, received="01-17"),
+            office("b", "01-03", 40, received="01-05"),
+        ],
+        rules={"claims": {"known": "when_received"}},
+        right="""
+        01-01 0 0 0 0 0  0 0   - 0
+        01-08 0 1 0 0 0  7 140 - 0
+        01-15 0 0 0 0 0 14 40  - 0
+        01-22 0 0 0 0 0 21 40  - 0
+        """,
+    ),
+    History(
+        name="an ED visit on Sunday does not know of the admission on Monday",
+        claims=[ed("a", "01-07", received="01-07"), stay("b", "01-08", "01-09", received="01-10")],
+        rules={"claims": {"known": "when_received"}},
+        right="""
+        01-01 0 0 0 0 0  0 0 - 0
+        01-08 0 1 0 0 0  7 0 - -1
+        01-15 0 0 1 0 0 14 0 - 0
+        01-22 0 0 0 0 0 21 0 - 0
+        """,
+    ),
+    History(
+        name="a claim counts in its week until its replacement moves it to the next",
+        claims=[
+            ed("a", "01-03", 100, received="01-04"),
+            ed("r", "01-10", 80, received="01-12", adjusts="a", frequency="7"),
+        ],
+        rules={"claims": {"known": "when_received"}},
+        right="""
+        01-01 0 0 0 0 0  0 0   - 0
+        01-08 0 1 0 0 0  7 100 - -1
+        01-15 0 1 0 0 0 14 80  - 0
+        01-22 0 0 0 0 0 21 80  - 0
+        """,
+    ),
     History(
         name="a claim that arrives two weeks later",
         claims=[ed("a", "01-03", 100, received="01-16")],
@@ -389,6 +464,13 @@ HISTORIES = [
         01-08 0 0 0 0 0  7 0 - 0
         01-15 0 0 0 0 0 12 0 - 0 x
         """,
+    ),
+    History(name="left for good: spans that go on don't count", person={"left": "01-20"}, right=LEFT_ON_20_FOR_GOOD),
+    History(
+        name="left for good in a gap: the end is the last covered week",
+        spans=[("01-01", "01-20")],
+        person={"left": "01-25"},
+        right=LEFT_ON_20_FOR_GOOD,
     ),
     History(
         name="gone for good after so many days",

@@ -46,7 +46,7 @@ constants = { modality = "PHONE_CALL", provider = "CHW", urgency = "ROUTINE" }
 [effort.modality]
 PHONE_CALL = 12
 [rules.claims]
-run_out_days = 0
+complete_through = 2024-01-31
 """
 WORDS = """
 [crosswalk.kind]

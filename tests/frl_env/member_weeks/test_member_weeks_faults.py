@@ -97,6 +97,28 @@ SPECS = {
         lambda text: text + "[rules.events]\ned_revenue = [450]\n",
         "rules.events.ed_revenue must be a list of codes",
     ),
+    "a code in place of a list": (
+        lambda text: text + '[rules.events]\ned_revenue = "0450"\n',
+        "rules.events.ed_revenue must be a list of codes",
+    ),
+    "a whole bill type": (
+        lambda text: text + '[rules.events]\nstay_bill_types = ["0111"]\n',
+        "rules.events.stay_bill_types must be the first two digits",
+    ),
+    "days in the wrong order": (_add("last_day = 2023-01-31"), "rules.weeks.last_day is before"),
+    "ages in the wrong order": (_add("min_age = 65\nmax_age = 18", "[rules.enrolment]\n"), "max_age is below"),
+    "complete after the extract": (
+        _add("as_of = 2024-01-01", "[rules.claims]\n"),
+        "complete_through is after rules.claims.as_of",
+    ),
+    "a rule for Medicare without its column": (
+        _add('dual = "left_out"', "[rules.enrolment]\n"),
+        r"dual under \[rules.enrolment\] can't be followed without the column dual of table enrolment",
+    ),
+    "a rule for ages without birthdays": (
+        lambda text: _add("min_age = 18", "[rules.enrolment]\n")(text.replace('birth = "BIRTH_DATE"', "")),
+        "can't be followed without the column birth of table members",
+    ),
     "an unknown crosswalk": (
         _put("[crosswalk.goal]", "[crosswalk.gaol]"),
         "unknown crosswalk 'gaol'; did you mean goal",
@@ -158,6 +180,7 @@ def test_bad_spec(convert, spec, said):
         ("none/weeks.parquet", {}, "can't write into .*none"),
         ("", {}, "name the table to write with -o"),
         ("out/weeks.parquet", {"engine": "polars"}, "unknown engine 'polars'; did you mean spark"),
+        ("out/weeks.parquet", {"memory": "much"}, "it is no amount of memory; write --memory like 3GB"),
     ],
 )
 def test_bad_target(convert, output, options, said):
@@ -286,6 +309,12 @@ CELLS = {
     "a member twice": (
         "members", lambda t: pd.concat([t, t.head(2).assign(GENDER="other")]),
         "members.member: two rows for one member in 4 rows",
+    ),
+    "identifiers of claims that lost their letters": (
+        "claims", lambda t: t.assign(MEMBER_ID=t["MEMBER_ID"].str[-3:]), "no row of table claims is about a member of"
+    ),
+    "identifiers of contacts that lost their letters": (
+        "contacts", lambda t: t.assign(MEMBER_ID=t["MEMBER_ID"].str[-3:]), "no row of table contacts is about a member"
     ),
     "no spans": ("enrolment", lambda t: t.head(0), "table enrolment has no rows"),
     "no claims": ("claims", lambda t: t.head(0), "claims or encounters have no rows"),

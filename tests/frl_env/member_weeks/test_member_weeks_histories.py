@@ -85,13 +85,15 @@ def write_histories(folder: Path, histories: list[History], rules: dict) -> Path
         people.append(
             {"member": history.name, "birth": "", "death": ""} | {k: _day(v) for k, v in history.person.items()}
         )
-    # A member of another plan, so that no table is empty.
+    # Somebody else, so that no table is empty.
+    spans.append(("somebody else", "2024-01-01", "", "no"))
     claims.append({"member": "somebody else", "claim": "-", "start": "2024-01-01"})
     contacts.append(("somebody else", "2024-01-01", "NONE", "NONE", "NONE", "ROUTINE", "attempted", "outbound"))
+    left = ["left"] if any("left" in history.person for history in histories) else []
     factors = ["modality", "provider", "goal", "urgency"]
     tables = {
         "enrolment": pd.DataFrame(spans, columns=["member", "start", "end", "dual"]),
-        "members": pd.DataFrame(people, columns=["member", "birth", "death"]),
+        "members": pd.DataFrame(people, columns=["member", "birth", "death", *left]),
         "claims": pd.DataFrame(claims, columns=["member", *CLAIMS]),
         "contacts": pd.DataFrame(contacts, columns=["member", "time", *factors, "outcome", "direction"]),
     }

@@ -1,5 +1,8 @@
 """Tables may lie in files of any kind, side by side: CSV, Parquet, an Arrow stream, a DuckDB file."""
 
+import subprocess
+import sys
+
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -8,7 +11,7 @@ pytest.importorskip("ibis")
 duckdb = pytest.importorskip("duckdb")
 
 from frl_env.errors import UserError  # noqa: E402
-from frl_env.member_weeks import weeks  # noqa: E402
+from frl_env.member_weeks import Spec, conversion, weeks  # noqa: E402
 
 SPEC = """
 [tables.enrolment]
@@ -93,3 +96,89 @@ def test_replacements_of_nothing_count_as_rows_where_adjustments_are_ignored(tmp
     (tmp_path / "spec.toml").write_text(text + 'adjustments = "ignored"\n')
     weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
     assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [-1, 0]
+
+
+def _small(tmp_path, claims: str, more: str = "") -> str:
+    """Tables of one member, and the text of their spec."""
+    (tmp_path / "spans.csv").write_text("M,FROM,THRU\n1,2024-01-01,\n")
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "a.csv").write_text(claims)
+    (tmp_path / "log.csv").write_text("M,T,O\n1,2024-01-08 10:00,talked\n")
+    text = SPEC[: SPEC.index("[tables.encounters]")] + SPEC[SPEC.index("[tables.contacts]") :]
+    text = text.replace("spans.parquet", "spans.csv").replace("arrow", "csv") + more
+    (tmp_path / "spec.toml").write_text(text)
+    return text
+
+
+def test_columns_of_a_folder_go_by_their_names(tmp_path):
+    """The second file has them in another order, and one fewer."""
+    _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
+    (tmp_path / "claims" / "b.csv").write_text("R,D,M,C\n0450,2024-01-09,1,e\n")
+    (tmp_path / "claims" / "c.csv").write_text("D,M,C\n2024-01-10,1,f\n")
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [-1, -1]
+
+
+def test_deleted_rows_of_a_table_with_a_log_do_not_come_back(tmp_path):
+    _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
+    (tmp_path / "claims" / "_delta_log").mkdir()
+    with pytest.raises(UserError, match="is \\(part of\\) a Delta table"):
+        weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+
+
+def test_the_cut_is_where_the_first_table_ends_and_never_after_the_extract(tmp_path):
+    (tmp_path / "visits.csv").write_text("M,D,K\n1,2024-03-01,ER\n")
+    text = _small(tmp_path, "M,C,D,R,IN\n1,c,2024-01-03,0450,2024-01-14\n1,d,2024-02-14,0450,2024-02-18\n")
+    text = text.replace('revenue = "R"', 'revenue = "R"\nreceived = "IN"')
+    text = text.replace("complete_through = 2024-01-14", "run_out_days = 7")
+    visits = '[tables.encounters]\npath = "visits.csv"\nmember = "M"\nstart = "D"\nkind = "K"\n'
+    for more, through in ((visits, "2024-02-11"), ("as_of = 2024-01-28\n", "2024-01-21")):
+        (tmp_path / "spec.toml").write_text(text + more)
+        assert weeks(tmp_path / "spec.toml", check_only=True).facts["complete_through"] == through
+
+
+@pytest.mark.parametrize("output", ["people.parquet", "claims/weeks.parquet"])
+def test_what_is_read_is_not_written_over(tmp_path, output):
+    text = _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
+    pd.DataFrame({"M": ["1"]}).to_parquet(tmp_path / "people.parquet")
+    before = (tmp_path / "people.parquet").read_bytes()
+    (tmp_path / "spec.toml").write_text(text + '[tables.members]\npath = "people.parquet"\nmember = "M"\n')
+    with pytest.raises(UserError, match=r"would be written where table (members|claims) is read from"):
+        weeks(tmp_path / "spec.toml", tmp_path / output)
+    assert (tmp_path / "people.parquet").read_bytes() == before
+    assert [file.name for file in (tmp_path / "claims").iterdir()] == ["a.csv"]
+
+
+def test_stages_of_a_conversion_that_runs_are_left_alone(tmp_path, monkeypatch):
+    _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
+    target = tmp_path / "weeks.parquet"
+    folder = tmp_path / f".{target.name}.weeks-{conversion._digest(Spec.read(tmp_path / 'spec.toml'), 'duckdb')}"
+    folder.mkdir()
+    script = (
+        "import duckdb, sys, time\nstore = duckdb.connect(sys.argv[1])\nprint('open', flush=True)\ntime.sleep(60)\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder / "stages.duckdb")], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(UserError, match="the same command is running already"):
+            weeks(tmp_path / "spec.toml", target)
+        assert (folder / "stages.duckdb").exists()
+    finally:
+        other.kill()
+        other.communicate()
+    weeks(tmp_path / "spec.toml", target)
+    assert not folder.exists()
+
+
+def test_another_table_of_the_same_file_is_another_conversion(tmp_path):
+    (tmp_path / "spec.toml").write_text(SPEC)
+    for name in ("spans.parquet", "claims.csv", "plan.duckdb", "log.arrow"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "a.csv").write_text("M")
+    spec = Spec.read(tmp_path / "spec.toml")
+    (tmp_path / "spec.toml").write_text(SPEC.replace("core.visit", "old.visit"))
+    assert conversion._digest(spec, "duckdb") != conversion._digest(Spec.read(tmp_path / "spec.toml"), "duckdb")
