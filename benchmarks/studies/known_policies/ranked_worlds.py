@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from benchmarks.sepsis.dataset import collect_sepsis
 from benchmarks.sepsis.environment import SEPSIS_ACTIONS, SepsisTables, one_hot
-from benchmarks.studies.known_policies.markov_q import Regression, Shape
+from benchmarks.studies.known_policies.markov_q import Regression
 from benchmarks.studies.known_policies.policy_set import (
     Drawn,
     blend,
@@ -31,6 +31,7 @@ from benchmarks.studies.known_policies.policy_set import (
     policy_set,
     uniform,
 )
+from benchmarks.studies.known_policies.q_forms import Shape
 from benchmarks.truth.true_values import SEED as TRUTH_SEED
 from benchmarks.worlds.episodes import references, roll_out, true_returns
 from benchmarks.worlds.rooms import Rooms
@@ -121,7 +122,7 @@ def sepsis(seed: Seed) -> Ranked:
         episodes=_logged(logged, world.space, propensities),
         discount=GAMMA,
         response=None,
-        shape=Shape(pairs=True, joint=True),
+        shape=Shape(pairs=True, joint=True, cells=True),
         policies=policies,
         truth={name: value(each(world.observations), steps=world.horizon) for name, each in policies.items()},
         behaviour=value(world.logging_policy, steps=world.horizon),
@@ -153,7 +154,7 @@ def icu(seed: Seed) -> Ranked:
         episodes=_logged(logged, SEPSIS_ACTIONS, logged.information["propensity"][:, 1:, 0]),
         discount=1.0,
         response=None,
-        shape=Shape(pairs=False, joint=True),
+        shape=Shape(pairs=False, joint=True, cells=True),
         policies=policies,
         truth={name: tables.value(each(tables.observations)) for name, each in policies.items()},
         behaviour=tables.references["expert"],
@@ -170,7 +171,7 @@ def rooms(seed: Seed) -> Ranked:
         episodes=_logged(logged, world.space),
         discount=1.0,
         response=None,
-        shape=Shape(pairs=False, joint=True),
+        shape=Shape(pairs=False, joint=True, cells=True),
         policies=policies,
         truth={name: float(true_returns(world, _drawn(world.space, each)).mean()) for name, each in policies.items()},
         behaviour=references(world).logged,
