@@ -122,7 +122,7 @@ def sepsis(seed: Seed) -> Ranked:
         episodes=_logged(logged, world.space, propensities),
         discount=GAMMA,
         response=None,
-        shape=Shape(pairs=True, joint=True, cells=True),
+        shape=Shape(pairs=False, joint=True, cells=True),
         policies=policies,
         truth={name: value(each(world.observations), steps=world.horizon) for name, each in policies.items()},
         behaviour=value(world.logging_policy, steps=world.horizon),
