@@ -16,6 +16,7 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ from frl_env.files.targets import check_folder
 from frl_env.terminal import progress_bar, run_or_say
 
 TRAIN, VALIDATION = "frl/medicaid-synthetic-v0", "frl/medicaid-synthetic-validation-v0"
-
+SAID = ("response", "indications", "need_factor", "skill_factor", "high_touch")
+"""Options of `benchmarks.training.told`."""
 
 RATES = tuple({"learning_rate": rate} if rate else {} for rate in (0, 1e-4, 3e-4, 3e-3, 1e-2, 3e-2))
 AWR_CANDIDATES = (
@@ -111,7 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for dataset in (options.dataset, options.validation):
         check_dataset(dataset)
         check_said(dataset, said)
-    before = _settings_of(options.write)
+    command, rule = _command(options), _rule(options)
+    kept = _settings_of(options.write)
+    before = kept.get("algorithms", {})
+    if set(before) - set(names) and (kept.get("rule"), kept.get("command")) != (rule, command):
+        raise UserError(
+            f"{options.write} holds settings of other algorithms that were chosen in another way, by "
+            f"{shorten(str(kept.get('command')), 300)}; choose as it did, or another file with --write"
+        )
     results = Results(options.out)
     with results.lock():
         with progress_bar() as progress:
@@ -127,20 +136,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if failures:
             raise UserError(f"{len(failures)} of {len(jobs)} runs failed ({failures[0].reason}); nothing was chosen")
         found = choose(jobs, results, data, known)
-    command = f"python benchmarks/tune.py --dataset {options.dataset} --validation {options.validation}"
     merged = {name: found.get(name, before.get(name)) for name in ALGORITHMS if name in found or name in before}
-    content = {
-        "rule": f"{len(next(iter(CANDIDATES.values())))} settings of each algorithm were tried. Each was trained for "
-        f"{options.steps:,} updates on `{options.dataset}`, with {options.seeds} "
-        f"{'seed' if options.seeds == 1 else 'seeds'}. The members of `{options.validation}` valued it off-policy. "
-        "Some settings gain within one standard error of the highest estimate. The first of these is taken, defaults "
-        "before others.",
-        "command": f"{command} --steps {options.steps} --seeds {options.seeds}",
-        "algorithms": merged,
-    }
+    content = {"rule": rule, "command": command, "algorithms": merged}
     write_whole(options.write, (json.dumps(content, indent=1) + "\n").encode())
     show(found)
     print(f"settings: {options.write}")
+
+
+def _rule(options: Any) -> str:
+    return (
+        f"{len(next(iter(CANDIDATES.values())))} settings of each algorithm were tried. Each was trained for "
+        f"{options.steps:,} updates on `{options.dataset}`, with {options.seeds} "
+        f"{'seed' if options.seeds == 1 else 'seeds'}. The members of `{options.validation}` valued it off-policy. "
+        "Some settings gain within one standard error of the highest estimate. The first of these is taken, defaults "
+        "before others."
+    )
+
+
+def _command(options: Any) -> str:
+    """The command of all algorithms, with what was said of the columns."""
+    names = ("dataset", "validation", "steps", "seeds", *SAID)
+    given = {name.replace("_", "-"): getattr(options, name) for name in names}
+    parts = [part for name, value in given.items() if value is not None for part in (f"--{name}", str(value))]
+    return f"python benchmarks/tune.py {shlex.join(parts)}"
 
 
 def _settings_of(file: Path) -> dict[str, Any]:
@@ -153,8 +171,8 @@ def _settings_of(file: Path) -> dict[str, Any]:
         check_folder(file)
         if not file.exists():
             return {}
-        found = json.loads(file.read_text())["algorithms"]
-        if isinstance(found, dict):
+        found = json.loads(file.read_text())
+        if isinstance(found["algorithms"], dict):
             return found
     except OSError as problem:
         raise UserError(f"can't write {shorten(str(file))} ({problem.strerror}); choose another file") from None

@@ -12,17 +12,20 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, __file__.rpartition("benchmarks")[0])
+
+import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
 from markdown_it import MarkdownIt
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser
+from benchmarks.record.code_key import ROOT
+from frl_env.errors import UserError
+from frl_env.terminal import run_or_say
 
-ROOT = Path(__file__).resolve().parents[2]
 LONG, WIDE, MOST_LONG = 25, 100, 0.03
 """Words of a long sentence, columns of a wide line, and the share of long sentences that a page may have."""
 
@@ -63,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="end with status 1 where a page breaks a rule")
     parser.add_argument("--show", action="store_true", help="print the long sentences, too")
     options = parser.parse_args(arguments)
+    for page in options.pages:
+        if not (ROOT / page).is_file():
+            raise UserError(f"there is no page {page}; name it from the top of the repository, as docs/tutorial.md")
     words = glossary((ROOT / GLOSSARY).read_text())
     found = [measure(page, (ROOT / page).read_text(), words) for page in options.pages or pages()]
     table = Table("page", "sentences", f"over {LONG} words", "longest", f"lines over {WIDE}", "before it is explained")
@@ -155,4 +161,4 @@ def _explained(word: str, marked: str) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    run_or_say(main)

@@ -25,9 +25,7 @@ WIDEST = 4.0
 def assumptions(results: SweepResults) -> Section:
     """The section; without off-policy estimates it says why there is none."""
     section = Section(anchor="assumptions", title="What the estimate hangs on")
-    found = next(
-        (e for e in results.card["ope"] if (e["algo"], e["mode"]) == results.leading and e.get("results")), None
-    )
+    found = _leading_estimate(results)
     if found is None:
         return Section(anchor=section.anchor, title=section.title, missing=words("assumptions", "nothing"))
     table = analyses(found)
@@ -49,7 +47,8 @@ def assumptions(results: SweepResults) -> Section:
                 said=_said(each),
             )
         )
-    name = results.name(results.leading)
+    name = f"{results.name(results.leading)}, seed {found['seed']}"
+    told = () if found.get("headline") else (words("assumptions", "withheld"),)
     figure = Figure(
         title=words("assumptions", "title", policy=name),
         description=words("assumptions", "description", rows=len(table)),
@@ -75,9 +74,18 @@ def assumptions(results: SweepResults) -> Section:
     return Section(
         anchor=section.anchor,
         title=section.title,
-        text=(f"{turning_sentence(table, turned)}", words("assumptions", "beyond")),
+        text=(*told, f"{turning_sentence(table, turned)}", words("assumptions", "beyond")),
         parts=(figure,),
     )
+
+
+def _leading_estimate(results: SweepResults) -> dict[str, Any] | None:
+    """An estimate of the leading policy: without a truth that of the seed by which it leads, else of the first."""
+    own = [e for e in results.card["ope"] if (e["algo"], e["mode"]) == results.leading and e.get("results")]
+    told = [] if results.has_truth else [entry for entry in own if entry.get("headline")]
+    if told:
+        return max(told, key=lambda entry: entry["headline"]["difference"])
+    return own[0] if own else None
 
 
 def analyses(entry: dict[str, Any]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Trained policies from their files, whatever wrote them."""
 
 import os
+from itertools import zip_longest
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from frl_algos.files.model_files import SUFFIX, load_model
 from frl_algos.policies.adapter import adapt
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
+from frl_env.errors import UserError, shorten
 from frl_env.evaluation.records.dataset_facts import action_space_of, facts_of
 from frl_env.files.integrity import check_beside
 from frl_env.meaning import meaning_of
@@ -28,12 +29,21 @@ def load_policy(path: str | os.PathLike[str], space: ActionSpace) -> Any:
     file = Path(path)
     if file.suffix == SUFFIX:
         algorithm = load_model(file)
-        if algorithm.action_space.nvec != space.nvec:
-            raise UserError(f"{file} decides among {algorithm.action_space}, the data has {space}")
-        return algorithm
-    if file.suffix != ".d3":
+    elif file.suffix == ".d3":
+        algorithm = adapt(load_d3(file), space)
+    else:
         raise UserError(f"{file} is no trained policy; name a {SUFFIX} file of save_model, or a .d3 file of d3rlpy")
-    return adapt(load_d3(file), space)
+    own = getattr(algorithm, "action_space", None)
+    if isinstance(own, ActionSpace) and _names(own) != _names(space):
+        pairs = zip_longest(_names(own), _names(space), fillvalue="no more factors")
+        first, second = next((one, other) for one, other in pairs if one != other)
+        raise UserError(f"{file} decides among other actions ({shorten(first)}) than the data has ({shorten(second)})")
+    return algorithm
+
+
+def _names(space: ActionSpace) -> list[str]:
+    """Factors with their levels: a number means the same where these agree."""
+    return [f"{factor.name}: {', '.join(factor.levels)}" for factor in space]
 
 
 def load_d3(file: Path) -> Any:

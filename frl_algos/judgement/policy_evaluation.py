@@ -37,6 +37,7 @@ from frl_env.evaluation.privacy.suppression import people as number_of_people
 from frl_env.evaluation.privacy.suppression import rough_share
 from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.evaluation.sensitivity.sensitivity_figure import sensitivity_figure
+from frl_env.files.spreadsheets import plain_cells
 from frl_env.members import ColumnMap, ImportOptions, open_members
 
 CHUNK = 4_096
@@ -47,6 +48,9 @@ TINY = np.float32(1e-38)
 
 TOP = 20
 """Joint actions that are listed."""
+
+OPTIONAL = tuple(f"{name}.{ending}" for name in ("values", "sensitivity", "embeddings") for ending in ("csv", "svg"))
+"""Files that not every evaluation has."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -194,13 +198,13 @@ def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str
         tables["sensitivity.csv"] = moves.table
     if evaluation.embeddings is not None:
         tables["embeddings.csv"] = evaluation.embeddings.table
-    contents = {name: table.to_csv(index=False).encode() for name, table in tables.items()}
+    contents = {name: plain_cells(table).to_csv(index=False).encode() for name, table in tables.items()}
     contents["summary.json"] = (json.dumps(evaluation.to_dict(), indent=1, allow_nan=False) + "\n").encode()
     note = "Simulated members; not to guide care" if evaluation.simulated else "Small numbers of people are left out"
     contents |= evaluation_figures(evaluation.actions, tables.get("values.csv"), evaluation.embeddings, note=note)
     if moves is not None:
         contents["sensitivity.svg"] = sensitivity_figure(moves, note=note)
-    return write_together(folder, contents)
+    return write_together(folder, contents, optional=OPTIONAL)
 
 
 class _Decided:

@@ -57,6 +57,17 @@ def test_the_rule_decides_and_everything_tried_is_said(written, tiny_buffer, mon
     assert json.loads(file.read_text()) == content
 
 
+def test_settings_that_were_chosen_in_another_way_are_not_mixed(written, monkeypatch):
+    """The file tells one rule and one command, which would be untrue of the settings that it keeps."""
+    arguments, file = written
+    before = file.read_bytes()
+    monkeypatch.setattr(tune, "run_all", None)
+    for other in (["--steps", "41"], ["--response", "num_calls_last_week"]):
+        with pytest.raises(UserError, match=r"chosen in another way, by python .* --steps 40 --seeds 2"):
+            tune.main([*arguments, "--algo", "discrete_bc", *other])
+    assert file.read_bytes() == before
+
+
 def test_what_can_not_be_told_apart_is_decided_by_the_order():
     def tried(*estimates):
         return [{"settings": {"n": n}, "estimate": e, "standard_error": 0.01} for n, e in enumerate(estimates)]

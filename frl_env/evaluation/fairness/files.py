@@ -22,6 +22,9 @@ from frl_env.evaluation.fairness.result import FairnessAudit
 from frl_env.evaluation.files import write_together
 from frl_env.files.spreadsheets import plain_cells
 
+OPTIONAL = ("allocation.svg", "calibration.svg")
+"""Figures for which there may be nothing to draw."""
+
 
 def write_audit(audit: FairnessAudit, folder: str | os.PathLike[str]) -> list[Path]:
     """Writes all files of an audit; each is whole or as it was before.
@@ -45,4 +48,4 @@ def write_audit(audit: FairnessAudit, folder: str | os.PathLike[str]) -> list[Pa
     contents = {name: plain_cells(table).to_csv(index=False).encode() for name, table in tables.items()}
     contents["audit.json"] = (json.dumps(audit.to_dict(), indent=1, allow_nan=False) + "\n").encode()
     contents |= figures(audit)
-    return write_together(folder, contents)
+    return write_together(folder, contents, optional=OPTIONAL)

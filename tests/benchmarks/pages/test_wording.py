@@ -1,6 +1,9 @@
 """What is counted on a page: sentences, wide lines, words that nobody explained."""
 
+import pytest
+
 from benchmarks.pages import wording
+from frl_env.errors import UserError
 
 PAGE = """# A heading of as many words as anybody likes, which is no sentence and has no full stop
 
@@ -45,3 +48,8 @@ def test_a_word_is_explained_by_emphasis_or_a_link():
         ("Nothing of the kind.", ()),
     ):
         assert wording.measure("page.md", text, words).unexplained == left
+
+
+def test_a_page_that_is_not_there_is_one_line():
+    with pytest.raises(UserError, match=r"there is no page docs/nowhere\.md"):
+        wording.main(["docs/nowhere.md"])

@@ -10,6 +10,11 @@ def result(low: float, high: float) -> dict:
     return {"difference": (low + high) / 2, "difference_interval": {"low": low, "high": high}}
 
 
+def _results(*entries: dict) -> SimpleNamespace:
+    leading = ("a", "greedy")
+    return SimpleNamespace(card={"ope": entries}, leading=leading, name=lambda policy: "A, greedy", has_truth=False)
+
+
 def test_every_estimate_is_one_row_by_what_is_varied():
     found = analyses(
         {
@@ -34,17 +39,30 @@ def test_every_estimate_is_one_row_by_what_is_varied():
 
 
 def test_the_section_says_where_the_conclusion_turns_or_why_there_is_none():
-    told = {"algo": "a", "mode": "greedy", "headline_estimator": "SNM"}
+    told = {"algo": "a", "mode": "greedy", "seed": 0, "headline_estimator": "SNM", "headline": {"difference": 0.15}}
     told |= {"results": {"SNM": result(0.1, 0.2), "FQE": result(-0.1, 0.2)}}
-    results = SimpleNamespace(card={"ope": [told]}, leading=("a", "greedy"), name=lambda policy: "A, greedy")
+    results = _results(told)
     found = assumptions(results)
     assert "Another conclusion is drawn with estimator (FQE)" in found.text[0]
     assert [table.name for table in found.tables] == ["assumptions"]
     drawn, height = found.parts[0].draw(760)
     assert "FQE" in drawn
     assert height > 0
-    nothing = SimpleNamespace(card={"ope": [{"algo": "a", "mode": "greedy"}]}, leading=("a", "greedy"))
-    assert "without off-policy estimates" in assumptions(nothing).missing
+    assert "without off-policy estimates" in assumptions(_results({"algo": "a", "mode": "greedy"})).missing
+
+
+def test_the_seed_by_which_a_policy_leads_is_shown_and_what_is_withheld_says_so():
+    entries = [
+        {"algo": "a", "mode": "greedy", "seed": seed, "headline_estimator": "SNM", "results": {"SNM": result(low, 1)}}
+        for seed, low in enumerate((-0.3, 0.1, 0.2))
+    ]
+    entries[1]["headline"], entries[2]["headline"] = {"difference": 0.55}, {"difference": 0.6}
+    found = assumptions(_results(*entries))
+    assert found.tables[0].rows[0][2] == entries[2]["results"]["SNM"]["difference"]
+    assert found.parts[0].title.endswith("A, greedy, seed 2")
+    withheld = assumptions(_results(entries[0]))
+    assert "is withheld" in withheld.text[0]
+    assert "seed 0" in withheld.parts[0].title
 
 
 def test_what_the_sweep_varied_is_compared_with_its_own_first_row():
@@ -52,7 +70,7 @@ def test_what_the_sweep_varied_is_compared_with_its_own_first_row():
         return {"what": what, "setting": setting, "difference": (low + high) / 2 if middle else None,
                 "low": low, "high": high, "value": None}  # fmt: skip
 
-    told = {"algo": "a", "mode": "greedy", "headline_estimator": "SNM", "results": {"SNM": result(0.1, 0.2)}}
+    told = {"algo": "a", "mode": "greedy", "seed": 0, "headline_estimator": "SNM", "results": {"SNM": result(0.1, 0.2)}}
     told["sensitivity"] = {
         "rows": [
             row("as evaluated", "WDR clip 30", -0.1, 0.3),
@@ -65,8 +83,7 @@ def test_what_the_sweep_varied_is_compared_with_its_own_first_row():
             row("reward", "ed_visits x 1, ip_stays x 5", -0.3, -0.1),
         ]
     }
-    results = SimpleNamespace(card={"ope": [told]}, leading=("a", "greedy"), name=lambda policy: "A, greedy")
-    found = assumptions(results)
+    found = assumptions(_results(told))
     rows = [(r[0], r[1], r[-1]) for r in found.tables[0].rows]
     assert rows == [
         ("as evaluated", "SNM", False),

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from frl_algos import FactoredAWR, FactoredAWRConfig, load_model, save_model
 from frl_algos.files.policy_files import load_policy
-from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.errors import UserError
 from frl_env.files.integrity import checksum_beside
 
@@ -259,6 +259,21 @@ def test_a_foreign_or_damaged_d3_file_is_one_line(content, tmp_path):
     (tmp_path / "policy.d3").write_bytes(content)
     with pytest.raises(UserError, match=r"policy.d3 (can.t be read as a model of d3rlpy|holds an algorithm)"):
         load_policy(tmp_path / "policy.d3", MEDICAID_ACTIONS)
+
+
+@pytest.mark.parametrize("name", ["policy.safetensors", "policy.d3"])
+def test_a_policy_over_other_levels_of_the_same_number_is_refused(name, tmp_path):
+    """Number 1 would be a call to the policy and a visit in the data."""
+    spaces = [
+        ActionSpace(factors=(Factor(name="contact", levels=("NOTHING", *levels)),))
+        for levels in (("CALL", "VISIT"), ("VISIT", "CALL"))
+    ]
+    algorithm = _algorithm(space=spaces[0])
+    file = tmp_path / name
+    save_model(algorithm, file) if name.endswith("s") else algorithm.save(str(file))
+    assert load_policy(file, spaces[0]).action_space.to_json() == spaces[0].to_json()
+    with pytest.raises(UserError, match=r"other actions \(.*CALL, VISIT.*\) than the data has \(.*VISIT, CALL"):
+        load_policy(file, spaces[1])
 
 
 def test_a_d3_file_is_compared_with_the_checksum_beside_it(tmp_path):

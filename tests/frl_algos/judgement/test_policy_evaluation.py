@@ -9,6 +9,7 @@ import pytest
 
 from frl_algos import LearnedPolicy, audit_fairness, evaluate_policy, save_model
 from frl_algos.judgement.embedding_map import embedding_map
+from frl_algos.judgement.policy_evaluation import write_evaluation
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ColumnMap, ImportOptions, TableError, dataset_place, export_table
 from frl_env.datasets.placing import store_root
@@ -203,6 +204,18 @@ def test_what_does_not_fit_is_said(file, table, tmp_path):
     with pytest.raises(UserError, match="can't write to"):
         evaluate_policy(file, TINY, tmp_path / "blocked", value=False)
     assert not out.exists()
+
+
+def test_files_of_an_earlier_evaluation_do_not_stand_beside_the_new(file, tmp_path):
+    out = tmp_path / "out"
+    found = evaluate_policy(file, TINY, out, value=False)
+    (out / "values.csv").write_text("of another policy")
+    (out / "notes.txt").write_text("mine")
+    named = found.actions.assign(level="=1+1")
+    write_evaluation(replace(found, embeddings=None, actions=named), out)
+    wanted = {name for name in FILES if "embeddings" not in name}
+    assert {each.name for each in out.iterdir()} == {*wanted, "notes.txt"}
+    assert set(pd.read_csv(out / "actions.csv").level) == {"'=1+1"}  # a spreadsheet would compute it
 
 
 def test_members_of_a_table_are_gone_afterwards(table, tmp_path):
