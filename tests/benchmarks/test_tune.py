@@ -57,15 +57,28 @@ def test_the_rule_decides_and_everything_tried_is_said(written, tiny_buffer, mon
     assert json.loads(file.read_text()) == content
 
 
-def test_settings_that_were_chosen_in_another_way_are_not_mixed(written, monkeypatch):
+def test_settings_that_were_chosen_in_another_way_are_not_mixed(tiny_dataset, tmp_path, monkeypatch):
     """The file tells one rule and one command, which would be untrue of the settings that it keeps."""
-    arguments, file = written
+    monkeypatch.setattr(tune, "CANDIDATES", {"discrete_bc": ({},), "seed_awr": ({},)})
+    monkeypatch.setattr(tune, "plan_settings", lambda chosen_from, *_, **__: list(chosen_from))
+    monkeypatch.setattr(tune, "check_partners", lambda *_: None)
+    monkeypatch.setattr(tune, "run_all", lambda *_, **__: [])
+    monkeypatch.setattr(tune, "choose", lambda jobs, *_: {name: {"tried": [], "chosen": {}} for name in jobs})
+    file = tmp_path / "tuned.json"
+    arguments = ["--dataset", "tests/tiny-v0", "--validation", "tests/tiny-v0", "--steps", "40"]
+    arguments += ["--out", str(tmp_path / "candidates"), "--write", str(file)]
+    tune.main(arguments)
     before = file.read_bytes()
-    monkeypatch.setattr(tune, "run_all", None)
+    one = [*arguments, "--algo", "discrete_bc"]
     for other in (["--steps", "41"], ["--response", "num_calls_last_week"]):
         with pytest.raises(UserError, match=r"chosen in another way, by python .* --steps 40 --seeds 2"):
-            tune.main([*arguments, "--algo", "discrete_bc", *other])
+            tune.main([*one, *other])
     assert file.read_bytes() == before
+    tune.main(one)  # in the same way
+    assert file.read_bytes() == before
+    tune.main([*arguments, "--steps", "41", "--response", "num_calls_last_week"])  # all of them
+    content = json.loads(file.read_text())
+    assert content["command"].endswith("--steps 41 --seeds 2 --response num_calls_last_week")
 
 
 def test_what_can_not_be_told_apart_is_decided_by_the_order():
