@@ -107,7 +107,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     from frl_env.member_weeks.facts.cells import read_spells
     from frl_env.member_weeks.facts.contacts import contact_faults, joint_index, make_contacts
     from frl_env.member_weeks.facts.coverage import EPOCH, day_number, make_coverage, number_members
-    from frl_env.member_weeks.facts.events import make_events
+    from frl_env.member_weeks.facts.events import make_events, without_hindsight
     from frl_env.member_weeks.facts.lines import (
         adjusting_lines,
         counted_lines,
@@ -196,6 +196,8 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     if facts.received:
         then = claim_rules.known_in_time(engine, every, related, facts)
         known = make_events(engine, then, rules.events, "known", hindsight=False)
+    elif rules.claims.known == "when_received":
+        known = without_hindsight(engine, events, rules.events)
     paid = claim_rules.payments(engine, every, current, related, facts, rules)
     contacts = make_contacts(engine, tables["contacts"], coverage, spec)
     progress("converting", 4, STAGES)

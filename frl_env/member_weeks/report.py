@@ -88,7 +88,8 @@ def _cut(facts: Mapping[str, Any]) -> str:
     rules = facts["spec"]["rules"]["claims"]
     if rules["complete_through"] is not None:
         return "complete_through under [rules.claims]"
-    return f"{rules['run_out_days']} days before the newest claim: run_out_days under [rules.claims]"
+    newest = "the newest claim" if rules["as_of"] is None else "as_of, or the newest claim if that is older"
+    return f"{rules['run_out_days']} days before {newest}: run_out_days under [rules.claims]"
 
 
 def write_page(made: MemberWeeks, file: Path) -> None:

@@ -177,7 +177,7 @@ class ContactsRules(_Rules):
     """What the care program did.
 
     Args:
-        several: Which of several attempts in a week is the decision.
+        several: Which of several attempts in a week is the decision, and which of several topics that of an attempt.
         intensity: Levels of the first factor, most intensive first, for "most_intensive".
         repeats: "one_a_day": attempts of the same kind on one day are one; "each": every row is one.
         unmapped: "fail", or "left_out": contacts of which a word has no level are left out, and counted.

@@ -153,14 +153,29 @@ def make_contacts(engine: Any, contacts: ir.Table, coverage: Coverage, spec: Spe
         joint = joint * len(factor) + ibis.ifelse(inbound, factor.null_level, rows[factor.name])
     first = rows[actions.factors[0].name]
     rows = rows.select(
-        "who", week=week, day=day, second=rows.time - (rows.anchor + 7 * week) * 86_400, joint=joint, modality=first,
+        "who", "contact", week=week, day=day, second=rows.time - (rows.anchor + 7 * week) * 86_400, joint=joint,
+        modality=first,
         inbound=inbound.cast("int64"), planned=(~inbound & (rows.outcome == PLANNED)).cast("int64"),
         reached=(inbound | (rows.outcome == REACHED)).cast("int64"),
     )  # fmt: skip
+    rows = _one_a_contact(rows, spec) if spec.tables["contacts"].columns.get("contact") else rows.drop("contact")
     if rules.repeats == "one_a_day":
         rows = _one_a_day(rows)
     rows = engine.keep("contact_rows", rows, lasting=False)
     return LoggedContacts(rows=rows, weeks=engine.keep("contact_weeks", _weeks(rows, spec)))
+
+
+def _one_a_contact(rows: ir.Table, spec: Spec) -> ir.Table:
+    """Rows of one contact as one, whatever topics it was logged with; the rule of a week chooses among them."""
+    named = rows.filter(rows.contact.notnull())
+    named = named.mutate(packed=_packed(named, spec))
+    # One of another day or channel is another contact, whatever its identifier.
+    once = named.group_by(["who", "contact", "week", "day", "modality", "inbound"]).aggregate(
+        packed=named.packed.min(), second=named.second.min(), reached=named.reached.max(), planned=named.planned.min(),
+    )  # fmt: skip
+    once = once.mutate(joint=once.packed & (PLACES - 1))
+    columns = [name for name in rows.columns if name != "contact"]
+    return once.select(columns).union(rows.filter(rows.contact.isnull()).select(columns))
 
 
 def _one_a_day(rows: ir.Table) -> ir.Table:
@@ -180,7 +195,8 @@ def _one_a_day(rows: ir.Table) -> ir.Table:
     )  # fmt: skip
 
 
-def _weeks(rows: ir.Table, spec: Spec) -> ir.Table:
+def _packed(rows: ir.Table, spec: Spec) -> Any:
+    """Joint actions, below `PLACES`, and above it their ranks: the least is the one that the rule `several` chooses."""
     rules, levels = spec.rules.contacts, spec.actions.factors[0].levels
     key = rows.second
     if rules.several == "last":
@@ -191,8 +207,13 @@ def _weeks(rows: ir.Table, spec: Spec) -> ir.Table:
         key = rank.cast("int64") * PLACES + rows.second
     elif rules.several == "reached_first":
         key = (1 - rows.reached) * PLACES + rows.second
+    return key * PLACES + rows.joint
+
+
+def _weeks(rows: ir.Table, spec: Spec) -> ir.Table:
+    rules, levels = spec.rules.contacts, spec.actions.factors[0].levels
     attempt = (rows.inbound == 0) & (rows.planned == 0)
-    packed = ibis.ifelse(rows.inbound == 0, key * PLACES + rows.joint, None)
+    packed = ibis.ifelse(rows.inbound == 0, _packed(rows, spec), None)
 
     def count(names: Any) -> Any:
         wanted = [levels.index(level) for level in names if level in levels]

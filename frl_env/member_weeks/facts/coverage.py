@@ -138,6 +138,8 @@ def _members(
         away = members.last_covered + rules.enrolment.gone_after_days <= cut
         left = ibis.ifelse(away, members.last_covered, None)
     end_day = ibis.coalesce(members.death, left)
+    if "left" in has:
+        end_day = ibis.ifelse((left < end_day).fill_null(False), left, end_day)
     if rules.enrolment.gaps == "left_out":
         # Who dies or leaves in a gap is not seen again: the end is the last covered day.
         end_day = ibis.ifelse(end_day.isnull(), None, ibis.least(end_day, members.last_covered))

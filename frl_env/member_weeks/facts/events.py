@@ -116,6 +116,26 @@ def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str, *, 
     visits = visits.drop("key").distinct() if rules.ed_days == "one" else _each_claim(visits)
     if rules.ed_to_stay == "both":
         return Events(ed=engine.keep(f"ed_{name}", visits), stays=stays, ed_before=visits)
+    alone = _without_stays(visits, stays, rules, hindsight=hindsight)
+    return Events(ed=engine.keep(f"ed_{name}", alone), stays=stays, ed_before=visits)
+
+
+def without_hindsight(engine: Any, events: Events, rules: EventsRules) -> Events:
+    """The same, but that an ED visit is not part of a stay that starts in the week after it.
+
+    Args:
+        engine: Where stages are kept.
+        events: Of `make_events`.
+        rules: How is counted.
+    """
+    if rules.ed_to_stay == "both":
+        return events
+    alone = _without_stays(events.ed_before, events.stays, rules, hindsight=False)
+    return Events(ed=engine.keep("ed_known", alone), stays=events.stays, ed_before=events.ed_before)
+
+
+def _without_stays(visits: ir.Table, stays: ir.Table, rules: EventsRules, *, hindsight: bool) -> ir.Table:
+    """ED visits that are no part of a stay."""
     spans = stays.select(
         of_whom="who", opens=stays["first"] - rules.ed_to_stay_days, closes="last",
         week=week_of(stays["first"], stays.anchor),
@@ -123,8 +143,7 @@ def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str, *, 
     during = [visits.who == spans.of_whom, visits.day >= spans.opens, visits.day <= spans.closes]
     if not hindsight:
         during.append(week_of(visits.day, visits.anchor) >= spans.week)
-    alone = visits.anti_join(spans, during).select("who", "anchor", "day")
-    return Events(ed=engine.keep(f"ed_{name}", alone), stays=stays, ed_before=visits)
+    return visits.anti_join(spans, during).select("who", "anchor", "day")
 
 
 def _each_claim(visits: ir.Table) -> ir.Table:

@@ -83,7 +83,9 @@ def _spaced(cell: Any) -> Any:
 
 
 def blank(column: Any) -> Any:
-    """Whether cells are empty, or hold nothing but space."""
+    """Whether cells are empty, or hold nothing but space; of fractions NaN is."""
+    if column.type().is_floating():
+        return column.isnull() | column.isnan().fill_null(False)
     cell = column.cast("string")
     return ibis.cases((cell == "", True), (cell < "!", cell.strip() == ""), else_=cell.isnull())
 
@@ -105,7 +107,9 @@ def identifier(column: Any) -> Parsed | None:
     """Text of an identifier; None for a type that can't be one."""
     kind = column.type()
     if kind.is_floating():  # whole numbers with missing ones among them, as pandas writes them
-        whole = column.isnull() | (column == column.floor())
+        column = ibis.ifelse(column.isnan(), None, column)
+        # From 2 to the 53rd on fractions can't tell neighbours apart.
+        whole = column.isnull() | ((column == column.floor()) & (column.abs() < 2**53))
         return Parsed(
             value=ibis.ifelse(whole, column, None).cast("int64").cast("string"),
             faults={"not an identifier": ~whole.fill_null(True)},
@@ -113,7 +117,7 @@ def identifier(column: Any) -> Parsed | None:
     if kind.is_string() or kind.is_integer() or kind.is_uuid():
         return Parsed(value=text(column))
     if kind.is_decimal() and kind.scale == 0:
-        return Parsed(value=column.cast("int64").cast("string"))
+        return Parsed(value=column.cast("string"))
     return None
 
 

@@ -6,7 +6,7 @@ import ibis.expr.types as ir
 
 from frl_env.errors import UserError, unknown_name
 from frl_env.member_weeks.readers.flat import read_flat, read_named
-from frl_env.member_weeks.readers.meds import read_meds
+from frl_env.member_weeks.readers.meds import PATTERNS, read_meds
 from frl_env.member_weeks.readers.omop import read_omop
 from frl_env.member_weeks.readers.synthea import read_synthea
 from frl_env.member_weeks.readers.tuva import read_tuva
@@ -23,6 +23,9 @@ OWN = {
 }
 """Tables that each reader knows."""
 
+OPTIONS = {"synthea": ("payers",), "meds": tuple(PATTERNS)}
+"""Entries of [options] that a reader knows."""
+
 
 def read_source(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     """Raw tables with our column names, by the reader of the spec.
@@ -33,6 +36,18 @@ def read_source(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     for label in spec.tables:
         if label not in OWN[spec.source]:
             raise unknown_name(f"table of source {spec.source}:", label, OWN[spec.source])
+        table = spec.tables[label]
+        if spec.source != "flat" and label != "contacts" and (table.columns or table.constants):
+            raise UserError(
+                f"[tables.{label}]: columns have the names that {spec.source} gives them; leave all out but "
+                "path and table"
+            )
+    known = OPTIONS.get(spec.source, ())
+    for name in spec.options:
+        if not known:
+            raise UserError(f"source {spec.source} has no [options]; leave them out")
+        if name not in known:
+            raise unknown_name("entry in [options]:", name, known)
     tables = READERS[spec.source](engine, spec)
     if "contacts" not in tables:
         if "contacts" not in spec.tables:

@@ -4,8 +4,8 @@
     9, 2024-01-06 11:00, HOSPITAL_DISCHARGE//HOME        }   ->   encounters: 9, stay, 2024-01-03 to 2024-01-06
 
 What a code means is told by patterns (regular expressions) under [options]; those of a stay's end and of coverage's
-end close what the same subject opened last. Without codes of coverage a subject is covered from its first event to
-its last.
+end close what the same subject opened last; coverage that is opened again goes on. Without codes of coverage a
+subject is covered from its first event to its last.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError
 from frl_env.member_weeks.sources.reading import column_named
 from frl_env.member_weeks.sources.spec import Spec
 
@@ -41,8 +41,6 @@ def read_meds(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     if "events" not in spec.tables:
         raise UserError("source meds needs the table events: add [tables.events] with the path of the folder of shards")
     for name, pattern in spec.options.items():
-        if name not in PATTERNS:
-            raise unknown_name("pattern in [options]:", name, PATTERNS)
         if not isinstance(pattern, str):
             raise UserError(f"options.{name} must be a pattern, in quotes")
     patterns = PATTERNS | dict(spec.options)
@@ -65,6 +63,8 @@ def read_meds(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     stays = stays.select("member", "start", "end", kind=ibis.literal("stay"), paid=ibis.null("float64"))
     paid = of("paid").select(member="subject_id", start="time", end="time", kind=ibis.literal("other"), paid="value")
     spans = _opened_and_closed(of("covered_from"), of("covered_to"))
+    # Who is covered and opens coverage again goes on being covered.
+    spans = spans.select("member", "start", end=ibis.coalesce(spans.end, spans.follows))
     if not engine.row(spans.aggregate(rows=spans.count()))["rows"]:
         seen = events.filter(events.time.notnull() & ~events.code.re_search(patterns["birth"]))
         spans = seen.group_by(member="subject_id").aggregate(start=seen.time.min(), end=seen.time.max())
@@ -72,15 +72,21 @@ def read_meds(engine: Any, spec: Spec) -> dict[str, ir.Table]:
 
 
 def _opened_and_closed(starts: ir.Table, ends: ir.Table) -> ir.Table:
-    """What a subject opens, up to the next that closes it; null while it is open."""
+    """What a subject opens, up to what closes it next; null while it is open. `follows`: when something is next."""
     both = starts.select(member="subject_id", time="time", opens=ibis.literal(1, "int64")).union(
         ends.select(member="subject_id", time="time", opens=ibis.literal(0, "int64"))
     )
-    order = ibis.window(group_by="member", order_by=["time", ibis.desc("opens")])
-    follows = both.mutate(next_time=both.time.lead(1).over(order), next_opens=both.opens.lead(1).over(order))
+    order = ibis.window(group_by="member", order_by=["time", "opens"])
+    follows = both.mutate(
+        next_time=both.time.lead(1).over(order), next_opens=both.opens.lead(1).over(order),
+        last_time=both.time.lag(1).over(order), last_opens=both.opens.lag(1).over(order),
+        before=both.opens.lag(2).over(order).fill_null(0),
+    )  # fmt: skip
     opened = follows.filter(follows.opens == 1)
-    end = ibis.ifelse(opened.next_opens == 0, opened.next_time, None)
-    return opened.select("member", start="time", end=end)
+    # What closes at the same moment closes what was open before; where nothing was, what opens then.
+    at_once = (opened.last_opens == 0) & (opened.last_time == opened.time) & (opened.before == 0)
+    end = ibis.cases((at_once, opened.time), (opened.next_opens == 0, opened.next_time))
+    return opened.select("member", start="time", end=end, follows="next_time")
 
 
 def _people(of: Any) -> ir.Table:

@@ -12,6 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.errors import UserError
+from frl_env.member_weeks.facts import values
 from frl_env.member_weeks.sources.reading import column_named
 from frl_env.member_weeks.sources.spec import Spec
 
@@ -36,11 +37,18 @@ def read_omop(engine: Any, spec: Spec) -> dict[str, ir.Table]:
                    "visit_end_date")  # fmt: skip
     paid: Any = ibis.literal(None, "float64")
     if "cost" in spec.tables:
-        cost = opened("cost", "cost_event_id", "cost_domain_id", "total_paid")
-        cost = cost.filter(cost.cost_domain_id.cast("string").lower() == "visit")
-        cost = cost.select(event=cost.cost_event_id.cast("string"), paid=_number(cost.total_paid))
-        sums = cost.group_by("event").aggregate(paid=cost.paid.sum())
-        visit = visit.left_join(sums, visit.visit_occurrence_id.cast("string") == sums.event)
+        visit = visit.mutate(event=_identifier("visit_occurrence", "visit_occurrence_id", visit.visit_occurrence_id))
+        sums = engine.keep("paid_of_visits", _paid(opened("cost", "cost_event_id", "cost_domain_id", "total_paid")))
+        met = sums.semi_join(visit, "event")
+        if (
+            engine.row(sums.aggregate(rows=sums.count()))["rows"]
+            and not engine.row(met.aggregate(rows=met.count()))["rows"]
+        ):
+            raise UserError(
+                "no row of table cost is about a visit of visit_occurrence; write cost_event_id as visit_occurrence_id "
+                "is written, or leave the table out"
+            )
+        visit = visit.left_join(sums, "event")
         paid = visit.paid
     return {
         "enrolment": period.select(
@@ -84,5 +92,32 @@ def _whole(column: Any) -> Any:
     return column.cast("int64").cast("string")
 
 
-def _number(column: Any) -> Any:
-    return column.try_cast("float64") if column.type().is_string() else column.cast("float64")
+def _paid(cost: ir.Table) -> ir.Table:
+    """Dollars paid for each visit: NaN where an amount is no number, too many where one is out of range."""
+    parsed = values.amount(cost.total_paid)
+    if parsed is None:
+        raise UserError(f"table cost: total_paid must be numbers, not a column of type {cost.total_paid.type()}")
+    of_visits = (cost.cost_domain_id.cast("string").strip().lower() == "visit").fill_null(False)
+    event = _identifier("cost", "cost_event_id", cost.cost_event_id)
+    kinds = ("not a number", "out of range")
+    wrong, far = (ibis.ifelse(parsed.faults[kind], 1, 0).cast("int64") for kind in kinds)
+    rows = cost.select(event=event, cents=parsed.value, wrong=wrong, far=far, kept=of_visits & event.notnull())
+    rows = rows.filter(rows.kept)
+    sums = rows.group_by("event").aggregate(cents=rows.cents.sum(), wrong=rows.wrong.sum(), far=rows.far.sum())
+    dollars = sums.cents.cast("float64") / 100
+    paid = ibis.cases(
+        (sums.wrong > 0, ibis.literal(float("nan"), "float64")),
+        (sums.far > 0, ibis.literal(float(values.MOST_CENTS), "float64")),
+        else_=dollars,
+    )
+    return sums.select("event", paid=paid)
+
+
+def _identifier(label: str, name: str, column: Any) -> Any:
+    """Text of a whole number, however it is written: "2", 2, 2.0 and "2.0" are one."""
+    parsed = values.identifier(column)
+    if parsed is None:
+        raise UserError(
+            f"table {label}: {name} must be whole numbers, not a column of type {column.type()}; convert it"
+        )
+    return parsed.value.re_replace(r"[.]0+\z", "")

@@ -45,13 +45,11 @@ def read_tuva(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     visits = visit.select(
         member="person_id", start="encounter_start_date", end="encounter_end_date",
         kind=ibis.ifelse(from_ed, ibis.literal("acute inpatient ed"), kind),
-        discharge=visit.discharge_disposition_code.cast("string"), paid=ibis.literal(None, "float64"),
+        discharge=visit.discharge_disposition_code.cast("string"), paid=ibis.null(claim.paid_amount.type()),
     )  # fmt: skip
-    paid = claim.paid_amount
     lines = claim.select(
         member="person_id", start="claim_start_date", end="claim_end_date", kind=ibis.literal("paid line"),
-        discharge=ibis.literal(None, "string"),
-        paid=paid.try_cast("float64") if paid.type().is_string() else paid.cast("float64"),
+        discharge=ibis.literal(None, "string"), paid="paid_amount",
     )  # fmt: skip
     dual = spans.dual_status_code.cast("string").strip()
     people = spans.group_by(member=spans.person_id).aggregate(

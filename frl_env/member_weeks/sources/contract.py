@@ -87,7 +87,7 @@ TABLES: dict[str, tuple[Field, ...]] = {
     ),
     "contacts": (
         _MEMBER,
-        _may("contact", ID, "identifier of the contact"),
+        _may("contact", ID, "identifier of the contact; rows of one day and channel with the same are one"),
         _key("time", MOMENT, "when it was tried; a day, or a point in time"),
         _may("outcome", WORD, "reached, attempted, planned or ignore"),
         _may("direction", WORD, "outbound or inbound"),

@@ -193,7 +193,7 @@ def numbered(engine: Any, label: str, raw: ir.Table, numbers: ir.Table, spec: Sp
 
 
 def in_numbers(engine: Any, raw: ir.Table, numbers: ir.Table, spec: Spec) -> Reading:
-    """The contact log without text: members by their numbers, null for who was never enrolled, words by their codes.
+    """The contact log without text: members by numbers, words by codes, contacts by keys; null for strangers.
 
     Args:
         engine: Where spellings are kept.
@@ -214,7 +214,9 @@ def in_numbers(engine: Any, raw: ir.Table, numbers: ir.Table, spec: Spec) -> Rea
     log = with_meanings(raw, found, {"wrong": "who"})
     reading = parse("contacts", log, spec, carry=("who", *(name for name in found if name != "wrong")))
     kept = [name for name in reading.table.columns if not name.startswith(_SAID)]
-    table = reading.table.select(*(name for name in kept if name not in ("member", "contact", *words)))
+    contact = reading.table.contact
+    table = reading.table.mutate(contact=ibis.ifelse(contact.isnull(), None, engine.key(contact)))
+    table = table.select(*(name for name in kept if name not in ("member", *words)))
     return replace(reading, table=table.rename({name: f"code: {name}" for name in words}))
 
 
@@ -295,7 +297,8 @@ def _absent(item: Field, spec: Spec) -> Any:
 
 
 def _empty(column: Any) -> Any:
-    return values.blank(column) if column.type().is_string() else column.isnull()
+    kind = column.type()
+    return values.blank(column) if kind.is_string() or kind.is_floating() else column.isnull()
 
 
 def _name(key: tuple[str, str]) -> str:

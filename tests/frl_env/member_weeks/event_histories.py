@@ -473,6 +473,17 @@ HISTORIES = [
         right=LEFT_ON_20_FOR_GOOD,
     ),
     History(
+        name="left for good, and died later: gaps are kept up to the day of leaving",
+        spans=[("01-01", "01-10")],
+        person={"left": "01-20", "death": "01-26"},
+        rules={"enrolment": {"gaps": "kept"}},
+        right="""
+        01-01 0 0 0 0 0  0 0 - 0
+        01-08 0 0 0 0 0  7 0 - 0
+        01-15 0 0 0 0 0 10 0 - 0 x
+        """,
+    ),
+    History(
         name="gone for good after so many days",
         spans=[("01-01", "01-10")],
         rules={"enrolment": {"gone_after_days": 14}},

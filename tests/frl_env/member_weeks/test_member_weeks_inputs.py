@@ -182,3 +182,18 @@ def test_another_table_of_the_same_file_is_another_conversion(tmp_path):
     spec = Spec.read(tmp_path / "spec.toml")
     (tmp_path / "spec.toml").write_text(SPEC.replace("core.visit", "old.visit"))
     assert conversion._digest(spec, "duckdb") != conversion._digest(Spec.read(tmp_path / "spec.toml"), "duckdb")
+
+
+def test_a_state_has_no_hindsight_where_no_table_says_when_rows_arrived(tmp_path):
+    """An ED visit on Sunday is part of Monday's stay, but Monday's state does not know of that yet."""
+    text = _small(tmp_path, "M,C,D,R,B\n1,a,2024-01-07,0450,\n1,b,2024-01-08,,0111\n")
+    text = text.replace('revenue = "R"', 'revenue = "R"\nbill_type = "B"').replace("01-14", "01-21")
+    found = {}
+    for known in ("when_received", "at_service"):
+        (tmp_path / "spec.toml").write_text(f'{text}known = "{known}"\n')
+        weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+        table = pd.read_parquet(tmp_path / "weeks.parquet")
+        assert table["reward"].tolist() == [0, -1, 0], "the stay alone"
+        assert table["num_ip_visits_last_week"].tolist() == [0, 0, 1]
+        found[known] = table["num_ed_visits_last_week"].tolist()
+    assert found == {"when_received": [0, 1, 0], "at_service": [0, 0, 0]}
