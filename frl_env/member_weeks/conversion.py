@@ -230,6 +230,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
                 spec,
                 Counted(
                     seen=seen,
+                    read=lines,
                     coverage=coverage,
                     lines=every,
                     current=current,

@@ -1,7 +1,8 @@
 """What a conversion counted: figures for the report and for the metadata of the table.
 
-Of real members no count of 1 to 10 is told, no level that so few got, and all others to the nearest 20: several of them
-are of the same rows, and a difference must not tell of few. A spec that is marked as simulated tells all.
+Of real members no count of 1 to 10 is told, nor of what so few people had (`telling`), and all others to the nearest
+20: several of them are of the same rows, and a difference must not tell of few. A spec that is marked as simulated
+tells all.
 """
 
 from collections import Counter
@@ -15,12 +16,15 @@ import ibis.expr.types as ir
 import numpy as np
 
 from frl_env.datasets.tabular.checking.contact_response import ContactResponse
-from frl_env.evaluation.privacy.suppression import SECRET, SMALLEST, hidden_cells, rough
+from frl_env.evaluation.privacy.suppression import SMALLEST
+from frl_env.member_weeks.facts import values
 from frl_env.member_weeks.facts.assemble import Weeks
 from frl_env.member_weeks.facts.contacts import UNDECIDED, LoggedContacts
 from frl_env.member_weeks.facts.coverage import EPOCH, Coverage
 from frl_env.member_weeks.facts.events import Events
+from frl_env.member_weeks.facts.lines import ADJUSTS, LEFT_OUT, TAKEN, marked
 from frl_env.member_weeks.sources.spec import Spec
+from frl_env.member_weeks.telling import people_behind, told, told_by_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,20 +33,22 @@ class Counted:
 
     Attributes:
         seen: What the first pass over each canonical table has seen.
+        read: All rows of claims and encounters.
         coverage, events, contacts: As made.
         lines, current: Claim lines of covered members, and those in force.
         totals: Of the member-weeks.
-        unmapped: Contacts left out because a word has no level.
+        unmapped: Contacts left out because a word has no level, and the members they are of.
     """
 
     seen: Mapping[str, Mapping[str, Any]]
+    read: Mapping[str, ir.Table]
     coverage: Coverage
     lines: ir.Table
     current: ir.Table
     events: Events
     contacts: LoggedContacts
     totals: "Totals"
-    unmapped: int
+    unmapped: tuple[int, int]
 
 
 class Totals:
@@ -55,12 +61,14 @@ class Totals:
         decisions: Weeks with an attempt or a plan.
         attempts, answered: Weeks with a decision other than nothing, and those with an encounter in the week after.
         encounters: Other weeks with an encounter in the week after.
+        people: Members behind each of these, and `outside`: those with decisions in weeks that are no row.
     """
 
     def __init__(self) -> None:
         """All are zero."""
         self.rows = self.members = self.ed = self.ip = self.ended = self.decisions = 0
         self.attempts = self.answered = self.encounters = 0
+        self.people: Counter[str] = Counter()
 
     def add(self, weeks: Weeks, nothing: int) -> None:
         """Adds member-weeks of other members.
@@ -73,137 +81,163 @@ class Totals:
         answered = weeks.state("encounters", after=True) > 0
         self.rows += len(weeks)
         self.members += int(np.count_nonzero(np.diff(weeks.who, prepend=-1)))
-        self.ed += int(weeks.ed.sum())
-        self.ip += int(weeks.ip.sum())
-        self.ended += int(np.count_nonzero(weeks.terminated))
-        self.decisions += int(np.count_nonzero(weeks.decided))
-        self.attempts += int(np.count_nonzero(attempt))
-        self.answered += int(np.count_nonzero(attempt & answered))
-        self.encounters += int(np.count_nonzero(~attempt & answered))
+        self.people["outside"] += weeks.outside
+        for name, counts in (
+            ("ed", weeks.ed), ("ip", weeks.ip), ("ended", weeks.terminated), ("decisions", weeks.decided),
+            ("attempts", attempt), ("answered", attempt & answered), ("encounters", ~attempt & answered),
+        ):  # fmt: skip
+            setattr(self, name, getattr(self, name) + int(counts.sum()))
+            self.people[name] += int(np.count_nonzero(np.diff(weeks.who[counts > 0], prepend=-1)))
 
 
 def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
     """All figures, as they may be told; JSON-able."""
-    months = _months(engine, found)
     numbers = {
-        "enrolment": _enrolment(engine, found),
-        "claims": _claims(engine, found) | {"rows in force": sum(months["rows in force"].values())},
-        "events": _events(engine, found),
-        "contacts": _contacts(engine, found),
+        "enrolment": _enrolment(engine, spec, found),
+        "claims": _claims(engine, spec, found),
+        "events": _events(engine, spec, found),
+        "contacts": _contacts(engine, spec, found),
         "rows": _rows(engine, found),
     }
-    levels = {f"contacts by {factor.name}": _by_level(engine, spec, found, i) for i, factor in enumerate(spec.actions)}
     sums = found.totals
     response = ContactResponse(
         attempts=sums.attempts, answered=sums.answered, others=sums.rows - sums.attempts, encounters=sums.encounters
     )
-    told = {
-        section: {name: _told(int(number or 0), spec) for name, number in values.items()}
-        for section, values in numbers.items()
+    figures: dict[str, Any] = {
+        section: {name: told(int(number or 0), people, spec) for name, (number, people) in counts.items()}
+        for section, counts in numbers.items()
     }
-    told["months"] = {name: _told_groups(counts, counts, spec) for name, counts in months.items()}
-    for section, table in levels.items():
-        met = table.pop("people")
-        told[section] = {name: _told_groups(counts, met, spec) for name, counts in table.items()}
+    figures["months"] = _months(engine, spec, found)
+    for i, factor in enumerate(spec.actions):
+        figures[f"contacts by {factor.name}"] = _by_level(engine, spec, found, i)
     small = not spec.simulated and any(
-        0 < n < SMALLEST for n in (response.answered, response.encounters, response.attempts)
+        getattr(sums, name) > 0 and sums.people[name] < SMALLEST for name in ("answered", "encounters", "attempts")
     )
     digits = 4 if spec.simulated else 2
-    told["response"] = {
+    figures["response"] = {
         "after_attempt": None if small or not response.attempts else round(response.after_attempt, digits),
         "without_attempt": None if small or not response.others else round(response.without_attempt, digits),
         "warnings": list(response.warnings()),
     }
-    return told
+    return figures
 
 
-def _enrolment(engine: Any, found: Counted) -> dict[str, Any]:
+_Numbers = dict[str, tuple[Any, int]]
+"""Numbers, and the people behind each, by what is counted."""
+
+
+def _enrolment(engine: Any, spec: Spec, found: Counted) -> _Numbers:
     spells, members = found.coverage.spells, found.coverage.members
-    counted = engine.row(
-        spells.aggregate(spells=spells.count(), gaps=spells.next_first.notnull().cast("int64").sum().fill_null(0))
-    )
-    people_ = engine.row(
-        members.aggregate(members=members.count(), ended=members.end_day.notnull().cast("int64").sum())
-    )
-    return {"spans read": found.seen["enrolment"]["rows"], "members": people_["members"], "spells": counted["spells"],
-            "gaps": counted["gaps"], "members who died or left for good": people_["ended"]}  # fmt: skip
+    gap, gone = spells.next_first.notnull(), members.end_day.notnull()
+    counted = engine.row(spells.aggregate(spells=spells.count(), gaps=gap.cast("int64").sum().fill_null(0)))
+    people_ = engine.row(members.aggregate(members=members.count(), ended=gone.cast("int64").sum()))
+    everybody = people_["members"]
+    with_gap = people_behind(engine, spec, spells, gaps=gap)["gaps"]
+    return {"spans read": (found.seen["enrolment"]["rows"], everybody), "members": (everybody, everybody),
+            "spells": (counted["spells"], everybody), "gaps": (counted["gaps"], with_gap),
+            "members who died or left for good": (people_["ended"], people_["ended"] or 0)}  # fmt: skip
 
 
-def _claims(engine: Any, found: Counted) -> dict[str, Any]:
+def _claims(engine: Any, spec: Spec, found: Counted) -> _Numbers:
     said = found.seen.get("claims", {})
-    lines = engine.row(found.lines.aggregate(rows=found.lines.count()))["rows"]
-    read = sum(found.seen[label]["rows"] for label in ("claims", "encounters") if label in found.seen)
+    kinds = {"read": 0, "denied": 0, "adjusting": 0, "reversed": 0}
+    for label, rows in found.read.items():
+        taken = marked(rows.marks, TAKEN) & ~marked(rows.marks, ADJUSTS)
+        masks = {"denied": marked(rows.marks, LEFT_OUT), "adjusting": marked(rows.marks, ADJUSTS), "reversed": taken}
+        masks = {"read": rows.who.notnull()} | (masks if label == "claims" else {})
+        # Who is in both tables is not known here: the larger of them decides.
+        people = people_behind(engine, spec, rows, **masks)
+        kinds = {name: max(number, people.get(name, 0)) for name, number in kinds.items()}
     return {
-        "rows read": read,
-        "denied": said.get("denied"),
-        "replacements and voids": said.get("adjusting"),
-        "reversals": said.get("reversed"),
-        "rows of members on covered days": lines,
+        "rows read": (sum(found.seen[label]["rows"] for label in found.read), kinds["read"]),
+        "denied": (said.get("denied"), kinds["denied"]),
+        "replacements and voids": (said.get("adjusting"), kinds["adjusting"]),
+        "reversals": (said.get("reversed"), kinds["reversed"]),
+        "rows of members on covered days": _all_of(engine, spec, found.lines),
+        "rows in force": _all_of(engine, spec, found.current),
     }
 
 
-def _events(engine: Any, found: Counted) -> dict[str, Any]:
-    stays = found.events.stays
-    ed = engine.row(found.events.ed.aggregate(rows=found.events.ed.count()))["rows"]
-    before = engine.row(found.events.ed_before.aggregate(rows=found.events.ed_before.count()))["rows"]
+def _all_of(engine: Any, spec: Spec, rows: ir.Table) -> tuple[int, int]:
+    """How many rows there are, and of how many people."""
+    number = engine.row(rows.aggregate(rows=rows.count()))["rows"]
+    return number, people_behind(engine, spec, rows, rows=rows.who.notnull())["rows"]
+
+
+def _events(engine: Any, spec: Spec, found: Counted) -> _Numbers:
+    ed, before, stays = found.events.ed, found.events.ed_before, found.events.stays
+    visits, alone = _all_of(engine, spec, before)[0], _all_of(engine, spec, ed)
+    ended = before.anti_join(ed, ["who", "day"])
     counted = engine.row(stays.aggregate(stays=stays.count(), parts=stays.parts.sum().fill_null(0)))
+    people = people_behind(engine, spec, stays, stays=stays.who.notnull(), joined=stays.parts > 1)
     return {
-        "ED visits": ed,
-        "ED visits that ended in a stay": before - ed,
-        "stays": counted["stays"],
-        "claims or encounters joined into another's stay": counted["parts"] - counted["stays"],
+        "ED visits": alone,
+        "ED visits that ended in a stay": (visits - alone[0], _all_of(engine, spec, ended)[1]),
+        "stays": (counted["stays"], people["stays"]),
+        "claims or encounters joined into another's stay": (counted["parts"] - counted["stays"], people["joined"]),
     }
 
 
-def _contacts(engine: Any, found: Counted) -> dict[str, Any]:
+def _contacts(engine: Any, spec: Spec, found: Counted) -> _Numbers:
     rows = found.contacts.rows
     outbound = rows.filter(rows.inbound == 0)
     per_week = outbound.group_by(["who", "week"]).aggregate(contacts=outbound.count())
     several = per_week.filter(per_week.contacts > 1)
-    counted = engine.row(
-        rows.aggregate(
-            used=rows.count(), reached=rows.reached.sum().fill_null(0), inbound=rows.inbound.sum().fill_null(0),
-            planned=rows.planned.sum().fill_null(0),
-        )
-    )  # fmt: skip
+    kinds = {"reached": rows.reached == 1, "inbound": rows.inbound == 1, "planned": rows.planned == 1}
+    sums = {name: mask.cast("int64").sum().fill_null(0) for name, mask in kinds.items()}
+    counted = engine.row(rows.aggregate(used=rows.count(), **sums))
+    people = people_behind(engine, spec, rows, used=rows.who.notnull(), **kinds)
     many = engine.row(several.aggregate(weeks=several.count(), contacts=several.contacts.sum().fill_null(0)))
+    of_many = people_behind(engine, spec, several, weeks=several.who.notnull())["weeks"]
     return {
-        "rows read": found.seen["contacts"]["rows"],
+        "rows read": (found.seen["contacts"]["rows"], people["used"]),
         "left out: a word has no level": found.unmapped,
-        "contacts of members, repeats joined": counted["used"],
-        "of them reached, or by the member": counted["reached"],
-        "of them by the member": counted["inbound"],
-        "of them planned only": counted["planned"],
-        "weeks with several": many["weeks"],
-        "contacts that are not their week's decision": many["contacts"] - many["weeks"],
+        "contacts of members, repeats joined": (counted["used"], people["used"]),
+        "of them reached, or by the member": (counted["reached"], people["reached"]),
+        "of them by the member": (counted["inbound"], people["inbound"]),
+        "of them planned only": (counted["planned"], people["planned"]),
+        "weeks with several": (many["weeks"], of_many),
+        "contacts that are not their week's decision": (many["contacts"] - many["weeks"], of_many),
     }
 
 
-def _rows(engine: Any, found: Counted) -> dict[str, Any]:
-    totals, weeks = found.totals, found.contacts.weeks
+def _rows(engine: Any, found: Counted) -> _Numbers:
+    totals, weeks, people = found.totals, found.contacts.weeks, found.totals.people
     decided = engine.row(weeks.filter(weeks.action != UNDECIDED).aggregate(weeks=ibis._.count()))["weeks"]
-    return {"member-weeks": totals.rows, "members": totals.members, "ED visits": totals.ed, "stays": totals.ip,
-            "weeks with a decision to contact": totals.decisions,
-            "decisions in weeks that are no row (not covered, or after the cut)": decided - totals.decisions,
-            "members whose record ends for good": totals.ended}  # fmt: skip
+    outside = decided - totals.decisions
+    return {"member-weeks": (totals.rows, totals.members), "members": (totals.members, totals.members),
+            "ED visits": (totals.ed, people["ed"]), "stays": (totals.ip, people["ip"]),
+            "weeks with a decision to contact": (totals.decisions, people["decisions"]),
+            "decisions in weeks that are no row (not covered, or after the cut)": (outside, people["outside"]),
+            "members whose record ends for good": (totals.ended, people["ended"])}  # fmt: skip
 
 
-def _months(engine: Any, found: Counted) -> dict[str, dict[str, int]]:
+def _months(engine: Any, spec: Spec, found: Counted) -> dict[str, dict[str, int | None]]:
     """By month of service: claim lines, ED visits, stays; months as 2024-01."""
-    table: dict[str, dict[str, int]] = {}
-    for name, source, days in (
-        ("rows in force", found.current, found.current["start"]),
-        ("ED visits", found.events.ed, found.events.ed.day),
-        ("stays", found.events.stays, found.events.stays["first"]),
-    ):
-        by_month: Counter[str] = Counter()
-        for row in engine.rows(source.select(day=days).group_by("day").aggregate(rows=ibis._.count())):
-            by_month[f"{EPOCH + timedelta(days=row['day']):%Y-%m}"] += row["rows"]
-        table[name] = by_month
-    return {name: dict(sorted(months.items())) for name, months in table.items()}
+    events = found.events
+    sources = {
+        "rows in force": (found.current, "start"), "ED visits": (events.ed, "day"), "stays": (events.stays, "first"),
+    }  # fmt: skip
+    table = {}
+    for name, (source, column) in sources.items():
+        day = source[column].cast("int64")
+        # A month of each row takes a while, and only people in it need one.
+        year, month, _ = values.civil(day)
+        group = day if spec.simulated else year * 12 + month - 1
+        rows = source.select("who", group=group.cast("int64"))
+        table[name] = told_by_group(engine, spec, rows, _of_day if spec.simulated else _of_month)
+    return table
 
 
-def _by_level(engine: Any, spec: Spec, found: Counted, place: int) -> dict[str, dict[str, int]]:
+def _of_day(day: int) -> str:
+    return f"{EPOCH + timedelta(days=day):%Y-%m}"
+
+
+def _of_month(month: int) -> str:
+    return f"{month // 12:04d}-{month % 12 + 1:02d}"
+
+
+def _by_level(engine: Any, spec: Spec, found: Counted, place: int) -> dict[str, dict[str, int | None]]:
     rows = found.contacts.rows.filter(found.contacts.rows.inbound == 0)
     factor = spec.actions.factors[place]
     later = 1
@@ -211,23 +245,9 @@ def _by_level(engine: Any, spec: Spec, found: Counted, place: int) -> dict[str, 
         later *= len(other)
     shifted = rows.joint // later
     level = shifted - shifted // len(factor) * len(factor)
-    counted = (
-        rows.select(level=level, reached="reached", who="who")
-        .group_by("level")
-        .aggregate(attempts=ibis._.count(), reached=ibis._.reached.sum(), people=ibis._.who.nunique())
-    )
-    found_rows = sorted(engine.rows(counted), key=lambda row: row["level"])
-    return {
-        name: {factor.levels[row["level"]]: int(row[name]) for row in found_rows}
-        for name in ("attempts", "reached", "people")
-    }
-
-
-def _told(number: int, spec: Spec) -> int | str:
-    return SECRET if not spec.simulated and 0 < number < SMALLEST else rough(number, simulated=spec.simulated)
-
-
-def _told_groups(counts: Mapping[str, int], met: Mapping[str, int], spec: Spec) -> dict[str, int | None]:
-    """Counts by name; None where they, or the people they are of, are few, and for what would give such away."""
-    hidden = set[str]() if spec.simulated or not counts else hidden_cells(counts) | hidden_cells(met)
-    return {key: None if key in hidden else rough(number, simulated=spec.simulated) for key, number in counts.items()}
+    by_level = rows.select("who", "reached", group=level.cast("int64"))
+    names = factor.levels
+    attempts = told_by_group(engine, spec, by_level.drop("reached"), lambda level: names[level])
+    answered = by_level.filter(by_level.reached == 1).drop("reached")
+    reached = told_by_group(engine, spec, answered, lambda level: names[level])
+    return {"attempts": attempts, "reached": {name: reached.get(name, 0) for name in attempts}}

@@ -22,8 +22,8 @@ td + td, th + th { text-align: right } tr:nth-child(even) { background: #f4f4f4 
 </style></head><body>
 <h1>Member-weeks: what was counted</h1>
 <p>Complete through <b>{{ facts.complete_through }}</b> ({{ cut }}): weeks that end later are left out.
-{% if not facts.spec.simulated %}Counts of 1 to 10, and what would give them away, are not
-shown; others are to the nearest 20.{% endif %}</p>
+{% if not facts.spec.simulated %}Counts of 1 to 10, those of what as few members have, and what
+would give them away, are not shown; others are to the nearest 20.{% endif %}</p>
 {% for warning in facts.figures.response.warnings %}<p class="warning">{{ warning }}</p>{% endfor %}
 {% for section in sections %}
 <h2>{{ section | capitalize }}</h2>

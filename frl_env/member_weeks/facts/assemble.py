@@ -76,6 +76,10 @@ class Weeks:
         found, place = cells.at(log["who"], log["week"])
         packed = np.full(len(cells), UNDECIDED, np.int64)
         packed[place] = log["action"][found]
+        inside = np.zeros(len(found), dtype=bool)
+        inside[found] = cells.is_row[place]
+        self.outside = len(np.unique(log["who"][(log["action"] != UNDECIDED) & ~inside]))
+        """Members with decisions in weeks that are no row."""
         found, place = cells.at(log["who"], log["week"] + 1)
         for name in ("encounters", "calls", "texts"):
             self._states[name] = np.zeros(len(cells), np.int32)

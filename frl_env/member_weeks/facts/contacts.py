@@ -83,7 +83,7 @@ def used_contacts(contacts: ir.Table, spec: Spec) -> tuple[ir.Table, dict[str, A
 
 def contact_faults(
     engine: Any, contacts: ir.Table, read: ir.Table, spec: Spec
-) -> tuple[list[Fault], list[tuple[str, str, int]], int]:
+) -> tuple[list[Fault], list[tuple[str, str, int]], tuple[int, int]]:
     """Words without a level, by column, and contacts of which only a part has one.
 
     Args:
@@ -94,13 +94,14 @@ def contact_faults(
 
     Returns:
         Faults; common words without a level, with their column and number of contacts; the number of contacts that the
-        rule `unmapped` leaves out.
+        rule `unmapped` leaves out, and of members who have any.
     """
     used, masks = used_contacts(contacts, spec)
     sums = {f"column_{i}": mask.cast("int64").sum().fill_null(0) for i, mask in enumerate(masks.values())}
     found = engine.row(
         used.aggregate(
             unmapped=used.unmapped.cast("int64").sum().fill_null(0),
+            people=ibis.ifelse(used.unmapped, used.who, None).nunique(),
             halfway=(used.halfway & ~used.nothing).cast("int64").sum().fill_null(0),
             **sums,
         )
@@ -130,7 +131,7 @@ def contact_faults(
         if found[f"column_{i}"] and said(column) in spoken.columns:
             unknown = spoken.filter(mask).select(word=said(column), member="member")
             words += [(column, word, number) for word, number in common_words(engine, unknown)]
-    return faults, words, int(found["unmapped"])
+    return faults, words, (int(found["unmapped"]), int(found["people"]))
 
 
 def make_contacts(engine: Any, contacts: ir.Table, coverage: Coverage, spec: Spec) -> LoggedContacts:
