@@ -109,7 +109,8 @@ def identifier(column: Any) -> Parsed | None:
     if kind.is_floating():  # whole numbers with missing ones among them, as pandas writes them
         column = ibis.ifelse(column.isnan(), None, column)
         # From 2 to the 53rd on fractions can't tell neighbours apart.
-        whole = column.isnull() | ((column == column.floor()) & (column.abs() < 2**53))
+        exact = ibis.ifelse(column.abs() < 2**53, column, 0.5)
+        whole = column.isnull() | (exact == exact.floor())
         return Parsed(
             value=ibis.ifelse(whole, column, None).cast("int64").cast("string"),
             faults={"not an identifier": ~whole.fill_null(True)},

@@ -171,6 +171,7 @@ def test_a_contact_in_several_rows_counts_once(convert, rules, topic):
     [
         ([17.0, np.nan], "claims.member: missing in 1 row"),
         ([17.0, 2.0**53], "claims.member: not an identifier in 1 row"),
+        ([17.0, 1e30], "claims.member: not an identifier in 1 row"),
     ],
 )
 def test_fractions_that_are_no_identifiers_are_told(convert, numbers, said):
