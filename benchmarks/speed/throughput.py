@@ -192,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, help=f"of each timing (default {REPETITIONS})")
     parser.add_argument("--updates", type=int, default=UPDATES, help=f"learn, threads: of a fit (default {UPDATES})")
     parser.add_argument("--dataset", help=f"Minari id (default, learn: {DATASET}; audit: {AUDITED})")
-    parser.add_argument("--threads", type=int, help="of torch; learn: default 1; threads: beside one (default torch's)")
+    parser.add_argument(
+        "--threads", type=int, help="of torch; learn: default 1; threads: beside one (default: one a processor)"
+    )
     parser.add_argument("--figure", action="store_true", help="env, learn, threads: also write the tables for pages")
     options = parser.parse_args(arguments)
     check_at_least(options, repetitions=1, updates=2, threads=1)
@@ -211,6 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.speed.data import data
     from benchmarks.speed.learning import learn
     from benchmarks.speed.threads import threads
+    from benchmarks.sweep.workers import default_processes
     from frl_algos import training_threads
 
     if options.threads:
@@ -225,7 +228,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "dataset_id": options.dataset or DATASET, "updates": options.updates, "repetitions": options.repetitions
     }  # fmt: skip
     if options.what == "threads":
-        _keep(threads(console, several=torch.get_num_threads(), **common), parser, options)
+        several = options.threads or default_processes()  # torch's own number may be 1 in this surrounding
+        if several < 2:
+            raise UserError("one thread beside one thread says nothing: pass --threads 2, or use another machine")
+        _keep(threads(console, several=several, **common), parser, options)
         return
     torch.set_num_threads(options.threads or 1)
     with training_threads(options.threads or 1):

@@ -8,6 +8,7 @@ from rich.console import Console
 from benchmarks.speed import throughput
 from benchmarks.speed.learning import learn, train_in_turn
 from benchmarks.speed.update_parts import BATCHES, Product, record_products, update_parts
+from benchmarks.sweep import workers
 from frl_algos.policies.stock import create_stock
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.errors import UserError
@@ -85,3 +86,10 @@ def test_the_command_prints_all_tables(tiny_dataset, capfd):
 def test_senseless_numbers_are_refused(wrong):
     with pytest.raises(UserError, match=f"{wrong[0]} must be at least"):
         throughput.main(["learn", *wrong])
+
+
+@pytest.mark.parametrize("alone", [[], ["--threads", "1"]])
+def test_one_thread_is_not_timed_beside_one_thread(alone, monkeypatch):
+    monkeypatch.setattr(workers, "default_processes", lambda: 1)
+    with pytest.raises(UserError, match="one thread beside one thread says nothing"):
+        throughput.main(["threads", *alone])
