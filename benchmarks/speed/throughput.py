@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
+import joblib
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -213,7 +214,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.speed.data import data
     from benchmarks.speed.learning import learn
     from benchmarks.speed.threads import threads
-    from benchmarks.sweep.workers import default_processes
     from frl_algos import training_threads
 
     if options.threads:
@@ -228,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "dataset_id": options.dataset or DATASET, "updates": options.updates, "repetitions": options.repetitions
     }  # fmt: skip
     if options.what == "threads":
-        several = options.threads or default_processes()  # torch's own number may be 1 in this surrounding
+        several = options.threads or joblib.cpu_count()  # torch's own number may be 1 in this surrounding
         if several < 2:
             raise UserError("one thread beside one thread says nothing: pass --threads 2, or use another machine")
         _keep(threads(console, several=several, **common), parser, options)

@@ -1,5 +1,6 @@
 import io
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -8,7 +9,6 @@ from rich.console import Console
 from benchmarks.speed import throughput
 from benchmarks.speed.learning import learn, train_in_turn
 from benchmarks.speed.update_parts import BATCHES, Product, record_products, update_parts
-from benchmarks.sweep import workers
 from frl_algos.policies.stock import create_stock
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.errors import UserError
@@ -90,6 +90,6 @@ def test_senseless_numbers_are_refused(wrong):
 
 @pytest.mark.parametrize("alone", [[], ["--threads", "1"]])
 def test_one_thread_is_not_timed_beside_one_thread(alone, monkeypatch):
-    monkeypatch.setattr(workers, "default_processes", lambda: 1)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)
     with pytest.raises(UserError, match="one thread beside one thread says nothing"):
         throughput.main(["threads", *alone])
