@@ -8,14 +8,15 @@ Sentences are those of paragraphs and lists; code, tables and headings have none
 means, or from a link to the glossary.
 """
 
-import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 from rich.console import Console
