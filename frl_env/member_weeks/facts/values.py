@@ -202,7 +202,8 @@ def amount(column: Any) -> Parsed | None:
         number = ibis.ifelse(cell.startswith("("), -number, number)
     elif kind.is_numeric() and not kind.is_boolean():
         number = column.cast("float64")
-        garbled = column.notnull() & (number.isnan() if kind.is_floating() else ibis.literal(False))
+        if kind.is_floating():  # for Spark NaN counts as null, for DuckDB not: asked for by its own name on both
+            garbled = column.isnan().fill_null(False)
         number = ibis.ifelse(garbled, None, number)
     else:
         return None
