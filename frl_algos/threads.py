@@ -1,11 +1,11 @@
 """Threads of torch while something is trained: one, unless more are asked for.
 
-The networks here are small. A product of a batch of 256 rows takes less time than several threads need to wait for each
-other, and where anything else uses the machine they wait longer than they work. Sums also depend on the number of
-threads: with a number of its own, training gives the same bytes whatever the caller's number is.
+Sums depend on the number of threads: with a number of its own, training gives the same bytes whatever the caller's
+number is. The networks are small, so that a second thread gains little and takes more of the processor
+(docs/performance.md has both), and several trainings at once, a thread each, use the machine better.
 
     algorithm.fit(buffer, n_steps=6_000)                    # one thread
-    with training_threads(4):                               # large batches or networks
+    with training_threads(4):                               # one training on an idle machine
         algorithm.fit(buffer, n_steps=6_000)
 
 Afterwards, after an error too, and between two steps of `fitter` torch has the caller's own number.
