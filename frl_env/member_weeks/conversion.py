@@ -106,7 +106,7 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
     from frl_env.member_weeks.facts.assemble import Facts, Weeks, member_weeks
     from frl_env.member_weeks.facts.cells import read_spells
     from frl_env.member_weeks.facts.contacts import contact_faults, joint_index, make_contacts
-    from frl_env.member_weeks.facts.coverage import EPOCH, day_number, make_coverage, number_members
+    from frl_env.member_weeks.facts.coverage import EPOCH, day_number, dual_spans, make_coverage, number_members
     from frl_env.member_weeks.facts.events import make_events, without_hindsight
     from frl_env.member_weeks.facts.lines import (
         adjusting_lines,
@@ -146,8 +146,10 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
             seen[label] = tally(engine, lines[label])
             if not seen[label]["faulty"]:
                 continue
-        met = {"met": reading.table.who.count()} if label == "contacts" else {}
-        found, figures = count_faults(engine, label, reading, **met)
+        more = {"met": reading.table.who.count()} if label == "contacts" else {}
+        if label == "enrolment" and rules.enrolment.dual == "left_out":
+            more = dual_spans(reading.table)
+        found, figures = count_faults(engine, label, reading, **more)
         faults += found
         seen.setdefault(label, figures)
     tables = {label: clean(readings[label]) for label in ("enrolment", "members", "contacts") if label in readings}

@@ -23,6 +23,7 @@ from frl_env.member_weeks.facts.contacts import UNDECIDED, LoggedContacts
 from frl_env.member_weeks.facts.coverage import EPOCH, Coverage
 from frl_env.member_weeks.facts.events import Events
 from frl_env.member_weeks.facts.lines import ADJUSTS, LEFT_OUT, TAKEN, marked
+from frl_env.member_weeks.log_reach import LogReach
 from frl_env.member_weeks.sources.spec import Spec
 from frl_env.member_weeks.telling import people_behind, told, told_by_group
 
@@ -58,17 +59,20 @@ class Totals:
         rows, members: Number of them.
         ed, ip: ED visits, stays.
         ended: Members whose record ends for good.
+        by_age: Covered weeks that are no row for the member's age.
         decisions: Weeks with an attempt or a plan.
         attempts, answered: Weeks with a decision other than nothing, and those with an encounter in the week after.
         encounters: Other weeks with an encounter in the week after.
         people: Members behind each of these, and `outside`: those with decisions in weeks that are no row.
+        reach: Of the contact log.
     """
 
     def __init__(self) -> None:
         """All are zero."""
-        self.rows = self.members = self.ed = self.ip = self.ended = self.decisions = 0
+        self.rows = self.members = self.ed = self.ip = self.ended = self.decisions = self.by_age = 0
         self.attempts = self.answered = self.encounters = 0
         self.people: Counter[str] = Counter()
+        self.reach = LogReach()
 
     def add(self, weeks: Weeks, nothing: int) -> None:
         """Adds member-weeks of other members.
@@ -82,6 +86,9 @@ class Totals:
         self.rows += len(weeks)
         self.members += int(np.count_nonzero(np.diff(weeks.who, prepend=-1)))
         self.people["outside"] += weeks.outside
+        self.reach.add(weeks, nothing)
+        self.by_age += len(weeks.left_out_by_age)
+        self.people["by_age"] += int(np.count_nonzero(np.diff(weeks.left_out_by_age, prepend=-1)))
         for name, counts in (
             ("ed", weeks.ed), ("ip", weeks.ip), ("ended", weeks.terminated), ("decisions", weeks.decided),
             ("attempts", attempt), ("answered", attempt & answered), ("encounters", ~attempt & answered),
@@ -117,7 +124,7 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
     figures["response"] = {
         "after_attempt": None if small or not response.attempts else round(response.after_attempt, digits),
         "without_attempt": None if small or not response.others else round(response.without_attempt, digits),
-        "warnings": list(response.warnings()),
+        "warnings": [*response.warnings(), *sums.reach.warnings()],
     }
     return figures
 
@@ -133,7 +140,9 @@ def _enrolment(engine: Any, spec: Spec, found: Counted) -> _Numbers:
     people_ = engine.row(members.aggregate(members=members.count(), ended=gone.cast("int64").sum()))
     everybody = people_["members"]
     with_gap = people_behind(engine, spec, spells, gaps=gap)["gaps"]
-    return {"spans read": (found.seen["enrolment"]["rows"], everybody), "members": (everybody, everybody),
+    dual = (found.seen["enrolment"].get("dual") or 0, found.seen["enrolment"].get("dual_people") or 0)
+    return {"spans read": (found.seen["enrolment"]["rows"], everybody), "spans with Medicare, left out": dual,
+            "members": (everybody, everybody),
             "spells": (counted["spells"], everybody), "gaps": (counted["gaps"], with_gap),
             "members who died or left for good": (people_["ended"], people_["ended"] or 0)}  # fmt: skip
 
@@ -208,6 +217,7 @@ def _rows(engine: Any, found: Counted) -> _Numbers:
     return {"member-weeks": (totals.rows, totals.members), "members": (totals.members, totals.members),
             "ED visits": (totals.ed, people["ed"]), "stays": (totals.ip, people["ip"]),
             "weeks with a decision to contact": (totals.decisions, people["decisions"]),
+            "weeks left out by age": (totals.by_age, people["by_age"]),
             "decisions in weeks that are no row (not covered, or after the cut)": (outside, people["outside"]),
             "members whose record ends for good": (totals.ended, people["ended"])}  # fmt: skip
 

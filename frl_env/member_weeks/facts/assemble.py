@@ -80,6 +80,8 @@ class Weeks:
         inside[found] = cells.is_row[place]
         self.outside = len(np.unique(log["who"][(log["action"] != UNDECIDED) & ~inside]))
         """Members with decisions in weeks that are no row."""
+        self.left_out_by_age = cells.who[cells.left_out_by_age]
+        """Members of weeks that are no row for the member's age, once a week."""
         found, place = cells.at(log["who"], log["week"] + 1)
         for name in ("encounters", "calls", "texts"):
             self._states[name] = np.zeros(len(cells), np.int32)

@@ -180,11 +180,24 @@ class Cells:
     @cached_property
     def is_row(self) -> Bool[np.ndarray, "cell"]:
         """Whether each is a row of the table."""
-        rows = self.week <= self._spread(self._spells.high)
+        return self._covered & self._of_age
+
+    @cached_property
+    def left_out_by_age(self) -> Bool[np.ndarray, "cell"]:
+        """Whether the member's age alone keeps each from being a row."""
+        return self._covered & ~self._of_age
+
+    @property
+    def _covered(self) -> Bool[np.ndarray, "cell"]:
+        """Whether each is a week of a spell, and not the one after its end."""
+        return self.week <= self._spread(self._spells.high)
+
+    @property
+    def _of_age(self) -> Bool[np.ndarray, "cell"] | np.bool_:
         rules = self._rules.enrolment
-        if rules.min_age > 0 or rules.max_age < 120:
-            rows &= (self.age >= rules.min_age) & (self.age <= rules.max_age)
-        return rows
+        if rules.min_age <= 0 and rules.max_age >= 120:
+            return np.True_
+        return (self.age >= rules.min_age) & (self.age <= rules.max_age)
 
     @cached_property
     def terminated(self) -> Bool[np.ndarray, "cell"]:

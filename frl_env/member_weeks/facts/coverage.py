@@ -54,6 +54,15 @@ def number_members(engine: Any, enrolment: ir.Table) -> ir.Table:
     return engine.keep("numbers", members.select("member", who=number))
 
 
+def dual_spans(enrolment: ir.Table) -> dict[str, Any]:
+    """Figures of the spans with Medicare: how many there are (`dual`), and of how many people (`dual_people`)."""
+    dual = enrolment.dual.fill_null(False)
+    return {
+        "dual": dual.cast("int64").sum().fill_null(0),
+        "dual_people": ibis.ifelse(dual, enrolment.member, None).nunique(),
+    }
+
+
 def make_coverage(
     engine: Any, enrolment: ir.Table, numbers: ir.Table, people: ir.Table | None, has: frozenset[str], rules: Rules,
     cut: int,

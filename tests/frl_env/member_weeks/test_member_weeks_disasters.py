@@ -1,9 +1,12 @@
-"""The two mistakes that nobody notices, made on purpose in the simulator's events: both checks say so, end to end."""
+"""The mistakes that nobody notices, made on purpose in the simulator's events: a check says so, end to end."""
 
 import re
 import shutil
 import sys
+from functools import partial
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,6 +15,7 @@ pytest.importorskip("duckdb")
 
 from frl_env import cli
 from frl_env.datasets import Recipe
+from frl_env.member_weeks.log_reach import LogReach
 from frl_env.raw_events import export_events
 
 RECIPE = Recipe(dataset_id="tests/disasters-v0", description="for tests", members=250, seed=11, horizon=26)
@@ -31,9 +35,17 @@ def _visits(contacts: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([contacts, visits[contacts.columns]], ignore_index=True)
 
 
+def _half(contacts: pd.DataFrame, claims: pd.DataFrame, *, later: bool) -> pd.DataFrame:
+    """Half of the weeks only."""
+    middle = pd.to_datetime(claims["FROM_DATE"]).quantile(0.5).floor("D")
+    return contacts[(pd.to_datetime(contacts["CONTACT_TIME"]) >= middle) == later]
+
+
 SPOILED = {
     "clean": (lambda contacts, claims: contacts, None),
     "reached contacts only": (_reached_only, "this looks like a log of reached contacts only"),
+    "a log that starts late": (partial(_half, later=True), "the contact log begins"),
+    "a log that ends early": (partial(_half, later=False), "the contact log ends"),
     "medical visits as encounters": (_visits, "num_encounters_last_week looks like medical visits"),
 }
 
@@ -68,6 +80,45 @@ def test_a_spoiled_export_is_told_by_weeks_and_by_import(name, simulated, base, 
     said = frl("weeks", spec, "--check")
     frl("weeks", spec, "-o", tmp_path / "weeks.parquet")
     of_import = frl("import", tmp_path / "weeks.parquet", "--id", "tests/disasters-v0", "--check")
-    for words in (said, of_import):
+    for words in (said,) if name.startswith("a log that") else (said, of_import):
         found = [s for _, s in SPOILED.values() if s is not None and s in words]
         assert found == ([sentence] if sentence else []), words
+
+
+def _reach(attempted: np.ndarray, first_day: int = 19_000) -> LogReach:
+    """Of members' weeks, a row a member: which of them have an attempt; added ten members at a time."""
+    reach = LogReach()
+    for start in range(0, len(attempted), 10):
+        some = attempted[start : start + 10]
+        who = np.repeat(np.arange(start, start + len(some)), some.shape[1])
+        days = np.tile(first_day + 7 * np.arange(some.shape[1]), len(some))
+        weeks = SimpleNamespace(who=who, start=days, decided=some.ravel(), joint=np.ones(len(who), np.int64))
+        reach.add(weeks, nothing=0)
+    return reach
+
+
+def test_a_log_that_does_not_reach_over_all_weeks_is_told():
+    often = np.random.default_rng(0).random((60, 40)) < 0.4
+    assert _reach(often).warnings() == ()
+    late, early = often.copy(), often.copy()
+    late[:, :10] = False
+    late[3, 2] = True  # one wrong date is no log
+    early[:, 30:] = False
+    (said,) = _reach(late).warnings()
+    assert said.startswith("25% of member-weeks start before 2022-03-19, where the contact log begins")
+    assert "set first_day = 2022-03-19 under [rules.weeks]" in said
+    (said,) = _reach(early).warnings()
+    assert said.startswith("25% of member-weeks end after 2022-08-05, where the contact log ends")
+    assert "set last_day = 2022-08-05 under [rules.weeks]" in said
+
+
+def test_of_few_members_or_a_slow_start_nothing_is_said():
+    often = np.random.default_rng(0).random((60, 40)) < 0.4
+    few = often.copy()
+    few[10:] = False
+    few[:, :20] = False
+    assert _reach(few).warnings() == ()
+    slow = often.copy()
+    slow[:, :1] = False
+    assert _reach(slow).warnings() == ()
+    assert LogReach().warnings() == ()

@@ -70,3 +70,31 @@ def test_people_are_counted_and_not_rows(engine, simulated, tmp_path):
     assert figures["contacts by modality"]["attempts"] == {"PHONE_CALL": None, "SMS_TEXT": None}
     assert figures["contacts by modality"]["reached"] == {"PHONE_CALL": None, "SMS_TEXT": 0}
     assert figures["response"]["after_attempt"] is None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("people", [FEW, 2 * FEW])
+def test_what_age_and_medicare_leave_out_is_counted(engine, people, tmp_path):
+    everybody = [f"m{i:02d}" for i in range(MEMBERS)]
+    spans = [(who, "2024-01-01", "2024-03-31", "no") for who in everybody]
+    spans += [(who, "2024-04-01", "", "yes") for who in everybody[:people]]
+    pd.DataFrame(spans, columns=["M", "FROM", "THRU", "X"]).to_csv(tmp_path / "spans.csv", index=False)
+    born = ["2006-02-05" if i < people else "1980-01-01" for i in range(MEMBERS)]  # eighteen at the start of week 5
+    pd.DataFrame({"M": everybody, "BORN": born}).to_csv(tmp_path / "people.csv", index=False)
+    claims = pd.DataFrame({"M": everybody, "C": everybody, "D": "2024-01-09", "R": "0450", "B": "", "S": "paid"})
+    claims.to_csv(tmp_path / "claims.csv", index=False)
+    log = pd.DataFrame({"M": everybody, "T": "2024-02-20", "K": "PHONE_CALL", "O": "attempted"})
+    log.to_csv(tmp_path / "log.csv", index=False)
+    spec = SPEC.replace('end = "THRU"', 'end = "THRU"\ndual = "X"')
+    spec += '[rules.enrolment]\nmin_age = 18\ndual = "left_out"\n'
+    spec += '[tables.members]\npath = "people.csv"\nmember = "M"\nbirth = "BORN"\n'
+    found = {}
+    for simulated in (True, False):
+        (tmp_path / "spec.toml").write_text(f"simulated = {str(simulated).lower()}\n{spec}")
+        figures = weeks(tmp_path / "spec.toml", check_only=True, engine=engine, master="local[1]").facts["figures"]
+        found[simulated] = (
+            figures["enrolment"]["spans with Medicare, left out"],
+            figures["rows"]["weeks left out by age"],
+        )
+    assert found[True] == (people, 5 * people)
+    assert found[False] == (("fewer than 11",) * 2 if people == FEW else (20, 60))
