@@ -30,6 +30,7 @@ _import_d3rlpy_quietly()
 from frl_algos.baselines import AutoregressiveIQLConfig, DecoupledCQLConfig, FactoredIQLConfig  # noqa: E402
 from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig  # noqa: E402
 from frl_algos.files.export import export_policy  # noqa: E402
+from frl_algos.files.export_gains import export_gains  # noqa: E402
 from frl_algos.files.model_files import load_model, save_model  # noqa: E402
 from frl_algos.judgement.audit import audit_fairness, audit_policy  # noqa: E402
 from frl_algos.judgement.group_gap import GroupGap  # noqa: E402
@@ -58,6 +59,7 @@ __all__ = [
     "audit_fairness",
     "audit_policy",
     "evaluate_policy",
+    "export_gains",
     "export_policy",
     "fitted_q_evaluation",
     "load_model",

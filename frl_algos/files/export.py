@@ -17,14 +17,8 @@ A TorchScript file also names, for messages of errors, where this package was in
 """
 
 import copy
-import importlib
-import io
 import json
-import logging
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +30,10 @@ from torch import Tensor, nn
 
 from frl_algos.factored_awr.algorithm import FactoredAWR
 from frl_algos.factored_awr.extraction import likeliest_best, supported
+from frl_algos.files.frozen import chosen_format, file_content
 from frl_algos.files.model_files import write_whole
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError
 
-FORMATS = {".onnx": "onnx", ".pt": "torchscript"}
 METADATA: tuple[str, ...] = ("frl_format_version", "frl_action_schema", "frl_observation_scaler")
 """Texts in each file: "1"; `ActionSpace.to_json`; JSON of mean, std and eps or null, which is applied inside."""
 
@@ -57,15 +51,10 @@ def export_policy(algorithm: FactoredAWR, path: str | os.PathLike[str], format: 
             the file can't be written.
     """
     file = Path(path)
-    if format is None and file.suffix not in FORMATS:
-        raise UserError(f"can't tell the format of {file}; end it in {' or '.join(FORMATS)}, or say which format")
-    chosen = FORMATS[file.suffix] if format is None else format
-    if chosen not in FORMATS.values():
-        raise unknown_name("export format", chosen, FORMATS.values())
+    chosen = chosen_format(file, format)
     if not isinstance(algorithm, FactoredAWR):
         raise UserError(f"export_policy takes FactoredAWR, not {type(algorithm).__name__}")
-    policy = ExportedPolicy(algorithm)
-    write_whole(file, _onnx(policy) if chosen == "onnx" else _torchscript(policy))
+    write_whole(file, file_content(ExportedPolicy(algorithm), chosen))
 
 
 class ExportedPolicy(nn.Module):
@@ -99,7 +88,8 @@ class ExportedPolicy(nn.Module):
             raise UserError(
                 f"export knows a fitted StandardObservationScaler, not {type(scaler).__name__}; train with that one"
             )
-        self.size = int(impl.observation_shape[0])  # type: ignore[arg-type] - one-dimensional
+        self.inputs = {"observations": torch.zeros(2, impl.observation_shape[0])}
+        self.outputs = ("probabilities", "greedy")
         self.support_threshold = config.support_threshold
         self.policy = copy.deepcopy(impl.modules.actor)
         self.critic = None if config.extraction == "regression" else copy.deepcopy(impl.modules.critic)
@@ -154,57 +144,3 @@ def _describe(scaler: StandardObservationScaler | None) -> dict[str, Any] | None
     if scaler is None:
         return None
     return {"mean": np.asarray(scaler.mean).tolist(), "std": np.asarray(scaler.std).tolist(), "eps": scaler.eps}
-
-
-def _torchscript(policy: ExportedPolicy) -> bytes:
-    stream = io.BytesIO()
-    with torch.no_grad(), _quiet():
-        traced = torch.jit.trace(policy, torch.zeros(2, policy.size), check_trace=False)
-        torch.jit.save(traced, stream, _extra_files=policy.metadata)
-    return stream.getvalue()
-
-
-def _onnx(policy: ExportedPolicy) -> bytes:
-    for package in ("onnx", "onnxscript"):
-        try:
-            importlib.import_module(package)
-        except ImportError:
-            raise UserError(
-                f"ONNX files need the package {package}, which is not installed; "
-                "install the extra: pip install 'frl-medicaid[export]'"
-            ) from None
-    with torch.no_grad(), _quiet():
-        program = torch.onnx.export(
-            policy,
-            (torch.zeros(2, policy.size),),
-            input_names=["observations"],
-            output_names=["probabilities", "greedy"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    program.model.metadata_props.update(policy.metadata)
-    content = program.model_proto
-    for node in content.graph.node:  # the exporter notes where each comes from: paths on this machine
-        node.ClearField("metadata_props")
-    return content.SerializeToString()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what torch's exporters say at every use, none of it about the policy."""
-    # One log line for each operator of torchvision, which is not needed.
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
-            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-            # Tracer warnings over the sizes of weights, which don't change.
-            warnings.filterwarnings("ignore", "Using len to get tensor shape")
-            warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean")
-            yield
-    finally:
-        registration.setLevel(level)
