@@ -78,7 +78,7 @@ def forest(
         y = float(top)
         for row in rows:
             if not _full(row):
-                canvas.text(0, y + HEADING - 8, row.label, "ink", bold=True)
+                canvas.text(0, y + HEADING - 8, shortened(row.label, width / 1.1), "ink", bold=True)
                 y += HEADING
                 continue
             if narrow:

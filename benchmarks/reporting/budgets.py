@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.drawing.line_plots import Axes, Series, lines
 from benchmarks.reporting.document import Figure, Section, Table, columns_of
+from benchmarks.reporting.summary import horizon
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.values import REFERENCES
 from benchmarks.reporting.words import words
@@ -123,7 +124,12 @@ def _at_team(results: SweepResults, entries: list[dict[str, Any]]) -> Table:
             rows.append((_name(entry), point["gain"], *point["interval"], rate, paired))
     return Table(
         name="team_minutes",
-        caption=words("budgets", "at_team", team=results.card["references"]["behaviour"]["effort_minutes_per_week"]),
+        caption=words(
+            "budgets",
+            "at_team",
+            team=results.card["references"]["behaviour"]["effort_minutes_per_week"],
+            over=horizon(results),
+        ),
         columns=columns_of(
             "policy | gain:+.4f | low:+.4f | high:+.4f | per 1,000 member-months:+.2f | FactoredAWR less this"
         ),
@@ -146,7 +152,7 @@ def _shares(entries: list[dict[str, Any]]) -> Table:
     by_race = " | ".join(f"{race.lower()}:.3f" for race in races)
     return Table(
         name="contacted_shares",
-        caption=words("budgets", "shares"),
+        caption=words("budgets", "shares", several=_several(entries)),
         columns=columns_of(f"policy | contacts a week:.3f | with open need:.0% | at high risk:.0% | {by_race}"),
         rows=rows,
     )
@@ -168,13 +174,18 @@ def _contacted(entries: list[dict[str, Any]]) -> Table:
     ]
     return Table(
         name="contacted",
-        caption=words("budgets", "contacted", budget=TEAM),
+        caption=words("budgets", "contacted", budget=TEAM, several=_several(entries)),
         columns=columns_of(
             "policy | by | group | contacts a week:.4f | share of contacts:.3f | share of member-weeks:.3f"
         ),
         rows=rows,
         shown=False,
     )
+
+
+def _several(entries: list[dict[str, Any]]) -> bool:
+    """Whether a policy was trained with several seeds; whom it contacts is kept of the first."""
+    return any(entry["seeds"] > 1 for entry in entries)
 
 
 def _name(entry: dict[str, Any]) -> str:

@@ -14,8 +14,8 @@ def doubts(results: SweepResults) -> Section:
     """What the summary refers to."""
     weights = _leading_weights(results)
     points = [named("doubts", block) for block in (SIMULATED if results.has_truth else RECORDED)]
-    if len(results.seeds) < FEW_SEEDS:
-        points.append(named("doubts", "few_seeds", seeds=len(results.seeds)))
+    if results.seeds_compared < FEW_SEEDS:
+        points.append(named("doubts", "few_seeds", seeds=results.seeds_compared))
     points += _of_weights(results, weights) + _of_the_runs(results)
     without = words("doubts", "not_exact", policy=results.name(results.leading))
     parts = [table for table in (_diagnostics(results), _groups(results, weights)) if table.rows]
@@ -71,6 +71,9 @@ def _part(share: float | None) -> str:
 def _of_the_runs(results: SweepResults) -> list[tuple[str, str]]:
     card = results.card
     said = [named("doubts", "failed", failed=card["failed"])] if card["failed"] else []
+    if card.get("older"):
+        labels = ", ".join(results.labels.get(name, name) for name in card["older"])
+        said.append(named("doubts", "older", algorithms=labels))
     commit = str(card.get("commit") or "")
     block = "no_commit" if not commit else "changed" if commit.endswith("+") else ""
     return [*said, named("doubts", block)] if block else said

@@ -64,7 +64,7 @@ def effective_members(results: SweepResults) -> Section:
             Figure(
                 title="Share of the members followed that carry the weight",
                 description=words(
-                    "evidence", "weeks_description", policy=results.name(first), at_end=at_end or 0, limit=limit
+                    "evidence", "weeks_description", policy=results.name(first), at_end=at_end, limit=limit
                 ),
                 draw=lines(by_policy, axes),
                 table=Table(

@@ -178,6 +178,8 @@ def _frontier(results: SweepResults) -> Figure:
                 group=group,
                 seeds=content.get("seeds", "?"),
                 command=content.get("command", ""),
+                dataset=content.get("dataset"),
+                other=content.get("dataset") != results.card["dataset"],
             ),
         ),
     )

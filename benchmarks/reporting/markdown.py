@@ -48,11 +48,16 @@ def _table(table: Table) -> list[str]:
         "",
         f"| {' | '.join(_plain(column.name) for column in table.columns)} |",
         f"|{'|'.join('---:' if column.how else '---' for column in table.columns)}|",
-        *(f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows),
+        *(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows),
     ]
+
+
+def _cell(text: str) -> str:
+    """The same in a table, where a pipe opens a column even in code."""
+    return re.sub(r"(?<!\\)\|", r"\\|", _plain(text))
 
 
 def _plain(text: str) -> str:
     """Text that Markdown takes for text, but for code."""
-    parts = re.split(r"(`[^`]+`)", " ".join(typeset(text).split(" ")))
+    parts = re.split(r"(`[^`]+`)", re.sub(r"[ \t\r\n\f\v]+", " ", typeset(text)))  # a line break would end a row
     return "".join(p if p.startswith("`") and len(p) > 1 else re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", p) for p in parts)

@@ -3,6 +3,7 @@
 from benchmarks.reporting.document import Section, Table, columns_of
 from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.words import words
+from benchmarks.training.algorithms import PEERS
 from benchmarks.training.told import NO_RESPONSE
 
 
@@ -77,9 +78,9 @@ def provenance(results: SweepResults, command: str) -> Section:
                     (
                         row["label"],
                         row["seed"],
-                        row.get("steps"),
+                        None if row["algo"] in PEERS else row.get("steps"),
                         row.get("wall_s"),
-                        row.get("updates_per_s"),
+                        None if row["algo"] in PEERS else row.get("updates_per_s"),
                         row.get("peak_rss_mb"),
                         ", ".join(f"{k} {v}" for k, v in row.get("settings", {}).items()) or "defaults",
                         str(row.get("data_sha256", ""))[:12],

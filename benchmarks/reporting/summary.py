@@ -7,6 +7,7 @@ from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.words import words
 from benchmarks.sweep.curves import point_at
 from benchmarks.sweep.scorecard_tables import rate_of
+from benchmarks.training.algorithms import PEERS
 from frl_env.member_months import per_1000_member_months, span
 
 
@@ -35,7 +36,8 @@ def horizon(results: SweepResults) -> str:
 def _tried(results: SweepResults) -> str:
     card = results.card
     rows = sorted({row["rows"] for row in card["runs"] if row.get("rows")})
-    updates = sorted({row["steps"] for row in card["runs"] if row.get("steps")})
+    learners = [row for row in card["runs"] if row["algo"] not in PEERS]
+    updates = sorted({row["steps"] for row in learners if row.get("steps")})
     return words(
         "summary",
         "tried",
@@ -43,6 +45,8 @@ def _tried(results: SweepResults) -> str:
         dataset=card["dataset"],
         rows=rows[0] if rows else None,
         seeds=len(results.seeds),
+        learners=bool(learners),
+        rankings=len(learners) < len(card["runs"]),
         updates=" and ".join(f"{count:,}" for count in updates),
         members=card["eval_members"] if results.has_truth else None,
     )
@@ -51,6 +55,8 @@ def _tried(results: SweepResults) -> str:
 def _found(results: SweepResults) -> tuple[str, str]:
     card = results.card
     if not card["summary"]:
+        if all(row["algo"] in PEERS for row in card["runs"]):
+            return words("summary", "only_rankings"), words("summary", "simulated")
         return words("summary", "not_comparable"), words("summary", "nothing_yet")
     first = card["summary"][0]
     low, high = first["interval"]
@@ -62,7 +68,7 @@ def _found(results: SweepResults) -> tuple[str, str]:
     }
     verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
     said = [_at_team(results), words("summary", verdict, over=horizon(results), **facts), _lead(results)]
-    said.append(words("summary", "one_seed") if len(results.seeds) == 1 else "")
+    said.append(words("summary", "one_seed") if results.seeds_compared == 1 else "")
     return " ".join(filter(None, said)), _worth(results)
 
 
@@ -79,7 +85,19 @@ def _at_team(results: SweepResults) -> str:
     weeks = results.card["references"]["behaviour"]["weeks_per_member"]
     rate = per_1000_member_months(point["gain"], weeks)
     facts = {"policy": policy, "gain": point["gain"], "low": low, "high": high, "rate": rate}
-    return words("summary", "within_team", team=team, over=horizon(results), **facts)
+    above = next(
+        (
+            (entry["label"], at)
+            for entry in results.card["curves"]
+            if entry["kind"] == "peer" and (at := point_at(entry)) and at["gain"] > point["gain"]
+        ),
+        None,
+    )
+    ranking = {"ranking": above and above[0]}
+    if above:
+        ranking |= {"ranked": above[1]["gain"], "ranked_low": above[1]["interval"][0]}
+        ranking |= {"ranked_high": above[1]["interval"][1]}
+    return words("summary", "within_team", team=team, over=horizon(results), **facts, **ranking)
 
 
 def _lead(results: SweepResults) -> str:
@@ -103,7 +121,7 @@ def _worth(results: SweepResults) -> str:
             for name, row in references.items()
             if name in ("behaviour", "heuristic") and row["normalized_score"] is not None
         }
-        said.append(words("summary", "scale", score=score, known=known))
+        said.append(words("summary", "scale", score=score, known=known, searched=results.searched))
     rows = [row for seed in results.seeds if (row := results.run(results.leading, seed))]
     minutes = [row["effort_minutes_per_week"] for row in rows if "effort_minutes_per_week" in row]
     if minutes and "behaviour" in references:
@@ -116,7 +134,7 @@ def _worth(results: SweepResults) -> str:
 def _estimated(results: SweepResults) -> tuple[str, str]:
     entries = results.card["ope"]
     valued = [entry for entry in entries if entry.get("headline")]
-    found = words("summary", "supported", policies=len(entries), valued=len(valued))
+    found = words("summary", "supported", policies=len(entries), valued=len(valued), seeds=len(results.seeds))
     if not valued:
         return found, words("summary", "no_estimate")
     best = max(valued, key=lambda entry: entry["headline"]["difference"])
@@ -157,7 +175,7 @@ def _glance(results: SweepResults) -> Table:
                 *row["interval"],
                 row["normalized_score"],
                 row["lead_of_first"],
-                row["probability_that_first_is_better"],
+                row["probability_that_first_is_better"] if row["seeds"] > 1 else None,
             )
             for row in results.card["summary"]
         ],

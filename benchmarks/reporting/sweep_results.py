@@ -11,6 +11,7 @@ from benchmarks.sweep.results import CHECKSUMS
 from frl_env.errors import UserError
 from frl_env.files import atomic
 from frl_env.files.integrity import sha256
+from frl_env.reference_returns import ceiling
 
 OLD = "These results were written before runs kept it; run the same command again into a new folder"
 
@@ -63,6 +64,16 @@ class SweepResults:
     def seeds(self) -> list[int]:
         """All seeds."""
         return sorted({row["seed"] for row in self.card["runs"]})
+
+    @property
+    def seeds_compared(self) -> int:
+        """How many seeds the compared values are over: those that every algorithm has; all where none were compared."""
+        return self.card["summary"][0]["seeds"] if self.card["summary"] else len(self.seeds)
+
+    @property
+    def searched(self) -> bool:
+        """Whether a score of 100 is the best policy that search found on the observations, and not the oracle."""
+        return ceiling(self.card["references"]) != "oracle"
 
     def name(self, policy: Policy) -> str:
         """What to call a policy."""

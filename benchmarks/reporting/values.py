@@ -157,7 +157,14 @@ def curves(results: SweepResults) -> Section:
         why = f"{OLD}." if not results.details else words("values", "silent")
         return section(missing=words("values", "no_curve", why=why))
     watched = [entry for entry in with_curve if any(point["watched"] for point in entry["curve"])]
-    return section(parts=(_watched(results, watched) if watched else _losses(with_curve),))
+    logging = [entry for entry in with_curve if _loss_names(entry)]
+    if not watched and not logging:
+        return section(missing=words("values", "no_curve", why=words("values", "silent")))
+    return section(parts=(_watched(results, watched) if watched else _losses(logging),))
+
+
+def _loss_names(entry: dict[str, Any]) -> list[str]:
+    return sorted(name for name in entry["curve"][-1]["metrics"] if name.endswith("loss"))
 
 
 def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
@@ -165,7 +172,9 @@ def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
     rows, members = [], 0
     for entry in entries:
         points = [(p["step"], p["watched"]) for p in entry["curve"] if p["watched"]]
-        each.setdefault(str(entry["label"]), []).append(
+        # Watched is the first of an algorithm's modes.
+        mode = next((row["mode"] for row in results.card["runs"] if row["algo"] == entry["algo"]), "")
+        each.setdefault(f"{entry['label']}, {mode}", []).append(
             Series(
                 label=f"seed {entry['seed']}",
                 xs=[step for step, _ in points],
@@ -196,9 +205,7 @@ def _losses(entries: list[dict[str, Any]]) -> Figure:
     each: dict[str, list[Series]] = {}
     rows = []
     for entry in entries:
-        logged = sorted(name for name in entry["curve"][-1]["metrics"] if name.endswith("loss"))
-        if not logged:
-            continue
+        logged = _loss_names(entry)
         points = [(point["step"], point["metrics"].get(logged[0])) for point in entry["curve"]]
         line = Series(label="", xs=[x for x, _ in points], ys=[y for _, y in points], dash=entry["seed"], marks=True)
         each.setdefault(f"{entry['label']}: {logged[0]}", []).append(line)
@@ -206,7 +213,7 @@ def _losses(entries: list[dict[str, Any]]) -> Figure:
     return Figure(
         title="Loss while training",
         description=words("values", "loss_description"),
-        draw=panels(list(each.items()) or [("nothing", [])], Axes(x="updates", y=""), shared=False),
+        draw=panels(list(each.items()), Axes(x="updates", y=""), shared=False),
         table=Table(
             name="learning_curves",
             caption="Training loss along the way.",
@@ -223,7 +230,7 @@ def profile(results: SweepResults) -> Section:
     profiled = [entry for entry in results.card["summary"] if entry.get("profile")]
     if not profiled:
         return section(missing=words("values", "no_score"))
-    if len(results.seeds) < 2:
+    if results.seeds_compared < 2:
         return section(missing=words("values", "one_score"))
     series = [
         Series(
@@ -247,7 +254,7 @@ def profile(results: SweepResults) -> Section:
             columns=(Column("policy"), *(Column(str(score), ".2f") for score in PROFILE)),
             rows=[(line.label, *line.ys) for line in series],
         ),
-        notes=(words("values", "profile_note", seeds=len(results.seeds)),),
+        notes=(words("values", "profile_note", seeds=results.seeds_compared, searched=results.searched),),
     )
     return section(parts=(figure,))
 
