@@ -4,7 +4,8 @@
     python benchmarks/pages/measure.py icu_sepsis habits  these only, whatever there is
 
 The commands are those of `benchmarks/figures/commands.toml`. Each keeps what is finished: stopped, the same command
-goes on. It takes hours; `make pages` then puts the numbers into the pages.
+goes on. It takes hours; `make pages` then puts the numbers into the pages. The figure `ledger` says how long each
+command took when it last ran; what it had kept from before took no time.
 """
 
 import sys
@@ -20,9 +21,11 @@ from collections.abc import Sequence
 
 from benchmarks.command_line import Parser
 from benchmarks.record.code_key import ROOT
-from benchmarks.record.figures import FOLDER, commands, read_figure
+from benchmarks.record.figures import FOLDER, commands, read_figure, write_figure
 from frl_env.errors import UserError, unknown_name
 from frl_env.terminal import run_or_say
+
+LEDGER = "ledger"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,7 +50,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ).returncode
         if status:
             raise UserError(f"{name} was not measured (status {status}); the same command goes on where it was")
-        print(f"{name}: {(time.perf_counter() - started) / 60:.1f} minutes", flush=True)
+        minutes = (time.perf_counter() - started) / 60
+        print(f"{name}: {minutes:.1f} minutes", flush=True)
+        note(name, minutes)
+
+
+def note(name: str, minutes: float) -> None:
+    """Enters what a command took in the ledger; one that measures two figures has one row."""
+    known = commands()
+    if name not in known:
+        raise unknown_name("figure", name, sorted(known))
+    file = FOLDER / f"{LEDGER}.json"
+    rows = {str(row["figure"]): dict(row) for row in read_figure(LEDGER).rows} if file.is_file() else {}
+    of_one = [each for each in known if known[each] == known[name]]
+    for each in of_one:
+        rows.pop(each, None)
+    rows[of_one[0]] = {"figure": of_one[0], "program": known[name].split()[0], "minutes": round(minutes, 1)}
+    write_figure(
+        LEDGER,
+        [rows[each] for each in known if each in rows],
+        columns={"figure": "{figure}", "program": "{program}", "minutes": "{minutes:.0f}"},
+        command="python benchmarks/pages/measure.py",
+        programs=["benchmarks.pages.measure"],
+    )
 
 
 def _is_current(name: str) -> bool:
