@@ -65,8 +65,9 @@ class PolicyEvaluation:
         members: Number of members, "fewer than 11" where it must not be said.
         decisions: Number of logged decisions.
         mode: "stochastic": the policy is drawn from; "greedy": it has no probabilities, and its best action is taken.
-        actions: Columns factor, level, policy, greedy, logged: mean shares over the decisions; logged is missing where
-            it must not be said.
+        actions: Columns factor, level, policy, greedy, logged: mean shares over the decisions; greedy are those of the
+            algorithm's own best action (`predict`), which need not be its likeliest; logged is missing where it must
+            not be said.
         joint_actions: The `TOP` joint actions: their levels, and the policy's mean probability.
         entropy: Mean of the policy's entropy over the decisions, in nats.
         value: Off-policy estimates with diagnostics; None when not asked for.
@@ -167,6 +168,7 @@ def evaluate_policy(
         tell("valuing", 1, 1)
     else:
         decided.ask(policy.probabilities, episodes.observation_rows)
+    decided.choose(LearnedPolicy(algorithm, space, "greedy"), episodes.observation_rows)
     actions, joints = _actions(policy, episodes, decided)
     evaluation = PolicyEvaluation(
         simulated=episodes.simulated,
@@ -208,7 +210,7 @@ def write_evaluation(evaluation: PolicyEvaluation, folder: str | os.PathLike[str
 
 
 class _Decided:
-    """Sums over the logged decisions of what the policy would do; each decision is added once.
+    """Sums over the logged decisions of what the policy would do; each decision is added, and chosen for, once.
 
     Args:
         joints: Joint actions.
@@ -223,7 +225,6 @@ class _Decided:
     def add(self, chances: np.ndarray) -> None:
         """Adds the probabilities of all joint actions in some decisions."""
         self.mass += chances.sum(axis=0, dtype=np.float64)
-        self.best += np.bincount(chances.argmax(axis=1), minlength=len(self.best))
         self.entropy -= float(np.einsum("ra,ra->r", chances, np.log(np.maximum(chances, TINY))).sum(dtype=np.float64))
         self._done += len(chances)
         self._tell("asking the policy", self._done, self.rows)
@@ -232,6 +233,13 @@ class _Decided:
         """Asks a policy that nobody else asks."""
         for start in range(0, len(observations), CHUNK):
             self.add(np.asarray(target(observations[start : start + CHUNK])))
+
+    def choose(self, greedy: LearnedPolicy, observations: np.ndarray) -> None:
+        """Counts the best actions, which an algorithm finds in its own way: not the likeliest of all joint actions."""
+        rng = np.random.default_rng(0)  # asked for, and not drawn from
+        for start in range(0, len(observations), CHUNK):
+            joints = greedy.action_space.ravel(greedy(observations[start : start + CHUNK], rng))
+            self.best += np.bincount(joints, minlength=len(self.best))
 
 
 def _actions(policy: LearnedPolicy, episodes: LoggedEpisodes, decided: _Decided) -> tuple[pd.DataFrame, pd.DataFrame]:
