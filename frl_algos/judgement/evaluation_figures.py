@@ -1,5 +1,6 @@
 """Figures of a policy's evaluation, as SVG with text as text. They draw what was found and compute nothing."""
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -21,12 +22,13 @@ def evaluation_figures(
         embeddings: Of the levels; None without.
         note: Above every figure.
     """
-    drawn = {"actions.svg": _actions(actions)}
-    if values is not None:
-        drawn["values.svg"] = _values(values)
-    if embeddings is not None:
-        drawn["embeddings.svg"] = _embeddings(embeddings)
-    return {name: svg(figure, note) for name, figure in drawn.items()}
+    with mpl.rc_context({"text.parse_math": False}):  # names of levels may hold dollar signs
+        drawn = {"actions.svg": _actions(actions)}
+        if values is not None:
+            drawn["values.svg"] = _values(values)
+        if embeddings is not None:
+            drawn["embeddings.svg"] = _embeddings(embeddings)
+        return {name: svg(figure, note) for name, figure in drawn.items()}
 
 
 def _actions(actions: pd.DataFrame) -> Figure:
@@ -62,7 +64,7 @@ def _values(values: pd.DataFrame) -> Figure:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_yticks(rows, list(shown["estimator"]), fontsize="small")
     axes.invert_yaxis()
-    reach = 1.15 * max(abs(float(change)) for change in shown["difference"])
+    reach = max(1.15 * max((abs(float(change)) for change in shown["difference"]), default=0.0), 1e-12)
     axes.set_xlim(-reach, reach)  # wider intervals are cut off: drawn in full they would hide all others
     axes.set_xlabel("estimated value less that of the logged decisions, 95% interval, cut off at the edges")
     return figure

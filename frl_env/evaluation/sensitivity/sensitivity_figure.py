@@ -1,22 +1,27 @@
 """All that an estimate hangs on in one figure: a row a setting, with the interval of the difference to behaviour."""
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from frl_env.evaluation.fairness.figures import COLOURS, svg
 from frl_env.evaluation.sensitivity.assumptions import Sensitivity
-from frl_env.evaluation.sensitivity.turning import conclusion
 
 HEIGHT = 0.24
 """Inches a row."""
 
 
 def sensitivity_figure(found: Sensitivity, *, note: str) -> bytes:
-    """The figure, as SVG. Rows with another conclusion than that of the estimate as it is told are drawn in red.
+    """The figure, as SVG. Rows with another conclusion than the row they are compared with are drawn in red.
 
     Args:
         found: What to draw.
         note: Above the figure.
     """
+    with mpl.rc_context({"text.parse_math": False}):  # names of parts of the reward may hold dollar signs
+        return svg(_drawn(found), note)
+
+
+def _drawn(found: Sensitivity) -> Figure:
     rows = found.table.reset_index(drop=True)
     turned = {(what, setting) for what, settings in found.turning.items() for setting in settings}
     figure = Figure(figsize=(7.5, 1.4 + HEIGHT * len(rows)), layout="constrained")
@@ -36,6 +41,5 @@ def sensitivity_figure(found: Sensitivity, *, note: str) -> bytes:
     base = rows.iloc[0]
     reach = 4 * max(abs(base["low"]), abs(base["high"]), 1e-12)
     axes.set_xlim(-reach, reach)  # bounds can be so wide that all else would be a dot
-    said = conclusion(base["low"], base["high"])
-    axes.set_xlabel(f"difference to behaviour, 95% interval, cut off at the edges; red: not {said!r}")
-    return svg(figure, note)
+    axes.set_xlabel("difference to behaviour, 95% interval, cut off at the edges; red: turns the conclusion")
+    return figure

@@ -9,6 +9,7 @@ import pytest
 
 from frl_algos import LearnedPolicy, audit_fairness, evaluate_policy, save_model
 from frl_algos.judgement.embedding_map import embedding_map
+from frl_algos.judgement.evaluation_figures import evaluation_figures
 from frl_algos.judgement.policy_evaluation import write_evaluation
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ColumnMap, ImportOptions, TableError, dataset_place, export_table
@@ -62,6 +63,14 @@ def test_shares_are_means_over_the_logged_decisions(trained, file, tiny_dataset,
     assert summary["simulated"]
     assert summary["members"] == "60"
     assert summary["value"] is None
+
+
+def test_figures_take_any_name_of_a_level_and_differences_of_nothing():
+    actions = pd.DataFrame({"factor": ["gift"] * 2, "level": ["$5_$", "$10 or $20"], "policy": 0.5, "logged": 0.5})
+    values = pd.DataFrame({"estimator": ["WIS"], "difference": [0.0]}).assign(**{"difference low": 0.0})
+    drawn = evaluation_figures(actions, values.assign(**{"difference high": 0.0}), None, note="nobody real")
+    assert "$5_$" in drawn["actions.svg"].decode()
+    assert "$10 or $20" in drawn["actions.svg"].decode()
 
 
 def test_a_table_under_other_names_is_evaluated_like_its_dataset(file, table, empty_store, tmp_path):

@@ -1,5 +1,6 @@
 """Bounds under hidden confounding: against linear programming, against a confounder that is known, and in one table."""
 
+import html
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.optimize import linprog
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
-from frl_env.evaluation import ActionValues, Confounding, LoggedEpisodes, sensitivity
+from frl_env.evaluation import ActionValues, Confounding, LoggedEpisodes, Sensitivity, sensitivity
 from frl_env.evaluation.sensitivity.sensitivity_figure import sensitivity_figure
 from frl_env.evaluation.sensitivity.turning import turning_points, turning_sentence
 
@@ -220,7 +221,7 @@ def rows(**intervals):
     """A table of one row a kind, as evaluated first."""
     found = [{"what": "as evaluated", "setting": "WDR", "difference": 0.2, "low": 0.1, "high": 0.3}]
     for what, (low, high) in intervals.items():
-        kind, setting = what.split("_")
+        kind, setting = what.split("_", 1)
         found.append({"what": kind, "setting": setting, "difference": (low + high) / 2, "low": low, "high": high})
     return pd.DataFrame(found)
 
@@ -246,6 +247,16 @@ def test_the_figure_has_a_row_a_setting_and_is_the_same_every_time(table):
     assert drawn == sensitivity_figure(found, note="nobody real")
     assert b"nobody real" in drawn
     assert b"propensities: errors of 0.1" in drawn
+
+
+def test_what_the_figure_says_of_its_colours_is_true_of_rows_with_a_first_row_of_their_own():
+    table = rows(**{"run-out_nothing left out": (-0.1, 0.2), "run-out_$_$ left out": (0.1, 0.2)})
+    found = Sensitivity(estimator="WDR", tipping_strength=float("nan"), table=table)
+    assert found.turning == {"run-out": ["$_$ left out"]}  # as the estimate says, and not as the first row of its kind
+    drawn = sensitivity_figure(found, note="nobody real").decode()
+    assert "turns the conclusion" in drawn
+    assert "not 'better'" not in html.unescape(drawn)
+    assert "$_$ left out" in drawn
 
 
 def test_the_table_is_json(table):
