@@ -13,8 +13,8 @@ from frl_env.evaluation.sensitivity.turning import BASE, turning_points, turning
 KINDS = (("WDR clip ", "cut-off"), ("WIS clip ", "cut-off"), ("MDR", "memory"), ("MIS", "memory"))
 """How names of estimators begin, and what these vary."""
 
-OWN = (("propensities", "hidden confounding"), ("run-out", "reward"))
-"""Kinds of rows by estimators of their own, on some of the members; the first row of each pair is as evaluated."""
+OWN = (("propensities",), ("hidden confounding",), ("run-out", "reward"))
+"""Kinds of rows by estimators of their own, on some of the members; in the first row of each nothing is varied."""
 
 NUMBERS = ("difference", "low", "high")
 
@@ -105,10 +105,10 @@ def analyses(entry: dict[str, Any]) -> pd.DataFrame:
 
 
 def _varied(found: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """What no other estimate varies: each pair of `OWN` together, as evaluated first."""
+    """What no other estimate varies: the kinds of `OWN` together, as evaluated first."""
     if not found:
         return []
-    kept = {what: [row for row in found["rows"] if row["what"] == what] for pair in OWN for what in pair}
+    kept = {what: [row for row in found["rows"] if row["what"] == what] for kinds in OWN for what in kinds}
     base = next(row for row in found["rows"] if row["what"] == BASE)
     kept["propensities"].insert(0, base | {"what": "propensities", "setting": f"as they are, by {base['setting']}"})
     return [{key: row[key] for key in ("what", "setting", *NUMBERS)} for rows in kept.values() for row in rows]

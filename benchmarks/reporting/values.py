@@ -127,7 +127,7 @@ def _estimates(results: SweepResults) -> Figure:
     return Figure(
         title=words("values", "estimated_title", truth=truth),
         description=words(
-            "values", "estimated_description", policies=len(table), withheld=sum(row[3] is None for row in table)
+            "values", "estimated_description", rows=len(table), withheld=sum(row[3] is None for row in table)
         ),
         draw=forest(rows, axis="estimated events avoided a member", lines=[(0.0, "the care team")]),
         table=Table(

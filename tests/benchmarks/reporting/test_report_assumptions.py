@@ -65,6 +65,19 @@ def test_the_seed_by_which_a_policy_leads_is_shown_and_what_is_withheld_says_so(
     assert "seed 0" in withheld.parts[0].title
 
 
+def test_no_hidden_confounding_is_what_hidden_confounding_is_compared_with():
+    def row(what, setting, low, high, middle=True):
+        return {"what": what, "setting": setting, "difference": 0.0 if middle else None, "low": low, "high": high}
+
+    told = {"algo": "a", "mode": "greedy", "seed": 0, "headline_estimator": "SNM", "results": {"SNM": result(-1, 1)}}
+    bounds = {"1": (0.2, 0.3), "2": (0.1, 0.4), "3": (-0.1, 0.5)}
+    moved = [row("hidden confounding", f"Lambda = {at}", *ends, middle=False) for at, ends in bounds.items()]
+    told["sensitivity"] = {"rows": [row("as evaluated", "WDR", -0.1, 0.3), *moved]}
+    found = assumptions(_results(told))
+    assert "hidden confounding (from Lambda = 3)" in found.text[1]
+    assert [r[1] for r in found.tables[0].rows if r[-1]] == ["Lambda = 3"]
+
+
 def test_what_the_sweep_varied_is_compared_with_its_own_first_row():
     def row(what, setting, low, high, middle=True):
         return {"what": what, "setting": setting, "difference": (low + high) / 2 if middle else None,
