@@ -48,8 +48,8 @@ WRITTEN = "Written by `python benchmarks/pages/leaderboard.py FOLDER...`; don't 
 
 SHORT = (
     "Events avoided a member and year, more than the care team avoids, in the team's own staff minutes.",
-    "With 95 % intervals over draws of the data and over the members on whom policies are tried. The",
-    "last column is the difference of the first two, in pairs.",
+    "Intervals are 95 %, over the members on whom policies are tried. With several seeds they are over",
+    "draws of the data, too. The last column is the difference of the first two, in pairs.",
 )
 
 COMPARED = {
@@ -74,6 +74,8 @@ READING = (
     "  One with probabilities gets a price a minute. Contacts of one that only acts are dropped at",
     "  random (`frl_env.capacity`).",
     "- **FactoredAWR less this**: at the team's minutes, in pairs of the same seed and members.",
+    "- **upper_bound**: its interval is 1.96 standard errors to either side.",
+    "- Who is contacted is kept of seed 0, and shown of it.",
     "- **area**: mean gain over *no program* from 0 minutes to the largest budget.",
     "- **tried**: policies among which a line's settings were chosen: off-policy by other members",
     "  (without truth), and by true values (with truth).",

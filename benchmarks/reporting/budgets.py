@@ -42,7 +42,9 @@ def who(results: SweepResults) -> Section:
     known = [entry for entry in results.card.get("curves") or [] if entry["contacted"]]
     known = [entry for entry in known if entry["policy"] != "no_program"]
     if not known:
-        return section(missing=words("budgets", "no_budget" if results.has_truth else "no_simulator"))
+        others = any(_finite(entry) for entry in results.card.get("curves") or [])
+        why = "no_team" if others else "no_budget" if results.has_truth else "no_simulator"
+        return section(missing=words("budgets", why))
     known.sort(key=lambda entry: entry["kind"] != "algorithm")  # what was trained comes before what it is beside
     return section(parts=(_shares(known), _contacted(known)))
 

@@ -177,7 +177,8 @@ def _doubly_robust(results: SweepResults) -> list[Table]:
     leading = [row for row in rows if row[0] == name]
     caption = words("evidence", "doubly_robust", policy=name)
     everything = words("evidence", "doubly_robust_all")
+    own = [Table(name="clip_sweep_doubly_robust", caption=caption, columns=columns, rows=leading)] if leading else []
     return [
-        Table(name="clip_sweep_doubly_robust", caption=caption, columns=columns, rows=leading),
+        *own,
         Table(name="clip_sweep_doubly_robust_all", caption=everything, columns=columns, rows=rows, shown=False),
     ]

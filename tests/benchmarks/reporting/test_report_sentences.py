@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import report, run
+from benchmarks.pages import leaderboard
 from benchmarks.reporting import evidence
 from benchmarks.reporting.document import NO_VALUE, Column, Report, Section, Table
 from benchmarks.reporting.markdown import markdown
@@ -233,3 +234,36 @@ def test_estimates_of_several_seeds_are_counted_apart(results):
     assert "Of 3 policies, those of each seed counted apart, 2 have an estimate" in text
     assert "for the others the estimate is withheld" in text
     assert "It is the largest of 2, so that part of it is luck." in text
+
+
+def test_without_the_teams_minutes_it_is_not_said_that_there_was_no_budget(results):
+    def change(card):
+        for entry in card["curves"]:
+            entry["contacted"] = None
+            for point in entry["points"]:
+                point["budget"] = 7.0 if point["budget"] == "team" else point["budget"]
+
+    _changed(results, change)
+    text = _said(results)
+    left_out = text[text.index("## What is not shown") :]
+    assert "without them (`--budget team`)" in left_out
+    assert "Nothing was scored within a budget" not in left_out
+
+
+def test_a_table_of_the_leading_policy_is_not_shown_empty(results):
+    estimate = {"difference": 0.1, "difference_interval": {"low": 0.0, "high": 0.2}}
+    leading = read_results(results).leading[1]
+    other = {"stochastic": "greedy", "greedy": "stochastic"}[leading]
+    about = {"algo": "factored_awr", "seed": 0, "headline": None, "headline_estimator": "WDR clip 30", "sentence": "!"}
+    entry = about | {"mode": other, "results": {"WDR clip 30": estimate}}
+    _changed(results, lambda card: card.update(ope=[entry]))
+    text = _said(results)
+    assert "weighted doubly robust estimator, on the validation members" not in text
+    assert "all policies. See" in text
+
+
+def test_the_leaderboard_is_headed_as_its_program_heads_it():
+    text = leaderboard.PAGE.read_text()
+    assert "\n".join(leaderboard.SHORT) in text
+    assert "\n".join(leaderboard.READING) in text
+    assert "With several seeds they are over draws of the data, too" in " ".join(leaderboard.SHORT)

@@ -18,6 +18,7 @@ CHOSEN = {
     "doubts": {*doubts.SIMULATED, *doubts.RECORDED, "no_commit", "changed"},
     "summary": {"better", "worse", "undecided"},
     "contents": {"simulated", "recorded"},
+    "budgets": {"no_team", "no_budget", "no_simulator"},
 }
 """Blocks whose names are not written where they are asked for."""
 
