@@ -101,18 +101,24 @@ def _buffer(
     """
     try:
         observations = np.asarray(states, dtype=np.float32)
-        returns = np.asarray(rewards, dtype=np.float32).reshape(-1)
+        returns = np.asarray(rewards, dtype=np.float32)
     except (ValueError, TypeError):
         raise UserError("states must be numbers, the same number in every row, and rewards one number a row") from None
     if observations.ndim != 2:
         raise UserError(f"states must have shape (rows, measures), not {observations.shape}")
+    if returns.ndim != 1 and returns.shape[1:] != (1,):
+        raise UserError(f"rewards must be one number a row, not of shape {returns.shape}")
+    returns = returns.reshape(-1)
     named = np.asarray(actions, dtype=object)
     by_name = named.size > 0 and isinstance(named.flat[0], str)
     levels = space.encode(named) if by_name else space.check(actions)
     if len(levels) != len(observations) or len(returns) != len(observations):
         raise UserError(f"there are {len(observations)} states, {len(levels)} actions and {len(returns)} rewards")
     alone = episode_lengths is None
-    lengths = np.ones(len(observations), dtype=np.int64) if alone else np.asarray(episode_lengths, dtype=np.int64)
+    lengths = np.ones(len(observations), dtype=np.int64) if alone else np.asarray(episode_lengths)
+    if lengths.dtype.kind not in "iu":
+        raise UserError(f"episode lengths must be whole numbers, not {lengths.dtype} values")
+    lengths = lengths.astype(np.int64)
     if lengths.ndim != 1 or (lengths < 1).any() or lengths.sum() != len(observations):
         raise UserError(f"episode lengths must be at least 1 and add up to the {len(observations)} rows")
     following = np.zeros_like(observations)

@@ -84,6 +84,10 @@ def test_episodes_carry_credit_back(data):
         ({"num_epochs": 0}, "num_epochs must be a whole number"),
         ({"beta": 0.0}, "temperature must be positive"),
         ({"episode_lengths": [3]}, "add up to the 2 rows"),
+        ({"episode_lengths": [1.2, 1.3]}, "whole numbers, not float64"),
+        ({"episode_lengths": [float("nan"), 2]}, "whole numbers, not float64"),
+        ({"episode_lengths": "two"}, "whole numbers"),
+        ({"rewards": [[0.0, 1.0]]}, "one number a row"),
     ],
 )
 def test_mistakes_are_said(change, said):
