@@ -176,7 +176,14 @@ def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:
     Args:
         cards: Scorecards, one a dataset.
         before: The page as it was, from which the sections of other datasets are taken.
+
+    Raises:
+        UserError: If two scorecards are of the same dataset and number of seeds.
     """
+    headings = [_heading(card) for card in cards]
+    for heading in headings:
+        if headings.count(heading) > 1:
+            raise UserError(f"two folders hold {heading}: name one of them")
     sections = {heading: _kept(lines) for heading, lines in _sections(before).items()}
     sections |= {_heading(card): _dataset(card) for card in cards}
     short = _short_rows(before) | {_heading(card): _short_row(card) for card in cards}

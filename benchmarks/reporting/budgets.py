@@ -120,10 +120,9 @@ def _at_team(results: SweepResults, entries: list[dict[str, Any]]) -> Table:
     for entry in entries:
         point = point_at(entry)
         if point is not None:
-            ends = entry.get("main_interval")
-            paired = None if ends is None else f"{entry['main_leads']:+.4f} ({ends[0]:+.4f} to {ends[1]:+.4f})"
+            paired = (entry.get("main_leads"), *(entry.get("main_interval") or (None, None)))
             rate = per_1000_member_months(point["gain"], weeks)
-            rows.append((_name(entry), point["gain"], *point["interval"], rate, paired))
+            rows.append((_name(entry), point["gain"], *point["interval"], rate, *paired))
     return Table(
         name="team_minutes",
         caption=words(
@@ -133,7 +132,8 @@ def _at_team(results: SweepResults, entries: list[dict[str, Any]]) -> Table:
             over=horizon(results),
         ),
         columns=columns_of(
-            "policy | gain:+.4f | low:+.4f | high:+.4f | per 1,000 member-months:+.2f | FactoredAWR less this"
+            "policy | gain:+.4f | low:+.4f | high:+.4f | per 1,000 member-months:+.2f"
+            " | FactoredAWR less this:+.4f | its low:+.4f | its high:+.4f"
         ),
         rows=rows,
     )

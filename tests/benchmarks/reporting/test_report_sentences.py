@@ -1,5 +1,6 @@
 """Whether each sentence of the report is true of the numbers beside it: few seeds, rankings, withheld, other data."""
 
+import csv
 import json
 import re
 import shutil
@@ -8,12 +9,15 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import report, run
+from benchmarks.drawing.forest import Row, forest
+from benchmarks.drawing.svg import NARROW, text_width
 from benchmarks.pages import leaderboard
 from benchmarks.reporting import evidence
 from benchmarks.reporting.document import NO_VALUE, Column, Report, Section, Table
 from benchmarks.reporting.markdown import markdown
 from benchmarks.reporting.sweep_results import read_results
 from benchmarks.reporting.values import curves
+from frl_env.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -141,6 +145,26 @@ def test_whom_a_policy_contacts_is_of_the_first_seed(results):
     assert "Of several seeds it is the first" not in _said(results)
     _changed(results, lambda card: [entry.update(seeds=3) for entry in card["curves"]])
     assert "Of several seeds it is the first" in _said(results)
+
+
+def test_what_factored_awr_avoids_more_is_numbers(results):
+    _said(results)
+    with (results.parent / "report-data" / "team_minutes.csv").open() as lines:
+        row = next(row for row in csv.DictReader(lines) if row["policy"].startswith("Risk ranking"))
+    ends = [float(row[name]) for name in ("its low", "FactoredAWR less this", "its high")]
+    assert ends == sorted(ends)
+
+
+def test_a_long_heading_is_cut_where_the_drawing_ends():
+    drawn, _ = forest([Row(label="module:Name" * 20), Row(label="a", value=1.0)], axis="x")(NARROW)
+    heading = re.findall(r'font-weight="600">([^<]*)<', drawn)[0]
+    assert heading.endswith("…")
+    assert text_width(heading) * 1.1 <= NARROW + 10
+
+
+def test_two_folders_of_one_dataset_have_no_place_on_the_leaderboard(results, swept, tmp_path):
+    with pytest.raises(UserError, match="two folders hold `tests/tiny-v0`, 1 seed: name one of them"):
+        leaderboard.main([str(results), str(swept), "-o", str(tmp_path / "page.md")])
 
 
 def test_what_has_no_limit_on_staff_says_so(results):
