@@ -1,0 +1,172 @@
+"""The files of a worklist, its page and its command."""
+
+import itertools
+import re
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from worklist_members import worklist_of
+
+from frl_env import cli
+from frl_env.capacity import Capacity
+from frl_env.errors import UserError
+from frl_env.worklist import write_worklist
+from frl_env.worklist.writing import page
+
+
+def test_files_are_whole_and_harmless(table, tmp_path):
+    worklist = worklist_of(table, Capacity(minutes=20.0))
+    rows = worklist.rows.assign(member_id=[f"=1+{n}" for n in range(len(worklist.rows))])
+    write_worklist(replace(worklist, rows=rows), tmp_path / "formulas.csv")
+    assert pd.read_csv(tmp_path / "formulas.csv").member_id.str.startswith("'=").all()
+    for ending in (".parquet", ".csv", ".html"):
+        file = tmp_path / f"list{ending}"
+        chances = write_worklist(worklist, file, force=True)
+        assert file.exists()
+        assert len(pd.read_parquet(chances)) == 60
+    assert pd.read_parquet(tmp_path / "list.parquet").equals(worklist.rows)
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
+    with pytest.raises(UserError, match="exists already"):
+        write_worklist(worklist, tmp_path / "list.csv")
+    with pytest.raises(UserError, match=r"ends in \.parquet"):
+        write_worklist(worklist, tmp_path / "list.xlsx")
+
+
+@pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), OSError("short"), KeyboardInterrupt()])
+def test_nothing_half_written_stays_and_nothing_is_lost(table, tmp_path, monkeypatch, problem):
+    worklist = worklist_of(table, Capacity(minutes=20.0))
+    file = tmp_path / "list.csv"
+    write_worklist(worklist, file)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+
+    def fail(self, place, **options):
+        place.write_text("half a li")
+        raise problem
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(problem, KeyboardInterrupt) else UserError) as said:
+        write_worklist(worklist, file, force=True)
+    assert "None" not in str(said.value)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+    with pytest.raises((KeyboardInterrupt, UserError)):
+        write_worklist(worklist, tmp_path / "new.csv")
+    assert {each.name for each in tmp_path.iterdir()} == set(before)
+
+
+def test_the_page_says_first_what_it_is_not(table):
+    text = page(worklist_of(table, Capacity(minutes=20.0)))
+    assert text.index("Not to guide care") < text.index("<table")
+    assert "http" not in text.replace("http-equiv", "")
+    assert text.count("<h2") == len(re.findall("<section", text))
+    assert "@media (max-width" not in text  # a sheet of paper is narrow, too, and prints tables all the same
+
+
+def _frl(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["frl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_command_from_a_trained_model(tmp_path, capsys):
+    import d3rlpy
+
+    from frl_algos import FactoredAWRConfig, load_replay_buffer, save_model
+    from frl_env.datasets import ensure_dataset, export_table
+
+    dataset = ensure_dataset("frl/medicaid-synthetic-small-v0")
+    members, model = tmp_path / "members.parquet", tmp_path / "policy.safetensors"
+    export_table(dataset, members)
+    algorithm = FactoredAWRConfig(response=0, need_factor="goal", skill_factor="provider").create()
+    algorithm.fit(
+        load_replay_buffer(dataset), n_steps=2, show_progress=False, logger_adapter=d3rlpy.logging.NoopAdapterFactory()
+    )
+    save_model(algorithm, model)
+    out = tmp_path / "worklist.parquet"
+    arguments = ["worklist", "--model", model, "--members", members, "--capacity", "2.9", "-o", out, "--explore", "0.2"]
+    assert _frl(*arguments) == 0
+    rows = pd.read_parquet(out)
+    assert 0 < rows["minutes"].sum() <= 2.9 * len(pd.read_parquet(tmp_path / "worklist-chances.parquet"))
+    assert (rows["gain_low"] <= rows["gain_per_1000"]).all()
+    assert rows["reason"].str.contains("times as many events as the average member here").all()
+    said = capsys.readouterr().out
+    assert re.search(r"expected to avoid \d+\.\d events \(-?\d+\.\d to \d+\.\d\)", said)
+    similar = rows["reason"].str.extract(r"(?:rests on (.*) answered|(no) answered contact)")
+    similar = similar[0].fillna(similar[1])
+    assert similar.str.fullmatch(r"fewer than 11|no|[1-9][1-9]|[2-9]0|\d[\d,]{2,}").all()
+    algorithm.save(str(tmp_path / "policy.d3"))  # what `make run` leaves
+    arguments[2] = tmp_path / "policy.d3"
+    assert _frl(*arguments, "--force") == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(out), rows)
+    (tmp_path / "alone.txt").write_text("nobody-of-these\n")
+    assert _frl(*arguments, "--force", "--leave-alone", tmp_path / "alone.txt") == 0
+    assert "nobody on the caseload is in" in capsys.readouterr().out
+    stock = d3rlpy.algos.DiscreteBCConfig().create()
+    stock.create_impl((7,), 1080)
+    stock.save(str(tmp_path / "stock.d3"))
+    assert _frl("worklist", "--model", tmp_path / "stock.d3", *arguments[3:], "--force") == 2
+    assert "knows no gains by member" in capsys.readouterr().err
+    assert _frl(*arguments) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert (
+        _frl("worklist", "--model", members, "--members", members, "--capacity", "2.9", "-o", tmp_path / "b.csv") == 2
+    )
+    assert _frl("worklist", "--model", model, "--members", members, "--capacity", "x", "-o", tmp_path / "b.csv") == 2
+    assert "no number of minutes" in capsys.readouterr().err
+
+
+class _Page(HTMLParser):
+    """What a reader with a screen reader or a keyboard needs of the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.headings: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("h1", "h2", "h3"):
+            self.headings.append(tag)
+
+
+def _contrast(one: str, other: str) -> float:
+    """WCAG 2.2, contrast ratio of two colours #rrggbb or #rgb."""
+
+    def light(colour: str) -> float:
+        digits = colour if len(colour) == 6 else "".join(2 * each for each in colour)
+        parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    lights = sorted((light(one), light(other)))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def test_the_page_can_be_read_by_everybody(table):
+    text = page(worklist_of(table, Capacity(minutes=8.0), explore=0.2))
+    seen = _Page(text)
+    by_tag = {tag: [attributes for each, attributes in seen.tags if each == tag] for tag, _ in seen.tags}
+    assert by_tag["html"][0]["lang"] == "en"
+    assert "<title>Worklist, week 17</title>" in text
+    assert seen.headings[0] == "h1"
+    assert seen.headings.count("h1") == 1
+    assert "h3" not in seen.headings
+    assert all(each.get("scope") in ("col", "row") for each in by_tag["th"])
+    assert len(by_tag["main"]) == len(by_tag["header"]) == 1
+    known = {attributes["id"] for _, attributes in seen.tags if attributes.get("id")}
+    assert all(each["aria-labelledby"] in known for each in by_tag["section"])
+    assert all(each.get("type") == "button" for each in by_tag["button"])
+    assert "aria-sort" in text
+    assert "a" not in by_tag
+    for block in re.findall(r":root \{([^}]*)\}", text):
+        colours = dict(re.findall(r"--(\w+): #(\w+)", block))
+        for ink, paper in itertools.product(("ink", "quiet"), ("paper", "note")):
+            if {ink, paper} <= set(colours):
+                assert _contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
+        if "focus" in colours:
+            assert _contrast(colours["focus"], colours["paper"]) >= 3
