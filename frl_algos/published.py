@@ -13,6 +13,7 @@ from jaxtyping import Float32
 
 from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig
 from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError, check_whole
 
@@ -79,7 +80,7 @@ def train_awr_factored(
     buffer = _buffer(states, actions, rewards, episode_lengths, space, seed)
     per_epoch = -(-buffer.transition_count // config.batch_size)
     algorithm = config.create()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quiet_d3rlpy():
         torch.manual_seed(seed)
         algorithm.fit(
             buffer,
@@ -104,7 +105,7 @@ def _buffer(
         returns = np.asarray(rewards, dtype=np.float32)
     except (ValueError, TypeError):
         raise UserError("states must be numbers, the same number in every row, and rewards one number a row") from None
-    if observations.ndim != 2:
+    if observations.ndim != 2 or not observations.shape[1]:
         raise UserError(f"states must have shape (rows, measures), not {observations.shape}")
     if returns.ndim != 1 and returns.shape[1:] != (1,):
         raise UserError(f"rewards must be one number a row, not of shape {returns.shape}")
@@ -115,7 +116,10 @@ def _buffer(
     if len(levels) != len(observations) or len(returns) != len(observations):
         raise UserError(f"there are {len(observations)} states, {len(levels)} actions and {len(returns)} rewards")
     alone = episode_lengths is None
-    lengths = np.ones(len(observations), dtype=np.int64) if alone else np.asarray(episode_lengths)
+    try:
+        lengths = np.ones(len(observations), dtype=np.int64) if alone else np.asarray(episode_lengths)
+    except ValueError:  # lists of unequal lengths
+        raise UserError("episode lengths must be one whole number an episode, and some are lists") from None
     if lengths.dtype.kind not in "iu":
         raise UserError(f"episode lengths must be whole numbers, not {lengths.dtype} values")
     lengths = lengths.astype(np.int64)

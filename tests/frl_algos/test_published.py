@@ -12,13 +12,14 @@ def data():
     return generate_synthetic_data(n_patients=60, n_weeks_per_patient=12, seed=42)
 
 
-def test_the_published_call_trains_a_policy(data, tmp_path):
+def test_the_published_call_trains_a_policy(data, tmp_path, capfd):
     states, levels, rewards = data
     actions = [tuple(row) for row in MEDICAID_ACTIONS.decode(levels)]
     before = torch.random.get_rng_state()
     actor, critic = train_awr_factored(
         states=states, actions=actions, rewards=rewards, action_space=MEDICAID_ACTIONS, beta=1.0, num_epochs=2
     )
+    assert capfd.readouterr() == ("", ""), "nothing was asked for on the screen"
     assert torch.equal(before, torch.random.get_rng_state()), "no global random state is touched"
     assert actor.predict_names(states[:3]).shape == (3, 4)
     np.testing.assert_allclose(actor.predict_probabilities(states[:5]).sum(axis=1), 1, rtol=1e-5)
@@ -87,6 +88,8 @@ def test_episodes_carry_credit_back(data):
         ({"episode_lengths": [1.2, 1.3]}, "whole numbers, not float64"),
         ({"episode_lengths": [float("nan"), 2]}, "whole numbers, not float64"),
         ({"episode_lengths": "two"}, "whole numbers"),
+        ({"episode_lengths": [[1], [1, 2]]}, "one whole number an episode, and some are lists"),
+        ({"states": np.zeros((2, 0))}, r"states must have shape \(rows, measures\), not \(2, 0\)"),
         ({"rewards": [[0.0, 1.0]]}, "one number a row"),
     ],
 )
