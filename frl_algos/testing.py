@@ -6,7 +6,9 @@
 What passes it trains and is scored by `benchmarks/run.py --algo mypackage.module:MyConfig`.
 """
 
+import inspect
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.adapter import adapt, invalid_choices, modes
-from frl_algos.policies.policy import LearnedPolicy, has_probabilities
+from frl_algos.policies.policy import LearnedPolicy, has_gains, has_probabilities
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
@@ -48,6 +50,8 @@ def _check(offered: Any, action_space: ActionSpace, seed: int) -> None:
     joints = _check_predictions(first, observations, action_space)
     if has_probabilities(first) and "stochastic" in modes(first):
         _check_probabilities(first, observations, action_space)
+    if has_gains(first):
+        _check_gains(first, observations, action_space)
     for mode in modes(first):
         levels = LearnedPolicy(first, action_space, mode)(observations, np.random.default_rng(seed))
         _require(bool(action_space.is_valid(levels).all()), f"the {mode} policy takes actions that are not valid")
@@ -84,17 +88,34 @@ def _trained(offered: Any, buffer: FactoredReplayBuffer, seed: int) -> Any:
     before = [array.copy() for array in _arrays(buffer)]
     torch.manual_seed(seed)
     buffer.reseed(seed)
-    algorithm.fit(
-        buffer,
-        n_steps=UPDATES,
-        n_steps_per_epoch=UPDATES // 2,
-        show_progress=False,
-        logger_adapter=NoopAdapterFactory(),
-        callback=lambda algo, epoch, step: None,
-    )
+    options: dict[str, Any] = {
+        "n_steps": UPDATES,
+        "n_steps_per_epoch": UPDATES // 2,
+        "show_progress": False,
+        "logger_adapter": NoopAdapterFactory(),
+        "callback": lambda algo, epoch, step: None,
+        "epoch_callback": lambda algo, epoch, step: None,
+    }
+    _check_takes(algorithm.fit, buffer, options)
+    algorithm.fit(buffer, **options)
     same = all(np.array_equal(old, new) for old, new in zip(before, _arrays(buffer), strict=True))
     _require(same, "fit changes the arrays of the buffer, which other algorithms train from; copy them first")
     return algorithm
+
+
+def _check_takes(fit: Callable[..., Any], buffer: FactoredReplayBuffer, options: Mapping[str, Any]) -> None:
+    """Says so where `fit` can't be called as the benchmark calls it."""
+    try:
+        signature = inspect.signature(fit)
+    except ValueError:
+        return  # of compiled code; calling it says
+    try:
+        signature.bind(buffer, **options)
+    except TypeError as problem:
+        raise UserError(
+            f"fit is called with the buffer and the arguments {', '.join(options)} ({problem}); "
+            "take those that are needed by name, and the rest as **others"
+        ) from None
 
 
 def _arrays(buffer: FactoredReplayBuffer) -> tuple[np.ndarray, ...]:
@@ -137,6 +158,32 @@ def _check_probabilities(algorithm: Any, observations: np.ndarray, action_space:
     _require(
         outside < 1e-6, f"predict_probabilities gives up to {outside:.2g} to actions that are not valid; mask them"
     )
+
+
+def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> None:
+    n = len(observations)
+    missing = [name for name in ("start_memory", "remember") if not callable(getattr(algorithm, name, None))]
+    _require(
+        not missing,
+        f"it offers gains and has no {' and no '.join(missing)}; without a memory, start_memory(members) gives "
+        "numpy.zeros((members, 0)) and remember(memory, observations, joints) gives the memory as it was",
+    )
+    _require(
+        "stochastic" in modes(algorithm),
+        "it offers gains and no probabilities; gains are asked for where there is predict_probabilities, too",
+    )
+    memory = np.asarray(algorithm.start_memory(n))
+    gains = np.asarray(algorithm.gains(observations, memory))
+    wanted = (n, len(action_space.valid_joints))
+    _require(
+        gains.shape == wanted and np.issubdtype(gains.dtype, np.floating),
+        f"gains gives {gains.dtype} of shape {gains.shape}, not floating-point numbers of shape {wanted}: "
+        "a row a member, a column an action of buffer.action_space.valid_joints",
+    )
+    wrong = int((np.isnan(gains) | np.isposinf(gains)).any(axis=1).sum())
+    _require(wrong == 0, f"gains gives NaN or infinity in {wrong} of {n} members; minus infinity says never")
+    after = np.asarray(algorithm.remember(memory, observations, np.repeat(action_space.valid_joints[0], n)))
+    _require(after.shape == memory.shape, f"remember gives shape {after.shape} for memories of shape {memory.shape}")
 
 
 def _check_save(algorithm: Any) -> None:

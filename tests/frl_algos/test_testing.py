@@ -7,12 +7,17 @@ import pytest
 import torch
 from d3rlpy.algos import DiscreteBCConfig, IQLConfig, PRDCConfig, TD3PlusBCConfig
 
+from benchmarks.sweep.budgets import budget_policy
 from frl_algos import FactoredAWRConfig
 from frl_algos.policies.adapter import ScaledAlgorithm, adapt, modes
 from frl_algos.policies.stock import StockAlgorithm
 from frl_algos.testing import check_algorithm, made_up_buffer
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.capacity import Budgeted, Capacity
+from frl_env.care_effort import care_effort
 from frl_env.errors import UserError
+from frl_env.rollout import rollout
+from frl_env.worlds import World
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = ActionSpace.from_nvec([3, 2])
@@ -119,6 +124,77 @@ class SavesElsewhere(Constant):
         open(file + ".bin", "w").close()
 
 
+class Gains(Other):
+    """Says what contacts gain, from the week's observations alone: nothing is kept in mind."""
+
+    def start_memory(self, members):
+        return np.zeros((members, 0))
+
+    def remember(self, memory, observations, joints):
+        return memory
+
+    def gains(self, observations, memory):
+        gains = np.tile(1 + observations[:, :1], (1, len(self.space.valid_joints)))
+        gains[:, 0] = 0  # doing nothing
+        return gains
+
+
+class Remembers(Gains):
+    def start_memory(self, members):
+        return np.zeros((members, 2))
+
+    def remember(self, memory, observations, joints):
+        return memory + joints[:, None]
+
+
+class GainsOfAll(Gains):
+    def gains(self, observations, memory):
+        return np.zeros((len(observations), self.space.n_joint))
+
+
+class WholeGains(Gains):
+    def gains(self, observations, memory):
+        return super().gains(observations, memory).astype(int)
+
+
+class GainsNotNumbers(Gains):
+    def gains(self, observations, memory):
+        gains = super().gains(observations, memory)
+        gains[:3, 5] = np.nan
+        return gains
+
+
+class Forgets(Gains):
+    start_memory = remember = None
+
+
+class OtherMemory(Remembers):
+    def remember(self, memory, observations, joints):
+        return memory[:, 0]
+
+
+class GainsAlone(Gains):
+    modes = ("greedy",)
+
+
+class FewArguments(Constant):
+    def fit(self, buffer, n_steps):
+        super().fit(buffer, n_steps)
+
+
+@pytest.mark.parametrize("offered", [Gains, Remembers])
+def test_gains_that_pass_spend_a_budget(offered):
+    check_algorithm(offered)
+    trained = offered()
+    trained.fit(made_up_buffer(MEDICAID_ACTIONS), n_steps=1)
+    policy, asked = budget_policy(trained, MEDICAID_ACTIONS, "stochastic")
+    assert asked == "gains"
+    world = World()
+    budgeted = Budgeted(policy, care_effort(world.parameters), Capacity(minutes=3.0), by=asked)
+    spent = rollout(budgeted, world.parameters, members=50, seed=1, horizon=4)
+    assert 1.0 < spent.minutes.sum() / spent.weeks.sum() <= 3.0
+
+
 @pytest.mark.parametrize(
     ("offered", "says"),
     [
@@ -134,6 +210,13 @@ class SavesElsewhere(Constant):
         (MassOutside, "not valid; mask them"),
         (NotReproducible, "different policies"),
         (SavesElsewhere, "'model.bin'"),
+        (GainsOfAll, r"gains gives float64 of shape \(64, 1080\), not floating-point numbers of shape \(64, 681\)"),
+        (WholeGains, "gains gives int64"),
+        (GainsNotNumbers, "NaN or infinity in 3 of 64 members"),
+        (Forgets, "no start_memory and no remember"),
+        (GainsAlone, "gains and no probabilities"),
+        (OtherMemory, r"remember gives shape \(64,\) for memories of shape \(64, 2\)"),
+        (FewArguments, "n_steps_per_epoch.*as \\*\\*others"),
         (PRDCConfig(batch_size=16), "can't be used here"),
         (dict, "has no fit and no predict"),
         (lambda: 1 / 0, "can't be made"),
