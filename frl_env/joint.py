@@ -18,11 +18,17 @@ class JointActions(gymnasium.ActionWrapper[Any, Any, Any]):
             nameless levels that are all valid.
 
     Raises:
-        UserError: If the environment has another kind of action space, or the factors don't fit it.
+        UserError: If it is a vector of environments, the environment has another kind of action space, or the factors
+            don't fit it.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], factors: ActionSpace | None = None) -> None:
         """Sets up the `Discrete` action space."""
+        if isinstance(env, gymnasium.vector.VectorEnv):
+            raise UserError(
+                "JointActions takes a single environment, not a vector of them; for a vector, pass levels to its step: "
+                "MEDICAID_ACTIONS.unravel(joint_indices)"
+            )
         super().__init__(env)
         space = env.action_space
         if not isinstance(space, gymnasium.spaces.MultiDiscrete) or space.nvec.ndim != 1:

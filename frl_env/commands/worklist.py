@@ -22,7 +22,7 @@ def worklist_command(
     ],
     members: Annotated[Path, typer.Option(help="A table of member-weeks, as 'frl import' reads it.")],
     capacity: Annotated[
-        str, typer.Option(help="Staff minutes a member-week, or a capacity file that ends in .toml; docs/capacity.md.")
+        str, typer.Option(help="Staff minutes a member-week, none (no limit), or a .toml file; docs/capacity.md.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The list: .parquet, .csv or .html.")],
     week: Annotated[
@@ -46,6 +46,11 @@ def worklist_command(
     check_whole("--seed", seed, low=0, high=2**63)
     check_whole("--least-weeks", least_weeks, low=0, high=10_000)
     check_number("--explore", explore, low=0, high=1)
+    if capacity.strip().lower() == "team":
+        raise UserError(
+            "--capacity 'team' is for the simulator, where a team's minutes are known; give staff minutes a "
+            "member-week, 'none' for no limit, or a file that ends in .toml"
+        )
     limits = parse_budget(capacity)
     policy, effort = load_policy(model)
     limits.check(effort.action_space)

@@ -54,6 +54,7 @@ def test_joint_actions_of_other_environments():
     for call, text in [
         (lambda: JointActions(TwoFactors(), MEDICAID_ACTIONS), "does not fit"),
         (lambda: JointActions(env), "a flat MultiDiscrete is needed"),
+        (lambda: JointActions(gymnasium.make_vec("frl_env:frl/MedicaidCare-v0", num_envs=2)), "not a vector of them"),
         (lambda: env.action(6), r"outside 0\.\.5"),
     ]:
         with pytest.raises(UserError, match=text):

@@ -5,6 +5,7 @@ import re
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from worklist_members import worklist_of
 
 from frl_env import cli
 from frl_env.capacity import Capacity
+from frl_env.commands.worklist import worklist_command
 from frl_env.errors import UserError
 from frl_env.worklist import write_worklist
 from frl_env.worklist.writing import page
@@ -170,3 +172,8 @@ def test_the_page_can_be_read_by_everybody(table):
                 assert _contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
         if "focus" in colours:
             assert _contrast(colours["focus"], colours["paper"]) >= 3
+
+
+def test_a_list_has_no_team_whose_minutes_are_known(tmp_path):
+    with pytest.raises(UserError, match=r"'team' is for the simulator.*give staff minutes a member-week"):
+        worklist_command(Path("m.safetensors"), Path("members.csv"), "team", tmp_path / "list.csv")
