@@ -178,5 +178,6 @@ def _member_weights(episodes: LoggedEpisodes, logged: np.ndarray) -> Float64[np.
     with np.errstate(divide="ignore"):
         log_ratios = np.log(episodes.padded("probabilities", logged, 1.0) / episodes.propensities)
     log_weights = np.where(episodes.mask, np.cumsum(log_ratios, axis=1), -np.inf)
-    # Over the largest, so that squares of huge weights are numbers.
-    return np.exp(log_weights - log_weights.max()).sum(axis=1) / episodes.lengths
+    # Over the largest, so that squares of huge weights are numbers; none where no first decision was the policy's.
+    largest = max(float(log_weights.max()), np.finfo(np.float64).min)
+    return np.exp(log_weights - largest).sum(axis=1) / episodes.lengths

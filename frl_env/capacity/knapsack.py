@@ -29,7 +29,8 @@ class Choice:
 
     Attributes:
         kinds: `NOTHING`, or a kind of `Offers`.
-        chances: Chance of that choice under random tie-breaks between members.
+        chances: Chance of that choice under random tie-breaks between members. With several limits (`prices`) it is 1,
+            also where a lot breaks a tie; gains that differ have no ties.
         prices: Of each limit: gain that one more unit of it would bring.
         bound: Largest total gain of any allocation, by the linear program or its dual.
     """

@@ -19,16 +19,17 @@ COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#b
 def figures(audit: FairnessAudit) -> dict[str, bytes]:
     """All figures by file name; one for which there is nothing to draw is left out."""
     single = [group for group in audit.groups if group.attribute in audit.attributes]
-    drawn: dict[str, Figure] = {
-        "high_touch.svg": _high_touch(audit, audit.groups),
-        "need_ratio.svg": _need_ratio(audit, single),
-    }
-    if factors := _factors(audit):
-        drawn["allocation.svg"] = _allocation(factors, single)
-    if audit.calibration:
-        drawn["calibration.svg"] = _calibration(audit)
-    note = "Simulated members; not to guide care" if audit.simulated else "Small groups suppressed"
-    return {name: svg(figure, note) for name, figure in drawn.items()}
+    with mpl.rc_context({"text.parse_math": False}):  # names of groups may hold dollar signs
+        drawn: dict[str, Figure] = {
+            "high_touch.svg": _high_touch(audit, audit.groups),
+            "need_ratio.svg": _need_ratio(audit, single),
+        }
+        if factors := _factors(audit):
+            drawn["allocation.svg"] = _allocation(factors, single)
+        if audit.calibration:
+            drawn["calibration.svg"] = _calibration(audit)
+        note = "Simulated members; not to guide care" if audit.simulated else "Small groups suppressed"
+        return {name: svg(figure, note) for name, figure in drawn.items()}
 
 
 def _high_touch(audit: FairnessAudit, groups: Sequence[Group]) -> Figure:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -151,8 +152,6 @@ def test_the_same_seed_gives_the_same_files(file, tmp_path):
 
 
 def test_values_are_the_off_policy_estimate_of_each_group(trained, tiny_dataset):
-    from dataclasses import replace
-
     from frl_algos.valuation.counterfactual import Counterfactual
 
     records = load_members(tiny_dataset, attributes=["gender"])
@@ -169,6 +168,25 @@ def test_values_are_the_off_policy_estimate_of_each_group(trained, tiny_dataset)
         change = (estimate.plain - episodes.returns())[own].mean()
         assert group.measures["value_change"].value == pytest.approx(change)
     assert "off-policy" in result.value_source
+
+
+def test_a_policy_that_never_did_what_was_logged_is_audited(tiny_dataset):
+    """No weight says anything of it then, and no member counts as effective."""
+    records = load_members(tiny_dataset, attributes=["gender"])
+    episodes = replace(load_episodes(tiny_dataset), groups=records.labels)
+    done = np.bincount(episodes.actions[episodes.mask], minlength=MEDICAID_ACTIONS.n_joint)
+    never = np.flatnonzero(MEDICAID_ACTIONS.valid & (done == 0))[0]
+
+    def target(observations):
+        chances = np.zeros((len(observations), MEDICAID_ACTIONS.n_joint), dtype=np.float32)
+        chances[:, never] = 1.0
+        return chances
+
+    result = audit_policy(
+        target, episodes, needs=records.needs, simulated=True, rng=np.random.default_rng(4), minimum=5, resamples=20,
+        value=False,
+    )  # fmt: skip
+    assert [group.measures["effective_members"].value for group in result.of("gender")] == [0.0, 0.0]
 
 
 def test_other_kinds_of_policies(tiny_buffer, tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -331,3 +332,10 @@ def test_contrasts_go_with_the_means_they_are_made_of():
     assert not [gap for gap in real.gaps if gap.measure == "high_touch"]
     open_ = audit(members(n, **about), rng=np.random.default_rng(0), **QUICK)
     assert [pair for pair in open_.contrasts if pair.score == "high_touch"]
+
+
+def test_dollar_signs_in_names_of_groups_are_text(imported, tmp_path):
+    races = np.where(imported.attributes["race"] == imported.attributes["race"][-1], "$5_$", "$a$")
+    result = audit(replace(imported, attributes={"race": races}), rng=np.random.default_rng(0), minimum=11, **QUICK)
+    write_audit(result, tmp_path)
+    assert "$5_$" in (tmp_path / "high_touch.svg").read_text()
