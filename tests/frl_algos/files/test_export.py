@@ -80,6 +80,22 @@ def test_onnx_gives_the_same(tmp_path, settings):
     _agree(algorithm, lambda rows: session.run(None, {"observations": rows}), observations)
 
 
+def test_small_chances_are_right_in_onnx_too(tmp_path):
+    """Where almost always nothing is done: findings/onnxruntime-sigmoid-small.sh."""
+    algorithm = _algorithm(**SETTINGS[1])
+    modules = algorithm.impl.modules
+    for tensor in modules.actor.gate.state_dict().values():
+        tensor.zero_()
+    modules.statistics.shift.fill_(-17.0)
+    observations = _numbers(6)
+    export_policy(algorithm, tmp_path / "policy.onnx")
+    probabilities, _ = _session(tmp_path / "policy.onnx").run(None, {"observations": observations})
+    expected = algorithm.predict_probabilities(observations)
+    valid = MEDICAID_ACTIONS.valid_joints
+    assert (expected[:, MEDICAID_ACTIONS.ravel(MEDICAID_ACTIONS.null_action)] > 1 - 1e-6).all()
+    np.testing.assert_allclose(probabilities[:, valid], expected[:, valid], rtol=1e-2, atol=1e-30)
+
+
 @pytest.mark.parametrize("space", [MEDICAID_ACTIONS, ActionSpace.from_nvec([3, 2])], ids=["medicaid", "no_null"])
 @pytest.mark.parametrize(
     "settings",
