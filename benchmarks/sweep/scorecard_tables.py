@@ -10,7 +10,12 @@ from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
 from benchmarks.sweep.runs import REFERENCE
 from benchmarks.training.algorithms import PEERS
+from frl_env.datasets import RECIPES
 from frl_env.member_months import span
+from frl_env.reference_returns import ceiling
+
+NAME = 16
+"""Letters of a policy's name that stay in one line, however narrow the screen is."""
 
 
 def show(card: Mapping[str, Any], console: Console | None = None) -> None:
@@ -33,7 +38,7 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
     if card["fairness"]:
         _show_fairness(card, out)
     if card["runs"]:
-        out.print(_training_table(card))
+        _show_training(card, out)
     if card["older"]:
         out.print(f"trained by earlier code than this (--older): {', '.join(card['older'])}", highlight=False)
 
@@ -44,7 +49,7 @@ def logged_sentence(logged: Mapping[str, Any]) -> str:
     contacts = logged["contacts_per_week"]
     if contacts is None:
         return "Logged: contacts with so few people that nothing is told of them."
-    made = f"The care team made {contacts:.3f} contacts a member-week"
+    made = f"In the logged weeks the care team made {contacts:.3f} contacts a member-week"
     if minutes is None:
         return (
             f"{made}. Staff minutes are not known, so there is no worklist: give [effort.FACTOR] in the map of the "
@@ -55,27 +60,28 @@ def logged_sentence(logged: Mapping[str, Any]) -> str:
 
 def _show_truth(card: Mapping[str, Any], out: Console) -> None:
     several = len({row["seed"] for row in card["runs"]}) > 1
-    table = Table(title=f"{card['dataset']}: true values on {card['eval_members']:,} members", title_justify="left")
-    table.add_column("policy", no_wrap=True)
-    for name in ("value", "SE", "score", "vs behaviour", "rate", "ED", "IP", "contacts", "minutes"):
-        table.add_column(name, justify="right")
-    for name, row in unlimited(card["references"]).items():
-        table.add_row(name, *_cells(row, against=False))
+    headings = ("policy", "value", "SE", "score", "vs behaviour", "rate", "ED", "IP", "contacts", "minutes")
+    rows: list[tuple[str, ...] | None] = [
+        (name, *_cells(row, against=False)) for name, row in unlimited(card["references"]).items()
+    ]
     if not several:
-        table.add_section()
-        for row in card["runs"]:
-            if row["budget"] != NONE:
-                continue
-            table.add_row(f"{row['algo']} {row['mode']}, seed {row['seed']}", *_cells(row))
-    out.print(table)
+        rows.append(None)
+        rows += [
+            (f"{row['algo']} {row['mode']}, seed {row['seed']}", *_cells(row))
+            for row in card["runs"]
+            if row["budget"] == NONE
+        ]
+    title = f"{card['dataset']}: true values on {card['eval_members']:,} members"
+    print_table(out, title, headings, rows, broken=("vs behaviour",), spare=("SE", "ED", "IP", "contacts", "rate"))
+    best = "the oracle" if ceiling(card["references"]) == "oracle" else "best observation-only"
     out.print(
         f"value: mean return of a member (minus ED visits and hospital stays){_followed(card)}.\n"
-        "score: 0 no program, 100 best observation-only.\n"
+        f"score: 0 no program, 100 {best}.\n"
         "vs behaviour: paired difference (its standard error). rate: the same per 1,000 member-months, as ED and IP.\n"
         "contacts: attempts a week. minutes: staff minutes a week. Simulated members; not to guide care."
     )
     if several:
-        out.print(_summary_table(card))
+        _show_summary(card, out)
     if card["curves"]:
         _show_curves(card, out)
 
@@ -84,15 +90,9 @@ def _show_curves(card: Mapping[str, Any], out: Console) -> None:
     """Gains within each budget, those at the team's own minutes first: what a program with this staff can have."""
     team = card["references"]["behaviour"]["effort_minutes_per_week"]
     budgets = sorted({point["budget"] for entry in card["curves"] for point in entry["points"]}, key=_budget_order)
-    table = Table(
-        title=f"gain over the care team by staff minutes a member-week; the team's own: {team:.1f}",
-        title_justify="left",
-    )
-    table.add_column("policy", no_wrap=True)
-    for budget in budgets:
-        heading = "team [95 %]" if budget == TEAM else "no limit" if budget == NONE else str(budget)
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("contacts are", no_wrap=True)
+    headings = ["team [95 %]" if each == TEAM else "no limit" if each == NONE else str(each) for each in budgets]
+    rows: list[tuple[str, ...] | None] = []
+    bold: list[int] = []
     for entry in card["curves"]:
         points = [point_at(entry, budget) for budget in budgets]
         said = [
@@ -102,9 +102,13 @@ def _show_curves(card: Mapping[str, Any], out: Console) -> None:
             for budget, point in zip(budgets, points, strict=True)
         ]  # fmt: skip
         mode = "" if entry["kind"] in ("reference", "bound", "peer") else f" {entry['mode']}"
-        style = "bold" if entry["kind"] in ("algorithm", "peer") else None
-        table.add_row(f"{entry['policy']}{mode}", *said, entry["allocated"], style=style)
-    out.print(table)
+        if entry["kind"] in ("algorithm", "peer"):
+            bold.append(len(rows))
+        rows.append((f"{entry['policy']}{mode}", *said, entry["allocated"]))
+    title = f"gain over the care team by staff minutes a member-week; the team's own: {team:.1f}"
+    how = "contacts are"
+    headings = ["policy", *headings, how]
+    print_table(out, title, headings, rows, broken=(how,), spare=(how,), left=(how,), bold=bold)
     best = next((entry for entry in card["curves"] if entry["kind"] == "algorithm" and point_at(entry)), None)
     if best is not None:
         point = point_at(best)
@@ -143,9 +147,8 @@ def _show_estimates(card: Mapping[str, Any], out: Console) -> None:
     }
     weeks = next((entry["weeks"] for entry in card["ope"] if entry.get("weeks")), None)
     over = "" if weeks is None else f", {span(weeks)}"
-    table = Table(title=f"estimated from other members' logged weeks{over}", title_justify="left")
-    for name in ("policy", "estimator", "vs behaviour [95 %]", "per 1,000 member-months", "true"):
-        table.add_column(name, justify="left" if name == "policy" else "right", no_wrap=True)
+    headings = ("policy", "estimator", "vs behaviour [95 %]", "per 1,000 member-months", "true")
+    rows: list[tuple[str, ...] | None] = []
     said = []
     for entry in card["ope"]:
         name = f"{entry['algo']} {entry['mode']}, seed {entry['seed']}"
@@ -153,14 +156,17 @@ def _show_estimates(card: Mapping[str, Any], out: Console) -> None:
         if headline is None:
             said.append(f"{name}: {entry['sentence']}")
         ends = (headline["difference_interval"]["low"], headline["difference_interval"]["high"]) if headline else None
-        table.add_row(
-            name,
-            entry.get("headline_estimator", "-"),
-            spread(headline["difference"], ends) if headline and ends else "withheld",
-            rate_of(headline),
-            "-" if truth is None else f"{truth:+.4f}",
+        rows.append(
+            (
+                name,
+                entry.get("headline_estimator", "-"),
+                spread(headline["difference"], ends) if headline and ends else "withheld",
+                rate_of(headline),
+                "-" if truth is None else f"{truth:+.4f}",
+            )
         )
-    out.print(table)
+    title = f"estimated from other members' logged weeks{over}"
+    print_table(out, title, headings, rows, broken=("estimator",), spare=("per 1,000 member-months",))
     for sentence in said:
         out.print(sentence, highlight=False)
     out.print("All estimators, their diagnostics and subgroups: `ope` in scorecard.json; docs/evaluation.md.")
@@ -176,9 +182,8 @@ def rate_of(headline: Mapping[str, Any] | None) -> str:
 
 def _show_fairness(card: Mapping[str, Any], out: Console) -> None:
     """The pair of groups of each attribute that a policy of the first seed treats most differently in high touch."""
-    table = Table(title="high-touch contact by group: the pair that lies furthest apart", title_justify="left")
-    for name in ("policy", "attribute", "groups", "difference, points [95 %]"):
-        table.add_column(name, justify="right" if name.startswith("difference") else "left", no_wrap=True)
+    headings = ("policy", "attribute", "groups", "difference, points [95 %]")
+    rows: list[tuple[str, ...] | None] = []
     said = []
     for entry in card["fairness"]:
         if entry["seed"] != 0 or (entry["mode"] == REFERENCE and entry["algo"] != "behaviour"):
@@ -193,35 +198,37 @@ def _show_fairness(card: Mapping[str, Any], out: Console) -> None:
             widest = max(own, key=lambda pair: abs(pair["difference"]))
             difference, low, high = (100 * widest[key] for key in ("difference", "low", "high"))
             groups = f"{widest['first']} less {widest['second']}"
-            table.add_row(name, attribute, groups, f"{difference:+.2f} [{low:+.2f}, {high:+.2f}]")
+            rows.append((name, attribute, groups, f"{difference:+.2f} [{low:+.2f}, {high:+.2f}]"))
             name = ""
-    if table.row_count:
-        out.print(table)
+    if rows:
+        title = "high-touch contact by group: the pair that lies furthest apart"
+        print_table(out, title, headings, rows, broken=("groups",), left=("attribute", "groups"))
     for sentence in said:
         out.print(sentence, highlight=False)
     out.print("All groups, measures and pairs: `fairness` in scorecard.json; docs/fairness.md.")
 
 
-def _summary_table(card: Mapping[str, Any]) -> Table:
+def _show_summary(card: Mapping[str, Any], out: Console) -> None:
     seeds = card["summary"][0]["seeds"] if card["summary"] else 0
-    table = Table(title=f"over {seeds} seeds, each on its own draw of the data", title_justify="left")
-    table.add_column("policy", no_wrap=True)
-    for name in ("vs behaviour [95 %]", "score", "behind the first [95 %]", "P"):
-        table.add_column(name, justify="right", no_wrap=True)
+    headings = ("policy", "vs behaviour [95 %]", "score", "behind the first [95 %]", "P")
+    rows: list[tuple[str, ...] | None] = []
     for row in card["summary"]:
         score = row["normalized_score"]
-        table.add_row(
-            f"{row['algo']} {row['mode']}",
-            spread(row["difference_to_behaviour"], row["interval"]),
-            "-" if score is None else f"{score:.1f}",
-            spread(row["lead_of_first"], row["lead_interval"]),
-            f"{row['probability_that_first_is_better']:.2f}",
+        rows.append(
+            (
+                f"{row['algo']} {row['mode']}",
+                spread(row["difference_to_behaviour"], row["interval"]),
+                "-" if score is None else f"{score:.1f}",
+                spread(row["lead_of_first"], row["lead_interval"]),
+                f"{row['probability_that_first_is_better']:.2f}",
+            )
         )
-    table.caption = (
+    title = f"over {seeds} seeds{', each on its own draw of the data' if card['dataset'] in RECIPES else ''}"
+    print_table(out, title, headings, rows, spare=("behind the first [95 %]", "P"))
+    out.print(
         "Interquartile mean over seeds; intervals by bootstrap over seeds and members, in pairs.\n"
         "P: chance that a run of the first beats a run of this one."
     )
-    return table
 
 
 def spread(value: float, ends: Sequence[float], digits: str = ".4f") -> str:
@@ -229,21 +236,70 @@ def spread(value: float, ends: Sequence[float], digits: str = ".4f") -> str:
     return f"{value:+{digits}} [{ends[0]:+{digits}}, {ends[1]:+{digits}}]"
 
 
-def _training_table(card: Mapping[str, Any]) -> Table:
+def _show_training(card: Mapping[str, Any], out: Console) -> None:
     trained = {(row["algo"], row["seed"]): row for row in card["runs"]}
-    speed = Table(title="training", title_justify="left")
-    for name in ("run", "updates", "updates/s", "samples/s", "wall s", "peak MB"):
-        speed.add_column(name, justify="left" if name == "run" else "right")
+    headings = ("run", "updates", "updates/s", "samples/s", "wall s", "peak MB")
+    rows: list[tuple[str, ...] | None] = []
     for (algo, seed), row in trained.items():
-        speed.add_row(
-            f"{algo}, seed {seed}",
-            "-" if algo in PEERS else f"{row['steps']:,}",
-            "-" if algo in PEERS else f"{row['updates_per_s']:.0f}",
-            "-" if row["samples_per_s"] is None else f"{row['samples_per_s']:,.0f}",
-            f"{row['wall_s']:.0f}",
-            f"{row['peak_rss_mb']:,.0f}",
+        rows.append(
+            (
+                f"{algo}, seed {seed}",
+                "-" if algo in PEERS else f"{row['steps']:,}",
+                "-" if algo in PEERS else f"{row['updates_per_s']:.0f}",
+                "-" if row["samples_per_s"] is None else f"{row['samples_per_s']:,.0f}",
+                f"{row['wall_s']:.0f}",
+                f"{row['peak_rss_mb']:,.0f}",
+            )
         )
-    return speed
+    print_table(out, "training", headings, rows)
+
+
+def print_table(
+    out: Console,
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[tuple[str, ...] | None],
+    *,
+    broken: Sequence[str] = (),
+    spare: Sequence[str] = (),
+    left: Sequence[str] = (),
+    bold: Sequence[int] = (),
+) -> None:
+    """Prints a table in which no number is cut off, however narrow the screen or long a name.
+
+    Args:
+        out: The screen.
+        title: Above it.
+        headings: Of the columns; the first holds names, which go on in the next line where they don't fit.
+        rows: A cell a column; None is a line between the rows.
+        broken: Headings of columns that may break between words.
+        spare: Headings of columns to leave out where the screen is too narrow, the first of them first.
+        left: Headings of columns that are not flush right.
+        bold: Which rows are.
+    """
+    lines = [row for row in rows if row is not None]
+    columns = {name: [name, *(row[at] for row in lines)] for at, name in enumerate(headings)}
+    most = {name: max(map(len, cells)) for name, cells in columns.items()}
+    least = most | {name: max(len(word) for cell in columns[name] for word in cell.split()) for name in broken}
+    least[headings[0]] = min(NAME, most[headings[0]])
+    shown, hidden = list(headings), []
+    while (room := out.width - sum(least[name] + 3 for name in shown) - 1) < 0 and len(hidden) < len(spare):
+        hidden.append(spare[len(hidden)])
+        shown.remove(hidden[-1])
+    table = Table(title=title, title_justify="left")
+    for name in shown:
+        more = min(most[name] - least[name], max(room, 0))
+        room -= more
+        flush = "left" if name in (headings[0], *left) else "right"
+        table.add_column(name, justify=flush, overflow="fold", width=least[name] + more)
+    for at, row in enumerate(rows):
+        if row is None:
+            table.add_section()
+        else:
+            table.add_row(*(row[headings.index(name)] for name in shown), style="bold" if at in bold else None)
+    out.print(table)
+    if hidden:
+        out.print(f"columns left out on this narrow screen: {', '.join(hidden)}", highlight=False)
 
 
 def _cells(row: Mapping[str, Any], *, against: bool = True) -> tuple[str, ...]:

@@ -1,15 +1,18 @@
 """Q(B): one training, many budgets; what is spent; no limit is no limit; where nothing has an effect, exactly 0."""
 
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from benchmarks import report, run
 from benchmarks.pages import leaderboard
 from benchmarks.record.figures import read_figure
 from benchmarks.sweep import curves
 from benchmarks.sweep.budgets import budget_policy, budgets_of, capacities, mode_and_budget, slot
+from benchmarks.sweep.scorecard_tables import show
 from benchmarks.training import algorithms
 from benchmarks.training.train import train
 from benchmarks.truth.true_values import Evaluation
@@ -191,6 +194,20 @@ def test_budgets_are_read_once_and_kept(tmp_path):
     for wrong, says in (("2,two", "'two' is no number"), ("team,team", "twice")):
         with pytest.raises(UserError, match=says):
             budgets_of(wrong, World(), horizon=52, members=10)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_number_is_cut_off_on_a_narrow_screen(swept, width):
+    card, _ = swept
+    shown = io.StringIO()
+    show(card, Console(width=width, file=shown, force_terminal=True, color_system=None))
+    text = shown.getvalue()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for row in card["runs"]:
+        assert f"{row['difference_to_behaviour']:+.4f}" in text
+    said = "columns left out on this narrow screen: SE, ED, IP"
+    assert (said in text) == (width == 80)
 
 
 def test_gains_are_asked_once(trained, tiny_buffer):
