@@ -60,8 +60,9 @@ SECTIONS = {
         "capacity", "factored_awr", "evaluation", "policy_values", "fairness", "architecture", "sensitivity"
     ),
     "Reference": (
-        "environment", "dataset_card", "benchmark", "LEADERBOARD", "elsewhere", "calibration", "references",
-        "budget_references", "d3rlpy", "performance", "model_card", "glossary", "frl_env", "frl_algos",
+        "environment", "dataset_card", "benchmark", "LEADERBOARD", "factored_awr_measured", "evaluation_measured",
+        "elsewhere", "calibration", "references", "budget_references", "d3rlpy", "performance", "model_card", "glossary",
+        "frl_env", "frl_algos",
     ),
     "Project": ("CONTRIBUTING", "CHANGELOG"),
 }  # fmt: skip

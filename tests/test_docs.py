@@ -38,6 +38,14 @@ def test_links_lead_somewhere(page):
             assert ((ROOT / page).parent / target).exists(), target
 
 
+def test_every_page_has_its_place_in_the_site():
+    """`make docs` ends in an error otherwise."""
+    named = {
+        name for names in runpy.run_path(str(ROOT / "packaging" / "site.py"))["SECTIONS"].values() for name in names
+    }
+    assert {Path(page).stem for page in PAGES if page.startswith("docs/")} - {"README"} <= named
+
+
 def test_anchors_lead_somewhere():
     for page in PAGES:
         for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", (ROOT / page).read_text()):
