@@ -61,8 +61,8 @@ SECTIONS = {
     ),
     "Reference": (
         "environment", "dataset_card", "benchmark", "LEADERBOARD", "factored_awr_measured", "evaluation_measured",
-        "elsewhere", "calibration", "references", "budget_references", "d3rlpy", "performance", "model_card", "glossary",
-        "frl_env", "frl_algos",
+        "elsewhere", "calibration", "references", "budget_references", "d3rlpy", "performance", "model_card",
+        "glossary", "frl_env", "frl_algos",
     ),
     "Project": ("CONTRIBUTING", "CHANGELOG"),
 }  # fmt: skip
