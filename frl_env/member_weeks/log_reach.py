@@ -39,7 +39,7 @@ class LogReach:
         """
         attempt = weeks.decided & (weeks.joint != nothing)
         for counts, days in ((self._rows, weeks.start), (self._attempts, weeks.start[attempt])):
-            first = int(days.min(initial=0))
+            first = int(days.min()) if len(days) else 0
             numbers = np.bincount(days - first)
             for place in np.flatnonzero(numbers):
                 counts[first + int(place)] += int(numbers[place])

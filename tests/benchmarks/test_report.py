@@ -4,7 +4,6 @@ import csv
 import html
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -39,16 +38,6 @@ def swept(tiny_dataset, tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     run.main([*TINY, "--algo", "factored_awr", "--out", str(out)])
     return out
-
-
-@pytest.fixture
-def results(swept, tmp_path):
-    """A copy to spoil; without the models."""
-    folder = tmp_path / "results"
-    folder.mkdir()
-    for name in ("scorecard.json", "details.json"):
-        shutil.copy(swept / name, folder / name)
-    return folder
 
 
 def _change(file, change):

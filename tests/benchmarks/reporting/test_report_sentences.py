@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -29,16 +28,6 @@ def swept(tiny_dataset, tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     run.main([*TINY, "--algo", "factored_awr,risk_ranking", "--out", str(out)])
     return out
-
-
-@pytest.fixture
-def results(swept, tmp_path):
-    """A copy to spoil."""
-    folder = tmp_path / "results"
-    folder.mkdir()
-    for name in ("scorecard.json", "details.json"):
-        shutil.copy(swept / name, folder / name)
-    return folder
 
 
 def _changed(results, change, name="scorecard.json"):
