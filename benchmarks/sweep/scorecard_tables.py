@@ -279,19 +279,22 @@ def print_table(
     """
     lines = [row for row in rows if row is not None]
     columns = {name: [name, *(row[at] for row in lines)] for at, name in enumerate(headings)}
-    most = {name: max(map(len, cells)) for name, cells in columns.items()}
-    least = most | {name: max(len(word) for cell in columns[name] for word in cell.split()) for name in broken}
-    least[headings[0]] = min(NAME, most[headings[0]])
+    least = {name: max(map(len, cells)) for name, cells in columns.items()}
+    least |= {name: max(len(word) for cell in columns[name] for word in cell.split()) for name in broken}
+    least[headings[0]] = min(NAME, least[headings[0]])
     shown, hidden = list(headings), []
-    while (room := out.width - sum(least[name] + 3 for name in shown) - 1) < 0 and len(hidden) < len(spare):
+    while sum(least[name] + 3 for name in shown) + 1 > out.width and len(hidden) < len(spare):
         hidden.append(spare[len(hidden)])
         shown.remove(hidden[-1])
     table = Table(title=title, title_justify="left")
     for name in shown:
-        more = min(most[name] - least[name], max(room, 0))
-        room -= more
-        flush = "left" if name in (headings[0], *left) else "right"
-        table.add_column(name, justify=flush, overflow="fold", width=least[name] + more)
+        table.add_column(
+            name,
+            justify="left" if name in (headings[0], *left) else "right",
+            overflow="fold",
+            no_wrap=name not in (headings[0], *broken),
+            min_width=least[name],
+        )
     for at, row in enumerate(rows):
         if row is None:
             table.add_section()

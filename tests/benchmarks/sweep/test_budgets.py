@@ -196,9 +196,12 @@ def test_budgets_are_read_once_and_kept(tmp_path):
             budgets_of(wrong, World(), horizon=52, members=10)
 
 
+@pytest.mark.parametrize("name", ["factored_awr", "my_own_algorithms:AnAlgorithmWithRatherALongName"])
 @pytest.mark.parametrize("width", [80, 100])
-def test_no_number_is_cut_off_on_a_narrow_screen(swept, width):
-    card, _ = swept
+def test_no_number_is_cut_off_on_a_narrow_screen(swept, width, name):
+    card = json.loads(json.dumps(swept[0]))
+    for row in card["runs"]:
+        row["algo"] = name
     shown = io.StringIO()
     show(card, Console(width=width, file=shown, force_terminal=True, color_system=None))
     text = shown.getvalue()
