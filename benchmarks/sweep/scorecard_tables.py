@@ -288,13 +288,8 @@ def print_table(
         shown.remove(hidden[-1])
     table = Table(title=title, title_justify="left")
     for name in shown:
-        table.add_column(
-            name,
-            justify="left" if name in (headings[0], *left) else "right",
-            overflow="fold",
-            no_wrap=name not in (headings[0], *broken),
-            min_width=least[name],
-        )
+        flush = "left" if name in (headings[0], *left) else "right"
+        table.add_column(name, justify=flush, overflow="fold")
     for at, row in enumerate(rows):
         if row is None:
             table.add_section()
