@@ -1,6 +1,7 @@
 """Files that belong together are all written or none, at whatever moment a disk is full or a rename fails."""
 
 import errno
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -60,8 +61,9 @@ def test_leaderboard_and_its_figures(tmp_path, monkeypatch):
     (tmp_path / "LEADERBOARD.md").write_text(leaderboard.MARK)
     monkeypatch.setattr(leaderboard, "PAGE", tmp_path / "LEADERBOARD.md")
     monkeypatch.setattr(leaderboard, "_read", lambda folder: {"number": int(folder.name)})
-    monkeypatch.setattr(leaderboard, "page", lambda cards, before: f"{leaderboard.MARK} {cards[0]['number']}")
+    monkeypatch.setattr(leaderboard, "page", lambda cards, before, changed: f"{leaderboard.MARK} {cards[0]['number']}")
     monkeypatch.setattr(leaderboard, "kept_figures", lambda cards, file: str(cards[0]["number"]))
+    monkeypatch.setattr(leaderboard, "read_figure", lambda study, folder: SimpleNamespace(current=True))
     check_all_or_none(
         lambda number: leaderboard.main([str(number), "-o", str(tmp_path / "LEADERBOARD.md")]), tmp_path, least=2
     )

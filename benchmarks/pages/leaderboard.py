@@ -1,14 +1,14 @@
-"""The leaderboard page, from the scorecards of finished sweeps.
+"""The leaderboard: its sweeps, the page, and the figure from which other pages take its numbers.
 
-    python benchmarks/pages/leaderboard.py results-v0 results-screened results-null
+    python benchmarks/pages/leaderboard.py --figure          runs what is missing of its sweeps: hours, and it resumes
+    python benchmarks/pages/leaderboard.py results-v0 ...    from scorecards that are there
 
 It computes nothing: every number on the page stands in a scorecard. Sections of datasets that are not given stay as
-they are, and say so: a sweep of all algorithms takes hours.
+they are. Where code has changed since, they say so.
 
 What each line gains within each budget goes with the page into `benchmarks/figures/leaderboard.json`, from which README
 and other pages take it. A row is named by dataset, policy and mode, with the number of seeds where there are several:
-`v0 factored_awr stochastic`, `v0x5 factored_awr stochastic`. A dataset may have a section for each number of seeds:
-all algorithms with one, the main ones with five.
+`v0 factored_awr stochastic`, `v0x5 factored_awr stochastic`.
 """
 
 import sys
@@ -18,107 +18,77 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
 import json
-import re
-import textwrap
+import shlex
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.command_line import Parser
+from benchmarks.pages.leaderboard_page import MARK, line_of, page
+from benchmarks.record.code_key import ROOT
 from benchmarks.record.figures import FOLDER, figure_text, read_figure
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
-from benchmarks.sweep.scorecard_tables import spread, unlimited
-from benchmarks.sweep.statistics import PROFILE
-from benchmarks.training import algorithms, stock_lines
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
 from frl_env.files.targets import check_new
 from frl_env.terminal import run_or_say
-
-MARK = "Written by `python benchmarks/pages/leaderboard.py"
-"""By which a page is known that may be written anew."""
 
 PAGE = Path(__file__).resolve().parents[1] / "LEADERBOARD.md"
 
 FIGURE = f"{FOLDER.name}/leaderboard.json"
 """Beside the page."""
 
-WRITTEN = "Written by `python benchmarks/pages/leaderboard.py FOLDER...`; don't edit.\nEach section has its command."
-
-SHORT = (
-    "Events avoided a member and year, more than the care team avoids, in the team's own staff minutes.",
-    "Intervals are 95 %, over the members on whom policies are tried. With several seeds they are over",
-    "draws of the data, too. The last column is the difference of the first two, in pairs.",
-)
-
-COMPARED = {
-    "FactoredAWR": ("factored_awr",),
-    "best risk ranking, told its contacts": ("risk_ranking", "risk_ranking_history"),
-    "risk ranking of the team's own contacts": ("risk_ranking_team_contacts",),
-    "best of d3rlpy's own": tuple(stock_lines.LINES),
-    "best rule found by search": ("best_record_and_contacts",),
+SWEEPS = {
+    "v0": "--algo all --budget 1.0,team,7.0,none --seeds 5",
+    "large-v0": "--dataset frl/medicaid-synthetic-large-v0 --algo risk_ranking,risk_ranking_history,"
+    "risk_ranking_team_contacts,spending_ranking,uplift,factored_awr,factored_awr_same_contacts,discrete_bc,cql,iql "
+    "--budget 1.0,team,7.0,none --seeds 1",
+    "screened-v0": "--dataset frl/medicaid-synthetic-screened-v0 --algo all --budget 1.0,team,7.0,none --seeds 1",
+    "null-v0": "--dataset frl/medicaid-synthetic-null-v0 --algo all --budget 1.0,team,7.0,none --seeds 1",
 }
-"""Columns of the first table, and the lines of which the best by true values stands in it."""
+"""Options of `benchmarks/run.py`, by the folder of their results: the sections of the page."""
 
-_SHORT_HEAD = (
-    f"| dataset | {' | '.join(COMPARED)} | FactoredAWR less that ranking |",
-    f"|---|{'---|' * (len(COMPARED) + 1)}",
-)
-
-READING = (
-    "- Seed k is training seed k on data replicate k (other members of the same world), for all",
-    "  algorithms alike.",
-    "- **Q(B)**: each policy within B staff minutes a member-week. *team* is what the care team itself",
-    "  spends, and the order of the table. A policy that offers gains is allocated by gain a minute.",
-    "  One with probabilities gets a price a minute. Contacts of one that only acts are dropped at",
-    "  random (`frl_env.capacity`).",
-    "- **FactoredAWR less this**: at the team's minutes, in pairs of the same seed and members.",
-    "- **upper_bound**: its interval is 1.96 standard errors to either side.",
-    "- Who is contacted is kept of seed 0, and shown of it.",
-    "- **area**: mean gain over *no program* from 0 minutes to the largest budget.",
-    "- **tried**: policies among which a line's settings were chosen: off-policy by other members",
-    "  (without truth), and by true values (with truth).",
-    "- **vs behaviour**: events of a member in a year, fewer than under the team whose data it is.",
-    "  Interquartile mean over seeds, with a 95 % bootstrap interval over seeds and members.",
-    "- **score**: 0 is no program, 100 the best policy on the observations that search found on the",
-    "  simulator.",
-    "- **behind the first**: difference to the first line, in pairs (same seed, same members). **P**:",
-    "  chance that a run of the first beats a run of this one.",
-    "- *stochastic*: actions are drawn from the policy; *greedy*: its best action. Q-learning has the",
-    "  latter only.",
-    "- Same data, scaling of observations and number of updates for all; settings by the same rule,",
-    "  below.",
-    "- FactoredAWR is told which observation shows a response and that goals answer to needs. Its rules",
-    "  and prior scales were chosen by true values on other members of this world",
-    "  ([factored_awr.md](../docs/factored_awr.md#what-it-learns)).",
-    "- Wall time and updates/s: medians, one thread a run, with whatever else the machine did then.",
-)
-
-INDENT = "    "
-"""Of a block of code in Markdown."""
-
-OLDER = "† Trained and scored by earlier code than this commit's, and taken as it is (`--older`)."
-
-KEPT = "*Kept from an earlier page: measured at the commit above, and what has changed since does not show.*"
+SWEPT = ROOT / "results" / "leaderboard"
+"""Where these folders are."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the scorecards and writes the page."""
     parser = Parser(description="Write the leaderboard from the scorecards of finished sweeps.")
     parser.add_argument(
-        "results", nargs="+", type=Path, help="results folders of benchmarks/run.py, one a dataset and number of seeds"
+        "results", nargs="*", type=Path, help="results folders of benchmarks/run.py, one a dataset and number of seeds"
     )
     parser.add_argument("-o", "--out", type=Path, default=PAGE, help="the page (default benchmarks/LEADERBOARD.md)")
+    parser.add_argument("--figure", action="store_true", help="run the page's own sweeps first; hours, and it resumes")
     options = parser.parse_args(arguments)
+    if bool(options.results) == options.figure:
+        raise UserError("name the results folders of finished sweeps, or write --figure alone to run those of the page")
     check_new(options.out, mark=MARK)
-    cards = [_read(folder) for folder in options.results]
-    text = page(cards, before=options.out.read_text() if options.out.exists() else "")
+    cards = [_read(folder) for folder in (swept() if options.figure else options.results)]
+    figure = options.out.parent / FIGURE
+    changed = not (figure.exists() and read_figure(figure.stem, figure.parent).current)
+    text = page(cards, before=options.out.read_text() if options.out.exists() else "", changed=changed)
     contents = {options.out.name: text.encode()}
     if options.out.resolve() == PAGE:
-        contents[FIGURE] = kept_figures(cards, options.out.parent / FIGURE).encode()
+        contents[FIGURE] = kept_figures(cards, figure).encode()
     for file in write_together(options.out.parent, contents):
         print(f"leaderboard: {file}")
+
+
+def swept() -> list[Path]:
+    """The results folders of `SWEEPS`, after what is missing in them was run.
+
+    Raises:
+        UserError: If a sweep fails; what it has finished is kept.
+    """
+    for name, options in SWEEPS.items():
+        command = [sys.executable, "benchmarks/run.py", *shlex.split(options), "--out", str(SWEPT / name)]
+        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+        if status:
+            raise UserError(f"the sweep {name} has not ended (status {status}); the same command goes on where it was")
+    return [SWEPT / name for name in SWEEPS]
 
 
 def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -138,7 +108,7 @@ def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for entry in card["curves"]:
         mode = "" if entry["kind"] in ("reference", "bound") else f" {entry['mode']}"
-        row = {"name": f"{short} {entry['policy']}{mode}", "label": _line(entry), "seeds": entry["seeds"]}
+        row = {"name": f"{short} {entry['policy']}{mode}", "label": line_of(entry), "seeds": entry["seeds"]}
         for budget in budgets:
             before = {TEAM: "", NONE: "none_"}.get(budget, f"at_{budget:g}_" if isinstance(budget, float) else None)
             if before is not None:
@@ -152,251 +122,26 @@ def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def kept_figures(cards: Sequence[Mapping[str, Any]], file: Path) -> str:
-    """The file of figures: rows of these datasets anew, of others as they were."""
+    """The file of figures: rows of these datasets anew, of others as they were; then it is as old as the oldest."""
     rows = [row for card in cards for row in figure_rows(card)]
     new = {row["name"].split()[0] for row in rows}
     data = {card["dataset"]: str(card["dataset_sha256"]) for card in cards}
+    code = None
     if file.exists():
-        kept = read_figure(file.stem, file.parent)
-        rows += [dict(row) for row in kept.rows if str(row["name"]).split()[0] not in new]
-        data = dict(kept.data) | data
+        before = read_figure(file.stem, file.parent)
+        kept = [dict(row) for row in before.rows if str(row["name"]).split()[0] not in new]
+        rows += kept
+        data = dict(before.data) | data
+        code = before.code if kept else None
     return figure_text(
         file.stem,
         rows,
         columns={"policy": "{label}", "gain at the team's own minutes [95 %]": "{gain:+.3f} [{low:+.3f}, {high:+.3f}]"},
-        command="python benchmarks/pages/leaderboard.py FOLDER...",  # each section of the page has its folder's command
+        command="python benchmarks/pages/leaderboard.py --figure",
         programs=["benchmarks.run"],
         data=data,
+        code=code,
     )
-
-
-def page(cards: Sequence[Mapping[str, Any]], before: str = "") -> str:
-    """The page in Markdown.
-
-    Args:
-        cards: Scorecards, one a dataset.
-        before: The page as it was, from which the sections of other datasets are taken.
-
-    Raises:
-        UserError: If two scorecards are of the same dataset and number of seeds.
-    """
-    headings = [_heading(card) for card in cards]
-    for heading in headings:
-        if headings.count(heading) > 1:
-            raise UserError(f"two folders hold {heading}: name one of them")
-    sections = {heading: _kept(lines) for heading, lines in _sections(before).items()}
-    sections |= {_heading(card): _dataset(card) for card in cards}
-    short = _short_rows(before) | {_heading(card): _short_row(card) for card in cards}
-    lines = [
-        *("# Leaderboard", "", WRITTEN, "", "True values on the simulator: nothing is estimated. Not to guide care."),
-        *("", "## In short", "", *SHORT, "", *_SHORT_HEAD, *short.values(), "", "## How to read it", "", *READING),
-    ]
-    for section in sections.values():
-        lines += section
-    return "\n".join([*lines, *_tuning()]) + "\n"
-
-
-def _sections(text: str) -> dict[str, list[str]]:
-    """The lines of each section that is of a dataset, by its heading."""
-    parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    headed = [(re.match(r"## (`.+`.*)\n", part), part) for part in parts]
-    return {match[1]: ["", *part.rstrip("\n").split("\n")] for match, part in headed if match}
-
-
-def _short_rows(text: str) -> dict[str, str]:
-    """The rows of the first table, by the heading of their section."""
-    table = text.partition("## In short")[2].partition("\n## ")[0]
-    rows = [line for line in table.split("\n") if line.startswith("| `")]
-    return {row.split(" | ")[0].removeprefix("| "): row for row in rows}
-
-
-def _short_row(card: Mapping[str, Any]) -> str:
-    """What the main lines gain at the team's own minutes."""
-    cells, ranking = [], None
-    for column, names in COMPARED.items():
-        scored = [(entry, point_at(entry)) for entry in card.get("curves") or () if entry["policy"] in names]
-        found = max(((p["gain"], e, p) for e, p in scored if p is not None), key=lambda each: each[0], default=None)
-        cells.append("-" if found is None else spread(found[2]["gain"], found[2]["interval"], ".3f"))
-        if found is not None and "told its contacts" in column:
-            ranking = found[1]
-    leads = "-" if ranking is None or ranking.get("main_leads") is None else _leads(ranking, ".3f")
-    return f"| {_heading(card)} | {' | '.join(cells)} | {leads} |"
-
-
-def _leads(entry: Mapping[str, Any], digits: str = ".4f") -> str:
-    """What FactoredAWR gains more than this line."""
-    leads = entry.get("main_leads")
-    return "-" if leads is None else spread(leads, entry["main_interval"], digits)
-
-
-def _command(text: str, width: int = 96) -> list[str]:
-    """A command as a block; where a line would be too long it goes on at the next, as a shell reads it."""
-    lines = [INDENT]
-    for part in re.findall(r"[^ ,]+,?| ", text):
-        if len(lines[-1]) + len(part) > width:
-            lines[-1] += "\\"
-            lines.append(INDENT)
-        lines[-1] += part
-    return lines
-
-
-def _kept(section: Sequence[str]) -> list[str]:
-    """A section from an earlier page, which says that it is."""
-    if KEPT in section:
-        return list(section)
-    table = next((at for at, line in enumerate(section) if line.startswith("|")), len(section))
-    return [*section[:table], KEPT, "", *section[table:]]
-
-
-def _heading(card: Mapping[str, Any]) -> str:
-    seeds = card["summary"][0]["seeds"]
-    return f"`{card['dataset']}`, {seeds} {'seed' if seeds == 1 else 'seeds'}"
-
-
-def _dataset(card: Mapping[str, Any]) -> list[str]:
-    summary = card["summary"]
-    updates = sorted({row["steps"] for row in card["runs"]})
-    lines = [
-        "",
-        f"## {_heading(card)}",
-        "",
-        f"{', '.join(f'{count:,}' for count in updates)} updates, "
-        f"{card['eval_members']:,} evaluation members; parameters {card['parameters_version']}, "
-        f"data `{str(card['dataset_sha256'])[:12]}`, commit `{str(card['commit'])[:12]}`.",
-        "",
-        *_command(f"{card['command']} --out FOLDER"),
-        "",
-        *([OLDER, ""] if card.get("older") else []),
-        *_curves(card),
-        "Without a limit:",
-        "",
-        "| # | algorithm | policy | vs behaviour [95 %] | score | behind the first [95 %] | P | wall s | updates/s "
-        "| peak MB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    older = card.get("older", [])
-    for place, row in enumerate(summary, start=1):
-        mark = " †" if row["algo"] in older else ""
-        lines.append(
-            f"| {place} | {row['label']}{mark} | {row['mode']} "
-            f"| {spread(row['difference_to_behaviour'], row['interval'])} "
-            f"| {_number(row['normalized_score'], '.1f')} | {spread(row['lead_of_first'], row['lead_interval'])} "
-            f"| {row['probability_that_first_is_better']:.2f} | {row['wall_s']:.0f} | {row['updates_per_s']:.0f} "
-            f"| {row['peak_rss_mb']:,.0f} |"
-        )
-    lines += ["", "References:", "", "| policy | vs behaviour (SE) | score |", "|---|---|---|"]
-    for name, row in unlimited(card["references"]).items():
-        lines.append(
-            f"| {name} | {row['difference_to_behaviour']:+.4f} ({row['difference_se']:.4f}) "
-            f"| {_number(row['normalized_score'], '.1f')} |"
-        )
-    profiled = [row for row in summary if row["profile"]]
-    if profiled:
-        lines += ["", "Performance profile: share of the seeds that score above"]
-        lines += ["", f"| algorithm | policy | {' | '.join(str(score) for score in PROFILE)} |"]
-        lines += [f"|---|---|{'---|' * len(PROFILE)}"]
-        for row in profiled:
-            lines.append(f"| {row['label']} | {row['mode']} | {' | '.join(f'{s:.1f}' for s in row['profile'])} |")
-    if card["failed"]:
-        lines += ["", f"{len(card['failed'])} runs failed: {'; '.join(card['failed'])}"]
-    return lines
-
-
-def _curves(card: Mapping[str, Any]) -> list[str]:
-    """Q(B) of every policy, and who is contacted at the team's own minutes."""
-    entries = card.get("curves") or []
-    if not entries:
-        return []
-    team = card["references"]["behaviour"]["effort_minutes_per_week"]
-    budgets = [*dict.fromkeys(point["budget"] for entry in entries for point in entry["points"])]
-    numbers = sorted(budget for budget in budgets if not isinstance(budget, str))
-    files = [budget for budget in budgets if isinstance(budget, str) and budget not in (TEAM, NONE)]
-    others = [*numbers, *files, NONE]
-    lines = [
-        "Gain over the care team within a budget of staff minutes a member-week, with 95 % intervals.",
-        f"The team spends {team:.2f}:",
-        "",
-        f"| # | policy | contacts are | team | {' | '.join('no limit' if b == NONE else str(b) for b in others)} "
-        "| FactoredAWR less this | area [95 %] "
-        "| tried without truth | with truth |",
-        f"|---|---|---|---|{'---|' * len(others)}---|---|---|---|",
-    ]
-    for place, entry in enumerate(entries, start=1):
-        cells = [_point(point_at(entry, budget)) for budget in (TEAM, *others)]
-        tried = entry["tried"] or {"without_truth": "", "with_truth": ""}
-        area = "-" if entry["area"] is None else f"{entry['area']:+.4f}"
-        if entry["area_interval"] is not None:
-            area = spread(entry["area"], entry["area_interval"])
-        mark = " †" if entry["policy"] in card.get("older", []) else ""
-        lines.append(
-            f"| {place} | {_line(entry)}{mark} | {entry['allocated'] or '-'} | {' | '.join(cells)} | {_leads(entry)} "
-            f"| {area} | {tried['without_truth']} | {tried['with_truth']} |"
-        )
-    return [*lines, "", *_contacted(entries)]
-
-
-def _line(entry: Mapping[str, Any]) -> str:
-    """What to call a line; references in italics."""
-    if entry["kind"] in ("reference", "bound"):
-        return f"*{entry['label']}*"
-    return entry["label"] if entry["kind"] == "peer" else f"{entry['label']}, {entry['mode']}"
-
-
-def _point(point: Mapping[str, Any] | None) -> str:
-    return "-" if point is None else spread(point["gain"], point["interval"])
-
-
-def _contacted(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Who gets the contacts at the team's own minutes: need, risk and race, one line a policy."""
-    known = [entry for entry in entries if entry["contacted"] and entry["policy"] != "no_program"]
-    if not known:
-        return []
-    races = [*known[0]["contacted"]["race_ethnicity"]]
-    lines = [
-        "Who is contacted at the team's own minutes. Contacts are a member-week's; beside them is the share",
-        "that goes to members with an open need, or at high risk. Then come contacts by race and ethnicity.",
-        "",
-        f"| policy | contacts | with open need, % | high risk, % | {' | '.join(race.lower() for race in races)} |",
-        f"|---|---|---|---|{'---|' * len(races)}",
-    ]
-    for entry in known:
-        told = entry["contacted"]
-        rate = sum(each["contacts_per_week"] * each["share_of_weeks"] for each in told["gender"].values())
-        needy, risk = "-", "-"  # of no contacts there are no shares
-        if rate > 0:
-            needy = f"{100 * (1 - told['open needs']['no open need']['share_of_contacts']):.0f}"
-            risk = f"{100 * sum(told['risk tier'][tier]['share_of_contacts'] for tier in ('HIGH', 'SUPER')):.0f}"
-        by_race = " | ".join(f"{told['race_ethnicity'][race]['contacts_per_week']:.3f}" for race in races)
-        lines.append(f"| {_line(entry)} | {rate:.3f} | {needy} | {risk} | {by_race} |")
-    return [*lines, ""]
-
-
-def _tuning() -> list[str]:
-    """What was tried for each algorithm, from `tuned.json`."""
-    if not algorithms.TUNED.exists():
-        return ["", "## Settings", "", "Each algorithm's own defaults; nothing was tuned."]
-    tuned = json.loads(algorithms.TUNED.read_text())
-    lines = [
-        "",
-        "## Settings",
-        "",
-        *textwrap.wrap(tuned["rule"], 100, break_on_hyphens=False),
-        "",
-        *_command(tuned["command"]),
-        "",
-        "| algorithm | settings tried | estimate | chosen |",
-        "|---|---|---|---|",
-    ]
-    for name, entry in tuned["algorithms"].items():
-        for tried in entry["tried"]:
-            settings = ", ".join(f"{key} {value}" for key, value in tried["settings"].items()) or "defaults"
-            chosen = "yes" if tried["settings"] == entry["chosen"] else ""
-            lines.append(f"| {algorithms.label(name)} | {settings} | {_number(tried['estimate'], '+.4f')} | {chosen} |")
-    return lines
-
-
-def _number(value: float | None, how: str) -> str:
-    return "-" if value is None else format(value, how)
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -136,6 +136,7 @@ def figure_text(
     programs: Sequence[str],
     data: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
+    code: str | None = None,
 ) -> str:
     """What a study found, as its file has it.
 
@@ -147,6 +148,7 @@ def figure_text(
         programs: Modules whose code, with all that they import, made it.
         data: Checksum of each dataset, by its id.
         settings: What else it depends on.
+        code: `Figure.code` of the oldest row, where rows are taken from an earlier file (default: of today).
 
     Raises:
         UserError: If two rows have the same name, a number is not finite, or a cell can't be written.
@@ -164,7 +166,7 @@ def figure_text(
         command=command,
         commit=commit(),
         programs=list(programs),
-        code=_code(programs),
+        code=_code(programs) if code is None else code,
         data=dict(data or {}),
         settings=dict(settings or {}),
         versions=versions(),

@@ -10,7 +10,7 @@ import pytest
 from benchmarks import report, run
 from benchmarks.drawing.forest import Row, forest
 from benchmarks.drawing.svg import NARROW, text_width
-from benchmarks.pages import leaderboard
+from benchmarks.pages import leaderboard, leaderboard_page
 from benchmarks.reporting import evidence
 from benchmarks.reporting.document import NO_VALUE, Column, Report, Section, Table
 from benchmarks.reporting.markdown import markdown
@@ -277,6 +277,6 @@ def test_a_table_of_the_leading_policy_is_not_shown_empty(results):
 
 def test_the_leaderboard_is_headed_as_its_program_heads_it():
     text = leaderboard.PAGE.read_text()
-    assert "\n".join(leaderboard.SHORT) in text
-    assert "\n".join(leaderboard.READING) in text
-    assert "With several seeds they are over draws of the data, too" in " ".join(leaderboard.SHORT)
+    assert "\n".join(leaderboard_page.SHORT) in text
+    assert "\n".join(leaderboard_page.READING) in text
+    assert "With several seeds they are over draws of the data, too" in " ".join(leaderboard_page.SHORT)

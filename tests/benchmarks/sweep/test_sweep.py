@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import run
-from benchmarks.pages import leaderboard
+from benchmarks.pages import leaderboard, leaderboard_page
 from benchmarks.sweep import runs
 from benchmarks.sweep import workers as sweep
 from benchmarks.sweep.results import Results
@@ -312,9 +312,12 @@ def test_the_leaderboard_shows_what_the_scorecards_say(tiny_dataset, tmp_path):
         line = next(line for line in page.splitlines() if f"| {entry['label']} | {entry['mode']} | " in line)
         assert f"{entry['difference_to_behaviour']:+.4f} [{entry['interval'][0]:+.4f}" in line
     other = {**card, "dataset": "frl/other-v0"}
-    both, twice = leaderboard.page([other], page), leaderboard.page([other], leaderboard.page([other], page))
+    both, twice = (
+        leaderboard_page.page([other], page),
+        leaderboard_page.page([other], leaderboard_page.page([other], page)),
+    )
     assert both == twice, "a section says once that it was kept"
-    assert both.count(leaderboard.KEPT) == 1
+    assert both.count(leaderboard_page.KEPT) == 1
     lost = {*page.split("\n## Settings")[0].splitlines()} - {*both.splitlines()}
     assert not lost, "nothing is lost"
     short = both.partition("## In short")[2].partition("\n## ")[0]
@@ -322,8 +325,9 @@ def test_the_leaderboard_shows_what_the_scorecards_say(tiny_dataset, tmp_path):
         card["dataset"],
         "frl/other-v0",
     ]
-    assert leaderboard.page([card], both).count(leaderboard.KEPT) == 1
-    assert leaderboard.page([other, card], both) == leaderboard.page([card, other])
+    assert leaderboard_page.page([card], both).count(leaderboard_page.KEPT) == 1
+    assert leaderboard_page.KEPT not in leaderboard_page.page([other], page, changed=False), "of the same code"
+    assert leaderboard_page.page([other, card], both) == leaderboard_page.page([card, other])
     with pytest.raises(UserError, match=r"can't read .*nowhere"):
         leaderboard.main([str(tmp_path / "nowhere")])
     (out / "scorecard.json").write_text("{")

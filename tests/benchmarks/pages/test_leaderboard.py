@@ -1,0 +1,51 @@
+"""The leaderboard's sweeps by one command, and how old its figure says that it is."""
+
+import json
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.pages import leaderboard
+from benchmarks.record.figures import FOLDER, read_figure
+from frl_env.errors import UserError
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """The sweeps that were run: their folder and options; one of folder `null-v0` fails."""
+    commands = []
+
+    def run(command, cwd, check):
+        assert command[1] == "benchmarks/run.py"
+        commands.append(command[2:])
+        return subprocess.CompletedProcess(command, 3 if command[-1].endswith("null-v0") else 0)
+
+    monkeypatch.setattr(leaderboard, "subprocess", SimpleNamespace(run=run))
+    return commands
+
+
+def test_one_command_runs_all_sweeps_and_a_failed_one_is_named(ran, monkeypatch):
+    with pytest.raises(UserError, match=r"the sweep null-v0 has not ended \(status 3\); the same command goes on"):
+        leaderboard.main(["--figure"])
+    assert [options[-1].rpartition("/")[2] for options in ran] == list(leaderboard.SWEEPS)
+    assert all(options[-2] == "--out" and "--budget" in options for options in ran)
+    monkeypatch.setattr(leaderboard, "SWEEPS", {"v0": "--algo all"})
+    assert leaderboard.swept() == [leaderboard.SWEPT / "v0"]
+    assert ran[-1] == ["--algo", "all", "--out", str(leaderboard.SWEPT / "v0")]
+
+
+@pytest.mark.parametrize("arguments", [[], ["results", "--figure"]])
+def test_folders_or_the_pages_own_sweeps(arguments):
+    with pytest.raises(UserError, match="name the results folders of finished sweeps, or write --figure alone"):
+        leaderboard.main(arguments)
+
+
+def test_with_kept_rows_the_figure_is_as_old_as_they_are(tmp_path):
+    before = json.loads((FOLDER / "leaderboard.json").read_text())
+    file = tmp_path / "leaderboard.json"
+    file.write_text(json.dumps(before | {"code": "0" * 16}))
+    file.write_text(leaderboard.kept_figures([], file))
+    kept = read_figure("leaderboard", tmp_path)
+    assert not kept.current
+    assert [row["name"] for row in kept.rows] == [row["name"] for row in before["rows"]]
