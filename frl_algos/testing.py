@@ -162,18 +162,22 @@ def _check_probabilities(algorithm: Any, observations: np.ndarray, action_space:
 
 def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> None:
     n = len(observations)
-    missing = [name for name in ("start_memory", "remember") if not callable(getattr(algorithm, name, None))]
+    own = [name for name in ("start_memory", "remember") if callable(getattr(algorithm, name, None))]
     _require(
-        not missing,
-        f"it offers gains and has no {' and no '.join(missing)}; without a memory, start_memory(members) gives "
-        "numpy.zeros((members, 0)) and remember(memory, observations, joints) gives the memory as it was",
+        len(own) != 1,
+        f"it has {' and '.join(own)} alone; what is kept in mind takes both start_memory(members) and "
+        "remember(memory, observations, joints), and gains(observations, memory)",
     )
-    _require(
-        "stochastic" in modes(algorithm),
-        "it offers gains and no probabilities; gains are asked for where there is predict_probabilities, too",
-    )
-    memory = np.asarray(algorithm.start_memory(n))
-    gains = np.asarray(algorithm.gains(observations, memory))
+    memory = np.asarray(algorithm.start_memory(n)) if own else None
+    asked = (observations,) if memory is None else (observations, memory)
+    try:
+        inspect.signature(algorithm.gains).bind(*asked)
+    except TypeError as problem:
+        raise UserError(
+            f"gains can't be asked with {len(asked)} arguments ({problem}): gains(observations), or with start_memory "
+            "and remember gains(observations, memory)"
+        ) from None
+    gains = np.asarray(algorithm.gains(*asked))
     wanted = (n, len(action_space.valid_joints))
     _require(
         gains.shape == wanted and np.issubdtype(gains.dtype, np.floating),
@@ -182,6 +186,8 @@ def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionS
     )
     wrong = int((np.isnan(gains) | np.isposinf(gains)).any(axis=1).sum())
     _require(wrong == 0, f"gains gives NaN or infinity in {wrong} of {n} members; minus infinity says never")
+    if memory is None:
+        return
     after = np.asarray(algorithm.remember(memory, observations, np.repeat(action_space.valid_joints[0], n)))
     _require(after.shape == memory.shape, f"remember gives shape {after.shape} for memories of shape {memory.shape}")
 

@@ -8,10 +8,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from frl_algos.policies.adapter import modes
 from frl_algos.policies.policy import GainPolicy, LearnedPolicy, has_gains, has_probabilities
 from frl_env.actions import ActionSpace
 from frl_env.capacity import Capacity, parse_budgets
-from frl_env.capacity.asking import ACTIONS, GAINS, PROBABILITIES
+from frl_env.capacity.asking import ACTIONS, GAINS, PROBABILITIES, has_memory
 from frl_env.reference_returns import reference_scores
 from frl_env.worlds import World
 
@@ -74,12 +75,14 @@ def capacities(said: str) -> dict[str, Capacity]:
 def budget_policy(algorithm: Any, space: ActionSpace, mode: str) -> tuple[Any, str] | None:
     """An algorithm as `frl_env.capacity.Budgeted` asks it, and what it is asked for; None where a mode adds nothing.
 
-    One that offers gains is asked for them, once: they are the same in every mode.
+    One that offers gains is asked for them, in its first mode only: they are the same in every mode.
     """
     if mode == GAINS:
         return algorithm, GAINS
     if has_gains(algorithm):
-        return (GainPolicy(algorithm, space, mode), GAINS) if mode != "greedy" else None
+        if mode != modes(algorithm)[0]:
+            return None
+        return (GainPolicy(algorithm, space, mode) if has_memory(algorithm) else algorithm), GAINS
     asked = PROBABILITIES if mode == "stochastic" and has_probabilities(algorithm) else ACTIONS
     return LearnedPolicy(algorithm, space, mode), asked
 

@@ -78,7 +78,7 @@ def _of_mode(algorithm: Any, mode: str, panel: Panel, effort: Effort | None) -> 
         "by_factor": _by_factor(masses[0], panel, counted),
         "spent": _spent(masses[0], panel, effort, counted),
         "by_state": _by_state(masses[1:], panel, counted),
-        "weights": _weights(target, panel) if exact else None,
+        "weights": _weights(target, panel, counted) if exact else None,
     }
 
 
@@ -220,7 +220,7 @@ def _logged(panel: Panel, number: int, states: Sequence[np.ndarray] = ()) -> lis
     ]
 
 
-def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[str, Any] | None:
+def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel, counted: bool) -> dict[str, Any] | None:
     """How far the logged weeks speak about the policy, and what the cut-off of the weights does to its estimate."""
     if panel.propensities is None:
         return None
@@ -237,6 +237,9 @@ def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[s
     diagnostics = found.diagnostics
     kind = found.results[found.headline_estimator].estimate.weights or ""
     headline, said = diagnostics.weights[kind], diagnostics.to_dict()["weights"]
+    unsupported, decisions = diagnostics.unsupported, int(panel.episodes.lengths.sum())
+    if unsupported is not None:  # of a policy that leaves nothing to chance, it is a count of decisions
+        unsupported = rough_share(unsupported, decisions, simulated=not counted)
     told = said[kind]
     people = [_people(panel, _at_week(panel, week)) for week in range(panel.episodes.steps)]
     least = max(FOLLOWED * people[0], 1 if panel.simulated else SMALLEST)
@@ -249,7 +252,7 @@ def _weights(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> dict[s
         "worst_week": None if told["worst_week"] is None else _round(told["worst_week"]),
         "max_share": None if told["max_share"] is None else _round(told["max_share"]),
         "clipped": _round(headline.clipped),
-        "unsupported": None if diagnostics.unsupported is None else _round(diagnostics.unsupported),
+        "unsupported": None if unsupported is None else _round(unsupported),
         "mean_ratio": _round(diagnostics.mean_ratio),
         "weeks": [week + 1 for week in weeks],
         "by_week": {

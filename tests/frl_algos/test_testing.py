@@ -127,16 +127,16 @@ class SavesElsewhere(Constant):
 class Gains(Other):
     """Says what contacts gain, from the week's observations alone: nothing is kept in mind."""
 
-    def start_memory(self, members):
-        return np.zeros((members, 0))
-
-    def remember(self, memory, observations, joints):
-        return memory
-
-    def gains(self, observations, memory):
+    def gains(self, observations):
         gains = np.tile(1 + observations[:, :1], (1, len(self.space.valid_joints)))
         gains[:, 0] = 0  # doing nothing
         return gains
+
+
+class GainsAlone(Gains):
+    """Without probabilities."""
+
+    modes = ("greedy",)
 
 
 class Remembers(Gains):
@@ -146,25 +146,32 @@ class Remembers(Gains):
     def remember(self, memory, observations, joints):
         return memory + joints[:, None]
 
+    def gains(self, observations, memory):
+        return super().gains(observations)
+
 
 class GainsOfAll(Gains):
-    def gains(self, observations, memory):
+    def gains(self, observations):
         return np.zeros((len(observations), self.space.n_joint))
 
 
 class WholeGains(Gains):
-    def gains(self, observations, memory):
-        return super().gains(observations, memory).astype(int)
+    def gains(self, observations):
+        return super().gains(observations).astype(int)
 
 
 class GainsNotNumbers(Gains):
-    def gains(self, observations, memory):
-        gains = super().gains(observations, memory)
+    def gains(self, observations):
+        gains = super().gains(observations)
         gains[:3, 5] = np.nan
         return gains
 
 
-class Forgets(Gains):
+class Forgets(Remembers):
+    remember = None
+
+
+class NothingInMind(Remembers):
     start_memory = remember = None
 
 
@@ -173,21 +180,17 @@ class OtherMemory(Remembers):
         return memory[:, 0]
 
 
-class GainsAlone(Gains):
-    modes = ("greedy",)
-
-
 class FewArguments(Constant):
     def fit(self, buffer, n_steps):
         super().fit(buffer, n_steps)
 
 
-@pytest.mark.parametrize("offered", [Gains, Remembers])
+@pytest.mark.parametrize("offered", [Gains, GainsAlone, Remembers])
 def test_gains_that_pass_spend_a_budget(offered):
     check_algorithm(offered)
     trained = offered()
     trained.fit(made_up_buffer(MEDICAID_ACTIONS), n_steps=1)
-    policy, asked = budget_policy(trained, MEDICAID_ACTIONS, "stochastic")
+    policy, asked = budget_policy(trained, MEDICAID_ACTIONS, modes(trained)[0])
     assert asked == "gains"
     world = World()
     budgeted = Budgeted(policy, care_effort(world.parameters), Capacity(minutes=3.0), by=asked)
@@ -213,8 +216,8 @@ def test_gains_that_pass_spend_a_budget(offered):
         (GainsOfAll, r"gains gives float64 of shape \(64, 1080\), not floating-point numbers of shape \(64, 681\)"),
         (WholeGains, "gains gives int64"),
         (GainsNotNumbers, "NaN or infinity in 3 of 64 members"),
-        (Forgets, "no start_memory and no remember"),
-        (GainsAlone, "gains and no probabilities"),
+        (Forgets, "it has start_memory alone"),
+        (NothingInMind, "gains can't be asked with 1 arguments .*'memory'"),
         (OtherMemory, r"remember gives shape \(64,\) for memories of shape \(64, 2\)"),
         (FewArguments, "n_steps_per_epoch.*as \\*\\*others"),
         (PRDCConfig(batch_size=16), "can't be used here"),

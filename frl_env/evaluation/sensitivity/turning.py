@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 BASE = "as evaluated"
-OWN_BASE = (("run-out", "reward"),)
+OWN_BASE = (("hidden confounding",), ("run-out", "reward"))
 """Kinds of rows by an estimator of their own, those with the same together; the first row of them is as evaluated."""
 
 

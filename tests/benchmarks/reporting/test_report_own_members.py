@@ -215,6 +215,21 @@ def test_the_shares_of_the_policy_are_its_probabilities():
     assert said["embeddings"] is None
 
 
+class _RareForSeven(_Uniform):
+    """Does something that hardly anybody got with the first seven members."""
+
+    def predict(self, observations):
+        return np.where(np.arange(len(observations)) < 7, 3, 0)
+
+
+def test_decisions_that_nobody_got_are_told_to_the_nearest_twenty():
+    actions, people = [0] * 78 + [3] * 2, np.arange(80)
+    for simulated, told in ((True, 7 / 80), (False, 0)):
+        panel = _panel(actions, people, simulated=simulated)
+        said = portrait(_RareForSeven(4), ["greedy"], panel)["modes"]["greedy"]["weights"]
+        assert said["unsupported"] == pytest.approx(told, rel=1e-4)
+
+
 @pytest.mark.parametrize("headline", [None, {"difference": 0.1, "difference_interval": {"low": 0.0, "high": 0.2}}])
 def test_whether_a_value_is_withheld_has_one_source(recorded, headline, tmp_path):
     _write_results(tmp_path / "results")

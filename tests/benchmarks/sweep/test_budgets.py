@@ -17,6 +17,7 @@ from benchmarks.training import algorithms
 from benchmarks.training.train import train
 from benchmarks.truth.true_values import Evaluation
 from frl_algos.policies.policy import LearnedPolicy
+from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.capacity import Budgeted, Capacity
 from frl_env.care_effort import care_effort
 from frl_env.datasets import Recipe, build_dataset
@@ -216,3 +217,36 @@ def test_no_number_is_cut_off_on_a_narrow_screen(swept, width, name):
 def test_gains_are_asked_once(trained, tiny_buffer):
     assert budget_policy(trained, tiny_buffer.action_space, "stochastic")[1] == "gains"
     assert budget_policy(trained, tiny_buffer.action_space, "greedy") is None
+
+
+class Says:
+    """Somebody else's algorithm, trained: gains by the last observation for visits, nothing kept in mind."""
+
+    def __init__(self, space):
+        self.space = space
+
+    def predict(self, x):
+        return np.zeros(len(x), dtype=np.int64)
+
+    def gains(self, observations):
+        gains = np.zeros((len(observations), len(self.space.valid_joints)), dtype=np.float32)
+        gains[:, 1:] = observations[:, -1:] + 1
+        return gains
+
+
+class SaysAndDraws(Says):
+    def predict_probabilities(self, observations):
+        return np.tile((self.space.valid / self.space.valid.sum()).astype(np.float32), (len(observations), 1))
+
+
+@pytest.mark.parametrize(("kind", "first"), [(Says, "greedy"), (SaysAndDraws, "stochastic")])
+def test_anybodys_gains_spend_a_budget(kind, first, tiny_dataset):
+    evaluation = Evaluation.of_dataset(tiny_dataset, members=50)
+    space = MEDICAID_ACTIONS
+    policy, asked = budget_policy(kind(space), space, first)
+    assert asked == "gains"
+    assert first == "greedy" or budget_policy(kind(space), space, "greedy") is None, "once"
+    effort = care_effort(evaluation.world.parameters)
+    budgeted = Budgeted(policy, effort, Capacity(minutes=3.0), by=asked, **evaluation.world.seen)
+    spent = evaluation.score(budgeted)
+    assert 1.0 < spent.minutes.sum() / spent.weeks.sum() <= 3.0

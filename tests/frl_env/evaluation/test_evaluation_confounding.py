@@ -237,6 +237,10 @@ def test_a_conclusion_turns_where_the_interval_says_something_else():
 def test_rows_by_another_estimator_are_compared_with_their_own_first_row():
     table = rows(**{"run-out_0": (-0.1, 0.2), "run-out_4": (-0.1, 0.1), "reward_ip": (0.1, 0.2)})
     assert turning_points(table) == {"run-out": [], "reward": ["ip"]}
+    bounds = {
+        f"hidden confounding_{at}": ends for at, ends in (("1", (-0.1, 0.2)), ("2", (-0.2, 0.3)), ("3", (-3, -1)))
+    }
+    assert turning_points(rows(**bounds)) == {"hidden confounding": ["3"]}, "bounds of 1 are undecided already"
     still = rows(**{"cut-off_3": (0.05, 0.2)})
     assert turning_sentence(still, turning_points(still)).endswith("no setting that was tried says otherwise.")
 
