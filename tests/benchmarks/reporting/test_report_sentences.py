@@ -6,8 +6,9 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from report_files import alter, written
 
-from benchmarks import report, run
+from benchmarks import run
 from benchmarks.drawing.forest import Row, forest
 from benchmarks.drawing.svg import NARROW, text_width
 from benchmarks.pages import leaderboard, leaderboard_page
@@ -30,17 +31,9 @@ def swept(tiny_dataset, tmp_path_factory):
     return out
 
 
-def _changed(results, change, name="scorecard.json"):
-    content = json.loads((results / name).read_text())
-    change(content)
-    (results / name).write_text(json.dumps(content))
-
-
 def _said(results):
     """The report in Markdown."""
-    out = results.parent / "report.html"
-    report.main([str(results), "-o", str(out)])
-    return out.with_suffix(".md").read_text()
+    return written(results)[1]
 
 
 def _row(text, start):
@@ -66,9 +59,9 @@ def test_a_ranking_that_avoids_more_is_named_beside_the_best_trained_policy(resu
 
         return change
 
-    _changed(results, rank(9.0))
+    alter(results / "scorecard.json", rank(9.0))
     assert "A ranking avoids more in the same minutes: Risk ranking" in _said(results)
-    _changed(results, rank(-9.0))
+    alter(results / "scorecard.json", rank(-9.0))
     assert "A ranking avoids more" not in _said(results)
 
 
@@ -87,7 +80,7 @@ def test_the_best_policy_is_undecided_and_nothing_is_said_of_the_others(results)
         card["summary"][0].update(difference_to_behaviour=0.0, interval=[-0.1, 0.1])
         card["summary"][1].update(difference_to_behaviour=-0.5, interval=[-0.6, -0.4])
 
-    _changed(results, change)
+    alter(results / "scorecard.json", change)
     text = _said(results)
     assert "No policy can be told apart" not in text
     assert "The best policy can't be told apart" in text
@@ -98,7 +91,7 @@ def test_seeds_are_those_that_were_compared(results):
         again = [dict(row) | {"seed": 1} for row in card["runs"] if row["algo"] == "factored_awr"]
         card["runs"] += again[:1]  # the other mode has no second seed
 
-    _changed(results, change)
+    alter(results / "scorecard.json", change)
     text = _said(results)
     assert read_results(results).seeds == [0, 1]
     assert "One seed says nothing about" in text
@@ -113,26 +106,26 @@ def test_one_seed_has_no_chance_that_a_run_is_better(results):
         for row in card["summary"]:
             row.update(seeds=2, probability_that_first_is_better=0.75)
 
-    _changed(results, change)
+    alter(results / "scorecard.json", change)
     assert _row(_said(results), "| FactoredAWR, ")[-1] == "0.75"
 
 
 def test_runs_by_earlier_code_are_doubted(results):
     assert "earlier code" not in _said(results)
-    _changed(results, lambda card: card.update(older=["factored_awr"]))
+    alter(results / "scorecard.json", lambda card: card.update(older=["factored_awr"]))
     text = _said(results)
     assert "Those of FactoredAWR were trained and scored by earlier code" in text[text.index("## Why not") :]
 
 
 def test_the_hundred_of_the_score_is_what_it_is(results):
     assert "the best policy known on the same observations 100" in _said(results)
-    _changed(results, lambda card: card["references"].pop("best_observation_only"))
+    alter(results / "scorecard.json", lambda card: card["references"].pop("best_observation_only"))
     assert "an oracle that sees open needs 100" in _said(results)
 
 
 def test_whom_a_policy_contacts_is_of_the_first_seed(results):
     assert "Of several seeds it is the first" not in _said(results)
-    _changed(results, lambda card: [entry.update(seeds=3) for entry in card["curves"]])
+    alter(results / "scorecard.json", lambda card: [entry.update(seeds=3) for entry in card["curves"]])
     assert "Of several seeds it is the first" in _said(results)
 
 
@@ -230,7 +223,7 @@ def _estimated(results, headlines):
         rows = [row for row in card["runs"] if row["algo"] == "factored_awr"]
         card["runs"] += [rows[0] | {"seed": seed} for seed in range(1, len(headlines))]
 
-    _changed(results, change)
+    alter(results / "scorecard.json", change)
     return _said(results)
 
 
@@ -256,7 +249,7 @@ def test_without_the_teams_minutes_it_is_not_said_that_there_was_no_budget(resul
             for point in entry["points"]:
                 point["budget"] = 7.0 if point["budget"] == "team" else point["budget"]
 
-    _changed(results, change)
+    alter(results / "scorecard.json", change)
     text = _said(results)
     left_out = text[text.index("## What is not shown") :]
     assert "without them (`--budget team`)" in left_out
@@ -269,7 +262,7 @@ def test_a_table_of_the_leading_policy_is_not_shown_empty(results):
     other = {"stochastic": "greedy", "greedy": "stochastic"}[leading]
     about = {"algo": "factored_awr", "seed": 0, "headline": None, "headline_estimator": "WDR clip 30", "sentence": "!"}
     entry = about | {"mode": other, "results": {"WDR clip 30": estimate}}
-    _changed(results, lambda card: card.update(ope=[entry]))
+    alter(results / "scorecard.json", lambda card: card.update(ope=[entry]))
     text = _said(results)
     assert "weighted doubly robust estimator, on the validation members" not in text
     assert "all policies. See" in text
