@@ -169,6 +169,10 @@ def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionS
         "remember(memory, observations, joints), and gains(observations, memory)",
     )
     memory = np.asarray(algorithm.start_memory(n)) if own else None
+    _require(
+        memory is None or (memory.ndim == 2 and len(memory) == n),
+        f"start_memory({n}) gives shape {np.shape(memory)}, not ({n}, m): a row a member",
+    )
     asked = (observations,) if memory is None else (observations, memory)
     try:
         inspect.signature(algorithm.gains).bind(*asked)
@@ -186,10 +190,21 @@ def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionS
     )
     wrong = int((np.isnan(gains) | np.isposinf(gains)).any(axis=1).sum())
     _require(wrong == 0, f"gains gives NaN or infinity in {wrong} of {n} members; minus infinity says never")
+    few = np.asarray(algorithm.gains(*(array[:8] for array in asked)))
+    _require(
+        few.shape == (8, wanted[1]) and np.allclose(few, gains[:8], rtol=1e-3, atol=1e-6),
+        "gains gives other numbers for eight members alone than for all; members are asked a part at a time, so it "
+        "must not compare them with each other, or draw",
+    )
     if memory is None:
         return
-    after = np.asarray(algorithm.remember(memory, observations, np.repeat(action_space.valid_joints[0], n)))
-    _require(after.shape == memory.shape, f"remember gives shape {after.shape} for memories of shape {memory.shape}")
+    idle = np.repeat(action_space.valid_joints[0], n)
+    contacts = np.resize(action_space.valid_joints, n)
+    for joints in (idle, contacts):
+        after = np.asarray(algorithm.remember(memory, observations, joints))
+        _require(
+            after.shape == memory.shape, f"remember gives shape {after.shape} for memories of shape {memory.shape}"
+        )
 
 
 def _check_save(algorithm: Any) -> None:

@@ -3,7 +3,7 @@
 A factored action is a tuple of levels, one a factor. Three forms are used, and this module turns each into the others:
 
     names    ("PHONE_CALL", "CHW", "FOOD_INSECURITY", "ROUTINE")     what people read and tables hold
-    levels   array([1, 1, 7, 0])                                     what `MultiDiscrete` environments take
+    levels   array([1, 1, 8, 0])                                     what `MultiDiscrete` environments take
     joint    232                                                     the C-order index, `np.ravel_multi_index`
 
 Nothing here is tied to Medicaid except the constant `MEDICAID_ACTIONS`: a program with other vocabularies describes

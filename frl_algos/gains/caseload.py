@@ -33,7 +33,13 @@ class CaseloadPolicy:
         return started
 
     def decide(self, observations: Float32[np.ndarray, "member k"], rng: np.random.Generator) -> Allocation:
-        """This week's contacts, with the propensity of each; the memory takes them as done."""
+        """This week's contacts, with the propensity of each; the memory takes them as done.
+
+        Args:
+            observations: Of the same members in the same order every week. With another number of members the memory
+                starts anew, and nothing is known of anybody.
+            rng: For ties.
+        """
         if self.memory is None or len(self.memory) != len(observations):
             self.memory = self.policy.start_memory(len(observations))
         decided = decide_within(self.policy, self.effort, self.capacity, observations, rng, memory=self.memory)

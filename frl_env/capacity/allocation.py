@@ -26,7 +26,8 @@ class Allocation:
     Attributes:
         joints: Joint index of each member's action, doing nothing included.
         propensities: Chance of that action over the draws of the generator, at these prices: below 1 where contacts
-            tied, and where a lottery keeps a promise to a group.
+            tied, and where a lottery keeps a promise to a group. Of a policy with probabilities it is the chance of any
+            action that takes as much of each limit; see "Limits" in `docs/capacity.md`.
         prices: By name of each limit: gain that one more minute (or contact) would bring.
         used: By name of each limit.
         minutes: Staff minutes of all contacts.

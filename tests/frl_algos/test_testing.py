@@ -180,6 +180,33 @@ class OtherMemory(Remembers):
         return memory[:, 0]
 
 
+class OneNumberInMind(Remembers):
+    def start_memory(self, members):
+        return np.zeros(members)
+
+
+class OneMemoryForAll(Remembers):
+    def start_memory(self, members):
+        return np.zeros((1, 2))
+
+
+class ForgetsWhomItContacts(Remembers):
+    def remember(self, memory, observations, joints):
+        return memory[joints == self.space.valid_joints[0]]
+
+
+class Ranks(Gains):
+    """Compares the members it is asked about with each other."""
+
+    def gains(self, observations):
+        return super().gains(observations) - observations[:, :1].mean()
+
+
+class DrawsGains(Gains):
+    def gains(self, observations):
+        return super().gains(observations) + np.random.default_rng().random((len(observations), 1))
+
+
 class FewArguments(Constant):
     def fit(self, buffer, n_steps):
         super().fit(buffer, n_steps)
@@ -219,6 +246,11 @@ def test_gains_that_pass_spend_a_budget(offered):
         (Forgets, "it has start_memory alone"),
         (NothingInMind, "gains can't be asked with 1 arguments .*'memory'"),
         (OtherMemory, r"remember gives shape \(64,\) for memories of shape \(64, 2\)"),
+        (OneNumberInMind, r"start_memory\(64\) gives shape \(64,\), not \(64, m\)"),
+        (OneMemoryForAll, r"start_memory\(64\) gives shape \(1, 2\), not \(64, m\)"),
+        (ForgetsWhomItContacts, r"remember gives shape \(1, 2\) for memories of shape \(64, 2\)"),
+        (Ranks, "for eight members alone than for all"),
+        (DrawsGains, "for eight members alone than for all"),
         (FewArguments, "n_steps_per_epoch.*as \\*\\*others"),
         (PRDCConfig(batch_size=16), "can't be used here"),
         (dict, "has no fit and no predict"),
