@@ -56,15 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = read_results(options.results, options.fairness)
     folder = options.out.with_name(f"{options.out.stem}-data")
     try:
-        report = report_of(results, command=_command(options))
+        report = report_of(results, command=_command(options.out))
         text, twin, files = page(report, files=folder.name), markdown(report, files=folder.name), data_files(report)
-    except (KeyError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as problem:
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as problem:
         raise UserError(
             f"{options.results} holds results of another form ({type(problem).__name__}: {problem}); "
             f"run benchmarks/run.py --out {options.results} again"
         ) from problem
     write_set(folder, files, {twin_file: f"{twin.rstrip()}\n\n{MARK}\n", options.out: f"{text.rstrip()}\n{MARK}\n"})
-    print(f"report: {options.out} ({len(text.encode()) / 1e6:.1f} MB), {options.out.with_suffix('.md')}, {folder}")
+    print(f"report: {options.out} ({len(text.encode()) / 1e6:.1f} MB), {twin_file}, {folder}")
     if options.open:
         webbrowser.open(options.out.resolve().as_uri())
 
@@ -151,9 +151,9 @@ def _check_writable(file: Path) -> None:
         raise UserError(f"can't write to {file.parent} (no permission); choose another place with -o")
 
 
-def _command(options: object) -> str:
+def _command(out: Path) -> str:
     """The command without places, which differ from machine to machine."""
-    return f"python benchmarks/report.py RESULTS -o {Path(getattr(options, 'out')).name}"  # noqa: B009
+    return f"python benchmarks/report.py RESULTS -o {out.name}"
 
 
 if __name__ == "__main__":

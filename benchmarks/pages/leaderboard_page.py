@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
-from benchmarks.sweep.scorecard_tables import spread, unlimited
+from benchmarks.sweep.scorecard_tables import contact_shares, spread, unlimited
 from benchmarks.sweep.statistics import PROFILE
 from benchmarks.training import algorithms, stock_lines
 from frl_env.errors import UserError
@@ -267,11 +267,8 @@ def _contacted(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for entry in known:
         told = entry["contacted"]
-        rate = sum(each["contacts_per_week"] * each["share_of_weeks"] for each in told["gender"].values())
-        needy, risk = "-", "-"  # of no contacts there are no shares
-        if rate > 0:
-            needy = f"{100 * (1 - told['open needs']['no open need']['share_of_contacts']):.0f}"
-            risk = f"{100 * sum(told['risk tier'][tier]['share_of_contacts'] for tier in ('HIGH', 'SUPER')):.0f}"
+        rate, *shares = contact_shares(told)
+        needy, risk = ("-" if share is None else f"{100 * share:.0f}" for share in shares)
         by_race = " | ".join(f"{told['race_ethnicity'][race]['contacts_per_week']:.3f}" for race in races)
         lines.append(f"| {line_of(entry)} | {rate:.3f} | {needy} | {risk} | {by_race} |")
     return [*lines, ""]

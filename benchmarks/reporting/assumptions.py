@@ -1,5 +1,6 @@
 """What the estimate of the leading policy hangs on, in one figure: a row an analysis; where the conclusion turns."""
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -24,59 +25,57 @@ WIDEST = 4.0
 
 def assumptions(results: SweepResults) -> Section:
     """The section; without off-policy estimates it says why there is none."""
-    section = Section(anchor="assumptions", title="What the estimate hangs on")
+    section = partial(Section, anchor="assumptions", title="What the estimate hangs on")
     found = _leading_estimate(results)
     if found is None:
-        return Section(anchor=section.anchor, title=section.title, missing=words("assumptions", "nothing"))
+        return section(missing=words("assumptions", "nothing"))
     table = analyses(found)
     turned = turning_points(table, OWN)
     base = table.iloc[0]
     reach = WIDEST * max(abs(base["low"]), abs(base["high"]), 1e-12)
-    rows, heading = [], ""
-    for each in table.to_dict("records"):
-        if each["what"] != heading:
-            heading = each["what"]
-            rows.append(Row(label=heading))
-        rows.append(
-            Row(
-                label=each["setting"],
-                value=None if pd.isna(each["difference"]) else each["difference"],
-                low=each["low"],
-                high=each["high"],
-                colour=2 if each["setting"] in turned.get(heading, ()) else 1,
-                said=_said(each),
-            )
-        )
+    rows = [each | {"turns": each["setting"] in turned.get(each["what"], ())} for each in table.to_dict("records")]
     name = f"{results.name(results.leading)}, seed {found['seed']}"
     told = () if found.get("headline") else (words("assumptions", "withheld"),)
     figure = Figure(
         title=words("assumptions", "title", policy=name),
         description=words("assumptions", "description", rows=len(table)),
-        draw=forest(rows, axis="events avoided a member", lines=[(0.0, "the care team")], limits=(-reach, reach)),
+        draw=forest(
+            _drawn(rows), axis="events avoided a member", lines=[(0.0, "the care team")], limits=(-reach, reach)
+        ),
         table=Table(
             name="assumptions",
             caption=words("assumptions", "caption", policy=name),
             columns=columns_of("what | setting | difference:+.4f | low:+.4f | high:+.4f | turns"),
-            rows=[
-                (
-                    r["what"],
-                    r["setting"],
-                    None if pd.isna(r["difference"]) else r["difference"],
-                    r["low"],
-                    r["high"],
-                    r["setting"] in turned.get(r["what"], ()),
-                )
-                for r in table.to_dict("records")
-            ],
+            rows=[(r["what"], r["setting"], _estimate(r), r["low"], r["high"], r["turns"]) for r in rows],
         ),
         notes=(words("assumptions", "note"),),
     )
-    return Section(
-        anchor=section.anchor,
-        title=section.title,
-        text=(*told, f"{turning_sentence(table, turned)}", words("assumptions", "beyond")),
-        parts=(figure,),
-    )
+    return section(text=(*told, turning_sentence(table, turned), words("assumptions", "beyond")), parts=(figure,))
+
+
+def _drawn(rows: list[dict[str, Any]]) -> list[Row]:
+    """A heading for each kind of analysis, and under it its rows; those that turn the conclusion in another colour."""
+    drawn, heading = [], ""
+    for each in rows:
+        if each["what"] != heading:
+            heading = each["what"]
+            drawn.append(Row(label=heading))
+        drawn.append(
+            Row(
+                label=each["setting"],
+                value=_estimate(each),
+                low=each["low"],
+                high=each["high"],
+                colour=2 if each["turns"] else 1,
+                said=_said(each),
+            )
+        )
+    return drawn
+
+
+def _estimate(row: dict[str, Any]) -> float | None:
+    """A row's difference; None where it has bounds only."""
+    return None if pd.isna(row["difference"]) else row["difference"]
 
 
 def _leading_estimate(results: SweepResults) -> dict[str, Any] | None:

@@ -1,11 +1,10 @@
 """What the policies do: by factor, by need, and how the trained embeddings of actions lie."""
 
 from functools import partial
-from typing import Any
 
 from benchmarks.drawing.maps import Pair, Place, heatmap, pairs, plane
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of, readable
-from benchmarks.reporting.sweep_results import Policy, SweepResults
+from benchmarks.reporting.sweep_results import SweepResults
 from benchmarks.reporting.words import words
 
 
@@ -40,7 +39,7 @@ def by_factor(results: SweepResults) -> Section:
             columns=columns_of("factor | level | policy:.2% | care team:.2%"),
             rows=[(row["factor"], row["level"], row["policy"], row["behaviour"]) for row in rows],
         ),
-        notes=(words("behaviour", "factors_note", source=_source(results, policy, seed), hidden=hidden),),
+        notes=(words("behaviour", "factors_note", source=results.panel(policy, seed)["source"], hidden=hidden),),
     )
     return section(parts=(figure, _all_factors(results)))
 
@@ -80,7 +79,7 @@ def by_state(results: SweepResults) -> Section:
     seed, table = found
     if not table["rows"]:
         return section(missing=words("behaviour", "few_in_states"))
-    panel = _panel(results, policy, seed)
+    panel = results.panel(policy, seed)
     rows, columns = [readable(row) for row in table["rows"]], [readable(column) for column in table["columns"]]
     kind, factor = panel["state_kind"], table["factor"].replace("_", " ")
     facts = {"kind": kind, "factor": factor, "policy": results.name(policy), "seed": seed}
@@ -148,11 +147,3 @@ def embeddings(results: SweepResults) -> Section:
         notes=(words("behaviour", "embeddings_note", size=found["size"], shares=shares[:2]),),
     )
     return section(parts=(figure,))
-
-
-def _panel(results: SweepResults, policy: Policy, seed: int) -> dict[str, Any]:
-    return next(e["panel"] for e in results.details if (e["algo"], e["seed"]) == (policy[0], seed))
-
-
-def _source(results: SweepResults, policy: Policy, seed: int) -> str:
-    return _panel(results, policy, seed)["source"]

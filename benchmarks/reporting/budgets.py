@@ -11,6 +11,7 @@ from benchmarks.reporting.values import REFERENCES
 from benchmarks.reporting.words import words
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
+from benchmarks.sweep.scorecard_tables import contact_shares
 from frl_env.member_months import per_1000_member_months
 
 NAMES = REFERENCES | {
@@ -145,17 +146,13 @@ def _shares(entries: list[dict[str, Any]]) -> Table:
     rows: list[tuple[Any, ...]] = []
     for entry in entries:
         told = entry["contacted"]
-        rate = sum(each["contacts_per_week"] * each["share_of_weeks"] for each in told["gender"].values())
-        needy = risk = None  # of no contacts there are no shares
-        if rate > 0:
-            needy = 1 - told["open needs"]["no open need"]["share_of_contacts"]
-            risk = sum(told["risk tier"][tier]["share_of_contacts"] for tier in ("HIGH", "SUPER"))
-        rows.append((_name(entry), rate, needy, risk, *(told["race_ethnicity"][r]["contacts_per_week"] for r in races)))
-    by_race = " | ".join(f"{race.lower()}:.3f" for race in races)
+        by_race = (told["race_ethnicity"][race]["contacts_per_week"] for race in races)
+        rows.append((_name(entry), *contact_shares(told), *by_race))
+    columns = " | ".join(f"{race.lower()}:.3f" for race in races)
     return Table(
         name="contacted_shares",
         caption=words("budgets", "shares", several=_several(entries)),
-        columns=columns_of(f"policy | contacts a week:.3f | with open need:.0% | at high risk:.0% | {by_race}"),
+        columns=columns_of(f"policy | contacts a week:.3f | with open need:.0% | at high risk:.0% | {columns}"),
         rows=rows,
     )
 

@@ -1,4 +1,4 @@
-"""Why not to trust this: what stands in the way of every number, once it is said what they are."""
+"""Why not to trust this: what no number of the report can show, and which of them rest on few members."""
 
 from functools import partial
 from typing import Any
@@ -9,10 +9,14 @@ from benchmarks.reporting.words import named, words
 
 FEW_SEEDS = 5
 
+SIMULATED = ("nobody_real", "events_only", "chosen")
+RECORDED = ("no_truth", "record_holds_all", "propensities_fit", "like_the_record", "small_groups")
+"""Blocks of `templates/doubts.txt` that are said of every sweep with a truth, and of every one without."""
+
 
 def doubts(results: SweepResults) -> Section:
     """What the summary refers to."""
-    weights = _leading_weights(results)
+    weights = weights_of(results, results.leading)
     points = [named("doubts", block) for block in (SIMULATED if results.has_truth else RECORDED)]
     if results.seeds_compared < FEW_SEEDS:
         points.append(named("doubts", "few_seeds", seeds=results.seeds_compared))
@@ -27,10 +31,6 @@ def doubts(results: SweepResults) -> Section:
         parts=tuple(parts),
         missing="" if weights else words("doubts", "unknown", why=results.why_missing(without)),
     )
-
-
-SIMULATED = ("nobody_real", "events_only", "chosen")
-RECORDED = ("no_truth", "record_holds_all", "propensities_fit", "like_the_record", "small_groups")
 
 
 def _of_weights(results: SweepResults, weights: Any) -> list[tuple[str, str]]:
@@ -79,19 +79,13 @@ def _of_the_runs(results: SweepResults) -> list[tuple[str, str]]:
     return [*said, named("doubts", block)] if block else said
 
 
-def _leading_weights(results: SweepResults) -> tuple[int, dict[str, Any]] | None:
-    """Diagnostics of the leading policy, or of the first one that has any, with whom they are about."""
-    return weights_of(results, results.leading)
-
-
 def weights_of(results: SweepResults, policy: Policy) -> tuple[int, dict[str, Any]] | None:
-    """Diagnostics of a policy's weights, with the members they are of."""
+    """Seed and diagnostics of a policy's weights, with the members they are of as `panel`; None where none are kept."""
     found = results.look(policy, "weights")
     if found is None:
         return None
     seed, weights = found
-    panel = next(e["panel"] for e in results.details if (e["algo"], e["seed"]) == (policy[0], seed))
-    return seed, weights | {"panel": panel}
+    return seed, weights | {"panel": results.panel(policy, seed)}
 
 
 def _diagnostics(results: SweepResults) -> Table:

@@ -1,11 +1,12 @@
 """How far the logged weeks speak about the policies: effective members by week, and what the cut-off decides."""
 
 from functools import partial
+from typing import Any
 
 from benchmarks.drawing.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
 from benchmarks.reporting.doubts import weights_of
-from benchmarks.reporting.sweep_results import SweepResults
+from benchmarks.reporting.sweep_results import Policy, SweepResults
 from benchmarks.reporting.words import words
 
 KINDS = {
@@ -13,6 +14,13 @@ KINDS = {
     "cumulative, clip 30": "the same, cut off at 30",
     "marginal": "last week and the state before (MIS, MDR)",
 }
+"""What kinds of weights are called."""
+
+EFFECTIVE = "policy | seed:d | weights | week:d | effective share:.4f"
+"""Columns of the tables of effective members."""
+
+Weighed = tuple[Policy, int, dict[str, Any]]
+"""A policy, and seed and diagnostics of `weights_of`."""
 
 
 def effective_members(results: SweepResults) -> Section:
@@ -25,8 +33,7 @@ def effective_members(results: SweepResults) -> Section:
     found = [entry for entry in found if entry[2]["by_week"].get("cumulative")]
     if not found:
         return section(missing=words("evidence", "too_few"))
-    first, seed, weights = found[0]
-    limit = weights["limits"]["week_share"]
+    limit = found[0][2]["limits"]["week_share"]
     axes = Axes(
         x="week",
         y="effective members, of those followed",
@@ -34,7 +41,22 @@ def effective_members(results: SweepResults) -> Section:
         y_percent=True,
         lines=[(limit, words("evidence", "asked_for", limit=100 * limit))],
     )
-    by_policy = [
+    rows = [
+        (results.name(policy), seed, kind, week, share)
+        for policy, seed, w in found
+        for kind, shares in w["by_week"].items()
+        for week, share in zip(w["weeks"], shares, strict=True)
+    ]
+    return section(
+        text=(words("evidence", "re_weighed"),),
+        parts=(_by_policy(results, found, rows, axes), _by_kind(results, found[0], rows, axes)),
+    )
+
+
+def _by_policy(results: SweepResults, found: list[Weighed], rows: list[tuple[Any, ...]], axes: Axes) -> Figure:
+    """A line a policy, of cumulative weights."""
+    first, seed, weights = found[0]
+    drawn = [
         Series(
             label=results.name(policy),
             xs=w["weeks"],
@@ -45,49 +67,40 @@ def effective_members(results: SweepResults) -> Section:
         )
         for policy, _, w in found
     ]
-    by_kind = [
+    facts = {"at_end": weights["by_week"]["cumulative"][-1], "limit": weights["limits"]["week_share"]}
+    return Figure(
+        title="Share of the members followed that carry the weight",
+        description=words("evidence", "weeks_description", policy=results.name(first), **facts),
+        draw=lines(drawn, axes),
+        table=Table(
+            name="effective_members_by_week",
+            caption="Effective members as a share of those followed.",
+            columns=columns_of(EFFECTIVE),
+            rows=[row for row in rows if row[2] == "cumulative"],
+        ),
+        notes=(words("evidence", "weeks_note", source=weights["panel"]["source"], seed=seed),),
+    )
+
+
+def _by_kind(results: SweepResults, first: Weighed, rows: list[tuple[Any, ...]], axes: Axes) -> Figure:
+    """A line a kind of weights, of the first policy."""
+    policy, _, weights = first
+    drawn = [
         Series(label=said, xs=weights["weeks"], ys=weights["by_week"][kind], style=number, dash=number)
         for number, (kind, said) in enumerate(KINDS.items())
         if kind in weights["by_week"]
     ]
-    columns = columns_of("policy | seed:d | weights | week:d | effective share:.4f")
-    rows = [
-        (results.name(policy), own_seed, kind, week, share)
-        for policy, own_seed, w in found
-        for kind, shares in w["by_week"].items()
-        for week, share in zip(w["weeks"], shares, strict=True)
-    ]
-    at_end = weights["by_week"]["cumulative"][-1]
-    return section(
-        text=(words("evidence", "re_weighed"),),
-        parts=(
-            Figure(
-                title="Share of the members followed that carry the weight",
-                description=words(
-                    "evidence", "weeks_description", policy=results.name(first), at_end=at_end, limit=limit
-                ),
-                draw=lines(by_policy, axes),
-                table=Table(
-                    name="effective_members_by_week",
-                    caption="Effective members as a share of those followed.",
-                    columns=columns,
-                    rows=[row for row in rows if row[2] == "cumulative"],
-                ),
-                notes=(words("evidence", "weeks_note", source=weights["panel"]["source"], seed=seed),),
-            ),
-            Figure(
-                title=words("evidence", "kinds_title", policy=results.name(first)),
-                description=words("evidence", "kinds_description", kinds=[line.label for line in by_kind]),
-                draw=lines(by_kind, axes, tall=200),
-                table=Table(
-                    name="effective_members_by_kind",
-                    caption="Effective members as a share of those followed, by kind of weights.",
-                    columns=columns,
-                    rows=[row for row in rows if row[0] == results.name(first)],
-                ),
-                notes=(words("evidence", "kinds_note"),),
-            ),
+    return Figure(
+        title=words("evidence", "kinds_title", policy=results.name(policy)),
+        description=words("evidence", "kinds_description", kinds=[line.label for line in drawn]),
+        draw=lines(drawn, axes, tall=200),
+        table=Table(
+            name="effective_members_by_kind",
+            caption="Effective members as a share of those followed, by kind of weights.",
+            columns=columns_of(EFFECTIVE),
+            rows=[row for row in rows if row[0] == results.name(policy)],
         ),
+        notes=(words("evidence", "kinds_note"),),
     )
 
 

@@ -15,6 +15,9 @@ DRAWN = "high_touch"
 TEAM = ("behaviour", "reference")
 """Algorithm and mode of the care team itself."""
 
+_GROUP = ("attribute", "group", "members", "measure", "value", "low", "high")
+"""What is told of a group, in the order of the columns."""
+
 
 def fairness(results: SweepResults) -> Section:
     """Bars by group, pairs of groups, and the frontier."""
@@ -46,24 +49,6 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
     }
     withheld = [(each["attribute"], each["group"]) for each in entry.get("withheld", [])]
     measured = [group for group in entry["groups"] if group["measure"] == DRAWN]
-    rows: list[Row] = []
-    for attribute in dict.fromkeys([g["attribute"] for g in measured] + [attribute for attribute, _ in withheld]):
-        rows.append(Row(label=attribute_name(attribute).capitalize()))
-        for group in measured:
-            if group["attribute"] == attribute:
-                beside = team.get((attribute, group["group"]))
-                rows.append(
-                    Row(
-                        label=str(group["group"]),
-                        value=group["value"],
-                        low=group["low"],
-                        high=group["high"],
-                        points=() if beside is None else (beside,),
-                        said=f"{100 * group['value']:.2f} %",
-                        bar=True,
-                    )
-                )
-        rows += [Row(label=str(name), said="not shown") for kind, name in withheld if kind == attribute]
     columns = columns_of("policy | seed:d | attribute | group | members:,d | measure | value:.4f | low:.4f | high:.4f")
     cells = [
         (_policy(results, each), each["seed"], *(group[name] for name in _GROUP))
@@ -73,7 +58,7 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
     return Figure(
         title=words("fairness", "bars_title", policy=_policy(results, entry), seed=seed),
         description=words("fairness", "bars_description", bars=len(measured)),
-        draw=forest(rows, axis="probability a week", percent=True),
+        draw=forest(_drawn(measured, withheld, team), axis="probability a week", percent=True),
         table=Table(
             name="fairness_by_group",
             caption="High-touch contact of each group.",
@@ -99,7 +84,35 @@ def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
     )
 
 
-_GROUP = ("attribute", "group", "members", "measure", "value", "low", "high")
+def _drawn(
+    measured: list[dict[str, Any]], withheld: list[tuple[str, Any]], team: dict[tuple[str, Any], float]
+) -> list[Row]:
+    """Under a heading for each attribute, a bar for each group, and the groups that are not shown.
+
+    Args:
+        measured: Groups of an audit, by one measure.
+        withheld: Attribute and group of those not shown.
+        team: The care team's value, by attribute and group.
+    """
+    rows: list[Row] = []
+    for attribute in dict.fromkeys([g["attribute"] for g in measured] + [attribute for attribute, _ in withheld]):
+        rows.append(Row(label=attribute_name(attribute).capitalize()))
+        for group in measured:
+            if group["attribute"] == attribute:
+                beside = team.get((attribute, group["group"]))
+                rows.append(
+                    Row(
+                        label=str(group["group"]),
+                        value=group["value"],
+                        low=group["low"],
+                        high=group["high"],
+                        points=() if beside is None else (beside,),
+                        said=f"{100 * group['value']:.2f} %",
+                        bar=True,
+                    )
+                )
+        rows += [Row(label=str(name), said="not shown") for kind, name in withheld if kind == attribute]
+    return rows
 
 
 def _pairs(results: SweepResults, audits: list[Mapping[str, Any]]) -> list[Table]:

@@ -33,7 +33,7 @@ def spending(results: SweepResults) -> Section:
                 rows=rows,
             ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _rows(who: str, spent: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -109,6 +109,10 @@ class SweepResults:
                 return entry["seed"], found
         return None
 
+    def panel(self, policy: Policy, seed: int) -> dict[str, Any]:
+        """Whom the details of a run are about: `source`, `simulated`, `state_kind`."""
+        return next(each["panel"] for each in self.details if (each["algo"], each["seed"]) == (policy[0], seed))
+
 
 def read_results(folder: Path, fairness: Path | None = None) -> SweepResults:
     """Reads a results folder.

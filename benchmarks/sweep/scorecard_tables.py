@@ -31,7 +31,7 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
             "the care team did with other members. Value against staff minutes, Q(B), takes a simulator, too.",
             highlight=False,
         )
-    if "logged" in card:  # cards of before have none
+    if "logged" in card:  # older scorecards have none
         out.print(logged_sentence(card["logged"]), highlight=False, markup=False)
     if card["ope"]:
         _show_estimates(card, out)
@@ -313,6 +313,23 @@ def _cells(row: Mapping[str, Any], *, against: bool = True) -> tuple[str, ...]:
         f"{row['contacts_per_week']:.3f}",
         f"{row['effort_minutes_per_week']:.1f}",
     )
+
+
+def contact_shares(contacted: Mapping[str, Any]) -> tuple[float, float | None, float | None]:
+    """Whom a policy contacts, in three numbers.
+
+    Args:
+        contacted: Of a curve of the scorecard: by kind of group and group.
+
+    Returns:
+        Contacts a member-week, the share of them that goes to members with an open need, and that to members at high
+        risk. Where there are no contacts the shares are None.
+    """
+    rate = sum(each["contacts_per_week"] * each["share_of_weeks"] for each in contacted["gender"].values())
+    if rate <= 0:
+        return rate, None, None
+    needy = 1 - contacted["open needs"]["no open need"]["share_of_contacts"]
+    return rate, needy, sum(contacted["risk tier"][tier]["share_of_contacts"] for tier in ("HIGH", "SUPER"))
 
 
 def unlimited(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
