@@ -1,4 +1,7 @@
-"""`frl`: build, import, export, list, load and show datasets, and check the simulator, from the command line."""
+"""`frl`: datasets, tables of your own members, weekly lists, and checks of the simulator, from the command line.
+
+Commands that take many options have a file of their own in `frl_env.commands`.
+"""
 
 import sys
 from itertools import pairwise

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from frl_env.commands.error_screen import error_screen
 from frl_env.datasets import check_dataset, ensure_dataset
-from frl_env.datasets.tabular import ColumnMap, ImportOptions, Problem, TableError, export_table, import_table
+from frl_env.datasets.tabular import ColumnMap, Imported, ImportOptions, Problem, TableError, export_table, import_table
 from frl_env.datasets.tabular.checking.losses import in_words
 from frl_env.datasets.tabular.checking.summary import lists_in_words, spells_in_words
 from frl_env.datasets.tabular.exporting import check_target
@@ -91,24 +91,7 @@ def import_command(
         if problem.losses:
             print(f"leaving rows out (--on-error drop) would lose {problem.losses}", file=sys.stderr)
         raise UserError(f"{table} has {problem.summary}; nothing was written") from None
-    for name, facts in zip(imported.dataset_ids, imported.facts, strict=False):
-        members = _number(facts["members"])
-        whole = facts["members"] if isinstance(facts["members"], int) else 0
-        episodes = spells_in_words(facts["episodes"], whole)
-        console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {episodes} episodes")
-    if said := imported.facts[0].get("worklists"):
-        console.print(lists_in_words(said))
-    _show_facts(imported.facts[0], whole=check)
-    if check:
-        console.print("next: the same without --check; --validation-share 0.3 keeps members to judge by", markup=False)
-    else:
-        run = f"python benchmarks/run.py --dataset {imported.dataset_ids[0]} --algo factored_awr"
-        console.print(f"next, in the project's folder: {run}", markup=False)
-    if imported.left_alone:
-        console.print(
-            f"note: {imported.left_alone} is of another import; its members may be among these, so it can't be used "
-            "to validate what is trained on them"
-        )
+    _show_imported(imported, check=check)
 
 
 def export_command(
@@ -159,14 +142,11 @@ def _pairs(columns: list[str]) -> dict[str, str]:
 
 def _show_problems(problems: list[Problem]) -> None:
     """A table of everything that is wrong, on standard error."""
-    screen = Console(stderr=True)
-    if not screen.is_terminal:
-        screen.width = 160
     table = Table("column", "problem", "rows", "allowed", "way out", title="problems", title_justify="left")
     for problem in problems:
         rows = "" if problem.rows is None else f"{problem.rows:,}"
         table.add_row(*map(escape, (problem.column, problem.kind, rows, problem.allowed, problem.way_out)))
-    screen.print(table)
+    error_screen().print(table)
 
 
 def _show_understood(facts: dict[str, Any], *, whole: bool) -> None:
@@ -177,6 +157,28 @@ def _show_understood(facts: dict[str, Any], *, whole: bool) -> None:
         print(f"odd: {line}" if whole else f"warning: {line}")
     if lost := in_words(facts["left_out"]):
         print(f"left out: {lost}")
+
+
+def _show_imported(imported: Imported, *, check: bool) -> None:
+    """What was written, what became of the rows, and what to do next."""
+    for name, facts in zip(imported.dataset_ids, imported.facts, strict=False):  # a check writes no dataset
+        members = _number(facts["members"])
+        whole = facts["members"] if isinstance(facts["members"], int) else 0
+        episodes = spells_in_words(facts["episodes"], whole)
+        console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {episodes} episodes")
+    if said := imported.facts[0].get("worklists"):
+        console.print(lists_in_words(said))
+    _show_facts(imported.facts[0], whole=check)
+    if check:
+        console.print("next: the same without --check; --validation-share 0.3 keeps members to judge by", markup=False)
+    else:
+        run = f"python benchmarks/run.py --dataset {imported.dataset_ids[0]} --algo factored_awr"
+        console.print(f"next, in the project's folder: {run}", markup=False)
+    if imported.left_alone:
+        console.print(
+            f"note: {imported.left_alone} is of another import; its members may be among these, so it can't be used "
+            "to validate what is trained on them"
+        )
 
 
 def _number(said: int | str) -> str:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from frl_env.commands.error_screen import error_screen
 from frl_env.errors import UserError, unknown_name
 from frl_env.files.targets import check_new
 from frl_env.member_weeks import EventTablesError, weeks
@@ -82,9 +82,7 @@ def _write_spec(source: str, file: Path) -> None:
 
 def _show_faults(problem: EventTablesError) -> None:
     """All faults, and words that have no level yet, on standard error."""
-    screen = Console(stderr=True)
-    if not screen.is_terminal:
-        screen.width = 160
+    screen = error_screen()
     table = Table("table", "column", "fault", "rows", "allowed", title="faults", title_justify="left")
     for fault in problem.faults:
         table.add_row(*map(escape, (fault.table, fault.column, fault.kind, f"{fault.rows:,}", fault.allowed)))

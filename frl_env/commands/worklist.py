@@ -1,6 +1,7 @@
 """`frl worklist`: whom to contact this week, within the hours that there are."""
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,7 +73,16 @@ def worklist_command(
         )
         chances = write_worklist(worklist, out, force=force)
         progress("choosing", 1, 1)
-    said = worklist.summary
+    lines = _told(worklist.summary)
+    if leave_alone is not None and not any(str(each) in alone for each in caseload.identifiers):
+        lines.append(f"  nobody on the caseload is in {leave_alone}; ids there must be written as in the table")
+    lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in worklist.summary["left_out"]]
+    lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
+    console.print("\n".join(lines), markup=False)
+
+
+def _told(said: Mapping[str, Any]) -> list[str]:
+    """How many are listed, what that takes, what it may avoid, and for how many there is no time."""
     lines = [f"week {said['week']}: {said['listed']} of {said['caseload']} members listed"]
     for each in said["capacity"]:
         used = "not told" if each["used"] is None else f"{each['used']:,.0f}"
@@ -83,11 +93,7 @@ def worklist_command(
     lines.append(
         f"  would gain, but there is no time: {said['below_the_line']} members (the .html list names the first)"
     )
-    if leave_alone is not None and not any(str(each) in alone for each in caseload.identifiers):
-        lines.append(f"  nobody on the caseload is in {leave_alone}; ids there must be written as in the table")
-    lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in said["left_out"]]
-    lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
-    console.print("\n".join(lines), markup=False)
+    return lines
 
 
 def load_policy(file: Path) -> tuple[Any, Effort]:
