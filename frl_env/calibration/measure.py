@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, Int8
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.parameters import AGE_BANDS, NEED_NAMES, RACES, TIERS, Parameters, preset
@@ -40,7 +40,7 @@ class Diary:
     def record(
         self, week: int, members: Members, before: State, levels: np.ndarray, after: State, outcome: Outcome
     ) -> None:
-        """Writes one week down."""
+        """Writes one week down, as `rollout` calls it: levels `(member, 4)`, the states before and after the week."""
         if week == 0:
             self.members, self.entry = members, before
         self.ed.append(outcome.ed)
@@ -71,8 +71,8 @@ def measure(*, members: int, seed: int, progress: Callable[[int, int], None] | N
         ("telephone", _every_other(4, "PHONE_CALL", "CHW", "FOOD_INSECURITY"), rct),
         ("intensive", _every_other(2, "HOME_VISIT", "CHW", "FOOD_INSECURITY"), rct),
         ("transition", _after_discharge(), rct),
+        ("team at a distance", _TeamWithoutHomeVisits(BehaviourPolicy(rct)), rct),
     ]
-    runs.append(("team at a distance", _TeamWithoutHomeVisits(BehaviourPolicy(rct)), rct))
     for name in ("program", "null"):
         runs += [(f"{name} nothing", NoProgram(), preset(name)), (name, BehaviourPolicy(preset(name)), preset(name))]
     returns: dict[str, Returns] = {}
@@ -96,7 +96,8 @@ def measure(*, members: int, seed: int, progress: Callable[[int, int], None] | N
 
 
 def _use(diary: Diary) -> dict[str, float]:
-    assert diary.members is not None and diary.entry is not None  # noqa: PT018 - for the type checker
+    """How much care is used, by whom, how soon again, and when in the year."""
+    assert diary.members is not None  # for the type checker
     ed, ip, active = np.asarray(diary.ed), np.asarray(diary.ip), np.asarray(diary.active)
     weeks = active.sum()
     year = ed.sum(axis=0)[active[-1]]
@@ -104,12 +105,6 @@ def _use(diary: Diary) -> dict[str, float]:
     tier = diary.members.tier
     high, top = tier >= TIERS.index("HIGH"), tier == TIERS.index("SUPER")
     frequent = ed[:13].sum(axis=0) >= 2
-    calendar = (diary.members.start_week.astype(int) + np.arange(len(ed))[:, None]) % 52
-    visits = np.bincount(calendar[active].ravel(), weights=ed[active], minlength=52)
-    wave = visits / np.bincount(calendar[active].ravel(), minlength=52)
-    turn = np.exp(-2j * np.pi * np.arange(52) / 52)
-    first = (wave * turn).sum() / wave.sum() * 2
-    peak = (-np.angle(first) * 52 / (2 * np.pi) + 26) % 52 - 26
     return {
         "ed_per_1000_months": 1000 * ed.sum() / weeks * 52 / 12,
         "high_risk_ip": 1000 * 52 * ip[:, high].sum() / active[:, high].sum(),
@@ -125,14 +120,32 @@ def _use(diary: Diary) -> dict[str, float]:
         "ip_return_14": _return(diary.ip, 2),
         "ip_return_30": _return(diary.ip, 4),
         "super_return_180": _return([week[top] for week in diary.ip], 26),
-        "season_amplitude": abs(first),
-        "season_peak": peak,
         "fall_without_program": ed[13:26, frequent].sum() / ed[:13, frequent].sum(),
         "any_acute_90": ((ed[:13] + ip[:13]).sum(axis=0) > 0)[active[12]].mean(),
-    }
+    } | _season(diary.members.start_week, ed, active)
+
+
+def _season(
+    start_week: Int8[np.ndarray, "member"],
+    ed: Float64[np.ndarray, "week member"],
+    active: Bool[np.ndarray, "week member"],
+) -> dict[str, float]:
+    """The yearly wave of ED visits: the first Fourier component of the visits by week of the calendar.
+
+    Returns:
+        Its amplitude as a share of the mean, and the week of its peak, from -26 to 26 around New Year.
+    """
+    calendar = (start_week.astype(int) + np.arange(len(ed))[:, None]) % 52
+    visits = np.bincount(calendar[active].ravel(), weights=ed[active], minlength=52)
+    wave = visits / np.bincount(calendar[active].ravel(), minlength=52)
+    turn = np.exp(-2j * np.pi * np.arange(52) / 52)
+    first = (wave * turn).sum() / wave.sum() * 2
+    peak = (-np.angle(first) * 52 / (2 * np.pi) + 26) % 52 - 26
+    return {"season_amplitude": abs(first), "season_peak": peak}
 
 
 def _money(diary: Diary) -> dict[str, float]:
+    """Spending of those who stayed the whole year, in US dollars, and how unequal it is."""
     stayed = np.asarray(diary.active)[-1]
     year = np.sort(np.asarray(diary.paid).sum(axis=0)[stayed])
     share = 1 - np.cumsum(year) / year.sum()
@@ -147,6 +160,7 @@ def _money(diary: Diary) -> dict[str, float]:
 
 
 def _people(diary: Diary) -> dict[str, float]:
+    """Who the members are: race, conditions, open needs on the first day, reach by group."""
     assert diary.members is not None and diary.entry is not None  # noqa: PT018 - for the type checker
     members = diary.members
     has, is_open = need_flags(members.conditions), need_flags(diary.entry.needs)
@@ -199,6 +213,7 @@ def _frequent_odds(ed: np.ndarray) -> float:
 
 
 def _reach(diary: Diary) -> dict[str, float]:
+    """What the care team tries, and whom it reaches; by modality only where the member is rested."""
     rates = diary.attempts[:, 1] / np.maximum(diary.attempts[:, 0], 1)
     names = ("none", "phone", "sms", "video", "home", "ehr")
     reached, encounters = np.asarray(diary.reached), np.asarray(diary.encounters)
@@ -215,6 +230,8 @@ def _reach(diary: Diary) -> dict[str, float]:
 
 
 def _effects(returns: dict[str, Returns]) -> dict[str, float]:
+    """What programs do to ED visits and stays, on the same members and chances."""
+
     def ratio(with_program: str, without: str, *kinds: str) -> float:
         first, second = (
             sum(getattr(returns[name], kind).sum() for kind in kinds) / returns[name].weeks.sum()

@@ -30,7 +30,16 @@ def judge(measured: Mapping[str, float]) -> list[Verdict]:
 
 
 def markdown(verdicts: list[Verdict], measured: Mapping[str, float], *, command: str) -> str:
-    """The report as a Markdown page that names the command which wrote it."""
+    """The report as a Markdown page.
+
+    Args:
+        verdicts: Of `judge`.
+        measured: Of `measure`; figures without a verdict are taken from it.
+        command: That writes the report.
+
+    Raises:
+        KeyError: If a figure was not measured.
+    """
     missed = sum(not verdict.met for verdict in verdicts)
     lines = [
         "# Calibration of the simulator",

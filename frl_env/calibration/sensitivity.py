@@ -53,7 +53,13 @@ def sweep(*, members: int, progress: Callable[[int, int], None] | None = None) -
 
 
 def sweep_markdown(rows: list[Swept], *, members: int, report: str) -> str:
-    """The table as a page that names the command which wrote it."""
+    """The table as a Markdown page.
+
+    Args:
+        rows: Of `sweep`.
+        members: Members of each rollout.
+        report: Where the page goes, for the command that it names.
+    """
     lines = [
         "# How much hangs on the assumptions",
         "",
