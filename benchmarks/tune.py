@@ -185,7 +185,18 @@ def _settings_of(file: Path) -> dict[str, Any]:
 def choose(
     jobs: Sequence[Job], results: Results, validation: Any, known: Told | None = None
 ) -> dict[str, dict[str, Any]]:
-    """For each algorithm what was tried, its estimates, and the settings with the highest."""
+    """For each algorithm what was tried, its estimates, and the settings of `one_standard_error`.
+
+    Args:
+        jobs: Finished runs, with all seeds of all settings.
+        results: Where their models are.
+        validation: Dataset of the members who value them.
+        known: What its columns are taken for; asked of the dataset when None.
+
+    Returns:
+        By algorithm: `tried`, an entry a setting with `settings`, `estimate`, `standard_error` and `policies`, the
+        number of seeds; and `chosen`, settings.
+    """
     buffer = load_replay_buffer(validation)
     told = known or told_of(validation)
     candidates = {job.key: load_policy(results.model(job), buffer.action_space) for job in jobs}

@@ -1,4 +1,4 @@
-"""The functions of the published code, with its arguments, over what is here.
+"""The functions of the published code, with the same arguments, built on this package.
 
 `actor, critic = train_awr_factored(states=states, actions=actions, rewards=rewards, beta=1.0, num_epochs=50)`
 """

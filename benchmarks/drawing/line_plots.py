@@ -68,7 +68,13 @@ class Axes:
 
 
 def lines(series: Sequence[Series], axes: Axes, *, tall: float = 300) -> Drawing:
-    """Lines over common axes, with a legend below."""
+    """Lines over common axes, with a legend below.
+
+    Args:
+        series: The lines; strong ones are drawn in front.
+        axes: What they are drawn over.
+        tall: Height of the plot without axes and legend, in CSS pixels.
+    """
 
     def draw(width: int) -> tuple[str, float]:
         canvas = Canvas(width)
@@ -81,7 +87,14 @@ def lines(series: Sequence[Series], axes: Axes, *, tall: float = 300) -> Drawing
 def panels(
     each: Sequence[tuple[str, Sequence[Series]]], axes: Axes, *, tall: float = 120, shared: bool = True
 ) -> Drawing:
-    """Axes many times, one a name, so that lines don't cross; with one range of y for all if it is shared."""
+    """A small plot for each name, so that lines of different names don't cross.
+
+    Args:
+        each: Name and lines of each plot.
+        axes: What they are drawn over.
+        tall: Height of a plot without its axes, in CSS pixels.
+        shared: Whether all plots have the same range of y.
+    """
 
     def draw(width: int) -> tuple[str, float]:
         canvas = Canvas(width)

@@ -156,7 +156,13 @@ MARKS = ("dot", "square", "triangle", "diamond", "ring", "cross")
 
 
 def plane(places: Sequence[Place], *, x: str, y: str) -> Drawing:
-    """Named points in a plane; colour and mark say of what kind. One unit is as long along both axes."""
+    """Named points in a plane; colour and mark say of what kind. One unit is as long along both axes.
+
+    Args:
+        places: The points; a name that has no room beside its point is left out.
+        x: What the horizontal axis is.
+        y: What the vertical axis is.
+    """
     kinds = list(dict.fromkeys(place.kind for place in places))
 
     def draw(width: int) -> tuple[str, float]:

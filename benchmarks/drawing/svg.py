@@ -1,4 +1,7 @@
-"""Drawing in SVG by hand: few shapes, colours from the page's style sheet: one drawing for light, dark and print."""
+"""Drawings in SVG, of a few shapes.
+
+Colours are classes of the page's style sheet, so that one drawing serves light, dark and print.
+"""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ def text_width(text: str, size: float = SIZE) -> float:
 
 
 def shortened(text: str, width: float, size: float = SIZE) -> str:
-    """The text, cut so that it fits."""
+    """The text, cut with an ellipsis where it is wider than `width` at the font size `size`, in CSS pixels."""
     if text_width(text, size) <= width:
         return text
     while text and text_width(text + "…", size) > width:
@@ -29,7 +32,14 @@ def shortened(text: str, width: float, size: float = SIZE) -> str:
 
 
 class Canvas:
-    """A drawing in the making; coordinates in CSS pixels, y downwards. `colour` is a class of the style sheet."""
+    """A drawing in the making.
+
+    Coordinates and sizes are in CSS pixels, y downwards. Of all methods `colour` is a class of the style sheet, `wide`
+    the width of a line, and `dash` lengths of strokes and gaps as SVG takes them ("5 3"), empty for none.
+
+    Args:
+        width: Of the drawing.
+    """
 
     def __init__(self, width: float) -> None:
         """An empty one."""
@@ -136,7 +146,7 @@ def nice_step(least: float) -> float:
 
 
 def round_range(numbers: Sequence[float], *, include: Sequence[float] = (), room: float = 0.06) -> tuple[float, float]:
-    """Least and largest of the numbers, with some room."""
+    """Least and largest of the numbers and of those to include, with room on both sides as a share of the range."""
     known = [*numbers, *include]
     low, high = min(known), max(known)
     margin = (high - low) * room or abs(high) * room or 1.0
@@ -144,7 +154,7 @@ def round_range(numbers: Sequence[float], *, include: Sequence[float] = (), room
 
 
 def tick_label(value: float, step: float, *, percent: bool = False) -> str:
-    """A tick as short as its step allows."""
+    """A tick as short as its step allows; a share in percent where asked for."""
     scaled, step = (100 * value, 100 * step) if percent else (value, step)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     text = f"{scaled:.{decimals}f}"

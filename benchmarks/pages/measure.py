@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if name not in known:
             raise unknown_name("figure", name, sorted(known))
     for name in options.figures or known:
-        if not options.figures and _is_current(name):  # also by a command before, which measured two
+        if not options.figures and _is_current(name):  # or has become so: one command may measure several figures
             continue
         print(f"{name}: python {known[name]} --figure", flush=True)
         if options.list:
@@ -56,7 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def note(name: str, minutes: float) -> None:
-    """Enters what a command took in the ledger; one that measures two figures has one row."""
+    """Enters what a command took in the ledger; one that measures two figures has one row.
+
+    Raises:
+        UserError: If there is no such figure.
+    """
     known = commands()
     if name not in known:
         raise unknown_name("figure", name, sorted(known))

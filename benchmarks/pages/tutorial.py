@@ -34,6 +34,9 @@ def blocks(page: str, *, quick: bool = False) -> list[str]:
     Args:
         page: Its text.
         quick: Whether to make the replacements that the page names in comments.
+
+    Raises:
+        ValueError: If a replacement fits no block.
     """
     found = BLOCK.findall(page)
     for old, new in QUICK.findall(page) if quick else ():

@@ -101,7 +101,13 @@ def glossary(text: str) -> tuple[str, ...]:
 
 
 def measure(page: str, text: str, words: Sequence[str]) -> Wording:
-    """Counts on one page."""
+    """Counts on one page.
+
+    Args:
+        page: Its path.
+        text: What stands on it.
+        words: Of the glossary.
+    """
     prose = [(MARKERS.sub("", plain), source) for plain, source in _prose(text)]  # nobody reads a marker
     sentences = [sentence for plain, _ in prose for sentence in _sentences(plain)]
     marked = " ".join(MARKERS.sub("", source) for _, source in prose)

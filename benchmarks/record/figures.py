@@ -219,6 +219,11 @@ class _Missing:
 def written(row: Mapping[str, Field], how: str, study: str) -> str:
     """Fields of a row as a template writes them.
 
+    Args:
+        row: Fields by name; None is written as `MISSING`.
+        how: The template, as `str.format` takes it.
+        study: Whose row it is, for the message.
+
     Raises:
         UserError: If it has other fields.
     """

@@ -172,7 +172,7 @@ def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
     rows, members = [], 0
     for entry in entries:
         points = [(p["step"], p["watched"]) for p in entry["curve"] if p["watched"]]
-        # Watched is the first of an algorithm's modes.
+        # Of an algorithm with several modes the first is watched.
         mode = next((row["mode"] for row in results.card["runs"] if row["algo"] == entry["algo"]), "")
         each.setdefault(f"{entry['label']}, {mode}", []).append(
             Series(

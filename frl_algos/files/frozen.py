@@ -127,10 +127,11 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
-            # Tracer warnings over the sizes of weights, which don't change.
+            # Over the sizes of weights, which don't change.
             warnings.filterwarnings("ignore", "Using len to get tensor shape")
-            warnings.filterwarnings("ignore", ".*The axis name: batch will not be used")  # of a second input
             warnings.filterwarnings("ignore", "Converting a tensor to a Python boolean")
+            # Several inputs share the axis; the exporter takes its name from the first.
+            warnings.filterwarnings("ignore", ".*The axis name: batch will not be used")
             yield
     finally:
         registration.setLevel(level)

@@ -5,13 +5,13 @@ Everything that was recorded of a member stays, its luck too; only what the acti
     term_i = return_i + sum_t m_it (phi_it(target) - phi_it(logged)) . w
 
 phi(target) are the terms expected under the target policy at the logged observations. Where there is a response they
-are times the chance of an answer, at the load of attempts that the *target* would have put on the member, and times
-what the target's earlier attempts have not done already. Observations that only echo the last action (calls last week)
-are what the target would have seen. The terms of the members carry the error of w as well (its influence function), so
-that their spread is the sampling error of the value. What they can't show is the estimate's `shared` error: what the
-prior leaves open of w, and what the team may have known beyond the record. An action does more, or less, where somebody
-chose it who knew more, a policy of the record alone does not choose it so, and the logged weeks of a team can't show
-the difference.
+are multiplied by the chance of an answer, at the load of attempts that the *target* would have put on the member, and
+by the share that the target's earlier attempts have not done already. Observations that only echo the last action
+(calls last week) are what the target would have seen. The terms of the members carry the error of w as well (its
+influence function), so that their spread is the sampling error of the value. What they can't show is the estimate's
+`shared` error: what the prior leaves open of w, and what the team may have known beyond the record. An action may do
+more, or less, where somebody chose it who knew more than the record. A policy that sees the record alone chooses it
+without that knowledge, and the logged weeks can't show what the difference is.
 """
 
 from collections.abc import Mapping

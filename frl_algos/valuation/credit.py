@@ -3,7 +3,8 @@
     y_t = sum_k kappa^k r_{t+k},     m_t = sum_k kappa^k E[r_{t+k}],     M_t = sum_k kappa^2k E[r_{t+k}]
 
 An effect that is a share of the rewards expected, and of which kappa^k is left after k steps, changes the return by m_t
-and y_t by M_t, each times its size now. Expectations are linear in the history and in the history by the time left.
+and y_t by M_t, each multiplied by its size now. Expectations are linear in the history, and in the history multiplied
+by the time left.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """What actions do to the rewards that follow: a structural nested mean model with fading effects.
 
 One contact changes a year's events by about a hundredth, against a chance variation of several events; a value function
-fitted to returns sees little else than that chance, and who is contacted depends on how ill he is. So effects are asked
-for directly, and only by what chance decided of the treatment:
+fitted to returns sees little else than that chance, and who is contacted depends on how ill they are. So effects are
+estimated directly, and only from what chance decided of the treatment:
 
     y_t = sum_k kappa^k r_{t+k} = what the history predicts + M_t d_t phi(a_t) . w + nuisance + noise
 
@@ -13,8 +13,8 @@ for directly, and only by what chance decided of the treatment:
 - An effect is a share of the reward expected of the week in which it is felt, and fades: kappa^k of it is left after k
   weeks. M_t = sum_k kappa^2k E[r_{t+k}] is what an effect of 1 changes in y_t, and m_t = sum_k kappa^k E[r_{t+k}] what
   it changes in the return, to the horizon. Weighting the rewards as the effect fades is the filter matched to it.
-- What an earlier attempt has left, an effect that fades, is not there to be had again: d_t is times the rest, by how
-  strong each action is.
+- What the effect of an earlier attempt still does can't be done again. So d_t is multiplied by the share that is left,
+  which is smaller the stronger the earlier actions were.
 - w: Bayesian linear regression, rows weighted by the inverse of their variance, with the prior scales of
   `frl_algos.effects.terms`, but narrow ones for the levels of all factors except the leading one; for each fold of
   members from the members of the other folds. The chance of an answer and what the history predicts have few parameters

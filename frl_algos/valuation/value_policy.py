@@ -57,7 +57,7 @@ def value_policy(
         episodes, target, rng=np.random.default_rng(seed), indications=indications, shown=shown
     )
     doubt = valuation.response_doubt or valuation.support_doubt(nested)
-    del valuation  # of many members its rows take as much memory as what comes now
+    del valuation  # with many members its rows take as much memory as what follows
     return evaluate(
         episodes,
         fitted.scores,

@@ -1,4 +1,4 @@
-"""A dataset to a table in the schema of `columns`: one row a member-week, everything that the schema has a column for.
+"""A dataset to a table in the schema of `schema.columns`: a row a member-week, all that the schema has a column for.
 
 Outcomes of 30 days are sums over the four weeks after each decision, 28 days, because episodes know weeks and not days;
 they are empty where an episode was cut off before. Importing the table again gives the same episodes.

@@ -5,7 +5,7 @@ made of per-member sums (see `estimate`), so a resample is a matrix product with
 self-normalised ones are computed anew in each resample, not approximated. The same resamples serve all estimates.
 
 Where few members carry the weights, a tail that none of them has shown is in no resample either. So the quantiles of
-the resamples, in their own linearised errors, are times `Estimate.sampling_error`, which reckons with it; and a
+the resamples, in their own linearised errors, are multiplied by `Estimate.sampling_error`, which reckons with it; a
 studentised interval of a self-normalised estimate reaches, on either side, at least as far as the normal one.
 
 Nuisances (values, propensities, density ratios) are held as they are: they are cross-fitted, and their own error is in

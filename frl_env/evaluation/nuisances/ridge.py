@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 PENALTIES = 10.0 ** np.arange(-3, 5)
-"""Tried in turn, each times the number of rows: from hardly any shrinkage to the mean of the responses alone."""
+"""Tried in turn, multiplied by the number of rows: from hardly any shrinkage to the mean of the responses alone."""
 
 _FAR = 4.0
 """Standard deviations beyond which a measure is cut, so that no prediction runs away."""
