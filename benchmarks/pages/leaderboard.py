@@ -50,6 +50,9 @@ SWEEPS = {
 }
 """Options of `benchmarks/run.py`, by the folder of their results: the sections of the page."""
 
+NOT_USED = ("benchmarks.truth.logged_values",)
+"""What `benchmarks.run` imports and these sweeps do not ask: values by logged weeks (`--ope`)."""
+
 SWEPT = ROOT / "results" / "leaderboard"
 """Where these folders are."""
 
@@ -139,6 +142,7 @@ def kept_figures(cards: Sequence[Mapping[str, Any]], file: Path) -> str:
         columns={"policy": "{label}", "gain at the team's own minutes [95 %]": "{gain:+.3f} [{low:+.3f}, {high:+.3f}]"},
         command="python benchmarks/pages/leaderboard.py --figure",
         programs=["benchmarks.run"],
+        without=NOT_USED,
         data=data,
         code=code,
     )

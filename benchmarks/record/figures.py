@@ -51,6 +51,7 @@ class Figure:
         machine: In words.
         columns: Headings and how their cells are written.
         rows: What was found; the first field names the row.
+        without: Modules that these programs import and the numbers do not depend on, beside those that only show.
     """
 
     study: str
@@ -64,12 +65,13 @@ class Figure:
     machine: str
     columns: Mapping[str, str]
     rows: Sequence[Mapping[str, Field]]
+    without: Sequence[str] = ()
 
     @property
     def current(self) -> bool:
         """Whether the code that made it is the code of today."""
         try:
-            return _code(self.programs) == self.code
+            return _code(self.programs, self.without) == self.code
         except ValueError:
             return False
 
@@ -136,6 +138,7 @@ def figure_text(
     programs: Sequence[str],
     data: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
+    without: Sequence[str] = (),
     code: str | None = None,
 ) -> str:
     """What a study found, as its file has it.
@@ -148,6 +151,7 @@ def figure_text(
         programs: Modules whose code, with all that they import, made it.
         data: Checksum of each dataset, by its id.
         settings: What else it depends on.
+        without: As in `Figure`.
         code: `Figure.code` of the oldest row, where rows are taken from an earlier file (default: of today).
 
     Raises:
@@ -166,13 +170,14 @@ def figure_text(
         command=command,
         commit=commit(),
         programs=list(programs),
-        code=_code(programs) if code is None else code,
+        code=_code(programs, without) if code is None else code,
         data=dict(data or {}),
         settings=dict(settings or {}),
         versions=versions(),
         machine=machine(),
         columns=dict(columns),
         rows=[dict(row) for row in rows],
+        without=list(without),
     )
     figure.table()
     return json.dumps(vars(figure), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -204,9 +209,9 @@ def commands(folder: Path | None = None) -> dict[str, str]:
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _code(programs: Sequence[str]) -> str:
+def _code(programs: Sequence[str], without: Sequence[str] = ()) -> str:
     """As of a kept result: without the code that only shows."""
-    return code_key(*programs, without=SHOWING)
+    return code_key(*programs, without=(*SHOWING, *without))
 
 
 class _Missing:

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.pages import leaderboard
+from benchmarks.record.code_key import code_files
 from benchmarks.record.figures import FOLDER, read_figure
+from benchmarks.record.run_key import SHOWING
 from frl_env.errors import UserError
 
 
@@ -30,6 +32,7 @@ def test_one_command_runs_all_sweeps_and_a_failed_one_is_named(ran, monkeypatch)
         leaderboard.main(["--figure"])
     assert [options[-1].rpartition("/")[2] for options in ran] == list(leaderboard.SWEEPS)
     assert all(options[-2] == "--out" and "--budget" in options for options in ran)
+    assert not any("--ope" in options for options in ran), "or NOT_USED would be used"
     monkeypatch.setattr(leaderboard, "SWEEPS", {"v0": "--algo all"})
     assert leaderboard.swept() == [leaderboard.SWEPT / "v0"]
     assert ran[-1] == ["--algo", "all", "--out", str(leaderboard.SWEPT / "v0")]
@@ -49,3 +52,9 @@ def test_with_kept_rows_the_figure_is_as_old_as_they_are(tmp_path):
     kept = read_figure("leaderboard", tmp_path)
     assert not kept.current
     assert [row["name"] for row in kept.rows] == [row["name"] for row in before["rows"]]
+
+
+def test_what_the_sweeps_do_not_ask_leaves_the_figure_as_it_is():
+    names = {file.stem for file in code_files("benchmarks.run", without=(*SHOWING, *leaderboard.NOT_USED))}
+    assert "value_policy" not in names
+    assert {"runs", "budgets", "true_values"} < names
