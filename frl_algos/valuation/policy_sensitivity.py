@@ -1,6 +1,7 @@
 """How the value of a trained policy moves with what the data can't settle, on some of the logged members."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from frl_algos.policies.policy import Probabilities
 from frl_algos.valuation.fitted_q import fitted_q_evaluation
 from frl_env.evaluation import LoggedEpisodes, Sensitivity, sensitivity
+from frl_env.evaluation.nuisances.propensities import EstimatedPropensities
 from frl_env.evaluation.privacy.suppression import part_of
 from frl_env.evaluation.threads import numpy_alone
 
@@ -46,7 +48,8 @@ def policy_sensitivity(
     rng = np.random.default_rng(seed)
     looked_at = part_of(len(episodes), members)
     if len(episodes) > looked_at:
-        episodes = episodes.subset(np.sort(rng.choice(len(episodes), looked_at, replace=False)))
+        chosen = np.sort(rng.choice(len(episodes), looked_at, replace=False))
+        episodes, propensities = episodes.subset(chosen), _of_members(propensities, episodes, chosen)
     if propensities is None:
         propensities = "estimated" if episodes.propensities is None else "logged"
     fitted = fitted_q_evaluation(episodes, target, rng=rng, indications=indications)
@@ -58,4 +61,18 @@ def policy_sensitivity(
         q_values=fitted.values,
         propensities=propensities,
         reward_weights=[{first: 1.0} | dict.fromkeys(others, weight) for weight in STAYS] if others else (),
+    )
+
+
+def _of_members(propensities: Any, episodes: LoggedEpisodes, chosen: np.ndarray) -> Any:
+    """Propensities of some of the members; the words "logged" and "estimated" stay."""
+    if propensities is None or isinstance(propensities, str):
+        return propensities
+    if not isinstance(propensities, EstimatedPropensities):
+        return episodes.padded("propensities", propensities, 1.0)[chosen]
+    return replace(
+        propensities,
+        logged=propensities.logged[chosen],
+        factors={name: each[chosen] for name, each in propensities.factors.items()},
+        scores=propensities.scores[chosen],
     )

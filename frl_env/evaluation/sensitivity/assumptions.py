@@ -236,9 +236,10 @@ def _other_propensities(
     for spread in NOISE:
         noise = np.where(mask, rng.normal(-(spread**2) / 2, spread, mask.shape), 0.0)
         found[f"errors of {spread:g}"] = np.minimum(given * np.exp(noise), 1.0)
-    if used != "estimated" and episodes.observations is not None:
+    word = used if isinstance(used, str) else ""
+    if word != "estimated" and episodes.observations is not None:
         found["estimated"] = find_propensities(episodes, "estimated", rng)
-    if used != "logged" and episodes.propensities is not None:
+    if word != "logged" and episodes.propensities is not None:
         found["logged"] = episodes.propensities
     return {label: replace(inputs, propensities=propensities) for label, propensities in found.items()}
 

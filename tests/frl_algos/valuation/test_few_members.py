@@ -6,11 +6,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from frl_algos.judgement.audit import audit_policy
+from frl_algos.valuation.policy_sensitivity import policy_sensitivity
 from frl_algos.valuation.selection import select_policy
 from frl_algos.valuation.value_policy import value_policy
 from frl_env.actions import ActionSpace, Factor
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
+from frl_env.evaluation.nuisances.propensities import estimate_propensities
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -90,3 +92,14 @@ def _reads_a_sentence(members, seed, logged, simulated, response):
         assert not {str(n) for n in range(6, 11)} & set(value.replace("fewer than 10 attempts", "").split()), (
             "tells how few they are"
         )
+
+
+@pytest.mark.parametrize("given", ["estimated once", "an array"])
+def test_sensitivity_of_some_members_takes_the_chances_of_all(given):
+    everybody = care(150, 3, logged=False, simulated=True)
+    chances = estimate_propensities(everybody, rng=np.random.default_rng(0))
+    found = policy_sensitivity(
+        target, everybody, propensities=chances if given == "estimated once" else chances.logged, members=120
+    )
+    assert found is not None
+    assert np.isfinite(found.table.value[0])
