@@ -74,6 +74,8 @@ EXAMPLES = {
     "table.parquet": "{new}/table.parquet",
     "events": "{new}/events",
     "flat.toml": "events/spec.toml",
+    "list.toml": "events/spec.toml",
+    "list.parquet": "weeks.parquet",
 }
 """For what a page writes in capitals or brackets, and for files that must not exist yet."""
 

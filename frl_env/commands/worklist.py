@@ -1,5 +1,6 @@
 """`frl worklist`: whom to contact this week, within the hours that there are."""
 
+import datetime
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from frl_env.errors import UserError, check_number, check_whole
 from frl_env.terminal import console, progress_bar
 from frl_env.worklist import make_worklist, read_caseload, write_worklist
 from frl_env.worklist.writing import check_files
+
+LONG_PAST_DAYS = 28
+"""Days after which the last week of a table is hardly the one to decide."""
 
 
 def worklist_command(
@@ -84,6 +88,8 @@ def worklist_command(
 def _told(said: Mapping[str, Any]) -> list[str]:
     """How many are listed, what that takes, what it may avoid, and for how many there is no time."""
     lines = [f"week {said['week']}: {said['listed']} of {said['caseload']} members listed"]
+    if week is None:
+        lines += _long_past(said["week"], datetime.date.today())
     for each in said["capacity"]:
         used = "not told" if each["used"] is None else f"{each['used']:,.0f}"
         lines.append(f"  {each['what']}: {used} of {each['of']:,.0f}")
@@ -94,6 +100,20 @@ def _told(said: Mapping[str, Any]) -> list[str]:
         f"  would gain, but there is no time: {said['below_the_line']} members (the .html list names the first)"
     )
     return lines
+
+
+def _long_past(week: str, today: datetime.date) -> list[str]:
+    """A line where the last week of the table is not one to decide any more."""
+    try:
+        since = (today - datetime.date.fromisoformat(week)).days
+    except ValueError:  # a number
+        return []
+    if since <= LONG_PAST_DAYS:
+        return []
+    return [
+        f"  warning: the last week of the table began {since:,} days ago; a table to train on ends where claims are "
+        "complete, and one for a list ends with the week to decide (docs/event_tables.md, A list for next week)"
+    ]
 
 
 def load_policy(file: Path) -> tuple[Any, Effort]:

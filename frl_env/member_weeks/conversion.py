@@ -233,6 +233,8 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
                 Counted(
                     seen=seen,
                     read=lines,
+                    spans=tables["enrolment"],
+                    cut=cut,
                     coverage=coverage,
                     lines=every,
                     current=current,

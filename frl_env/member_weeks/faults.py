@@ -7,7 +7,7 @@ from frl_env.errors import UserError
 
 WAYS_OUT = {
     "missing": "fill them in, or leave the rows out",
-    "not a date": "write them so, or correct date_format in the spec (iso, us, european, compact)",
+    "not a date": "write them so, or correct date_format (iso, us, european, compact) in the spec or its table",
     "out of range": "correct them; days lie in 1900 to 2199, amounts below 100 million",
     "not a number": "write numbers so; commas alone may be decimal ones",
     "not an identifier": "use text or whole numbers",

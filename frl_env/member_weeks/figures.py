@@ -17,6 +17,7 @@ import numpy as np
 
 from frl_env.datasets.tabular.checking.contact_response import ContactResponse
 from frl_env.evaluation.privacy.suppression import SMALLEST
+from frl_env.member_weeks.doubts import Doubted, doubts
 from frl_env.member_weeks.facts import values
 from frl_env.member_weeks.facts.assemble import Weeks
 from frl_env.member_weeks.facts.contacts import UNDECIDED, LoggedContacts
@@ -35,6 +36,8 @@ class Counted:
     Attributes:
         seen: What the first pass over each canonical table has seen.
         read: All rows of claims and encounters.
+        spans: The canonical table `enrolment`.
+        cut: Last complete day.
         coverage, events, contacts: As made.
         lines, current: Claim lines of covered members, and those in force.
         totals: Of the member-weeks.
@@ -43,6 +46,8 @@ class Counted:
 
     seen: Mapping[str, Mapping[str, Any]]
     read: Mapping[str, ir.Table]
+    spans: ir.Table
+    cut: int
     coverage: Coverage
     lines: ir.Table
     current: ir.Table
@@ -121,10 +126,14 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
         getattr(sums, name) > 0 and sums.people[name] < SMALLEST for name in ("answered", "encounters", "attempts")
     )
     digits = 4 if spec.simulated else 2
+    doubted = Doubted(
+        seen=found.seen, lines=found.read, spans=found.spans, spells=found.coverage.spells,
+        contacts=found.contacts.rows, cut=found.cut,
+    )  # fmt: skip
     figures["response"] = {
         "after_attempt": None if small or not response.attempts else round(response.after_attempt, digits),
         "without_attempt": None if small or not response.others else round(response.without_attempt, digits),
-        "warnings": [*response.warnings(), *sums.reach.warnings()],
+        "warnings": [*response.warnings(), *sums.reach.warnings(), *doubts(engine, spec.rules, doubted)],
     }
     return figures
 

@@ -102,7 +102,7 @@ def parse(label: str, raw: ir.Table, spec: Spec, carry: Iterable[str] = ()) -> R
             targets = spec.crosswalk[item.name].targets
             allowed[item.name, "unknown word"] = ", ".join(targets)
         if item.kind in (DAY, MOMENT):
-            allowed[item.name, "not a date"] = values.SPELLINGS[spec.date_format]
+            allowed[item.name, "not a date"] = values.SPELLINGS[spec.date_format_of(label)]
         if item.kind == MONEY:
             allowed[item.name, "not a number"] = values.AMOUNTS
     table = raw.select(*carry, **columns, **_named(faults))
@@ -249,10 +249,11 @@ def by_code_of(word: str, walk: Crosswalk) -> int:
 def _parsed(label: str, item: Field, column: Any, spec: Spec) -> values.Parsed:
     if item.kind == WORD:
         return _word(label, item, column, spec)
+    dates = spec.date_format_of(label)
     found = {
         ID: lambda: values.identifier(column),
-        DAY: lambda: values.day(column, spec.date_format),
-        MOMENT: lambda: values.moment(column, spec.date_format, spec.rules.contacts.time_zone),
+        DAY: lambda: values.day(column, dates),
+        MOMENT: lambda: values.moment(column, dates, spec.rules.contacts.time_zone),
         MONEY: lambda: values.amount(column),
         FLAG: lambda: values.flag(column),
         CODE: lambda: values.code(column),

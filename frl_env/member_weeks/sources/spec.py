@@ -37,12 +37,19 @@ class TableSpec:
         table: Name of the table within a DuckDB file.
         columns: Our name to the name there.
         constants: Our name to a word that every row has.
+        date_format: Of its dates that are text, one of `DATE_FORMATS`; empty: as the spec says for all.
     """
 
     path: Path
     table: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
+    date_format: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks names."""
+        if self.date_format not in ("", *DATE_FORMATS):
+            raise unknown_name("date_format", self.date_format, DATE_FORMATS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +62,7 @@ class Spec:
         crosswalk: By column of the contract.
         rules: How is counted.
         actions: Factors and vocabularies.
-        date_format: Of dates that are text, one of `DATE_FORMATS`.
+        date_format: Of dates that are text, one of `DATE_FORMATS`, in tables that don't name their own.
         options: What a reader knows besides, as code patterns of MEDS.
         effort: Factor to level to staff minutes (`frl_env.capacity.Effort`), for the table's metadata; None: not said.
         simulated: Whether no real person stands behind the tables, so that small counts may be shown.
@@ -123,12 +130,17 @@ class Spec:
             simulated=said.get("simulated", False),
         )
 
+    def date_format_of(self, label: str) -> str:
+        """How dates that are text are written in a table."""
+        return (self.tables[label].date_format if label in self.tables else "") or self.date_format
+
     def facts(self) -> dict[str, Any]:
         """All of it but where tables lie, JSON-able."""
         return {
             "source": self.source,
             "tables": {
                 name: {"columns": dict(table.columns), "constants": dict(table.constants)}
+                | ({"date_format": table.date_format} if table.date_format else {})
                 for name, table in self.tables.items()
             },
             "crosswalk": {
@@ -148,9 +160,13 @@ def _table(file: Path, name: str, said: Any, actions: ActionSpace) -> TableSpec:
         raise UserError(f'{file}: [tables.{name}] needs a path, like path = "{name}.parquet"')
     columns = dict(said)
     path, inner = file.parent / columns.pop("path"), columns.pop("table", "")
-    constants = columns.pop("constants", {})
+    constants, date_format = columns.pop("constants", {}), columns.pop("date_format", "")
     if not isinstance(constants, dict) or not all(isinstance(word, str) for word in constants.values()):
         raise UserError(f"{file}: [tables.{name}.constants] must be a table of column = word, in quotes")
+    if not isinstance(date_format, str):
+        raise UserError(f"{file}: [tables.{name}] date_format must be one of {', '.join(DATE_FORMATS)}, in quotes")
+    if date_format and name not in TABLES:
+        raise UserError(f"{file}: [tables.{name}] can't have a date_format of its own; say it once, above the tables")
     if name in TABLES:
         known = [item.name for item in TABLES[name]]
         known += [factor.name for factor in actions] if name == "contacts" else []
@@ -160,7 +176,7 @@ def _table(file: Path, name: str, said: Any, actions: ActionSpace) -> TableSpec:
     for column, there in columns.items():
         if not isinstance(there, str) or not there:
             raise UserError(f"{file}: [tables.{name}] {column} must be the name of a column, in quotes")
-    return TableSpec(path=path, table=str(inner), columns=columns, constants=constants)
+    return TableSpec(path=path, table=str(inner), columns=columns, constants=constants, date_format=date_format)
 
 
 def _toml(file: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The files of a worklist, its page and its command."""
 
+import datetime
 import itertools
 import re
 import sys
@@ -13,7 +14,7 @@ from worklist_members import worklist_of
 
 from frl_env import cli
 from frl_env.capacity import Capacity
-from frl_env.commands.worklist import worklist_command
+from frl_env.commands.worklist import _long_past, worklist_command
 from frl_env.errors import UserError
 from frl_env.worklist import write_worklist
 from frl_env.worklist.writing import page
@@ -177,3 +178,10 @@ def test_the_page_can_be_read_by_everybody(table):
 def test_a_list_has_no_team_whose_minutes_are_known(tmp_path):
     with pytest.raises(UserError, match=r"'team' is for the simulator.*give staff minutes a member-week"):
         worklist_command(Path("m.safetensors"), Path("members.csv"), "team", tmp_path / "list.csv")
+
+
+def test_a_list_for_a_week_of_long_ago_is_told():
+    today = datetime.date(2024, 3, 18)
+    assert _long_past("2024-03-18", today) == _long_past("2024-02-19", today) == _long_past("51", today) == []
+    (said,) = _long_past("2023-12-04", today)
+    assert "the last week of the table began 105 days ago" in said
