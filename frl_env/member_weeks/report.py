@@ -32,7 +32,7 @@ would give them away, are not shown; others are to the nearest 20.{% endif %}</p
 {% endfor %}
 <h2>By month of service</h2>
 <p>Bars are rows in force. The line is the cut: to its right claims are still arriving, so few rows do not mean
-few events.</p>
+few events.{% if untold %} Months with ? are not shown, for they would tell of few.{% endif %}</p>
 {{ chart }}
 <table><tr><th>month</th>{% for name in facts.figures.months %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for month in months %}<tr><td>{{ month }}</td>{% for counts in facts.figures.months.values() %}
@@ -100,7 +100,12 @@ def write_page(made: MemberWeeks, file: Path) -> None:
     environment.filters |= {"number": _number, "share": _share}
     months = _months(made.facts["figures"]["months"])
     page = environment.from_string(_PAGE).render(
-        facts=made.facts, cut=_cut(made.facts), sections=SECTIONS, months=months, chart=_chart(made.facts, months)
+        facts=made.facts,
+        cut=_cut(made.facts),
+        sections=SECTIONS,
+        months=months,
+        chart=_chart(made.facts, months),
+        untold=None in made.facts["figures"]["months"]["rows in force"].values(),
     )
     write_atomically(file, page)
 
@@ -125,6 +130,8 @@ def _chart(facts: Mapping[str, Any], months: list[str]) -> Any:
     width = max(2.0, min(14.0, 800 / max(len(months), 1)))
     bars, cut = [], None
     for i, month in enumerate(months):
+        if month in counts and counts[month] is None:  # no bar would say that there was nothing
+            bars.append(f'<text x="{i * width:.1f}" y="110" font-size="{width:.1f}" fill="#666">?</text>')
         height = 100 * (counts.get(month, 0) or 0) / tallest
         place = f'x="{i * width:.1f}" y="{110 - height:.1f}" width="{width * 0.8:.1f}" height="{height:.1f}"'
         bars.append(f'<rect {place} fill="#4a7ba6"/>')
