@@ -78,6 +78,8 @@ def worklist_command(
         chances = write_worklist(worklist, out, force=force)
         progress("choosing", 1, 1)
     lines = _told(worklist.summary)
+    if week is None:
+        lines += _long_past(worklist.summary["week"], datetime.date.today())
     if leave_alone is not None and not any(str(each) in alone for each in caseload.identifiers):
         lines.append(f"  nobody on the caseload is in {leave_alone}; ids there must be written as in the table")
     lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in worklist.summary["left_out"]]
@@ -88,8 +90,6 @@ def worklist_command(
 def _told(said: Mapping[str, Any]) -> list[str]:
     """How many are listed, what that takes, what it may avoid, and for how many there is no time."""
     lines = [f"week {said['week']}: {said['listed']} of {said['caseload']} members listed"]
-    if week is None:
-        lines += _long_past(said["week"], datetime.date.today())
     for each in said["capacity"]:
         used = "not told" if each["used"] is None else f"{each['used']:,.0f}"
         lines.append(f"  {each['what']}: {used} of {each['of']:,.0f}")
