@@ -9,13 +9,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from frl_env.capacity import Effort, parse_budget
+from frl_env.capacity import Capacity, Effort, parse_budget
 from frl_env.datasets.tabular import ColumnMap
 from frl_env.datasets.tabular.sources.source import open_table
 from frl_env.errors import UserError, check_number, check_whole
+from frl_env.evaluation.privacy.suppression import roughly
 from frl_env.terminal import console, progress_bar
 from frl_env.worklist import make_worklist, read_caseload, write_worklist
-from frl_env.worklist.writing import check_files
+from frl_env.worklist.writing import chances_file, check_files
 
 LONG_PAST_DAYS = 28
 """Days after which the last week of a table is hardly the one to decide."""
@@ -48,6 +49,7 @@ def worklist_command(
 ) -> None:
     """Lists whom to contact this week: who gains most by the minute, within capacity. Not to guide care."""
     check_files(out, force=force)
+    _check_not_read(out, (model, members, map_file, leave_alone, Path(capacity)))
     check_whole("--seed", seed, low=0, high=2**63)
     check_whole("--least-weeks", least_weeks, low=0, high=10_000)
     check_number("--explore", explore, low=0, high=1)
@@ -77,28 +79,33 @@ def worklist_command(
         )
         chances = write_worklist(worklist, out, force=force)
         progress("choosing", 1, 1)
-    lines = _told(worklist.summary)
+    lines = _told(worklist.summary, limits)
     if week is None:
         lines += _long_past(worklist.summary["week"], datetime.date.today())
-    if leave_alone is not None and not any(str(each) in alone for each in caseload.identifiers):
-        lines.append(f"  nobody on the caseload is in {leave_alone}; ids there must be written as in the table")
+    lines += _strangers(alone, caseload.identifiers, leave_alone)
     lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in worklist.summary["left_out"]]
     lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
     console.print("\n".join(lines), markup=False)
 
 
-def _told(said: Mapping[str, Any]) -> list[str]:
+def _told(said: Mapping[str, Any], limits: Capacity) -> list[str]:
     """How many are listed, what that takes, what it may avoid, and for how many there is no time."""
     lines = [f"week {said['week']}: {said['listed']} of {said['caseload']} members listed"]
     for each in said["capacity"]:
         used = "not told" if each["used"] is None else f"{each['used']:,.0f}"
-        lines.append(f"  {each['what']}: {used} of {each['of']:,.0f}")
+        about = "about " if each["what"] == "minutes" or limits.caseload is not None else ""  # grows with the caseload
+        lines.append(f"  {each['what']}: {used} of {about}{each['of']:,.0f}")
     if said["events_avoided"] is not None:
         total, low, high = said["events_avoided"]
         lines.append(f"  expected to avoid {total:,.1f} events ({low:,.1f} to {high:,.1f}), by the model alone")
     lines.append(
         f"  would gain, but there is no time: {said['below_the_line']} members (the .html list names the first)"
     )
+    if said["new_members"] != "0":
+        lines.append(
+            f"  the week before is not on record: {said['new_members']} members; the list goes by this week alone, and "
+            "may name again whom last week's did"
+        )
     return lines
 
 
@@ -114,6 +121,20 @@ def _long_past(week: str, today: datetime.date) -> list[str]:
         f"  warning: the last week of the table began {since:,} days ago; a table to train on ends where claims are "
         "complete, and one for a list ends with the week to decide (docs/event_tables.md, A list for next week)"
     ]
+
+
+def _check_not_read(out: Path, sources: tuple[Path | None, ...]) -> None:
+    """Refuses to replace what the list is made from, whatever --force says.
+
+    Raises:
+        UserError: If so.
+    """
+    for written in (out, chances_file(out)):
+        for source in sources:
+            if source is not None and written.exists() and source.exists() and written.samefile(source):
+                raise UserError(
+                    f"{source} is what the list is made from, and {written} would replace it; choose another name"
+                )
 
 
 def load_policy(file: Path) -> tuple[Any, Effort]:
@@ -155,6 +176,19 @@ def _check_fits(policy: Any, columns: ColumnMap, model: Path) -> None:
             f"{model} was trained on {size} state columns and the table has {len(states)} ({', '.join(states[:5])}, "
             "...); use the map that the training data were imported with"
         )
+
+
+def _strangers(alone: frozenset[str], caseload: np.ndarray, file: Path | None) -> list[str]:
+    """A line where ids of members to leave alone are nobody's on the caseload: a slip in one is a call to a member."""
+    strange = len(alone - {str(each) for each in caseload})
+    if file is None or not alone:
+        return [] if file is None else [f"  {file} holds no id of a member"]
+    if not strange:
+        return []
+    who = f"nobody on the caseload is in {file}"
+    if strange < len(alone):
+        who = f"of the ids in {file}, {roughly(strange)} are nobody's on the caseload"
+    return [f"  {who}; ids there must be written as in the table"]
 
 
 def _identifiers(file: Path | None) -> frozenset[str]:

@@ -163,7 +163,8 @@ def _left_out(found: list[Past]) -> tuple[Rule, ...]:
     """Who has no usable row of the week."""
     rules = (
         Rule(
-            why="a cell of their row of the week is missing or can't be used; 'frl import --check' says which",
+            why="a cell of their row of the week is missing or can't be used, or two rows of it differ; "
+            "'frl import --check' says which",
             members=sum(each.unusable for each in found),
         ),
         Rule(

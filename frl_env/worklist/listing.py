@@ -13,7 +13,7 @@ from frl_env.worklist.below import below_line
 from frl_env.worklist.caseload import Caseload
 from frl_env.worklist.choosing import Choice, choose
 from frl_env.worklist.reasons import reasons
-from frl_env.worklist.summary import Use, summarise, uses
+from frl_env.worklist.summary import Kinds, Use, summarise, uses
 
 PER = 1_000
 """Contacts that expected gains are told for."""
@@ -110,6 +110,7 @@ def make_worklist(
             listed,
             choice,
             use,
+            Kinds.of(effort, capacity, choice.joints[listed], len(caseload)),
             events=together(rows["gain_per_1000"].to_numpy() / PER, errors),
             need=expected,
             recent=recent,

@@ -7,6 +7,9 @@ and logs. So each number of people in it is looked at beside the others that are
     White         14           21      35      White         -             35            else 3 and 7 follow from 14
     Black         12           10      22      Black         -             22            and 12 of the totals
 
+Minutes and the number of contacts are equations in how many there are of each kind: 30 contacts of 15 or 75 minutes
+that take 690 are 26 and 4. So uses are left out until no number of 1 to 10 people follows from those that are told.
+
 The next week has a summary, too, and who left is the difference of two caseloads. So the caseload, who is new to it and
 who can't be listed are told to the nearest 20, shares with two decimals, and a limit that grows with the caseload is
 that of the number told.
@@ -16,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from frl_env.capacity.capacity import Capacity
-from frl_env.capacity.effort import Effort
+from frl_env.capacity.effort import Effort, null_joint
 from frl_env.evaluation.privacy.suppression import COARSE, SECRET, SMALLEST, hidden_cells, hide, rough, roughly
 from frl_env.worklist.caseload import Caseload, Rule
 from frl_env.worklist.choosing import Choice
@@ -42,6 +46,31 @@ class Use:
     about: float
     people: int
     factor: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kinds:
+    """Contacts that may be made, sorted by what they take of the limits; and how many of each kind are listed.
+
+    Attributes:
+        takes: What a contact of each kind takes of each limit.
+        people: Members who are listed for one.
+    """
+
+    takes: Float64[np.ndarray, "limit kind"]
+    people: Int64[np.ndarray, "kind"]
+
+    @classmethod
+    def of(cls, effort: Effort, capacity: Capacity, joints: np.ndarray, members: int) -> "Kinds":
+        """Arguments as in `uses`."""
+        limits, space = capacity.limits(effort, members), effort.action_space
+        contacts = space.valid_joints[limits.allowed[space.valid_joints]]
+        contacts = contacts[contacts != null_joint(space)]
+        if not len(limits.names):
+            return cls(takes=np.zeros((0, 1)), people=np.asarray([len(joints)]))
+        takes, kind = np.unique(limits.use[:, contacts], axis=1, return_inverse=True)
+        listed = kind.ravel()[np.searchsorted(contacts, joints)]
+        return cls(takes=takes, people=np.bincount(listed, minlength=takes.shape[1]))
 
 
 def uses(effort: Effort, capacity: Capacity, joints: np.ndarray, members: int) -> tuple[Use, ...]:
@@ -76,6 +105,7 @@ def summarise(
     listed: np.ndarray,
     choice: Choice,
     use: tuple[Use, ...],
+    kinds: Kinds,
     *,
     events: tuple[float, float, float] | None,
     need: np.ndarray,
@@ -90,6 +120,7 @@ def summarise(
         listed: Rows of those who are.
         choice: What was decided.
         use: Of each limit.
+        kinds: Of contacts.
         events: Expected to be avoided, with the ends of an interval; None where not known.
         need: Events expected of each member; NaN where not known.
         recent: Whose last contact is too recent.
@@ -103,6 +134,7 @@ def summarise(
         left_out.append(Rule(why="their last contact is too recent", members=int(recent.sum())))
     open_list = not hidden_cells({"listed": len(listed), "others": n - len(listed)})
     hidden = _hidden_uses(use, len(listed))
+    hidden |= _solvable(use, kinds, hidden)
     return {
         "week": caseload.week,
         "caseload": roughly(n),
@@ -143,6 +175,30 @@ def _hidden_uses(use: tuple[Use, ...], listed: int) -> set[str]:
         rest = {"": max(listed - sum(levels.values()), 0)}
         hidden |= {f"{kind} of {level}" for level in hidden_cells(levels | rest) for kind in ("minutes", "contacts")}
     return hidden
+
+
+def _solvable(use: tuple[Use, ...], kinds: Kinds, hidden: set[str]) -> set[str]:
+    """More limits whose use must not be told, since from all that are and the length of the list small ones follow.
+
+    The sum over all limits goes first, then the use that tells of the fewest people.
+    """
+    small = (kinds.people > 0) & (kinds.people < SMALLEST)
+    secrets = [*np.eye(len(small))[small]]
+    secrets += [row for row, each in zip(kinds.takes, use, strict=True) if 0 < each.people < SMALLEST]
+    more: set[str] = set()
+    while secrets:
+        told = [at for at, each in enumerate(use) if each.what not in hidden | more]
+        nobody = kinds.takes[[at for at in told if not use[at].people]].any(axis=0)  # of these kinds there are none
+        known = np.vstack([np.ones(len(small)), kinds.takes[told]])[:, ~nobody]
+        solved = [np.linalg.lstsq(known.T, secret[~nobody], rcond=None)[0] @ known for secret in secrets]
+        follows = any(
+            np.allclose(found, secret[~nobody], atol=1e-7) for found, secret in zip(solved, secrets, strict=True)
+        )
+        open_ = [use[at] for at in told if use[at].people]
+        if not follows or not open_:
+            break
+        more.add(min(open_, key=lambda each: (each.factor != "", each.people, each.what)).what)
+    return more
 
 
 def _rounded(shares: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -133,8 +133,8 @@ def _limit(name: str) -> str:
 
 
 def _words(level: str) -> str:
-    """A level's name in words: HOME_VISIT is "home visit", SMS_TEXT "SMS text"; other spellings stay as they are."""
+    """A level's name in words: HOME_VISIT is "home visit", SMS_TEXT "SMS text"; RN_07 and other spellings stay."""
     text = str(level)
-    if not text.isupper():
+    if not text.isupper() or any(each.isdigit() for each in text):
         return text
     return " ".join(word if len(word) <= 3 or word in SPELLED else word.lower() for word in text.split("_"))

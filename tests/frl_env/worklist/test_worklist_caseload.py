@@ -66,6 +66,7 @@ def test_whose_row_cannot_be_used_is_told_apart_from_who_left(tmp_path):
     caseload = read_caseload(file, ByRisk())
     assert len(caseload) == 13
     assert [(each.members, each.why.split()[1]) for each in caseload.left_out] == [(15, "cell"), (12, "last")]
+    assert "or two rows of it differ" in caseload.left_out[0].why
     frame.loc[frame.week == 17, "num_ed_visits_last_week"] = np.nan
     frame.to_parquet(file)
     with pytest.raises(UserError, match="no row after week 16 can be used"):  # and not the list of a week ago

@@ -1,5 +1,7 @@
 """Who is on the worklist: capacities are kept, and chances are as stated."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -213,6 +215,29 @@ def test_same_seed_same_list(table):
     first, second = (worklist_of(table, Capacity(minutes=20.0), explore=0.4) for _ in range(2))
     pd.testing.assert_frame_equal(first.rows, second.rows)
     pd.testing.assert_frame_equal(first.chances, second.chances)
+
+
+@pytest.mark.parametrize(
+    "capacity",
+    [
+        Capacity(minutes=0.0),
+        Capacity(minutes=0.02),  # not even a text
+        Capacity(weekly_contacts={"modality": dict.fromkeys(SPACE.factors[0].levels[1:], 0)}),
+        Capacity(minutes=0.0, weekly_minutes={"provider": {"CHW": 0.0}}),
+    ],
+)
+def test_without_staff_everybody_who_would_gain_is_below_the_line(table, capacity):
+    capacity = replace(capacity, forbidden=({"modality": "EHR_COMMUNICATION"},))  # which takes no minutes here
+    worklist = worklist_of(table, capacity)
+    assert not len(worklist.rows)
+    assert worklist.summary["below_the_line"] == "about 60"
+    assert len(worklist.below) == 10
+    caseload = read_caseload(table, ByRisk())
+    risk = pd.Series(ByRisk().gains(caseload.observations, caseload.memory).max(axis=1), index=caseload.identifiers)
+    assert risk[worklist.below.member_id].min() >= risk.nlargest(10).min()
+    text = page(worklist)
+    assert "Nobody of about 60 members is listed" in text
+    assert "Rank 1" not in text
 
 
 def test_who_is_just_below_the_line(table):

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from worklist_members import worklist_of
+from worklist_members import EFFORT, ByRisk, worklist_of
 
 from frl_env import cli
 from frl_env.capacity import Capacity
+from frl_env.commands import worklist as command
 from frl_env.commands.worklist import _long_past, worklist_command
 from frl_env.errors import UserError
 from frl_env.worklist import write_worklist
-from frl_env.worklist.writing import page
+from frl_env.worklist.writing import _words, page
 
 
 def test_files_are_whole_and_harmless(table, tmp_path):
@@ -64,7 +65,16 @@ def test_the_page_says_first_what_it_is_not(table):
     assert text.index("Not to guide care") < text.index("<table")
     assert "http" not in text.replace("http-equiv", "")
     assert text.count("<h2") == len(re.findall("<section", text))
+    assert "A contact that was tried and reached nobody" in text
     assert "@media (max-width" not in text  # a sheet of paper is narrow, too, and prints tables all the same
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [("HOME_VISIT", "home visit"), ("SMS_TEXT", "SMS text"), ("RN07", "RN07"), ("RN_07", "RN_07"), ("Ana", "Ana")],
+)
+def test_levels_in_words(level, said):
+    assert _words(level) == said
 
 
 def _frl(*arguments: str) -> int:
@@ -173,6 +183,45 @@ def test_the_page_can_be_read_by_everybody(table):
                 assert _contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
         if "focus" in colours:
             assert _contrast(colours["focus"], colours["paper"]) >= 3
+
+
+def test_the_terminal_says_what_may_be_wrong(table, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command, "load_policy", lambda file: (ByRisk(), EFFORT))
+    monkeypatch.setattr(command, "_check_fits", lambda *given: None)
+    alone = tmp_path / "alone.txt"
+
+    def said(members: Path, ids: str) -> str:
+        alone.write_text(ids)
+        arguments = ["--model", "m.d3", "--capacity", "20", "-o", tmp_path / "x.csv", "--force", "--leave-alone", alone]
+        assert _frl("worklist", "--members", members, *arguments) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    whole = said(table, "m000\nm001\n")
+    assert "minutes: 1,1" in whole
+    assert "of about 1,200 " in whole  # of 58 members 1,160; told roughly, since it tells how many there are
+    assert "not on record" not in whole
+    assert "nobody's" not in whole
+    frame = pd.read_parquet(table)
+    last = tmp_path / "last.parquet"
+    frame[frame.week == frame.week.max()].to_parquet(last)
+    assert "the week before is not on record: about 60 members; the list goes by this week alone" in said(last, "m000")
+    assert "of the ids in" in said(table, "\n".join(["m000", *"abcdefghijkl"]))
+    assert "about 20 are nobody's on the caseload" in said(table, "\n".join(["m000", *"abcdefghijklmnop"]))
+    assert "fewer than 11 are nobody's on the caseload" in said(table, "m000\n0m01\n")
+    assert "nobody on the caseload is in" in said(table, "M000\n")
+    assert "holds no id of a member" in said(table, "\n\n")
+
+
+@pytest.mark.parametrize(("name", "out"), [("members.parquet", "members.parquet"), ("x-chances.parquet", "x.csv")])
+def test_what_is_read_is_never_replaced(table, tmp_path, capsys, name, out):
+    source = table.rename(tmp_path / name)
+    before = source.read_bytes()
+    arguments = ["--model", "m.d3", "--members", source, "--capacity", "3", "-o", tmp_path / out, "--force"]
+    assert _frl("worklist", *arguments) == 2
+    said = capsys.readouterr().err
+    assert "is what the list is made from" in said
+    assert len(said.strip().splitlines()) == 1
+    assert source.read_bytes() == before
 
 
 def test_a_list_has_no_team_whose_minutes_are_known(tmp_path):

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worklist_members import EFFORT, SHORT, ByRisk, Explained, member_table, worklist_of
 
-from frl_env.capacity import Capacity
+from frl_env.actions import ActionSpace, Factor
+from frl_env.capacity import Capacity, Effort
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
 from frl_env.worklist import Caseload, make_worklist, read_caseload
 from frl_env.worklist.listing import together
-from frl_env.worklist.summary import _shares
+from frl_env.worklist.summary import Kinds, _shares, _solvable, uses
 from frl_env.worklist.writing import page
 
 
@@ -114,9 +115,33 @@ def test_a_small_part_of_a_long_list_is_not_told(table):
     assert met["HOME_VISIT"] > 10 > met["VIDEO_VISIT"] > 0
     told = {each["what"]: each["used"] for each in worklist.summary["capacity"]}
     assert told["contacts of VIDEO_VISIT"] is None
-    assert told["minutes"] is not None
+    # 75 H + 30 V minutes and H + V contacts would tell both numbers
+    assert told["minutes"] is None
     rest = len(worklist.rows) - met["HOME_VISIT"]
     assert (told["contacts of HOME_VISIT"] is None) == (0 < rest < 11)
+
+
+@pytest.mark.parametrize(
+    ("counts", "limits", "hidden"),
+    [
+        ((40, 0, 5), ["minutes"], {"minutes"}),  # calls and visits only
+        ((40, 30, 5), ["minutes"], set()),  # three kinds, and two equations
+        ((40, 30, 5), ["minutes", "contacts of TEXT"], {"minutes"}),
+        ((40, 30, 25), ["minutes", "contacts of TEXT"], set()),  # nothing to hide
+        ((40, 30, 5), ["contacts of TEXT"], set()),
+    ],
+)
+def test_small_numbers_are_no_solution_of_what_is_told(counts, limits, hidden):
+    own = ActionSpace(factors=(Factor(name="way", levels=("NONE", "CALL", "TEXT", "VISIT")),), contact_factors=("way",))
+    effort = Effort.of_levels(own, {"way": {"CALL": 15, "TEXT": 2, "VISIT": 75}})
+    joints = np.repeat([1, 2, 3], counts)
+    capacity = Capacity(
+        minutes=50.0 if "minutes" in limits else None,
+        weekly_contacts={"way": {"TEXT": 100}} if "contacts of TEXT" in limits else {},
+        forbidden=() if counts[1] else ({"way": "TEXT"},),
+    )
+    use = uses(effort, capacity, joints, 500)
+    assert _solvable(use, Kinds.of(effort, capacity, joints, 500), set()) == hidden
 
 
 def test_small_groups_and_small_counts_are_not_told(table):
