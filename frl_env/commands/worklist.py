@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from frl_env.capacity import Capacity, Effort, parse_budget
-from frl_env.datasets.tabular import ColumnMap
+from frl_env.datasets.tabular import ColumnMap, TableError
 from frl_env.datasets.tabular.sources.source import open_table
 from frl_env.errors import UserError, check_number, check_whole
 from frl_env.evaluation.privacy.suppression import roughly
@@ -20,6 +20,9 @@ from frl_env.worklist.writing import chances_file, check_files
 
 LONG_PAST_DAYS = 28
 """Days after which the last week of a table is hardly the one to decide."""
+
+SAID = 3
+"""Problems of a table that one line names."""
 
 
 def worklist_command(
@@ -65,7 +68,12 @@ def worklist_command(
     with progress_bar() as progress:
         columns = ColumnMap.of_table(open_table(members).schema) if map_file is None else ColumnMap.read(map_file)
         _check_fits(policy, columns, model)
-        caseload = read_caseload(members, policy, columns=columns, week=week, progress=progress)
+        try:
+            caseload = read_caseload(members, policy, columns=columns, week=week, progress=progress)
+        except TableError as problem:
+            more = f"; and {len(problem.problems) - SAID} more" if len(problem.problems) > SAID else ""
+            first = "; ".join(str(each) for each in problem.problems[:SAID])
+            raise UserError(f"{members} has {problem.summary}: {first}{more}") from None
         progress("choosing", 0, 1)
         worklist = make_worklist(
             caseload,

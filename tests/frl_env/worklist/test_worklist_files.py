@@ -210,6 +210,12 @@ def test_the_terminal_says_what_may_be_wrong(table, tmp_path, capsys, monkeypatc
     assert "fewer than 11 are nobody's on the caseload" in said(table, "m000\n0m01\n")
     assert "nobody on the caseload is in" in said(table, "M000\n")
     assert "holds no id of a member" in said(table, "\n\n")
+    frame.iloc[:, :4].to_parquet(last)
+    assert _frl("worklist", "--model", "m.d3", "--capacity", "2", "--members", last, "-o", tmp_path / "y.csv") == 2
+    problem = " ".join(capsys.readouterr().err.split())
+    assert " problems: " in problem
+    assert "; and " in problem
+    assert "\\n" not in problem
 
 
 @pytest.mark.parametrize(("name", "out"), [("members.parquet", "members.parquet"), ("x-chances.parquet", "x.csv")])
