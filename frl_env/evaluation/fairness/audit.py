@@ -119,7 +119,7 @@ def audit(
     measures = group_measures(members, scores)
     smallest = 0 if members.simulated else SMALLEST
     secret: list[dict[str, set[str]]] = [
-        {} if members.simulated else {name: untold(grouping, measure) for name, measure in measures.items()}
+        {} if members.simulated else {name: untold(grouping, measure, minimum) for name, measure in measures.items()}
         for grouping in groupings
     ]
     tables = [
@@ -192,6 +192,7 @@ def _grouping(
         labels=labels,
         names=tuple(name for name in kept if name not in secret),
         joint=len(names) > 1,
+        parts=tuple(members.attributes[name] for name in names) if len(names) > 1 else (),
     )
 
 

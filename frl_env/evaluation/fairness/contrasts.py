@@ -63,12 +63,14 @@ class Grouping:
         labels: One a member.
         names: Groups to compare; members of other groups are only in "everyone else".
         joint: Whether these are joint groups, each compared with everyone else.
+        parts: Of joint groups, the labels of each attribute.
     """
 
     attribute: str
     labels: np.ndarray
     names: tuple[str, ...]
     joint: bool = False
+    parts: tuple[np.ndarray, ...] = ()
 
     @property
     def pairs(self) -> list[tuple[int, int | None]]:

@@ -3,7 +3,7 @@
 Definitions stand in `frl_env.evaluation.fairness.audit`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,10 +102,17 @@ def group_measures(members: AuditedMembers, scores: Mapping[str, np.ndarray]) ->
     return found | {name: Measure.mean(share) for name, share in members.allocations.items()}
 
 
-def untold(grouping: Grouping, measure: Measure) -> set[str]:
+def untold(grouping: Grouping, measure: Measure, least: int) -> set[str]:
     """Groups of real people whose measure would tell of 1 to 10 of them, because all others have nothing.
 
-    The number of all members is told as well, so that where one group is left out another one is, too.
+    The number of all members is told as well, and beside joint groups that of each attribute's groups. What is left of
+    such a total without the groups that are told must not speak of so few either, nor be one secret group alone; else
+    the smallest group that is told becomes secret, too.
+
+    Args:
+        grouping: Of all members.
+        measure: What is told of each group.
+        least: Members of whom it has to speak to be told at all.
     """
     spoken = measure.denominator != 0
 
@@ -119,16 +126,32 @@ def untold(grouping: Grouping, measure: Measure) -> set[str]:
     if few(everyone):
         return {*grouping.names}
     inside = {name: grouping.labels == name for name in grouping.names}
+    size = {name: int((rows & spoken).sum()) for name, rows in inside.items()}
     secret = {name for name, rows in inside.items() if few(rows) or (grouping.joint and few(~rows))}
-    while secret and not grouping.joint:
-        rest = ~np.isin(grouping.labels, [name for name in grouping.names if name not in secret])
-        if not few(rest) and (len(secret) > 1 or not np.isin(grouping.labels[rest], [*secret]).all()):
-            break
-        left = [name for name in grouping.names if name not in secret]
-        if not left:
-            break
-        secret.add(min(left, key=lambda name: int(inside[name].sum())))
+    totals = [everyone, *(part == name for part in grouping.parts for name in np.unique(part))]
+    told = {name for name in grouping.names if size[name] >= least} - secret
+    while (follows := _follows(grouping, totals, told, secret, few)) is not None:
+        name = min(sorted(follows), key=size.__getitem__)
+        told.remove(name)
+        secret.add(name)
     return secret
+
+
+def _follows(
+    grouping: Grouping,
+    totals: Sequence[np.ndarray],
+    told: set[str],
+    secret: set[str],
+    few: Callable[[np.ndarray], bool],
+) -> set[str] | None:
+    """Told groups of a total from which follows what must not be told, one of which has to be secret; None of none."""
+    for total in totals:
+        shown = {str(name) for name in np.unique(grouping.labels[total])} & told
+        rest = total & ~np.isin(grouping.labels, [*shown])
+        left = {str(name) for name in np.unique(grouping.labels[rest])}
+        if shown and left and (few(rest) or (len(left) == 1 and left <= secret)):
+            return shown
+    return None
 
 
 def rests_on_few_of_all(measure: Measure) -> bool:

@@ -321,6 +321,32 @@ def test_means_that_few_people_make_up_are_left_out_with_what_tells_them():
     assert all("rare" in group.measures for group in open_.of("gender"))
 
 
+def test_a_group_too_small_to_compare_does_not_follow_from_the_mean_of_all():
+    n = 424
+    race = np.asarray(["A"] * 220 + ["B"] * 180 + ["C"] * 24)
+    rare = np.zeros(n)
+    rare[:200:2], rare[220:300], rare[400:403] = 0.5, 0.5, 0.5  # C: 3 of 24 people
+    about = {"allocations": {"rare": rare}, "attributes": {"race": race}}
+    real = audit(members(n, simulated=False, **about), rng=np.random.default_rng(0), **QUICK)
+    assert {group.name for group in real.groups if "rare" in group.measures} == {"A"}
+    assert real.overall["rare"].value == pytest.approx(rare.mean())
+    open_ = audit(members(n, **about), rng=np.random.default_rng(0), **QUICK)
+    assert {group.name for group in open_.groups if "rare" in group.measures} == {"A", "B"}
+
+
+def test_a_joint_group_does_not_follow_from_the_groups_of_one_attribute():
+    n = 600
+    race, gender = np.repeat(["A", "B"], 300), np.tile(["F", "M"], 300)
+    rare = np.where(np.arange(n) % 3 == 0, 0.5, 0.0)
+    rare[(race == "A") & (gender == "M")] = 0.0
+    rare[[1, 3, 5]] = 0.5  # A, M: 3 of 150 people
+    about = {"allocations": {"rare": rare}, "attributes": {"race": race, "gender": gender}}
+    real = audit(members(n, simulated=False, **about), rng=np.random.default_rng(0), **QUICK)
+    assert {group.name for group in real.groups if "rare" in group.measures} == {"A", "B", "F", "M"}
+    open_ = audit(members(n, **about), rng=np.random.default_rng(0), **QUICK)
+    assert sum("rare" in group.measures for group in open_.groups) == 8
+
+
 def test_contrasts_go_with_the_means_they_are_made_of():
     n = 400
     touch = np.zeros(n)
