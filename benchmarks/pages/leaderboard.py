@@ -50,8 +50,15 @@ SWEEPS = {
 }
 """Options of `benchmarks/run.py`, by the folder of their results: the sections of the page."""
 
-NOT_USED = ("benchmarks.truth.logged_values",)
-"""What `benchmarks.run` imports and these sweeps do not ask: values by logged weeks (`--ope`)."""
+NOT_USED = (
+    "benchmarks.truth.logged_values",
+    "benchmarks.truth.audits",
+    "benchmarks.truth.panel",
+    "benchmarks.truth.policy_behaviour",
+    "frl_env.evaluation.fairness",
+)
+"""What a run makes beside what this page shows: values by logged weeks (`--ope`, which no sweep asks for), audits, and
+what the report draws."""
 
 SWEPT = ROOT / "results" / "leaderboard"
 """Where these folders are."""

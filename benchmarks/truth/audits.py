@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from benchmarks.truth.member_table import audited
-from benchmarks.truth.validation_members import kept_while_unchanged
+from benchmarks.truth.validation_members import attributes_of, kept_while_unchanged
 from frl_algos.valuation.allocations import member_allocations, recorded_use
 from frl_env.datasets import ensure_dataset
 from frl_env.errors import UserError
@@ -23,7 +23,7 @@ from frl_env.evaluation import LoggedEpisodes
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 from frl_env.evaluation.fairness.audit import AuditedMembers, audit
 from frl_env.evaluation.records.dataset_facts import facts_of
-from frl_env.evaluation.records.member_records import ATTRIBUTES, MemberRecords, load_members, load_people
+from frl_env.evaluation.records.member_records import MemberRecords, load_members, load_people
 
 RESAMPLES = 200
 """Of the members, for intervals."""
@@ -120,8 +120,7 @@ def _told(members: Callable[[], AuditedMembers]) -> dict[str, Any]:
 def _records(dataset_id: str) -> tuple[MemberRecords, list[str]]:
     """Attributes that have something to compare, needs, and names of the observations."""
     data = ensure_dataset(dataset_id)
-    known = next(iter(data.iterate_episodes())).infos or {}
-    records = load_members(data, attributes=[name for name in ATTRIBUTES if name in known]).of(load_people(data))
+    records = load_members(data, attributes=attributes_of(data)).of(load_people(data))
     several = {name: labels for name, labels in records.labels.items() if len(set(labels) - {None}) > 1}
     names = list(facts_of(data).get("frl_observation_names", []))
     return MemberRecords(labels=several, needs=records.needs, simulated=records.simulated), names

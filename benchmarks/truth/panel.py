@@ -13,14 +13,14 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from benchmarks.truth.true_values import Evaluation, has_simulator
-from benchmarks.truth.validation_members import kept_while_unchanged, propensities_of
+from benchmarks.truth.validation_members import attributes_of, kept_while_unchanged, propensities_of
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import ensure_dataset
 from frl_env.datasets.collect import collect
 from frl_env.evaluation import LoggedEpisodes, load_episodes
 from frl_env.evaluation.privacy.suppression import hidden_groups, part_of, people
 from frl_env.evaluation.records.dataset_facts import facts_of
-from frl_env.evaluation.records.member_records import ATTRIBUTES, load_members, load_people
+from frl_env.evaluation.records.member_records import load_members, load_people
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES
 
 SEED = 619
@@ -111,7 +111,7 @@ def _simulated(world: Any, members: int, horizon: int) -> Panel:
 def _recorded(validation: str) -> Panel:
     data = ensure_dataset(validation)
     metadata = facts_of(data)
-    attributes = [name for name in ATTRIBUTES if name in metadata.get("frl_vocabularies", {})]
+    attributes = [name for name in attributes_of(data) if name in metadata.get("frl_vocabularies", {})]
     whole = load_episodes(data)
     labels = load_members(data, attributes=attributes).of(load_people(data)).labels if attributes else {}
     chosen = np.sort(np.random.default_rng(SEED).permutation(len(whole))[: part_of(len(whole), MOST_RECORDED)])

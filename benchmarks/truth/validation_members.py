@@ -10,9 +10,14 @@ import numpy as np
 from frl_env.datasets import ensure_dataset
 from frl_env.evaluation import LoggedEpisodes, load_with_parts
 from frl_env.evaluation.nuisances.propensities import estimate_propensities
+from frl_env.evaluation.records.dataset_facts import VOCABULARIES, facts_of
+from frl_env.evaluation.records.member_records import ATTRIBUTES
 
 SEED = 911
 """Of folds, draws and resamples: the same for every policy."""
+
+MOST_GROUPS = 40
+"""Of an attribute that is looked at: with more of them, hardly one has enough members to say anything."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,3 +52,15 @@ def propensities_of(validation_id: str) -> Any:
     if episodes.propensities is not None:
         return "logged"
     return estimate_propensities(episodes, rng=np.random.default_rng(SEED))
+
+
+def attributes_of(dataset: Any) -> list[str]:
+    """What members are grouped by: attributes of the published schema that are there, then others that an import named.
+
+    Args:
+        dataset: A `minari.MinariDataset`.
+    """
+    known = next(iter(dataset.iterate_episodes())).infos or {}
+    groups = facts_of(dataset).get(VOCABULARIES, {})
+    others = [name for name in groups if name in known and name not in ATTRIBUTES and len(groups[name]) <= MOST_GROUPS]
+    return [*(name for name in ATTRIBUTES if name in known), *others]

@@ -74,6 +74,22 @@ def test_own_members_are_valued_without_a_simulator(own, tmp_path, capsys):
     assert "high-touch contact by group" in shown
 
 
+def test_groups_that_the_import_named_are_audited(tiny_recipe, tmp_path):
+    made = dataclasses.replace(tiny_recipe, dataset_id="tests/spoken-v0", members=200, seed=12, horizon=20)
+    export_table(build_dataset(made), tmp_path / "out.parquet")
+    table = pd.read_parquet(tmp_path / "out.parquet").rename(columns={"gender": "speaks", "age_band": "county"})
+    table["county"] = "county " + (table["member_id"].astype("category").cat.codes % 50).astype(str)
+    table.to_parquet(tmp_path / "own.parquet", index=False)
+    import_table(
+        tmp_path / "own.parquet", "tests/speaks-v0",
+        columns=ColumnMap(demographics=("speaks", "race_ethnicity", "county")),
+    )  # fmt: skip
+    data = minari.load_dataset("tests/speaks-v0")
+    assert validation_members.attributes_of(data) == ["race_ethnicity", "speaks"], "50 counties are too many"
+    records, _ = audits._records("tests/speaks-v0")
+    assert set(records.labels["speaks"]) == {"FEMALE", "MALE"}
+
+
 def _audit(monkeypatch, labels):
     """The scorecard's audit of a policy that always does the same, on members with these labels."""
     episodes = load_episodes(minari.load_dataset("tests/care-validation-v0"))
