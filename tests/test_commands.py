@@ -35,7 +35,7 @@ SMALL = {
     "elsewhere.py": "--worlds xor --algo discrete_bc --seeds 1 --steps 4 --episodes 20 --out {new}",
     "ope.py": "--worlds rooms --out {new}",
     "valuing.py": "--members 40 --folder {new}",
-    "worklists.py": "--members 200 --weeks 4 --folder {new}",
+    "worklists.py": "--members 400 --weeks 4 --folder {new}",
     "jobs.py": "--jobs build-v0",
     "fairness_checks.py": "--replicates 2 --members 600",
     "habits.py": "--replicates 1 --members 200 --steps 4 --eval-members 100 --out {new}",

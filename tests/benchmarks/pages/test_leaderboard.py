@@ -1,6 +1,8 @@
 """The leaderboard's sweeps by one command, and how old its figure says that it is."""
 
 import json
+import re
+import shlex
 import subprocess
 from types import SimpleNamespace
 
@@ -58,3 +60,15 @@ def test_what_the_sweeps_do_not_ask_leaves_the_figure_as_it_is():
     names = {file.stem for file in code_files("benchmarks.run", without=(*SHOWING, *leaderboard.NOT_USED))}
     assert not {"value_policy", "audits", "measures"} & names
     assert {"runs", "budgets", "true_values", "contacted", "rollout", "algorithm"} < names
+
+
+def test_each_section_names_the_command_that_made_it():
+    text = re.sub(r"\\\n +", "", leaderboard.PAGE.read_text())
+    said = re.findall(r"^ +python benchmarks/run\.py (.+) --out FOLDER$", text, flags=re.MULTILINE)
+    assert sorted(map(_options, said)) == sorted(map(_options, leaderboard.SWEEPS.values()))
+
+
+def _options(command):
+    """Options and their values, in whatever order."""
+    words = shlex.split(command)
+    return sorted((name, sorted(value.split(","))) for name, value in zip(words[::2], words[1::2], strict=True))
