@@ -99,7 +99,7 @@ def page(cards: Sequence[Mapping[str, Any]], before: str = "", *, changed: bool 
     ]
     for section in sections.values():
         lines += section
-    return "\n".join([*lines, *_tuning()]) + "\n"
+    return "\n".join([*lines, *tuning()]) + "\n"
 
 
 def _sections(text: str) -> dict[str, list[str]]:
@@ -274,7 +274,7 @@ def _contacted(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*lines, ""]
 
 
-def _tuning() -> list[str]:
+def tuning() -> list[str]:
     """What was tried for each algorithm, from `tuned.json`."""
     if not algorithms.TUNED.exists():
         return ["", "## Settings", "", "Each algorithm's own defaults; nothing was tuned."]

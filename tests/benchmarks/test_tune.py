@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import tune
-from benchmarks.pages import leaderboard
+from benchmarks.pages import leaderboard_page
 from benchmarks.training import algorithms
 from frl_env.datasets import build_dataset
 from frl_env.errors import UserError
@@ -48,7 +48,7 @@ def test_the_rule_decides_and_everything_tried_is_said(written, tiny_buffer, mon
         assert algorithms.tuned(name) == entry["chosen"]
     estimates = [tried["estimate"] for tried in content["algorithms"]["discrete_bc"]["tried"]]
     assert estimates[0] != estimates[1]
-    page = "\n".join(leaderboard._tuning())
+    page = "\n".join(leaderboard_page.tuning())
     assert "learning_rate 1e-06" in page
     assert content["command"] in page.replace("\\\n    ", "")
     # Again: nothing is trained twice, and the same comes out.
