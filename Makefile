@@ -48,6 +48,7 @@ lint: $(STAMP)
 	$(BIN)/python benchmarks/pages/fill.py --check
 	$(BIN)/python benchmarks/pages/rooms.py --check
 	$(BIN)/python benchmarks/pages/picture.py --check
+	$(BIN)/python benchmarks/pages/wording.py --check
 
 # Every figure of benchmarks/figures/commands.toml that is missing or of other code; hours, and it resumes.
 figures: $(STAMP)
