@@ -7,7 +7,8 @@
     without coverage    calls to members between their spans           dropped in silence
     spans of visits     every span ends with a visit                   who is well is never seen
 
-Nothing is said of fewer than 11 people, and no day, unless 11 stand behind it.
+Nothing is said of fewer than 11 members, and no day, unless 11 stand behind it. Strangers are no members: of their rows
+there is a share.
 """
 
 from collections.abc import Mapping
