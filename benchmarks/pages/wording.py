@@ -1,7 +1,7 @@
 """How plainly the pages are written: length of sentences, width of lines, words used before they are explained.
 
     python benchmarks/pages/wording.py            # a table, page by page
-    python benchmarks/pages/wording.py --check    # the same; fails where a page breaks a rule
+    python benchmarks/pages/wording.py --check    # what breaks a rule alone, and fails where anything does
 
 Sentences are those of paragraphs and lists; code, tables and headings have none. A word of the glossary
 (docs/glossary.md) counts as explained on a page from its first *emphasised* use on, where the page says what it
@@ -55,16 +55,30 @@ class Wording:
     unexplained: tuple[str, ...]
 
     @property
-    def faults(self) -> bool:
-        """Whether it breaks a rule."""
-        return bool(self.wide or self.unexplained) or len(self.long) > MOST_LONG * max(self.sentences, 1)
+    def faults(self) -> tuple[str, ...]:
+        """What breaks a rule, a line each: where, and what to do."""
+        found = [f"{self.page}:{line}: over {WIDE} columns; break the line" for line in self.wide]
+        found += [
+            f"{self.page}: {word!r} stands before it is explained; say in its first sentence what it means, with the "
+            f"word in *emphasis*, or link it to {GLOSSARY}"
+            for word in self.unexplained
+        ]
+        if len(self.long) > MOST_LONG * max(self.sentences, 1):
+            found.append(
+                f"{self.page}: {len(self.long)} of {self.sentences} sentences have more than {LONG} words, and "
+                f"{MOST_LONG:.0%} may; make some of these shorter:"
+            )
+            found += [f"  {len(sentence.split())} words: {sentence}" for sentence in self.long]
+        return tuple(found)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the table; with `--check`, ends with status 1 where a page breaks a rule."""
+    """Prints the table; with `--check` what breaks a rule, and ends with status 1 where anything does."""
     parser = Parser(description="How plainly the pages are written.")
     parser.add_argument("pages", nargs="*", help="paths from the top of the repository (default: all)")
-    parser.add_argument("--check", action="store_true", help="end with status 1 where a page breaks a rule")
+    parser.add_argument(
+        "--check", action="store_true", help="print what breaks a rule alone; end with status 1 where anything does"
+    )
     parser.add_argument("--show", action="store_true", help="print the long sentences, too")
     options = parser.parse_args(arguments)
     for page in options.pages:
@@ -72,6 +86,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise UserError(f"there is no page {page}; name it from the top of the repository, as docs/tutorial.md")
     words = glossary((ROOT / GLOSSARY).read_text())
     found = [measure(page, (ROOT / page).read_text(), words) for page in options.pages or pages()]
+    if options.check:
+        faults = [fault for each in found for fault in each.faults]
+        for fault in faults:
+            print(fault)
+        if faults:
+            bad = sum(bool(each.faults) for each in found)
+            sys.exit(f"error: {bad} page{'s break' if bad > 1 else ' breaks'} a rule; see above")
+        return
+    _show(found)
+    for each in found if options.show else []:
+        for sentence in each.long:
+            print(f"{each.page}: {sentence}")
+
+
+def _show(found: Sequence[Wording]) -> None:
+    """Prints a table, a line a page."""
     table = Table("page", "sentences", f"over {LONG} words", "longest", f"lines over {WIDE}", "before it is explained")
     for each in found:
         table.add_row(
@@ -80,11 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ", ".join(each.unexplained),
         )  # fmt: skip
     Console(width=120).print(table)
-    for each in found if options.show else []:
-        for sentence in each.long:
-            print(f"{each.page}: {sentence}")
-    if options.check and any(each.faults for each in found):
-        sys.exit(f"error: {sum(each.faults for each in found)} pages break a rule; see the table, and --show")
 
 
 def pages() -> list[str]:

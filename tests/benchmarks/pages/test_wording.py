@@ -26,7 +26,7 @@ def test_sentences_and_lines_are_counted():
     assert found.sentences == 4
     assert [len(each.split()) for each in found.long] == [61, 26]
     assert len(found.wide) == 2  # the paragraph of long sentences, and the wide line
-    assert wording.measure("page.md", "Short. Shorter.\n", ()).faults is False
+    assert wording.measure("page.md", "Short. Shorter.\n", ()).faults == ()
     assert found.faults
     marked = (
         "Half <!-- figure: a study with a long name | and a row with a long name | {share:.0f} % -->7 %<!-- end --> of"
@@ -53,3 +53,27 @@ def test_a_word_is_explained_by_emphasis_or_a_link():
 def test_a_page_that_is_not_there_is_one_line():
     with pytest.raises(UserError, match=r"there is no page docs/nowhere\.md"):
         wording.main(["docs/nowhere.md"])
+
+
+@pytest.mark.parametrize("page", ["docs/good.md", "docs/bad.md"])
+def test_a_check_prints_what_breaks_a_rule_alone(page, tmp_path, monkeypatch, capsys):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / wording.GLOSSARY).write_text("# Glossary\n\n- **rung**: one world.\n")
+    (tmp_path / "docs/good.md").write_text("Short. Shorter.\n")
+    (tmp_path / "docs/bad.md").write_text(f"Short.\nThe rung.\n{'word ' * 30}.\n\n{'wide ' * 24}\n")
+    monkeypatch.setattr(wording, "ROOT", tmp_path)
+    if page == "docs/good.md":
+        wording.main(["--check", page])
+        assert capsys.readouterr().out == ""
+        return
+    with pytest.raises(SystemExit, match="1 page breaks a rule"):
+        wording.main(["--check", "docs/good.md", page])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == [
+        "docs/bad.md:3",
+        "docs/bad.md:5",
+        *["docs/bad.md"] * 2,
+        "  31 words",
+    ]
+    assert "'rung' stands before it is explained" in lines[2]
+    assert "1 of 4 sentences" in lines[3]
