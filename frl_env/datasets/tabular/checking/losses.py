@@ -15,6 +15,9 @@ UNEVEN = 1.5
 LEAST = 0.01
 """Share of the weeks of either kind below which nothing is called uneven."""
 
+UNDECIDED = "undecided_weeks"
+"""Entry of what is lost: weeks whose decision is empty, where there are any."""
+
 
 def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
     """Rows left out, by whether something was done in them, events, and cuts through episodes.
@@ -29,6 +32,7 @@ def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
         name: _part(counts[f"{name} weeks left out"] + nowhere[name], counts[f"{name} weeks kept"])
         for name in ("contact", "other")
     }
+    undecided = counts["undecided weeks left out"] + nowhere["undecided"]
     events = tally["events"]
     whole = events["kept"] + events["left out"]
     return {
@@ -37,6 +41,7 @@ def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
         "share_of_events": round(events["left out"] / whole, 2) if whole else 0.0,
         "episodes_cut": counts["cuts"],
         "members_lost": people(counts["members lost"], simulated=False),
+        **({UNDECIDED: undecided} if undecided else {}),
     }
 
 
@@ -47,12 +52,14 @@ def in_words(lost: dict[str, Any]) -> str:
         lost: Of `losses`.
     """
     contacts, others = lost["contacts"], lost["other_weeks"]
-    if not contacts["left_out"] + others["left_out"]:
+    undecided = lost.get(UNDECIDED, 0)
+    if not contacts["left_out"] + others["left_out"] + undecided:
         return ""
     shares = [part["share"] for part in (contacts, others)]
     said = (
         f"{contacts['left_out']:,} of about {contacts['of']:,} weeks with a contact ({_percent(contacts)}), "
         f"{others['left_out']:,} of about {others['of']:,} without ({_percent(others)}), "
+        f"{f'{undecided:,} whose decision is empty (a week that is not over has none yet), ' if undecided else ''}"
         f"{lost['share_of_events']:.0%} of events; episodes cut at {lost['episodes_cut']:,} places"
     )
     if max(shares) >= LEAST and max(shares) >= UNEVEN * min(shares):

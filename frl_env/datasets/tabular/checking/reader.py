@@ -26,7 +26,8 @@ from frl_env.datasets.tabular.cells.convert import (
 from frl_env.datasets.tabular.cells.spelling import NO_LEVEL, UNKNOWN, code_of, codes_of, normal
 from frl_env.datasets.tabular.cells.week_formats import times_of_day, to_days, week_kind
 from frl_env.datasets.tabular.checking.leakage import Leakage
-from frl_env.datasets.tabular.checking.tally import contacts
+from frl_env.datasets.tabular.checking.rewards import Signs
+from frl_env.datasets.tabular.checking.tally import contacts, undecided_weeks
 from frl_env.datasets.tabular.schema.columns import MEMBER, OUTCOMES, PROPENSITY, TERMINATED, WEEK
 from frl_env.datasets.tabular.schema.layout import Layout
 from frl_env.datasets.tabular.schema.listed import AS_LISTED, LISTED, LISTED_ACTION, LISTED_PROPENSITY, NO_LIST, Listed
@@ -75,7 +76,8 @@ class Reader:
         self.findings = Findings()
         self.leakage = Leakage(layout)
         self.seen = Seen()
-        self.without_place = {"contact": 0, "other": 0}
+        self.signs = Signs(layout)
+        self.without_place = {"contact": 0, "other": 0, "undecided": 0}
         self.notes: Counter[tuple[str, str]] = Counter()
         self._bad = self._clipped = self._open = np.zeros(0, dtype=bool)
 
@@ -105,9 +107,10 @@ class Reader:
                 self._mark(TERMINATED, {"missing": missing})
             arrays[TERMINATED] = flags
         if not placed.all():
-            contact = contacts(arrays, layout) & ~placed
-            self.without_place["contact"] += int(contact.sum())
-            self.without_place["other"] += int((~placed & ~contact).sum())
+            contact, undecided = contacts(arrays, layout), undecided_weeks(arrays, layout)
+            kinds = {"contact": contact, "other": ~contact & ~undecided, "undecided": undecided}
+            for kind, rows in kinds.items():
+                self.without_place[kind] += int((rows & ~placed).sum())
         self._possible(arrays)
         if self.listed is not None:
             self._join(self.listed, arrays, numbers)
@@ -127,6 +130,7 @@ class Reader:
             "groups": {name: list(codes) for name, codes in self.groups.items()},
             "leaks": self.leakage.found(),
             "findings": self.findings.to_json(),
+            "signs": self.signs.facts(),
             "without_place": self.without_place,
             "notes": [[column, note, rows] for (column, note), rows in self.notes.items() if rows],
         }
@@ -186,6 +190,7 @@ class Reader:
             with np.errstate(invalid="ignore"):
                 self._mark(name, {"not a whole number": ~np.isnan(values) & (values != np.floor(values))})
         chance = name in layout.map.chances
+        self.signs.look(name, values)
         low, high = (0.0, 1.0) if chance else layout.map.limit(name)
         outside = (values < low) | (values > high)
         if chance:
@@ -200,7 +205,10 @@ class Reader:
         return values
 
     def _levels(self, name: str, column: pa.Array) -> np.ndarray:
-        """Codes of a column of the decision, by name, alias, spelling of one's own, or code; -1 for unknown ones."""
+        """Codes of a column of the decision, by name, alias, spelling of one's own, or code.
+
+        `UNKNOWN` for a level that is not known, `NO_LEVEL` for an empty cell.
+        """
         factor = self.layout.map.action_columns[name]
         known = codes_of(factor, self.layout.map.values.get(name, {}))
         loose = {normal(word): code for word, code in known.items()}
@@ -218,7 +226,7 @@ class Reader:
             nothing = factor.levels[factor.null_level] if factor.name in self.layout.map.actions.contact_factors else ""
             self.findings.hint(name, (level for word in strange[:20] for level in _near(word, factor, nothing)))
         self._mark_decision(name, {"missing": levels == NO_LEVEL, "unknown level": levels == UNKNOWN})
-        return np.where(levels == NO_LEVEL, factor.null_level, levels)
+        return levels
 
     def _groups(self, name: str, column: pa.Array) -> np.ndarray:
         """Codes of a column of groups, in the order in which they are met."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from frl_env.datasets.tabular.checking.outcomes import ONE_STEP
 from frl_env.datasets.tabular.checking.reader import MOST_GROUPS
+from frl_env.datasets.tabular.checking.rewards import misread
 from frl_env.datasets.tabular.schema.columns import MEMBER, OUTCOMES, WEEK
 from frl_env.datasets.tabular.schema.layout import Layout
 from frl_env.datasets.tabular.schema.problems import KINDS, Findings, Problem
@@ -49,6 +50,7 @@ def judge(
             continue
         if kind == "missing" and column in OUTCOMES and source != ONE_STEP:
             continue
+        kind = misread(read["signs"], column) if kind == "out of range" else kind
         repair = KINDS[kind].repair
         if kind == "gap" and gaps_are_meant:
             repairs.append({"column": column, "kind": kind, "rows": rows, "done": "split"})

@@ -67,13 +67,13 @@ def read_stage(
     if memory.exists():
         return json.loads(memory.read_text())
     folder.mkdir(parents=True, exist_ok=True)
-    before, size = table.fingerprint(), table.size()
+    before, size, expected = table.fingerprint(), table.size(), table.expected_rows()
 
     def batches(reader: Reader) -> Iterator[pa.RecordBatch]:
         for batch in table.batches(layout.columns):
             yield reader.read(batch)
-            progress("reading", min(reader.rows, size), size)
-        progress("reading", size, size)
+            progress("reading", reader.rows, max(expected, reader.rows))
+        progress("reading", reader.rows, reader.rows)
 
     conventions = Conventions()
     while True:

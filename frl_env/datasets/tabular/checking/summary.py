@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from frl_env.datasets.tabular.checking.outcomes import ONE_STEP
+from frl_env.datasets.tabular.checking.rewards import has_own_meaning, odd_rewards
 from frl_env.datasets.tabular.checking.tally import response_of
 from frl_env.datasets.tabular.schema.columns import OUTCOMES, REWARD, TERMINATED, UNDEFINED
 from frl_env.datasets.tabular.schema.layout import Layout
@@ -118,6 +119,8 @@ def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> lis
         whole = rough(events, simulated=False)
         rate = f", {per_1000_member_months(whole, rows):,.0f} per 1,000 member-months" if events >= SMALLEST else ""
         told = f"{roughly(events)} (sum of minus the reward){rate}"
+        if has_own_meaning(layout):  # which may be no count
+            told = f"not told; minus the reward sums to {'0' if not whole else f'about {whole:,}'}"
     return [*lines, f"events: {told}; rewards: {facts['rewards']} ({facts['rewards_why']})"]
 
 
@@ -174,7 +177,8 @@ def _odd(layout: Layout, read: dict[str, Any], tally: dict[str, Any]) -> list[st
         said.append("no row has a contact, so that nothing can be learnt about contacts")
     elif rows and not counts["other weeks kept"]:
         said.append("every row has a contact: weeks without one are missing, or the action columns hold something else")
-    if rows and not tally["events"]["kept"]:
+    said += odd_rewards(layout, tally["rewards"])
+    if rows and not tally["events"]["kept"] and not tally["rewards"]["sum"]:
         said.append("there is no event in any row, so that every policy has the same value")
     return said + _of_lists(Counter(tally["counts"])) * layout.with_lists
 

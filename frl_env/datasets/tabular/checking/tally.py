@@ -2,7 +2,8 @@
 
 Counted over members, file by file: people, spells (runs of consecutive weeks), contacts and events; and how many weeks
 with a contact, weeks without and events stand in rows that can't be used. Problems are seldom spread evenly: a word of
-the care team that is no known level stands in contacts only, and who leaves those rows out leaves out the treated.
+the care team that is no known level stands in contacts only, and who leaves those rows out leaves out the treated. A
+week whose decision is empty is neither with a contact nor without: it may not be over yet.
 """
 
 from collections import Counter
@@ -10,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from frl_env.datasets.tabular.cells.spelling import NO_LEVEL
 from frl_env.datasets.tabular.checking.contact_response import ContactResponse
+from frl_env.datasets.tabular.checking.rewards import Rewards
 from frl_env.datasets.tabular.checking.weeks import Sorted, Weeks
 from frl_env.datasets.tabular.schema.columns import EVENTS, OUTCOMES, PROPENSITY, REWARD
 from frl_env.datasets.tabular.schema.layout import Layout
@@ -36,6 +39,7 @@ class Tally:
         self.groups: dict[str, Counter[int]] = {name: Counter() for name in layout.demographics}
         self.ranges: dict[str, list[float]] = {}
         self.days: list[int] = []
+        self.rewards = Rewards(layout)
 
     def look_at_rows(self, rows: Sorted) -> None:
         """Counts whose weeks are kept and whose are lost, over all rows of some members.
@@ -44,7 +48,7 @@ class Tally:
         """
         if not len(rows.member):
             return
-        contact = contacts(rows.columns, self.layout)
+        contact, undecided = contacts(rows.columns, self.layout), undecided_weeks(rows.columns, self.layout)
         events = _events(rows.columns, self.layout)
         first = (np.diff(rows.member, prepend=-1) != 0) | (np.diff(rows.day, prepend=rows.day[0] - 1) != 0)
         kept = rows.keep
@@ -53,9 +57,10 @@ class Tally:
             lost = ~np.logical_or.reduceat(kept, starts)[np.cumsum(first) - 1]
             chosen = kept | lost  # a row that is kept speaks for the others of its week
             contact = np.logical_or.reduceat(contact & chosen, starts)
+            undecided = np.logical_and.reduceat(undecided | ~chosen, starts)
             events = np.maximum.reduceat(np.where(chosen, events, 0), starts)
             kept = np.logical_or.reduceat(kept, starts)
-        for name, some in (("contact", contact), ("other", ~contact)):
+        for name, some in (("contact", contact), ("other", ~contact & ~undecided), ("undecided", undecided)):
             self.counts[f"{name} weeks kept"] += int((some & kept).sum())
             self.counts[f"{name} weeks left out"] += int((some & ~kept).sum())
         self.events["kept"] += float(events[kept].sum())
@@ -69,6 +74,7 @@ class Tally:
         """Counts what the rows that are kept say."""
         if not len(weeks):
             return
+        self.rewards.look(weeks)
         new = np.diff(weeks.member, prepend=-1) != 0
         first, number = np.flatnonzero(new), np.cumsum(new) - 1
         self.counts["members"] += len(first)
@@ -111,6 +117,7 @@ class Tally:
             "groups": {name: sorted(counted.items()) for name, counted in self.groups.items()},
             "ranges": self.ranges,
             "days": self.days,
+            "rewards": self.rewards.facts(),
             "response": self.layout.map.meaning.response,
         }
 
@@ -130,10 +137,23 @@ def response_of(facts: dict[str, Any]) -> ContactResponse:
 
 def contacts(columns: dict[str, np.ndarray], layout: Layout) -> np.ndarray:
     """Rows in which something was done; a level that is not known is something."""
-    space = layout.map.actions
-    names = space.contact_factors or tuple(factor.name for factor in space)
-    done = [columns[f"action_{name}"] != space[name].null_level for name in names]
+    done = []
+    for name in _deciding(layout):
+        levels = columns[f"action_{name}"]
+        done.append((levels != layout.map.actions[name].null_level) & (levels != NO_LEVEL))
     return np.logical_or.reduce(done)
+
+
+def undecided_weeks(columns: dict[str, np.ndarray], layout: Layout) -> np.ndarray:
+    """Rows that don't say whether something was done, because a cell of the decision is empty and no other says so."""
+    empty = [columns[f"action_{name}"] == NO_LEVEL for name in _deciding(layout)]
+    return np.logical_or.reduce(empty) & ~contacts(columns, layout)
+
+
+def _deciding(layout: Layout) -> tuple[str, ...]:
+    """Factors that tell a week with a contact from one without."""
+    space = layout.map.actions
+    return space.contact_factors or tuple(factor.name for factor in space)
 
 
 def _members(sorted_members: np.ndarray) -> int:
@@ -141,10 +161,14 @@ def _members(sorted_members: np.ndarray) -> int:
 
 
 def _events(columns: dict[str, np.ndarray], layout: Layout) -> np.ndarray:
-    """Events that each row speaks of: those of its reward, else of its 30 days, else of the week before."""
+    """Events that each row speaks of: those of its reward, else of its 30 days, else of the week before.
+
+    Where the sign is wrong they are events all the same; but above 0 only if no reward may be.
+    """
     if layout.has(REWARD):
-        return np.nan_to_num(np.maximum(-columns[REWARD], 0))
+        events = -columns[REWARD] if layout.map.limit(REWARD)[1] > 0 else np.abs(columns[REWARD])
+        return np.nan_to_num(np.maximum(events, 0))
     names = layout.of(*OUTCOMES) or layout.of(*EVENTS)
     if not names:
         return np.zeros(len(columns[next(iter(layout.map.action_columns))]))
-    return np.sum([np.nan_to_num(np.maximum(columns[name], 0)) for name in names], axis=0)
+    return np.sum([np.nan_to_num(np.abs(columns[name])) for name in names], axis=0)

@@ -45,6 +45,16 @@ KINDS: dict[str, Kind] = {
         way_out="correct them, set [limits] in the map, or use --on-error clip or drop",
         repair={"drop": "dropped", "clip": "clipped"},
     ),
+    "the other sign": Kind(
+        way_out="a reward is minus the number of events (two events are -2), and an outcome is the number itself: "
+        "change the column's sign; if it holds something else, set [limits] and [definitions] in the map",
+        repair=None,
+    ),
+    "another unit": Kind(
+        way_out="a reward is minus the number of events of a week, an outcome their number in 30 days: no dollars, no "
+        "rate; if another unit is meant, set [limits] and [definitions] in the map",
+        repair=None,
+    ),
     "not an identifier": Kind(way_out=f"use text or whole numbers, {_DROP}"),
     "not a week": Kind(way_out=f"write whole numbers or dates like 2024-01-31, {_DROP}"),
     "not true or false": Kind(way_out=f"write true or false, or 1 or 0, {_DROP}"),

@@ -12,7 +12,7 @@ import pyarrow.dataset as pa_dataset
 
 from frl_env.datasets.tabular.cells.formulas import with_formulas
 from frl_env.datasets.tabular.sources.folders import folder_columns
-from frl_env.datasets.tabular.sources.text_files import delimiter, text_options
+from frl_env.datasets.tabular.sources.text_files import delimiter, line_length, text_options
 
 FORMATS = {
     ".parquet": "parquet",
@@ -92,6 +92,17 @@ class DataFile:
         if self.kind not in ("csv", "stream") and self.data is not None:
             return self.data.count_rows()
         return self.place.stat().st_size * (10 if self.place.suffix in PACKED else 1) // LINE + 1
+
+    def expected_rows(self) -> int:
+        """Number of rows, for text by the length of its first lines.
+
+        Raises:
+            pyarrow.ArrowException: If it is damaged.
+            OSError: The same, or it can't be read.
+        """
+        if self.kind != "csv" or self.place.suffix in PACKED:
+            return self.rows()
+        return round(self.place.stat().st_size / line_length(self.place))
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         if self.data is not None:

@@ -54,6 +54,17 @@ class Table:
         except (pa.ArrowException, OSError) as problem:
             raise _unreadable(self.path, problem) from None
 
+    def expected_rows(self) -> int:
+        """Number of rows, as well as can be told before text is read; for people who wait.
+
+        Raises:
+            UserError: If a file is damaged.
+        """
+        try:
+            return sum(file.expected_rows() for file in self.files)
+        except (pa.ArrowException, OSError) as problem:
+            raise _unreadable(self.path, problem) from None
+
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """The rows, some at a time.
 

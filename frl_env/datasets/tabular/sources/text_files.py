@@ -90,6 +90,16 @@ def lines(file: Path) -> tuple[int, bool]:
     return count, quoted
 
 
+def line_length(file: Path) -> float:
+    """Bytes of a line, on average over the beginning of a file; its names of columns are longer, and don't count.
+
+    Raises:
+        OSError: If the file can't be read.
+    """
+    _, _, rows = _beginning(file).partition(b"\n")
+    return len(rows) / max(rows.count(b"\n"), 1) or 1.0
+
+
 def open_quote(file: Path, separator: str) -> tuple[int, int] | None:
     """The first quote that is not closed where it should be.
 

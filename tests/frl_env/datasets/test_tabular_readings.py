@@ -1,0 +1,159 @@
+"""Readings of a table that would turn what is learnt: weeks without a decision, rewards of another sign or unit."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from frl_env import MEDICAID_ACTIONS, cli
+from frl_env.datasets import collect
+from frl_env.datasets.tabular import ColumnMap, ImportOptions, TableError, import_table
+from frl_env.parameters import preset
+from tests.frl_env.conftest import table_of
+
+ID = "tests/readings-v0"
+ACTIONS = [f"action_{factor.name}" for factor in MEDICAID_ACTIONS]
+DOLLARS = "minus what was paid; US dollars; the week after the decision"
+
+
+@pytest.fixture(autouse=True)
+def _own_store(empty_store):
+    """Every test has a store of its own."""
+
+
+@pytest.fixture(scope="module")
+def many() -> pd.DataFrame:
+    table = table_of(collect(preset(), members=150, seed=5, horizon=26))
+    return table[[name for name in table if not name.startswith(("next_", "propensity"))]]
+
+
+def _facts(table: pd.DataFrame, folder: Path, columns: ColumnMap | None = None, **options) -> dict:
+    table.to_parquet(folder / "t.parquet")
+    options = ImportOptions(**options)
+    return import_table(folder / "t.parquet", ID, columns=columns, options=options, check_only=True).facts[0]
+
+
+def _problems(table: pd.DataFrame, folder: Path, **options) -> TableError:
+    with pytest.raises(TableError) as caught:
+        _facts(table, folder, **options)
+    return caught.value
+
+
+def test_a_week_that_is_not_over_is_neither_with_a_contact_nor_without(many, tmp_path):
+    last = many["week"] == many.groupby("member_id")["week"].transform("max")
+    table = many.copy()
+    table[ACTIONS] = table[ACTIONS].mask(last)
+    contacts, others = (int((~last & where).sum()) for where in _kinds(many))
+    said = f"{last.sum():,} whose decision is empty (a week that is not over has none yet)"
+    assert said in _problems(table, tmp_path).losses
+    lost = _facts(table, tmp_path, on_error="drop")["left_out"]
+    assert lost["contacts"] == {"left_out": 0, "of": 20 * round(contacts / 20), "share": 0.0}
+    assert lost["other_weeks"] == {"left_out": 0, "of": 20 * round(others / 20), "share": 0.0}
+    assert lost["undecided_weeks"] == last.sum()
+    assert "undecided_weeks" not in _facts(many, tmp_path)["left_out"]
+
+
+def test_a_row_without_a_week_and_decision_is_undecided_too(many, tmp_path):
+    table = many.copy()
+    rows = table.index[:30]
+    table["week"] = table["week"].astype("Int64")
+    table.loc[rows, ["week", *ACTIONS]] = None
+    lost = _facts(table, tmp_path, on_error="drop")["left_out"]
+    assert (lost["undecided_weeks"], lost["other_weeks"]["left_out"], lost["contacts"]["left_out"]) == (30, 0, 0)
+
+
+def test_one_empty_cell_beside_a_contact_is_a_contact(many, tmp_path):
+    contact, _ = _kinds(many)
+    table = many.copy()
+    chosen = table.index[contact][:30]
+    table.loc[chosen, "action_goal"] = None
+    lost = _facts(table, tmp_path, on_error="drop")["left_out"]
+    assert lost["contacts"]["left_out"] == 30
+    assert "undecided_weeks" not in lost
+
+
+@pytest.mark.parametrize("on_error", ["fail", "drop", "clip"])
+def test_rewards_of_the_other_sign_stop_an_import(on_error, many, tmp_path):
+    table = many.assign(reward=-many["reward"])
+    problem = _problems(table, tmp_path, on_error=on_error)
+    assert [(each.column, each.kind) for each in problem.problems] == [("reward", "the other sign")]
+    assert "two events are -2" in str(problem)
+    assert " 0% of events" not in problem.losses or on_error == "clip"  # what is clipped is not left out
+
+
+def test_outcomes_of_the_other_sign_stop_an_import(many, tmp_path):
+    table = many.drop(columns="reward").assign(future_ip_30d=0.0)
+    table["future_ed_30d"] = -3.0 * (np.arange(len(table)) % 5 == 0)
+    kinds = {each.kind for each in _problems(table, tmp_path, on_error="drop").problems}
+    assert kinds == {"the other sign"}
+
+
+def test_a_few_rewards_above_0_are_mistakes(many, tmp_path):
+    table = many.copy()
+    table.loc[table.index[:25], "reward"] = 1.0
+    assert (table["reward"] < 0).sum() > 25
+    problem = _problems(table, tmp_path)
+    assert [(each.column, each.kind) for each in problem.problems] == [("reward", "out of range")]
+    assert _facts(table, tmp_path, on_error="drop")["rows_left_out"] == 25
+
+
+def test_rewards_above_0_that_limits_allow_are_odd(many, tmp_path):
+    columns = ColumnMap(limits={"reward": (0, 28)})
+    odd = _facts(many.assign(reward=-many["reward"]), tmp_path, columns=columns)["odd"]
+    assert any("events must lower them" in line for line in odd)
+    assert not any("no event in any row" in line for line in odd)
+
+
+@pytest.mark.parametrize("on_error", ["fail", "drop", "clip"])
+def test_dollars_for_events_stop_an_import(on_error, many, tmp_path):
+    problem = _problems(many.assign(reward=1_200.0 * many["reward"]), tmp_path, on_error=on_error)
+    assert [(each.column, each.kind) for each in problem.problems] == [("reward", "another unit")]
+    assert "[limits] and [definitions]" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("factor", "low", "said"),
+    [
+        (1_000, -28_000, "more events than a week can hold"),
+        (1.37, -50, "no whole number"),
+        (0.001, -1, "no whole number"),
+        (4, -112, "its sum is about"),
+    ],
+)
+def test_rewards_of_another_unit_are_odd_unless_the_map_defines_them(factor, low, said, many, tmp_path):
+    table = many.assign(reward=factor * many["reward"])
+    limits = {"reward": (low, 0)}
+    odd = _facts(table, tmp_path, columns=ColumnMap(limits=limits))["odd"]
+    assert any(line.startswith("reward: ") and said in line for line in odd)
+    facts = _facts(table, tmp_path, columns=ColumnMap(limits=limits, definitions={"reward": DOLLARS}))
+    assert not facts["odd"]
+    (events,) = [line for line in facts["understood"] if line.startswith("events: ")]
+    assert events.startswith("events: not told; minus the reward sums to ")
+    assert _facts(many, tmp_path)["odd"] == []
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_the_rows_of_a_text_file_are_counted_once(name, many, tmp_path):
+    many.to_csv(tmp_path / name, index=False)
+    told = []
+    import_table(tmp_path / name, ID, check_only=True, progress=lambda *said: told.append(said))
+    reading = [(done, total) for what, done, total in told if what == "reading"]
+    assert reading[-1] == (len(many), len(many))
+    if name == "t.csv":
+        assert all(abs(total - len(many)) < 0.1 * len(many) for _, total in reading)
+
+
+def test_the_bar_shows_the_last_total(many, tmp_path, monkeypatch, capsys):
+    many.to_csv(tmp_path / "t.csv", index=False)
+    monkeypatch.setattr(sys, "argv", ["frl", "import", str(tmp_path / "t.csv"), "--id", ID, "--check"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"{len(many)}/{len(many)}" in capsys.readouterr().err
+
+
+def _kinds(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Weeks with a contact and weeks without."""
+    contact = table["action_modality"] != "NONE"
+    return contact, ~contact
