@@ -52,6 +52,8 @@ class Figure:
         columns: Headings and how their cells are written.
         rows: What was found; the first field names the row.
         without: Modules that these programs import and the numbers do not depend on, beside those that only show.
+        confirmed: Of later code that was found to give the same numbers in a shorter run (`benchmarks.pages.confirm`):
+            its `commit`, `code`, `programs` and `without`, and the `command` that was run on both; None where none was.
     """
 
     study: str
@@ -66,14 +68,20 @@ class Figure:
     columns: Mapping[str, str]
     rows: Sequence[Mapping[str, Field]]
     without: Sequence[str] = ()
+    confirmed: Mapping[str, Any] | None = None
+
+    @property
+    def measured_today(self) -> bool:
+        """Whether the code that made it is the code of today."""
+        return _is_of_today(self.code, self.programs, self.without)
 
     @property
     def current(self) -> bool:
-        """Whether the code that made it is the code of today."""
-        try:
-            return _code(self.programs, self.without) == self.code
-        except ValueError:
-            return False
+        """Whether the code that made it is the code of today, or today's was confirmed to give the same numbers."""
+        later = self.confirmed
+        return self.measured_today or (
+            later is not None and _is_of_today(later["code"], later["programs"], later["without"])
+        )
 
     def row(self, name: str) -> Mapping[str, Field]:
         """The row of a name.
@@ -101,8 +109,13 @@ class Figure:
     def measured(self) -> str:
         """A sentence on what measured it; where the code is another one today, it says so."""
         where = f" at commit `{self.commit[:7]}`" if self.commit else ""
-        if self.current:
+        if self.measured_today:
             return f"Measured by `{self.command}`."
+        if self.current and self.confirmed:
+            return (
+                f"Measured{where} by `{self.command}`. Code has changed since; a shorter run on that code and on "
+                f"today's, `{self.confirmed['command']}`, gives the same numbers to the last digit."
+            )
         return f"Measured{where} by `{self.command}`; code that these numbers depend on has changed since."
 
 
@@ -140,6 +153,7 @@ def figure_text(
     settings: Mapping[str, Any] | None = None,
     without: Sequence[str] = (),
     code: str | None = None,
+    confirmed: Mapping[str, Any] | None = None,
 ) -> str:
     """What a study found, as its file has it.
 
@@ -153,6 +167,7 @@ def figure_text(
         settings: What else it depends on.
         without: As in `Figure`.
         code: `Figure.code` of the oldest row, where rows are taken from an earlier file (default: of today).
+        confirmed: `Figure.confirmed` of that file.
 
     Raises:
         UserError: If two rows have the same name, a number is not finite, or a cell can't be written.
@@ -178,9 +193,16 @@ def figure_text(
         columns=dict(columns),
         rows=[dict(row) for row in rows],
         without=list(without),
+        confirmed=confirmed,
     )
     figure.table()
-    return json.dumps(vars(figure), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(figure)
+
+
+def as_json(figure: Figure) -> str:
+    """A figure as its file has it."""
+    fields = {name: each for name, each in vars(figure).items() if name != "confirmed" or each is not None}
+    return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_figure(study: str, folder: Path | None = None) -> Figure:
@@ -212,6 +234,13 @@ def commands(folder: Path | None = None) -> dict[str, str]:
 def _code(programs: Sequence[str], without: Sequence[str] = ()) -> str:
     """As of a kept result: without the code that only shows."""
     return code_key(*programs, without=(*SHOWING, *without))
+
+
+def _is_of_today(code: str, programs: Sequence[str], without: Sequence[str]) -> bool:
+    try:
+        return _code(programs, without) == code
+    except ValueError:  # a module of another name today
+        return False
 
 
 class _Missing:

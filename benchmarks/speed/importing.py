@@ -167,25 +167,6 @@ def import_rows(file: str, store: str) -> None:
     import_table(file, DATASET, progress=tell)
 
 
-def checked_out(commit: str, folder: Path) -> Path:
-    """The packages as they were at a commit.
-
-    Raises:
-        UserError: If this is no checkout, or has no such commit.
-    """
-    root = Path(__file__).resolve().parents[2]
-    packed = folder / "before.tar"
-    command = ["git", "-C", str(root), "archive", "-o", str(packed.resolve()), commit]
-    found = subprocess.run([*command, "frl_env", "frl_algos", "benchmarks"], capture_output=True, text=True)
-    if found.returncode:
-        packed.unlink(missing_ok=True)
-        raise UserError(f"can't take the packages of commit {commit!r}: {found.stderr.strip()}")
-    place = folder / "before"
-    shutil.unpack_archive(packed, place, filter="data")
-    packed.unlink()
-    return place
-
-
 def apart_before(packages: Path, file: Path, store: Path) -> tuple[float, float]:
     """`apart(import_rows)` of other packages."""
     names = f"{str(file.resolve())!r}, {str(store.resolve())!r}"
@@ -227,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = Path(options.folder)
     check_writable(folder)
     file, store = folder / f"{options.order}-{options.rows}.parquet", folder / "store"
-    packages = checked_out(options.before, folder) if options.before else None
+    packages = checked_out(options.before, folder / "before") if options.before else None
     apart(make_table, str(file), options.rows, options.order)
     rows = [_row("pandas.read_parquet", options.rows, lambda: apart(read_with_pandas, str(file)))]
     if packages:

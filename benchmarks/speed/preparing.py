@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.record.checkout import checked_out
 from benchmarks.record.kept import Kept
 from benchmarks.record.study import Study, Unit
-from benchmarks.speed.importing import SIMULATED, checked_out
+from benchmarks.speed.importing import SIMULATED
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import collect
 from frl_env.errors import UserError
@@ -138,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     @functools.cache
     def at_hand() -> tuple[dict[str, Path], int]:
-        packages = {options.before: checked_out(options.before, options.out)} if options.before else {}
+        packages = {options.before: checked_out(options.before, options.out / "before")} if options.before else {}
         packages["today"] = Path(__file__).resolve().parents[2]
         return packages, write_rows(options.out / "flat", options.rows)
 

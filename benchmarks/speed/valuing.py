@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
-from benchmarks.speed.importing import checked_out
+from benchmarks.record.checkout import checked_out
 from benchmarks.training.awr_lines import factored_awr
 from frl_algos import save_model
 from frl_algos.quiet import quiet_d3rlpy
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_writable(folder)
     subjects = {"today": Path(__file__).resolve().parents[2]}
     if options.before:
-        subjects = {options.before: checked_out(options.before, folder)} | subjects
+        subjects = {options.before: checked_out(options.before, folder / "before")} | subjects
     table = Table("members", "what", "packages", "seconds", "processor s", "peak MB")
     for dataset_id in [options.dataset] if options.dataset else [made(int(n)) for n in options.members.split(",")]:
         policy = folder / "policy.safetensors"

@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from benchmarks.speed import importing as import_rows
-from frl_env import UserError
 from frl_env.datasets import import_table
 
 
@@ -42,12 +41,6 @@ def test_the_command_prints_time_and_memory(tmp_path, capsys):
     for word in ("pandas.read_parquet", "frl import", "load_replay_buffer", "peak MB"):
         assert word in out
     assert [f.name for f in tmp_path.iterdir() if f.name != "store"] == []
-
-
-def test_packages_of_no_commit_are_refused(tmp_path):
-    with pytest.raises(UserError, match="can't take the packages of commit 'no-such-commit'"):
-        import_rows.checked_out("no-such-commit", tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
