@@ -16,7 +16,7 @@ LANE_TESTS := $(addprefix tests/frl_env/,test_env.py test_vector.py simulator/te
 # What only the documentation and a release need.
 PUBLISHING := $(VENV)/.publishing
 
-.PHONY: run report test test-suite test-gymnasium test-install test-slow lint figures pages wording docs dist typecheck bench \
+.PHONY: run report test test-suite test-gymnasium test-install test-slow lint figures confirm pages wording docs dist typecheck bench \
 	paper-scale clean install
 
 run: $(STAMP)
@@ -53,6 +53,10 @@ lint: $(STAMP)
 # Every figure of benchmarks/figures/commands.toml that is missing or of other code; hours, and it resumes.
 figures: $(STAMP)
 	$(BIN)/python benchmarks/pages/measure.py
+
+# After a change of code that should move no number: shorter runs on earlier code and on today's, digit by digit.
+confirm: $(STAMP)
+	$(BIN)/python benchmarks/pages/confirm.py
 
 # Numbers of studies (benchmarks/figures) and the table of rooms into the pages.
 pages: $(STAMP)

@@ -6,11 +6,11 @@
 
 To measure all figures takes hours. Most repairs, and all that only makes code faster or clearer, should leave them as
 they are. `benchmarks/figures/confirm.toml` has for each figure a shorter run of the program that measured it: fewer
-seeds, members or updates. It runs on the code that the figure was measured with (its hash is checked) and on the code of
-the last commit, side by side, each with datasets of its own making. All that both have found, figures and kept results,
-is compared. Where every number is the same to the last digit, the figure counts as one of today's code, and its page
-says how that is known. Where one differs, the figure stays of earlier code, and `make figures` measures it. Times and
-memory are not compared. Stopped, the same command goes on with the figures that are left.
+seeds, members or updates. It runs on the code that the figure was measured with (its hash is checked) and on the code
+of the last commit, side by side, each with datasets of its own making. All that both have found, figures and kept
+results, is compared. Where every number is the same to the last digit, the figure counts as one of today's code, and
+its page says how that is known. Where one differs, the figure stays of earlier code, and `make figures` measures it.
+Times and memory are not compared. Stopped, the same command goes on with the figures that are left.
 """
 
 import sys
@@ -75,10 +75,10 @@ class Shorter:
         return " && ".join(f"python {each}" for each in self.run)
 
 
-def shorter_runs(folder: Path = FOLDER) -> list[Shorter]:
+def shorter_runs(folder: Path | None = None) -> list[Shorter]:
     """Those of `confirm.toml`; figures of the same run are together."""
     found: dict[tuple[str, ...], Shorter] = {}
-    for name, entry in tomllib.loads((folder / "confirm.toml").read_text(encoding="utf-8")).items():
+    for name, entry in tomllib.loads(((folder or FOLDER) / "confirm.toml").read_text(encoding="utf-8")).items():
         run = (entry["run"],) if isinstance(entry["run"], str) else tuple(entry["run"])
         before = found.get(run, Shorter(run, (), frozenset()))
         found[run] = Shorter(run, (*before.figures, name), before.aside | set(entry.get("aside", ())))

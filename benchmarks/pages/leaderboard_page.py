@@ -18,6 +18,9 @@ MARK = "Written by `python benchmarks/pages/leaderboard.py"
 
 WRITTEN = f"{MARK} --figure`; don't edit.\nEach section has its command."
 
+MEASURED = "<!-- measured: leaderboard --><!-- end -->"
+"""`make pages` writes what is known of the code behind the page."""
+
 SHORT = (
     "Events avoided a member and year, more than the care team avoids, in the team's own staff minutes.",
     "Intervals are 95 %, over the members on whom policies are tried. With several seeds they are over",
@@ -95,6 +98,7 @@ def page(cards: Sequence[Mapping[str, Any]], before: str = "", *, changed: bool 
     short = _short_rows(before) | {_heading(card): _short_row(card) for card in cards}
     lines = [
         *("# Leaderboard", "", WRITTEN, "", "True values on the simulator: nothing is estimated. Not to guide care."),
+        *("", MEASURED),
         *("", "## In short", "", *SHORT, "", *_SHORT_HEAD, *short.values(), "", "## How to read it", "", *READING),
     ]
     for section in sections.values():
