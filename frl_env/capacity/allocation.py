@@ -26,8 +26,9 @@ class Allocation:
     Attributes:
         joints: Joint index of each member's action, doing nothing included.
         propensities: Chance of that action over the draws of the generator, at these prices: below 1 where contacts
-            tied, and where a lottery keeps a promise to a group. Of a policy with probabilities it is the chance of any
-            action that takes as much of each limit; see "Limits" in `docs/capacity.md`.
+            tied, and where a lottery keeps a promise to a group. Of a policy with probabilities it is the chance that
+            the action is drawn and kept, or that nothing is drawn or what is drawn is dropped. Of a policy that only
+            acts it is the chance of what became of its wishes; how likely the wishes were, only the policy knows.
         prices: By name of each limit: gain that one more minute (or contact) would bring.
         used: By name of each limit.
         minutes: Staff minutes of all contacts.
@@ -156,13 +157,7 @@ def _with_promises(
     promised = np.where(np.isfinite(reduced.max(axis=1)), promised, 0.0)
     winners = np.flatnonzero(rng.random(len(offers)) < promised)
     taken = offers.use[:, best[winners]].sum(axis=1)
-    short = taken > limits.room * (1 + ROUNDING)
-    if short.any():
-        first = int(short.argmax())
-        raise UserError(
-            f"least chances of groups need {taken[first]:.0f} of limit {limits.names[first]!r} this week, and there is "
-            f"{limits.room[first]:.0f}; lower the chances or raise the limit"
-        )
+    refuse_promises(taken, limits)
     others = np.setdiff1d(np.arange(len(offers)), winners)
     rest = Offers(
         gains=offers.gains[others], joints=offers.joints[others], chances=offers.chances[others], use=offers.use
@@ -175,6 +170,21 @@ def _with_promises(
     chances = promised + (1 - promised) * (choice.kinds == best)
     chances[others] = (1 - promised[others]) * second.chances + promised[others] * (second.kinds == best[others])
     return kinds, chances
+
+
+def refuse_promises(taken: Float64[np.ndarray, "limit"], limits: Limits) -> None:
+    """Refuses promises to groups that take more than there is this week.
+
+    Raises:
+        UserError: If so.
+    """
+    short = taken > limits.room * (1 + ROUNDING)
+    if short.any():
+        first = int(short.argmax())
+        raise UserError(
+            f"least chances of groups need {taken[first]:g} of limit {limits.names[first]!r} this week, and there is "
+            f"{limits.room[first]:g}; lower the chances or raise the limit"
+        )
 
 
 def least_chances(

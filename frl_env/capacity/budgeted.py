@@ -28,8 +28,8 @@ from frl_env.capacity.deciding import (
     allocate_asked,
     ask_chances,
     ask_offers,
-    draw_within,
-    thin_within,
+    draw,
+    thin_given,
 )
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.held import HeldPrice
@@ -122,7 +122,7 @@ class Budgeted:
             wanted = space.ravel(self._levels(members, state, rng))
             wanted[~space.valid[wanted]] = null_joint(space)
             if len(enrolled):
-                joints[enrolled] = thin_within(wanted[enrolled], self.effort, self.capacity, rng).joints
+                joints[enrolled] = thin_given(wanted[enrolled], self.effort, self.capacity, rng)
             return space.unravel(joints)
         if self.kind == GAINS and has_memory(self.policy) and self.memory is None:
             raise UserError(f"{type(self.policy).__name__} has a memory; call start(members) before a rollout")
@@ -147,7 +147,7 @@ class Budgeted:
         if self.kind == GAINS:
             own = joints_of(self.policy)
             return allocate_asked(ask, n, self.effort, self.capacity, rng, joints=own, groups=groups).joints
-        return draw_within(ask, n, self.effort, self.capacity, rng, groups=groups).joints
+        return draw(ask, n, self.effort, self.capacity, rng, groups=groups).kept
 
     def _at_price(self, ask: Ask, members: int, rng: np.random.Generator) -> Int64[np.ndarray, "enrolled"]:
         """Decisions at the held price, each member's own."""

@@ -1,18 +1,19 @@
 """One week's decisions of any policy for a whole caseload, within capacity or at a held price."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
-from frl_env.capacity.allocation import Allocation, allocate_offers, least_chances
+from frl_env.capacity.allocation import Allocation, allocate_offers, least_chances, refuse_promises
 from frl_env.capacity.asking import GAINS, PROBABILITIES, gains_of, has_memory, joints_of, says
 from frl_env.capacity.capacity import Capacity, Limits
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.knapsack import NOTHING
 from frl_env.capacity.offers import CHUNK, Offers, join_offers, make_offers
-from frl_env.capacity.thinning import thin
+from frl_env.capacity.thinning import SIMULATED, Wishes, shares_kept, thin
 from frl_env.capacity.tilting import Chances, draw_chances, draw_kinds, tilt_prices, tilted
 from frl_env.capacity.tilting import joints_of as drawn_joints
 from frl_env.errors import UserError
@@ -102,12 +103,63 @@ def ask_chances(ask: Ask, members: int, effort: Effort, limits: Limits, rng: np.
     for start in range(0, members, CHUNK):
         rows = slice(start, min(start + CHUNK, members))
         parts.append(draw_chances(ask(rows), effort.action_space, limits, rng))
-    return Chances(
-        nothing=np.concatenate([part.nothing for part in parts]),
-        kinds=np.concatenate([part.kinds for part in parts]),
-        joints=np.concatenate([part.joints for part in parts]),
-        use=parts[0].use,
-    )
+    names = ("nothing", "kinds", "joints", "shares")
+    return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Draw:
+    """What a policy with probabilities would have everybody get this week, and what is left of it.
+
+    Attributes:
+        limits: Of the week.
+        prices: Of each limit.
+        chances: Of every kind of contact, at these prices and with what is promised.
+        promise: Chance that a contact, once drawn, is one that is promised.
+        kinds: Kind of contact drawn, or `NOTHING`.
+        joints: The same as a joint index.
+        kept: What is left where not all of them fit.
+    """
+
+    limits: Limits
+    prices: Float64[np.ndarray, "limit"]
+    chances: Chances
+    promise: Float64[np.ndarray, "member"]
+    kinds: Int64[np.ndarray, "member"]
+    joints: Int64[np.ndarray, "member"]
+    kept: Int64[np.ndarray, "member"]
+
+
+def draw(
+    ask: Ask,
+    members: int,
+    effort: Effort,
+    capacity: Capacity,
+    rng: np.random.Generator,
+    *,
+    groups: Mapping[str, np.ndarray] | None = None,
+) -> Draw:
+    """Draws from probabilities at this week's prices, and thins the draws where they are still too many.
+
+    Raises:
+        UserError: If what is promised to groups takes more than there is.
+    """
+    limits = capacity.limits(effort, members)
+    given = ask_chances(ask, members, effort, limits, rng)
+    prices = tilt_prices(given, limits.room)
+    if prices is None:
+        prices = np.zeros(len(limits.room))
+    least = least_chances(capacity, groups, members)
+    chances = _raised(tilted(given, prices), least)
+    promise = least / np.maximum(chances.kinds.sum(axis=1), 1e-300)
+    kinds = draw_kinds(chances, rng)
+    joints = drawn_joints(chances, kinds, effort.action_space)
+    promised = None
+    if least.any():
+        promised = _promised(promise, kinds, rng)
+        refuse_promises(limits.use[:, joints[promised]].sum(axis=1), limits)
+    kept = thin(joints, null_joint(effort.action_space), limits, rng, promised=promised)
+    return Draw(limits=limits, prices=prices, chances=chances, promise=promise, kinds=kinds, joints=joints, kept=kept)
 
 
 def draw_within(
@@ -119,39 +171,69 @@ def draw_within(
     *,
     groups: Mapping[str, np.ndarray] | None = None,
 ) -> Allocation:
-    """Draws from probabilities at this week's prices, and thins the draws where they are still too many."""
-    limits = capacity.limits(effort, members)
-    chances = ask_chances(ask, members, effort, limits, rng)
-    prices = tilt_prices(chances, limits.room)
-    if prices is None:
-        prices = np.zeros(len(limits.room))
-    at_price = _raised(tilted(chances, prices), least_chances(capacity, groups, members))
-    kinds = draw_kinds(at_price, rng)
-    joints = drawn_joints(at_price, kinds, effort.action_space)
-    kept = thin(joints, null_joint(effort.action_space), limits, rng)
-    # The chance of the kind drawn, and of being kept; the contact within its kind is the policy's own draw.
-    drawn = np.where(kinds == NOTHING, at_price.nothing, at_price.kinds[np.arange(members), kinds])
-    dropped = kept != joints
-    wanted = max(int((kinds != NOTHING).sum()), 1)
-    stays = 1 - dropped.sum() / wanted
-    propensities = np.where(kinds == NOTHING, drawn, drawn * stays)
-    propensities = np.where(dropped, at_price.nothing + (1 - at_price.nothing) * (1 - stays), propensities)
-    return _report(kept, propensities, prices, effort, limits)
+    """The same, with the chance of every member's action."""
+    drawn = draw(ask, members, effort, capacity, rng, groups=groups)
+    chances, promise, limits, space = drawn.chances, drawn.promise, drawn.limits, effort.action_space
+    stays = np.ones(chances.kinds.shape)
+    most = (chances.use[:, None, :] * (chances.kinds > 0)).max(axis=2, initial=0.0).sum(axis=1)
+    if (most > limits.room).any():
+
+        def wish(own: np.random.Generator) -> Wishes:
+            kinds = draw_kinds(chances, own)
+            return drawn_joints(chances, kinds, space), kinds, _promised(promise, kinds, own)
+
+        shares = shares_kept(wish, members, chances.kinds.shape[1], null_joint(space), limits)
+        stays = promise[:, None] + (1 - promise[:, None]) * shares
+    at = np.arange(members)
+    idle = chances.nothing + (chances.kinds * (1 - stays)).sum(axis=1)
+    idle = np.where(drawn.kept == drawn.joints, idle, np.maximum(idle, 1 / SIMULATED))  # what was dropped can be
+    contact = (chances.kinds * stays * chances.shares)[at, drawn.kinds]
+    propensities = np.where(drawn.kept == null_joint(space), idle, contact)
+    return _report(drawn.kept, propensities, drawn.prices, effort, limits)
 
 
 def thin_within(
     joints: Int64[np.ndarray, "member"], effort: Effort, capacity: Capacity, rng: np.random.Generator
 ) -> Allocation:
-    """Drops given contacts at random until the rest fits."""
-    if capacity.least_chance:
-        raise UserError("least chances by group need a policy with gains or probabilities; this one only acts")
+    """Drops given contacts at random until the rest fits; chances are of what becomes of the wishes as they are."""
     nothing = null_joint(effort.action_space)
     limits = capacity.limits(effort, len(joints))
-    kept = thin(joints, nothing, limits, rng)
-    wanted = max(int((joints != nothing).sum()), 1)
-    share = float((kept != nothing).sum()) / wanted
-    propensities = np.where(joints == nothing, 1.0, np.where(kept == nothing, 1 - share, share))
+    kept = thin_given(joints, effort, capacity, rng)
+    wanted = (joints != nothing) & limits.allowed[joints]
+    propensities = np.ones(len(joints))
+    if (limits.use[:, joints[wanted]].sum(axis=1) > limits.room).any():
+        _, kinds = np.unique(limits.use[:, joints], axis=1, return_inverse=True)
+        kinds = kinds.ravel()
+        nobody = np.zeros(len(joints), dtype=bool)
+        wishes = np.where(wanted, joints, nothing)
+        shares = shares_kept(
+            lambda _: (wishes, kinds, nobody), len(joints), int(kinds.max(initial=0)) + 1, nothing, limits
+        )[kinds]
+        dropped = np.maximum(1 - shares, 1 / SIMULATED)
+        propensities[wanted] = np.where(kept == nothing, dropped, shares)[wanted]
     return _report(kept, propensities, np.zeros(len(limits.room)), effort, limits)
+
+
+def thin_given(
+    joints: Int64[np.ndarray, "member"], effort: Effort, capacity: Capacity, rng: np.random.Generator
+) -> Int64[np.ndarray, "member"]:
+    """Joint actions that are left of given ones.
+
+    Raises:
+        UserError: If groups are promised contacts.
+    """
+    if capacity.least_chance:
+        raise UserError("least chances by group need a policy with gains or probabilities; this one only acts")
+    return thin(joints, null_joint(effort.action_space), capacity.limits(effort, len(joints)), rng)
+
+
+def _promised(
+    promise: Float64[np.ndarray, "member"], kinds: Int64[np.ndarray, "member"], rng: np.random.Generator
+) -> Bool[np.ndarray, "member"]:
+    """Whose contacts are those that were promised."""
+    if not promise.any():
+        return np.zeros(len(kinds), dtype=bool)
+    return (kinds != NOTHING) & (rng.random(len(kinds)) < promise)
 
 
 def _raised(chances: Chances, least: Float64[np.ndarray, "member"]) -> Chances:
@@ -168,7 +250,7 @@ def _raised(chances: Chances, least: Float64[np.ndarray, "member"]) -> Chances:
         raise UserError("a group is promised contacts, but the policy never contacts some of its members")
     factor = np.where(short, least / np.where(contact > 0, contact, 1.0), 1.0)
     kinds = chances.kinds * factor[:, None]
-    return Chances(nothing=1 - kinds.sum(axis=1), kinds=kinds, joints=chances.joints, use=chances.use)
+    return replace(chances, nothing=1 - kinds.sum(axis=1), kinds=kinds)
 
 
 def _report(

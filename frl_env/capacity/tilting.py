@@ -7,7 +7,7 @@ policy, summed over the members of the week; the price is the multiplier of the 
 of doing nothing can't be tilted to less.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -35,12 +35,14 @@ class Chances:
         nothing: Probability of doing nothing.
         kinds: Probability of a contact of each kind.
         joints: Joint index of the contact, drawn from the policy among those of its kind.
+        shares: Chance of that contact among those of its kind.
         use: What a contact of each kind takes of each limit.
     """
 
     nothing: Float64[np.ndarray, "member"]
     kinds: Float64[np.ndarray, "member kind"]
     joints: Int64[np.ndarray, "member kind"]
+    shares: Float64[np.ndarray, "member kind"]
     use: Float64[np.ndarray, "limit kind"]
 
 
@@ -76,6 +78,7 @@ def draw_chances(
     idle = ~action_space.valid[rest] | (rest == null_joint(action_space))
     n, k = len(table), len(kinds)
     nothing, mass, joints = np.empty(n), np.empty((n, k)), np.empty((n, k), dtype=np.int64)
+    shares = np.zeros((n, k))
     uniform = rng.random(n)
     wrong = 0
     for start in range(0, n, CHUNK):
@@ -87,7 +90,7 @@ def draw_chances(
         total = cumulative[:, -1] + others.sum(axis=1)
         wrong += int((~(np.abs(total - 1) < 1e-3) | (chunk.min(axis=1) < 0)).sum())
         nothing[rows] = others @ idle
-        below = np.zeros(len(chunk))
+        at, below = np.arange(len(chunk)), np.zeros(len(chunk))
         for kind, (first, end) in enumerate(zip(kinds.starts[:-1], kinds.starts[1:], strict=True)):
             above = cumulative[:, end - 1]
             mass[rows, kind] = above - below
@@ -95,22 +98,24 @@ def draw_chances(
             level = np.minimum(below + uniform[rows] * mass[rows, kind], np.nextafter(above, -np.inf))
             before = (cumulative[:, first:end] <= level[:, None]).sum(axis=1)
             joints[rows, kind] = kinds.joints[first + before]
+            start_of = np.where(before > 0, cumulative[at, first + before - 1], below)
+            np.divide(
+                cumulative[at, first + before] - start_of, above - below, out=shares[rows, kind], where=above > below
+            )
             below = above
     if wrong:
         raise UserError(f"probabilities are negative, not finite or don't sum to 1 in {wrong} of {n} members")
     left = nothing + mass.sum(axis=1)
     lost = left <= 0
     nothing[lost], left[lost] = 1.0, 1.0
-    return Chances(nothing=nothing / left, kinds=mass / left[:, None], joints=joints, use=kinds.use)
+    return Chances(nothing=nothing / left, kinds=mass / left[:, None], joints=joints, shares=shares, use=kinds.use)
 
 
 def tilted(chances: Chances, prices: Float64[np.ndarray, "limit"]) -> Chances:
     """The policy at these prices."""
     kinds = chances.kinds * np.exp(-np.minimum(prices @ chances.use, LARGEST))
     total = chances.nothing + kinds.sum(axis=1)
-    return Chances(
-        nothing=chances.nothing / total, kinds=kinds / total[:, None], joints=chances.joints, use=chances.use
-    )
+    return replace(chances, nothing=chances.nothing / total, kinds=kinds / total[:, None])
 
 
 def tilt_prices(chances: Chances, room: Float64[np.ndarray, "limit"]) -> Float64[np.ndarray, "limit"] | None:
