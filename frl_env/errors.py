@@ -6,6 +6,7 @@ exit with status 2; every other exception is a fault of the program and keeps it
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from operator import index
 
 LONGEST = 80
 """Characters that an error quotes of what was given."""
@@ -60,3 +61,17 @@ def check_whole(name: str, value: object, *, low: int, high: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise UserError(f"{name} must be a whole number in {low:,}..{high:,}, not {shorten(repr(value))}")
+
+
+def check_count(name: str, value: object) -> None:
+    """Says so when a number of things is no whole number from 0; NumPy's whole numbers are.
+
+    Raises:
+        UserError: If so.
+    """
+    try:
+        good = not isinstance(value, bool) and index(value) >= 0  # type: ignore[arg-type]
+    except TypeError:
+        good = False
+    if not good:
+        raise UserError(f"{name} must be a whole number from 0, not {shorten(repr(value))}")

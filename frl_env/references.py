@@ -5,7 +5,7 @@ may use only what a real care program records sees `observe(state)` and nothing 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -55,6 +55,11 @@ class ObservationPolicy:
     decide: Callable[[Float32[np.ndarray, "member measure"], np.random.Generator], Int64[np.ndarray, "member 4"]]
     screening: bool = False
     past_contacts: bool = False
+
+    def start(self, members: int) -> "ObservationPolicy":
+        """The policy for one rollout; what decides is started, too, where it keeps something in mind of members."""
+        start = getattr(self.decide, "start", None)
+        return replace(self, decide=start(members)) if callable(start) else self
 
     def act(self, members: Members, state: State, rng: np.random.Generator) -> Int64[np.ndarray, "member 4"]:
         """Decides from the observations."""

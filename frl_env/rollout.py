@@ -7,10 +7,13 @@ smaller standard error than either value.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.errors import UserError, check_count
 from frl_env.member_months import per_1000_member_months
 from frl_env.parameters import Parameters
 from frl_env.references import Policy
@@ -95,17 +98,29 @@ def rollout(
 
     Returns:
         Totals by member.
+
+    Raises:
+        UserError: If a number makes no sense, or the policy returns anything but a level a factor for every member.
     """
+    check_count("members", members)
+    check_count("horizon", horizon)
+    for part in () if seed is None else seed if isinstance(seed, tuple | list) else (seed,):
+        check_count("seed", part)
     who, world, own = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3))
     drawn = draw_members(who, members, parameters)
     state = enter(drawn, world, parameters)
     # A policy that keeps something in mind from week to week starts anew with every rollout.
     start = getattr(policy, "start", None)
     running = start(members) if callable(start) else policy
+    if not callable(getattr(running, "act", None)):
+        raise UserError(
+            f"a rollout asks act(members, state, rng), which {type(running).__name__} does not have; "
+            "ObservationPolicy(policy) makes it of a function of observations"
+        )
     names = ("value", "ed", "ip", "weeks", "contacts", "reached", "minutes", "cost")
     totals = {name: np.zeros(members) for name in names}
     for week in range(horizon):
-        levels = running.act(drawn, state, own)
+        levels = _checked(running.act(drawn, state, own), members)
         after, outcome = step(drawn, state, levels, draw_noise(world, members), parameters)
         minutes, cost = effort(levels, outcome.attempted, parameters)
         weekly = (
@@ -124,3 +139,12 @@ def rollout(
             record(week, drawn, state, levels, after, outcome)
         state = after
     return Returns(**totals)
+
+
+def _checked(levels: Any, members: int) -> Int[np.ndarray, "member factor"]:
+    """What a policy decided, as whole numbers."""
+    table = MEDICAID_ACTIONS.check(levels)
+    wanted = (members, len(MEDICAID_ACTIONS.nvec))
+    if table.shape != wanted:
+        raise UserError(f"the policy returned levels of shape {table.shape} for {members} members; {wanted} is needed")
+    return table

@@ -382,7 +382,10 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
 
     def _checked(self, observations: Any) -> np.ndarray:
         size = self._require_impl().observation_shape[0]
-        array = np.asarray(observations, dtype=np.float32)
+        try:
+            array = np.asarray(observations, dtype=np.float32)
+        except (TypeError, ValueError):  # rows of different lengths, or no numbers
+            raise UserError(f"observations must be numbers of shape (n, {size})") from None
         if array.ndim != 2 or array.shape[1] != size:
             raise UserError(f"observations must have shape (n, {size}), not {array.shape}")
         bad = ~np.isfinite(array).all(axis=1)

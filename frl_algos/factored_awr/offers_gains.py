@@ -11,9 +11,16 @@ import numpy as np
 from frl_algos.gains.caseload import CaseloadPolicy
 from frl_algos.gains.member_model import GainParts, MemberModel
 from frl_env.actions import ActionSpace
-from frl_env.capacity.capacity import Capacity
+from frl_env.capacity.asking import as_table, check_memory
+from frl_env.capacity.capacity import Capacity, as_capacity
 from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError
+
+HISTORY = (
+    "a history is observations (members, weeks, k) and joint indices (members, weeks) of the same members, as many "
+    "weeks of each, and stands instead of a memory; members of pasts of different lengths go through remember, week by "
+    "week"
+)
 
 
 class OffersGains:
@@ -39,7 +46,7 @@ class OffersGains:
         """Memories of members of whom nothing is known yet; `(members, m)` float32.
 
         Raises:
-            UserError: If the algorithm offers no gains.
+            UserError: If the algorithm offers no gains, or the number is no whole number from 0.
         """
         return self._member_model().start_memory(members)
 
@@ -54,12 +61,18 @@ class OffersGains:
         Raises:
             UserError: If the algorithm offers no gains, or a shape is wrong.
         """
-        model, space = self._member_model(), self.action_space
-        positions = np.searchsorted(space.valid_joints, joints).clip(max=len(space.valid_joints) - 1)
-        wrong = space.valid_joints[positions] != joints
+        model, space, seen = self._member_model(), self.action_space, self._checked(observations)
+        kept, done = self._memory(memory, len(seen)), as_table("joints", joints)
+        if done.shape != (len(seen),) or done.dtype.kind not in "iu":
+            raise UserError(
+                f"joints must be a joint index for each of {len(seen)} members, not {done.dtype} of shape "
+                f"{done.shape}; action_space.ravel makes them of levels"
+            )
+        positions = np.searchsorted(space.valid_joints, done).clip(max=len(space.valid_joints) - 1)
+        wrong = space.valid_joints[positions] != done
         if wrong.any():
             raise UserError(f"{int(wrong.sum())} of {len(wrong)} actions are not valid; nothing invalid can be done")
-        return model.remember(memory, self._checked(observations), positions)
+        return model.remember(kept, seen, positions)
 
     def gains(self, observations: np.ndarray, memory: np.ndarray | None = None) -> np.ndarray:
         """What each valid action gains over doing nothing, in units of reward.
@@ -75,9 +88,9 @@ class OffersGains:
         Raises:
             UserError: If the algorithm offers no gains, a shape is wrong or a number is not finite.
         """
-        return self._member_model().gains(
-            self._checked(observations), memory, rest=self._config.rest, turns=self._contacts()
-        )
+        model, now = self._member_model(), self._checked(observations)
+        kept = None if memory is None else self._memory(memory, len(now))
+        return model.gains(now, kept, rest=self._config.rest, turns=self._contacts())
 
     def predict_gains(
         self,
@@ -99,15 +112,14 @@ class OffersGains:
         """
         now = self._checked(observations)
         if history is not None:
-            past, joints = (np.asarray(array) for array in history)
+            past, joints = _history(history)
             if memory is not None or past.ndim != 3 or past.shape[:2] != joints.shape or len(past) != len(now):
-                raise UserError(
-                    "a history is observations (members, weeks, k) and joint indices (members, weeks) of the same "
-                    "members, and stands instead of a memory"
-                )
+                raise UserError(HISTORY)
             memory = self.start_memory(len(now))
             for week in range(past.shape[1]):
                 memory = self.remember(memory, past[:, week], joints[:, week])
+        elif memory is not None:
+            memory = self._memory(memory, len(now))
         return self._member_model().parts(now, memory, rest=self._config.rest, turns=self._contacts())
 
     def budget(self, capacity: Capacity | float) -> CaseloadPolicy:
@@ -120,8 +132,14 @@ class OffersGains:
             UserError: If the algorithm offers no gains, or the capacity makes no sense.
         """
         self._member_model()
-        limit = capacity if isinstance(capacity, Capacity) else Capacity(minutes=float(capacity))
-        return CaseloadPolicy(self, Effort.from_json(self._config.effort, self.action_space), limit)
+        return CaseloadPolicy(self, Effort.from_json(self._config.effort, self.action_space), as_capacity(capacity))
+
+    def _memory(self, memory: np.ndarray, members: int) -> np.ndarray:
+        kept = check_memory(self, memory, members)
+        bad = ~np.isfinite(kept).all(axis=1)
+        if bad.any():
+            raise UserError(f"{int(bad.sum())} of {len(kept)} memories hold NaN or infinite numbers")
+        return kept
 
     def _contacts(self) -> np.ndarray | None:
         """Positions of the setting `contacts` among the valid actions; None where all may be made."""
@@ -139,3 +157,11 @@ class OffersGains:
                 "staff minutes (effort) and rewards of one sign; see docs/capacity.md"
             )
         return model
+
+
+def _history(history: Any) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        past, joints = (np.asarray(array) for array in history)
+    except (TypeError, ValueError):  # no pair, or rows of different lengths
+        raise UserError(HISTORY) from None
+    return past, joints

@@ -19,6 +19,7 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor, nn
 
 from frl_algos.gains.memory import FADINGS, LONG_AGO, MemoryLayout
+from frl_env.errors import check_count
 
 AGAIN = 0.5
 """What an answered contact leaves to do about its need."""
@@ -135,6 +136,7 @@ class MemberModel(nn.Module):
 
     def start_memory(self, members: int) -> Float32[np.ndarray, "member m"]:
         """Memories of members of whom nothing is known yet."""
+        check_count("members", members)
         return self.layout.start(members)
 
     def remember(

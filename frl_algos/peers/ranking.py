@@ -10,7 +10,7 @@ from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.peers.records import Record, logged_records
 from frl_algos.peers.visits import VISITS, LoggedVisits, Visits
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_count
 
 BOOSTING: dict[str, Any] = {"max_iter": 100, "learning_rate": 0.1, "min_samples_leaf": 100, "early_stopping": False}
 """scikit-learn's own, with larger leaves: events are rare."""
@@ -69,6 +69,7 @@ class Ranking:
 
     def start_memory(self, members: int) -> Float64[np.ndarray, "member m"]:
         """Memories of members of whom nothing is known."""
+        check_count("members", members)
         return np.concatenate([self.visits.start(members), self.record.start(members)], axis=1)
 
     def remember(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from frl_env.capacity.capacity import Capacity, Limits
+from frl_env.capacity.asking import as_table
+from frl_env.capacity.capacity import Capacity, Limits, as_capacity
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.knapsack import NOTHING, ROUNDING, Choice, knapsack
 from frl_env.capacity.offers import Offers, make_offers
@@ -49,7 +50,7 @@ class Allocation:
 def allocate(
     gains: Float64[np.ndarray, "member action"],
     effort: Effort,
-    capacity: Capacity,
+    capacity: Capacity | float,
     rng: np.random.Generator,
     *,
     joints: Int64[np.ndarray, "action"] | None = None,
@@ -61,7 +62,7 @@ def allocate(
         gains: What each action gains each enrolled member over doing nothing, in units of reward. Minus infinity means
             never. Single precision saves memory.
         effort: Minutes of each action.
-        capacity: Of the week; minutes a member-week are multiplied by the number of rows of `gains`.
+        capacity: Of the week, or minutes alone; minutes a member-week are multiplied by the number of rows of `gains`.
         rng: For ties and lotteries.
         joints: Joint index of each column of `gains`, ascending; `ActionSpace.valid_joints` unless given.
         groups: Attribute to label of each member; needed where the capacity promises groups a least chance.
@@ -82,9 +83,10 @@ def allocate(
         >>> week.joints.tolist(), week.minutes
         ([2, 1, 0], 90.0)
     """
-    limits = capacity.limits(effort, len(gains))
-    offers = make_offers(gains, effort.action_space, limits, rng, joints=joints)
-    return allocate_offers(offers, effort, limits, rng, least=least_chances(capacity, groups, len(gains)))
+    capacity, table = as_capacity(capacity), as_table("gains", gains)
+    limits = capacity.limits(effort, len(table))
+    offers = make_offers(table, effort.action_space, limits, rng, joints=joints)
+    return allocate_offers(offers, effort, limits, rng, least=least_chances(capacity, groups, len(table)))
 
 
 def allocate_offers(
@@ -200,11 +202,12 @@ def least_chances(
         if groups is None or attribute not in groups:
             known = ", ".join(groups or {}) or "none"
             raise UserError(
-                f"capacity promises least chances by {attribute!r}, which is not known here (known: {known})"
+                f"{capacity.source or 'capacity'} promises least chances by {attribute!r}, which is not known here "
+                f"(known: {known})"
             )
-        labels = np.asarray(groups[attribute])
+        labels = np.asarray(groups[attribute]).astype(str)
         if labels.shape != (members,):
             raise UserError(f"group {attribute!r} has shape {labels.shape}; one label for each of {members} members")
         for group, chance in table.items():
-            promised = np.where(labels == group, np.maximum(promised, chance), promised)
+            promised = np.where(labels == str(group), np.maximum(promised, chance), promised)
     return promised

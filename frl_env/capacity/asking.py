@@ -56,10 +56,55 @@ def sees_simulator(policy: Any, kind: str) -> bool:
     return kind != ACTIONS and callable(getattr(policy, _METHODS[kind][0], None))
 
 
+def as_table(what: str, given: Any) -> np.ndarray:
+    """An array with a row for each member.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    try:
+        table = np.asarray(given)
+    except ValueError:
+        raise UserError(f"{what} are no array: their rows differ in length; give a row for each member") from None
+    if table.ndim == 0:
+        raise UserError(f"{what} must be an array with a row for each member, not {type(given).__name__}")
+    return table
+
+
+def check_rows(what: str, answer: Any, members: int) -> np.ndarray:
+    """What a policy answered as an array, a row for each member it was asked about.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    table = as_table(what, answer)
+    if len(table) != members:
+        raise UserError(
+            f"{what} have shape {table.shape} where {members} members were asked about; give a row for each"
+        )
+    return table
+
+
+def check_memory(policy: Any, memory: Any, members: int) -> np.ndarray:
+    """A memory as an array, as the policy itself starts one.
+
+    Raises:
+        UserError: If it is of other members, or of another policy.
+    """
+    table = check_rows("memories", memory, members)
+    wanted = np.asarray(policy.start_memory(1)).shape[1:]
+    if table.shape[1:] != wanted or not np.issubdtype(table.dtype, np.number):
+        raise UserError(
+            f"memories are {table.dtype} of shape {table.shape}, not numbers of shape {(members, *wanted)}; they come "
+            "from start_memory(members) and remember(memory, observations, joints) of the same policy"
+        )
+    return table
+
+
 def joints_of(policy: Any) -> Int64[np.ndarray, "action"] | None:
     """Actions for which a policy offers gains; None means the valid ones."""
     own = getattr(policy, "joints", None)
-    return None if own is None else np.asarray(own, dtype=np.int64)
+    return None if own is None else np.asarray(own)
 
 
 def gains_of(

@@ -16,13 +16,14 @@ from frl_env.capacity.asking import (
     ACTIONS,
     GAINS,
     PROBABILITIES,
+    check_rows,
     gains_of,
     has_memory,
     joints_of,
     says,
     sees_simulator,
 )
-from frl_env.capacity.capacity import Capacity
+from frl_env.capacity.capacity import Capacity, as_capacity
 from frl_env.capacity.deciding import (
     Ask,
     allocate_asked,
@@ -31,12 +32,12 @@ from frl_env.capacity.deciding import (
     draw,
     thin_given,
 )
-from frl_env.capacity.effort import Effort, null_joint
+from frl_env.capacity.effort import Effort, check_effort, null_joint
 from frl_env.capacity.held import HeldPrice
 from frl_env.capacity.knapsack import NOTHING
 from frl_env.capacity.tilting import draw_kinds, tilted
 from frl_env.capacity.tilting import joints_of as drawn_joints
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_count, unknown_name
 from frl_env.simulator.state import State, observe
 
 GROUPS = {"race_ethnicity": "race", "gender": "gender", "age_band": "age_band"}
@@ -52,7 +53,7 @@ class Budgeted:
     Args:
         policy: Any that `frl_env.capacity.asking` describes.
         effort: Minutes of each action.
-        capacity: Of every week.
+        capacity: Of every week, or staff minutes a member-week.
         by: "gains", "probabilities" or "actions"; the most that the policy offers unless given.
         price: Held price of a minute: then members are independent, and the capacity is kept on average only as far as
             the price is right. Only what the capacity forbids is heeded besides.
@@ -68,7 +69,7 @@ class Budgeted:
         self,
         policy: Any,
         effort: Effort,
-        capacity: Capacity,
+        capacity: Capacity | float,
         *,
         by: str | None = None,
         price: float | None = None,
@@ -77,6 +78,8 @@ class Budgeted:
         vocabularies: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         """Checks that policy and capacity fit."""
+        capacity = as_capacity(capacity)
+        check_effort(effort)
         self.policy, self.effort, self.capacity, self.by, self.price = policy, effort, capacity, by, price
         self.kind = says(policy, by)
         capacity.check(effort.action_space)
@@ -86,12 +89,17 @@ class Budgeted:
         self.past_contacts = bool(getattr(policy, "past_contacts", False)) if past_contacts is None else past_contacts
         self.vocabularies = dict(vocabularies or {})
         self.memory: np.ndarray | None = None
+        named = capacity.source or "capacity"
         for attribute in capacity.least_chance:
             if attribute not in GROUPS or attribute not in self.vocabularies:
-                raise UserError(f"capacity promises least chances by {attribute!r}, whose groups are not known here")
+                raise UserError(f"{named} promises least chances by {attribute!r}, whose groups are not known here")
+            for group in capacity.least_chance[attribute]:
+                if group not in self.vocabularies[attribute]:
+                    raise unknown_name(f"group of {attribute!r} in {named}:", group, self.vocabularies[attribute])
 
     def start(self, members: int) -> "Budgeted":
         """The policy for one rollout of so many members, with an empty memory where it has one."""
+        check_count("members", members)
         inner = getattr(self.policy, "start", None)
         started = Budgeted(
             inner(members) if callable(inner) else self.policy,
@@ -119,7 +127,7 @@ class Budgeted:
         enrolled = np.flatnonzero(state.active & ~state.gap)
         joints = np.full(len(members), null_joint(space))
         if self.kind == ACTIONS:
-            wanted = space.ravel(self._levels(members, state, rng))
+            wanted = space.ravel(check_rows("actions", self._levels(members, state, rng), len(members)))
             wanted[~space.valid[wanted]] = null_joint(space)
             if len(enrolled):
                 joints[enrolled] = thin_given(wanted[enrolled], self.effort, self.capacity, rng)
@@ -170,6 +178,7 @@ class Budgeted:
         policy = self.policy
         if sees_simulator(policy, self.kind):
             full = policy.gains_at(members, state) if self.kind == GAINS else policy.joint_probabilities(members, state)
+            full = check_rows(self.kind, full, len(members))
             return lambda rows: full[enrolled[rows]]
         if self.kind == PROBABILITIES:
             return lambda rows: policy.probabilities(seen[enrolled[rows]])

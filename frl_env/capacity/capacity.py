@@ -26,20 +26,18 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
 from frl_env.actions import ActionSpace
-from frl_env.capacity.effort import MOST, Effort, null_joint
+from frl_env.capacity.effort import MOST, Effort, check_effort, null_joint
 from frl_env.errors import UserError, check_number, check_whole, shorten, unknown_name
 from frl_env.files.targets import PATH
 
 Table = Mapping[str, Mapping[str, float]]
 
-_NONE: Table = MappingProxyType({})
 _KEYS = ("minutes", "caseload", "weekly_minutes", "weekly_contacts", "least_chance", "forbidden")
 _MANY = 1e9
 
@@ -55,6 +53,7 @@ class Capacity:
         caseload: Members that the weekly limits are for; None when they are for whoever is enrolled.
         least_chance: Attribute to group to least chance of a contact in a week.
         forbidden: Each a mapping of factor to level; an action that has all of them is never taken.
+        source: File that says so, for messages.
 
     Raises:
         UserError: If a number is out of range. Names of levels are checked once the actions are known, in `check`.
@@ -66,6 +65,7 @@ class Capacity:
     caseload: int | None = None
     least_chance: Table = field(default_factory=dict)
     forbidden: tuple[Mapping[str, str], ...] = ()
+    source: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Checks every number."""
@@ -74,11 +74,20 @@ class Capacity:
         if self.caseload is not None:
             check_whole("capacity: caseload", self.caseload, low=1, high=10**9)
         for name, most in (("weekly_minutes", _MANY), ("weekly_contacts", _MANY), ("least_chance", 1.0)):
-            for factor, table in getattr(self, name).items():
+            tables = getattr(self, name)
+            if not isinstance(tables, Mapping):
+                raise UserError(f"capacity: {name} must be a table of [{name}.<factor>], not {shorten(repr(tables))}")
+            for factor, table in tables.items():
                 if not isinstance(table, Mapping):
                     raise UserError(f"capacity: [{name}.{factor}] must be a table of name = number")
                 for level, amount in table.items():
                     check_number(f"capacity: {name}.{factor}.{level}", amount, low=0, high=most)
+        if not isinstance(self.forbidden, list | tuple) or not all(
+            isinstance(each, Mapping) for each in self.forbidden
+        ):
+            raise UserError(
+                f"capacity: forbidden must be tables of factor = level, not {shorten(repr(self.forbidden))}"
+            )
 
     @property
     def unlimited(self) -> bool:
@@ -91,16 +100,31 @@ class Capacity:
         """Says so when a factor or level is named that the actions don't have.
 
         Raises:
-            UserError: If so; or if every contact is forbidden.
+            UserError: If so; or if no contact has the level, or every contact is forbidden. Names the file, if any.
         """
+        try:
+            self._check(action_space)
+        except UserError as problem:
+            raise UserError(f"{self.source or 'capacity'}: {problem}") from None
+
+    def _check(self, action_space: ActionSpace) -> None:
+        contacts = None
         for table in (self.weekly_minutes, self.weekly_contacts, *self.forbidden):
             for name, levels in table.items():
                 factor = action_space[name]
                 for level in levels if isinstance(levels, Mapping) else (levels,):
                     if level not in factor.levels:
-                        raise unknown_name(f"capacity: level of factor {name!r}:", level, factor.levels)
+                        raise unknown_name(f"level of factor {name!r}:", level, factor.levels)
+                    if contacts is None:
+                        contacts = action_space.valid_joints[action_space.valid_joints != null_joint(action_space)]
+                    number = [item.name for item in action_space].index(name)
+                    if not (action_space.joint_levels[contacts, number] == factor.levels.index(level)).any():
+                        raise UserError(
+                            f"no contact has {name} {level}, so that it can be neither limited nor forbidden; leave it "
+                            "out, or name another level"
+                        )
         if self.forbidden and not (self.allowed(action_space) & (action_space.valid)).sum() > 1:
-            raise UserError("capacity: every contact is forbidden; leave at least one")
+            raise UserError("every contact is forbidden; leave at least one")
 
     def allowed(self, action_space: ActionSpace) -> Bool[np.ndarray, "joint"]:
         """Valid joint actions that are not forbidden; doing nothing always is allowed."""
@@ -120,6 +144,7 @@ class Capacity:
         Raises:
             UserError: If a factor or level does not exist.
         """
+        check_effort(effort)
         space = effort.action_space
         self.check(space)
         contact = np.ones(space.n_joint)
@@ -169,33 +194,35 @@ class Capacity:
             UserError: If it can't be read, is not TOML, or says what it can't; names the file and the entry.
         """
         file = Path(path)
+        name = shorten(str(file), PATH)
         try:
             said = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as problem:
-            raise UserError(
-                f"can't read {shorten(str(file), PATH)} ({getattr(problem, 'strerror', None) or 'not UTF-8 text'})"
-            ) from None
+            raise UserError(f"can't read {name} ({getattr(problem, 'strerror', None) or 'not UTF-8 text'})") from None
         except (ValueError, RecursionError) as problem:
             raise UserError(
-                f"{shorten(str(file), PATH)} is not TOML ({shorten(str(problem))}); see docs/capacity.md for an example"
+                f"{name} is not TOML ({shorten(str(problem))}); see docs/capacity.md for an example"
             ) from None
         if not said:
-            raise UserError(f"{file} sets no limit; see docs/capacity.md for an example, or write 'none'")
+            raise UserError(f"{name} sets no limit; see docs/capacity.md for an example, or write 'none'")
         for key, value in said.items():
             if key not in _KEYS:
-                raise unknown_name(f"entry in {file}:", key, _KEYS)
+                raise unknown_name(f"entry in {name}:", key, _KEYS)
             if key in ("weekly_minutes", "weekly_contacts", "least_chance") and not isinstance(value, dict):
-                raise UserError(f"{file}: [{key}.<factor>] must be a table of name = number")
+                raise UserError(f"{name}: [{key}.<factor>] must be a table of name = number")
         forbidden = said.get("forbidden", [])
         if not isinstance(forbidden, list) or not all(
             isinstance(item, dict) and item and all(isinstance(level, str) for level in item.values())
             for item in forbidden
         ):
-            raise UserError(f'{file}: [[forbidden]] must be tables of factor = "LEVEL"')
+            raise UserError(f'{name}: [[forbidden]] must be tables of factor = "LEVEL"')
         try:
-            return cls(**{**said, "forbidden": tuple(forbidden)})
+            made = cls(**{**said, "forbidden": tuple(forbidden), "source": name})
         except UserError as problem:
-            raise UserError(f"{file}: {problem}") from None
+            raise UserError(f"{name}: {problem}") from None
+        if made.unlimited:
+            raise UserError(f"{name} sets no limit; see docs/capacity.md for an example, or write 'none'")
+        return made
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -215,6 +242,22 @@ class Limits:
     allowed: Bool[np.ndarray, "joint"]
 
 
+def as_capacity(given: object) -> Capacity:
+    """A capacity from what is passed for one: itself, or a number of staff minutes a member-week.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    if isinstance(given, Capacity):
+        return given
+    if isinstance(given, bool | np.bool) or not isinstance(given, int | float | np.integer | np.floating):
+        raise UserError(
+            "capacity must be a number of staff minutes a member-week, or a frl_env.capacity.Capacity (Capacity() has "
+            f"no limit), not {shorten(repr(given))}; parse_budget reads what is typed"
+        )
+    return Capacity(minutes=float(given))
+
+
 def parse_budget(text: str, *, team: float | None = None) -> Capacity:
     """A capacity from what is typed after `--budget`.
 
@@ -226,6 +269,8 @@ def parse_budget(text: str, *, team: float | None = None) -> Capacity:
     Raises:
         UserError: If it is something else, or the team's minutes are not known.
     """
+    if not isinstance(text, str):
+        raise UserError(f"a budget to be read must be text, not {shorten(repr(text))}")
     word = text.strip()
     if word.lower() == "none":
         return Capacity()

@@ -8,11 +8,21 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from frl_env.capacity.allocation import Allocation, allocate_offers, least_chances, refuse_promises
-from frl_env.capacity.asking import GAINS, PROBABILITIES, gains_of, has_memory, joints_of, says
-from frl_env.capacity.capacity import Capacity, Limits
-from frl_env.capacity.effort import Effort, null_joint
+from frl_env.capacity.asking import (
+    GAINS,
+    PROBABILITIES,
+    as_table,
+    check_memory,
+    check_rows,
+    gains_of,
+    has_memory,
+    joints_of,
+    says,
+)
+from frl_env.capacity.capacity import Capacity, Limits, as_capacity
+from frl_env.capacity.effort import Effort, check_effort, null_joint
 from frl_env.capacity.knapsack import NOTHING
-from frl_env.capacity.offers import CHUNK, Offers, join_offers, make_offers
+from frl_env.capacity.offers import CHUNK, Offers, columns_of, join_offers, make_offers
 from frl_env.capacity.thinning import SIMULATED, Wishes, shares_kept, thin
 from frl_env.capacity.tilting import Chances, draw_chances, draw_kinds, tilt_prices, tilted
 from frl_env.capacity.tilting import joints_of as drawn_joints
@@ -25,7 +35,7 @@ Ask = Callable[[slice], np.ndarray]
 def decide_within(
     policy: Any,
     effort: Effort,
-    capacity: Capacity,
+    capacity: Capacity | float,
     observations: Float64[np.ndarray, "member k"],
     rng: np.random.Generator,
     *,
@@ -38,7 +48,7 @@ def decide_within(
     Args:
         policy: See `frl_env.capacity.asking` for what it may offer.
         effort: Minutes of each action.
-        capacity: Of the week.
+        capacity: Of the week, or staff minutes a member-week.
         observations: Of the enrolled members, raw units.
         rng: For draws, ties and lotteries.
         memory: Of a policy that has one.
@@ -48,10 +58,16 @@ def decide_within(
     Raises:
         UserError: If the policy offers nothing, needs a memory, or what it says does not fit.
     """
-    kind = says(policy, by)
-    if kind == GAINS and has_memory(policy) and memory is None:
-        raise UserError(f"{type(policy).__name__} has a memory; start it with start_memory(members) and pass it")
+    kind, capacity = says(policy, by), as_capacity(capacity)
+    check_effort(effort)
+    observations = as_table("observations", observations)
     space, n = effort.action_space, len(observations)
+    if kind != GAINS or not has_memory(policy):
+        memory = None
+    elif memory is None:
+        raise UserError(f"{type(policy).__name__} has a memory; start it with start_memory(members) and pass it")
+    else:
+        memory = check_memory(policy, memory, n)
 
     def ask(rows: slice) -> np.ndarray:
         if kind == GAINS:
@@ -62,7 +78,7 @@ def decide_within(
         return allocate_asked(ask, n, effort, capacity, rng, joints=joints_of(policy), groups=groups)
     if kind == PROBABILITIES:
         return draw_within(ask, n, effort, capacity, rng, groups=groups)
-    return thin_within(space.ravel(policy(observations, rng)), effort, capacity, rng)
+    return thin_within(space.ravel(check_rows("actions", policy(observations, rng), n)), effort, capacity, rng)
 
 
 def allocate_asked(
@@ -93,7 +109,11 @@ def ask_offers(
     parts = []
     for start in range(0, members, CHUNK):
         rows = slice(start, min(start + CHUNK, members))
-        parts.append(make_offers(ask(rows), effort.action_space, limits, rng, joints=joints))
+        table = check_rows("gains", ask(rows), rows.stop - start)
+        parts.append(make_offers(table, effort.action_space, limits, rng, joints=joints))
+    if not parts:  # nobody to ask about
+        none = np.zeros((0, len(columns_of(joints, effort.action_space))))
+        parts.append(make_offers(none, effort.action_space, limits, rng, joints=joints))
     return join_offers(parts)
 
 
@@ -102,7 +122,10 @@ def ask_chances(ask: Ask, members: int, effort: Effort, limits: Limits, rng: np.
     parts = []
     for start in range(0, members, CHUNK):
         rows = slice(start, min(start + CHUNK, members))
-        parts.append(draw_chances(ask(rows), effort.action_space, limits, rng))
+        table = check_rows("probabilities", ask(rows), rows.stop - start)
+        parts.append(draw_chances(table, effort.action_space, limits, rng))
+    if not parts:  # nobody to ask about
+        parts.append(draw_chances(np.zeros((0, effort.action_space.n_joint)), effort.action_space, limits, rng))
     names = ("nothing", "kinds", "joints", "shares")
     return replace(parts[0], **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 

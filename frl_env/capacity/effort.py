@@ -15,10 +15,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int
+from jaxtyping import Float64
 
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError, check_number, unknown_name
+from frl_env.errors import UserError, check_number, shorten, unknown_name
 
 METADATA = "frl_effort"
 """Entry of a dataset's metadata that holds `Effort.to_json`."""
@@ -51,6 +51,8 @@ class Effort:
 
     def __post_init__(self) -> None:
         """Checks names and numbers."""
+        if not isinstance(self.levels, Mapping):
+            raise UserError(f"effort must be a table of factor to level to minutes, not {shorten(repr(self.levels))}")
         kept = {}
         for name, table in self.levels.items():
             factor = self.action_space[name]
@@ -91,14 +93,6 @@ class Effort:
         total.flags.writeable = False
         return total
 
-    def of_actions(self, levels: Int[np.ndarray, "*batch factor"]) -> Float64[np.ndarray, "*batch"]:
-        """Minutes of actions given by levels.
-
-        Raises:
-            UserError: If the shape or a level is out of range.
-        """
-        return self.minutes[self.action_space.ravel(levels)]
-
     def to_json(self) -> dict[str, dict[str, float]]:
         """Minutes by factor and level, JSON-able."""
         return {name: dict(table) for name, table in self.levels.items()}
@@ -126,6 +120,16 @@ class Effort:
 def null_joint(space: ActionSpace) -> int:
     """Joint index of doing nothing."""
     return int(space.ravel(space.null_action))
+
+
+def check_effort(effort: object) -> None:
+    """Says so where something else is given for the minutes of actions.
+
+    Raises:
+        UserError: If so.
+    """
+    if not isinstance(effort, Effort):
+        raise UserError(f"effort must be an Effort(action_space, levels), not {shorten(repr(effort))}")
 
 
 def effort_of(dataset: Any, action_space: ActionSpace) -> Effort | None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from frl_env.capacity.asking import ACTIONS, GAINS, gains_of, has_memory, joints_of, says
-from frl_env.capacity.effort import Effort, null_joint
+from frl_env.capacity.asking import ACTIONS, GAINS, check_rows, gains_of, has_memory, joints_of, says
+from frl_env.capacity.effort import Effort, check_effort, null_joint
+from frl_env.capacity.offers import columns_of
 from frl_env.errors import UserError, check_number
 
 _MOST = 1e12
@@ -42,6 +43,7 @@ class HeldPrice:
 
     def __post_init__(self) -> None:
         """Checks policy and price."""
+        check_effort(self.effort)
         check_number("price of a minute", self.price, low=0, high=_MOST)
         if self.kind == ACTIONS:
             raise UserError(f"{type(self.policy).__name__} only acts: it has no probabilities to be valued by")
@@ -59,10 +61,20 @@ class HeldPrice:
     def probabilities(
         self, observations: Float64[np.ndarray, "n k"], memory: Float64[np.ndarray, "n m"] | None = None
     ) -> Float64[np.ndarray, "n joint"]:
-        """Exact probabilities of all joint actions; rows sum to 1."""
+        """Exact probabilities of all joint actions; rows sum to 1.
+
+        Raises:
+            UserError: If the policy has a memory and none is passed, or what it says does not fit.
+        """
         space = self.effort.action_space
         if self.kind != GAINS:
-            table = np.asarray(self.policy.probabilities(observations), dtype=np.float64)
+            table = self._answer("probabilities", self.policy.probabilities(observations), observations, space.n_joint)
+            wrong = ~(np.abs(table.sum(axis=1) - 1) < 1e-3) | (table.min(axis=1, initial=0.0) < 0)
+            if wrong.any():
+                raise UserError(
+                    f"probabilities are negative, not finite or don't sum to 1 in {int(wrong.sum())} of {len(wrong)} "
+                    "decisions"
+                )
             weight = table * np.exp(-np.minimum(self.price * self.effort.minutes, 700.0))
             total = weight.sum(axis=1, keepdims=True)
             lost = total[:, 0] <= 0  # a policy that never does nothing, at a price beyond all numbers
@@ -70,12 +82,14 @@ class HeldPrice:
             return weight / total
         if self.has_memory and memory is None:
             raise UserError(f"{type(self.policy).__name__} has a memory; pass it, or value it with `remembered`")
-        joints = joints_of(self.policy)
-        joints = space.valid_joints if joints is None else joints
-        gains = np.asarray(gains_of(self.policy, observations, memory), dtype=np.float64)
+        joints = columns_of(joints_of(self.policy), space)
+        gains = self._answer("gains", gains_of(self.policy, observations, memory), observations, len(joints))
         nothing = null_joint(space)
         at = np.flatnonzero(joints == nothing)
         zero = gains[:, at[0]] if len(at) else np.zeros(len(gains))
+        wrong = np.isnan(gains).any(axis=1) | np.isposinf(gains).any(axis=1) | ~np.isfinite(zero)
+        if wrong.any():
+            raise UserError(f"gains are no numbers in {int(wrong.sum())} of {len(wrong)} decisions")
         reduced = gains - zero[:, None] - self.price * self.effort.minutes[joints]
         reduced[:, (joints == nothing) | ~space.valid[joints]] = -np.inf
         top = reduced.max(axis=1, keepdims=True)
@@ -84,3 +98,11 @@ class HeldPrice:
         probabilities[:, joints] = chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1)
         probabilities[:, nothing] = ~chosen.any(axis=1)
         return probabilities
+
+    def _answer(self, what: str, answer: Any, observations: Any, columns: int) -> Float64[np.ndarray, "n column"]:
+        table = check_rows(what, answer, len(observations))
+        if table.ndim != 2 or table.shape[1] != columns or table.dtype.kind not in "fiub":
+            raise UserError(
+                f"{what} are {table.dtype} of shape {table.shape}; numbers of shape {(len(table), columns)} are needed"
+            )
+        return np.asarray(table, dtype=np.float64)

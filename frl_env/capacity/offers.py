@@ -7,6 +7,7 @@ shrinks a hundredfold before anything is solved. Ties within a kind are broken a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -100,7 +101,7 @@ def make_offers(
     Raises:
         UserError: If the shape is wrong, or a gain is not a number.
     """
-    own = action_space.valid_joints if joints is None else np.asarray(joints, dtype=np.int64)
+    own = columns_of(joints, action_space)
     table = np.asarray(gains)
     if table.ndim != 2 or table.shape[1] != len(own) or not np.issubdtype(table.dtype, np.floating):
         raise UserError(f"gains must be numbers of shape (members, {len(own)} actions), not {table.dtype}{table.shape}")
@@ -132,6 +133,26 @@ def make_offers(
             where[rows, kind] = first + position
             ties[rows, kind] = count
     return Offers(gains=best, joints=kinds.joints[where], chances=1.0 / ties, use=kinds.use)
+
+
+def columns_of(joints: Any, action_space: ActionSpace) -> Int64[np.ndarray, "action"]:
+    """Joint index of each column of a table of gains.
+
+    Args:
+        joints: As a policy names them; None for the valid actions.
+        action_space: The actions.
+
+    Raises:
+        UserError: If they are no joint indices in ascending order.
+    """
+    if joints is None:
+        return action_space.valid_joints
+    own = np.asarray(joints)
+    if own.ndim != 1 or not len(own) or not np.issubdtype(own.dtype, np.integer):
+        raise UserError(f"joints must be joint indices, one a column of the gains, not {own.dtype}{own.shape}")
+    if (np.diff(own) <= 0).any() or own[0] < 0 or own[-1] >= action_space.n_joint:
+        raise UserError(f"joints must ascend within 0..{action_space.n_joint - 1}, as the columns of the gains do")
+    return own.astype(np.int64)
 
 
 def join_offers(parts: Sequence[Offers]) -> Offers:

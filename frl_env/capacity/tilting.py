@@ -67,8 +67,11 @@ def draw_chances(
         UserError: If the shape is wrong or a row is negative, not finite or sums to nothing like 1.
     """
     table = np.asarray(probabilities)
-    if table.ndim != 2 or table.shape[1] != action_space.n_joint:
-        raise UserError(f"probabilities have shape {table.shape}; (members, {action_space.n_joint}) is needed")
+    if table.ndim != 2 or table.shape[1] != action_space.n_joint or table.dtype.kind not in "fiub":
+        raise UserError(
+            f"probabilities are {table.dtype} of shape {table.shape}; numbers of shape (members, "
+            f"{action_space.n_joint}) are needed"
+        )
     kinds = Kinds.of(action_space, limits, action_space.valid_joints)
     # Contacts by kind, then everything that is no contact or may not be taken.
     contacts = len(kinds.joints)

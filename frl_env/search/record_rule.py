@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.errors import check_count
 from frl_env.parameters import MEASURES, NEEDS
 
 MODALITIES = ("PHONE_CALL", "VIDEO_VISIT", "HOME_VISIT")
@@ -121,6 +122,7 @@ class RecordRule:
 
     def start_memory(self, members: int) -> Float64[np.ndarray, "member m"]:
         """Nothing is known of anybody."""
+        check_count("members", members)
         memory = np.zeros((members, _SEEN + len(_GOALS)))
         memory[:, _SINCE_IP] = _LONG_AGO
         return memory

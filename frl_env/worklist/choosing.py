@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from frl_env.capacity.allocation import Allocation, allocate_offers
-from frl_env.capacity.capacity import Capacity, Limits
+from frl_env.capacity.capacity import Capacity, Limits, as_capacity
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.knapsack import ROUNDING
 from frl_env.capacity.offers import CHUNK, Offers, make_offers
@@ -57,7 +57,7 @@ class Choice:
 def choose(
     gains: Float[np.ndarray, "member valid"],
     effort: Effort,
-    capacity: Capacity,
+    capacity: Capacity | float,
     rng: np.random.Generator,
     *,
     explore: float = 0.0,
@@ -67,7 +67,7 @@ def choose(
     Args:
         gains: Of the valid actions over doing nothing; minus infinity for what is not open to a member.
         effort: Minutes of each action.
-        capacity: Of the week.
+        capacity: Of the week, or staff minutes a member-week.
         rng: For draws and ties.
         explore: Share of every limit that is drawn, in 0 to 1.
 
@@ -76,6 +76,7 @@ def choose(
             contact; or if the capacity promises chances to groups.
     """
     check_number("explore", explore, low=0, high=1)
+    capacity = as_capacity(capacity)
     if capacity.least_chance:
         raise UserError(
             "a worklist can't promise groups a least chance: the chances of its contacts would not be exact; leave "

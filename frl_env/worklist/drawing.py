@@ -178,7 +178,7 @@ def _check_room(kinds: Kinds, limits: Limits, room: Float64[np.ndarray, "limit"]
     if shares[limit, kind] <= explore * (1 + ROUNDING):
         return
     raise UserError(
-        f"{explore:g} of the capacity is less than one contact a week: the longest takes {kinds.use[limit, kind]:g} of "
-        f"limit {limits.names[limit]!r}, which has {limits.room[limit]:.0f}; explore a larger share, at least "
-        f"{np.ceil(1000 * shares[limit, kind]) / 1000:g}"
+        f"{float(explore)!r} of the capacity is less than one contact a week: the longest takes "
+        f"{kinds.use[limit, kind]:g} of limit {limits.names[limit]!r}, which has {limits.room[limit]:g}; explore a "
+        f"larger share, at least {min(np.ceil(1000 * shares[limit, kind]) / 1000, 1.0):g}"
     )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from frl_env.capacity.capacity import Capacity
+from frl_env.capacity.capacity import Capacity, as_capacity
 from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError, check_whole
 from frl_env.worklist.below import below_line
@@ -55,7 +55,7 @@ def make_worklist(
     caseload: Caseload,
     policy: Any,
     effort: Effort,
-    capacity: Capacity,
+    capacity: Capacity | float,
     rng: np.random.Generator,
     *,
     explore: float = 0.0,
@@ -68,7 +68,7 @@ def make_worklist(
         caseload: Of the week.
         policy: Offers `gains(observations, memory)`; if it also has `predict_gains`, rows say what gains are made of.
         effort: Minutes of each action.
-        capacity: Of the week.
+        capacity: Of the week, or staff minutes a member-week.
         rng: For draws and ties.
         explore: Share of the capacity that is drawn instead of picked.
         least_weeks: Weeks that must lie between two contacts of a member.
@@ -78,6 +78,7 @@ def make_worklist(
         UserError: If nobody is left, or an option makes no sense.
     """
     check_whole("least weeks between contacts", least_weeks, low=0, high=10_000)
+    capacity = as_capacity(capacity)
     alone = np.asarray([str(each) in leave_alone for each in caseload.identifiers], dtype=bool)
     everybody = caseload
     caseload = caseload.keep(~alone, "they are on the do-not-contact list")

@@ -49,7 +49,9 @@ def weekly(policy, members=600, horizon=6, seed=1):
 
     def record(week, who, before, levels, after, outcome):
         enrolled = before.active & ~before.gap
-        rows.append((EFFORT.of_actions(levels).sum(), enrolled.sum(), (levels[~enrolled, 0] > 0).sum()))
+        rows.append(
+            (EFFORT.minutes[MEDICAID_ACTIONS.ravel(levels)].sum(), enrolled.sum(), (levels[~enrolled, 0] > 0).sum())
+        )
         levels_by_week.append(levels)
 
     rollout(policy, WORLD, members=members, seed=seed, horizon=horizon, record=record)

@@ -350,3 +350,50 @@ def test_without_minutes_or_response_there_are_no_gains(algorithm, buffer: Facto
     with pytest.raises(UserError):
         algorithm.budget(-1.0)
     assert algorithm.budget(Capacity(minutes=1.0)).capacity.minutes == 1.0
+
+
+def test_a_caseload_of_another_size_is_refused_and_started_anew(algorithm, buffer: FactoredReplayBuffer) -> None:  # type: ignore[no-untyped-def]
+    now, rng = buffer.observations[:20], np.random.default_rng(0)
+    policy = algorithm.budget(3.0)
+    with pytest.raises(UserError, match="observations must"):
+        policy.decide(now[:5, :1], rng)
+    policy.decide(now, rng)
+    before = policy.memory
+    with pytest.raises(UserError, match=r"19 members are to be decided about, and 20 are remembered.*start\(members\)"):
+        policy.decide(now[:19], rng)
+    assert policy.memory is before
+    assert len(policy.start(19).decide(now[:19], rng).joints) == 19
+    assert len(policy.decide(now, rng).joints) == 20
+
+
+def test_what_gains_can_not_be_asked_is_said(algorithm, buffer: FactoredReplayBuffer) -> None:  # type: ignore[no-untyped-def]
+    now = buffer.observations[:6]
+    kept, idle = algorithm.start_memory(6), np.zeros(6, dtype=np.int64)
+    gone = kept.copy()
+    gone[2] = np.nan
+    past, done = np.zeros((6, 3, 2)), np.zeros((6, 3), dtype=np.int64)
+    assert algorithm.predict_gains(now, history=(past, done)).gains.shape == (6, 5)
+    for ask, words in (
+        (lambda: algorithm.start_memory(-1), "members must be a whole number from 0, not -1"),
+        (lambda: algorithm.start_memory(2.5), "members must be a whole number"),
+        (lambda: algorithm.gains(now, kept[:4]), "memories have shape"),
+        (lambda: algorithm.gains(now, kept[:, :4]), "memories are float32 of shape"),
+        (lambda: algorithm.gains(now, gone), "1 of 6 memories hold NaN"),
+        (lambda: algorithm.predict_gains(now, memory=kept[:, 0]), "memories are"),
+        (lambda: algorithm.remember(kept, now, idle[:4]), "joint index for each of 6 members"),
+        (lambda: algorithm.remember(kept, now, np.zeros((6, 2), dtype=np.int64)), "action_space.ravel makes them"),
+        (lambda: algorithm.remember(kept, now, idle + 0.5), "joint index for each"),
+        (lambda: algorithm.remember(kept[:3], now, idle), "memories have shape"),
+        (lambda: algorithm.gains([[1.0, 2.0], [1.0]]), "observations must be numbers"),
+        (
+            lambda: algorithm.predict_gains(now, history=([[[1.0, 2.0]], [[1.0, 2.0], [0.0, 0.0]]], done)),
+            "a history is",
+        ),
+        (lambda: algorithm.predict_gains(now, history=3), "a history is"),
+        (lambda: algorithm.predict_gains(now, history=(past, done[:, :2])), "a history is"),
+        (lambda: algorithm.budget("team"), "capacity must be a number of staff minutes"),
+        (lambda: algorithm.budget(None), "capacity must be a number of staff minutes"),
+        (lambda: algorithm.budget(True), "capacity must be a number of staff minutes"),
+    ):
+        with pytest.raises(UserError, match=words):
+            ask()

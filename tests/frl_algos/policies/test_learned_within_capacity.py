@@ -20,7 +20,7 @@ def test_probabilities_get_a_price_and_greedy_choices_are_thinned(trained, mode,
     spent = []
 
     def record(week, who, before, levels, after, outcome):
-        spent.append((EFFORT.of_actions(levels).sum(), (before.active & ~before.gap).sum()))
+        spent.append((EFFORT.minutes[MEDICAID_ACTIONS.ravel(levels)].sum(), (before.active & ~before.gap).sum()))
 
     rollout(policy, WORLD, members=200, seed=1, horizon=3, record=record)
     minutes, enrolled = np.asarray(spent).T

@@ -211,6 +211,17 @@ def test_exploring_needs_a_limit_and_enough_of_it(table):
         worklist_of(table, Capacity(minutes=1.0), explore=1.5)
 
 
+@pytest.mark.parametrize(("minutes", "explore"), [(75.0, 0.01999999), (75.0, 1e-9), (1.51, 0.9933), (1.5, 0.0001)])
+def test_the_share_that_is_said_to_be_enough_is_and_is_not_the_one_that_was_given(minutes, explore):
+    gains = np.random.default_rng(0).random((50, len(SPACE.valid_joints))).astype(np.float32)
+    with pytest.raises(UserError, match="explore a larger share, at least") as problem:
+        choose(gains, EFFORT, minutes, np.random.default_rng(0), explore=explore)
+    given, enough = str(problem.value).split()[0], str(problem.value).split()[-1]
+    assert given != enough
+    assert float(given) == explore
+    choose(gains, EFFORT, minutes, np.random.default_rng(0), explore=float(enough))
+
+
 def test_same_seed_same_list(table):
     first, second = (worklist_of(table, Capacity(minutes=20.0), explore=0.4) for _ in range(2))
     pd.testing.assert_frame_equal(first.rows, second.rows)
