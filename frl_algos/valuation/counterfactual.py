@@ -9,7 +9,8 @@ are multiplied by the chance of an answer, at the load of attempts that the *tar
 by the share that the target's earlier attempts have not done already. Observations that only echo the last action
 (calls last week) are what the target would have seen. The terms of the members carry the error of w as well (its
 influence function), so that their spread is the sampling error of the value. What they can't show is the estimate's
-`shared` error: what the prior leaves open of w, and what the team may have known beyond the record. An action may do
+`shared` error: what the prior leaves open of w, what an action may do beside the sum of its levels (w has no pairs of
+levels), and what the team may have known beyond the record. An action may do
 more, or less, where somebody chose it who knew more than the record. A policy that sees the record alone chooses it
 without that knowledge, and the logged weeks can't show what the difference is.
 """
@@ -133,7 +134,7 @@ class Counterfactual:
         if members is not None:
             check_whole("members", members, low=1, high=n)
             asked = np.sort(rng.permutation(n)[:members])
-        found, outside = self._change(target, asked, rng)
+        found, exposure, outside = self._change(target, asked, rng)
         total = found.mean(axis=0)
         change = np.tile(total, (n, 1))
         change[asked] = found
@@ -142,7 +143,8 @@ class Counterfactual:
         own = np.einsum("nc,nc->n", change, model.weights[model.fold])
         unasked = float(own[asked].var()) * (1 / len(asked) - 1 / n)
         insight = self.insight if model.responses is not None else 0.0
-        prior = float(total @ model.prior @ total) + (insight * self._logged) ** 2
+        prior = float(total @ model.prior @ total) + model.beside_levels(exposure, total)
+        prior += (insight * self._logged) ** 2
         return Estimate(
             name=NAME,
             plain=self.returns + own + influence - influence.mean(),
@@ -195,8 +197,10 @@ class Counterfactual:
 
     def _change(
         self, target: Probabilities, asked: Int64[np.ndarray, "member"], rng: np.random.Generator
-    ) -> tuple[Float[np.ndarray, "member column"], float]:
-        """Sum over the steps of m (phi(target) - phi(logged)), by member asked; the share of steps beyond the record.
+    ) -> tuple[Float[np.ndarray, "member column"], Float[np.ndarray, "valid"], float]:
+        """Sum over the steps of m (phi(target) - phi(logged)): by member asked, and by action as the members' mean.
+
+        Last the share of steps beyond the record.
 
         Step by step, because the target's load on a member depends on what it did before.
         """
@@ -210,6 +214,7 @@ class Counterfactual:
         strength = model.strength.astype(np.float32)
         shown = rows.observations[places[:, 0]]
         total = np.zeros((len(asked), len(model.terms.groups)))
+        exposure = np.zeros(len(valid))
         attempts, outside = np.zeros(len(asked)), 0
         for t in range(rows.episodes.steps):
             followed = np.flatnonzero(places[:, t] >= 0)
@@ -239,8 +244,11 @@ class Counterfactual:
                     shown[who, observation] = values[drawn]
                 signs = model.signs(at)
                 terms = model.terms.expected(signs, signs, chances)
-                total[who] += (terms - model.expected(at)) * (self.discount**t * model.amount[at])[:, None]
-        return total, outside / max(int((places >= 0).sum()), 1)
+                worth = self.discount**t * model.amount[at]
+                total[who] += (terms - model.expected(at)) * worth[:, None]
+                exposure += worth @ chances
+                np.subtract.at(exposure, rows.actions[at], worth * model.foreseen[at])
+        return total, exposure / len(asked), outside / max(int((places >= 0).sum()), 1)
 
 
 def _draw(chances: np.ndarray, uniform: np.ndarray, null: int | None) -> np.ndarray:

@@ -19,6 +19,9 @@ estimated directly, and only from what chance decided of the treatment:
   `frl_algos.effects.terms`, but narrow ones for the levels of all factors except the leading one; for each fold of
   members from the members of the other folds. The chance of an answer and what the history predicts have few parameters
   and are fitted to all members.
+- phi has no pairs of levels: they are most of the columns, and to estimate them costs more than they explain. An action
+  may still do more or less than its levels add up to. What that could move a value by, with the prior scale of pairs,
+  belongs to the error of the value (`NestedModel.beside_levels`).
 
 Source: Robins (1994), structural nested mean models; Nie and Wager (2021) for the residuals.
 """
@@ -28,6 +31,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int64
+from scipy import sparse
 
 from frl_algos.effects.shrinkage import FLAT
 from frl_algos.effects.targets import ridge_weights
@@ -72,6 +76,8 @@ class NestedModel:
         scores: Influence of each member on w: what w changes by when the member counts once more.
         prior: Covariance of w that stems from the prior, where the data says little, as if the levels of any factor
             could differ as much as those of the leading one: what was believed makes no interval narrower.
+        pairs: Pairs of levels of each valid action, times their prior scale; no columns without pairs.
+        taken: What w takes up, by column, of an effect that a valid action has beside those of its levels.
     """
 
     rows: Histories
@@ -88,6 +94,8 @@ class NestedModel:
     weights: Float[np.ndarray, "fold column"]
     scores: Float[np.ndarray, "episode column"]
     prior: Float[np.ndarray, "column column"]
+    pairs: Float[np.ndarray, "valid pair"]
+    taken: Float[np.ndarray, "valid column"]
 
     @classmethod
     def fit(
@@ -117,6 +125,7 @@ class NestedModel:
         Raises:
             UserError: If there are too few members for the folds, or too few responses, or there is no such factor.
         """
+        pairs = _pairs(terms)
         terms = plain_terms(terms)
         episodes = rows.episodes
         believed = _believed(terms, [factor.name for factor in episodes.action_space], leading)
@@ -139,7 +148,9 @@ class NestedModel:
             def unforeseen(part: slice, history: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
                 return columns(part) - history @ projection, history
 
-            weights, scores, prior = _solve(rows, outcome, unforeseen, fold, folds, terms, believed)
+            weights, scores, prior, taken = _solve(
+                rows, outcome, unforeseen, np.ones(len(foreseen)), fold, folds, terms, believed
+            )
         else:
             responses = Responses.fit(rows, terms, response)
             calls = responses.called - responses.chance_unprompted
@@ -151,14 +162,16 @@ class NestedModel:
                 return columns(part) * surprise[part, None] * room[part, None], nuisance
 
             # First as if effects added up, to learn which actions have one; then with what is left of earlier ones.
-            weights, _, _ = _solve(rows, outcome, answered, fold, folds, terms, believed, scored=False)
+            weights, *_ = _solve(rows, outcome, answered, surprise, fold, folds, terms, believed, scored=False)
             total = np.zeros(len(low))
             for part, _ in parts(episodes.lengths, len(low)):
                 total += _signs(rows.observations[part], low, high).sum(axis=0, dtype=np.float64)
             strength = _strength(terms, weights.mean(axis=0), total / len(surprise))
             room = 1 - _cover(rows, responses.reached * strength[rows.actions], kappa)
             foreseen = room * responses.chance
-            weights, scores, prior = _solve(rows, outcome, answered, fold, folds, terms, believed)
+            weights, scores, prior, taken = _solve(
+                rows, outcome, answered, surprise * room, fold, folds, terms, believed
+            )
         return cls(
             rows=rows,
             terms=terms,
@@ -174,7 +187,19 @@ class NestedModel:
             weights=weights,
             scores=scores,
             prior=prior,
+            pairs=pairs,
+            taken=taken,
         )
+
+    def beside_levels(self, exposure: Float[np.ndarray, "valid"], total: Float[np.ndarray, "column"]) -> float:
+        """Variance of a value that stems from what pairs of levels may do, which no column shows.
+
+        Args:
+            exposure: By valid action, how much more of its effect a member gets than on record: sum of m_t.
+            total: The same by column of the effects.
+        """
+        open_to = exposure - self.taken @ total
+        return float(((open_to @ self.pairs) ** 2).sum())
 
     def signs(self, rows: Int64[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
         """Observations of some decisions from 0 to 1."""
@@ -192,10 +217,7 @@ def _signs(observations: np.ndarray, low: np.ndarray, high: np.ndarray) -> Float
 
 
 def plain_terms(terms: Terms) -> Terms:
-    """The terms without pairs of levels and without those of the state.
-
-    Pairs are most of the columns, and what they add to the variance of a value is more than what they explain.
-    """
+    """The terms without pairs of levels and without those of the state."""
     simple = 1 + terms.levels.shape[1]
     kept = np.zeros(len(terms.groups), dtype=bool)
     kept[:simple] = True
@@ -211,6 +233,13 @@ def plain_terms(terms: Terms) -> Terms:
         kinds=tuple(terms.kinds[group] for group in groups),
         factors=tuple(terms.factors[group] for group in groups),
     )
+
+
+def _pairs(terms: Terms) -> Float[np.ndarray, "valid pair"]:
+    """Indicators of the pairs of levels, times their prior scale."""
+    of_pairs = np.asarray([kind == "pairs" for kind in terms.kinds])[terms.groups]
+    columns = np.flatnonzero(of_pairs[: terms.fixed.shape[1]])
+    return terms.fixed[:, columns] * terms.scales[terms.groups[columns]]
 
 
 def _believed(terms: Terms, factors: Sequence[str], leading: str | None) -> Float[np.ndarray, "column"]:
@@ -257,16 +286,18 @@ def _solve(
     rows: Histories,
     outcome: CreditedRewards,
     treatment: Treatment,
+    treated: Float[np.ndarray, "row"],
     fold: np.ndarray,
     folds: int,
     terms: Terms,
     believed: Float[np.ndarray, "column"],
     *,
     scored: bool = True,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights by fold, scores by member (zeros unless asked for), covariance from the prior.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Weights by fold, scores by member (zeros unless asked for), covariance from the prior, and what weights take up.
 
-    The free columns (nuisance, baseline) have no prior to speak of and are taken out of the effects' columns first.
+    `treated` is how much of the logged action is treatment, d_t. The free columns (nuisance, baseline) have no prior to
+    speak of and are taken out of the effects' columns first.
     """
     effects = len(terms.groups)
     free_of = 2 * rows.features
@@ -275,8 +306,8 @@ def _solve(
     def pieces() -> Iterator[tuple[np.ndarray, np.ndarray, slice]]:
         """Weighted columns, weighted credit and rows of some members."""
         for part, history in rows.parts(3 * (effects + free_of)):
-            treated = np.concatenate(treatment(part, history), axis=1) * outcome.felt[part, None]
-            columns = np.concatenate([treated, baseline(history, outcome.weeks[part])], axis=1) * root[part, None]
+            effective = np.concatenate(treatment(part, history), axis=1) * outcome.felt[part, None]
+            columns = np.concatenate([effective, baseline(history, outcome.weeks[part])], axis=1) * root[part, None]
             yield columns, outcome.credit[part] * root[part], part
 
     squares, products, length = None, None, 0.0
@@ -311,6 +342,7 @@ def _solve(
     inverse = np.linalg.inv(matrix / noise + prior)
     weights = np.empty((folds, effects))
     scores = np.zeros((len(rows.episodes), effects))
+    along = np.zeros((len(terms.fixed), effects))
     for number in range(folds):
         some, other, _ = reduced(whole - squares[number], target - products[number])
         weights[number] = np.linalg.solve(some / noise + prior, other / noise)
@@ -318,7 +350,12 @@ def _solve(
         member = rows.member[part]
         clean = columns[:, :effects] - columns[:, effects:] @ out
         left = credit - columns[:, effects:] @ rest - np.einsum("rc,rc->r", clean, weights[fold[member]])
+        amount = treated[part] * outcome.felt[part] * root[part]
+        along += (
+            sparse.csr_array((amount, (rows.actions[part], np.arange(len(amount)))), (len(along), len(amount))) @ clean
+        )
         clean *= (left / noise)[:, None]
         scores[member[0] : member[-1] + 1] = np.add.reduceat(clean, np.flatnonzero(np.diff(member, prepend=-1)), axis=0)
     shrinkage = inverse @ prior
-    return weights, scores @ inverse, shrinkage @ np.diag(terms.scales[terms.groups] ** 2) @ shrinkage.T
+    covariance = shrinkage @ np.diag(terms.scales[terms.groups] ** 2) @ shrinkage.T
+    return weights, scores @ inverse, covariance, along @ inverse / noise

@@ -1,5 +1,7 @@
 """The nested model on small worlds whose truth is known, hidden confounding included."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -197,6 +199,30 @@ def test_a_belief_moves_estimates_and_narrows_no_interval(logged):
             assert (np.sqrt(np.diag(model.prior)[columns]) > 0.6 * model.terms.scales[1]).all()
     with pytest.raises(UserError, match="unknown factor 'channel'"):
         Counterfactual.fit(few, rng=np.random.default_rng(0), response=SHOWN, leading="channel")
+
+
+def test_what_pairs_of_levels_may_do_widens_intervals_where_the_record_does_not_show_it(logged, valuation):
+    model = valuation.model
+    off_record = int(SPACE.ravel([2, 2]))
+    places = {joint: place for place, joint in enumerate(SPACE.valid_joints.tolist())}
+    levels = model.terms.fixed
+    # An effect that levels add up to is taken up by them, but for the prior: nothing is left open.
+    taken = model.taken.T @ levels[:, 0]
+    assert levels @ taken[: levels.shape[1]] == pytest.approx(levels[:, 0], abs=0.2)
+
+    def beside(target):
+        found, exposure, _ = valuation._change(target, np.arange(len(logged)), np.random.default_rng(0))
+        return np.sqrt(model.beside_levels(exposure, found.mean(axis=0))), exposure
+
+    (same, exposure), (other, _) = beside(always(VISIT)), beside(always(off_record))
+    assert exposure[places[VISIT]] < 0 < exposure[places[CALL]], "in the sign of the rewards"
+    assert other > 1.3 * same > 0
+    estimate = valuation.estimate(always(off_record), np.random.default_rng(0))
+    assert estimate.shared > other
+    without = dataclasses.replace(valuation, model=dataclasses.replace(model, pairs=model.pairs[:, :0]))
+    narrower = without.estimate(always(off_record), np.random.default_rng(0))
+    assert narrower.value == estimate.value
+    assert narrower.shared**2 + other**2 == pytest.approx(estimate.shared**2)
 
 
 def test_where_nothing_helps_nothing_is_found():
