@@ -37,7 +37,7 @@ from frl_algos import load_replay_buffer, select_policy
 from frl_algos.files.policy_files import load_policy
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, shorten, unknown_name
-from frl_env.files.targets import check_folder
+from frl_env.files.output_paths import check_folder
 from frl_env.terminal import progress_bar, run_or_say
 
 TRAIN, VALIDATION = "frl/medicaid-synthetic-v0", "frl/medicaid-synthetic-validation-v0"

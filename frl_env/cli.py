@@ -33,7 +33,7 @@ from frl_env.datasets import (
 )
 from frl_env.datasets.placing import stored_datasets
 from frl_env.errors import UserError, shorten
-from frl_env.files.targets import check_new
+from frl_env.files.output_paths import check_new
 from frl_env.search import policy_search
 from frl_env.terminal import console, progress_bar, run_or_say, write_atomically
 from frl_env.worlds import LADDER, World

@@ -15,9 +15,9 @@ from frl_env.simulator.behaviour import BehaviourPolicy
 from frl_env.simulator.dynamics import advance, enter_one
 from frl_env.simulator.information import describe_one
 from frl_env.simulator.numerics import only
+from frl_env.simulator.parameter_tables import scalar_rules
 from frl_env.simulator.population import draw_members
 from frl_env.simulator.rendering import Week, timeline, week_text
-from frl_env.simulator.rules import scalar_rules
 from frl_env.simulator.state import N_NORMAL, N_UNIFORM, PAST_CONTACT_NAMES, as_noise, observation_names, observe
 from frl_env.worlds import LADDER, World
 

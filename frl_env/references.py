@@ -13,8 +13,8 @@ from jaxtyping import Float32, Int64
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.parameters import NEED_NAMES, NEEDS, Parameters
+from frl_env.simulator.parameter_tables import CARE, goal_scope
 from frl_env.simulator.population import NEED_BITS, Members, need_hazard_ratios
-from frl_env.simulator.rules import CARE, goal_scope
 from frl_env.simulator.state import State, observe
 
 _COORDINATOR = MEDICAID_ACTIONS["provider"].levels.index("CARE_COORDINATOR")

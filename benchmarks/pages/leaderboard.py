@@ -32,7 +32,7 @@ from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
-from frl_env.files.targets import check_new
+from frl_env.files.output_paths import check_new
 from frl_env.terminal import run_or_say
 
 PAGE = Path(__file__).resolve().parents[1] / "LEADERBOARD.md"

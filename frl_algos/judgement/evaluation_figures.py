@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from frl_algos.judgement.embedding_map import EmbeddingMap
-from frl_env.evaluation.fairness.figures import COLOURS, svg
+from frl_env.evaluation.fairness.fairness_plots import COLOURS, svg
 
 BARS = (("policy", "policy"), ("logged", "as logged"))
 

@@ -36,7 +36,7 @@ from frl_env.evaluation.privacy.hidden_actions import hidden_actions
 from frl_env.evaluation.privacy.suppression import people as number_of_people
 from frl_env.evaluation.privacy.suppression import rough_share
 from frl_env.evaluation.records.dataset_facts import action_space_of
-from frl_env.evaluation.sensitivity.sensitivity_figure import sensitivity_figure
+from frl_env.evaluation.sensitivity.sensitivity_plot import sensitivity_figure
 from frl_env.files.spreadsheets import plain_cells
 from frl_env.members import ColumnMap, ImportOptions, open_members
 

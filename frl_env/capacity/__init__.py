@@ -9,8 +9,8 @@ from frl_env.capacity.budgeted import Budgeted
 from frl_env.capacity.capacity import Capacity, Limits, parse_budget, parse_budgets
 from frl_env.capacity.deciding import decide_within
 from frl_env.capacity.effort import METADATA, Effort, effort_of
-from frl_env.capacity.held import HeldPrice
-from frl_env.capacity.logged import (
+from frl_env.capacity.held_price import HeldPrice
+from frl_env.capacity.logged_effort import (
     LoggedEffort,
     ValueAtPrice,
     held_price,

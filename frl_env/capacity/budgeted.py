@@ -33,7 +33,7 @@ from frl_env.capacity.deciding import (
     thin_given,
 )
 from frl_env.capacity.effort import Effort, check_effort, null_joint
-from frl_env.capacity.held import HeldPrice
+from frl_env.capacity.held_price import HeldPrice
 from frl_env.capacity.knapsack import NOTHING
 from frl_env.capacity.tilting import draw_kinds, tilted
 from frl_env.capacity.tilting import joints_of as drawn_joints

@@ -34,7 +34,7 @@ from jaxtyping import Bool, Float64
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import MOST, Effort, check_effort, null_joint
 from frl_env.errors import UserError, check_number, check_whole, shorten, unknown_name
-from frl_env.files.targets import PATH
+from frl_env.files.output_paths import PATH
 
 Table = Mapping[str, Mapping[str, float]]
 

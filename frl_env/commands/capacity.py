@@ -10,7 +10,7 @@ from rich.table import Table
 from frl_env import budget_references as references
 from frl_env.capacity import parse_budgets
 from frl_env.errors import UserError
-from frl_env.files.targets import check_new
+from frl_env.files.output_paths import check_new
 from frl_env.search.capacity_bound import relax
 from frl_env.terminal import console, progress_bar, write_atomically
 from frl_env.worlds import LADDER

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from frl_env.commands.error_screen import error_screen
 from frl_env.errors import UserError, unknown_name
-from frl_env.files.targets import check_new
+from frl_env.files.output_paths import check_new
 from frl_env.member_weeks import EventTablesError, weeks
 from frl_env.member_weeks.engine import ENGINES
 from frl_env.member_weeks.sources.spec import SOURCES

@@ -24,10 +24,10 @@ from frl_env.evaluation.estimating.target import TargetScores, score_target, sup
 from frl_env.evaluation.nuisances.density_ratios import state_density_ratios
 from frl_env.evaluation.nuisances.propensities import EstimatedPropensities, estimate_propensities
 from frl_env.evaluation.nuisances.ridge import state_features
+from frl_env.evaluation.off_policy_evaluation import Evaluation, Result, compare, evaluate
 from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.evaluation.records.episodes import LoggedEpisodes, split_members
 from frl_env.evaluation.records.minari_episodes import load_episodes, load_with_parts
-from frl_env.evaluation.report import Evaluation, Result, compare, evaluate
 from frl_env.evaluation.sensitivity.assumptions import Sensitivity, sensitivity
 from frl_env.evaluation.sensitivity.confounding import Bounds, Confounding
 

@@ -102,6 +102,7 @@ def weeks(
 
 
 def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, progress: Progress) -> MemberWeeks:
+    from frl_env.member_weeks.conversion_counts import Counted, Totals, count
     from frl_env.member_weeks.facts import claims as claim_rules
     from frl_env.member_weeks.facts.assemble import Facts, Weeks, member_weeks
     from frl_env.member_weeks.facts.cells import read_spells
@@ -117,10 +118,9 @@ def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, prog
         tally,
     )
     from frl_env.member_weeks.faults import EventTablesError
-    from frl_env.member_weeks.figures import Counted, Totals, count
     from frl_env.member_weeks.readers import read_source
     from frl_env.member_weeks.sources.reading import clean, count_faults, in_numbers, parse
-    from frl_env.member_weeks.sources.words import words_of_faults
+    from frl_env.member_weeks.sources.unmapped_words import words_of_faults
     from frl_env.member_weeks.writing import write_weeks
 
     rules = spec.rules

@@ -20,7 +20,7 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.evaluation.privacy.suppression import SMALLEST
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.facts.coverage import EPOCH, day_number
 from frl_env.member_weeks.rules import Rules
 
@@ -110,7 +110,7 @@ def _strangers(found: Doubted) -> list[str]:
 
 def _exclusive_ends(engine: Any, found: Doubted) -> list[str]:
     """Ends that are the first day without coverage show where spans go on, and in months."""
-    spans = found.spans.filter(found.spans.end.notnull() & (found.spans.end < values.LAST_DAY))
+    spans = found.spans.filter(found.spans.end.notnull() & (found.spans.end < cell_parsing.LAST_DAY))
     following = found.spans.start.lead(1).over(ibis.window(group_by="member", order_by=["start", "end"]))
     pairs = found.spans.mutate(following=following)
     pairs = pairs.filter(pairs.following.notnull() & (pairs.end > pairs.start))
@@ -128,7 +128,7 @@ def _exclusive_ends(engine: Any, found: Doubted) -> list[str]:
     )
     if counted["people"] >= SMALLEST and counted["met"] > counted["touching"]:
         return [f"most spans that go on without a gap end on the day on which the next one starts; {way_out}"]
-    first_of_month = values.civil(spans.end.cast("int64"))[2] == 1
+    first_of_month = cell_parsing.civil(spans.end.cast("int64"))[2] == 1
     counted = _numbers(
         engine,
         spans.aggregate(

@@ -34,8 +34,8 @@ import numpy as np
 from frl_env.parameters import NEEDS, Parameters
 from frl_env.references import NoProgram
 from frl_env.rollout import HORIZON, rollout, standard_error
+from frl_env.simulator.parameter_tables import array_rules
 from frl_env.simulator.population import Members
-from frl_env.simulator.rules import array_rules
 from frl_env.simulator.state import Outcome, State, need_flags
 
 PRICES = (0.0, 0.0003, 0.0006, 0.0011, 0.002)

@@ -18,8 +18,8 @@ from jaxtyping import Float64, Int64
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.parameters import NEED_NAMES, NEEDS, Parameters
 from frl_env.rollout import HORIZON
+from frl_env.simulator.parameter_tables import CARE, array_rules, goal_scope
 from frl_env.simulator.population import NEED_BITS, Members, need_hazard_ratios
-from frl_env.simulator.rules import CARE, array_rules, goal_scope
 from frl_env.simulator.state import State
 
 _GOALS = np.asarray([*(MEDICAID_ACTIONS["goal"].levels.index(name) for name in NEED_NAMES), CARE])

@@ -23,8 +23,8 @@ from jaxtyping import Float64, Int64
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.parameters import NEED_NAMES, NEEDS, RACES, TIERS, Parameters, Team
 from frl_env.simulator.numerics import ARRAYS, SCALARS, Numerics
+from frl_env.simulator.parameter_tables import N_PROVIDERS, goal_scope
 from frl_env.simulator.population import NEED_BITS, Members
-from frl_env.simulator.rules import N_PROVIDERS, goal_scope
 from frl_env.simulator.state import State, need_flags
 
 _N_VALID = len(MEDICAID_ACTIONS.valid_joints)

@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float64, Int64
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.parameters import NEED_NAMES, NEEDS, WEEKS_PER_WINDOW, Parameters
 from frl_env.simulator.numerics import only
+from frl_env.simulator.parameter_tables import CARE, N_PROVIDERS, Rules, array_rules, scalar_rules
 from frl_env.simulator.population import NEED_BITS, Members
-from frl_env.simulator.rules import CARE, N_PROVIDERS, Rules, array_rules, scalar_rules
 from frl_env.simulator.state import N_NORMAL, N_UNIFORM, NEVER, Noise, Outcome, State, as_noise, draw_noise, need_flags
 
 PHONE, SMS, VIDEO, HOME, EHR = (

@@ -6,8 +6,8 @@ algorithm: the command loads the policy.
 
 from frl_env.worklist.caseload import Caseload, Rule, read_caseload
 from frl_env.worklist.choosing import Choice, choose
-from frl_env.worklist.drawing import Lots
 from frl_env.worklist.listing import Worklist, make_worklist
+from frl_env.worklist.lottery import Lots
 from frl_env.worklist.writing import write_worklist
 
 __all__ = [

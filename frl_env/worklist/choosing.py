@@ -2,7 +2,7 @@
 
 With a share e to explore:
 
-1. **Set aside.** Lots of every kind of contact, up to e of every limit (`frl_env.worklist.drawing`).
+1. **Set aside.** Lots of every kind of contact, up to e of every limit (`frl_env.worklist.lottery`).
 2. **Pick.** The allocation within what is left of every limit (`frl_env.capacity.allocate`), for all members.
 3. **Draw.** Lots are drawn. Whoever gets one gets its contact instead of what step 2 says.
 
@@ -30,7 +30,7 @@ from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.knapsack import ROUNDING
 from frl_env.capacity.offers import CHUNK, Offers, make_offers
 from frl_env.errors import UserError, check_number
-from frl_env.worklist.drawing import Lots, make_lots
+from frl_env.worklist.lottery import Lots, make_lots
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,8 +14,8 @@ import pandas as pd
 from frl_env.datasets.tabular.schema.listed import CHANCES
 from frl_env.errors import UserError
 from frl_env.files import atomic
+from frl_env.files.output_paths import check_new
 from frl_env.files.spreadsheets import plain_cells
-from frl_env.files.targets import check_new
 from frl_env.worklist.listing import Worklist
 
 ENDINGS = (".parquet", ".csv", ".html")

@@ -18,7 +18,7 @@ from frl_algos.factored_awr.contest import choosing
 from frl_algos.policies.stock import create_stock
 from frl_algos.valuation import counterfactual, fitted_q
 from frl_env.errors import UserError
-from frl_env.evaluation import evaluate, load_episodes, report, sensitivity
+from frl_env.evaluation import evaluate, load_episodes, off_policy_evaluation, sensitivity
 from frl_env.evaluation.sensitivity import assumptions
 
 
@@ -67,7 +67,7 @@ def test_valuing_policies(seen, tiny_dataset):
         return np.full((len(observations), joints), 1 / joints, dtype=np.float32)
 
     watch(fitted_q, "split_members")
-    watch(report, "every_estimate")
+    watch(off_policy_evaluation, "every_estimate")
     watch(assumptions, "every_estimate")
     counterfactual.Counterfactual.fit(episodes, rng=np.random.default_rng(0), response=0)
     fitted_q.fitted_q_evaluation(episodes, even, rng=np.random.default_rng(0))

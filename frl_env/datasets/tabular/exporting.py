@@ -34,7 +34,7 @@ from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.records.dataset_facts import action_space_of, facts_of
 from frl_env.files import atomic
 from frl_env.files.integrity import check_intact
-from frl_env.files.targets import check_new
+from frl_env.files.output_paths import check_new
 from frl_env.meaning import METADATA as MEANING
 from frl_env.simulator.information import LATENT_KEYS
 

@@ -37,7 +37,7 @@ from frl_env.datasets.placing import (
     read_metadata,
 )
 from frl_env.datasets.store import open_dataset
-from frl_env.datasets.tabular.checking.losses import in_words, losses
+from frl_env.datasets.tabular.checking.left_out import in_words, losses
 from frl_env.datasets.tabular.checking.outcomes import Evidence, choose_rewards, describe, reward_limits
 from frl_env.datasets.tabular.checking.partition import shares
 from frl_env.datasets.tabular.checking.report import judge

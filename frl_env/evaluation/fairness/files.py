@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from frl_env.evaluation.fairness.figures import figures
+from frl_env.evaluation.fairness.fairness_plots import figures
 from frl_env.evaluation.fairness.result import FairnessAudit
 from frl_env.evaluation.files import write_together
 from frl_env.files.spreadsheets import plain_cells

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute
 from jaxtyping import Bool, Int
 
+from frl_env.member_weeks.facts.cell_parsing import FIRST_DAY, LAST_DAY
 from frl_env.member_weeks.facts.coverage import EPOCH, Coverage, day_number
-from frl_env.member_weeks.facts.values import FIRST_DAY, LAST_DAY
 from frl_env.member_weeks.rules import Rules
 
 pc: Any = pyarrow.compute

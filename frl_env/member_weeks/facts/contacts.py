@@ -15,13 +15,13 @@ import ibis.expr.types as ir
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
+from frl_env.member_weeks.facts.cell_parsing import FIRST_DAY
 from frl_env.member_weeks.facts.coverage import Coverage, week_of
-from frl_env.member_weeks.facts.values import FIRST_DAY
 from frl_env.member_weeks.faults import Fault
 from frl_env.member_weeks.sources.crosswalk import IGNORE, TARGETS
 from frl_env.member_weeks.sources.reading import UNKNOWN, is_ignored, said
 from frl_env.member_weeks.sources.spec import Spec
-from frl_env.member_weeks.sources.words import common_words
+from frl_env.member_weeks.sources.unmapped_words import common_words
 
 ATTEMPTED, REACHED, PLANNED = (TARGETS["outcome"].index(word) for word in ("attempted", "reached", "planned"))
 INBOUND = TARGETS["direction"].index("inbound")

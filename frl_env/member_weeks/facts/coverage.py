@@ -15,7 +15,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from frl_env.member_weeks.facts.values import LAST_DAY
+from frl_env.member_weeks.facts.cell_parsing import LAST_DAY
 from frl_env.member_weeks.rules import WEEKDAYS, Rules
 
 EPOCH = date(1970, 1, 1)

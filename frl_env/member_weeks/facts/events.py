@@ -11,8 +11,8 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
+from frl_env.member_weeks.facts.cell_parsing import place_in
 from frl_env.member_weeks.facts.coverage import week_of
-from frl_env.member_weeks.facts.values import place_in
 from frl_env.member_weeks.rules import EventsRules
 
 OTHER, ED, STAY, ED_STAY, OBSERVATION, IGNORED = range(6)

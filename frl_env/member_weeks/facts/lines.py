@@ -11,7 +11,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.facts.coverage import Coverage, day_number
 from frl_env.member_weeks.facts.events import IGNORED, encounter_kinds, event_kinds
 from frl_env.member_weeks.rules import Rules
@@ -72,11 +72,11 @@ def read_claims(engine: Any, known: ir.Table, spec: Spec) -> ir.Table:
     """
     text = known.claim.type().is_string()
     claim = (
-        values.trimmed(known.claim, engine.key)
+        cell_parsing.trimmed(known.claim, engine.key)
         if text
         else engine.key(cell("claims", "claim", known.claim, spec).value)
     )
-    adjusts = ~values.blank(known.adjusts) if "adjusts" in known.columns else ibis.literal(False)
+    adjusts = ~cell_parsing.blank(known.adjusts) if "adjusts" in known.columns else ibis.literal(False)
     known = known.mutate(key=claim, adjusting=adjusts)
     of_codes = _marks_of(known)
     reading = parse("claims", known, spec, carry=("who", "wrong", "key", "adjusting", *of_codes))
@@ -249,7 +249,7 @@ def adjusting_lines(engine: Any, known: ir.Table, coverage: Coverage, spec: Spec
     """
     # What is empty as it stands is left out before anything else is read.
     some = known.filter(known.adjusts != "") if known.adjusts.type().is_string() else known
-    some = some.filter(~values.blank(some.adjusts))
+    some = some.filter(~cell_parsing.blank(some.adjusts))
     of_codes = _marks_of(some)
     table = parse("claims", some, spec, carry=("who", *of_codes)).table
     marks: Any = ibis.literal(0, "int16")

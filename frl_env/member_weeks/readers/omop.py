@@ -12,7 +12,7 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.errors import UserError
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.sources.reading import column_named
 from frl_env.member_weeks.sources.spec import Spec
 
@@ -94,7 +94,7 @@ def _whole(column: Any) -> Any:
 
 def _paid(cost: ir.Table) -> ir.Table:
     """Dollars paid for each visit: NaN where an amount is no number, too many where one is out of range."""
-    parsed = values.amount(cost.total_paid)
+    parsed = cell_parsing.amount(cost.total_paid)
     if parsed is None:
         raise UserError(f"table cost: total_paid must be numbers, not a column of type {cost.total_paid.type()}")
     of_visits = (cost.cost_domain_id.cast("string").strip().lower() == "visit").fill_null(False)
@@ -107,7 +107,7 @@ def _paid(cost: ir.Table) -> ir.Table:
     dollars = sums.cents.cast("float64") / 100
     paid = ibis.cases(
         (sums.wrong > 0, ibis.literal(float("nan"), "float64")),
-        (sums.far > 0, ibis.literal(float(values.MOST_CENTS), "float64")),
+        (sums.far > 0, ibis.literal(float(cell_parsing.MOST_CENTS), "float64")),
         else_=dollars,
     )
     return sums.select("event", paid=paid)
@@ -115,7 +115,7 @@ def _paid(cost: ir.Table) -> ir.Table:
 
 def _identifier(label: str, name: str, column: Any) -> Any:
     """Text of a whole number, however it is written: "2", 2, 2.0 and "2.0" are one."""
-    parsed = values.identifier(column)
+    parsed = cell_parsing.identifier(column)
     if parsed is None:
         raise UserError(
             f"table {label}: {name} must be whole numbers, not a column of type {column.type()}; convert it"

@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, unknown_name
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.faults import Fault
 from frl_env.member_weeks.sources.contract import CODE, DAY, FLAG, ID, MOMENT, MONEY, TABLES, WORD, Field
 from frl_env.member_weeks.sources.crosswalk import ANY, GROUPS, IGNORE, Crosswalk
@@ -93,7 +93,7 @@ def parse(label: str, raw: ir.Table, spec: Spec, carry: Iterable[str] = ()) -> R
         has.add(item.name)
         found = _parsed(label, item, raw[item.name], spec)
         if label == "contacts" and item.kind == WORD:  # its own words are only told where they have no level
-            columns[said(item.name)] = ibis.ifelse(found.value == UNKNOWN, values.text(raw[item.name]), None)
+            columns[said(item.name)] = ibis.ifelse(found.value == UNKNOWN, cell_parsing.text(raw[item.name]), None)
         columns[item.name] = found.value
         faults |= {(item.name, kind): mask for kind, mask in found.faults.items()}
         if not item.empty:
@@ -102,9 +102,9 @@ def parse(label: str, raw: ir.Table, spec: Spec, carry: Iterable[str] = ()) -> R
             targets = spec.crosswalk[item.name].targets
             allowed[item.name, "unknown word"] = ", ".join(targets)
         if item.kind in (DAY, MOMENT):
-            allowed[item.name, "not a date"] = values.SPELLINGS[spec.date_format_of(label)]
+            allowed[item.name, "not a date"] = cell_parsing.SPELLINGS[spec.date_format_of(label)]
         if item.kind == MONEY:
-            allowed[item.name, "not a number"] = values.AMOUNTS
+            allowed[item.name, "not a number"] = cell_parsing.AMOUNTS
     table = raw.select(*carry, **columns, **_named(faults))
     if {"start", "end"} <= has and label != "enrolment":
         faults["end", "ends before it starts"] = None
@@ -220,7 +220,7 @@ def in_numbers(engine: Any, raw: ir.Table, numbers: ir.Table, spec: Spec) -> Rea
     return replace(reading, table=table.rename({name: f"code: {name}" for name in words}))
 
 
-def cell(label: str, name: str, column: Any, spec: Spec) -> values.Parsed:
+def cell(label: str, name: str, column: Any, spec: Spec) -> cell_parsing.Parsed:
     """A cell of a table in our type."""
     (item,) = (item for item in fields_of(label, spec.actions) if item.name == name)
     return _parsed(label, item, column, spec)
@@ -232,7 +232,7 @@ def word_code(cell: Any, walk: Crosswalk) -> Any:
     for word, place in sorted(walk.codes().items()):
         if word not in ("", ANY):
             by_code.setdefault(place, []).append(word)
-    place = values.place_in(cell, [word for words in by_code.values() for word in words])
+    place = cell_parsing.place_in(cell, [word for words in by_code.values() for word in words])
     branches = [(place.isnull(), by_code_of("", walk)), (place < 0, by_code_of(ANY, walk))]
     reached = 0
     for code, words in by_code.items():
@@ -246,17 +246,17 @@ def by_code_of(word: str, walk: Crosswalk) -> int:
     return walk.codes().get(word, UNKNOWN)
 
 
-def _parsed(label: str, item: Field, column: Any, spec: Spec) -> values.Parsed:
+def _parsed(label: str, item: Field, column: Any, spec: Spec) -> cell_parsing.Parsed:
     if item.kind == WORD:
         return _word(label, item, column, spec)
     dates = spec.date_format_of(label)
     found = {
-        ID: lambda: values.identifier(column),
-        DAY: lambda: values.day(column, dates),
-        MOMENT: lambda: values.moment(column, dates, spec.rules.contacts.time_zone),
-        MONEY: lambda: values.amount(column),
-        FLAG: lambda: values.flag(column),
-        CODE: lambda: values.code(column),
+        ID: lambda: cell_parsing.identifier(column),
+        DAY: lambda: cell_parsing.day(column, dates),
+        MOMENT: lambda: cell_parsing.moment(column, dates, spec.rules.contacts.time_zone),
+        MONEY: lambda: cell_parsing.amount(column),
+        FLAG: lambda: cell_parsing.flag(column),
+        CODE: lambda: cell_parsing.code(column),
     }[item.kind]()
     if found is None:
         raise UserError(
@@ -264,7 +264,9 @@ def _parsed(label: str, item: Field, column: Any, spec: Spec) -> values.Parsed:
         )
     if item.kind == DAY and item.name == "end" and label == "enrolment":
         # 9999-12-31 stands for "still covered".
-        return values.Parsed(value=found.value, faults={k: m for k, m in found.faults.items() if k != "out of range"})
+        return cell_parsing.Parsed(
+            value=found.value, faults={k: m for k, m in found.faults.items() if k != "out of range"}
+        )
     return found
 
 
@@ -274,20 +276,22 @@ _A = {
 }  # fmt: skip
 
 
-def _word(label: str, item: Field, column: Any, spec: Spec) -> values.Parsed:
-    cell = values.capitals(column) if not column.type().is_floating() else values.identifier(column).value
+def _word(label: str, item: Field, column: Any, spec: Spec) -> cell_parsing.Parsed:
+    cell = cell_parsing.capitals(column) if not column.type().is_floating() else cell_parsing.identifier(column).value
     walk = spec.crosswalk[item.name]
     if item.name in GROUPS:
         cell = cell.nullif("")
         words = {word: target for word, target in walk.words.items() if word != ANY}
         other = ibis.literal(walk.words[ANY]) if ANY in walk.words else cell
         named = [(cell == word, ibis.literal(target)) for word, target in sorted(words.items())]
-        return values.Parsed(value=ibis.cases(*named, else_=ibis.ifelse(cell.isnull(), None, other)) if named else cell)
+        return cell_parsing.Parsed(
+            value=ibis.cases(*named, else_=ibis.ifelse(cell.isnull(), None, other)) if named else cell
+        )
     value = word_code(cell, walk)
     faults = {"unknown word": value == UNKNOWN}
     if label == "contacts":  # whether it matters depends on the other words of the contact
         faults = {}
-    return values.Parsed(value=value, faults=faults)
+    return cell_parsing.Parsed(value=value, faults=faults)
 
 
 def _absent(item: Field, spec: Spec) -> Any:
@@ -299,7 +303,7 @@ def _absent(item: Field, spec: Spec) -> Any:
 
 def _empty(column: Any) -> Any:
     kind = column.type()
-    return values.blank(column) if kind.is_string() or kind.is_floating() else column.isnull()
+    return cell_parsing.blank(column) if kind.is_string() or kind.is_floating() else column.isnull()
 
 
 def _name(key: tuple[str, str]) -> str:

@@ -14,7 +14,7 @@ from frl_env.care_effort import care_effort
 from frl_env.datasets import ensure_dataset
 from frl_env.parameters import preset
 from frl_env.worklist import choose
-from frl_env.worklist.drawing import make_lots
+from frl_env.worklist.lottery import make_lots
 
 EFFORT = care_effort(preset())
 

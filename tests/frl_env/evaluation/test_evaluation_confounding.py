@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation import ActionValues, Confounding, LoggedEpisodes, Sensitivity, sensitivity
-from frl_env.evaluation.sensitivity.sensitivity_figure import sensitivity_figure
+from frl_env.evaluation.sensitivity.sensitivity_plot import sensitivity_figure
 from frl_env.evaluation.sensitivity.turning import turning_points, turning_sentence
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("duckdb")
 
 import ibis
 
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.facts.cells import NEVER, UNKNOWN_AGE, Spells, cells_of
 from frl_env.member_weeks.facts.events import spellings
 from frl_env.member_weeks.rules import Rules
@@ -77,7 +77,9 @@ def test_text_is_trimmed_whatever_space_surrounds_it():
     connection = ibis.duckdb.connect()
     connection.con.register("cells", pa.table({"place": range(len(said)), "said": said}))
     table = connection.table("cells")
-    made = table.select("place", values.text(table.said), values.capitals(table.said), values.blank(table.said))
+    made = table.select(
+        "place", cell_parsing.text(table.said), cell_parsing.capitals(table.said), cell_parsing.blank(table.said)
+    )
     rows = connection.con.sql(connection.compile(made.order_by("place"))).fetchall()
     _, text, capitals, blank = (list(column) for column in zip(*rows, strict=True))
     assert text == [*["a"] * 7, None, None, None, "\u00e9", "a\u00a0b"]
@@ -106,14 +108,14 @@ def test_codes_that_lost_leading_zeros_are_spelled_out():
     "zone", ["America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kolkata", "UTC"]
 )
 def test_points_in_time_become_local_time(zone):
-    _, changes = values.zone_changes(zone)
+    _, changes = cell_parsing.zone_changes(zone)
     seconds = [before + later for before, _ in changes[:-1] for later in (-1, 0, 1)] + list(
         range(0, 2_500_000_000, 9_999_991)
     )
     connection = ibis.duckdb.connect()
     connection.con.register("times", pa.table({"second": pa.array(seconds, pa.timestamp("s", "UTC"))}))
     made = connection.table("times")
-    made = made.select("second", local=values.moment(made.second, "iso", zone).value)
+    made = made.select("second", local=cell_parsing.moment(made.second, "iso", zone).value)
     found = connection.con.sql(f"SELECT epoch(second)::BIGINT, local FROM ({connection.compile(made)})").fetchall()
     assert len(found) == len(seconds)
     for second, local in found:

@@ -11,7 +11,7 @@ pytest.importorskip("duckdb")
 from frl_env.datasets.tabular import ColumnMap
 from frl_env.errors import UserError
 from frl_env.member_weeks import EventTablesError, Spec, weeks
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 
 SPEC = """
 date_format = "us"
@@ -138,10 +138,10 @@ def test_clocks_of_twelve_hours():
         "1/2/1970 12:00 AM": 0, "1/2/1970 12:30 pm": 45_000, "1/2/1970 1:05 PM": 47_100, "1/2/1970 11:59:59AM": 43_199,
         "1/2/1970 9:05": 32_700, "1/2/1970": 0, None: None,
     }  # fmt: skip
-    found = _cells(list(said), lambda column: values.moment(column, "us", ""))
+    found = _cells(list(said), lambda column: cell_parsing.moment(column, "us", ""))
     assert found == [(None if second is None else 86_400 + second, False) for second in said.values()]
     wrong = ["1/2/1970 13:00 PM", "1/2/1970 0:30 AM", "1/2/1970 5 PM", "1/2/1970 5:00 XM"]
-    assert [row[1] for row in _cells(wrong, lambda column: values.moment(column, "us", ""))] == [True] * 4
+    assert [row[1] for row in _cells(wrong, lambda column: cell_parsing.moment(column, "us", ""))] == [True] * 4
 
 
 def test_amounts_in_dollars():
@@ -149,7 +149,7 @@ def test_amounts_in_dollars():
         "12": 1_200, "1234.5": 123_450, "$1,234.50": 123_450, "$ 7": 700, "-$20.00": -2_000, "$-20.00": -2_000,
         "($20.00)": -2_000, "(1,000.00)": -100_000, "1,234.50": 123_450, "$1,234": 123_400, "-3": -300, "": None,
     }  # fmt: skip
-    found = _cells(list(said), values.amount)
+    found = _cells(list(said), cell_parsing.amount)
     assert found == [(cents, False) for cents in said.values()]
     for wrong in ("1,234", "12,50", "1.234,50", "$1,23.00", "($20.00", "\u20ac5", "(20)", "$"):
-        assert _cells([wrong], values.amount) == [(None, True)], wrong
+        assert _cells([wrong], cell_parsing.amount) == [(None, True)], wrong

@@ -17,7 +17,7 @@ import ibis
 import test_member_weeks_histories as histories
 
 from frl_env.member_weeks import weeks
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.facts.coverage import week_of
 
 WITHOUT = importlib.util.find_spec("pyspark") is None or shutil.which("java") is None
@@ -64,31 +64,34 @@ def test_histories_give_the_right_member_weeks_and_the_same_bytes(rules, session
 CELLS = {
     "days of text, whatever the zone of the session": (
         ["2024-02-29", "2024-02-30", "2024-1-5", "2024-03-10T00:30:00-05:00", "x", ""],
-        lambda column: values.day(column, "iso").value,
+        lambda column: cell_parsing.day(column, "iso").value,
     ),
-    "American dates": (["1/31/2024", "12/1/2024", "31/1/2024", "2024-01-31"], lambda c: values.day(c, "us").value),
+    "American dates": (
+        ["1/31/2024", "12/1/2024", "31/1/2024", "2024-01-31"],
+        lambda c: cell_parsing.day(c, "us").value,
+    ),
     "points in time with and without a zone": (
         ["2024-03-10T06:59:59Z", "2024-03-10 07:00:00+00:00", "2024-03-09T23:59:59", "2024-07-01T00:30:00.9-0500"],
-        lambda column: values.moment(column, "iso", "America/Chicago").value,
+        lambda column: cell_parsing.moment(column, "iso", "America/Chicago").value,
     ),
     "midnights, not whole days: weeks of a time": (
         ["2024-01-01 23:59", "2024-01-07 18:59", "2024-01-08 00:00", "1969-12-28 10:00"],
-        lambda column: week_of(values.moment(column, "iso", "").value // 86_400, -3),
+        lambda column: week_of(cell_parsing.moment(column, "iso", "").value // 86_400, -3),
     ),
     "halves of cents, and numbers that are none": (
         ["2.345", "-2.345", "1e3", ".5", "1,000", "nan", "Infinity", "7."],
-        lambda column: values.amount(column).value,
+        lambda column: cell_parsing.amount(column).value,
     ),
     "whole-number division below zero": (["-1", "-7", "-8", "6"], lambda column: week_of(column.cast("int64"), 0)),
-    "identifiers keep their zeros": (["02139", " 2139 ", ""], lambda column: values.identifier(column).value),
-    "flags": (["Y", "no", "1", "maybe"], lambda column: values.flag(column).value),
+    "identifiers keep their zeros": (["02139", " 2139 ", ""], lambda column: cell_parsing.identifier(column).value),
+    "flags": (["Y", "no", "1", "maybe"], lambda column: cell_parsing.flag(column).value),
     "calendar of days, before 1970 as well": (
         ["-25567", "-1", "0", "11016", "19782"],
-        lambda column: ibis.struct(dict(zip("ymd", values.civil(column.cast("int64")), strict=True)))["m"],
+        lambda column: ibis.struct(dict(zip("ymd", cell_parsing.civil(column.cast("int64")), strict=True)))["m"],
     ),
     "a sum of a group without values is not zero by itself": (
         ["", "1"],
-        lambda column: values.amount(column).value.fill_null(0),
+        lambda column: cell_parsing.amount(column).value.fill_null(0),
     ),
 }
 

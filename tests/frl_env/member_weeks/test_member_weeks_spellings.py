@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from frl_env.errors import UserError
 from frl_env.member_weeks import EventTablesError, Spec, weeks
 from frl_env.member_weeks.engine import open_engine
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.sources.spec import TableSpec
 from frl_env.member_weeks.sources.spellings import FEW, spellings_of, with_meanings
 
@@ -40,7 +40,7 @@ def test_every_spelling_and_empty_cells_get_their_meaning(opened, many):
     engine, raw = opened(place=range(len(cells)), code=cells)
 
     def of(cell):
-        text = values.capitals(cell)
+        text = cell_parsing.capitals(cell)
         return text.isin(wanted).ifelse(2, 0).fill_null(0).cast("int16") + cell.isnull().cast("int16")
 
     found, meant = meanings(engine, raw, of)
@@ -62,7 +62,7 @@ def test_a_table_without_rows_has_no_spellings(opened):
 
 def test_keys_are_equal_where_trimmed_identifiers_are(opened):
     engine, raw = opened(place=range(5), code=["C1", " C1", "C1\t", "C2", "c1"])
-    rows = engine.rows(raw.select("place", key=values.trimmed(raw.code, engine.key)).order_by("place"))
+    rows = engine.rows(raw.select("place", key=cell_parsing.trimmed(raw.code, engine.key)).order_by("place"))
     keys = [row["key"] for row in rows]
     assert keys[0] == keys[1] == keys[2]
     assert len(set(keys)) == 3

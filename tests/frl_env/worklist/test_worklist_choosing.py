@@ -14,7 +14,7 @@ from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity import Capacity, Effort
 from frl_env.errors import UserError
 from frl_env.worklist import choose, choosing, read_caseload
-from frl_env.worklist.drawing import make_lots
+from frl_env.worklist.lottery import make_lots
 from frl_env.worklist.writing import page
 
 

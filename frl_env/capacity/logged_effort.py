@@ -17,7 +17,7 @@ from frl_env.capacity.asking import GAINS, gains_of, joints_of
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.deciding import ask_chances, ask_offers
 from frl_env.capacity.effort import Effort, null_joint
-from frl_env.capacity.held import HeldPrice
+from frl_env.capacity.held_price import HeldPrice
 from frl_env.capacity.knapsack import knapsack
 from frl_env.capacity.tilting import tilt_prices
 from frl_env.errors import UserError, check_number

@@ -10,7 +10,7 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.evaluation.privacy.suppression import SMALLEST
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.faults import Fault
 from frl_env.member_weeks.sources.reading import UNKNOWN, word_code
 from frl_env.member_weeks.sources.spec import Spec
@@ -51,8 +51,8 @@ def words_of_faults(
         if fault.kind != "unknown word" or fault.table == "contacts":
             continue
         raw = raws[fault.table]
-        cell = values.text(raw[fault.column])
-        member = values.identifier(raw.member)
+        cell = cell_parsing.text(raw[fault.column])
+        member = cell_parsing.identifier(raw.member)
         if member is None:
             continue
         code = word_code(cell.upper(), spec.crosswalk[fault.column])

@@ -1,8 +1,8 @@
 """What a conversion counted: figures for the report and for the metadata of the table.
 
-Of real members no count of 1 to 10 is told, nor of what so few people had (`telling`), and all others to the nearest
-20: several of them are of the same rows, and a difference must not tell of few. A spec that is marked as simulated
-tells all.
+Of real members no count of 1 to 10 is told, nor of what so few people had (`report_privacy`), and all others to the
+nearest 20: several of them are of the same rows, and a difference must not tell of few. A spec that is marked as
+simulated tells all.
 """
 
 from collections import Counter
@@ -18,15 +18,15 @@ import numpy as np
 from frl_env.datasets.tabular.checking.contact_response import ContactResponse
 from frl_env.evaluation.privacy.suppression import SMALLEST
 from frl_env.member_weeks.doubts import Doubted, doubts
-from frl_env.member_weeks.facts import values
+from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.facts.assemble import Weeks
 from frl_env.member_weeks.facts.contacts import UNDECIDED, LoggedContacts
 from frl_env.member_weeks.facts.coverage import EPOCH, Coverage
 from frl_env.member_weeks.facts.events import Events
 from frl_env.member_weeks.facts.lines import ADJUSTS, LEFT_OUT, TAKEN, marked
 from frl_env.member_weeks.log_reach import LogReach
+from frl_env.member_weeks.report_privacy import people_behind, told, told_by_group
 from frl_env.member_weeks.sources.spec import Spec
-from frl_env.member_weeks.telling import people_behind, told, told_by_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +241,7 @@ def _months(engine: Any, spec: Spec, found: Counted) -> dict[str, dict[str, int 
     for name, (source, column) in sources.items():
         day = source[column].cast("int64")
         # A month of each row takes a while, and only people in it need one.
-        year, month, _ = values.civil(day)
+        year, month, _ = cell_parsing.civil(day)
         group = day if spec.simulated else year * 12 + month - 1
         rows = source.select("who", group=group.cast("int64"))
         table[name] = told_by_group(engine, spec, rows, _of_day if spec.simulated else _of_month)

@@ -3,7 +3,7 @@
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from frl_env.evaluation.fairness.figures import COLOURS, svg
+from frl_env.evaluation.fairness.fairness_plots import COLOURS, svg
 from frl_env.evaluation.sensitivity.assumptions import Sensitivity
 
 HEIGHT = 0.24
