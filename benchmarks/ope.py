@@ -33,8 +33,8 @@ from benchmarks.studies.estimator_report import regret, spearman
 from benchmarks.studies.known_policies.markov_q import CrossFitted
 from benchmarks.studies.known_policies.ranked_worlds import WORLDS, Ranked
 from frl_algos.policies.policy import Probabilities
-from frl_algos.valuation.counterfactual import Counterfactual
-from frl_algos.valuation.fitted_q import fitted_q_evaluation
+from frl_algos.policy_values.counterfactual import Counterfactual
+from frl_algos.policy_values.fitted_q import fitted_q_evaluation
 from frl_env.errors import unknown_name
 from frl_env.evaluation import ActionValues, Estimate, Thresholds, estimate_propensities, interval
 from frl_env.evaluation.diagnostics import diagnose

@@ -32,17 +32,17 @@ from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig  # n
 from frl_algos.files.export import export_policy  # noqa: E402
 from frl_algos.files.export_gains import export_gains  # noqa: E402
 from frl_algos.files.model_files import load_model, save_model  # noqa: E402
-from frl_algos.judgement.audit import audit_fairness, audit_policy  # noqa: E402
-from frl_algos.judgement.group_gap import GroupGap  # noqa: E402
-from frl_algos.judgement.policy_evaluation import PolicyEvaluation, evaluate_policy  # noqa: E402
 from frl_algos.logged.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
 from frl_algos.policies.policy import LearnedPolicy  # noqa: E402
+from frl_algos.policy_reports.group_gap import GroupGap  # noqa: E402
+from frl_algos.policy_reports.policy_audit import audit_fairness, audit_policy  # noqa: E402
+from frl_algos.policy_reports.policy_evaluation import PolicyEvaluation, evaluate_policy  # noqa: E402
+from frl_algos.policy_values.counterfactual import Counterfactual  # noqa: E402
+from frl_algos.policy_values.evaluators import policy_evaluators  # noqa: E402
+from frl_algos.policy_values.fitted_q import fitted_q_evaluation  # noqa: E402
+from frl_algos.policy_values.selection import Selection, select_policy  # noqa: E402
 from frl_algos.published import train_awr_factored  # noqa: E402
 from frl_algos.threads import training_threads  # noqa: E402
-from frl_algos.valuation.counterfactual import Counterfactual  # noqa: E402
-from frl_algos.valuation.evaluators import policy_evaluators  # noqa: E402
-from frl_algos.valuation.fitted_q import fitted_q_evaluation  # noqa: E402
-from frl_algos.valuation.selection import Selection, select_policy  # noqa: E402
 
 __all__ = [
     "AutoregressiveIQLConfig",

@@ -20,8 +20,8 @@ from jaxtyping import Bool, Float64
 
 from benchmarks.studies.gains_alone import GainsAlone
 from frl_algos import FactoredReplayBuffer
-from frl_algos.valuation.counterfactual import Counterfactual
-from frl_algos.valuation.fitted_q import fitted_q_evaluation
+from frl_algos.policy_values.counterfactual import Counterfactual
+from frl_algos.policy_values.fitted_q import fitted_q_evaluation
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.capacity import Capacity, Effort, HeldPrice, held_price
 from frl_env.capacity.effort import null_joint

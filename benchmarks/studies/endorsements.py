@@ -26,8 +26,8 @@ import numpy as np
 from benchmarks.record.kept import Kept
 from benchmarks.record.study import Study, Unit
 from benchmarks.studies.known_policies.endorsed_data import SETS
-from frl_algos.valuation.counterfactual import Counterfactual
-from frl_algos.valuation.value_policy import value_policy
+from frl_algos.policy_values.counterfactual import Counterfactual
+from frl_algos.policy_values.value_policy import value_policy
 from frl_env.errors import UserError
 from frl_env.evaluation import Evaluation
 from frl_env.terminal import run_or_say

@@ -40,8 +40,8 @@ from benchmarks.studies.known_policies.policy_truth import (
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.simulated import logged_of
 from frl_algos.policies.policy import Probabilities
-from frl_algos.valuation.counterfactual import Counterfactual
-from frl_algos.valuation.fitted_q import fitted_q_evaluation
+from frl_algos.policy_values.counterfactual import Counterfactual
+from frl_algos.policy_values.fitted_q import fitted_q_evaluation
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets.collect import collect
 from frl_env.datasets.recipes import recipe

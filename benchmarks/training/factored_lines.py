@@ -4,7 +4,7 @@ from typing import Any
 
 from benchmarks.training.makers import BATCH_SIZE, HIDDEN, TARGET_UPDATES, Maker
 from frl_algos import AutoregressiveIQLConfig, DecoupledCQLConfig, FactoredIQLConfig
-from frl_algos.baselines.algorithm import BaselineConfig
+from frl_algos.baselines.baseline_algorithm import BaselineConfig
 
 
 def _factored(config: type[BaselineConfig], **base: Any) -> Maker:

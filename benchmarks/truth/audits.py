@@ -16,7 +16,7 @@ from jaxtyping import Float64
 
 from benchmarks.truth.member_table import audited
 from benchmarks.truth.validation_members import attributes_of, kept_while_unchanged
-from frl_algos.valuation.allocations import member_allocations, recorded_use
+from frl_algos.policy_values.allocations import member_allocations, recorded_use
 from frl_env.datasets import ensure_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes

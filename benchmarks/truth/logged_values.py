@@ -12,11 +12,11 @@ from benchmarks.training.told import Told, told_of
 from benchmarks.truth import audits
 from benchmarks.truth.validation_members import SEED, episodes_of, kept_while_unchanged, propensities_of
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
-from frl_algos.valuation.counterfactual import Counterfactual
-from frl_algos.valuation.histories import Histories
-from frl_algos.valuation.policy_sensitivity import policy_sensitivity
-from frl_algos.valuation.responses import check_answers
-from frl_algos.valuation.value_policy import value_policy
+from frl_algos.policy_values.counterfactual import Counterfactual
+from frl_algos.policy_values.histories import Histories
+from frl_algos.policy_values.policy_sensitivity import policy_sensitivity
+from frl_algos.policy_values.responses import check_answers
+from frl_algos.policy_values.value_policy import value_policy
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.ids import parse_id
 from frl_env.errors import UserError

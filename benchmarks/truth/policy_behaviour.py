@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from benchmarks.truth.panel import UNSAID, Panel
-from frl_algos.judgement.embedding_map import embedding_map
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
+from frl_algos.policy_reports.embedding_map import embedding_map
 from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.evaluation import evaluate

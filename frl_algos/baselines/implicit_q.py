@@ -23,7 +23,7 @@ from d3rlpy.torch_utility import Modules, TorchMiniBatch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from frl_algos.baselines.algorithm import BaselineConfig, BaselineImpl, optimiser
+from frl_algos.baselines.baseline_algorithm import BaselineConfig, BaselineImpl, optimiser
 from frl_algos.baselines.factor_scores import FactorScores, two_hidden_layers
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.networks.expectile_critic import expectile_loss, td_loss

@@ -13,7 +13,7 @@ Sparse rewards drown in noise what one contact changes, and a care team contacts
 4. The coefficients w are shrunk, group by group, as far as the data asks for (`frl_algos.effects.shrinkage`), and so
    are those of P(r | s, a), whose noise in a pair of levels would be picked along with A. How effects differ by state
    is most of all columns. Whether these come in can be decided by held-out people
-   (`frl_algos.factored_awr.contest.held_out`).
+   (`frl_algos.factored_awr.critic_selection.held_out`).
 
 The same is done on two halves of the people: what one half recommends can be valued by the other. Whom else an action
 suits than those it was chosen for is asked of the choices themselves (`frl_algos.effects.suitability`), of all of them

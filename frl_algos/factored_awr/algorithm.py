@@ -25,7 +25,7 @@ from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import LOG
 
 from frl_algos.effects.terms import null_position
-from frl_algos.factored_awr.contest.choice import Choice
+from frl_algos.factored_awr.critic_selection.chosen_critic import Choice
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData
 from frl_algos.factored_awr.idle_settings import check_rate
 from frl_algos.factored_awr.modules import create_modules

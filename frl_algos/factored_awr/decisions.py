@@ -45,8 +45,8 @@ class Decisions:
         """Whether the best action is the most probable one, and not the one with the largest advantage.
 
         It is where the policy is a network of its own; where it stays near the behaviour policy, as its advantages hold
-        there only (`frl_algos.factored_awr.contest.plausibility`); and where advantages are of single cells of a table:
-        of an action that was hardly ever done in a state they know little, and the behaviour policy says more.
+        there only (`frl_algos.factored_awr.critic_selection.plausibility`); and where advantages are of single cells of
+        a table: of an action that was hardly ever done in a state they know little, and the behaviour policy says more.
         """
         if self._settings.extraction == "regression" or isinstance(self.modules.critic, StateCritic):
             return True

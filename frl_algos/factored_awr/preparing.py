@@ -17,9 +17,9 @@ from frl_algos.effects.action_rate import steady_rate
 from frl_algos.effects.suitability import Suitability, suitability
 from frl_algos.effects.targets import compute_targets, positions_of
 from frl_algos.effects.terms import Terms, null_position
-from frl_algos.factored_awr.contest.choice import Choice, Chosen
-from frl_algos.factored_awr.contest.choosing import CREDITS, Contest, structure_of
-from frl_algos.factored_awr.contest.indicated import unless_indicated
+from frl_algos.factored_awr.critic_selection.chosen_critic import Choice, Chosen
+from frl_algos.factored_awr.critic_selection.indicated import unless_indicated
+from frl_algos.factored_awr.critic_selection.select_critic import CREDITS, Contest, structure_of
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_algos.gains.estimating import estimate_member_model

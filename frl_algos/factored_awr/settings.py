@@ -38,7 +38,7 @@ class FactoredAWRSettings(LearnableConfig):
             "frozen": the same, left as drawn; "one_hot": indicators of levels and pairs; "independent": of levels only,
             so that factors are independent given that something is done; "flat": one of each joint action.
         critic: "auto", one of the next three or none at all, by what half of the people say of the policy of the other
-            half (`frl_algos.factored_awr.contest.choosing`); "effects", estimated effects of actions
+            half (`frl_algos.factored_awr.critic_selection.select_critic`); "effects", estimated effects of actions
             (`frl_algos.effects.estimate`; with "independent" and "flat" encoders its terms are likewise); "expectile",
             action values by implicit Q-learning (`frl_algos.networks.expectile_critic`); "planned", values by planning
             over states that recur (`frl_algos.effects.planning`); "returns", the logged return less the state value (as
@@ -46,7 +46,7 @@ class FactoredAWRSettings(LearnableConfig):
         expectile: Of the expectile critic, in (0, 1); larger looks at better actions of the data.
         critic_learning_rate, critic_weight_decay: Of the expectile critic.
         td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k. None: chosen with the critic
-            from `choosing.CREDITS`; with a response, and where nothing is chosen, the first of these.
+            from `select_critic.CREDITS`; with a response, and where nothing is chosen, the first of these.
         extraction: "closed_form" (the formula above) or "regression" (weighted log-likelihood, as in the paper).
         temperature: How far the policy moves along the advantage; smaller moves further. None: chosen from
             `extraction.TEMPERATURES` by what half of the data says of the policy of the other half.
@@ -84,7 +84,7 @@ class FactoredAWRSettings(LearnableConfig):
             what its contacts are about and asks who gets them: they are taken to do equally much. None: every valid
             action.
         action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
-        choice: What was chosen, as JSON (`choosing.Choice`); filled in by fitting.
+        choice: What was chosen, as JSON (`chosen_critic.Choice`); filled in by fitting.
     """
 
     batch_size: int = 512

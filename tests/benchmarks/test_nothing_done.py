@@ -11,8 +11,8 @@ from benchmarks.training.algorithms import create
 from benchmarks.training.told import told_of
 from benchmarks.training.train import train
 from frl_algos import load_replay_buffer
-from frl_algos.judgement.audit import audit_fairness
-from frl_algos.judgement.policy_evaluation import evaluate_policy
+from frl_algos.policy_reports.policy_audit import audit_fairness
+from frl_algos.policy_reports.policy_evaluation import evaluate_policy
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import (
     ImportOptions,

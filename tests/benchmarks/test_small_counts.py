@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from attack import Published, Rows, Truth, attack
 
 from benchmarks import report, run
-from frl_algos.judgement.audit import audit_fairness
-from frl_algos.judgement.policy_evaluation import evaluate_policy
+from frl_algos.policy_reports.policy_audit import audit_fairness
+from frl_algos.policy_reports.policy_evaluation import evaluate_policy
 from frl_env.cli import app
 from frl_env.datasets import Recipe, build_dataset, ensure_dataset, export_table
 from frl_env.datasets.tabular.checking.partition import shares

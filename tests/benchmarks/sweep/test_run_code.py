@@ -59,8 +59,8 @@ def stale(copy, monkeypatch):
         ("benchmarks/truth/audits.py", EVERYTHING),
         ("benchmarks/sweep/budgets.py", EVERYTHING),
         ("benchmarks/sweep/runs.py", EVERYTHING),
-        ("frl_algos/valuation/counterfactual.py", set()),
-        ("frl_algos/judgement/audit.py", set()),
+        ("frl_algos/policy_values/counterfactual.py", set()),
+        ("frl_algos/policy_reports/policy_audit.py", set()),
         ("frl_env/worklist/listing.py", set()),
         ("benchmarks/training/algorithms.py", set()),
         ("benchmarks/sweep/scorecard.py", set()),
@@ -75,7 +75,7 @@ def test_a_changed_file_makes_those_runs_stale_that_reach_it(stale, file, which)
 
 
 def test_a_run_that_logged_members_value_depends_on_the_valuer_too(stale):
-    assert stale("frl_algos/valuation/nested.py", valued=True) == TRAINED
+    assert stale("frl_algos/policy_values/nested_mean_model.py", valued=True) == TRAINED
 
 
 def test_somebody_elses_algorithm_counts_with_what_it_imports(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.record.code_key import ROOT, code_files
 
-LEARNER = ("frl_algos/factored_awr/", "frl_algos/files/", "frl_algos/judgement/audit")
+LEARNER = ("frl_algos/factored_awr/", "frl_algos/files/", "frl_algos/policy_reports/policy_audit")
 VALUING = ("audits", "logged_values", "member_table", "panel", "policy_behaviour", "true_values")
 
 

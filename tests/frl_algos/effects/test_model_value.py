@@ -5,8 +5,8 @@ import pytest
 
 from frl_algos.effects.model_value import LoggedSteps, ModelOfSteps
 from frl_algos.effects.planning import recurring
-from frl_algos.factored_awr.contest.held_out import bar, mean_and_error
-from frl_algos.factored_awr.contest.model_judge import ModelJudge
+from frl_algos.factored_awr.critic_selection.held_out import bar, mean_and_error
+from frl_algos.factored_awr.critic_selection.model_judge import ModelJudge
 
 PLACES = 5
 

@@ -6,9 +6,9 @@ import pytest
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
-from frl_algos.factored_awr.contest.choice import Choice
-from frl_algos.factored_awr.contest.held_out import Worth
-from frl_algos.factored_awr.contest.plausibility import pays_at_once, plausible, room
+from frl_algos.factored_awr.critic_selection.chosen_critic import Choice
+from frl_algos.factored_awr.critic_selection.held_out import Worth
+from frl_algos.factored_awr.critic_selection.plausibility import pays_at_once, plausible, room
 from frl_env.actions import ActionSpace
 
 LONGEST = 60
@@ -109,7 +109,9 @@ def test_a_choice_of_an_older_file_is_not_a_mild_one():
 
 
 def test_if_claims_are_too_large_at_any_temperature_the_policy_is_the_clone_and_says_why(monkeypatch):
-    monkeypatch.setattr("frl_algos.factored_awr.contest.choosing.plausible", lambda worths, most, ends: False)
+    monkeypatch.setattr(
+        "frl_algos.factored_awr.critic_selection.select_critic.plausible", lambda worths, most, ends: False
+    )
     algorithm = FactoredAWRConfig(batch_size=128, hidden_size=32).create()
     algorithm.build_with_dataset(_logged(episodes=100))
     assert algorithm.choice.critic == "none"

@@ -1,0 +1,57 @@
+"""Critics that compete, and which of them is taken."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from frl_algos.effects.estimate import Effects
+from frl_algos.effects.planning import Planned
+from frl_algos.effects.targets import Targets
+from frl_algos.factored_awr.critic_selection.held_out import Worth, mean_and_error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A critic with its credit, as estimated from the halves of the people.
+
+    Attributes:
+        label: In words.
+        critic, td_lambda, states: As in `Choice`.
+        targets: With its credit.
+        effects: The estimate; None where the critic is another.
+        worth: What its policy is worth to people it was not estimated from; None until it is judged.
+        planned: Planned values, where the critic is these.
+        halves: Advantages by each half of the people, where they are no effects.
+    """
+
+    label: str
+    critic: str
+    td_lambda: float
+    states: str
+    targets: Targets
+    effects: Effects | None
+    worth: Worth | None = None
+    planned: Planned | None = None
+    halves: Sequence[Tensor] = ()
+
+
+def reaches(candidate: Candidate, least: float) -> bool:
+    """Whether its own gain is so many standard errors."""
+    assert candidate.worth is not None
+    gain, error = mean_and_error(candidate.worth.own)
+    return gain >= least * error
+
+
+def first_of_best(
+    candidates: Sequence[Candidate], gains: Callable[[Any], np.ndarray], errors: float = 1.0
+) -> Candidate:
+    """The first that is within so many standard errors of the best, in pairs by person."""
+    best = max(candidates, key=lambda candidate: gains(candidate.worth).mean())
+    for candidate in candidates:
+        behind, error = mean_and_error(gains(best.worth) - gains(candidate.worth))
+        if behind <= errors * error:
+            return candidate
+    return best

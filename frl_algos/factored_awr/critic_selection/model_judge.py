@@ -1,0 +1,77 @@
+"""What a policy is worth to people it was not estimated from, where states recur: its whole value, not its first step.
+
+The first-order gain of `held_out` asks what one other decision would change, with the behaviour policy before and
+after it. The best policy by that measure is the best *first* step away from the behaviour policy, and not the best
+policy; far from the behaviour policy the two differ much. Where states recur, the other half's rows make a model of
+what follows, which values the policy all the way (`frl_algos.effects.model_value`). That supposes that a state tells
+what matters of the past; `ModelJudge.fits` asks the data.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from frl_algos.effects.model_value import LoggedSteps, ModelOfSteps
+from frl_algos.factored_awr.critic_selection.held_out import Worth, bar, mean_and_error
+from frl_algos.factored_awr.extraction import best_temperature, supported
+
+
+class ModelJudge:
+    """The process that each half of the people estimates; each values the policies of the other half.
+
+    Args:
+        steps: All rows.
+        halves: Half of the people of each row, 0 or 1.
+        people: Person of each row, numbered from 0.
+    """
+
+    def __init__(self, steps: LoggedSteps, halves: Int[np.ndarray, "row"], people: Int[np.ndarray, "row"]) -> None:
+        """Estimates both."""
+        self._models = [ModelOfSteps(steps, halves == half) for half in (0, 1)]
+        first = np.unique(steps.episodes, return_index=True)[1]
+        self._person = people[first]
+        size, valid = len(steps.states.states), steps.valid
+        self._visits = torch.as_tensor(sum(model.visits for model in self._models), dtype=torch.float32)
+        self._log_what = torch.zeros(size, valid)
+
+    def fits(self, levels: Float[np.ndarray, "valid level"]) -> bool:
+        """Whether what comes after the next state has nothing to do with any level taken before it, but for chance.
+
+        Args:
+            levels: 1 where an action has a level.
+        """
+        moments = np.zeros((int(self._person.max(initial=-1)) + 1, levels.shape[1]))
+        for model in self._models:
+            np.add.at(moments, self._person[model.episodes], model.afterwards(levels))
+        both = [*moments.T, *-moments.T]
+        least = bar(both)
+        return all(mean <= least * error for mean, error in map(mean_and_error, both))
+
+    def take_behaviour(self, log_what: Float[Tensor, "state valid"], threshold: float) -> None:
+        """Takes the behaviour policy's log-probabilities in all states; unsupported ones drop out."""
+        self._log_what = supported(log_what, threshold)
+
+    def worth(self, halves: Sequence[Float[Tensor, "state valid"]], temperature: float | None = None) -> Worth:
+        """What the policies of two halves are worth to each other, by the whole return.
+
+        Args:
+            halves: Advantages in all states, from each half.
+            temperature: None for the better of `extraction.TEMPERATURES`.
+        """
+        if temperature is None:
+            temperature = best_temperature(self._log_what, self._visits, halves)
+        gains = np.zeros(int(self._person.max(initial=-1)) + 1)
+        chances = self._log_what.exp()
+        for half, mine in enumerate(halves):
+            mean = (chances * mine).sum(dim=1, keepdim=True)
+            variance = (chances * (mine - mean) ** 2).sum(dim=1)
+            spread = float(((self._visits * variance).sum() / self._visits.sum()).sqrt())
+            if spread < 1e-12:
+                continue
+            policy = torch.softmax(self._log_what + mine / (temperature * spread), dim=1).numpy().astype(np.float64)
+            model = self._models[1 - half]
+            np.add.at(gains, self._person[model.episodes], model.gains(policy))
+        return Worth(own=gains, whole=gains, later=np.zeros(len(gains)), temperature=temperature)

@@ -1,0 +1,88 @@
+"""The gap between groups as an evaluator of d3rlpy, to be watched while an algorithm trains.
+
+algorithm.fit(buffer, n_steps=3_000, evaluators={"gap": GroupGap("race_ethnicity")})
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.policies.policy import CHUNK
+from frl_algos.policy_values.selection import target_probabilities
+from frl_env.errors import UserError, unknown_name
+from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, joints_with
+
+
+class GroupGap:
+    """Largest less smallest group mean of the probability of high-touch contact: the demographic parity gap.
+
+    Groups of fewer than `minimum` members are left out, since their means are mostly chance.
+
+    Args:
+        attribute: Key of the buffer's groups.
+        buffer: Members to look at, with their groups; those that the algorithm is trained on when None.
+        high_touch: Levels that count as high touch.
+        minimum: Members that a group needs.
+        members: At most so many are asked about, drawn once; all when None.
+        seed: Of that draw.
+    """
+
+    def __init__(
+        self,
+        attribute: str,
+        *,
+        buffer: FactoredReplayBuffer | None = None,
+        high_touch: Sequence[str] = HIGH_TOUCH,
+        minimum: int = 30,
+        members: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Keeps what to look at."""
+        self.attribute = attribute
+        self.buffer = buffer
+        self.high_touch = tuple(high_touch)
+        self.minimum = minimum
+        self.members = members
+        self.seed = seed
+
+    def __call__(self, algo: Any, dataset: Any) -> float:
+        """The gap, as d3rlpy calls it after every epoch.
+
+        Raises:
+            UserError: If the buffer has no such groups, or fewer than two that are large enough.
+        """
+        buffer = dataset if self.buffer is None else self.buffer
+        if not isinstance(buffer, FactoredReplayBuffer) or not buffer.groups:
+            raise UserError(
+                "GroupGap needs a buffer with groups: load_replay_buffer(dataset, groups=['race_ethnicity'])"
+            )
+        if self.attribute not in buffer.groups:
+            raise unknown_name("attribute", self.attribute, buffer.groups)
+        chosen = np.arange(len(buffer.lengths))
+        if self.members is not None and self.members < len(chosen):
+            chosen = np.sort(np.random.default_rng(self.seed).permutation(chosen)[: self.members])
+        labels = buffer.groups[self.attribute][chosen]
+        names, counts = np.unique(labels, return_counts=True)
+        kept = names[counts >= self.minimum]
+        if len(kept) < 2:
+            raise UserError(
+                f"attribute {self.attribute!r} has fewer than two groups of at least {self.minimum} members; lower "
+                "minimum, or look at more members"
+            )
+        high_touch = self._high_touch(algo, buffer, chosen)
+        means = [high_touch[labels == name].mean() for name in kept]
+        return float(max(means) - min(means))
+
+    def _high_touch(self, algo: Any, buffer: FactoredReplayBuffer, members: np.ndarray) -> np.ndarray:
+        """Mean probability of high touch over the weeks of each member."""
+        ask = target_probabilities(algo, buffer.action_space)
+        columns = joints_with(buffer.action_space, self.high_touch).astype(np.float32)
+        lengths = buffer.lengths[members]
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        rows = np.repeat(buffer.starts[members] - starts, lengths) + np.arange(lengths.sum())
+        observations = buffer.observations[rows]
+        parts = range(0, len(rows), CHUNK)
+        chances = np.concatenate([ask(observations[start : start + CHUNK]) @ columns for start in parts])
+        return np.add.reduceat(chances.astype(np.float64), starts) / lengths

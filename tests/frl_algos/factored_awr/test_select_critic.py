@@ -1,0 +1,174 @@
+"""critic="auto": what is chosen on small worlds whose answer is known, how it is judged, and where it is kept."""
+
+import d3rlpy
+import numpy as np
+import pytest
+import torch
+from d3rlpy.logging import NoopAdapterFactory
+
+from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
+from frl_algos.effects.targets import compute_targets
+from frl_algos.factored_awr.critic_selection.held_out import HeldOut, mean_and_error
+from frl_env.actions import ActionSpace
+
+QUIET = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
+NVEC = (3, 2)
+
+
+def _bandit(reward, rows=3_000, seed=0, steps=1, noise=0.3, nvec=NVEC):
+    """Uniformly random actions; `reward` of observations and levels."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows + 1, 3)).astype(np.float32)
+    levels = rng.integers(nvec, size=(rows, len(nvec)))
+    rewards = reward(x[:-1], levels) + noise * rng.normal(size=rows)
+    return FactoredReplayBuffer(
+        observations=x[:-1],
+        actions=levels,
+        rewards=rewards.astype(np.float32),
+        next_observations=x[1:],
+        lengths=np.full(rows // steps, steps),
+        terminated=np.ones(rows // steps, bool),
+        action_space=ActionSpace.from_nvec(nvec),
+        seed=seed,
+    )
+
+
+def _fit(buffer, steps=150, **settings):
+    d3rlpy.seed(0)
+    algorithm = FactoredAWRConfig(**({"batch_size": 128, "hidden_size": 32, "learning_rate": 3e-3} | settings)).create()
+    algorithm.fit(buffer, n_steps=steps, **QUIET)
+    return algorithm
+
+
+def _greedy(algorithm, reward):
+    """Mean reward of the greedy policy in new states."""
+    x = np.random.default_rng(99).normal(size=(1_000, 3)).astype(np.float32)
+    return reward(x, algorithm.action_space.unravel(algorithm.predict(x))).mean()
+
+
+def _by_level(x, levels):
+    return np.where(levels[:, 0] == 0, x[:, 0], np.where(levels[:, 0] == 1, -x[:, 0], 0.0))
+
+
+def _by_pair(x, levels):
+    """What the two factors do together depends on the state; alone they do nothing."""
+    return np.where((levels[:, 0] > 0) == (levels[:, 1] > 0), x[:, 0], -x[:, 0])
+
+
+def test_terms_of_the_state_need_no_more_rows_than_they_need():
+    """3,000 rows for 60 columns: far less than 200 rows a column, and plenty."""
+    algorithm = _fit(_bandit(_by_level, rows=3_000))
+    assert algorithm.choice.states in ("levels", "pairs")
+    assert _greedy(algorithm, _by_level) > 0.9 * np.sqrt(2 / np.pi)
+
+
+def test_pairs_that_depend_on_the_state_are_found():
+    algorithm = _fit(_bandit(_by_pair))
+    assert (algorithm.choice.critic, algorithm.choice.states) == ("effects", "pairs")
+    assert _greedy(algorithm, _by_pair) > 0.9 * np.sqrt(2 / np.pi)
+
+
+@pytest.mark.parametrize("by_state", [False, True], ids=["everywhere", "by state"])
+def test_what_only_three_factors_do_together_is_found(by_state):
+    """No level and no pair of levels has an effect of its own: a sum over factors or pairs sees nothing."""
+
+    def reward(x, levels):
+        odd = 1.0 * (levels.sum(axis=1) % 2)
+        return odd * x[:, 0] if by_state else odd
+
+    algorithm = _fit(_bandit(reward, nvec=(2, 2, 2)), steps=5)
+    assert algorithm.choice.states == "joint", str(algorithm.choice)
+    best = np.sqrt(1 / (2 * np.pi)) if by_state else 1.0
+    assert _greedy(algorithm, reward) > 0.9 * best
+
+
+def test_a_reward_at_the_end_gets_credit():
+    """Ten steps; what pays 0.3 at once costs 0.4 at the end, of which credit 0.9 a step sees 0.25 on average."""
+    rng = np.random.default_rng(0)
+    people, steps = 1_000, 10
+    levels = rng.integers(NVEC, size=(people, steps, 2))
+    first = np.zeros((people, steps + 1, 1), np.float32)
+    first[:, 0] = 1.0
+    rewards = np.zeros((people, steps))
+    # Doing 2 now pays at once and costs more at the end.
+    rewards += 0.3 * (levels[:, :, 0] == 2)
+    rewards[:, -1] -= 0.4 * (levels[:, :, 0] == 2).sum(axis=1)
+    rewards += 0.1 * rng.normal(size=rewards.shape)
+    buffer = FactoredReplayBuffer(
+        observations=first[:, :-1].reshape(-1, 1),
+        actions=levels.reshape(-1, 2),
+        rewards=rewards.reshape(-1).astype(np.float32),
+        next_observations=first[:, 1:].reshape(-1, 1),
+        lengths=np.full(people, steps),
+        terminated=np.ones(people, bool),
+        action_space=ActionSpace.from_nvec(NVEC),
+    )
+    algorithm = _fit(buffer)
+    assert algorithm.choice.td_lambda == 1.0 or algorithm.choice.critic == "expectile"
+    assert algorithm.action_space.unravel(algorithm.predict(np.zeros((1, 1), np.float32)))[0, 0] != 2
+    short = _fit(buffer, td_lambda=0.0)
+    assert short.choice.critic == "none", "what pays at once is seen to harm in the end"
+
+
+def test_noise_is_not_followed_far():
+    """Where no action matters, the choice is the clone or gains no more than its error."""
+    algorithm = _fit(_bandit(lambda x, levels: 0.0 * x[:, 0], rows=1_000))
+    choice = algorithm.choice
+    assert choice.critic == "none" or choice.gain < 3 * choice.gain_error
+
+
+def test_the_choice_is_said_stored_and_saved(tmp_path):
+    algorithm = _fit(_bandit(_by_level, rows=1_000), steps=5)
+    said = str(algorithm.choice)
+    assert "held-out people gain" in said
+    assert "against" in said
+    save_model(algorithm, tmp_path / "m.safetensors")
+    loaded = load_model(tmp_path / "m.safetensors")
+    assert loaded.choice == algorithm.choice
+    x = np.random.default_rng(1).normal(size=(50, 3)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.predict_probabilities(x), algorithm.predict_probabilities(x))
+
+
+@pytest.mark.parametrize("critic", ["expectile", "none"])
+def test_a_chosen_critic_makes_the_modules_of_a_loaded_model(tmp_path, critic):
+    algorithm = _fit(_bandit(_by_pair, rows=600), steps=2, critic=critic)
+    save_model(algorithm, tmp_path / "m.safetensors")
+    x = np.random.default_rng(1).normal(size=(50, 3)).astype(np.float32)
+    np.testing.assert_array_equal(load_model(tmp_path / "m.safetensors").predict(x), algorithm.predict(x))
+
+
+def test_expectile_without_a_temperature_chooses_one():
+    algorithm = _fit(_bandit(_by_pair), steps=20, critic="expectile")
+    assert algorithm.choice.temperature in (0.3, 0.1)
+    assert float(algorithm.impl.modules.statistics.temperature) == pytest.approx(algorithm.choice.temperature)
+
+
+def test_too_few_people_are_said():
+    algorithm = _fit(_bandit(_by_level, rows=1_000, steps=100), steps=2)
+    assert "too few people" in str(algorithm.choice)
+
+
+def test_what_is_chosen_leaves_the_training_as_it_is():
+    """The trials draw from generators of their own: the clone is the same, bit for bit, with the critic set."""
+    buffer = _bandit(_by_level, rows=1_000)
+    states = []
+    for settings in ({}, {"critic": "effects", "td_lambda": 0.9}):
+        buffer.reseed(3)
+        states.append(_fit(buffer, steps=10, **settings).impl.modules.clone.state_dict())
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name]), name
+
+
+def test_judges_find_the_gain_of_a_known_policy():
+    """Uniform logging, reward a_0 == 0: tilting by exp(score) has a known gain over it."""
+    buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0), rows=20_000)
+    targets = compute_targets(buffer, buffer.observations, decay=0.0, response=None)
+    judges = HeldOut(targets, np.arange(20_000), valid=6, seed=0)
+    judges.take_behaviour(torch.full((20_000, 6), float(np.log(1 / 6))), 0.0)
+    scores = torch.as_tensor((buffer.action_space.joint_levels[:, 0] == 0).astype(np.float32)).expand(20_000, 6)
+    worth = judges.worth([scores, scores], *[targets.residuals] * 3, temperature=0.5)
+    z = 1 / (0.5 * np.sqrt(2 / 9))
+    known = np.exp(z) / (np.exp(z) + 2) - 1 / 3
+    mean, error = mean_and_error(worth.own)
+    assert mean == pytest.approx(known, abs=4 * error)
+    assert error < 0.02
