@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made, check_writable
 from benchmarks.record.figures import write_figure
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.training.algorithms import check_fits, create, label, parse_names
 from benchmarks.training.train import train
 from benchmarks.worlds.dataset import ensure_world_dataset

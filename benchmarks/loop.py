@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Unit
 from benchmarks.studies.closed_loop import ARMS, QUARTERS, Settings, replicate
 from frl_env.errors import check_number

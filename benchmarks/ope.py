@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Unit
 from benchmarks.studies.estimator_report import regret, spearman
 from benchmarks.studies.known_policies.markov_q import CrossFitted

@@ -25,7 +25,7 @@ from benchmarks.sweep.runs import Job, plan
 from benchmarks.sweep.workers import check_scheduler, default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, fitting, parse_names
 from benchmarks.training.checked_options import check_said
-from benchmarks.training.told import Told, add_options, options_said, told_of
+from benchmarks.training.column_roles import Told, add_options, options_said, told_of
 from benchmarks.truth.logged_values import check_valuable, validation_dataset
 from benchmarks.truth.true_values import has_simulator
 from frl_env.capacity import parse_budgets

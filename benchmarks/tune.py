@@ -26,13 +26,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least
-from benchmarks.record.kept import write_whole
+from benchmarks.record.kept_results import write_whole
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import Job, plan_settings
 from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, TUNED, label
 from benchmarks.training.checked_options import check_said
-from benchmarks.training.told import Told, add_options, options_said, told_of
+from benchmarks.training.column_roles import Told, add_options, options_said, told_of
 from frl_algos import load_replay_buffer, select_policy
 from frl_algos.files.policy_files import load_policy
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
@@ -42,7 +42,7 @@ from frl_env.terminal import progress_bar, run_or_say
 
 TRAIN, VALIDATION = "frl/medicaid-synthetic-v0", "frl/medicaid-synthetic-validation-v0"
 SAID = ("response", "indications", "need_factor", "skill_factor", "high_touch")
-"""Options of `benchmarks.training.told`."""
+"""Options of `benchmarks.training.column_roles`."""
 
 RATES = tuple({"learning_rate": rate} if rate else {} for rate in (0, 1e-4, 3e-4, 3e-3, 1e-2, 3e-2))
 AWR_CANDIDATES = (

@@ -45,7 +45,7 @@ from frl_env.errors import UserError, unknown_name
 from frl_env.terminal import run_or_say, write_atomically
 
 KEPT = re.compile(r"(.+)-[0-9a-f]{24}\.(json|npy|parquet)")
-"""Files of `benchmarks.record.kept`; the key is another one on other code."""
+"""Files of `benchmarks.record.kept_results`; the key is another one on other code."""
 
 TIMES = frozenset({"seconds", "megabytes"})
 """Fields of any result that are times or memory."""

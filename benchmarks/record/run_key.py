@@ -12,7 +12,7 @@ from benchmarks.record.code_key import ROOT, code_key
 
 SHOWING = (
     "benchmarks.__init__", "benchmarks.command_line", "benchmarks.record", "benchmarks.pages", "benchmarks.reporting",
-    "benchmarks.drawing", "benchmarks.sweep.scorecard_tables",
+    "benchmarks.charts", "benchmarks.sweep.scorecard_tables",
 )  # fmt: skip
 """Modules and rooms that take options, keep results and show them, and make none."""
 

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made, check_writable, command_of
 from benchmarks.record.figures import Field, is_number, write_figure, written
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from frl_env.terminal import progress_bar
 
 WIDTH = 150
@@ -112,7 +112,7 @@ class Study:
             options: `out` is where they are kept; with `report`, nothing is made, and what is missing is None.
             what: Is being done.
             tell: Progress; by default a bar of its own.
-            kind: `json`, `array` or `table`; see `benchmarks.record.kept`.
+            kind: `json`, `array` or `table`; see `benchmarks.record.kept_results`.
 
         Raises:
             UserError: If something can't be kept, or is damaged.

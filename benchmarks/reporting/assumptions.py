@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.drawing.forest import Row, forest
+from benchmarks.charts.forest import Row, forest
 from benchmarks.reporting.document import Figure, Section, Table, columns_of
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.sweep_results import SweepResults
-from benchmarks.reporting.words import words
 from frl_env.evaluation.sensitivity.turning import BASE, turning_points, turning_sentence
 
 KINDS = (("WDR clip ", "cut-off"), ("WIS clip ", "cut-off"), ("MDR", "memory"), ("MIS", "memory"))

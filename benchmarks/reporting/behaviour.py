@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from benchmarks.drawing.maps import Pair, Place, heatmap, pairs, plane
+from benchmarks.charts.maps import Pair, Place, heatmap, pairs, plane
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of, readable
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.sweep_results import SweepResults
-from benchmarks.reporting.words import words
 
 
 def by_factor(results: SweepResults) -> Section:

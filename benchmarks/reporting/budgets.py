@@ -3,12 +3,12 @@
 from functools import partial
 from typing import Any
 
-from benchmarks.drawing.line_plots import Axes, Series, lines
+from benchmarks.charts.line_plots import Axes, Series, lines
 from benchmarks.reporting.document import Figure, Section, Table, columns_of
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.summary import horizon
 from benchmarks.reporting.sweep_results import SweepResults
-from benchmarks.reporting.values import REFERENCES
-from benchmarks.reporting.words import words
+from benchmarks.reporting.value_section import REFERENCES
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
 from benchmarks.sweep.scorecard_tables import contact_shares

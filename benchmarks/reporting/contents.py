@@ -17,11 +17,11 @@ from benchmarks.reporting.doubts import doubts
 from benchmarks.reporting.evidence import clip_sweep, effective_members
 from benchmarks.reporting.fairness import fairness
 from benchmarks.reporting.provenance import assumed, provenance
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.spending import spending
 from benchmarks.reporting.summary import summary
 from benchmarks.reporting.sweep_results import SweepResults
-from benchmarks.reporting.values import curves, profile, values
-from benchmarks.reporting.words import words
+from benchmarks.reporting.value_section import curves, profile, values
 from frl_env.files.spreadsheets import plain_cell
 
 

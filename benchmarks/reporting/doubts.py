@@ -4,8 +4,8 @@ from functools import partial
 from typing import Any
 
 from benchmarks.reporting.document import Section, Table, attribute_name, columns_of
+from benchmarks.reporting.sentence_templates import named, words
 from benchmarks.reporting.sweep_results import Policy, SweepResults
-from benchmarks.reporting.words import named, words
 
 FEW_SEEDS = 5
 

@@ -3,11 +3,11 @@
 from functools import partial
 from typing import Any
 
-from benchmarks.drawing.line_plots import Axes, Series, lines, panels
+from benchmarks.charts.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
 from benchmarks.reporting.doubts import weights_of
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.sweep_results import Policy, SweepResults
-from benchmarks.reporting.words import words
 
 KINDS = {
     "cumulative": "products of all weeks (WIS, WDR)",

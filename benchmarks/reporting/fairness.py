@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.drawing.forest import Row, forest
-from benchmarks.drawing.line_plots import Axes, Series, lines
+from benchmarks.charts.forest import Row, forest
+from benchmarks.charts.line_plots import Axes, Series, lines
 from benchmarks.reporting.document import Figure, Section, Table, attribute_name, columns_of, readable
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.sweep_results import SweepResults
-from benchmarks.reporting.words import words
 
 DRAWN = "high_touch"
 """The measure that is drawn; all others are in the table."""

@@ -4,9 +4,9 @@ import re
 
 from markupsafe import Markup, escape
 
-from benchmarks.drawing.svg import NARROW, WIDE
+from benchmarks.charts.svg import NARROW, WIDE
 from benchmarks.reporting.document import Report, typeset
-from benchmarks.reporting.words import pages
+from benchmarks.reporting.sentence_templates import pages
 
 
 def page(report: Report, *, files: str) -> str:

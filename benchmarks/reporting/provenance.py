@@ -1,10 +1,10 @@
 """Where the numbers come from: data, seeds, code, versions, commands, and what each run took."""
 
 from benchmarks.reporting.document import Section, Table, columns_of
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.sweep_results import SweepResults
-from benchmarks.reporting.words import words
 from benchmarks.training.algorithms import PEERS
-from benchmarks.training.told import NO_RESPONSE
+from benchmarks.training.column_roles import NO_RESPONSE
 
 
 def assumed(results: SweepResults) -> Section:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from benchmarks.reporting.document import Section, Table, columns_of
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.sweep_results import SweepResults
-from benchmarks.reporting.words import words
 from benchmarks.sweep.scorecard_tables import logged_sentence
 
 

@@ -3,8 +3,8 @@
 import json
 
 from benchmarks.reporting.document import Section, Table, columns_of
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.sweep_results import SweepResults
-from benchmarks.reporting.words import words
 from benchmarks.sweep.curves import point_at
 from benchmarks.sweep.scorecard_tables import rate_of
 from benchmarks.training.algorithms import PEERS

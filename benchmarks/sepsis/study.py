@@ -27,7 +27,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.preprocessing import StandardObservationScaler
 
 from benchmarks.command_line import check_writable
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.run_key import checksum
 from benchmarks.record.study import Study, Unit
 from benchmarks.sepsis.dataset import ensure_sepsis_dataset

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record.checkout import checked_out
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Unit
 from benchmarks.speed.importing import SIMULATED
 from frl_env.actions import MEDICAID_ACTIONS

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from benchmarks.record.figures import MISSING
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.run_key import checksum
 from benchmarks.record.study import Study, Tell, Unit
 from benchmarks.sweep.statistics import bootstrap_interval, interquartile_mean

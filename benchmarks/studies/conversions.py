@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study
 from benchmarks.studies.ablations import OURS, values_of
 from benchmarks.truth.true_values import Evaluation

@@ -31,7 +31,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Unit
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_algos.factored_awr.modules import create_modules

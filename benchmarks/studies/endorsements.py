@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Unit
 from benchmarks.studies.known_policies.endorsed_data import SETS
 from frl_algos.policy_values.counterfactual import Counterfactual

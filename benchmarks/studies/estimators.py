@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.command_line import check_writable
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Tell, Unit
 from benchmarks.studies import estimator_report
 from benchmarks.studies.known_policies.policy_truth import (

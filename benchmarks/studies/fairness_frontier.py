@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 
 from benchmarks.command_line import check_writable, command_of, numbers
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Tell, Unit
 from benchmarks.studies import frontier_table
 from benchmarks.studies.frontier_table import Setting

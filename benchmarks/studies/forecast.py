@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Unit
 from benchmarks.training.simulated import buffer_of
 from frl_algos.gains import MemberModel, estimate_member_model

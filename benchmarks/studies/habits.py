@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study
 from benchmarks.studies.ablations import LEAD, OURS, UNSUITED, Variant, lead, values_of
 from benchmarks.training.simulated import buffer_of

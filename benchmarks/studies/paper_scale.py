@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks.command_line import check_writable
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Tell
 from benchmarks.training.awr_lines import factored_awr, seed_awr
 from benchmarks.training.train import forget_peak_rss, peak_rss_mb

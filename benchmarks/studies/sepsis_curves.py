@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Tell, Unit
 from benchmarks.training.algorithms import create, label
 from benchmarks.training.train import train

@@ -28,7 +28,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from benchmarks.command_line import check_writable
-from benchmarks.record.kept import write_whole
+from benchmarks.record.kept_results import write_whole
 from benchmarks.sweep.runs import Job, Outcome
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together

@@ -32,7 +32,7 @@ from benchmarks.sweep.budgets import (
     slot,
 )
 from benchmarks.training import algorithms
-from benchmarks.training.told import told_of
+from benchmarks.training.column_roles import told_of
 from benchmarks.training.train import train
 from benchmarks.truth import audits, logged_values
 from benchmarks.truth.contacted import GROUP_LABELS, ContactWatch
@@ -80,7 +80,7 @@ class Job:
         validation: Dataset whose members value the policy off-policy; empty for none.
         validation_data: Content hash of that dataset.
         budgets: JSON of capacities by what was typed, besides no limit; see `benchmarks.sweep.budgets`.
-        told: JSON of what options say of the columns; see `benchmarks.training.told`.
+        told: JSON of what options say of the columns; see `benchmarks.training.column_roles`.
     """
 
     algo: str
@@ -158,7 +158,7 @@ def plan(
         eval_members: Members of every rollout, where there is a simulator.
         validation: Dataset whose members value the policies off-policy; empty for none.
         budget: Budgets by comma, where there is a simulator; see `frl_env.capacity.parse_budgets`.
-        said: What options say of the columns; see `benchmarks.training.told`.
+        said: What options say of the columns; see `benchmarks.training.column_roles`.
         action_rate: Share of member-weeks in which FactoredAWR acts; None: as it finds best.
         tell: Progress.
 
@@ -208,7 +208,7 @@ def plan_settings(
         dataset: Minari id; seed k trains on its replicate k.
         seeds: Training seeds.
         steps: Updates a run.
-        said: What options say of the columns; see `benchmarks.training.told`.
+        said: What options say of the columns; see `benchmarks.training.column_roles`.
         tell: Progress.
     """
     jobs = []

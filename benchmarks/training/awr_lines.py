@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from benchmarks.training.column_roles import Told, told
 from benchmarks.training.makers import BATCH_SIZE, HIDDEN, Maker
-from benchmarks.training.told import Told, told
 from frl_algos import FactoredAWRConfig
 from frl_algos.peers import VISITS
 from frl_env.actions import ActionSpace

@@ -2,7 +2,7 @@
 
 import json
 
-from benchmarks.training.told import told, told_of
+from benchmarks.training.column_roles import told, told_of
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import RECIPES, open_dataset
 from frl_env.datasets.store import has_dataset
@@ -14,7 +14,7 @@ def check_said(dataset_id: str, said: str) -> None:
 
     Args:
         dataset_id: One that exists, or that can be built.
-        said: By options, from `benchmarks.training.told.options_said`.
+        said: By options, from `benchmarks.training.column_roles.options_said`.
 
     Raises:
         UserError: If a state, factor or level does not exist.

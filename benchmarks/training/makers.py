@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.training.told import Told
+from benchmarks.training.column_roles import Told
 from frl_env.actions import ActionSpace
 
 BATCH_SIZE = 512

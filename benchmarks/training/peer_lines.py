@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
+from benchmarks.training.column_roles import Told
 from benchmarks.training.makers import Maker, Settings
-from benchmarks.training.told import Told
 from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError

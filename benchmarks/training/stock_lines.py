@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from benchmarks.training.column_roles import Told
 from benchmarks.training.makers import BATCH_SIZE, HIDDEN, TARGET_UPDATES, Maker, Settings
-from benchmarks.training.told import Told
 from frl_algos.policies.stock import create_stock
 from frl_env.actions import ActionSpace
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.training.told import Told, told_of
+from benchmarks.training.column_roles import Told, told_of
 from benchmarks.truth import audits
 from benchmarks.truth.validation_members import SEED, episodes_of, kept_while_unchanged, propensities_of
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
@@ -56,7 +56,7 @@ def check_valuable(validation_id: str, said: str) -> None:
 
     Args:
         validation_id: Minari id of the logged members.
-        said: What options say of the columns; see `benchmarks.training.told`.
+        said: What options say of the columns; see `benchmarks.training.column_roles`.
 
     Raises:
         UserError: If too few of their attempts got a response.
@@ -75,7 +75,7 @@ def estimate(
         algorithm: Trained, on other members.
         mode: Of `frl_algos.policies.policy.LearnedPolicy`.
         validation_id: Minari id of the logged members.
-        said: What options say of the columns; see `benchmarks.training.told`.
+        said: What options say of the columns; see `benchmarks.training.column_roles`.
         fairness: Whether to audit; None in the place of the audit otherwise.
     """
     if mode == "stochastic" and not has_probabilities(algorithm):

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import report, run
 from benchmarks.training.algorithms import create
-from benchmarks.training.told import told_of
+from benchmarks.training.column_roles import told_of
 from benchmarks.training.train import train
 from frl_algos import load_replay_buffer
 from frl_algos.policy_reports.policy_audit import audit_fairness

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from d3rlpy.logging import NoopAdapterFactory
 
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.studies.known_policies.policy_set import Drawn, nothing, policy_set
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.truth.true_values import SEED

@@ -20,7 +20,7 @@ STUDY = """
 import sys
 sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 import time
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Unit
 from frl_env.tiny import value
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.record.code_key import PACKAGES, ROOT
-from benchmarks.record.kept import Kept
+from benchmarks.record.kept_results import Kept
 from frl_env.errors import UserError
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -24,7 +24,7 @@ OWN_WAYS = {
 """Calls by which a study would find a result again without asking `Kept`."""
 
 SHOWN = (
-    "benchmarks/pages/fill.py", "benchmarks/reporting/page.py", "benchmarks/drawing/svg.py",
+    "benchmarks/pages/fill.py", "benchmarks/reporting/page.py", "benchmarks/charts/svg.py",
     "benchmarks/record/figures.py", "benchmarks/command_line.py", "benchmarks/studies/estimator_report.py",
     "benchmarks/studies/frontier_table.py",
 )  # fmt: skip
@@ -78,8 +78,8 @@ def copy(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("file", _commands(), ids=lambda file: file.stem)
 def test_a_study_finds_results_by_kept_alone(file):
     names = _names(file)
-    assert not names & OWN_WAYS, f"{file.stem} finds results in its own way; use benchmarks.record.kept"
-    assert "Kept" in names, f"{file.stem} keeps nothing by a key; see benchmarks.record.kept"
+    assert not names & OWN_WAYS, f"{file.stem} finds results in its own way; use benchmarks.record.kept_results"
+    assert "Kept" in names, f"{file.stem} keeps nothing by a key; see benchmarks.record.kept_results"
 
 
 def test_a_constant_deep_in_the_learner_makes_every_result_stale_and_a_page_none(copy):

@@ -9,14 +9,14 @@ import pytest
 from report_files import alter, written
 
 from benchmarks import run
-from benchmarks.drawing.forest import Row, forest
-from benchmarks.drawing.svg import NARROW, text_width
+from benchmarks.charts.forest import Row, forest
+from benchmarks.charts.svg import NARROW, text_width
 from benchmarks.pages import leaderboard, leaderboard_page
 from benchmarks.reporting import evidence
 from benchmarks.reporting.document import NO_VALUE, Column, Report, Section, Table
 from benchmarks.reporting.markdown import markdown
 from benchmarks.reporting.sweep_results import read_results
-from benchmarks.reporting.values import curves
+from benchmarks.reporting.value_section import curves
 from frl_env.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

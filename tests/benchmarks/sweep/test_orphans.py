@@ -17,9 +17,9 @@ from documented import ROOT
 from filelock import FileLock, Timeout
 
 from benchmarks.sweep import workers
-from benchmarks.sweep.desk import PREFIX, WHERE, desk
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import Job
+from benchmarks.sweep.temporary_folder import PREFIX, WHERE, desk
 from frl_env.errors import UserError
 from frl_env.terminal import Terminated
 
@@ -103,7 +103,7 @@ def test_workers_end_when_their_sweep_is_killed(tmp_path):
     """The same, by hand and in a second: a parent with one worker process, and no algorithm."""
     script = (
         "import os, sys, tempfile, time\nfrom pathlib import Path\nfrom joblib import Parallel, delayed\n"
-        "from benchmarks.sweep.desk import desk, sit_down\n"
+        "from benchmarks.sweep.temporary_folder import desk, sit_down\n"
         "def rest(place):\n    tempfile.mkdtemp()\n    Path(place).touch()\n    time.sleep(60)\n"
         "with desk() as folder:\n"
         "    Parallel(n_jobs=2, initializer=sit_down, initargs=(str(folder), os.getpid()), temp_folder=str(folder))(\n"
@@ -141,7 +141,7 @@ from contextlib import closing
 from pathlib import Path
 from tqdm import tqdm
 from benchmarks.sweep import workers
-from benchmarks.sweep.desk import desk
+from benchmarks.sweep.temporary_folder import desk
 
 def attempt(place, signs):
     for _ in tqdm(range(3), disable=False, file=open(os.devnull, "w")):
@@ -224,7 +224,8 @@ def test_a_worker_ends_though_it_is_still_importing_when_its_sweep_is_gone(tmp_p
     gone.wait()
     (tmp_path / "desk").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", "import time; from benchmarks.sweep import desk; desk.watch_over(); time.sleep(60)"],
+        [sys.executable, "-c",
+         "import time; from benchmarks.sweep import temporary_folder; temporary_folder.watch_over(); time.sleep(60)"],
         timeout=60, env=os.environ | {WHERE: f"{gone.pid} {tmp_path / 'desk'}", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 1

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from benchmarks.drawing.forest import Row, forest
-from benchmarks.drawing.line_plots import Axes, Series, lines, panels
+from benchmarks.charts.forest import Row, forest
+from benchmarks.charts.line_plots import Axes, Series, lines, panels
 from benchmarks.reporting.document import Column, Figure, Section, Table, columns_of
+from benchmarks.reporting.sentence_templates import words
 from benchmarks.reporting.summary import horizon
 from benchmarks.reporting.sweep_results import OLD, SweepResults
-from benchmarks.reporting.words import words
 from benchmarks.sweep.statistics import PROFILE
 from frl_env.evaluation.privacy.suppression import SECRET
 from frl_env.member_months import per_1000_member_months

@@ -8,11 +8,11 @@ import jinja2
 import pytest
 from jinja2 import meta
 
-from benchmarks.reporting import doubts, words
+from benchmarks.reporting import doubts, sentence_templates
 from benchmarks.reporting.document import Column, Report, Section, Table
 from benchmarks.reporting.page import page
 
-FOLDER = Path(words.__file__).parent
+FOLDER = Path(sentence_templates.__file__).parent
 BLOCK = re.compile(r"{% block (\w+) %}(.*?){% endblock %}", flags=re.DOTALL)
 CHOSEN = {
     "doubts": {*doubts.SIMULATED, *doubts.RECORDED, "no_commit", "changed"},
@@ -31,7 +31,7 @@ def _blocks() -> dict[str, dict[str, set[str]]]:
     return {
         file.stem: {name: meta.find_undeclared_variables(parse(text.replace("| f(", "| format("))) for name, text in
                     BLOCK.findall(file.read_text())}
-        for file in words.FOLDER.glob("*.txt")
+        for file in sentence_templates.FOLDER.glob("*.txt")
     }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_no_sentence_is_dead():
 
 
 def test_what_is_filled_in_is_escaped_on_the_page_and_stays_as_it_is_in_words():
-    said = words.words("behaviour", "factors_title", policy="<b>A & B</b>", seed=1)
+    said = sentence_templates.words("behaviour", "factors_title", policy="<b>A & B</b>", seed=1)
     assert said == "<b>A & B</b>, seed 1, against the care team"
     table = Table(name="t", caption="<i>`x<y`</i>", columns=(Column("<u>"), Column("n", ".1f")), rows=[("<s>", 1.0)])
     section = Section(anchor="a", title=said, text=("<script>",), parts=(table,), missing="<q>")
@@ -81,4 +81,4 @@ def test_what_is_filled_in_is_escaped_on_the_page_and_stays_as_it_is_in_words():
 
 def test_a_fact_that_is_not_given_is_an_error():
     with pytest.raises(jinja2.UndefinedError, match="seed"):
-        words.words("behaviour", "factors_title", policy="A")
+        sentence_templates.words("behaviour", "factors_title", policy="A")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.drawing.forest import SMALL, Drawing
-from benchmarks.drawing.svg import (
+from benchmarks.charts.forest import SMALL, Drawing
+from benchmarks.charts.svg import (
     NARROW,
     SIZE,
     Canvas,

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.drawing.forest import SMALL, Drawing
-from benchmarks.drawing.line_plots import COLOURS
-from benchmarks.drawing.svg import NARROW, Canvas, Scale, nice_step, round_range, shortened, text_width, tick_label
+from benchmarks.charts.forest import SMALL, Drawing
+from benchmarks.charts.line_plots import COLOURS
+from benchmarks.charts.svg import NARROW, Canvas, Scale, nice_step, round_range, shortened, text_width, tick_label
 
 DARKEST = 0.72
 """Opacity of the largest value, so that a number on it can be read."""

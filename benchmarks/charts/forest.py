@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.drawing.svg import NARROW, Canvas, Scale, nice_step, round_range, shortened, text_width, tick_label
+from benchmarks.charts.svg import NARROW, Canvas, Scale, nice_step, round_range, shortened, text_width, tick_label
 
 Drawing = Callable[[int], tuple[str, float]]
 
