@@ -111,7 +111,7 @@ def rollout(
     state = enter(drawn, world, parameters)
     # A policy that keeps something in mind from week to week starts anew with every rollout.
     start = getattr(policy, "start", None)
-    running = start(members) if callable(start) else policy
+    running: Any = start(members) if callable(start) else policy
     if not callable(getattr(running, "act", None)):
         raise UserError(
             f"a rollout asks act(members, state, rng), which {type(running).__name__} does not have; "

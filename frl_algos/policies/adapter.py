@@ -13,6 +13,7 @@ import torch
 from d3rlpy.algos.qlearning.base import QLearningAlgoBase
 from d3rlpy.algos.transformer.base import TransformerAlgoBase
 from d3rlpy.constants import ActionSpace as ActionKind
+from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float32, Int64
 
 from frl_algos.logged.replay import FactoredReplayBuffer
@@ -66,8 +67,15 @@ def adapt(offered: Any, action_space: ActionSpace) -> Any:
         raise UserError(
             f"{_name(offered)} has no {' and no '.join(missing)}; it needs fit(buffer, ...) and predict(observations)"
         )
-    if not isinstance(made, QLearningAlgoBase) or hasattr(made, "predict_probabilities"):
-        return made  # it knows factored actions itself
+    if not isinstance(made, QLearningAlgoBase):
+        return made
+    if hasattr(made, "predict_probabilities"):  # it knows factored actions itself
+        scales = any(each.__module__.startswith("frl_algos.") for each in type(made).__mro__)
+        return (
+            made
+            if scales or made.impl is not None or made.config.observation_scaler
+            else OwnProbabilities(made, action_space)
+        )
     if why := REFUSED.get(made.config.get_type()):
         raise UserError(f"{_name(offered)} can't be used here: {why}; choose another algorithm")
     if made.config.get_type() in STOCK:
@@ -82,6 +90,67 @@ def modes(algorithm: Any) -> tuple[str, ...]:
         return tuple(own)
     draws = hasattr(algorithm, "predict_probabilities") or hasattr(algorithm, "draw")
     return ("stochastic", "greedy") if draws else ("greedy",)
+
+
+class OwnProbabilities:
+    """A d3rlpy algorithm of somebody else's with probabilities of its own: observations scaled as everybody's.
+
+    All that it has besides is asked of it as it is. d3rlpy's own methods scale by `config.observation_scaler`; what was
+    written anew has to do so, too, or its networks are asked in other units than they learned in. So probabilities are
+    tried out once, with another scaler.
+
+    Args:
+        algorithm: A d3rlpy Q-learning algorithm without a scaler, untrained.
+        action_space: Its actions.
+    """
+
+    def __init__(self, algorithm: Any, action_space: ActionSpace) -> None:
+        """Keeps the algorithm."""
+        self.algorithm = algorithm
+        self._action_space = action_space
+        self._tried = False
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever the algorithm has."""
+        if name == "algorithm":  # a copy that is being made has none yet
+            raise AttributeError(name)
+        return getattr(self.algorithm, name)
+
+    def fit(self, buffer: Any, **options: Any) -> Any:
+        """The algorithm's; the observation scaler is set from the buffer."""
+        if not isinstance(buffer, FactoredReplayBuffer):
+            buffer = FactoredReplayBuffer.from_replay_buffer(buffer, self._action_space)
+        set_scaler(self.algorithm.config, buffer)
+        return self.algorithm.fit(buffer, **options)
+
+    def predict_probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
+        """The algorithm's probabilities of all joint actions.
+
+        Raises:
+            UserError: If they depend on the observations, but not on how these are scaled.
+        """
+        answer = self.algorithm.predict_probabilities(observations)
+        if not self._tried:
+            self._try(observations, np.asarray(answer))
+        return answer
+
+    def _try(self, observations: np.ndarray, answer: np.ndarray) -> None:
+        config = self.algorithm.config
+        scaler = config.observation_scaler
+        if scaler is None or (answer == answer[:1]).all() or np.isin(answer, (0.0, 1.0)).all():
+            return  # tells nothing: all alike, or what is likeliest and nothing else
+        try:
+            config.observation_scaler = StandardObservationScaler(mean=scaler.mean + scaler.std, std=3 * scaler.std)
+            other = self.algorithm.predict_probabilities(observations)
+        finally:
+            config.observation_scaler = scaler
+        if np.array_equal(answer, other):
+            raise UserError(
+                f"{type(self.algorithm).__name__} learned from scaled observations, and its predict_probabilities asks "
+                "about raw ones; pass them through self.config.observation_scaler.transform first, or give the "
+                "configuration a scaler of your own"
+            )
+        self._tried = True
 
 
 class ScaledAlgorithm:

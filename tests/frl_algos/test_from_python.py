@@ -159,3 +159,53 @@ def test_d3rlpys_own_loader_opens_a_dataset_of_ours(tiny_dataset):
     buffer, env = d3rlpy.datasets.get_minari("tests/tiny-v0")
     assert buffer.transition_count > 0
     assert env.spec is not None
+
+
+def probabilities_of(scales):
+    """A configuration of d3rlpy's DQN with probabilities of its own, which scale what they are asked about or not."""
+
+    class Soft(algos.DQN):
+        def predict_probabilities(self, observations):
+            x = torch.as_tensor(observations)
+            if scales and self.config.observation_scaler is not None:
+                x = self.config.observation_scaler.transform(x)
+            with torch.no_grad():
+                values = self.impl.q_function[0](x).q_value
+            return torch.softmax(values.masked_fill(~torch.as_tensor(MEDICAID_ACTIONS.valid), -torch.inf), 1).numpy()
+
+        def predict(self, x):
+            return self.predict_probabilities(x).argmax(axis=1)
+
+    class SoftConfig(algos.DQNConfig):
+        def create(self, device=False, enable_ddp=False):
+            return Soft(self, device, enable_ddp)
+
+        @staticmethod
+        def get_type():
+            return "soft_dqn"
+
+    return SoftConfig
+
+
+def test_probabilities_of_ones_own_are_of_scaled_observations_or_refused(tiny_buffer):
+    made = adapt(probabilities_of(scales=True), tiny_buffer.action_space)
+    made.fit(tiny_buffer, **FEW)
+    std = tiny_buffer.observations.std(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(made.config.observation_scaler.std, std)
+    few = tiny_buffer.observations[:20]
+    chances = made.predict_probabilities(few)
+    assert np.array_equal(chances, made.algorithm.predict_probabilities(few))
+    assert made.predict(few).shape == (20,)
+    check_algorithm(probabilities_of(scales=True))
+    with pytest.raises(UserError, match=r"Soft learned from scaled observations.*observation_scaler.transform"):
+        check_algorithm(probabilities_of(scales=False))
+
+
+def test_a_scaler_that_is_given_is_left_alone_with_probabilities_of_ones_own(tiny_buffer):
+    raw = d3rlpy.preprocessing.StandardObservationScaler(mean=np.zeros(7), std=np.ones(7))
+    made = adapt(probabilities_of(scales=False)(observation_scaler=raw), tiny_buffer.action_space)
+    made.fit(tiny_buffer, **FEW)
+    assert made.config.observation_scaler is raw
+    assert made.predict_probabilities(tiny_buffer.observations[:9]).shape == (9, MEDICAID_ACTIONS.n_joint)
+    loaded = adapt(made, tiny_buffer.action_space)
+    assert loaded is made
