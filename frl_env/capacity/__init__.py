@@ -13,6 +13,7 @@ from frl_env.capacity.held_price import HeldPrice
 from frl_env.capacity.logged_effort import (
     LoggedEffort,
     ValueAtPrice,
+    held_policy,
     held_price,
     logged_effort,
     logged_memory,
@@ -33,6 +34,7 @@ __all__ = [
     "allocate",
     "decide_within",
     "effort_of",
+    "held_policy",
     "held_price",
     "logged_effort",
     "logged_memory",

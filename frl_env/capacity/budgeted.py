@@ -33,7 +33,7 @@ from frl_env.capacity.deciding import (
     thin_given,
 )
 from frl_env.capacity.effort import Effort, check_effort, null_joint
-from frl_env.capacity.held_price import HeldPrice
+from frl_env.capacity.held_price import HeldPrice, shortest_and_longest
 from frl_env.capacity.knapsack import NOTHING
 from frl_env.capacity.tilting import draw_kinds, tilted
 from frl_env.capacity.tilting import joints_of as drawn_joints
@@ -57,6 +57,7 @@ class Budgeted:
         by: "gains", "probabilities" or "actions"; the most that the policy offers unless given.
         price: Held price of a minute: then members are independent, and the capacity is kept on average only as far as
             the price is right. Only what the capacity forbids is heeded besides.
+        lot: At a held price, chance of the longest of contacts that are equal there; see `HeldPrice`.
         screening, past_contacts: Whether these are among the policy's observations; as the policy's own attributes of
             these names say unless given, else not.
         vocabularies: Attribute to names of its groups, where the capacity promises groups a least chance.
@@ -73,6 +74,7 @@ class Budgeted:
         *,
         by: str | None = None,
         price: float | None = None,
+        lot: float | None = None,
         screening: bool | None = None,
         past_contacts: bool | None = None,
         vocabularies: Mapping[str, tuple[str, ...]] | None = None,
@@ -80,11 +82,12 @@ class Budgeted:
         """Checks that policy and capacity fit."""
         capacity = as_capacity(capacity)
         check_effort(effort)
-        self.policy, self.effort, self.capacity, self.by, self.price = policy, effort, capacity, by, price
+        self.policy, self.effort, self.capacity, self.by = policy, effort, capacity, by
+        self.price, self.lot = price, lot
         self.kind = says(policy, by)
         capacity.check(effort.action_space)
         if price is not None and not sees_simulator(policy, self.kind):
-            HeldPrice(policy, effort, price, by)  # says so when it can't be held
+            HeldPrice(policy, effort, price, by, lot)  # says so when it can't be held
         self.screening = bool(getattr(policy, "screening", False)) if screening is None else screening
         self.past_contacts = bool(getattr(policy, "past_contacts", False)) if past_contacts is None else past_contacts
         self.vocabularies = dict(vocabularies or {})
@@ -107,6 +110,7 @@ class Budgeted:
             self.capacity,
             by=self.by,
             price=self.price,
+            lot=self.lot,
             screening=self.screening,
             past_contacts=self.past_contacts,
             vocabularies=self.vocabularies,
@@ -167,9 +171,14 @@ class Budgeted:
             chances = tilted(ask_chances(ask, members, self.effort, limits, rng), price)
             return drawn_joints(chances, draw_kinds(chances, rng), space)
         offers = ask_offers(ask, members, self.effort, limits, rng, joints_of(self.policy))
+        at = np.arange(members)
+        if self.lot is not None:
+            either = shortest_and_longest(offers.gains, offers.use[0], float(price[0]))
+            among = np.where((rng.random(members) < self.lot)[:, None], either[1], either[0])
+            kinds = among.argmax(axis=1) - 1  # of one length there is one kind
+            return np.where(kinds == NOTHING, null_joint(space), offers.joints[at, kinds])
         reduced = offers.gains - price @ offers.use
         best = reduced.argmax(axis=1)
-        at = np.arange(members)
         kinds = np.where(reduced[at, best] > 0, best, NOTHING)
         return np.where(kinds == NOTHING, null_joint(space), offers.joints[at, kinds])
 

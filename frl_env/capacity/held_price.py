@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from frl_env.capacity.asking import ACTIONS, GAINS, check_rows, gains_of, has_memory, joints_of, says
 from frl_env.capacity.effort import Effort, check_effort, null_joint
@@ -18,33 +18,44 @@ from frl_env.errors import UserError, check_number
 
 _MOST = 1e12
 
+TIE = 1e-9
+"""Share of a gain and of its price by which their differences may differ for being computed in binary."""
+
 
 @dataclass(frozen=True, eq=False)
 class HeldPrice:
     """A policy on the observations at a fixed price of a staff minute.
 
-    A policy with gains takes the action whose gain less its price is largest; among equals each is equally likely, and
-    doing nothing wins a tie. A policy with probabilities is tilted: p(a) exp(-price minutes(a)), normalised.
+    A policy with gains takes the action whose gain less its price is largest. Where several are equal, a price alone
+    does not divide them: without a lot each is equally likely, and doing nothing wins a tie, so that a policy whose
+    gains are much alike spends anything but its budget. With a lot, the longest of them is taken with that chance, else
+    the shortest (`frl_env.capacity.held_policy` finds price and lot). A contact that gains nothing is never taken.
+
+    A policy with probabilities is tilted: p(a) exp(-price minutes(a)), normalised.
 
     Args:
         policy: See `frl_env.capacity.asking`; a policy that only acts has no probabilities and can't be held.
         effort: Minutes of each action.
         price: Gain that a minute has to bring (for probabilities: log odds that it costs); 0 or more.
         by: "gains" or "probabilities"; the most that the policy offers unless given.
+        lot: Chance of the longest of actions that are equal at this price; None for no lot.
 
     Raises:
-        UserError: If the policy only acts, or the price is negative.
+        UserError: If the policy only acts, or a number is out of range.
     """
 
     policy: Any
     effort: Effort
     price: float
     by: str | None = None
+    lot: float | None = None
 
     def __post_init__(self) -> None:
         """Checks policy and price."""
         check_effort(self.effort)
         check_number("price of a minute", self.price, low=0, high=_MOST)
+        if self.lot is not None:
+            check_number("lot", self.lot, low=0, high=1)
         if self.kind == ACTIONS:
             raise UserError(f"{type(self.policy).__name__} only acts: it has no probabilities to be valued by")
 
@@ -90,7 +101,17 @@ class HeldPrice:
         wrong = np.isnan(gains).any(axis=1) | np.isposinf(gains).any(axis=1) | ~np.isfinite(zero)
         if wrong.any():
             raise UserError(f"gains are no numbers in {int(wrong.sum())} of {len(wrong)} decisions")
-        reduced = gains - zero[:, None] - self.price * self.effort.minutes[joints]
+        minutes = self.effort.minutes[joints]
+        if self.lot is not None:
+            gains = gains - zero[:, None]
+            gains[:, (joints == nothing) | ~space.valid[joints]] = -np.inf
+            shortest, longest = shortest_and_longest(gains, minutes, self.price)
+            chances = (1 - self.lot) * even(shortest) + self.lot * even(longest)
+            probabilities = np.zeros((len(gains), space.n_joint))
+            probabilities[:, joints] = chances[:, 1:]
+            probabilities[:, nothing] = chances[:, 0]
+            return probabilities
+        reduced = gains - zero[:, None] - self.price * minutes
         reduced[:, (joints == nothing) | ~space.valid[joints]] = -np.inf
         top = reduced.max(axis=1, keepdims=True)
         chosen = (reduced == top) & (top > 0)
@@ -106,3 +127,29 @@ class HeldPrice:
                 f"{what} are {table.dtype} of shape {table.shape}; numbers of shape {(len(table), columns)} are needed"
             )
         return np.asarray(table, dtype=np.float64)
+
+
+def shortest_and_longest(
+    gains: Float64[np.ndarray, "n action"], minutes: Float64[np.ndarray, "action"], price: float
+) -> tuple[Bool[np.ndarray, "n action+1"], Bool[np.ndarray, "n action+1"]]:
+    """Of the actions that are best at a price and equal there, the shortest and the longest; the first is nothing.
+
+    Args:
+        gains: Over doing nothing; minus infinity for what may not be taken.
+        minutes: Of each action.
+        price: Of a minute.
+    """
+    worth = np.where(gains > 0, gains - price * minutes, -np.inf)
+    worth = np.concatenate((np.zeros((len(gains), 1)), worth), axis=1)
+    size = np.concatenate((np.zeros((len(gains), 1)), np.where(gains > 0, gains, 0.0) + price * minutes), axis=1)
+    at, best = np.arange(len(worth)), worth.argmax(axis=1)
+    equal = worth[at, best][:, None] - worth <= TIE * np.maximum(size, size[at, best][:, None])
+    taken = np.concatenate(([0.0], minutes))
+    least = np.where(equal, taken, np.inf).min(axis=1)
+    most = np.where(equal, taken, -np.inf).max(axis=1)
+    return equal & (taken == least[:, None]), equal & (taken == most[:, None])
+
+
+def even(among: Bool[np.ndarray, "n action"]) -> Float64[np.ndarray, "n action"]:
+    """Equal chances of those that are marked."""
+    return among / among.sum(axis=1, keepdims=True)

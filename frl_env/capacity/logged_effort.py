@@ -5,7 +5,7 @@ A policy within capacity can't be valued by logged members, because what one get
 estimators of `frl_env.evaluation` on the rewards, on staff minutes and on contacts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from frl_env.capacity.deciding import ask_chances, ask_offers
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.held_price import HeldPrice
 from frl_env.capacity.knapsack import knapsack
+from frl_env.capacity.offers import CHUNK
 from frl_env.capacity.tilting import tilt_prices
 from frl_env.errors import UserError, check_number
 from frl_env.evaluation import Evaluation, LoggedEpisodes, evaluate
@@ -108,6 +109,8 @@ def held_price(
         seed: For ties.
         by: "gains" or "probabilities"; the most that the policy offers unless given.
 
+    Where many contacts gain the same a minute, no price divides them: `held_policy` does, by lot.
+
     Raises:
         UserError: If the policy only acts, or no price comes to so few minutes.
     """
@@ -132,6 +135,46 @@ def held_price(
             "nothing"
         )
     return float(prices[0])
+
+
+def held_policy(
+    policy: Any, effort: Effort, minutes: float, episodes: LoggedEpisodes, *, seed: int = 0, by: str | None = None
+) -> HeldPrice:
+    """A policy that spends so many minutes a member-week in the states that were logged, each member on their own.
+
+    Its price is that of `held_price`. Contacts that gain exactly their price are made by lot, with the chance at which
+    the budget is spent: a policy that knows one gain contacts a share of all. Contacts that gain nothing are not made.
+
+    Args:
+        policy: See `frl_env.capacity.asking`; its memory, if it has one, holds what was logged.
+        effort: Minutes of each action.
+        minutes: A member-week.
+        episodes: The logged decisions.
+        seed: For ties, while the price is sought.
+        by: "gains" or "probabilities"; the most that the policy offers unless given.
+
+    Raises:
+        UserError: As `held_price`.
+    """
+    price = held_price(policy, effort, minutes, episodes, seed=seed, by=by)
+    held = HeldPrice(policy, effort, price, by)
+    if held.kind != GAINS:
+        return held
+    seen, memory = _rows(held, episodes)
+    least, most = (
+        float(sum(part.sum() for part in _spent(replace(held, lot=lot), seen, memory))) / len(seen)
+        for lot in (0.0, 1.0)
+    )
+    # Minutes that cost nothing buy nothing more either: the shortest do.
+    lot = 0.0 if price == 0 or most <= least else float(np.clip((minutes - least) / (most - least), 0.0, 1.0))
+    return replace(held, lot=lot)
+
+
+def _spent(held: HeldPrice, seen: np.ndarray, memory: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Expected minutes of the logged decisions, a chunk of them at a time."""
+    for start in range(0, len(seen), CHUNK):
+        rows = slice(start, start + CHUNK)
+        yield held.probabilities(seen[rows], None if memory is None else memory[rows]) @ held.effort.minutes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

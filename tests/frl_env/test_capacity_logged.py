@@ -8,6 +8,7 @@ from frl_env.capacity import (
     Budgeted,
     Capacity,
     HeldPrice,
+    held_policy,
     held_price,
     logged_effort,
     logged_memory,
@@ -94,3 +95,56 @@ def test_a_memory_is_what_the_policy_would_have_kept_in_the_logged_weeks(logged)
     probabilities = target(wider.observation_rows)
     assert np.allclose(probabilities.sum(axis=1), 1)
     assert (probabilities @ EFFORT.minutes).mean() == pytest.approx(2.0, rel=0.05)
+
+
+class Alike:
+    """The same gains for everybody."""
+
+    def __init__(self, *gains):
+        self.joints = np.sort(np.asarray([CALL, VISIT]))
+        self.worth = np.asarray(gains)
+
+    def gains(self, observations):
+        return np.tile(self.worth, (len(observations), 1))
+
+
+CALL, VISIT = (
+    int(MEDICAID_ACTIONS.ravel(MEDICAID_ACTIONS.encode((modality, "CHW", "FOOD_INSECURITY", "ROUTINE"))))
+    for modality in ("PHONE_CALL", "HOME_VISIT")
+)
+
+
+@pytest.mark.parametrize(
+    ("gains", "minutes", "taken"),
+    [
+        ((-1.0, 0.1), 5.0, {VISIT: 5 / 75}),  # a rule that knows one gain
+        ((0.012, 0.040), 4.0, {CALL: 4 / 15}),  # calls to a share of all
+        ((0.012, 0.040), 27.0, {CALL: 0.8, VISIT: 0.2}),  # calls to all, visits instead to a share of them
+        ((0.012, 0.040), 200.0, {VISIT: 1.0}),  # more than can be spent
+        ((0.040, 0.040), 200.0, {CALL: 1.0}),  # nor is a minute that gains nothing
+        ((0.0, 0.0), 5.0, {}),  # what gains nothing is not spent
+    ],
+)
+def test_contacts_that_gain_the_same_a_minute_are_made_by_lot(logged, gains, minutes, taken):
+    held = held_policy(Alike(*gains), EFFORT, minutes, logged)
+    chances = held.probabilities(logged.observation_rows[:3])
+    expected = np.zeros(MEDICAID_ACTIONS.n_joint)
+    expected[list(taken)] = list(taken.values())
+    expected[0] = 1 - expected.sum()
+    np.testing.assert_allclose(chances, np.tile(expected, (3, 1)), atol=1e-9)
+    rolled = Budgeted(held.policy, EFFORT, Capacity(minutes=minutes), price=held.price, lot=held.lot)
+    returns = rollout(rolled, WORLD, members=2_000, seed=3, horizon=1)
+    assert (returns.contacts > 0).mean() == pytest.approx(1 - expected[0], abs=0.04)
+
+
+def test_a_lot_divides_ties_alone(logged):
+    rule = RecordRule()
+    held, price = held_policy(rule, EFFORT, 2.0, logged), held_price(rule, EFFORT, 2.0, logged)
+    assert held.price == price
+    memory = logged_memory(rule, logged)[logged.mask]
+    mine, plain = (
+        each.probabilities(logged.observation_rows, memory) for each in (held, HeldPrice(rule, EFFORT, price))
+    )
+    assert (mine @ EFFORT.minutes).mean() == pytest.approx(2.0, rel=1e-6)
+    assert (np.abs(mine - plain).max(axis=1) > 1e-12).mean() < 0.01
+    assert held_policy(Mostly(), EFFORT, 5.0, logged).lot is None
