@@ -153,7 +153,9 @@ def _with_promises(
     below it, whatever the gains say, in any week in which there is a contact to offer (the guarantee of ProbFair:
     Herlihy et al. 2023).
     """
-    reduced = offers.gains - choice.prices @ offers.use
+    # What takes more than there is nobody can have.
+    fits = (offers.use <= limits.room[:, None] * (1 + ROUNDING)).all(axis=0)
+    reduced = np.where(fits, offers.gains, -np.inf) - choice.prices @ offers.use
     best = reduced.argmax(axis=1)
     # Whom no contact is offered this week, for instance because they rest, has none to win.
     promised = np.where(np.isfinite(reduced.max(axis=1)), promised, 0.0)

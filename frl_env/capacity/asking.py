@@ -101,6 +101,21 @@ def check_memory(policy: Any, memory: Any, members: int) -> np.ndarray:
     return table
 
 
+def check_observes(policy: Any, kind: str) -> None:
+    """Says so where a policy has to be asked with members and state, and there are observations alone.
+
+    Raises:
+        UserError: If so.
+    """
+    able = callable(policy) if kind == ACTIONS else callable(getattr(policy, kind, None))
+    if not able:
+        wanted = "a function of observations and a generator" if kind == ACTIONS else f"{kind}(observations)"
+        raise UserError(
+            f"{type(policy).__name__} is asked with simulated members and their state, which are not known here; "
+            f"{wanted} is needed (Budgeted runs it on the simulator)"
+        )
+
+
 def joints_of(policy: Any) -> Int64[np.ndarray, "action"] | None:
     """Actions for which a policy offers gains; None means the valid ones."""
     own = getattr(policy, "joints", None)

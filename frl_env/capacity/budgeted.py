@@ -138,11 +138,16 @@ class Budgeted:
             return space.unravel(joints)
         if self.kind == GAINS and has_memory(self.policy) and self.memory is None:
             raise UserError(f"{type(self.policy).__name__} has a memory; call start(members) before a rollout")
+        if self.memory is not None and len(self.memory) != len(members):
+            raise UserError(
+                f"{len(members)} members are to be decided about, and {len(self.memory)} are remembered; call "
+                "start(members) before a rollout"
+            )
         seen = self._observe(state)
         if len(enrolled):
             joints[enrolled] = self._decide(self._ask(members, state, seen, enrolled), members, enrolled, rng)
         if self.memory is not None:
-            self.memory = np.asarray(self.policy.remember(self.memory, seen, joints))
+            self.memory = check_rows("memories", self.policy.remember(self.memory, seen, joints), len(members))
         return space.unravel(joints)
 
     def _decide(

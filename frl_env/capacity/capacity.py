@@ -151,6 +151,9 @@ class Capacity:
         contact[null_joint(space)] = 0.0
         contact[~space.valid] = 0.0
         names, use, room = [], [], []
+        tables = (self.weekly_minutes, self.weekly_contacts)
+        limited = {(factor, level) for table in tables for factor, levels in table.items() for level in levels}
+        met = [level for _, level in limited]
         if self.minutes is not None:
             names.append("minutes")
             use.append(effort.minutes)
@@ -164,7 +167,7 @@ class Capacity:
                 number = [item.name for item in space].index(factor)
                 for level, amount in levels.items():
                     code = space[factor].levels.index(level)
-                    names.append(f"{kind} of {level}")
+                    names.append(f"{kind} of {level if met.count(level) == 1 else f'{factor} {level}'}")
                     use.append(each * (space.joint_levels[:, number] == code))
                     room.append(float(amount) * scale)
         return Limits(
@@ -230,7 +233,8 @@ class Limits:
     """The limits of one week and one caseload, as arrays.
 
     Attributes:
-        names: Of the limits: "minutes", "minutes of PHARMACIST", "contacts of HOME_VISIT".
+        names: Of the limits: "minutes", "minutes of PHARMACIST", "contacts of HOME_VISIT"; with the factor where limits
+            of several factors have a level of the same name.
         use: What each joint action takes of each limit.
         room: What there is of each.
         allowed: Joint actions that may be taken.

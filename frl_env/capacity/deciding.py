@@ -13,6 +13,7 @@ from frl_env.capacity.asking import (
     PROBABILITIES,
     as_table,
     check_memory,
+    check_observes,
     check_rows,
     gains_of,
     has_memory,
@@ -59,6 +60,7 @@ def decide_within(
         UserError: If the policy offers nothing, needs a memory, or what it says does not fit.
     """
     kind, capacity = says(policy, by), as_capacity(capacity)
+    check_observes(policy, kind)
     check_effort(effort)
     observations = as_table("observations", observations)
     space, n = effort.action_space, len(observations)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from frl_env.capacity.asking import ACTIONS, GAINS, check_rows, gains_of, has_memory, joints_of, says
+from frl_env.capacity.asking import ACTIONS, GAINS, check_observes, check_rows, gains_of, has_memory, joints_of, says
 from frl_env.capacity.effort import Effort, check_effort, null_joint
 from frl_env.capacity.offers import columns_of
 from frl_env.errors import UserError, check_number
@@ -58,6 +58,7 @@ class HeldPrice:
             check_number("lot", self.lot, low=0, high=1)
         if self.kind == ACTIONS:
             raise UserError(f"{type(self.policy).__name__} only acts: it has no probabilities to be valued by")
+        check_observes(self.policy, self.kind)
 
     @property
     def kind(self) -> str:

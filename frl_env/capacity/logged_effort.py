@@ -213,7 +213,8 @@ def value_at_price(held: HeldPrice, episodes: LoggedEpisodes, *, seed: int = 0, 
         held: The policy and its price.
         episodes: The logged decisions.
         seed: Of folds and resamples.
-        options: Of `frl_env.evaluation.evaluate`.
+        options: Of `frl_env.evaluation.evaluate`. Values and models of the rewards (`q_values`, `others`, and the
+            headline that goes with them) are for the rewards alone.
 
     Raises:
         UserError: If anything does not fit.
@@ -222,12 +223,16 @@ def value_at_price(held: HeldPrice, episodes: LoggedEpisodes, *, seed: int = 0, 
     spent = held.effort.minutes[seen.actions]
     contact = (seen.actions != null_joint(seen.action_space)) & seen.action_space.valid[seen.actions]
     outcomes = {"value": seen.rewards, "minutes": spent, "contacts": contact.astype(np.float64)}
+    of_rewards = {"q_values", "others"} & options.keys()
+    plain = {key: each for key, each in options.items() if key not in of_rewards}
+    if of_rewards:
+        plain = {key: each for key, each in plain.items() if key not in ("headline", "passed_over")}
     found = {
         name: evaluate(
             seen if name == "value" else replace(seen, rewards=rewards, reward_parts={}),
             target,
             rng=np.random.default_rng(seed),
-            **options,
+            **(options if name == "value" else plain),
         )
         for name, rewards in outcomes.items()
     }

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from frl_env import MEDICAID_ACTIONS, UserError, World
+from frl_env import MEDICAID_ACTIONS, ActionSpace, Factor, UserError, World
 from frl_env.capacity import Budgeted, Capacity, Effort, HeldPrice, allocate, decide_within, parse_budget
 from frl_env.care_effort import care_effort
 from frl_env.parameters import RACES
-from frl_env.references import NoProgram, ObservationPolicy
+from frl_env.references import Heuristic, NoProgram, ObservationPolicy
 from frl_env.rollout import rollout
 from frl_env.search.record_rule import RecordRule
+from frl_env.simulator.dynamics import enter
+from frl_env.simulator.population import draw_members
 
 WORLD = World().parameters
 EFFORT = care_effort(WORLD)
@@ -211,3 +213,46 @@ def test_what_decides_by_observations_starts_anew_with_every_rollout():
     policy = ObservationPolicy(Counts())
     contacts = [rollout(policy, WORLD, members=30, seed=1, horizon=3).contacts.sum() for _ in range(2)]
     assert contacts[0] == contacts[1] > 0
+
+
+def test_what_sees_the_simulator_can_not_be_asked_by_observations():
+    for policy in (Heuristic(), ObservationPolicy(lambda o, r: o)):
+        refused("is asked with simulated members and their state", lambda policy=policy: within(policy))
+    for policy in (Says(gains_at=None), Says(joint_probabilities=None)):
+        refused(r"(gains|probabilities)\(observations\) is needed", lambda policy=policy: within(policy))
+        refused("is needed", lambda policy=policy: HeldPrice(policy, EFFORT, 0.1))
+
+
+def test_limits_of_levels_that_share_a_name_are_told_apart():
+    space = ActionSpace(
+        factors=(
+            Factor(name="who", levels=("NONE", "NURSE", "OTHER")),
+            Factor(name="what", levels=("NONE", "FOOD", "OTHER")),
+        ),
+        contact_factors=("who", "what"),
+    )
+    effort = Effort(space, {"who": {"NURSE": 10, "OTHER": 20}})
+    capacity = Capacity(weekly_contacts={"who": {"OTHER": 2, "NURSE": 9}, "what": {"OTHER": 5}})
+    gains = np.tile(np.arange(5.0), (30, 1))
+    week = allocate(gains, effort, capacity, rng())
+    assert set(week.used) == {"contacts of who OTHER", "contacts of NURSE", "contacts of what OTHER"}
+    assert week.used["contacts of who OTHER"] <= 2
+    assert week.used["contacts of what OTHER"] <= 5
+
+
+def test_a_promise_is_kept_by_contacts_that_fit():
+    gains = np.zeros((10, VALID))
+    levels = MEDICAID_ACTIONS.joint_levels[MEDICAID_ACTIONS.valid_joints, 0]
+    gains[:, levels == MEDICAID_ACTIONS["modality"].levels.index("HOME_VISIT")] = 9.0  # 75 minutes, and there are 40
+    gains[:, levels == MEDICAID_ACTIONS["modality"].levels.index("SMS_TEXT")] = 0.1
+    capacity = Capacity(minutes=4.0, least_chance={"site": {"A": 1.0}})
+    week = allocate(gains, EFFORT, capacity, rng(), groups={"site": np.repeat("A", 10)})
+    assert (week.joints != 0).all()
+
+
+def test_a_started_policy_is_for_as_many_members():
+    policy = Budgeted(RULE, EFFORT, 3.0).start(4)
+    members = draw_members(rng(), 3, WORLD)
+    refused(
+        "3 members are to be decided about, and 4", lambda: policy.act(members, enter(members, rng(), WORLD), rng())
+    )

@@ -148,3 +148,12 @@ def test_a_lot_divides_ties_alone(logged):
     assert (mine @ EFFORT.minutes).mean() == pytest.approx(2.0, rel=1e-6)
     assert (np.abs(mine - plain).max(axis=1) > 1e-12).mean() < 0.01
     assert held_policy(Mostly(), EFFORT, 5.0, logged).lot is None
+
+
+def test_models_of_the_rewards_do_not_value_minutes(logged):
+    held = HeldPrice(Mostly(), EFFORT, 0.01)
+    options = {"resamples": 50, "q_values": lambda rows: np.full((len(rows), MEDICAID_ACTIONS.n_joint), -7.0)}
+    told, plain = value_at_price(held, logged, **options, headline="DR"), value_at_price(held, logged, resamples=50)
+    assert "DR" in told.value.results
+    assert set(told.minutes.results) == set(plain.minutes.results)
+    assert told.minutes.headline_estimator == plain.minutes.headline_estimator
