@@ -10,7 +10,7 @@ from typing import Any
 
 from frl_algos.policies.adapter import modes
 from frl_algos.policies.policy import GainPolicy, LearnedPolicy, has_gains, has_probabilities
-from frl_env.actions import ActionSpace
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.capacity import Capacity, parse_budgets
 from frl_env.capacity.asking import ACTIONS, GAINS, PROBABILITIES, has_memory
 from frl_env.reference_returns import reference_scores
@@ -57,9 +57,11 @@ def budgets_of(text: str, world: World, *, horizon: int, members: int) -> str:
         members: Members, if the team's minutes have to be measured.
 
     Raises:
-        UserError: If one is no budget.
+        UserError: If one is no budget, or names what the actions don't have.
     """
     parsed = parse_budgets(text, team=team_minutes(world, horizon=horizon, members=members))
+    for capacity in parsed.values():  # before anything is trained
+        capacity.check(MEDICAID_ACTIONS)
     return json.dumps({label: capacity.to_json() for label, capacity in parsed.items() if not capacity.unlimited})
 
 

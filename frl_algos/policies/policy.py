@@ -68,7 +68,7 @@ class LearnedPolicy:
             self._choose(observations[start : start + CHUNK], uniform[start : start + CHUNK])
             for start in range(0, len(observations), CHUNK)
         ]
-        return self.action_space.unravel(np.concatenate(joints))
+        return self.action_space.unravel(np.concatenate(joints) if joints else np.zeros(0, dtype=np.int64))
 
     @property
     def offers_probabilities(self) -> bool:

@@ -33,7 +33,7 @@ from frl_env.capacity.deciding import (
     thin_given,
 )
 from frl_env.capacity.effort import Effort, check_effort, null_joint
-from frl_env.capacity.held_price import HeldPrice, shortest_and_longest
+from frl_env.capacity.held_price import HeldPrice, check_price, shortest_and_longest
 from frl_env.capacity.knapsack import NOTHING
 from frl_env.capacity.tilting import draw_kinds, tilted
 from frl_env.capacity.tilting import joints_of as drawn_joints
@@ -86,7 +86,11 @@ class Budgeted:
         self.price, self.lot = price, lot
         self.kind = says(policy, by)
         capacity.check(effort.action_space)
-        if price is not None and not sees_simulator(policy, self.kind):
+        if lot is not None and price is None:
+            raise UserError("a lot divides contacts that are equal at a held price; give the price, too")
+        if price is not None and sees_simulator(policy, self.kind):
+            check_price(price, lot)
+        elif price is not None:
             HeldPrice(policy, effort, price, by, lot)  # says so when it can't be held
         self.screening = bool(getattr(policy, "screening", False)) if screening is None else screening
         self.past_contacts = bool(getattr(policy, "past_contacts", False)) if past_contacts is None else past_contacts

@@ -53,9 +53,7 @@ class HeldPrice:
     def __post_init__(self) -> None:
         """Checks policy and price."""
         check_effort(self.effort)
-        check_number("price of a minute", self.price, low=0, high=_MOST)
-        if self.lot is not None:
-            check_number("lot", self.lot, low=0, high=1)
+        check_price(self.price, self.lot)
         if self.kind == ACTIONS:
             raise UserError(f"{type(self.policy).__name__} only acts: it has no probabilities to be valued by")
         check_observes(self.policy, self.kind)
@@ -128,6 +126,17 @@ class HeldPrice:
                 f"{what} are {table.dtype} of shape {table.shape}; numbers of shape {(len(table), columns)} are needed"
             )
         return np.asarray(table, dtype=np.float64)
+
+
+def check_price(price: float, lot: float | None) -> None:
+    """Says so when a price is not a number from 0, or a lot none in 0 to 1.
+
+    Raises:
+        UserError: If so.
+    """
+    check_number("price of a minute", price, low=0, high=_MOST)
+    if lot is not None:
+        check_number("lot", lot, low=0, high=1)
 
 
 def shortest_and_longest(

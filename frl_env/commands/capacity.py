@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from frl_env import budget_references as references
+from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.capacity import parse_budgets
 from frl_env.errors import UserError
 from frl_env.files.output_paths import check_new
@@ -34,7 +35,13 @@ def capacity_command(
 
     Exit status 1 when a step of the order at the team's own minutes is smaller than five standard errors.
     """
-    parse_budgets(budgets, team=0.0)  # what its minutes are differs from world to world
+    for label, capacity in parse_budgets(budgets, team=0.0).items():  # what its minutes are differs from world to world
+        capacity.check(MEDICAID_ACTIONS)
+        if capacity.least_chance:
+            raise UserError(
+                f"budget {label!r} promises groups a least chance, which references that only act can't keep; leave "
+                "[least_chance] out"
+            )
     if report is not None:
         check_new(report, mark="Written by `frl capacity")
     if store and tuple(budgets.split(",")) != references.BUDGETS:

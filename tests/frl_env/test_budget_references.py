@@ -111,3 +111,15 @@ def test_the_command_measures_and_says_bad_budgets(monkeypatch):
     done = CliRunner().invoke(cli.app, ["capacity", "--budgets", "fast"])
     assert done.exit_code == 1
     assert "no number of minutes" in str(done.exception)
+
+
+def test_the_command_refuses_a_capacity_file_before_it_simulates(tmp_path, monkeypatch):
+    monkeypatch.setattr(budget_references, "team_minutes", lambda world: pytest.fail("too late"))
+    file = tmp_path / "staff.toml"
+    for text, words in (
+        ("[weekly_contacts.modality]\nFAX = 3", "staff.toml: unknown level of factor 'modality': 'FAX'"),
+        ("[least_chance.gender]\nFEMALE = 0.1", "promises groups a least chance"),
+    ):
+        file.write_text(text)
+        done = CliRunner().invoke(cli.app, ["capacity", "--budgets", str(file), "--members", "1000"])
+        assert words in str(done.exception)

@@ -250,6 +250,18 @@ def test_a_promise_is_kept_by_contacts_that_fit():
     assert (week.joints != 0).all()
 
 
+def test_prices_and_lots_are_checked_whatever_the_policy_sees():
+    oracle = Says(gains_at=None)
+    for options, words in (
+        ({"price": -1.0}, "price of a minute must be"),
+        ({"price": float("nan")}, "price of a minute must be"),
+        ({"price": 1.0, "lot": 2.0}, "lot must be"),
+        ({"lot": 0.5}, "give the price, too"),
+    ):
+        for policy in (oracle, RULE):
+            refused(words, lambda policy=policy, options=options: Budgeted(policy, EFFORT, 3.0, **options))
+
+
 def test_a_started_policy_is_for_as_many_members():
     policy = Budgeted(RULE, EFFORT, 3.0).start(4)
     members = draw_members(rng(), 3, WORLD)

@@ -195,6 +195,9 @@ def test_budgets_are_read_once_and_kept(tmp_path):
     for wrong, says in (("2,two", "'two' is no number"), ("team,team", "twice")):
         with pytest.raises(UserError, match=says):
             budgets_of(wrong, World(), horizon=52, members=10)
+    file.write_text("[weekly_contacts.modality]\nFAX = 3")
+    with pytest.raises(UserError, match=r"staff.toml: unknown level of factor 'modality': 'FAX'"):
+        budgets_of(str(file), World(), horizon=52, members=10)
 
 
 @pytest.mark.parametrize("name", ["factored_awr", "my_own_algorithms:AnAlgorithmWithRatherALongName"])

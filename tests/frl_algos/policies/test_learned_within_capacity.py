@@ -25,3 +25,9 @@ def test_probabilities_get_a_price_and_greedy_choices_are_thinned(trained, mode,
     rollout(policy, WORLD, members=200, seed=1, horizon=3, record=record)
     minutes, enrolled = np.asarray(spent).T
     assert (minutes <= enrolled + 1e-6).all()
+
+
+@pytest.mark.parametrize("mode", ["stochastic", "greedy"])
+def test_nobody_to_decide_about_is_no_error(trained, mode):
+    policy = LearnedPolicy(trained, MEDICAID_ACTIONS, mode)
+    assert policy(np.zeros((0, 7), np.float32), np.random.default_rng(0)).shape == (0, 4)
