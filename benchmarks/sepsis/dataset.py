@@ -14,7 +14,7 @@ from minari.dataset.minari_storage import MinariStorage
 
 from benchmarks.sepsis.environment import MAX_STEPS, SEPSIS_ACTIONS, SepsisTables, observation_space
 from frl_env.datasets import Episodes, dataset_place, open_dataset
-from frl_env.datasets.hdf5 import episode_arrays, join_shards, write_shard
+from frl_env.datasets.hdf5 import episode_columns, join_shards, write_shard
 from frl_env.datasets.placing import building_folder, check_own, has_dataset, lock, make_room, put_in_place
 from frl_env.errors import UserError
 from frl_env.files.integrity import KEY as CHECKSUMS
@@ -98,7 +98,7 @@ def _build(tables: SepsisTables, recipe: dict[str, Any], dataset_id: str) -> Non
             members = min(SHARD, recipe["episodes"] - first)
             part = collect_sepsis(tables, episodes=members, seed=(recipe["seed"], number))
             shards.append(building / f"shard-{number}.hdf5")
-            write_shard(shards[-1], episode_arrays(part), first=first, content="", progress=lambda done: None)
+            write_shard(shards[-1], episode_columns(part), first=first, content="")
             steps += int(part.lengths.sum())
             for array in (part.observations, part.actions, part.rewards, part.lengths):
                 digest.update(np.ascontiguousarray(array).tobytes())

@@ -17,7 +17,7 @@ from benchmarks.worlds.environment import WorldEnv
 from benchmarks.worlds.episodes import log_rows, references
 from benchmarks.worlds.registry import world_entry
 from frl_env.datasets import dataset_place
-from frl_env.datasets.hdf5 import episode_arrays, join_shards, write_shard
+from frl_env.datasets.hdf5 import episode_columns, join_shards, write_shard
 from frl_env.errors import UserError
 
 
@@ -70,7 +70,7 @@ def _build(recipe: dict[str, Any], dataset_id: str, place: Path) -> None:
     building = Path(tempfile.mkdtemp(prefix=f".{place.name}.building-", dir=place.parent))
     try:
         shard = building / "shard-0.hdf5"
-        write_shard(shard, episode_arrays(episodes), first=0, content="", progress=lambda done: None)
+        write_shard(shard, episode_columns(episodes), first=0, content="")
         (building / "data").mkdir()
         storage = MinariStorage.new(
             building / "data",

@@ -11,8 +11,7 @@ its last whole shard.
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import h5py
 import numpy as np
 
 from frl_env.datasets.collect import Episodes
-from frl_env.datasets.hdf5_copies import CopiedEpisodes, image_of
+from frl_env.datasets.hdf5_copies import EpisodeColumns, Scratch, image_of, open_copies
 from frl_env.files import atomic
 
 Progress = Callable[[int], None]
@@ -31,35 +30,30 @@ MEMORY_BLOCK = 1 << 22
 """Bytes by which a file in memory grows."""
 
 
-def write_shard(
-    file: Path, episodes: Iterable[dict[str, np.ndarray]], *, first: int, content: str, progress: Progress
-) -> None:
+def write_shard(file: Path, episodes: EpisodeColumns, *, first: int, content: str) -> None:
     """Writes one shard, whole or not at all.
 
     Args:
         file: Where to.
-        episodes: Arrays of each episode, by name.
-        first: Number of its first episode in the dataset.
+        episodes: Its episodes.
+        first: Number of the first in the dataset.
         content: Hash of the episodes, kept as an attribute.
-        progress: Called as episodes are written.
 
     Raises:
         OSError: If the file can't be written.
     """
-    steps = 0
-    with atomic.whole_file(file) as aside, closing(CopiedEpisodes(aside, first)) as copies:
-        for done, arrays in enumerate(episodes, start=1):
-            copies.add(arrays)
-            steps += len(arrays["rewards"])
-            if done % 100 == 0:
-                progress(first + done)
-        progress(first + len(copies.groups))
-        # In memory, because HDF5 answers a full disk with errors that can't be caught, one for each array still open.
-        with copies.open() as target:
-            target.attrs["frl_content_sha256"] = content
-            target.attrs["frl_total_steps"] = steps
-            image = image_of(target)
-        aside.write_bytes(image)
+    atomic.write_bytes(file, shard_image(episodes, first=first, content=content, scratch=Scratch()))
+
+
+def shard_image(episodes: EpisodeColumns, *, first: int, content: str, scratch: Scratch) -> bytes:
+    """The bytes of a shard; arguments as for `write_shard`, and memory to work in.
+
+    In memory, because HDF5 answers a full disk with errors that can't be caught, one for each array still open.
+    """
+    with open_copies(episodes, first, scratch) as target:
+        target.attrs["frl_content_sha256"] = content
+        target.attrs["frl_total_steps"] = int(episodes.lengths.sum())
+        return image_of(target)
 
 
 def shard_facts(file: Path) -> tuple[str, int]:
@@ -116,17 +110,26 @@ def link_shards(shards: list[tuple[Path, int, int]], file: Path) -> None:
         _save(target, file)
 
 
-def episode_arrays(episodes: Episodes) -> Iterator[dict[str, np.ndarray]]:
-    """The arrays of each episode as `write_shard` takes them."""
-    for i, length in enumerate(episodes.lengths):
-        ends = np.arange(1, length + 1) == length
-        yield {
-            "observations": episodes.observations[i, : length + 1],
-            "actions": episodes.actions[i, :length],
-            "rewards": episodes.rewards[i, :length],
-            "terminations": ends & episodes.terminated[i],
-            "truncations": ends & ~episodes.terminated[i],
-        } | {f"infos/{key}": value[i, : length + 1] for key, value in episodes.information.items()}
+def episode_columns(episodes: Episodes) -> EpisodeColumns:
+    """The episodes as `write_shard` takes them."""
+    steps = episodes.mask
+    lengths = episodes.lengths
+    with_end = np.arange(steps.shape[1] + 1) <= lengths[:, None]
+    last = np.cumsum(lengths) - 1
+    terminations = np.zeros(lengths.sum(), dtype=bool)
+    truncations = terminations.copy()
+    terminations[last], truncations[last] = episodes.terminated, ~episodes.terminated
+    return EpisodeColumns(
+        lengths=lengths,
+        arrays={
+            "observations": episodes.observations[with_end],
+            "actions": episodes.actions[steps],
+            "rewards": episodes.rewards[steps],
+            "terminations": terminations,
+            "truncations": truncations,
+        }
+        | {f"infos/{key}": value[with_end] for key, value in episodes.information.items()},
+    )
 
 
 def _in_memory() -> h5py.File:

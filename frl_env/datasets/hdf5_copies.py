@@ -1,21 +1,21 @@
 """Copies of an episode as HDF5 laid it out: the library places the first of a kind, the others repeat its bytes.
 
 Creating a small data set costs HDF5 tens of microseconds, whatever it holds, and an episode is a dozen or two of them.
-But episodes with arrays of the same names, types and shapes differ only in their values, in their number, and in the
-addresses by which headers point at each other. So the library writes the first one twice, in two places: what moved
-with the place is an address. Every copy is then these bytes with its own addresses and values, and the library opens
-it where it stands and gives it its name. Nothing here knows how HDF5 lays out groups or data sets.
+But episodes of the same length differ only in their values, in their number, and in the addresses by which headers
+point at each other. So the library writes the first one twice, in two places: what moved with the place is an address.
+Every copy is then these bytes with its own addresses and values, all copies of a length at once, and the library opens
+each where it stands and gives it its name. Nothing here knows how HDF5 lays out groups or data sets.
 
 Reference: HDF5 File Format Specification, version 0 of the superblock (of which the end of the file is used).
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from jaxtyping import Int64, UInt8
 
 BEFORE = (1, 1 << 16)
 """Bytes before the two places where a pattern is written."""
@@ -23,54 +23,90 @@ BEFORE = (1, 1 << 16)
 NUMBER = -0x5EED_0FAC_0B1E_5A57
 """Stands for the episode's number in a pattern; no other bytes of it can be the same by chance."""
 
-END_OF_FILE = slice(40, 48)
-"""Where a superblock says how long the file is."""
+END_OF_FILE = 40
+"""Where a superblock says how long the file is, in eight bytes."""
 
 Kind = tuple[tuple[str, np.dtype, tuple[int, ...]], ...]
 """Names, types and shapes of an episode's arrays."""
 
 
-def kind_of(arrays: Mapping[str, np.ndarray]) -> Kind:
-    """What the arrays of two episodes must have in common to share a pattern."""
-    return tuple((name, array.dtype, array.shape) for name, array in arrays.items())
+@dataclass(frozen=True, kw_only=True)
+class EpisodeColumns:
+    """Arrays of all episodes, one episode after the other.
+
+    Args:
+        lengths: Steps of each episode, at least one.
+        arrays: By name, a row a step, or one more an episode. A name `infos/<key>` is a data set in the group `infos`.
+
+    Raises:
+        ValueError: If an array has another number of rows.
+    """
+
+    lengths: Int64[np.ndarray, "episode"]
+    arrays: dict[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        """Counts the rows."""
+        for name, array in self.arrays.items():
+            if len(array) - self.lengths.sum() not in (0, len(self.lengths)):
+                raise ValueError(f"{name} has {len(array)} rows for {self.lengths.sum()} steps")
+
+    def more(self, name: str) -> int:
+        """Rows of an array that each episode has beyond its steps: 0 or 1."""
+        return int(len(self.arrays[name]) > self.lengths.sum())
+
+    def kind(self, length: int) -> Kind:
+        """What episodes of a length have in common."""
+        return tuple(
+            (name, array.dtype, (length + self.more(name), *array.shape[1:])) for name, array in self.arrays.items()
+        )
 
 
 class Pattern:
     """The bytes of episodes of one kind.
 
     Args:
-        kind: Of the arrays. A name `infos/<key>` is a data set in the group `infos`.
+        kind: Of the arrays.
     """
 
     def __init__(self, kind: Kind) -> None:
         """Has HDF5 write an episode in two places."""
         (start, first, group, values), (moved, second, *_) = (_laid_out(kind, before) for before in BEFORE)
-        places = np.flatnonzero(_words(second) - _words(first) == moved - start)
-        self.content = first.tobytes()
-        self.addresses = _words(first)[places] - start
-        self.bytes_of_addresses = (places[:, None] + np.arange(8)).ravel()
-        self.number = self.content.index(np.int64(NUMBER).tobytes())
+        self.content = first.copy()
+        self.places = np.flatnonzero(_words(second) - _words(first) == moved - start)
+        self.addresses = _words(first)[self.places] - start
+        number = np.flatnonzero(_words(first) == NUMBER)
+        self.number = number[0]
         self.group = group - start
         self.values = {name: (place - start, size) for name, (place, size) in values.items()}
         undone = second.copy()
-        undone[self.bytes_of_addresses] = first[self.bytes_of_addresses]
-        if self.content.count(np.int64(NUMBER).tobytes()) != 1 or not np.array_equal(undone, first):
+        _words(undone)[self.places] -= moved - start
+        if len(number) != 1 or not np.array_equal(undone, first):
             raise AssertionError("HDF5 laid out the same episode in two ways")
 
-    def copy(self, start: int, number: int, arrays: Mapping[str, np.ndarray]) -> tuple[bytearray, int]:
-        """The bytes of an episode that stands at an address of a file, and the address of its group.
+    def copy(
+        self,
+        image: UInt8[np.ndarray, "byte"],
+        starts: Int64[np.ndarray, "copy"],
+        numbers: Int64[np.ndarray, "copy"],
+        values: dict[str, tuple[np.ndarray, Int64[np.ndarray, "copy"]]],
+    ) -> None:
+        """Writes episodes into a file's bytes.
 
         Args:
-            start: The address.
-            number: Of the episode.
-            arrays: Of the pattern's kind.
+            image: The file.
+            starts: Where each episode begins.
+            numbers: Of the episodes.
+            values: Each array's rows of all episodes, and where in their bytes each episode begins.
         """
-        content = bytearray(self.content)
-        np.frombuffer(content, dtype=np.uint8)[self.bytes_of_addresses] = (self.addresses + start).view(np.uint8)
-        content[self.number : self.number + 8] = number.to_bytes(8, "little")
+        copies = _windows(image, len(self.content))
+        copies[starts] = self.content
+        words = _words(image)
+        words[starts[:, None] + self.places] = self.addresses + starts[:, None]
+        words[starts + self.number] = numbers
         for name, (place, size) in self.values.items():
-            content[place : place + size] = arrays[name].tobytes()
-        return content, start + self.group
+            array, begins = values[name]
+            copies[starts, place : place + size] = _windows(array.reshape(-1).view(np.uint8), size)[begins]
 
 
 @lru_cache(maxsize=1024)
@@ -79,60 +115,35 @@ def pattern(kind: Kind) -> Pattern:
     return Pattern(kind)
 
 
-class CopiedEpisodes:
-    """Episodes written one after the other to a file, to be opened by HDF5 at the end.
+class Scratch:
+    """Memory for the bytes of one file after the other: new memory costs more than what is written to it."""
+
+    def __init__(self) -> None:
+        """Starts with none."""
+        self._kept = np.empty(0, dtype=np.uint8)
+
+    def of(self, size: int) -> UInt8[np.ndarray, "byte"]:
+        """So many bytes, the same ones as before where they are enough."""
+        if len(self._kept) < size:
+            self._kept = np.empty(0, dtype=np.uint8)  # let go of first
+            self._kept = np.empty(size + size // 8, dtype=np.uint8)
+        return self._kept[:size]
+
+
+def open_copies(columns: EpisodeColumns, first: int, scratch: Scratch) -> h5py.File:
+    """A file in memory that holds episodes by their names, in the order of their numbers, as in Minari's.
 
     Args:
-        file: A new file.
-        first: Number of the first episode.
+        columns: The episodes.
+        first: Number of the first.
+        scratch: To work in.
     """
-
-    def __init__(self, file: Path, first: int) -> None:
-        """Begins the file.
-
-        Raises:
-            OSError: If it can't be written.
-        """
-        self.file = file
-        self.first = first
-        self.groups: list[int] = []
-        with h5py.File.in_memory(track_order=True) as empty:  # in the order of their numbers, as in Minari's
-            image = image_of(empty)
-        if int.from_bytes(image[END_OF_FILE], "little") != len(image):
-            raise AssertionError("HDF5 says the end of a file elsewhere")
-        self.size = len(image)
-        self.written = file.open("wb")
-        self.written.write(image)
-
-    def add(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Writes the next episode.
-
-        Raises:
-            OSError: If it can't be written.
-        """
-        content, group = pattern(kind_of(arrays)).copy(self.size, self.first + len(self.groups), arrays)
-        self.written.write(content)
-        self.groups.append(group)
-        self.size += len(content)
-
-    def open(self) -> h5py.File:
-        """The file, read into memory, in which the episodes have their names; what is on disk stays as it is.
-
-        Raises:
-            OSError: If it can't be written.
-        """
-        self.written.seek(END_OF_FILE.start)
-        self.written.write(self.size.to_bytes(8, "little"))
-        self.written.close()
-        target = h5py.File(self.file, "r+", driver="core", backing_store=False)
-        for number, reference in enumerate(_references(self.groups), start=self.first):
-            group = h5py.h5r.dereference(reference, target.id)
-            h5py.h5o.link(group, target.id, f"episode_{number}".encode())
-        return target
-
-    def close(self) -> None:
-        """Lets go of the file."""
-        self.written.close()
+    image, groups = _copied(columns, first, scratch)
+    target = h5py.File.in_memory(memoryview(image))  # a copy
+    root = target.id
+    for number, reference in enumerate(_references(groups), start=first):
+        h5py.h5o.link(h5py.h5r.dereference(reference, root), root, b"episode_%d" % number)
+    return target
 
 
 def image_of(file: h5py.File) -> bytes:
@@ -170,20 +181,51 @@ def _laid_out(kind: Kind, before: int) -> tuple[int, np.ndarray, int, dict[str, 
     return len(image), written[len(image) :], address, values
 
 
-def _words(content: np.ndarray) -> np.ndarray:
-    """The eight bytes from each place on, as a number; addresses may stand anywhere."""
-    windows = np.lib.stride_tricks.sliding_window_view(content, 8)
-    return np.ascontiguousarray(windows).view("<i8")[:, 0]
+def _copied(
+    columns: EpisodeColumns, first: int, scratch: Scratch
+) -> tuple[UInt8[np.ndarray, "byte"], Int64[np.ndarray, "episode"]]:
+    """The bytes of a file with episodes that have no names yet, and the address of each episode's group."""
+    with h5py.File.in_memory(track_order=True) as empty:
+        head = np.frombuffer(image_of(empty), dtype=np.uint8)
+    if _words(head)[END_OF_FILE] != len(head):
+        raise AssertionError("HDF5 says the end of a file elsewhere")
+    kinds, kind = np.unique(columns.lengths, return_inverse=True)
+    patterns = [pattern(columns.kind(length)) for length in kinds.tolist()]
+    sizes = np.array([len(each.content) for each in patterns], dtype=np.int64)[kind]
+    starts = len(head) + np.cumsum(sizes) - sizes
+    image = scratch.of(int(len(head) + sizes.sum()))
+    image[: len(head)] = head
+    _words(image)[END_OF_FILE] = len(image)
+    rows = np.cumsum(columns.lengths) - columns.lengths
+    values = {}
+    for name, array in columns.arrays.items():
+        a_row = array.dtype.itemsize * int(np.prod(array.shape[1:]))
+        begins = (rows + columns.more(name) * np.arange(len(rows))) * a_row
+        values[name] = (np.ascontiguousarray(array), begins)
+    for number, each in enumerate(patterns):
+        own = np.flatnonzero(kind == number)
+        each.copy(image, starts[own], first + own, {name: (rows, at[own]) for name, (rows, at) in values.items()})
+    return image, starts + np.array([each.group for each in patterns], dtype=np.int64)[kind]
 
 
-def _references(addresses: list[int]) -> np.ndarray:
+def _windows(content: UInt8[np.ndarray, "byte"], size: int) -> UInt8[np.ndarray, "place size"]:
+    """The bytes from each place on, so many; all of them are those of the content itself."""
+    return np.ndarray((len(content) - size + 1, size), np.uint8, content, strides=(1, 1))
+
+
+def _words(content: UInt8[np.ndarray, "byte"]) -> Int64[np.ndarray, "place"]:
+    """The eight bytes from each place on as a number; addresses may stand anywhere."""
+    return np.ndarray((len(content) - 7,), "<i8", content, strides=(1,))
+
+
+def _references(addresses: Int64[np.ndarray, "episode"]) -> np.ndarray:
     """References to these addresses, made as a file with them would be read."""
     with h5py.File.in_memory() as file:
         stored: Any = file.create_dataset("references", (len(addresses),), dtype=h5py.ref_dtype)
         stored[:] = [file.ref] * len(addresses)
         image = bytearray(image_of(file))
         start = stored.id.get_offset()
-    image[start : start + 8 * len(addresses)] = np.array(addresses, dtype="<u8").tobytes()
+    image[start : start + 8 * len(addresses)] = addresses.tobytes()
     with h5py.File.in_memory(image) as file:
         read: Any = file["references"]
         return read[:]

@@ -20,7 +20,7 @@ from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.capacity.effort import METADATA as EFFORT
 from frl_env.care_effort import care_effort
 from frl_env.datasets.collect import Episodes, collect
-from frl_env.datasets.hdf5 import episode_arrays, join_shards, shard_facts, write_shard
+from frl_env.datasets.hdf5 import episode_columns, join_shards, shard_facts, write_shard
 from frl_env.datasets.ids import parse_id
 from frl_env.datasets.placing import (
     building_folder,
@@ -293,13 +293,8 @@ def _write_episodes(made: Recipe, building: Path, progress: Progress) -> tuple[s
             # A pair that ends in 0 would be the plain seed again: shards count from 1.
             seed = made.seed if len(made.shards) == 1 else (made.seed, number + 1)
             episodes = collect(made.parameters, members=members, seed=seed, horizon=made.horizon)
-            write_shard(
-                file,
-                episode_arrays(episodes),
-                first=first,
-                content=content_hash(episodes),
-                progress=lambda done: progress("writing", done, made.members),
-            )
+            progress("writing", first + members, made.members)
+            write_shard(file, episode_columns(episodes), first=first, content=content_hash(episodes))
         content, length = shard_facts(file)
         hashes.append(content)
         files.append(file)

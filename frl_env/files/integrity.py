@@ -38,6 +38,9 @@ BESIDE = ".sha256"
 RECENT = 2.0
 """Seconds for which a file counts as fresh: it might change again within one tick of the file system's clock."""
 
+PIECE = 1 << 22
+"""Bytes of a file that are read at a time."""
+
 SLACK = 1e-5
 """Part of a limit by which float32 may miss it."""
 
@@ -54,6 +57,11 @@ def file_facts(folder: Path, files: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in sorted(files)}
 
 
+def facts_of(content: bytes) -> dict[str, Any]:
+    """The same of what is to be a file."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 def content_of(facts: Mapping[str, Mapping[str, Any]]) -> str:
     """One SHA-256 over those of all files."""
     return hashlib.sha256(
@@ -62,9 +70,13 @@ def content_of(facts: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def sha256(file: Path) -> str:
-    """SHA-256 of a file, read piece by piece."""
-    with file.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
+    """SHA-256 of a file, read piece by piece; large ones, because each waits for other threads to let go of Python."""
+    digest = hashlib.sha256()
+    piece = bytearray(min(PIECE, file.stat().st_size))
+    with file.open("rb", buffering=0) as source:
+        while read := source.readinto(piece):
+            digest.update(memoryview(piece)[:read])
+    return digest.hexdigest()
 
 
 def checksum_beside(name: str, content: bytes) -> dict[str, bytes]:

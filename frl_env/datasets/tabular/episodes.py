@@ -10,12 +10,12 @@ Where rewards are outcomes of 30 days every step is an episode of its own to a l
 together in one Minari episode a run, because a million of those would take hours to write.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from frl_env.datasets.hdf5_copies import EpisodeColumns
 from frl_env.datasets.tabular.checking.outcomes import COUNTS, ONE_STEP, next_states, steps_and_rewards, weekly_events
 from frl_env.datasets.tabular.checking.weeks import Weeks
 from frl_env.datasets.tabular.schema.columns import EVENTS, OUTCOMES, PROPENSITY, TERMINATED
@@ -81,26 +81,25 @@ class Recorded:
             "members": members,
         }
 
-    def minari(self) -> Iterator[dict[str, np.ndarray]]:
-        """Arrays of each episode, by the names of Minari's HDF5 layout."""
+    def minari(self) -> EpisodeColumns:
+        """Arrays by the names of Minari's HDF5 layout."""
         ends = np.cumsum(self.lengths)
-        starts = ends - self.lengths
         last = np.zeros(len(self.rewards), dtype=bool)
         last[ends - 1] = True
-        truncated = last & ~self.terminals
-        observations = self._closed(self.observations, self.next_observations[ends - 1])
         infos = {f"infos/{key}": self._closed(*rows) for key, rows in self.of_observation.items()}
         # No action led to the first observation, which has probability 1 and did nothing.
         infos |= {f"infos/{key}": self._opened(rows, "propensit" in key) for key, rows in self.of_action.items()}
-        for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            with_end = slice(start + number, end + number + 1)
-            yield {
-                "observations": observations[with_end],
-                "actions": self.levels[start:end],
-                "rewards": self.rewards[start:end],
-                "terminations": self.terminals[start:end],
-                "truncations": truncated[start:end],
-            } | {key: rows[with_end] for key, rows in infos.items()}
+        return EpisodeColumns(
+            lengths=self.lengths,
+            arrays={
+                "observations": self._closed(self.observations, self.next_observations[ends - 1]),
+                "actions": self.levels,
+                "rewards": self.rewards,
+                "terminations": self.terminals,
+                "truncations": last & ~self.terminals,
+            }
+            | infos,
+        )
 
     def _closed(self, rows: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Rows of the steps with each episode's end after its last."""

@@ -12,7 +12,7 @@ checking, and after every file that was written.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from frl_env.capacity.effort import METADATA as EFFORT
+from frl_env.datasets.ahead import ahead
 from frl_env.datasets.ids import parse_id
 from frl_env.datasets.partners import split_facts
 from frl_env.datasets.placing import (
@@ -41,15 +42,16 @@ from frl_env.datasets.tabular.checking.left_out import in_words, losses
 from frl_env.datasets.tabular.checking.outcomes import Evidence, choose_rewards, describe, reward_limits
 from frl_env.datasets.tabular.checking.partition import shares
 from frl_env.datasets.tabular.checking.report import judge
-from frl_env.datasets.tabular.checking.stages import Progress, check_stage, forget_stages, ordered_weeks, read_stage
+from frl_env.datasets.tabular.checking.stages import Progress, check_stage, forget_stages, read_stage, sorted_rows
 from frl_env.datasets.tabular.checking.summary import became_of_lists, describe_table, odd
-from frl_env.datasets.tabular.episodes import make_episodes
+from frl_env.datasets.tabular.checking.weeks import order_weeks
+from frl_env.datasets.tabular.episodes import Recorded, make_episodes
 from frl_env.datasets.tabular.options import ImportOptions, dataset_ids
 from frl_env.datasets.tabular.provenance import gaps_are_meant, made_by_weeks
 from frl_env.datasets.tabular.schema.columns import MEMBER, OUTCOMES, REWARD, ColumnMap
 from frl_env.datasets.tabular.schema.layout import Layout, lay_out, unlike_files
 from frl_env.datasets.tabular.schema.listed import DECISIONS, Listed, read_listed
-from frl_env.datasets.tabular.schema.problems import TableError
+from frl_env.datasets.tabular.schema.problems import Findings, TableError
 from frl_env.datasets.tabular.sources.source import Table, open_table
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError
@@ -324,18 +326,29 @@ class _Import:
             name: np.array([vocabularies[name].index(group) for group in met] or [0], dtype=np.int16)
             for name, met in read["groups"].items()
         }
-        for number in range(len(draft.done), len(read["files"])):
-            weeks = ordered_weeks(rows, number, self.layout)
-            drawn = shares(weeks.identifiers) < self.options.validation_share
-            recorded = make_episodes(
-                weeks.of_members(drawn == validation),
-                self.layout,
-                source=facts["rewards"],
-                groups=groups,
-                dates=facts["week"] == "date",
-                first_member=draft.total("members"),
-            )
-            draft.add(recorded)
+        first_member = draft.total("members")
+
+        def episodes() -> Iterator[Recorded]:
+            nonlocal first_member
+            for number in range(len(draft.done), len(read["files"])):
+                weeks = order_weeks(sorted_rows(rows, number), self.layout, Findings())
+                if self.options.validation_share:
+                    drawn = shares(weeks.identifiers) < self.options.validation_share
+                    weeks = weeks.of_members(drawn == validation)
+                recorded = make_episodes(
+                    weeks,
+                    self.layout,
+                    source=facts["rewards"],
+                    groups=groups,
+                    dates=facts["week"] == "date",
+                    first_member=first_member,
+                )
+                first_member += len(recorded.identifiers)
+                yield recorded
+
+        with draft:
+            for recorded in ahead(episodes()):
+                draft.add(recorded)
         self.progress(what, checked["runs"], checked["runs"])
         if not draft.total("steps"):
             raise UserError(

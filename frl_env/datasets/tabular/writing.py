@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import gymnasium
 import numpy as np
@@ -15,12 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from minari.dataset.minari_storage import MinariStorage
 
-from frl_env.datasets.hdf5 import link_shards, write_shard
+from frl_env.datasets.ahead import Behind
+from frl_env.datasets.hdf5 import link_shards, shard_image
+from frl_env.datasets.hdf5_copies import Scratch
 from frl_env.datasets.tabular.episodes import Recorded
 from frl_env.datasets.tabular.flat import FlatFiles
 from frl_env.datasets.tabular.schema.columns import MEMBER, ColumnMap
 from frl_env.files import atomic
-from frl_env.files.integrity import KEY, content_of, file_facts
+from frl_env.files.integrity import KEY, content_of, facts_of, file_facts
 
 
 @dataclass(kw_only=True)
@@ -52,11 +56,24 @@ class Draft:
         """Rows, members, episodes or steps so far."""
         return sum(part[what] for part in self.done)
 
+    def __enter__(self) -> Self:
+        """Starts the threads that write."""
+        self._scratch = Scratch()
+        with ExitStack() as started:
+            self._shards, self._others = (started.enter_context(Behind()) for _ in range(2))
+            self._started = started.pop_all()
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        """Waits until all is written."""
+        del self._scratch
+        self._started.__exit__(*problem)
+
     def add(self, recorded: Recorded) -> None:
-        """Writes the next partition.
+        """Writes the next partition, in threads of their own; within the context.
 
         Raises:
-            OSError: If it can't be written.
+            OSError: If the one before can't be written.
         """
         number, first = len(self.done), self.total("episodes")
         part: dict[str, Any] = {
@@ -66,14 +83,31 @@ class Draft:
             "steps": len(recorded.rewards),
             "members": len(recorded.identifiers),
         }
-        if part["episodes"]:
-            write_shard(self._shard(number), recorded.minari(), first=first, content="", progress=self.progress)
+        image = (
+            shard_image(recorded.minari(), first=first, content="", scratch=self._scratch) if part["episodes"] else b""
+        )
+        written = self._shards(atomic.write_bytes, self._shard(number), image) if image else None
+        self._others(self._keep, number, part, recorded, image, written)
+        self.done.append(part)
+        self.progress(first + part["episodes"])
+
+    def _keep(
+        self, number: int, part: dict[str, Any], recorded: Recorded, image: bytes, written: Future[None] | None
+    ) -> None:
+        """Writes what is beside a shard, and then that the partition is whole.
+
+        Raises:
+            OSError: If it can't be written.
+        """
+        if written is not None:
+            part["shard"] = facts_of(image)
             self.flat.append(recorded.flat(self.columns.actions.nvec))
         if self.identifiers is not None:
             pq.write_table(pa.table({MEMBER: recorded.identifiers}), self._identifiers(number))
+        if written is not None:
+            written.result()
         part["flat_rows"] = dict(self.flat.rows)
         atomic.write_text(self._mark(number), json.dumps(part))
-        self.done.append(part)
 
     def finish(self, metadata: dict[str, Any]) -> None:
         """Makes the folder a Minari dataset.
@@ -86,17 +120,23 @@ class Draft:
         """
         shards = [(self._shard(i), part["first"], part["episodes"]) for i, part in enumerate(self.done)]
         shards = [shard for shard in shards if shard[2]]
+        known = {self._shard(i).name: part["shard"] for i, part in enumerate(self.done) if "shard" in part}
         main = self.folder / "main_data.hdf5"
-        files = [main.name, *self.flat.finish()]
-        if len(shards) == 1:
-            if shards[0][0].exists():  # else an earlier try went as far as this
-                os.replace(shards[0][0], main)
-        else:
-            link_shards(shards, main)
-            files += [shard.name for shard, *_ in shards]
-        if self.identifiers is not None:
-            files.append(self._join_identifiers())
-        facts = file_facts(self.folder, files)
+        flat = self.flat.finish()
+        with Behind() as behind:
+            of_flat = behind(file_facts, self.folder, flat)
+            if len(shards) == 1:
+                if shards[0][0].exists():  # else an earlier try went as far as this
+                    os.replace(shards[0][0], main)
+                known = {main.name: known[shards[0][0].name]}
+                files = [main.name]
+            else:
+                link_shards(shards, main)
+                files = [main.name, *(shard.name for shard, *_ in shards)]
+            if self.identifiers is not None:
+                files.append(self._join_identifiers())
+            facts = file_facts(self.folder, [name for name in files if name not in known]) | known | of_flat.result()
+        facts = dict(sorted(facts.items()))
         self._describe(
             metadata
             | {

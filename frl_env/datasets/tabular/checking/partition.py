@@ -4,7 +4,7 @@ Every member's rows end up in one file, chosen by a hash of the identifier; whic
 the order of the table's rows does not matter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 import pandas.util
 import pyarrow as pa
-from jaxtyping import Float64, UInt64
+from jaxtyping import Float64, Int64, UInt64
 
+from frl_env.datasets.ahead import Behind
 from frl_env.datasets.tabular.cells.convert import pc
 from frl_env.datasets.tabular.schema.columns import MEMBER
 
 ROWS = 400_000
 """Rows that a file is to hold, about; sorting them takes some 200 MB."""
+
+AT_ONCE = 1 << 17
+"""Rows sorted out in one go, at the least: a file of small groups of rows would cost the more."""
 
 MOST_FILES = 512
 MOST_ROWS = 10 * ROWS
@@ -57,17 +61,43 @@ def partition(batches: Iterable[pa.RecordBatch], schema: pa.Schema, files: list[
         for file in files:
             sink = opened.enter_context(pa.OSFile(str(file), "wb"))
             writers.append(opened.enter_context(pa.ipc.new_stream(sink, schema, options=options)))
-        for batch in batches:
-            members = batch.column(MEMBER).dictionary_encode()
-            own = (hashes(members.dictionary) % np.uint64(len(files))).astype(np.int64)
-            where = own[members.indices.to_numpy()] if len(batch) else np.zeros(0, dtype=np.int64)
-            counts = np.bincount(where, minlength=len(files))
-            ordered = batch.take(pa.array(np.argsort(where, kind="stable"))) if len(files) > 1 else batch
-            starts = np.cumsum(counts) - counts
-            for number in np.flatnonzero(counts):
-                writers[number].write_batch(ordered.slice(starts[number], counts[number]))
-            rows += counts
+        writing = opened.enter_context(Behind())  # left first, before files are closed
+        for gathered in _gathered(batches):
+            writing(_sort_out, gathered, writers, rows)
     return rows.tolist()
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """Batches with at least `AT_ONCE` rows together, but for the last."""
+    some, rows = [], 0
+    for batch in batches:
+        some.append(batch)
+        rows += len(batch)
+        if rows >= AT_ONCE:
+            yield some
+            some, rows = [], 0
+    if rows:
+        yield some
+
+
+def _sort_out(
+    batches: list[pa.RecordBatch], writers: list[pa.ipc.RecordBatchStreamWriter], rows: Int64[np.ndarray, "file"]
+) -> None:
+    """Writes rows into the file of their member, and counts them there."""
+    batch = batches[0] if len(batches) == 1 else pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+    if len(writers) == 1:
+        writers[0].write_batch(batch)
+        rows += len(batch)
+        return
+    members = batch.column(MEMBER).dictionary_encode()
+    own = (hashes(members.dictionary) % np.uint64(len(writers))).astype(np.uint16)
+    where = own[members.indices.to_numpy()]
+    counts = np.bincount(where, minlength=len(writers))
+    ordered = batch.take(pa.array(np.argsort(where, kind="stable")))
+    starts = np.cumsum(counts) - counts
+    for number in np.flatnonzero(counts):
+        writers[number].write_batch(ordered.slice(starts[number], counts[number]))
+    rows += counts
 
 
 def read_partition(file: Path) -> pa.Table:

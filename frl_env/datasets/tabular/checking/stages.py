@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from frl_env.datasets.ahead import ahead
 from frl_env.datasets.tabular.cells.conventions import Conventions
 from frl_env.datasets.tabular.checking.outcomes import Evidence
 from frl_env.datasets.tabular.checking.partition import (
@@ -22,7 +23,7 @@ from frl_env.datasets.tabular.checking.partition import (
 )
 from frl_env.datasets.tabular.checking.reader import Reader
 from frl_env.datasets.tabular.checking.tally import Tally
-from frl_env.datasets.tabular.checking.weeks import Sorted, Weeks, order_weeks
+from frl_env.datasets.tabular.checking.weeks import Sorted, SortedRows, Weeks, order_weeks, sort_rows
 from frl_env.datasets.tabular.schema.columns import MEMBER
 from frl_env.datasets.tabular.schema.layout import Layout
 from frl_env.datasets.tabular.schema.listed import Listed
@@ -70,7 +71,7 @@ def read_stage(
     before, size, expected = table.fingerprint(), table.size(), table.expected_rows()
 
     def batches(reader: Reader) -> Iterator[pa.RecordBatch]:
-        for batch in table.batches(layout.columns):
+        for batch in ahead(table.batches(layout.columns)):
             yield reader.read(batch)
             progress("reading", reader.rows, max(expected, reader.rows))
         progress("reading", reader.rows, reader.rows)
@@ -110,11 +111,14 @@ def check_stage(facts: dict[str, Any], layout: Layout, folder: Path, *, progress
     if memory.exists():
         return json.loads(memory.read_text())
     findings, evidence, tally, runs = Findings(), Evidence(), Tally(layout), 0
+    most = max(MOST_ROWS, 4 * sum(facts["files"]) // len(facts["files"]))
+    some = [number for number, rows in enumerate(facts["files"]) if 0 < rows <= most]
+    in_order = ahead(sorted_rows(folder, number) for number in some)
     for number, rows in enumerate(facts["files"]):
-        if rows > max(MOST_ROWS, 4 * sum(facts["files"]) // len(facts["files"])):
+        if rows > most:
             findings.add(MEMBER, "too large a member", rows)
         elif rows:
-            weeks = ordered_weeks(folder, number, layout, findings, tally.look_at_rows)
+            weeks = order_weeks(next(in_order), layout, findings, tally.look_at_rows)
             evidence.add(weeks, layout)
             tally.look_at_weeks(weeks)
             runs += len(weeks.starts)
@@ -131,21 +135,23 @@ def forget_stages(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def ordered_weeks(
-    folder: Path,
-    number: int,
-    layout: Layout,
-    findings: Findings | None = None,
-    look: Callable[[Sorted], None] | None = None,
-) -> Weeks:
+def sorted_rows(folder: Path, number: int) -> SortedRows:
+    """The rows of one file in order.
+
+    Args:
+        folder: Where the rows are.
+        number: Of the file.
+    """
+    return sort_rows(read_partition(partition_file(folder, number)))
+
+
+def ordered_weeks(folder: Path, number: int, layout: Layout, look: Callable[[Sorted], None]) -> Weeks:
     """The members of one file, their weeks in order.
 
     Args:
         folder: Where the rows are.
         number: Of the file.
         layout: The columns.
-        findings: Takes what is wrong.
         look: Called with all rows, also those that are left out.
     """
-    table = read_partition(partition_file(folder, number))
-    return order_weeks(table, layout, Findings() if findings is None else findings, look)
+    return order_weeks(sorted_rows(folder, number), layout, Findings(), look)

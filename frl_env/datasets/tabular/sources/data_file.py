@@ -106,15 +106,22 @@ class DataFile:
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         if self.data is not None:
-            yield from self.data.to_batches(
-                columns=columns, batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True
-            )
+            for part in self._parts(self.data):
+                yield from part.to_batches(
+                    columns=columns, batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True
+                )
             return
         read = partial(pa_csv.open_csv, **self.reading) if self.kind == "csv" else pa.ipc.open_stream
         with pa.input_stream(str(self.place), compression="detect") as source, read(source) as stream:
             for batch in stream:
                 for start in range(0, len(batch), BATCH):
                     yield batch.select(columns).slice(start, BATCH)
+
+    def _parts(self, data: pa_dataset.Dataset) -> list[Any]:
+        """What Arrow may read ahead: of many small groups of rows it would take all into memory at once."""
+        if self.kind != "parquet":
+            return [data]
+        return [part for file in data.get_fragments() for part in file.split_by_row_group()]
 
     @staticmethod
     def _constant(value: str | None, rows: int) -> pa.Array:

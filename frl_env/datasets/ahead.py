@@ -1,0 +1,59 @@
+"""Work in a second thread: what comes next is made ready, and what is finished is put away, while Python goes on.
+
+NumPy, Arrow, hashes and files let other threads run while they work, so that two processors are used. What is done in
+the order of the items stays in that order.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self, TypeVar
+
+Item = TypeVar("Item")
+_END: Any = object()
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, the next one made while this one is used.
+
+    Args:
+        items: Made one by one, in another thread.
+    """
+    source = iter(items)
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, source, _END)
+        while (item := following.result()) is not _END:
+            following = thread.submit(next, source, _END)
+            yield item
+
+
+class Behind:
+    """Calls one after the other in another thread; a call waits until the one before has ended.
+
+    On leaving the context nothing runs any more. What a call raises comes out of the next one, of `wait`, or there.
+    """
+
+    def __enter__(self) -> Self:
+        """Starts with nothing to do."""
+        self._thread = ThreadPoolExecutor(1)
+        self._running: Future[Any] | None = None
+        return self
+
+    def __call__(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Begins a call."""
+        self.wait()
+        self._running = self._thread.submit(work, *arguments)
+        return self._running
+
+    def wait(self) -> None:
+        """Until nothing runs."""
+        if self._running is not None:
+            running, self._running = self._running, None
+            running.result()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Ends the thread; after an exception, that one counts."""
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._thread.shutdown()
