@@ -15,6 +15,7 @@ widens its interval by as much. `docs/evaluation.md` has the coverage that was m
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float64
@@ -22,6 +23,7 @@ from scipy.special import ndtri
 
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.estimating.estimate import Estimate
+from frl_env.evaluation.threads import side_by_side
 
 METHODS = ("studentised", "percentile", "normal")
 
@@ -94,8 +96,8 @@ def resample(
         rows = slice(start, min(start + size, resamples))
         drawn = rng.integers(n, size=(rows.stop - start, n))
         counts = np.stack([np.bincount(draw, minlength=n) for draw in drawn]).astype(np.float64)
-        for i, estimate in enumerate(estimates):
-            found[i, :, rows] = _replicate(estimate, observed, counts)
+        for i, own in enumerate(side_by_side(partial(_replicate, observed=observed, counts=counts), estimates)):
+            found[i, :, rows] = own
     return [(Resamples(value=v, standard_error=e), Resamples(value=d, standard_error=f)) for v, e, d, f in found]
 
 

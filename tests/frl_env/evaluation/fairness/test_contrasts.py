@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from frl_env.evaluation.fairness import contrasts
 from frl_env.evaluation.fairness.contrasts import REST, Grouping, compare_groups, holm
 
 
@@ -84,6 +85,22 @@ def test_the_same_seed_gives_the_same_numbers():
     labels, x = np.repeat(["a", "b"], 50), np.random.default_rng(6).normal(size=100)
     assert compare({"x": x}, labels, seed=7) == compare({"x": x}, labels, seed=7)
     assert compare({"x": x}, labels, seed=7) != compare({"x": x}, labels, seed=8)
+
+
+def test_permutations_taken_some_at_a_time_are_those_taken_one_by_one(monkeypatch):
+    labels = np.repeat(["a", "b", "c"], [30, 50, 20])
+    x = np.random.default_rng(8).normal(size=100) + 0.3 * (labels == "a")
+    rng, own, beyond = np.random.default_rng(0), [], np.zeros(3)
+    sides = [(labels == first, labels == second) for first, second in ("ab", "ac", "bc")]
+    for number in range(601):
+        dealt = x if number == 0 else x[rng.permuted(np.arange(100))]
+        t = np.array([abs(stats.ttest_ind(dealt[a], dealt[b], equal_var=False).statistic) for a, b in sides])
+        own = t if number == 0 else own
+        beyond += t >= own * (1 - 1e-9)
+    for numbers in (4_000_000, 30_000, 1):
+        monkeypatch.setattr(contrasts, "_CHUNK", numbers)
+        found = compare({"x": x}, labels, permutations=600).contrasts
+        assert [contrast.p_value for contrast in found] == (beyond / 601).tolist()
 
 
 def test_the_level_holds_with_unequal_variances_and_sizes():
