@@ -13,6 +13,7 @@ Afterwards, after an error too, and between two steps of `fitter` torch has the 
 
 import functools
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import ParamSpec, TypeVar
@@ -57,6 +58,30 @@ def as_trained() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def do_parts(work: Callable[[slice], None], rows: int, at_once: int) -> None:
+    """Works on parts of so many rows that don't depend on each other, as many parts at a time as torch has threads.
+
+    Each is worked on by one thread: threads that share the operations of small networks wait for each other more than
+    they work. The rows that are left are worked on by the caller's, since products of few rows have other last digits
+    on other numbers of threads.
+    """
+    threads, left = torch.get_num_threads(), rows - rows % at_once
+    parts = [slice(start, start + at_once) for start in range(0, left, at_once)]
+    torch.set_num_threads(1)  # new threads begin with this number
+    try:
+        if min(threads, len(parts)) < 2:
+            for part in parts:
+                work(part)
+        else:
+            with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+                for _ in pool.map(work, parts):
+                    pass
+    finally:
+        torch.set_num_threads(threads)
+    if left < rows:
+        work(slice(left, rows))
 
 
 def steps_as_trained(method: Callable[P, Generator[T, None, None]]) -> Callable[P, Generator[T, None, None]]:

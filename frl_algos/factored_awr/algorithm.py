@@ -44,7 +44,7 @@ from frl_algos.factored_awr.updating.parallel import place
 from frl_algos.factored_awr.updating.transfer import NO_Q_FUNCTION
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_algos.logged.replay import FactoredReplayBuffer
-from frl_algos.threads import as_trained, steps_as_trained
+from frl_algos.threads import as_trained, do_parts, steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole
 from frl_env.evaluation.threads import numpy_alone
@@ -269,11 +269,17 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
         if temperature is not None and self._config.extraction == "regression":
             raise UserError("a policy extracted by regression has the temperature it was trained with; pass none")
         x = torch.as_tensor(self._scaled(self._checked(observations)), device=self._device)
-        full = torch.zeros(len(x), impl.action_size, device=x.device)
-        with torch.no_grad():
-            for start in range(0, len(x), STATES_AT_ONCE):
-                states = slice(start, start + STATES_AT_ONCE)
-                full[states, impl.joints] = impl.log_probabilities(x[states], temperature).exp()
+        full = torch.empty(len(x), impl.action_size, device=x.device)
+        column = torch.full((impl.action_size,), len(impl.joints), device=x.device)
+        column[impl.joints] = torch.arange(len(impl.joints), device=x.device)
+
+        @torch.no_grad()
+        def fill(states: slice) -> None:
+            valid = impl.log_probabilities(x[states], temperature).exp_()
+            # Columns are taken, invalid ones from a column of zeros: a quarter of the time of writing them by index.
+            torch.index_select(torch.nn.functional.pad(valid, (0, 1)), 1, column, out=full[states])
+
+        do_parts(fill, len(x), STATES_AT_ONCE)
         return full.cpu().numpy()
 
     def top_k(self, observations: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -92,6 +92,12 @@ class LearnedPolicy:
         return draw_from(self.algorithm.predict_probabilities(observations), uniform[:, 0])
 
 
+@torch.no_grad()
+def ask(target: Probabilities, observations: Float32[np.ndarray, "n k"]) -> np.ndarray:
+    """A policy's answer, without gradients on any thread: torch's own setting is one of each thread."""
+    return target(observations)
+
+
 def has_probabilities(algorithm: Any) -> bool:
     """Whether it tells exact probabilities of joint actions; a relaxed algorithm draws from its policy, but can't."""
     return hasattr(algorithm, "predict_probabilities") and not getattr(algorithm, "relaxed", False)

@@ -226,7 +226,9 @@ class _Decided:
     def add(self, chances: np.ndarray) -> None:
         """Adds the probabilities of all joint actions in some decisions."""
         self.mass += chances.sum(axis=0, dtype=np.float64)
-        self.entropy -= float(np.einsum("ra,ra->r", chances, np.log(np.maximum(chances, TINY))).sum(dtype=np.float64))
+        logarithms = np.maximum(chances, TINY)
+        np.log(logarithms, out=logarithms)
+        self.entropy -= float(np.einsum("ra,ra->r", chances, logarithms).sum(dtype=np.float64))
         self._done += len(chances)
         self._tell("asking the policy", self._done, self.rows)
 

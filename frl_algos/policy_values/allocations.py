@@ -3,17 +3,18 @@
 A fairness audit sets one beside the other. Nothing here knows how a policy was trained or read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float64
 
 from frl_algos.logged.member_parts import VALUES, parts
-from frl_algos.policies.policy import Probabilities
+from frl_algos.policies.policy import Probabilities, ask
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.evaluation.fairness.allocations import allocation_table
+from frl_env.evaluation.threads import one_ahead
 
 ED_VISITS, STAYS, SPENDING = ("num_ed_visits_last_week", "num_ip_visits_last_week", "total_paid")
 """Observations that the audit makes use of where a dataset has them by these names."""
@@ -47,12 +48,17 @@ def member_allocations(
     columns = np.stack(list(table.values()), axis=1)
     actions = episodes.actions[episodes.mask]
     logged = np.ones(len(actions))
-    observations = None if target is None else episodes.observation_rows
+    observations = actions[:0] if target is None else episodes.observation_rows
     means, done = np.empty((len(episodes), len(table))), 0
-    for part, lengths in parts(episodes.lengths, VALUES // CHUNK):
+
+    def answers() -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+        for part, lengths in parts(episodes.lengths, VALUES // CHUNK):
+            yield part, lengths, None if target is None else ask(target, observations[part])
+
+    for part, lengths, answer in one_ahead(answers()):
         rows = columns[actions[part]]
-        if target is not None and observations is not None:
-            chances = _checked(target(observations[part]), len(rows), episodes.action_space)
+        if answer is not None:
+            chances = _checked(answer, len(rows), episodes.action_space)
             rows = chances @ columns
             logged[part] = chances[np.arange(len(chances)), actions[part]]
             tell("asking the policy", part.stop, len(actions))

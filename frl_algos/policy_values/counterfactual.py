@@ -15,7 +15,7 @@ more, or less, where somebody chose it who knew more than the record. A policy t
 without that knowledge, and the logged weeks can't show what the difference is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,7 +25,7 @@ from jaxtyping import Float, Int64
 from frl_algos.effects.terms import Terms, null_position
 from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer
-from frl_algos.policies.policy import Probabilities
+from frl_algos.policies.policy import Probabilities, ask
 from frl_algos.policy_values.action_echoes import action_echoes
 from frl_algos.policy_values.histories import Histories, as_episodes
 from frl_algos.policy_values.nested_mean_model import KAPPA, NestedModel
@@ -33,7 +33,7 @@ from frl_algos.policy_values.response_check import response_doubt
 from frl_algos.policy_values.responses import attempt_loads
 from frl_env.errors import UserError, check_number, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes, Thresholds
-from frl_env.evaluation.threads import numpy_alone
+from frl_env.evaluation.threads import numpy_alone, one_ahead
 
 CHUNK = 4_096
 """Members whose probabilities are held at once."""
@@ -216,16 +216,22 @@ class Counterfactual:
         total = np.zeros((len(asked), len(model.terms.groups)))
         exposure = np.zeros(len(valid))
         attempts, outside = np.zeros(len(asked)), 0
-        for t in range(rows.episodes.steps):
-            followed = np.flatnonzero(places[:, t] >= 0)
-            if responses is not None:
-                outside += int((attempts[followed] < self.fewest_attempts[t] - 1).sum())
+
+        def asked_of(followed: np.ndarray, t: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            """Some members at a time, their rows and the target's probabilities; no member is among two of them."""
             for start in range(0, len(followed), CHUNK):
                 who = followed[start : start + CHUNK]
                 at = places[who, t]
                 observations = rows.observations[at]
                 observations[:, changed] = shown[np.ix_(who, changed)]
-                chances = checked_probabilities(target(observations), len(who), space.n_joint).take(valid, axis=1)
+                yield who, at, ask(target, observations)
+
+        for t in range(rows.episodes.steps):
+            followed = np.flatnonzero(places[:, t] >= 0)
+            if responses is not None:
+                outside += int((attempts[followed] < self.fewest_attempts[t] - 1).sum())
+            for who, at, answer in one_ahead(asked_of(followed, t)):
+                chances = checked_probabilities(answer, len(who), space.n_joint).take(valid, axis=1, mode="clip")
                 uniform = rng.random((3, len(who)), dtype=np.float32)
                 drawn = _draw(chances, uniform[0], null)
                 if responses is not None:

@@ -17,6 +17,7 @@ observation shows is seen as well. Values of a fold of members are fitted on the
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ from frl_algos.effects.terms import Terms
 from frl_algos.logged.kept_parts import KeptParts
 from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
-from frl_algos.policies.policy import Probabilities
+from frl_algos.policies.policy import Probabilities, ask
 from frl_algos.policy_values.counterfactual import checked_probabilities
 from frl_algos.policy_values.histories import Histories, as_episodes
 from frl_algos.policy_values.nested_mean_model import plain_terms
@@ -35,7 +36,7 @@ from frl_env.actions import ActionSpace
 from frl_env.errors import check_number
 from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members
 from frl_env.evaluation.estimating.target import TargetScores, supported_actions
-from frl_env.evaluation.threads import numpy_alone
+from frl_env.evaluation.threads import numpy_alone, one_ahead
 
 NAME = "FQE"
 
@@ -193,7 +194,7 @@ class FittedQ:
 
 @numpy_alone()
 def fitted_q_evaluation(
-    data: LoggedEpisodes | FactoredReplayBuffer,
+    data: LoggedEpisodes | FactoredReplayBuffer | Histories,
     target: Probabilities,
     *,
     rng: np.random.Generator,
@@ -206,7 +207,7 @@ def fitted_q_evaluation(
     """Fits Q of a target policy to logged members.
 
     Args:
-        data: Members on which the target policy was not trained.
+        data: Members on which the target policy was not trained; as histories where these are at hand.
         target: Observations to probabilities of all joint actions, asked a chunk at a time.
         rng: Source of the folds.
         indications: Level name to the index of an observation that indicates it; see `FactoredAWRConfig`.
@@ -221,7 +222,7 @@ def fitted_q_evaluation(
     """
     check_number("discount", discount, low=0, high=1)
     check_number("trace", trace, low=0, high=1)
-    rows = Histories.of(as_episodes(data))
+    rows = data if isinstance(data, Histories) else Histories.of(as_episodes(data))
     episodes = rows.episodes
     features = Features.of(rows, indications)
     fold = np.zeros(len(episodes), dtype=np.int64)
@@ -233,22 +234,30 @@ def fitted_q_evaluation(
     unsupported = np.empty(len(taken))
     outside, valid = np.flatnonzero(~supported_actions(episodes)), np.asarray(space.valid_joints)
 
+    columns = 6 * len(features.penalties)
+    chunks = [
+        slice(start, min(start + CHUNK, part.stop))
+        for part, _ in parts(steps, columns)
+        for start in range(part.start, part.stop, CHUNK)
+    ]
+    answers = one_ahead((some, ask(target, rows.observations[some])) for some in chunks)
+
     def asked(part: slice) -> Float32[np.ndarray, "some_rows term"]:
         """Terms expected under the target, which is asked some decisions at a time."""
-        found = []
-        for start in range(part.start, part.stop, CHUNK):
-            some = slice(start, min(start + CHUNK, part.stop))
-            observations = rows.observations[some]
-            chances = checked_probabilities(target(observations), len(observations), space.n_joint)
+        found, done = [], part.start
+        while done < part.stop:
+            some, answer = next(answers)
+            observations, done = rows.observations[some], some.stop
+            chances = checked_probabilities(answer, len(observations), space.n_joint)
             probabilities[some] = chances[np.arange(len(chances)), taken[some]]
-            unsupported[some] = chances.take(outside, axis=1).sum(axis=1, dtype=np.float64)
-            found.append(features.action_terms(observations, chances.take(valid, axis=1)))
+            unsupported[some] = chances.take(outside, axis=1, mode="clip").sum(axis=1, dtype=np.float64)
+            found.append(features.action_terms(observations, chances.take(valid, axis=1, mode="clip")))
             if shown is not None:
                 shown(chances)
         return np.concatenate(found)
 
     def pieces(terms_of: Callable[[slice], np.ndarray]) -> Iterator[_Piece]:
-        for part, lengths in parts(steps, 6 * len(features.penalties)):
+        for part, lengths in parts(steps, columns):
             observations, when = rows.observations[part], rows.step[part]
             logged = features.columns(observations, when, rows.actions[part])
             policy = features.with_terms(observations, when, terms_of(part))
@@ -256,7 +265,7 @@ def fitted_q_evaluation(
 
     rewards, size = episodes.rewards[episodes.mask], len(features.penalties)
     squares, products, first = np.zeros((folds, size, size)), np.zeros((folds, size)), np.zeros(size)
-    with KeptParts() as kept:
+    with closing(answers), KeptParts() as kept:
         for piece in pieces(kept.made(asked)):
             ahead, traces = piece.ahead(discount), piece.traces(discount * trace)
             own = fold[rows.member[piece.rows]]
@@ -273,7 +282,7 @@ def fitted_q_evaluation(
             [np.linalg.solve(whole - squares[f] + penalty, target_sums - products[f]) for f in range(folds)]
         )
         scores, q, v = np.zeros((len(episodes), size)), np.empty(len(taken)), np.empty(len(taken))
-        for piece in pieces(kept.again()):
+        for piece in one_ahead(pieces(kept.again())):
             member = rows.member[piece.rows]
             own = fold[member]
             q[piece.rows], v[piece.rows] = _crossed(piece.logged, weights, own), _crossed(piece.policy, weights, own)

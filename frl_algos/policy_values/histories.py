@@ -23,6 +23,7 @@ from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.evaluation.records.people import People
+from frl_env.evaluation.threads import one_ahead
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,6 +101,9 @@ class Histories:
         Args:
             columns: How many numbers a row the caller makes of it besides.
         """
+        return one_ahead(self._parts(columns))
+
+    def _parts(self, columns: int) -> Iterator[tuple[slice, Float[np.ndarray, "some_rows feature"]]]:
         longest = int(self.episodes.lengths.max())
         for rows, lengths in parts(self.episodes.lengths, 3 * self.features + columns):
             features = _features(self.observations[rows], lengths, self.centre, self.scale, longest)

@@ -53,11 +53,16 @@ def value_policy(
     if propensities is None:
         propensities = "estimated" if episodes.propensities is None else "logged"
     nested = valuation.estimate(target, np.random.default_rng(seed))
+    rows = valuation.model.rows
     fitted = fitted_q_evaluation(
-        episodes, target, rng=np.random.default_rng(seed), indications=indications, shown=shown
+        rows if rows.episodes is episodes else episodes,
+        target,
+        rng=np.random.default_rng(seed),
+        indications=indications,
+        shown=shown,
     )
     doubt = valuation.response_doubt or valuation.support_doubt(nested)
-    del valuation  # with many members its rows take as much memory as what follows
+    del valuation, rows  # with many members its rows take as much memory as what follows
     return evaluate(
         episodes,
         fitted.scores,

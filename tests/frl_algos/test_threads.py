@@ -4,6 +4,7 @@ On a busy machine several wait for others.
 """
 
 import hashlib
+import threading
 
 import d3rlpy
 import numpy as np
@@ -17,9 +18,11 @@ from frl_algos import FactoredAWRConfig, FactoredIQLConfig, training_threads
 from frl_algos.factored_awr.critic_selection import select_critic
 from frl_algos.policies.stock import create_stock
 from frl_algos.policy_values import counterfactual, fitted_q
+from frl_algos.threads import do_parts
 from frl_env.errors import UserError
 from frl_env.evaluation import evaluate, load_episodes, off_policy_evaluation, sensitivity
 from frl_env.evaluation.sensitivity import assumptions
+from frl_env.evaluation.threads import one_ahead, side_by_side
 
 
 def blas_threads() -> int:
@@ -157,6 +160,66 @@ def test_between_the_steps_of_fitter_and_updates_by_hand_the_caller_has_its_own(
     algorithm.impl.inner_update = lambda *args: seen.append(torch.get_num_threads()) or update(*args)
     algorithm.update(tiny_buffer.sample_transition_batch(16))
     assert seen == [1, 1]
+
+
+def test_probabilities_are_the_same_bytes_on_any_number_of_threads(tiny_buffer, two_of_torch):
+    algorithm, seen = _makers()["factored_awr"](), []
+    algorithm.fit(tiny_buffer, n_steps=1, show_progress=False, logger_adapter=NoopAdapterFactory())
+    many = np.tile(tiny_buffer.observations, (1 + 1_100 // len(tiny_buffer.observations), 1))
+    torch.set_num_threads(1)
+    with_one = algorithm.predict_probabilities(many[:1_100])
+    torch.set_num_threads(2)
+    inner = algorithm.impl.log_probabilities
+    algorithm.impl.log_probabilities = lambda *args: seen.append(torch.get_num_threads()) or inner(*args)
+    np.testing.assert_array_equal(algorithm.predict_probabilities(many[:1_100]), with_one)
+    assert sorted(seen) == [1, 1, 2], "whole parts by one thread each, the rest by the caller's"
+    assert algorithm.predict_probabilities(many[:0]).shape == (0, with_one.shape[1])
+
+
+@pytest.mark.parametrize("rows", [3, 10, 25])
+def test_parts_are_all_rows_once_and_threads_are_the_callers_again_after_an_error(rows, two_of_torch):
+    found = []
+    do_parts(lambda part: found.extend(range(rows)[part]), rows, 10)
+    assert sorted(found) == list(range(rows))
+
+    def stop(part):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        do_parts(stop, rows, 10)
+    assert torch.get_num_threads() == 2
+
+
+def test_what_is_made_one_ahead_comes_in_its_order_with_its_errors_and_settings():
+    made = []
+
+    def numbers():
+        for number in range(5):
+            made.append(number)
+            np.float64(number) / np.float64(0)  # a warning is an error in these tests
+            yield number
+        raise UserError("no more")
+
+    with np.errstate(all="ignore"):
+        ahead = one_ahead(numbers())
+        assert [next(ahead) for _ in range(5)] == [0, 1, 2, 3, 4]
+        with pytest.raises(UserError, match="no more"):
+            next(ahead)
+        before = threading.active_count()
+        left = one_ahead(numbers())
+        assert next(left) == 0
+        left.close()
+    assert threading.active_count() == before, "nobody waits for what is not asked for"
+    assert made[5:] == [0, 1]
+    assert list(one_ahead([])) == []
+
+
+@pytest.mark.parametrize("threads", ["1", "3", "", "many"])
+def test_what_is_made_side_by_side_comes_in_its_order(threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert side_by_side(lambda number: number**2, range(20)) == [number**2 for number in range(20)]
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda number: 1 // number, [1, 0, 2])
 
 
 def test_the_benchmark_trains_any_algorithm_on_one_thread(tiny_buffer, two_of_torch):

@@ -6,6 +6,8 @@ import pytest
 from benchmarks.worlds.episodes import log_rows
 from benchmarks.worlds.linear_bandit import LinearBandit
 from frl_algos import Counterfactual
+from frl_algos.policy_values.fitted_q import fitted_q_evaluation
+from frl_algos.policy_values.histories import Histories
 from frl_algos.policy_values.selection import select_policy
 from frl_algos.policy_values.value_policy import value_policy
 from frl_env.actions import ActionSpace, Factor
@@ -71,6 +73,15 @@ def test_the_nested_model_is_the_headline_only_with_a_response():
         found = value_policy(always_call, care(), response=response)
         assert found.headline_estimator == name
         assert ("SNM is not the headline" in found.sentence) == (response == COIN)
+
+
+def test_histories_are_made_once_for_both_models(monkeypatch):
+    episodes, made, inner = care(), [], Histories.of
+    monkeypatch.setattr(Histories, "of", lambda data: made.append(data) or inner(data))
+    shared = value_policy(always_call, episodes, response=0)
+    assert made == [episodes]
+    alone = fitted_q_evaluation(episodes, always_call, rng=np.random.default_rng(0)).estimate
+    np.testing.assert_array_equal(shared.results["FQE"].estimate.plain, alone.plain)
 
 
 def test_a_collapsed_policy_on_a_bandit_is_withheld():
