@@ -22,7 +22,7 @@ from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.sweep import scorecard, scorecard_tables
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import Job, plan
-from benchmarks.sweep.workers import check_scheduler, default_processes, run_all
+from benchmarks.sweep.workers import Failure, check_scheduler, default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, fitting, parse_names
 from benchmarks.training.checked_options import check_said
 from benchmarks.training.column_roles import Told, add_options, options_said, told_of
@@ -103,22 +103,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
         missing = {failure.job for failure in failures}
         outcomes = [results.get(job) for job in jobs if job not in missing]
         said = [f"{failure.job.name}: {failure.reason}" for failure in failures]
-        references_failed = [failure for failure in failures if failure.job.algo in REFERENCES]
-        if references_failed:
-            raise UserError(f"without references there is no scorecard; {said[0]}")
+        if any(failure.job.algo in REFERENCES for failure in failures):
+            raise _failed(failures, jobs, "without references there is no scorecard")
+        if failures and all(outcome.job.algo in REFERENCES for outcome in outcomes):
+            raise _failed(failures, jobs, "there is nothing to score")
         card = scorecard.assemble(data, outcomes, command=_command(arguments), failures=said, older=taken)
         card |= {"told": known.to_json() | {"action_rate": options.action_rate}, "left_out": left_out}
         results.write_scores(card, scorecard.details(outcomes))
     scorecard_tables.show(card)
     again = f"; {kept} of {len(jobs)} runs were there from before (--out elsewhere runs them anew)" if kept else ""
-    print(f"\nscorecard: {results.folder / 'scorecard.json'}{again}")
+    of = f", of the {len(outcomes)} runs that did not fail" if failures else ""
+    print(f"\nscorecard{of}: {results.folder / 'scorecard.json'}{again}")
+    if failures:
+        raise _failed(failures, jobs, "the scorecard lacks them")
     print(f"next: python benchmarks/report.py {shlex.quote(str(results.folder))} -o report.html")
-    if said:
-        strange = failures[0].job.algo not in ALGORITHMS
-        theirs = "; check_algorithm says what an algorithm must keep to (docs/own_algorithm.md)" if strange else ""
-        raise UserError(
-            f"{len(said)} of {len(jobs)} runs failed ({said[0]}); the same command tries them again{theirs}"
-        )
+
+
+def _failed(failures: Sequence[Failure], jobs: Sequence[Job], so: str) -> UserError:
+    """Error for runs that failed: which, why, and what follows of it.
+
+    Args:
+        failures: All of them.
+        jobs: The sweep.
+        so: What follows.
+    """
+    first, names = failures[0], [failure.job.name for failure in failures]
+    others = f"; so did {', '.join(names[1:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}"
+    strange = any(failure.job.algo not in (*ALGORITHMS, *REFERENCES) for failure in failures)
+    theirs = "; check_algorithm says what an algorithm must keep to (docs/own_algorithm.md)" if strange else ""
+    return UserError(
+        f"{len(failures)} of {len(jobs)} runs failed ({names[0]}: {first.reason}){others if len(names) > 1 else ''}; "
+        f"{so}; the same command tries them again{theirs}"
+    )
 
 
 def _plan_in_words(names: Sequence[str], dataset_id: str, jobs: Sequence[Job]) -> str:

@@ -6,6 +6,7 @@ chosen by the same rule from equally many candidates (`benchmarks/tune.py`).
 
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 from collections.abc import Sequence
 from functools import lru_cache
@@ -92,7 +93,7 @@ def parse_names(text: str) -> list[str]:
         names += [*ALGORITHMS, *REFERENCES] if name.strip() == "all" else [name.strip()]
     for name in names:
         if ":" not in name and name not in known_names():
-            raise unknown_name("algorithm", name, known_names())
+            raise _unknown(name)
         if ":" in name:
             adapt(_offered(name), MEDICAID_ACTIONS)
     return list(dict.fromkeys(names))
@@ -226,6 +227,14 @@ def program_of(name: str) -> str | Path:
     offered = _offered(name)
     module = importlib.import_module(getattr(offered, "__module__", type(offered).__module__))
     return Path(str(module.__file__))
+
+
+def _unknown(name: str) -> UserError:
+    """Error for a name that no algorithm has; one of the user's own goes by its module and name."""
+    own = name.isidentifier() and importlib.util.find_spec(name) is not None
+    module = name if own else "my_algorithm"
+    problem = unknown_name("algorithm", name, known_names())
+    return UserError(f"{problem} For one of your own write module:Name, for instance {module}:RareActions")
 
 
 def _offered(name: str) -> Any:

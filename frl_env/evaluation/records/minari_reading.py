@@ -15,6 +15,9 @@ from frl_env.files.integrity import check_intact
 
 INFOS = "infos/"
 
+OF_STEPS = ("actions", "rewards", "terminations", "truncations")
+"""Arrays with a row a decision."""
+
 
 def read_arrays(
     dataset: Any, keys: Sequence[str], optional: Sequence[str] = (), *, everything: bool = False
@@ -28,7 +31,7 @@ def read_arrays(
         everything: All episodes in storage order, also of a dataset that is a part of what is stored.
 
     Raises:
-        UserError: If an episode lacks a key, or a file is damaged.
+        UserError: If an episode lacks a key, its arrays are not of one length, or a file is damaged.
     """
     check_intact(dataset)
     name, storage = dataset.spec.dataset_id, dataset.storage
@@ -40,10 +43,12 @@ def read_arrays(
         for episode in dataset.iterate_episodes(numbers):
             known = episode.infos or {}
             _require(name, keys, known)
-            yield {
+            arrays = {
                 key: np.asarray(known[key[len(INFOS) :]] if key.startswith(INFOS) else getattr(episode, key))
                 for key in [*keys, *(key for key in optional if key[len(INFOS) :] in known)]
             }
+            _check_lengths(name, arrays)
+            yield arrays
         return
     import h5py
 
@@ -58,7 +63,9 @@ def read_arrays(
                     known = episode.get("infos", {})
                     _require(name, keys, known)
                     wanted = [*keys, *(key for key in optional if key[len(INFOS) :] in known)]
-                yield {key: _read(store, f"episode_{number}/{key}") for key in wanted}
+                arrays = {key: _read(store, f"episode_{number}/{key}") for key in wanted}
+                _check_lengths(name, arrays)
+                yield arrays
     except (OSError, KeyError) as problem:
         raise UserError(f"dataset {name!r} is damaged; build or import it again") from problem
 
@@ -71,6 +78,30 @@ def _require(dataset: str, keys: Sequence[str], known: Any) -> None:
             f"dataset {dataset!r} has no infos {', '.join(map(repr, missing))} in some or all of its episodes; "
             f"the first without has {', '.join(sorted(known)) or 'none'}"
         )
+
+
+def _check_lengths(dataset: str, arrays: dict[str, np.ndarray]) -> None:
+    """Looks whether an episode has a row a decision everywhere, and one observation more.
+
+    Raises:
+        UserError: If not; says no number of a single member's weeks.
+    """
+    steps = {len(arrays[key]) for key in OF_STEPS if key in arrays}
+    if len(steps) > 1:
+        raise UserError(
+            f"dataset {dataset!r} has an episode whose {', '.join(key for key in OF_STEPS if key in arrays)} are not "
+            "of one length; give each a row a decision"
+        )
+    if not steps or "observations" not in arrays:
+        return
+    beyond = len(arrays["observations"]) - steps.pop()
+    if beyond == 1:
+        return
+    found = "more" if beyond > 1 else "as many" if beyond == 0 else "fewer"
+    raise UserError(
+        f"dataset {dataset!r} has an episode that can't be aligned: it takes one observation more than decisions, for "
+        f"what is seen after the last of them; this one has {found}"
+    )
 
 
 def _read(store: Any, name: str) -> np.ndarray:

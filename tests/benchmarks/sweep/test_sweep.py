@@ -91,7 +91,8 @@ def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_e
     shown = capsys.readouterr().out
     assert shown.startswith(f"{names.replace(',', ', ')} on tests/tiny-v0: 1 seed, ")
     assert "assumed" not in shown, "nothing is assumed of the benchmark's own members"
-    assert f"next: python benchmarks/report.py {out} -o report.html" in shown
+    assert "next: " not in shown
+    assert f"scorecard, of the 9 runs that did not fail: {out}" in shown
     card = json.loads((out / "scorecard.json").read_text())
     assert {row["algo"] for row in card["runs"]} == {"their_common", "their_package:Common"}
     # The most common action of the data is to do nothing.
@@ -106,11 +107,25 @@ def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_e
     assert _files(out / "runs") == finished
 
 
+def test_where_every_training_fails_there_is_no_scorecard(tiny_dataset, tmp_path, theirs, capsys):
+    out = tmp_path / "out"
+    failed = (
+        r"^2 of 9 runs failed \(their_broken seed 0: RuntimeError: no such luck\); so did their_package:Broken seed 0"
+    )
+    with pytest.raises(UserError, match=failed):
+        run.main([*TINY, "--algo", "their_broken,their_package:Broken", "--jobs", "1", "--out", str(out)])
+    assert "next: " not in capsys.readouterr().out
+    assert not (out / "scorecard.json").exists()
+
+
 def test_names(theirs):
     assert algorithms.parse_names("discrete_bc, cql,discrete_bc") == ["discrete_bc", "cql"]
     assert algorithms.parse_names("all") == [*algorithms.ALGORITHMS, *algorithms.REFERENCES]
     for wrong, near in (("their_comon", "their_common"), ("heuristc", "heuristic"), ("awrr", "awac")):
         with pytest.raises(UserError, match=f"unknown algorithm '{wrong}'.*{near}"):
+            algorithms.parse_names(wrong)
+    for wrong, module in (("my_own", "my_algorithm"), ("their_package", "their_package")):
+        with pytest.raises(UserError, match=f"For one of your own write module:Name, for instance {module}:RareAct"):
             algorithms.parse_names(wrong)
     for wrong, says in (("no_such_module:X", "no module 'no_such_module'"), ("their_package:X", "has no 'X'")):
         with pytest.raises(UserError, match=says):

@@ -128,6 +128,38 @@ def test_other_spaces_are_said(empty_store):
         load_replay_buffer(dataset)
 
 
+@pytest.mark.parametrize(("observations", "said"), [(9, "fewer"), (10, "as many"), (12, "more")])
+def test_an_episode_has_one_observation_more_than_decisions(observations, said, empty_store):
+    episodes = [
+        EpisodeBuffer(
+            id=number, observations=np.zeros((rows, 4), np.float32), actions=np.zeros((10, 2), np.int64),
+            rewards=np.zeros(10), terminations=np.zeros(10, bool), truncations=np.arange(10) == 9, infos={},
+        )
+        for number, rows in enumerate([11, observations])
+    ]  # fmt: skip
+    with pytest.warns(UserWarning, match="is set to None|env_spec is None"):
+        dataset = minari.create_dataset_from_buffers(
+            "tests/lengths-v0", episodes, action_space=gymnasium.spaces.MultiDiscrete([2, 3]),
+            observation_space=gymnasium.spaces.Box(-1, 1, (4,)),
+        )  # fmt: skip
+    with pytest.raises(UserError, match=f"one observation more than decisions.* this one has {said}$"):
+        load_replay_buffer(dataset)
+
+
+def test_decisions_and_rewards_of_other_lengths_are_said(empty_store):
+    episode = EpisodeBuffer(
+        observations=np.zeros((11, 4), np.float32), actions=np.zeros((10, 2), np.int64),
+        rewards=np.zeros(9), terminations=np.zeros(9, bool), truncations=np.arange(9) == 8, infos={},
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="is set to None|env_spec is None"):
+        dataset = minari.create_dataset_from_buffers(
+            "tests/lengths-v0", [episode], action_space=gymnasium.spaces.MultiDiscrete([2, 3]),
+            observation_space=gymnasium.spaces.Box(-1, 1, (4,)),
+        )  # fmt: skip
+    with pytest.raises(UserError, match="are not of one length"):
+        load_replay_buffer(dataset)
+
+
 def test_nothing_latent_reaches_a_learner(tiny_recipe, monkeypatch, empty_store):
     """Shuffle what only the simulator knows over members and weeks: the learner's input keeps every byte."""
     from dataclasses import replace
