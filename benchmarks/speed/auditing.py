@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from minari import MinariDataset
 from rich.console import Console
 from rich.table import Table
 
@@ -34,7 +33,7 @@ def audits(console: Console, *, dataset_id: str, repetitions: int) -> None:
         dataset = ensure_dataset(dataset_id, progress=progress)
     with tempfile.TemporaryDirectory(prefix="frl-throughput-") as folder:
         policy, output = Path(folder) / "policy.safetensors", Path(folder) / "audit"
-        _write_policy(dataset, policy)
+        write_policy(dataset_id, policy)
         subjects = [
             Subject("audit, logged decisions", 1, lambda: audit_fairness(None, dataset_id, output)),
             Subject("audit, without values", 1, lambda: audit_fairness(policy, dataset_id, output, value=False)),
@@ -48,13 +47,9 @@ def audits(console: Console, *, dataset_id: str, repetitions: int) -> None:
     console.print(table)
 
 
-def write_policy(store: str, dataset_id: str, file: str) -> None:
-    """Writes an untrained policy for a dataset of a store."""
-    os.environ["MINARI_DATASETS_PATH"] = store
-    _write_policy(ensure_dataset(dataset_id), Path(file))
-
-
-def _write_policy(dataset: MinariDataset, file: Path) -> None:
+def write_policy(dataset_id: str, file: Path) -> None:
+    """Writes an untrained FactoredAWR policy for a dataset."""
+    dataset = ensure_dataset(dataset_id)
     names = dataset.storage.metadata.get("frl_observation_names", [])
     space = action_space_of(dataset)
     with quiet_d3rlpy():
@@ -62,3 +57,9 @@ def _write_policy(dataset: MinariDataset, file: Path) -> None:
         assert dataset.spec.observation_space.shape is not None
         algorithm.create_impl(dataset.spec.observation_space.shape, space.n_joint)
         save_model(algorithm, file)
+
+
+def write_policy_in(store: str, dataset_id: str, file: str) -> None:
+    """The same for a dataset of some store, which this process uses from then on."""
+    os.environ["MINARI_DATASETS_PATH"] = store
+    write_policy(dataset_id, Path(file))

@@ -65,7 +65,7 @@ def audit(store: str, policy: str | None, out: str, value: bool) -> None:
 def measure(name: str, folder: Path) -> dict[str, Any]:
     """Seconds and megabytes of one job, what it needs being made before."""
     from benchmarks.speed import worklists
-    from benchmarks.speed.auditing import write_policy
+    from benchmarks.speed.auditing import write_policy_in
 
     store, policy, out = (str(folder / part) for part in ("store", "policy.safetensors", "out"))
     if name.startswith("build"):
@@ -76,7 +76,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         found = apart(worklists.make_list, table, policy, listed)
     else:
         apart(build, AUDITED, store)
-        apart(write_policy, store, AUDITED, policy)
+        apart(write_policy_in, store, AUDITED, policy)
         found = apart(audit, store, None if name == "audit-logged" else policy, out, name == "audit")
     return {"name": name, "what": JOBS[name], "seconds": found[0], "megabytes": found[1]}
 

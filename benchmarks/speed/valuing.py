@@ -21,7 +21,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +29,9 @@ from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.record.checkout import checked_out
-from benchmarks.training.awr_lines import factored_awr
-from frl_algos import save_model
-from frl_algos.quiet import quiet_d3rlpy
+from benchmarks.speed.auditing import write_policy
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset
 from frl_env.errors import UserError
-from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.terminal import progress_bar, run_or_say
 
 WORK = """
@@ -79,18 +75,6 @@ def measured(what: str, packages: Path, policy: Path, dataset_id: str) -> dict[s
     if found.returncode:
         raise UserError(f"{what} with the packages in {packages} failed; see above")
     return json.loads(found.stdout.decode().splitlines()[-1])
-
-
-def write_policy(dataset_id: str, path: Path) -> None:
-    """An untrained policy for a dataset."""
-    dataset = ensure_dataset(dataset_id)
-    space = action_space_of(dataset)
-    with quiet_d3rlpy():
-        names = dataset.storage.metadata.get("frl_observation_names", [])
-        algorithm = replace(factored_awr(names, space), action_schema=space.to_json()).create()
-        assert dataset.spec.observation_space.shape is not None
-        algorithm.create_impl(dataset.spec.observation_space.shape, space.n_joint)
-        save_model(algorithm, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -42,9 +42,9 @@ def curves(
 
     Returns:
         One entry a policy and mode: `policy`, `label`, `mode`, `kind`, `allocated`, `seeds`, `points` (budget, minutes
-        spent, gain, interval), `area` with its interval, `tried` and `contacted`; `main_leads`, what FactoredAWR gains
-        more at the team's own minutes, in pairs, with its `main_interval`, None for FactoredAWR itself, for references,
-        and where either was not scored.
+        spent, gain, interval), `area` with its interval, `tried` and `contacted`, which is of the first seed alone;
+        `main_leads`, what FactoredAWR gains more at the team's own minutes, in pairs, with its `main_interval`, None
+        for FactoredAWR itself, for references, and where either was not scored.
     """
     said = capacities(outcomes[0].job.budgets)
     trained = [outcome for outcome in outcomes if outcome.job.algo not in algorithms.REFERENCES]

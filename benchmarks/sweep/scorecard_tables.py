@@ -201,7 +201,8 @@ def _show_fairness(card: Mapping[str, Any], out: Console) -> None:
             rows.append((name, attribute, groups, f"{difference:+.2f} [{low:+.2f}, {high:+.2f}]"))
             name = ""
     if rows:
-        title = "high-touch contact by group: the pair that lies furthest apart"
+        several = any(entry["seed"] != 0 for entry in card["fairness"])
+        title = f"high-touch contact by group{', of seed 0' if several else ''}: the pair that lies furthest apart"
         print_table(out, title, headings, rows, broken=("groups",), left=("attribute", "groups"))
     for sentence in said:
         out.print(sentence, highlight=False)

@@ -93,29 +93,6 @@ class Effects:
         return dataclasses.replace(self, weights=self.weights * factors, halves=(first * factors, second * factors))
 
 
-def estimate_effects(
-    terms: Terms,
-    targets: Targets,
-    observations: Rows,
-    *,
-    respond: bool,
-    seed: int,
-    told: Collection[str] = (),
-) -> Effects:
-    """Effects of all valid joint actions.
-
-    Args:
-        terms: Columns of the model.
-        targets: Of every row of the dataset.
-        observations: Scaled as the networks see them.
-        respond: Whether the targets' responses are to be used.
-        seed: Of the posterior draws.
-        told: Factors whose levels choices tell apart (`Suitability.told`): the spread of their effects is known.
-    """
-    regression = EffectRegression(terms, targets, observations, respond=respond, seed=seed)
-    return regression.sampled(regression.many_rows(), told=told)
-
-
 class EffectRegression:
     """The regression of all effects: its sums, made once, and the effects with some of its terms or all.
 

@@ -7,7 +7,7 @@ import pytest
 
 from frl_algos import FactoredAWRConfig
 from frl_algos.effects.action_rate import steady_rate
-from frl_algos.effects.estimate import estimate_effects
+from frl_algos.effects.estimate import EffectRegression
 from frl_algos.effects.shrinkage import posterior_mean
 from frl_algos.effects.targets import compute_targets
 from frl_algos.effects.terms import CAUTIOUS_SCALES, SCALES, Terms
@@ -128,7 +128,8 @@ def _care_records(members=3_000, weeks=20, seed=0, effects=(0.1, 0.6), tiring=0.
 def _effects(buffer, response=0, scales=SCALES):
     targets = compute_targets(buffer, buffer.observations, decay=0.0, response=response)
     terms = Terms.of_space(CARE, 2, scales=scales)
-    return targets, estimate_effects(terms, targets, buffer.observations, respond=response is not None, seed=0)
+    regression = EffectRegression(terms, targets, buffer.observations, respond=response is not None, seed=0)
+    return targets, regression.sampled(regression.many_rows())
 
 
 @pytest.mark.parametrize("scales", [SCALES, CAUTIOUS_SCALES])
