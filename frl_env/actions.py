@@ -28,6 +28,9 @@ from frl_env.errors import UserError, unknown_name
 MOST_JOINTS = 2**15
 """Joint actions that are listed one by one, at most: a score of each, in each of a batch of states, is held at once."""
 
+DECISIONS_AT_ONCE = 4_096
+"""Decisions of which a number for every joint action is held at once: 1,080 of them take 18 MB."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Factor:

@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from benchmarks.truth.panel import UNSAID, Panel
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_algos.policy_reports.embedding_map import embedding_map
-from frl_env.actions import ActionSpace, Factor
+from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace, Factor
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.evaluation import evaluate
 from frl_env.evaluation.diagnostics import Thresholds
@@ -26,9 +26,6 @@ from frl_env.evaluation.privacy.suppression import SECRET, SMALLEST, count, hidd
 
 SEED = 733
 """Of draws and resamples."""
-
-CHUNK = 4_096
-"""Decisions whose probabilities are held at once."""
 
 FOLLOWED = 0.1
 """Weeks are shown while at least this share of the members is followed."""
@@ -98,8 +95,8 @@ def _masses(target: Callable[[np.ndarray], np.ndarray], panel: Panel) -> Table:
     rows = panel.episodes.observation_rows
     states = np.stack([np.ones(len(rows)), *panel.states.values()]).astype(np.float64)
     total = np.zeros((len(states), panel.episodes.action_space.n_joint))
-    for start in range(0, len(rows), CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, len(rows), DECISIONS_AT_ONCE):
+        part = slice(start, start + DECISIONS_AT_ONCE)
         total += states[:, part] @ target(rows[part])
     return total / np.maximum(states.sum(axis=1, keepdims=True), 1)
 

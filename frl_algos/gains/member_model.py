@@ -19,13 +19,11 @@ from jaxtyping import Float32, Float64, Int64
 from torch import Tensor, nn
 
 from frl_algos.gains.memory import FADINGS, LONG_AGO, MemoryLayout
+from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.errors import check_count
 
 AGAIN = 0.5
 """What an answered contact leaves to do about its need."""
-
-CHUNK = 4_096
-"""Members whose gains of all actions are computed at once."""
 
 MOST = 20.0
 """Expected events are not let above so many times the mean."""
@@ -234,8 +232,13 @@ class MemberModel(nn.Module):
         """Gains of the valid actions over doing nothing, a chunk of members at a time."""
         memory = self.start_memory(len(observations)) if memory is None else memory
         chunks = [
-            self.parts(observations[start : start + CHUNK], memory[start : start + CHUNK], rest=rest, turns=turns).gains
-            for start in range(0, len(observations), CHUNK)
+            self.parts(
+                observations[start : start + DECISIONS_AT_ONCE],
+                memory[start : start + DECISIONS_AT_ONCE],
+                rest=rest,
+                turns=turns,
+            ).gains
+            for start in range(0, len(observations), DECISIONS_AT_ONCE)
         ]
         return np.concatenate(chunks) if chunks else np.zeros((0, len(self.share)), dtype=np.float32)
 

@@ -30,6 +30,7 @@ from frl_algos.policy_reports.evaluation_plots import evaluation_figures
 from frl_algos.policy_values.policy_sensitivity import policy_sensitivity
 from frl_algos.policy_values.selection import default_mode
 from frl_algos.policy_values.value_policy import value_policy
+from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.evaluation import Evaluation, LoggedEpisodes, Sensitivity, load_with_parts
 from frl_env.evaluation.files import write_together
 from frl_env.evaluation.privacy.hidden_actions import hidden_actions
@@ -39,9 +40,6 @@ from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.evaluation.sensitivity.sensitivity_plot import sensitivity_figure
 from frl_env.files.spreadsheets import plain_cells
 from frl_env.members import ColumnMap, ImportOptions, open_members
-
-CHUNK = 4_096
-"""Decisions whose probabilities are held at once."""
 
 TINY = np.float32(1e-38)
 """Stands for a probability of 0 where it is multiplied with its logarithm."""
@@ -234,14 +232,14 @@ class _Decided:
 
     def ask(self, target: Probabilities, observations: np.ndarray) -> None:
         """Asks a policy that nobody else asks."""
-        for start in range(0, len(observations), CHUNK):
-            self.add(np.asarray(target(observations[start : start + CHUNK])))
+        for start in range(0, len(observations), DECISIONS_AT_ONCE):
+            self.add(np.asarray(target(observations[start : start + DECISIONS_AT_ONCE])))
 
     def choose(self, greedy: LearnedPolicy, observations: np.ndarray) -> None:
         """Counts the best actions, which an algorithm finds in its own way: not the likeliest of all joint actions."""
         rng = np.random.default_rng(0)  # asked for, and not drawn from
-        for start in range(0, len(observations), CHUNK):
-            joints = greedy.action_space.ravel(greedy(observations[start : start + CHUNK], rng))
+        for start in range(0, len(observations), DECISIONS_AT_ONCE):
+            joints = greedy.action_space.ravel(greedy(observations[start : start + DECISIONS_AT_ONCE], rng))
             self.best += np.bincount(joints, minlength=len(self.best))
 
 

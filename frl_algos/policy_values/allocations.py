@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from frl_algos.logged.member_parts import VALUES, parts
 from frl_algos.policies.policy import Probabilities, ask
-from frl_env.actions import ActionSpace
+from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.evaluation.fairness.allocations import allocation_table
@@ -18,9 +18,6 @@ from frl_env.evaluation.threads import one_ahead
 
 ED_VISITS, STAYS, SPENDING = ("num_ed_visits_last_week", "num_ip_visits_last_week", "total_paid")
 """Observations that the audit makes use of where a dataset has them by these names."""
-
-CHUNK = 4_096
-"""Decisions whose probabilities are held at once, about: those of whole members."""
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
@@ -52,7 +49,7 @@ def member_allocations(
     means, done = np.empty((len(episodes), len(table))), 0
 
     def answers() -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-        for part, lengths in parts(episodes.lengths, VALUES // CHUNK):
+        for part, lengths in parts(episodes.lengths, VALUES // DECISIONS_AT_ONCE):
             yield part, lengths, None if target is None else ask(target, observations[part])
 
     for part, lengths, answer in one_ahead(answers()):

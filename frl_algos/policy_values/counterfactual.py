@@ -31,12 +31,10 @@ from frl_algos.policy_values.histories import Histories, as_episodes
 from frl_algos.policy_values.nested_mean_model import KAPPA, NestedModel
 from frl_algos.policy_values.response_check import response_doubt
 from frl_algos.policy_values.responses import attempt_loads
+from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.errors import UserError, check_number, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes, Thresholds
 from frl_env.evaluation.threads import numpy_alone, one_ahead
-
-CHUNK = 4_096
-"""Members whose probabilities are held at once."""
 
 NAME = "SNM"
 
@@ -219,8 +217,8 @@ class Counterfactual:
 
         def asked_of(followed: np.ndarray, t: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             """Some members at a time, their rows and the target's probabilities; no member is among two of them."""
-            for start in range(0, len(followed), CHUNK):
-                who = followed[start : start + CHUNK]
+            for start in range(0, len(followed), DECISIONS_AT_ONCE):
+                who = followed[start : start + DECISIONS_AT_ONCE]
                 at = places[who, t]
                 observations = rows.observations[at]
                 observations[:, changed] = shown[np.ix_(who, changed)]

@@ -28,10 +28,10 @@ from frl_algos.effects.terms import null_position
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import Probabilities, softened
 from frl_algos.policies.stock import STOCK, StockAlgorithm
-from frl_algos.policy_values.counterfactual import CHUNK, Counterfactual
+from frl_algos.policy_values.counterfactual import Counterfactual
 from frl_algos.policy_values.histories import as_episodes
 from frl_algos.policy_values.selection import target_probabilities
-from frl_env.actions import ActionSpace
+from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation import LoggedEpisodes, effective_members, interval
 
@@ -131,8 +131,8 @@ class _Watcher:
         episodes, space = rows.episodes, rows.episodes.action_space
         logged = episodes.actions[episodes.mask]
         mass, chosen, ratios = np.zeros(space.n_joint), np.zeros(space.n_joint, dtype=bool), np.ones(len(logged))
-        for start in range(0, len(logged), CHUNK):
-            part = slice(start, start + CHUNK)
+        for start in range(0, len(logged), DECISIONS_AT_ONCE):
+            part = slice(start, start + DECISIONS_AT_ONCE)
             chances = target(rows.observations[part])
             mass += chances.sum(axis=0)
             chosen[chances.argmax(axis=1)] = True

@@ -32,7 +32,7 @@ from frl_algos.policies.policy import Probabilities, ask
 from frl_algos.policy_values.counterfactual import checked_probabilities
 from frl_algos.policy_values.histories import Histories, as_episodes
 from frl_algos.policy_values.nested_mean_model import plain_terms
-from frl_env.actions import ActionSpace
+from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
 from frl_env.errors import check_number
 from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members
 from frl_env.evaluation.estimating.target import TargetScores, supported_actions
@@ -45,9 +45,6 @@ TRACE = 0.0
 
 STATE_PENALTY, ACTION_PENALTY = 1.0, 100.0
 """In rows of a feature of variance 1: what an action changes is far less than what the state does."""
-
-CHUNK = 4_096
-"""Decisions whose probabilities are held at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -236,9 +233,9 @@ def fitted_q_evaluation(
 
     columns = 6 * len(features.penalties)
     chunks = [
-        slice(start, min(start + CHUNK, part.stop))
+        slice(start, min(start + DECISIONS_AT_ONCE, part.stop))
         for part, _ in parts(steps, columns)
-        for start in range(part.start, part.stop, CHUNK)
+        for start in range(part.start, part.stop, DECISIONS_AT_ONCE)
     ]
     answers = one_ahead((some, ask(target, rows.observations[some])) for some in chunks)
 

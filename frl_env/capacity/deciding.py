@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.capacity.allocation import Allocation, allocate_offers, least_chances, refuse_promises
 from frl_env.capacity.asking import (
     GAINS,
@@ -23,7 +24,7 @@ from frl_env.capacity.asking import (
 from frl_env.capacity.capacity import Capacity, Limits, as_capacity
 from frl_env.capacity.effort import Effort, check_effort, null_joint
 from frl_env.capacity.knapsack import NOTHING
-from frl_env.capacity.offers import CHUNK, Offers, columns_of, join_offers, make_offers
+from frl_env.capacity.offers import Offers, columns_of, join_offers, make_offers
 from frl_env.capacity.thinning import SIMULATED, Wishes, shares_kept, thin
 from frl_env.capacity.tilting import Chances, draw_chances, draw_kinds, tilt_prices, tilted
 from frl_env.capacity.tilting import joints_of as drawn_joints
@@ -109,8 +110,8 @@ def ask_offers(
 ) -> Offers:
     """Each member's best contact of every kind, from gains asked in chunks."""
     parts = []
-    for start in range(0, members, CHUNK):
-        rows = slice(start, min(start + CHUNK, members))
+    for start in range(0, members, DECISIONS_AT_ONCE):
+        rows = slice(start, min(start + DECISIONS_AT_ONCE, members))
         table = check_rows("gains", ask(rows), rows.stop - start)
         parts.append(make_offers(table, effort.action_space, limits, rng, joints=joints))
     if not parts:  # nobody to ask about
@@ -122,8 +123,8 @@ def ask_offers(
 def ask_chances(ask: Ask, members: int, effort: Effort, limits: Limits, rng: np.random.Generator) -> Chances:
     """Probabilities by kind of contact, asked in chunks."""
     parts = []
-    for start in range(0, members, CHUNK):
-        rows = slice(start, min(start + CHUNK, members))
+    for start in range(0, members, DECISIONS_AT_ONCE):
+        rows = slice(start, min(start + DECISIONS_AT_ONCE, members))
         table = check_rows("probabilities", ask(rows), rows.stop - start)
         parts.append(draw_chances(table, effort.action_space, limits, rng))
     if not parts:  # nobody to ask about

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from frl_env.actions import ActionSpace
+from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
 from frl_env.capacity.asking import GAINS, gains_of, joints_of
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.deciding import ask_chances, ask_offers
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.held_price import HeldPrice
 from frl_env.capacity.knapsack import knapsack
-from frl_env.capacity.offers import CHUNK
 from frl_env.capacity.tilting import tilt_prices
 from frl_env.errors import UserError, check_number
 from frl_env.evaluation import Evaluation, LoggedEpisodes, evaluate
@@ -172,8 +171,8 @@ def held_policy(
 
 def _spent(held: HeldPrice, seen: np.ndarray, memory: np.ndarray | None) -> Iterator[np.ndarray]:
     """Expected minutes of the logged decisions, a chunk of them at a time."""
-    for start in range(0, len(seen), CHUNK):
-        rows = slice(start, start + CHUNK)
+    for start in range(0, len(seen), DECISIONS_AT_ONCE):
+        rows = slice(start, start + DECISIONS_AT_ONCE)
         yield held.probabilities(seen[rows], None if memory is None else memory[rows]) @ held.effort.minutes
 
 

@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from frl_env.actions import ActionSpace
+from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
 from frl_env.capacity.capacity import Limits
 from frl_env.capacity.effort import null_joint
 from frl_env.errors import UserError
-
-CHUNK = 4_096
-"""Members looked at once: 681 gains of them take 22 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,8 +109,8 @@ def make_offers(
     best = np.empty((n, k))
     where = np.empty((n, k), dtype=np.int64)
     ties = np.ones((n, k))
-    for start in range(0, n, CHUNK):
-        rows = slice(start, min(start + CHUNK, n))
+    for start in range(0, n, DECISIONS_AT_ONCE):
+        rows = slice(start, min(start + DECISIONS_AT_ONCE, n))
         # Contacts lie side by side in memory, so that a kind is a block of them.
         chunk = table[rows].T[columns]
         zero = table[rows, nothing[0]].astype(np.float64) if len(nothing) else np.zeros(chunk.shape[1])

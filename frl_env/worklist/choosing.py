@@ -24,11 +24,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
+from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.capacity.allocation import Allocation, allocate_offers
 from frl_env.capacity.capacity import Capacity, Limits, as_capacity
 from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.knapsack import ROUNDING
-from frl_env.capacity.offers import CHUNK, Offers, make_offers
+from frl_env.capacity.offers import Offers, make_offers
 from frl_env.errors import UserError, check_number
 from frl_env.worklist.lottery import Lots, make_lots
 
@@ -115,8 +116,8 @@ def _by_lot(
 ) -> Float64[np.ndarray, "row"]:
     """Chance of one valid action each of some members, by lot; a chunk at a time."""
     parts = [np.zeros(0)]
-    for start in range(0, len(rows), CHUNK):
-        some = slice(start, start + CHUNK)
+    for start in range(0, len(rows), DECISIONS_AT_ONCE):
+        some = slice(start, start + DECISIONS_AT_ONCE)
         chances = lots.chances(gains[rows[some]])
         parts.append(chances[np.arange(len(chances)), columns[some]])
     return np.concatenate(parts)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.capacity.capacity import Capacity, as_capacity
 from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError, check_whole
@@ -23,8 +24,6 @@ NORMAL = 1.96
 
 NEXT = 10
 """Members just below the line who are named."""
-
-CHUNK = 4_096
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -180,8 +179,9 @@ class _Telling:
         position = np.searchsorted(space.valid_joints, joints)
         worth = self.gains[members, position].astype(np.float64)
         similar, error = None, np.full(len(members), np.nan)
-        for start in range(0, len(members) if callable(getattr(self.policy, "predict_gains", None)) else 0, CHUNK):
-            some = slice(start, start + CHUNK)
+        told = callable(getattr(self.policy, "predict_gains", None))
+        for start in range(0, len(members) if told else 0, DECISIONS_AT_ONCE):
+            some = slice(start, start + DECISIONS_AT_ONCE)
             seen, memory = self.caseload.observations[members[some]], self.caseload.memory[members[some]]
             parts = self.policy.predict_gains(seen, memory=memory)
             error[some] = parts.standard_error[np.arange(len(seen)), position[some]]
@@ -202,8 +202,8 @@ def _ask(caseload: Caseload, policy: Any, valid: int) -> tuple[np.ndarray, np.nd
     """Gains of the valid actions and expected events (NaN where the policy does not know), a chunk at a time."""
     gains = np.empty((len(caseload), valid), dtype=np.float32)
     expected = np.full(len(caseload), np.nan)
-    for start in range(0, len(caseload), CHUNK):
-        some = slice(start, start + CHUNK)
+    for start in range(0, len(caseload), DECISIONS_AT_ONCE):
+        some = slice(start, start + DECISIONS_AT_ONCE)
         seen, memory = caseload.observations[some], caseload.memory[some]
         if callable(getattr(policy, "predict_gains", None)):
             parts = policy.predict_gains(seen, memory=memory)

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.errors import UserError
 from frl_env.evaluation.estimating.estimators import ActionValues
 from frl_env.evaluation.records.episodes import LoggedEpisodes
-
-CHUNK = 4_096
-"""Decisions scored at once: 1,080 actions of them take 18 MB."""
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 """Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
@@ -118,8 +116,8 @@ def supported_actions(episodes: LoggedEpisodes, members: int = 11) -> Bool[np.nd
 
 def _chunks(episodes: LoggedEpisodes) -> Iterator[tuple[slice, np.ndarray]]:
     observations = episodes.observation_rows
-    for start in range(0, len(observations), CHUNK):
-        yield slice(start, start + CHUNK), observations[start : start + CHUNK]
+    for start in range(0, len(observations), DECISIONS_AT_ONCE):
+        yield slice(start, start + DECISIONS_AT_ONCE), observations[start : start + DECISIONS_AT_ONCE]
 
 
 def _table(table: np.ndarray, name: str, episodes: LoggedEpisodes, observations: np.ndarray) -> np.ndarray:
