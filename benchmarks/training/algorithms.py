@@ -233,8 +233,9 @@ def _unknown(name: str) -> UserError:
     """Error for a name that no algorithm has; one of the user's own goes by its module and name."""
     own = name.isidentifier() and importlib.util.find_spec(name) is not None
     module = name if own else "my_algorithm"
-    problem = unknown_name("algorithm", name, known_names())
-    return UserError(f"{problem} For one of your own write module:Name, for instance {module}:RareActions")
+    problem = str(unknown_name("algorithm", name, known_names()))
+    end = "" if problem.endswith("?") else "."
+    return UserError(f"{problem}{end} For one of your own write module:Name, for instance {module}:RareActions")
 
 
 def _offered(name: str) -> Any:

@@ -117,7 +117,7 @@ def told(
         raise UserError(f"--skill-factor {meaning.skill_factor!r} needs a need factor; name it with --need-factor")
     sources = {
         key: f"option --{key.replace('_', '-')}" if key in said
-        else "the dataset says so" if key in kept
+        else ("the dataset says so" if kept[key] else "the dataset names none") if key in kept
         else "the contract's own names"
         for key in LABELS
     }  # fmt: skip

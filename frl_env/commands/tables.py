@@ -88,6 +88,8 @@ def import_command(
             )  # fmt: skip
     except TableError as problem:
         _show_problems(problem.problems)
+        if problem.unused:
+            print(f"columns of the table that are not used: {problem.unused_in_words}", file=sys.stderr)
         if problem.losses:
             print(f"leaving rows out (--on-error drop) would lose {problem.losses}", file=sys.stderr)
         raise UserError(f"{table} has {problem.summary}; nothing was written") from None
@@ -118,14 +120,16 @@ def export_command(
             members = export_events(
                 dataset_id, table, kind=form, progress=lambda done, total: progress("writing", done, total)
             )
-        console.print(f"wrote {table}: {members:,} members; next: frl weeks {table}/spec.toml -o members.parquet")
+        then = f"next: frl weeks {table}/spec.toml -o members.parquet"
+        console.print(f"wrote {table}: {members:,} members; {then}", markup=False, soft_wrap=True)
         return
     check_target(table, force=force)
     check_dataset(dataset_id)
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
         rows = export_table(dataset, table, force=force, progress=lambda done, total: progress("writing", done, total))
-    console.print(f"wrote {table}: {rows:,} rows; next: frl import {table} --id myorg/care-v0 --check", markup=False)
+    then = f"next: frl import {table} --id myorg/care-v0 --check"
+    console.print(f"wrote {table}: {rows:,} rows; {then}", markup=False, soft_wrap=True)
 
 
 def _pairs(columns: list[str]) -> dict[str, str]:
@@ -173,7 +177,7 @@ def _show_imported(imported: Imported, *, check: bool) -> None:
         console.print("next: the same without --check; --validation-share 0.3 keeps members to judge by", markup=False)
     else:
         run = f"python benchmarks/run.py --dataset {imported.dataset_ids[0]} --algo factored_awr"
-        console.print(f"next, in the project's folder: {run}", markup=False)
+        console.print(f"next, in the project's folder: {run}", markup=False, soft_wrap=True)
     if imported.left_alone:
         console.print(
             f"note: {imported.left_alone} is of another import; its members may be among these, so it can't be used "

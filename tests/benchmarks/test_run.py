@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import run
+from benchmarks.sweep import scorecard_tables
 from benchmarks.sweep.scorecard import normalized_score
 from benchmarks.training.algorithms import REFERENCES
 from benchmarks.truth.true_values import Evaluation, paired_difference
@@ -85,6 +86,12 @@ def test_the_summary_is_that_of_the_runs(card):
     assert second["lead_of_first"] == pytest.approx(
         first["difference_to_behaviour"] - second["difference_to_behaviour"]
     )
+
+
+def test_fairness_in_the_terminal_says_that_it_is_of_one_seed(card, capsys):
+    data, _ = card
+    scorecard_tables.show(data)
+    assert "high-touch contact by group, of seed 0: " in " ".join(capsys.readouterr().out.split())
 
 
 def test_numbers_agree_with_each_other(card):

@@ -134,7 +134,7 @@ def import_table(
     layout = replace(layout, several=options.several, with_lists=listed is not None)
     problems += unlike_files(table, layout)
     if problems:
-        raise TableError(problems)
+        raise TableError(problems, columns=(name for name in table.schema.names if name not in layout.columns))
     made_of = {
         "table": table.fingerprint(),
         "columns": columns.facts(),

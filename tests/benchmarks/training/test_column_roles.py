@@ -69,9 +69,15 @@ def test_what_the_dataset_says_counts_and_not_a_name(table):
     config = factored_awr(known.states, SPACE, known)
     assert config.response == 0
     assert (config.need_factor, config.skill_factor) == ("topic", "staff")
-    assert set(known.sources.values()) == {"the dataset says so"}
+    assert set(known.sources.values()) == {"the dataset says so", "the dataset names none"}
+    assert known.sources["response"] == "the dataset says so"
     assert told_by(None, dataset) == (0, {})
     assert high_touch_of(dataset) == ("AT_HOME",)
+
+
+def test_a_meaning_that_a_dataset_leaves_empty_is_not_said_by_it(silent):
+    rows = {label: (words, source) for label, words, source in told_of(silent).rows()}
+    assert {source for words, source in rows.values() if words == "none"} <= {"the dataset names none"}
 
 
 def test_options_go_before_the_dataset(table):

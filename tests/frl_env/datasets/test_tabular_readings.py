@@ -153,6 +153,48 @@ def test_the_bar_shows_the_last_total(many, tmp_path, monkeypatch, capsys):
     assert f"{len(many)}/{len(many)}" in capsys.readouterr().err
 
 
+def test_events_of_rows_without_a_week_are_lost_events(many, tmp_path):
+    rows = many["reward"] < 0
+    table = many.assign(week=many["week"].astype("Int64").mask(rows))
+    lost = _facts(table, tmp_path, on_error="drop")["left_out"]
+    assert lost["share_of_events"] == 1.0
+
+
+def test_few_lost_events_are_no_0_percent(many, tmp_path):
+    table = many.copy()
+    table.loc[table.index[table["reward"] == 0][:30], "total_paid"] = np.nan
+    assert "under 1% of events" in _problems(table, tmp_path).losses
+
+
+def test_leaving_out_every_row_is_no_way_out(many, tmp_path):
+    table = many.assign(week=pd.to_datetime("2024-01-01") + pd.to_timedelta(7 * many["week"], unit="D"))
+    table["week"] = table["week"].dt.strftime("%m/%d/%Y")
+    (problem,) = [each for each in _problems(table, tmp_path).problems if each.column == "week"]
+    assert (problem.rows, problem.way_out) == (len(many), "write whole numbers or dates like 2024-01-31")
+    few = many.assign(total_paid=many["total_paid"].where(many.index > 20))
+    (problem,) = _problems(few, tmp_path).problems
+    assert problem.way_out.endswith("or leave the rows out with --on-error drop")
+
+
+def test_columns_that_nothing_was_taken_from_are_named_where_one_is_missing(many, tmp_path):
+    table = many.rename(columns={"member_id": "MBR_KEY", "total_paid": "spend"}).assign(
+        **{f"z{i}": 0 for i in range(60)}
+    )
+    problem = _problems(table, tmp_path)
+    assert problem.unused[:3] == ("MBR_KEY", "spend", "z0")
+    assert "columns that are not used: MBR_KEY, spend, z0, z1" in str(problem)
+    assert "z37, and 22 more" in str(problem)
+    assert _problems(many.drop(columns="reward"), tmp_path).unused == ()
+
+
+def test_a_slip_in_a_word_of_the_map_names_its_level(many, tmp_path):
+    table = many.copy()
+    table["action_modality"] = table["action_modality"].replace({"PHONE_CALL": "Rufnummer", "SMS_TEXT": "Rufnumer"})
+    columns = ColumnMap(values={"action_modality": {"Rufnummer": "PHONE_CALL"}})
+    with pytest.raises(TableError, match=r"unknown level .*nearest: PHONE_CALL"):
+        _facts(table, tmp_path, columns=columns)
+
+
 def _kinds(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Weeks with a contact and weeks without."""
     contact = table["action_modality"] != "NONE"

@@ -34,11 +34,12 @@ def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
     }
     undecided = counts["undecided weeks left out"] + nowhere["undecided"]
     events = tally["events"]
-    whole = events["kept"] + events["left out"]
+    left_out = events["left out"] + nowhere["events"]
+    whole = events["kept"] + left_out
     return {
         "contacts": found["contact"],
         "other_weeks": found["other"],
-        "share_of_events": round(events["left out"] / whole, 2) if whole else 0.0,
+        "share_of_events": round(left_out / whole, 2) if whole else 0.0,
         "episodes_cut": counts["cuts"],
         "members_lost": people(counts["members lost"], simulated=False),
         **({UNDECIDED: undecided} if undecided else {}),
@@ -56,11 +57,12 @@ def in_words(lost: dict[str, Any]) -> str:
     if not contacts["left_out"] + others["left_out"] + undecided:
         return ""
     shares = [part["share"] for part in (contacts, others)]
+    events = f"{lost['share_of_events']:.0%}" if lost["share_of_events"] else "under 1%"
     said = (
         f"{contacts['left_out']:,} of about {contacts['of']:,} weeks with a contact ({_percent(contacts)}), "
         f"{others['left_out']:,} of about {others['of']:,} without ({_percent(others)}), "
         f"{f'{undecided:,} whose decision is empty (a week that is not over has none yet), ' if undecided else ''}"
-        f"{lost['share_of_events']:.0%} of events; episodes cut at {lost['episodes_cut']:,} places"
+        f"{events} of events; episodes cut at {lost['episodes_cut']:,} places"
     )
     if max(shares) >= LEAST and max(shares) >= UNEVEN * min(shares):
         more = "contacts" if shares[0] > shares[1] else "weeks without a contact"

@@ -27,7 +27,7 @@ from frl_env.datasets.tabular.cells.spelling import NO_LEVEL, UNKNOWN, code_of, 
 from frl_env.datasets.tabular.cells.week_formats import times_of_day, to_days, week_kind
 from frl_env.datasets.tabular.checking.leakage import Leakage
 from frl_env.datasets.tabular.checking.rewards import Signs
-from frl_env.datasets.tabular.checking.tally import contacts, undecided_weeks
+from frl_env.datasets.tabular.checking.tally import contacts, events_of, undecided_weeks
 from frl_env.datasets.tabular.schema.columns import MEMBER, OUTCOMES, PROPENSITY, TERMINATED, WEEK
 from frl_env.datasets.tabular.schema.layout import Layout
 from frl_env.datasets.tabular.schema.listed import AS_LISTED, LISTED, LISTED_ACTION, LISTED_PROPENSITY, NO_LIST, Listed
@@ -77,7 +77,7 @@ class Reader:
         self.leakage = Leakage(layout)
         self.seen = Seen()
         self.signs = Signs(layout)
-        self.without_place = {"contact": 0, "other": 0, "undecided": 0}
+        self.without_place = {"contact": 0, "other": 0, "undecided": 0, "events": 0.0}
         self.notes: Counter[tuple[str, str]] = Counter()
         self._bad = self._clipped = self._open = np.zeros(0, dtype=bool)
 
@@ -111,6 +111,7 @@ class Reader:
             kinds = {"contact": contact, "other": ~contact & ~undecided, "undecided": undecided}
             for kind, rows in kinds.items():
                 self.without_place[kind] += int((rows & ~placed).sum())
+            self.without_place["events"] += float(events_of(arrays | numbers, layout)[~placed].sum())
         self._possible(arrays)
         if self.listed is not None:
             self._join(self.listed, arrays, numbers)
@@ -210,7 +211,8 @@ class Reader:
         `UNKNOWN` for a level that is not known, `NO_LEVEL` for an empty cell.
         """
         factor = self.layout.map.action_columns[name]
-        known = codes_of(factor, self.layout.map.values.get(name, {}))
+        spellings = self.layout.map.values.get(name, {})
+        known = codes_of(factor, spellings)
         loose = {normal(word): code for word, code in known.items()}
         loose = {word: code for word, code in loose.items() if len({known[w] for w in known if normal(w) == word}) == 1}
         said, rows = words(column)
@@ -224,7 +226,9 @@ class Reader:
         strange = [word for word, code in zip(said, codes, strict=True) if code == UNKNOWN and word is not None]
         if strange:
             nothing = factor.levels[factor.null_level] if factor.name in self.layout.map.actions.contact_factors else ""
-            self.findings.hint(name, (level for word in strange[:20] for level in _near(word, factor, nothing)))
+            self.findings.hint(
+                name, (level for word in strange[:20] for level in _near(word, factor, spellings, nothing))
+            )
         self._mark_decision(name, {"missing": levels == NO_LEVEL, "unknown level": levels == UNKNOWN})
         return levels
 
@@ -277,9 +281,9 @@ class Reader:
                 arrays[name] = np.where(self._open, UNKNOWN, arrays[name])
 
 
-def _near(word: str, factor: Factor, nothing: str) -> list[str]:
+def _near(word: str, factor: Factor, spellings: Mapping[str, str], nothing: str) -> list[str]:
     """The level that a word is near, if any; to do nothing must be nearer, because NURSE is not a slip for NONE."""
-    names = {normal(level): level for level in factor.levels}
+    names = {normal(own): level for own, level in spellings.items()} | {normal(level): level for level in factor.levels}
     found = get_close_matches(normal(word), list(names), n=2, cutoff=NEAR)
     slip = bool(get_close_matches(normal(word), [normal(nothing)], cutoff=NEARER))
     return [names[each] for each in found if names[each] != nothing or slip][:1]

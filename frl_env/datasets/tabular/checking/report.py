@@ -57,7 +57,8 @@ def judge(
             continue
         if on_error == "fail" or repair is None:
             allowed = _allowed(column, kind, layout, values)
-            problems.append(Problem(column=layout.show(column), kind=kind, rows=rows, allowed=allowed))
+            where, everywhere = layout.show(column), rows == read["rows"]
+            problems.append(Problem(column=where, kind=kind, rows=rows, allowed=allowed, everywhere=everywhere))
         else:
             repairs.append({"column": column, "kind": kind, "rows": rows, "done": repair[on_error]})
     return problems, repairs

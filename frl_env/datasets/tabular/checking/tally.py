@@ -49,7 +49,7 @@ class Tally:
         if not len(rows.member):
             return
         contact, undecided = contacts(rows.columns, self.layout), undecided_weeks(rows.columns, self.layout)
-        events = _events(rows.columns, self.layout)
+        events = events_of(rows.columns, self.layout)
         first = (np.diff(rows.member, prepend=-1) != 0) | (np.diff(rows.day, prepend=rows.day[0] - 1) != 0)
         kept = rows.keep
         if not first.all():
@@ -160,7 +160,7 @@ def _members(sorted_members: np.ndarray) -> int:
     return int(np.count_nonzero(np.diff(sorted_members, prepend=-1)))
 
 
-def _events(columns: dict[str, np.ndarray], layout: Layout) -> np.ndarray:
+def events_of(columns: dict[str, np.ndarray], layout: Layout) -> np.ndarray:
     """Events that each row speaks of: those of its reward, else of its 30 days, else of the week before.
 
     Where the sign is wrong they are events all the same; but above 0 only if no reward may be.

@@ -13,9 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from frl_env.errors import UserError
+from frl_env.errors import UserError, shorten
 
 ON_ERROR = ("fail", "drop", "clip")
+
+MOST_UNUSED = 40
+"""Names of columns that are told, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,18 +117,20 @@ class Problem:
         kind: A key of `KINDS`.
         rows: How many; None where it is the column itself.
         allowed: What would be allowed.
-        way_out: What to do.
+        everywhere: Whether every row has it.
     """
 
     column: str
     kind: str
     rows: int | None = None
     allowed: str = ""
+    everywhere: bool = False
 
     @property
     def way_out(self) -> str:
-        """What to do."""
-        return KINDS[self.kind].way_out
+        """What to do; where all rows have the problem it is no way out to leave them out."""
+        said = KINDS[self.kind].way_out
+        return said.removesuffix(f", {_DROP}") if self.everywhere else said
 
     def __str__(self) -> str:
         """One line."""
@@ -140,15 +145,32 @@ class TableError(UserError):
     Attributes:
         problems: All of them.
         losses: Who would be left out with the rows; empty if nobody would.
+        unused: Columns of the table that nothing was taken from, where one was looked for in vain.
     """
 
-    def __init__(self, problems: Iterable[Problem], losses: str = "") -> None:
-        """Says all problems, a line each, and who would be lost."""
+    def __init__(self, problems: Iterable[Problem], losses: str = "", columns: Iterable[str] = ()) -> None:
+        """Says all problems, a line each, and who would be lost.
+
+        Args:
+            problems: All of them.
+            losses: In words.
+            columns: Of the table, that nothing was taken from.
+        """
         self.problems = list(problems)
         self.losses = losses
+        missing = any(problem.kind == "no such column" for problem in self.problems)
+        self.unused = tuple(columns) if missing else ()
         lines = "".join(f"\n  {problem}" for problem in self.problems)
+        lines += f"\n  columns that are not used: {self.unused_in_words}" if self.unused else ""
         lines += f"\n  leaving rows out would lose {losses}" if losses else ""
         super().__init__(f"the table has {self.summary}; nothing was written{lines}")
+
+    @property
+    def unused_in_words(self) -> str:
+        """The first of the columns that are not used."""
+        more = len(self.unused) - MOST_UNUSED
+        names = ", ".join(shorten(name) for name in self.unused[:MOST_UNUSED])
+        return f"{names}, and {more:,} more" if more > 0 else names
 
     @property
     def summary(self) -> str:
