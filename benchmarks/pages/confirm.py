@@ -100,17 +100,25 @@ def compared(tree: Path, figures: Sequence[str], aside: frozenset[str]) -> dict[
         for row in figure.rows:
             label, *_ = row.values()
             found |= {} if label in aside else _leaves(f"{name}, {label}", dict(row), aside)
+    kept: dict[str, list[dict[str, str]]] = {}
     for file in sorted(tree.glob("results*/**/*")):
-        kept = KEPT.fullmatch(file.name)
-        if kept and kept[2] == "json":
-            found |= _leaves(kept[1], json.loads(file.read_text(encoding="utf-8"))["run"], aside)
-        elif kept and kept[2] == "npy":
-            found[kept[1]] = checksum(np.load(file))
-        elif kept:
-            columns = pd.read_parquet(file)
-            hashes = {name: checksum(pd.util.hash_pandas_object(columns[name]).to_numpy()) for name in columns}
-            found |= _leaves(kept[1], hashes, aside)
+        match = KEPT.fullmatch(file.name)
+        if match:
+            kept.setdefault(match[1], []).append(_leaves(match[1], _kept(file), aside))
+    for label, results in kept.items():  # of the same label they are told apart by what they hold: keys differ by code
+        for number, leaves in enumerate(sorted(results, key=lambda each: sorted(each.items()))):
+            found |= {f"{name} ({number + 1} of {len(results)} {label})": each for name, each in leaves.items()}
     return found
+
+
+def _kept(file: Path) -> Any:
+    """A kept result; arrays and columns as their checksums."""
+    if file.suffix == ".json":
+        return json.loads(file.read_text(encoding="utf-8"))["run"]
+    if file.suffix == ".npy":
+        return checksum(np.load(file))
+    table = pd.read_parquet(file)
+    return {str(name): checksum(pd.util.hash_pandas_object(table[name]).to_numpy()) for name in table}
 
 
 def _leaves(place: str, result: Any, aside: frozenset[str]) -> dict[str, str]:

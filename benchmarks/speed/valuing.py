@@ -24,11 +24,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
 from benchmarks.record.checkout import checked_out
+from benchmarks.record.figures import write_figure
+from benchmarks.record.study import show
 from benchmarks.speed.auditing import write_policy
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset
 from frl_env.errors import UserError
@@ -58,6 +58,13 @@ print(json.dumps({"seconds": seconds, "processor": processor, "start": start, "p
 """What is measured; it runs on the packages of any commit that have both."""
 
 WHAT = ("values", "audit")
+PROGRAM = "benchmarks.speed.valuing"
+COLUMNS = {
+    "job": "{job}",
+    "seconds": "{seconds:,.0f}",
+    "of the processor": "{processor:,.0f}",
+    "peak memory, MB": "{peak:,.0f}",
+}
 
 
 def measured(what: str, packages: Path, policy: Path, dataset_id: str) -> dict[str, float]:
@@ -85,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", default="results/valuing", help="for what is made (default results/valuing)")
     parser.add_argument("--before", help="a commit whose packages do the same, for comparison")
     parser.add_argument("--repetitions", type=int, default=1, help="of each, in turn (default 1)")
+    parser.add_argument("--figure", action="store_true", help="also write the table for pages")
     options = parser.parse_args(arguments)
     check_at_least(options, repetitions=1)
     if not all(size.isdigit() and int(size) >= 100 for size in options.members.split(",")):
@@ -96,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     subjects = {"today": Path(__file__).resolve().parents[2]}
     if options.before:
         subjects = {options.before: checked_out(options.before, folder / "before")} | subjects
-    table = Table("members", "what", "packages", "seconds", "processor s", "peak MB")
+    rows = []
     for dataset_id in [options.dataset] if options.dataset else [made(int(n)) for n in options.members.split(",")]:
         policy = folder / "policy.safetensors"
         write_policy(dataset_id, policy)
@@ -106,13 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for _ in range(options.repetitions):
                 for name, packages in subjects.items():
                     found[name].append(measured(what, packages, policy, dataset_id))
-            for name, each in found.items():
+            for packages_of, each in found.items():
                 own = {key: float(np.median([one[key] for one in each])) for key in each[0]}
-                table.add_row(
-                    f"{members:,}", what, name, f"{own['seconds']:,.1f}", f"{own['processor']:,.1f}",
-                    f"{own['peak']:,.0f}",
-                )  # fmt: skip
-    Console(width=110).print(table)
+                when = "" if packages_of == "today" else f", at {packages_of}"
+                rows.append({"job": f"{what} of {members:,} members{when}"} | own)
+    show(rows, COLUMNS)
+    if options.figure:
+        command = command_of(PROGRAM, parser, options)
+        write_figure("speed-values", rows, columns=COLUMNS, command=command, programs=[PROGRAM])
     if options.before:
         shutil.rmtree(subjects[options.before])
 
