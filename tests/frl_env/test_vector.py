@@ -175,3 +175,19 @@ def test_bad_input_is_refused():
         MedicaidCareVectorEnv(reveal=True)
     np.testing.assert_array_equal(vector.reset(seed=np.int64(3))[0], vector.reset(seed=3)[0])
     assert frl_env.World().dials() == {"effects": "rct"}
+
+
+def test_infos_of_stock_vector_environments_are_those_of_their_members():
+    members = [MedicaidCareEnv(horizon=4) for _ in range(3)]
+    stock = gymnasium.vector.SyncVectorEnv([lambda: MedicaidCareEnv(horizon=4)] * 3)
+    calls = _random_actions(np.random.default_rng(0), 3)
+    moments = [
+        ([member.reset(seed=seed)[1] for seed, member in enumerate(members)], stock.reset(seed=[0, 1, 2])[1]),
+        ([member.step(call)[-1] for member, call in zip(members, calls, strict=True)], stock.step(calls)[-1]),
+    ]
+    for alone, together in moments:
+        for key, values in together.items():
+            if not key.startswith("_"):
+                own = np.stack([info[key] for info in alone])
+                assert values.dtype == own.dtype == np.asarray(moments[0][0][0][key]).dtype, key
+                np.testing.assert_array_equal(values, own, err_msg=key)
