@@ -171,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not options.list:
             failed += confirmed(run, due, head, options.against, options.out)
     if failed:
-        raise UserError(f"{len(failed)} figures are not confirmed ({', '.join(failed)}); make figures measures them")
+        raise UserError(f"not confirmed: {', '.join(failed)}; make figures measures anew")
 
 
 def confirmed(run: Shorter, figures: Sequence[str], head: str, against: str | None, out: Path) -> list[str]:
@@ -258,7 +258,7 @@ def _committed() -> str:
     if head is None or found.returncode:
         raise UserError("figures are confirmed in a git checkout alone: the measured code is taken from its history")
     if found.stdout.strip():
-        raise UserError(f"{len(found.stdout.splitlines())} files of code are not committed; commit them first")
+        raise UserError(f"files of code that are not committed: {len(found.stdout.splitlines())}; commit them first")
     return head.rstrip("+")
 
 

@@ -86,7 +86,7 @@ def test_the_same_numbers_confirm_and_one_that_differs_by_a_digit_does_not(check
     status, said = python(checkout, "benchmarks/pages/confirm.py")
     assert status == 2
     assert "not the same, draw0, exact (1 of 1 draw0): 0.1 before, 0.2 today" in said, "rounded they are the same"
-    assert "1 figures are not confirmed (tiny); make figures measures them" in said
+    assert "not confirmed: tiny; make figures measures anew" in said
     assert figure(checkout) == before
 
     commit(checkout, FASTER)
@@ -152,7 +152,7 @@ def test_a_figure_is_confirmed_where_all_is_the_same_but_times(figures, tmp_path
 def test_a_figure_whose_run_differs_stays_of_earlier_code(figures, tmp_path, capsys):
     before = (tmp_path / "tiny.json").read_bytes()
     figures["today"]["a"] = 2.0000000000000004
-    with pytest.raises(UserError, match=r"1 figures are not confirmed \(tiny\); make figures measures them"):
+    with pytest.raises(UserError, match="not confirmed: tiny; make figures measures anew"):
         confirm.main(["--against", "e" * 40, "--out", str(tmp_path / "out")])
     assert "not the same, tiny, x, a: 2.0 before, 2.0000000000000004 today" in capsys.readouterr().out
     assert (tmp_path / "tiny.json").read_bytes() == before
