@@ -62,7 +62,7 @@ class Shorter:
     Attributes:
         run: Programs with their options, one after the other; the last one writes the figures.
         figures: Which.
-        aside: Fields and rows that are times or memory.
+        aside: Fields, rows and kept results that hold times or memory.
     """
 
     run: tuple[str, ...]
@@ -91,7 +91,7 @@ def compared(tree: Path, figures: Sequence[str], aside: frozenset[str]) -> dict[
     Args:
         tree: The folder in which it ran.
         figures: That it has written.
-        aside: Fields and rows that are times or memory, besides `TIMES`; they are left out.
+        aside: Fields, rows and kept results that hold times or memory, besides `TIMES`; they are left out.
     """
     found = {}
     for name in figures:
@@ -103,7 +103,7 @@ def compared(tree: Path, figures: Sequence[str], aside: frozenset[str]) -> dict[
     kept: dict[str, list[dict[str, str]]] = {}
     for file in sorted(tree.glob("results*/**/*")):
         match = KEPT.fullmatch(file.name)
-        if match:
+        if match and match[1] not in aside:
             kept.setdefault(match[1], []).append(_leaves(match[1], _kept(file), aside))
     for label, results in kept.items():  # of the same label they are told apart by what they hold: keys differ by code
         for number, leaves in enumerate(sorted(results, key=lambda each: sorted(each.items()))):

@@ -194,6 +194,7 @@ def test_times_are_left_out_and_arrays_and_tables_compared(tmp_path, monkeypatch
     of_unit = {name: each for name, each in found.items() if name.startswith("unit")}
     assert of_unit == {"unit, a, 0 (1 of 1 unit)": "1.5", "unit, a, 1, b (1 of 1 unit)": "'x'"}
     np.save(folder / f"array-{'2' * 24}.npy", np.arange(3) + 1)
+    assert not any(name.startswith("array") for name in confirm.compared(tmp_path, [], frozenset({"array"})))
     two = confirm.compared(tmp_path, [], frozenset())
     assert len(two) == len(found) + 1
     for old, new in (("1", "8"), ("2", "7")):  # of other code the same results have other keys, in another order
