@@ -6,10 +6,12 @@ report    what was counted and left out, and the checks that catch a wrong conta
 write     one Parquet file, sorted by member and week, with all rules in its metadata
 """
 
+import gc
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +85,8 @@ def weeks(
         made = open_engine(engine, folder, master=master, memory=memory)
         kept = False
         try:
-            return _convert(made, read, None if check_only else beside, folder, report)
+            with _uncollected():
+                return _convert(made, read, None if check_only else beside, folder, report)
         except KeyboardInterrupt:
             kept = True
             made.save()
@@ -95,6 +98,18 @@ def weeks(
     finally:
         if not kept:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for cycles meanwhile: expressions are many small objects that stay, and it would take a tenth."""
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searched:
+            gc.enable()
 
 
 def _convert(engine: Engine, spec: Spec, output: Path | None, folder: Path, progress: Progress) -> MemberWeeks:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
 import numpy as np
 
@@ -20,7 +19,7 @@ from frl_env.evaluation.privacy.suppression import SMALLEST
 from frl_env.member_weeks.doubts import Doubted, doubts
 from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.facts.assemble import Weeks
-from frl_env.member_weeks.facts.contacts import UNDECIDED, LoggedContacts
+from frl_env.member_weeks.facts.contacts import LoggedContacts
 from frl_env.member_weeks.facts.coverage import EPOCH, Coverage
 from frl_env.member_weeks.facts.events import Events
 from frl_env.member_weeks.facts.lines import ADJUSTS, LEFT_OUT, TAKEN, marked
@@ -104,12 +103,19 @@ class Totals:
 
 def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
     """All figures, as they may be told; JSON-able."""
+    tried = _tried_weeks(found)
+    many = engine.row(
+        tried.aggregate(
+            weeks=tried.count(), several=(tried.contacts > 1).cast("int64").sum().fill_null(0),
+            contacts=tried.contacts.sum().fill_null(0),
+        )
+    )  # fmt: skip
     numbers = {
         "enrolment": _enrolment(engine, spec, found),
         "claims": _claims(engine, spec, found),
         "events": _events(engine, spec, found),
-        "contacts": _contacts(engine, spec, found),
-        "rows": _rows(engine, found),
+        "contacts": _contacts(engine, spec, found, tried, many),
+        "rows": _rows(found, many["weeks"]),
     }
     sums = found.totals
     response = ContactResponse(
@@ -196,16 +202,20 @@ def _events(engine: Any, spec: Spec, found: Counted) -> _Numbers:
     }
 
 
-def _contacts(engine: Any, spec: Spec, found: Counted) -> _Numbers:
+def _tried_weeks(found: Counted) -> ir.Table:
+    """Weeks in which a member was tried, or was to be, with the number of `contacts`."""
     rows = found.contacts.rows
     outbound = rows.filter(rows.inbound == 0)
-    per_week = outbound.group_by(["who", "week"]).aggregate(contacts=outbound.count())
-    several = per_week.filter(per_week.contacts > 1)
+    return outbound.group_by(["who", "week"]).aggregate(contacts=outbound.count())
+
+
+def _contacts(engine: Any, spec: Spec, found: Counted, tried: ir.Table, many: Mapping[str, Any]) -> _Numbers:
+    rows = found.contacts.rows
+    several = tried.filter(tried.contacts > 1)
     kinds = {"reached": rows.reached == 1, "inbound": rows.inbound == 1, "planned": rows.planned == 1}
     sums = {name: mask.cast("int64").sum().fill_null(0) for name, mask in kinds.items()}
     counted = engine.row(rows.aggregate(used=rows.count(), **sums))
     people = people_behind(engine, spec, rows, used=rows.who.notnull(), **kinds)
-    many = engine.row(several.aggregate(weeks=several.count(), contacts=several.contacts.sum().fill_null(0)))
     of_many = people_behind(engine, spec, several, weeks=several.who.notnull())["weeks"]
     return {
         "rows read": (found.seen["contacts"]["rows"], people["used"]),
@@ -214,14 +224,13 @@ def _contacts(engine: Any, spec: Spec, found: Counted) -> _Numbers:
         "of them reached, or by the member": (counted["reached"], people["reached"]),
         "of them by the member": (counted["inbound"], people["inbound"]),
         "of them planned only": (counted["planned"], people["planned"]),
-        "weeks with several": (many["weeks"], of_many),
+        "weeks with several": (many["several"], of_many),
         "contacts that are not their week's decision": (many["contacts"] - many["weeks"], of_many),
     }
 
 
-def _rows(engine: Any, found: Counted) -> _Numbers:
-    totals, weeks, people = found.totals, found.contacts.weeks, found.totals.people
-    decided = engine.row(weeks.filter(weeks.action != UNDECIDED).aggregate(weeks=ibis._.count()))["weeks"]
+def _rows(found: Counted, decided: int) -> _Numbers:
+    totals, people = found.totals, found.totals.people
     outside = decided - totals.decisions
     return {"member-weeks": (totals.rows, totals.members), "members": (totals.members, totals.members),
             "ED visits": (totals.ed, people["ed"]), "stays": (totals.ip, people["ip"]),

@@ -119,7 +119,7 @@ def read_tables(engine: Engine, spec: Spec) -> ReadTables:
             readings[label] = replace(read[label], table=engine.keep(f"read_{label}", read[label].table))
     numbers = number_members(engine, readings["enrolment"].table)
     log = in_numbers(engine, raws["contacts"], numbers, spec)
-    readings["contacts"] = replace(log, table=engine.keep("read_contacts", log.table))
+    readings["contacts"] = replace(log, table=engine.keep("read_contacts", log.table, lasting=False))
     faults, seen, lines, claims = [], {}, {}, None
     for label, reading in readings.items():
         if label in EVENT_TABLES:

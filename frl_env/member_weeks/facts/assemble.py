@@ -29,6 +29,10 @@ COLUMNS = {
 """Of the tables of facts."""
 
 
+_LATER = np.iinfo(np.int64).max
+"""Behind every packed action."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What is put into cells.
@@ -50,7 +54,7 @@ class Facts:
         tables = dict(zip(("ed", "ip"), weekly(self.events), strict=True))
         if self.known is not self.events:
             tables |= zip(("known_ed", "known_ip"), weekly(self.known), strict=True)
-        tables |= {"log": self.contacts.weeks, "paid": self.paid}
+        tables |= {"log": self.contacts.log, "paid": self.paid}
         return {name: engine.compile(table) for name, table in tables.items()}
 
 
@@ -74,21 +78,22 @@ class Weeks:
         self._states = {"ed_last": self._counts(known_ed, 1), "ip_last": self._counts(known_ip, 1)}
         log = self._of_members("log")
         found, place = cells.at(log["who"], log["week"])
-        packed = np.full(len(cells), UNDECIDED, np.int64)
-        packed[place] = log["action"][found]
         inside = np.zeros(len(found), dtype=bool)
         inside[found] = cells.is_row[place]
-        self.outside = len(np.unique(log["who"][(log["action"] != UNDECIDED) & ~inside]))
+        tried = log["action"] != UNDECIDED
+        self.outside = len(np.unique(log["who"][tried & ~inside]))
         """Members with decisions in weeks that are no row."""
         self.left_out_by_age = cells.who[cells.left_out_by_age]
         """Members of weeks that are no row for the member's age, once a week."""
+        packed = np.full(len(cells), _LATER, np.int64)
+        np.minimum.at(packed, place[tried[found]], log["action"][found & tried])
         found, place = cells.at(log["who"], log["week"] + 1)
         for name in ("encounters", "calls", "texts"):
-            self._states[name] = np.zeros(len(cells), np.int32)
-            self._states[name][place] = log[name][found]
+            counted = log[name][found] != 0
+            self._states[name] = np.bincount(place[counted], minlength=len(cells)).astype(np.int32)
         self.rows = np.flatnonzero(cells.is_row)
         packed = packed[self.rows]
-        self.decided = packed != UNDECIDED
+        self.decided = packed != _LATER
         self.joint = np.where(self.decided, packed % PLACES, nothing)
 
     def __len__(self) -> int:

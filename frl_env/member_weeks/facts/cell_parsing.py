@@ -208,10 +208,10 @@ def amount(column: Any) -> Parsed | None:
     else:
         return None
     cents = number * 100
-    small = (cents.abs() < MOST_CENTS).fill_null(False)
+    small = cents.abs() < MOST_CENTS
     return Parsed(
         value=ibis.ifelse(small, cents, None).round().cast("int64"),
-        faults={"not a number": garbled, "out of range": number.notnull() & ~small},
+        faults={"not a number": garbled, "out of range": (~small).fill_null(False)},
     )
 
 
@@ -269,8 +269,8 @@ def _of_text(cell: Any, pattern: str, places: tuple[int, int, int]) -> tuple[Any
 
 
 def _in_range(days: Any, garbled: Any = None) -> Parsed:
-    inside = ((days >= FIRST_DAY) & (days <= LAST_DAY)).fill_null(False)
-    faults = {"out of range": days.notnull() & ~inside}
+    inside = days.between(FIRST_DAY, LAST_DAY)
+    faults = {"out of range": (~inside).fill_null(False)}
     if garbled is not None:
         faults["not a date"] = garbled
     return Parsed(value=ibis.ifelse(inside, days, None), faults=faults)

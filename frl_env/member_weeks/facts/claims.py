@@ -150,23 +150,22 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
     nodes = nodes.mutate(adjusts=engine.key(nodes.adjusts))
     nodes = engine.keep("adjustments", nodes, lasting=False)
     chain = nodes.select(
-        "who", "key", "claim", "action", "received", root=nodes.adjusts, depth=ibis.literal(1, "int64"),
-        point=nodes.adjusts, voids=ibis.ifelse(nodes.action == VOID, 1, 0).cast("int64"),
+        "who", "key", "claim", "received", root=nodes.adjusts, depth=ibis.literal(1, "int64"), point=nodes.adjusts,
+        voids=ibis.ifelse(nodes.action == VOID, 1, 0).cast("int64"), voiding=nodes.action == VOID,
         moved=ibis.literal(1, "int64"),
     )  # fmt: skip
-    above = nodes.select(above_who="who", above="key", above_adjusts="adjusts")
-    voids = nodes.filter(nodes.action == VOID).select(voids_who="who", voided="key", voids_adjusts="adjusts")
+    above = nodes.select(above_who="who", above="key", above_adjusts="adjusts", above_voids=nodes.action == VOID)
     arrived = []
     for step in range(LONGEST_CHAIN + 1):
         joined = chain.left_join(above, [chain.who == above.above_who, chain.root == above.above])
-        joined = joined.left_join(voids, [joined.who == voids.voids_who, joined.point == voids.voided])
-        further = (joined.action == VOID) & joined.voided.notnull()
+        # Voids of voids lead to a point further up; up to the first claim that is no void it is the root so far.
+        further = joined.voiding & joined.above_voids.fill_null(False)
         chain = joined.select(
-            "who", "key", "claim", "action", "received",
+            "who", "key", "claim", "received",
             root=ibis.coalesce(joined.above_adjusts, joined.root),
             depth=joined.depth + ibis.ifelse(joined.above.isnull(), 0, 1),
-            point=ibis.ifelse(further, joined.voids_adjusts, joined.point),
-            voids=joined.voids + ibis.ifelse(further, 1, 0),
+            point=ibis.ifelse(further, joined.above_adjusts, joined.point),
+            voids=joined.voids + ibis.ifelse(further, 1, 0), voiding=further,
             moved=ibis.ifelse(joined.above.isnull(), 0, 1).cast("int64"),
         )  # fmt: skip
         chain = engine.keep(f"chain_{step}", chain, lasting=False)
@@ -179,16 +178,18 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
         raise EventTablesError([Fault(table="claims", column="adjusts", kind="adjustments in a circle", rows=moving)])
     chain = ibis.union(*arrived) if len(arrived) > 1 else arrived[0]
     restored = ibis.ifelse(chain.voids // 2 * 2 == chain.voids, chain.point, None)
-    after = chain.mutate(content=ibis.ifelse(chain.action == VOID, restored, chain.key))
+    after = chain.mutate(content=ibis.ifelse(chain.voids > 0, restored, chain.key))
     newest = ibis.window(
         group_by=["who", "root"], order_by=[ibis.desc("received"), ibis.desc("depth"), ibis.desc("claim")]
     )
-    ranked = after.mutate(rank=ibis.row_number().over(newest))
-    last = ranked.filter(ranked["rank"] == 0).select(last_who="who", last_root="root", last_content="content")
-    adjusted = after.join(last, [after.who == last.last_who, after.root == last.last_root])
+    ranked = after.select(
+        "key", "root", of_whom="who", rank=ibis.row_number().over(newest),
+        last=after.content.first(include_null=True).over(newest),
+    )  # fmt: skip
+    roots = ranked.filter(ranked["rank"] == 0)
     # A root adjusts nothing itself: no claim is here twice.
-    current = adjusted.select(of_whom="who", member_claim="key", content="last_content").union(
-        last.select(of_whom="last_who", member_claim="last_root", content="last_content")
+    current = ranked.select("of_whom", member_claim="key", content="last").union(
+        roots.select("of_whom", member_claim="root", content="last")
     )
     return Families(current=engine.keep("families", current), steps=after)
 

@@ -41,12 +41,12 @@ class LoggedContacts:
 
     Attributes:
         rows: `who`, `week`, `day`, `second` (of the week), `joint`, `modality` (first factor), `inbound`, `outcome`.
-        weeks: `who`, `week`, `action` (packed: the joint action below `PLACES`, its rank above; or `UNDECIDED`),
-            `encounters`, `calls`, `texts`.
+        log: `who`, `week`, `action` (packed: the joint action below `PLACES`, its rank above, the least of a week is
+            its decision; or `UNDECIDED`), and whether each is one of the `encounters`, `calls`, `texts`.
     """
 
     rows: ir.Table
-    weeks: ir.Table
+    log: ir.Table
 
 
 def used_contacts(contacts: ir.Table, spec: Spec) -> tuple[ir.Table, dict[str, Any]]:
@@ -163,7 +163,7 @@ def make_contacts(engine: Any, contacts: ir.Table, coverage: Coverage, spec: Spe
     if rules.repeats == "one_a_day":
         rows = _one_a_day(rows)
     rows = engine.keep("contact_rows", rows, lasting=False)
-    return LoggedContacts(rows=rows, weeks=engine.keep("contact_weeks", _weeks(rows, spec)))
+    return LoggedContacts(rows=rows, log=_log(rows, spec))
 
 
 def _one_a_contact(rows: ir.Table, spec: Spec) -> ir.Table:
@@ -211,23 +211,19 @@ def _packed(rows: ir.Table, spec: Spec) -> Any:
     return key * PLACES + rows.joint
 
 
-def _weeks(rows: ir.Table, spec: Spec) -> ir.Table:
+def _log(rows: ir.Table, spec: Spec) -> ir.Table:
     rules, levels = spec.rules.contacts, spec.actions.factors[0].levels
     attempt = (rows.inbound == 0) & (rows.planned == 0)
-    packed = ibis.ifelse(rows.inbound == 0, _packed(rows, spec), None)
 
-    def count(names: Any) -> Any:
+    def one_of(names: Any) -> Any:
         wanted = [levels.index(level) for level in names if level in levels]
-        return (
-            (attempt & rows.modality.isin(wanted or [UNKNOWN - 1])).fill_null(False).cast("int64").sum().cast("int32")
-        )
+        return (attempt & rows.modality.isin(wanted or [UNKNOWN - 1])).fill_null(False).cast("int8")
 
-    return rows.group_by(["who", "week"]).aggregate(
-        action=packed.min().fill_null(UNDECIDED),
-        encounters=rows.reached.sum().cast("int32"),
-        calls=count(rules.calls),
-        texts=count(rules.texts),
-    )
+    return rows.select(
+        "who", week=rows.week.cast("int32"),
+        action=ibis.ifelse(rows.inbound == 0, _packed(rows, spec), UNDECIDED).cast("int64"),
+        encounters=rows.reached.cast("int8"), calls=one_of(rules.calls), texts=one_of(rules.texts),
+    )  # fmt: skip
 
 
 def joint_index(actions: ActionSpace) -> int:

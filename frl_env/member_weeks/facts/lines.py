@@ -245,24 +245,22 @@ def adjusting_lines(engine: Any, known: ir.Table, coverage: Coverage, spec: Spec
         spec: How cells are read, and how is counted.
 
     Returns:
-        `who`, `anchor`, `start`, `received`, `claim`, `adjusts`, `action`.
+        `who`, `received`, `claim`, `adjusts`, `action`.
     """
-    # What is empty as it stands is left out before anything else is read.
+    # What is empty as it stands is left out before anything else is read, and only two codes matter here.
     some = known.filter(known.adjusts != "") if known.adjusts.type().is_string() else known
     some = some.filter(~cell_parsing.blank(some.adjusts))
-    of_codes = _marks_of(some)
+    of_codes = [name for name in _marks_of(some) if name in (_MARKS + "status", _MARKS + "frequency")]
     table = parse("claims", some, spec, carry=("who", *of_codes)).table
     marks: Any = ibis.literal(0, "int16")
     for name in of_codes:
         marks |= table[name]
     voids = marked(marks, VOIDS) if "frequency" in known.columns else (table.paid < 0).fill_null(False)
     rows = table.filter(~marked(marks, LEFT_OUT)).select(
-        "who", "claim", "adjusts", start=table.start.cast("int32"),
+        "who", "claim", "adjusts",
         received=ibis.coalesce(table.received, table.end, table.start).cast("int32"),
         action=ibis.ifelse(voids, VOID, REPLACEMENT).cast("int8"),
     )  # fmt: skip
     # On whatever day: a claim that is voided, or moved to a day without coverage, no longer counts where it did.
     lines = of_members(rows, coverage, spec.rules)
-    return engine.keep(
-        "adjusting", lines.select("who", "anchor", "start", "received", "claim", "adjusts", "action"), lasting=False
-    )
+    return engine.keep("adjusting", lines.select("who", "received", "claim", "adjusts", "action"), lasting=False)

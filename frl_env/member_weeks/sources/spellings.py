@@ -6,6 +6,7 @@ Codes, words and members' identifiers repeat in a long table. Its distinct spell
 into capitals and looked up once, and rows find what theirs means by a join on the cell as it is.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ import ibis.expr.types as ir
 
 FEW = 8
 """Spellings that rows are compared with, where no more than so many mean other than the most; more are joined."""
+
+SOME = 1_000
+"""Spellings that are looked at one by one; of more, only those with a rare meaning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +54,23 @@ def spellings_of(
     """
     distinct = raw.select(spelling=raw[column]).distinct()
     table = engine.keep(f"spelled_{label}_{column}", meaning(distinct), lasting=False)
-    by_meaning = table.group_by("meaning").aggregate(rows=table.count(), empty=table.spelling.isnull().sum())
-    found = sorted(engine.rows(by_meaning), key=lambda row: (-row["rows"], row["meaning"]))
-    empty = next((row["meaning"] for row in found if row["empty"]), 0)
-    most = found[0]["meaning"] if found else 0
+    known = engine.rows(table.select("spelling", "meaning").limit(SOME))
+    if len(known) == SOME:  # those of the meanings that are rare, and the empty one
+        by_meaning = table.group_by("meaning").aggregate(rows=table.count())
+        rows = {row["meaning"]: row["rows"] for row in engine.rows(by_meaning)}
+        few = [meaning for meaning, number in rows.items() if number <= FEW]
+        known = engine.rows(
+            table.filter(table.spelling.isnull() | table.meaning.isin(few)).select("spelling", "meaning")
+        )
+    else:
+        rows = Counter(row["meaning"] for row in known)
+    empty = next((row["meaning"] for row in known if row["spelling"] is None), 0)
+    most = min(rows, key=lambda meaning: (-rows[meaning], meaning), default=0)
     others = None
     # Fractions have spellings that are hard to compare: NaN, -0.
-    if sum(row["rows"] for row in found[1:]) <= FEW and not raw[column].type().is_floating():
-        rare = table.filter((table.meaning != most) & table.spelling.notnull()).select("spelling", "meaning")
-        others = {row["spelling"]: row["meaning"] for row in engine.rows(rare)} if len(found) > 1 else {}
+    if sum(rows.values()) - rows.get(most, 0) <= FEW and not raw[column].type().is_floating():
+        rare = [row for row in known if row["meaning"] != most and row["spelling"] is not None]
+        others = {row["spelling"]: row["meaning"] for row in rare}
     return Spellings(column=column, table=table, empty=empty, most=most, others=others)
 
 

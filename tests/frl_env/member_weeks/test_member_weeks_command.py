@@ -155,7 +155,7 @@ def test_an_interrupted_conversion_goes_on(frl, events, tmp_path, monkeypatch):
     keep = DuckDB.keep
 
     def stopped(self, name, expression, **how):
-        if name == "contact_weeks":
+        if name == "contact_rows":
             raise KeyboardInterrupt
         return keep(self, name, expression, **how)
 
@@ -171,7 +171,7 @@ def test_an_interrupted_conversion_goes_on(frl, events, tmp_path, monkeypatch):
     )
     assert frl("weeks", events / "spec.toml", "-o", target)[0] == 0
     assert ("lines_in_force", True) in computed
-    assert ("contact_weeks", False) in computed
+    assert ("contact_rows", False) in computed
     assert [file.name for file in tmp_path.iterdir()] == ["weeks.parquet"]
     assert len(pd.read_parquet(target)) > 1000
 
