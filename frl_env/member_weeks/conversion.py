@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from frl_env.datasets.placing import package_version
 from frl_env.errors import UserError
 from frl_env.member_weeks.checks import check_output
@@ -24,6 +26,9 @@ from frl_env.member_weeks.sources.spec import Spec
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
+
+RUNNING = "running"
+"""File in the folder of the stages that is locked by the run that uses them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,22 +87,43 @@ def weeks(
     report = progress or (lambda what, done, total: None)
     kept = folder.exists()  # of an interrupted conversion, or of one that is running
     try:
-        made = open_engine(engine, folder, master=master, memory=memory)
-        kept = False
-        try:
-            with _uncollected():
-                return _convert(made, read, None if check_only else beside, folder, report)
-        except KeyboardInterrupt:
-            kept = True
-            made.save()
-            raise
-        finally:
-            made.close()
+        with _alone_in(folder):
+            try:
+                made = open_engine(engine, folder, master=master, memory=memory)
+                kept = False
+                try:
+                    with _uncollected():
+                        return _convert(made, read, None if check_only else beside, folder, report)
+                except KeyboardInterrupt:
+                    kept = True
+                    made.save()
+                    raise
+                finally:
+                    made.close()
+            finally:
+                if not kept:
+                    shutil.rmtree(folder, ignore_errors=True)
     except OSError as problem:
         raise UserError(f"can't write beside {beside}: {problem.strerror or 'the disk may be full'}") from None
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """No other run of the same command meanwhile: both would write, and clear away, the same stages.
+
+    Raises:
+        UserError: If there is one.
+    """
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / RUNNING)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError("the same command is running already; wait for it, or end it") from None
+    try:
+        yield
     finally:
-        if not kept:
-            shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
 
 
 @contextmanager

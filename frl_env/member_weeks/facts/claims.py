@@ -9,7 +9,7 @@ decides:
     A <- B replaces A <- C voids B          nothing is: the replacement was the claim
 
 A reversal is a line of the same claim with a negative amount or the status "reversed"; it takes back one line of its
-kind.
+kind. One of a smaller amount takes back that part of it: the event stands as long as something of its lines is left.
 
 What a *state* may know is what had arrived by then. So the same is done twice: with all lines, for what really
 happened, and with those that had arrived, and were in force, by the end of their week, for what was known of it.
@@ -89,21 +89,27 @@ def _net_of_reversals(lines: ir.Table) -> ir.Table:
         left=kinds.sign.sum(), cents=kinds.cents.sum(), end=kinds.end.max(), received=kinds.received.min(),
         transfer=kinds.transfer.max(),
     )  # fmt: skip
-    net = net.filter(net.left > 0)
+    net = net.filter((net.left > 0) | (net.cents > 0))
     net = net.mutate(sign=ibis.literal(1, "int8"), marks=net.marks | net.transfer)
     # Sums are of wider types.
     return untouched.union(net.select(lines.columns).cast(dict(lines.schema())))
 
 
 def _that_take_back(lines: ir.Table) -> ir.Table:
-    """Lines without the reversals that find none of their kind left to take back."""
+    """Lines without the reversals that find none of their kind, and no part of one, left to take back."""
     untouched, touched = _by_reversal(lines)
     kind = ["who", "key", "start", "kind"]
     touched = touched.mutate(kind=touched.marks & KIND)
-    paid = ibis.ifelse(touched.sign > 0, 1, 0).sum().over(ibis.window(group_by=kind))
-    in_turn = ibis.window(group_by=[*kind, "sign"], order_by=["received", "cents"])
-    counted = touched.mutate(paid=paid, turn=ibis.row_number().over(in_turn))
-    counted = counted.filter((counted.sign > 0) | (counted.turn < counted.paid))
+    every = ibis.window(group_by=kind)
+    turns = {"group_by": [*kind, "sign"], "order_by": ["received", "cents"]}
+    so_far = ibis.window(**turns, preceding=None, following=0)
+    counted = touched.mutate(
+        paid=ibis.ifelse(touched.sign > 0, 1, 0).sum().over(every), turn=ibis.row_number().over(ibis.window(**turns)),
+        amount=ibis.ifelse(touched.sign > 0, touched.cents, 0).sum().over(every),
+        taken=touched.cents.sum().over(so_far),
+    )  # fmt: skip
+    left = (counted.turn < counted.paid) | (counted.amount + counted.taken >= 0)
+    counted = counted.filter((counted.sign > 0) | left)
     return untouched.union(counted.select(lines.columns))
 
 

@@ -6,6 +6,7 @@ import sys
 import pandas as pd
 import pyarrow as pa
 import pytest
+from filelock import FileLock
 
 pytest.importorskip("ibis")
 duckdb = pytest.importorskip("duckdb")
@@ -171,6 +172,19 @@ def test_stages_of_a_conversion_that_runs_are_left_alone(tmp_path, monkeypatch):
         other.communicate()
     weeks(tmp_path / "spec.toml", target)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_two_runs_of_a_command_do_not_share_stages(engine, tmp_path):
+    _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
+    target = tmp_path / "weeks.parquet"
+    folder = tmp_path / f".{target.name}.weeks-{conversion._digest(Spec.read(tmp_path / 'spec.toml'), engine)}"
+    folder.mkdir()
+    with FileLock(folder / conversion.RUNNING):
+        with pytest.raises(UserError, match="the same command is running already"):
+            weeks(tmp_path / "spec.toml", target, engine=engine)
+        assert folder.exists()
+    assert not target.exists()
 
 
 def test_another_table_of_the_same_file_is_another_conversion(tmp_path):

@@ -82,6 +82,21 @@ ADJUSTMENTS = [
         claims=[ed("a", "01-10", 100), office("a", "01-10", 40), ed("a", "01-10", -100)],
         right=QUIET.replace("14 0 -", "14 40 -").replace("21 0 -", "21 40 -"),
     ),
+    History(
+        name="a part of a line reversed: the event stands",
+        claims=[ed("a", "01-10", 100), ed("a", "01-10", -40)],
+        right=ONE_ED.replace("14 0 -", "14 60 -").replace("21 0 -", "21 60 -"),
+    ),
+    History(
+        name="a line reversed in two parts",
+        claims=[ed("a", "01-10", 100), ed("a", "01-10", -40), ed("a", "01-10", 60, status="reversed")],
+        right=QUIET,
+    ),
+    History(
+        name="one of two alike lines reversed, and a part of the other",
+        claims=[ed("a", "01-10", 100), ed("a", "01-10", 100), ed("a", "01-10", -100), ed("a", "01-10", -40)],
+        right=ONE_ED.replace("14 0 -", "14 60 -").replace("21 0 -", "21 60 -"),
+    ),
     History(name="a denied claim", claims=[ed("a", "01-10", 0, status="Denied")], right=QUIET),
     History(
         name="every row counts, by rule",

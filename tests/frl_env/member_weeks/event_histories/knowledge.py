@@ -31,6 +31,21 @@ KNOWLEDGE = [
         """,
     ),
     History(
+        name="parts of a line reversed one after the other, as they arrive",
+        claims=[
+            ed("a", "01-03", 100, received="01-05"),
+            ed("a", "01-03", -40, received="01-10"),
+            ed("a", "01-03", -30, received="01-17"),
+        ],
+        rules={"claims": {"known": "when_received"}},
+        right="""
+        01-01 0 0 0 0 0  0 0   - -1
+        01-08 0 1 0 0 0  7 100 - 0
+        01-15 0 0 0 0 0 14 60  - 0
+        01-22 0 0 0 0 0 21 30  - 0
+        """,
+    ),
+    History(
         name="an ED visit on Sunday does not know of the admission on Monday",
         claims=[ed("a", "01-07", received="01-07"), stay("b", "01-08", "01-09", received="01-10")],
         rules={"claims": {"known": "when_received"}},
