@@ -53,7 +53,8 @@ class Figure:
         rows: What was found; the first field names the row.
         without: Modules that these programs import and the numbers do not depend on, beside those that only show.
         confirmed: Of later code that was found to give the same numbers in a shorter run (`benchmarks.pages.confirm`):
-            its `commit`, `code`, `programs` and `without`, and the `command` that was run on both; None where none was.
+            its `commit`, `code`, `programs` and `without`, the `command` that was run on both, and how many `values`
+            were compared; None where none was.
     """
 
     study: str
@@ -113,8 +114,8 @@ class Figure:
             return f"Measured by `{self.command}`."
         if self.current and self.confirmed:
             return (
-                f"Measured{where} by `{self.command}`. Code has changed since; a shorter run on that code and on "
-                f"today's, `{self.confirmed['command']}`, gives the same numbers to the last digit."
+                f"Measured{where} by `{self.command}`. Code has changed since; a shorter run finds the same "
+                f"{self.confirmed['values']:,} values with today's (`make confirm`)."
             )
         return f"Measured{where} by `{self.command}`; code that these numbers depend on has changed since."
 
