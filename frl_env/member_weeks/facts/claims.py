@@ -188,14 +188,12 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
     newest = ibis.window(
         group_by=["who", "root"], order_by=[ibis.desc("received"), ibis.desc("depth"), ibis.desc("claim")]
     )
-    ranked = after.select(
-        "key", "root", of_whom="who", rank=ibis.row_number().over(newest),
-        last=after.content.first(include_null=True).over(newest),
-    )  # fmt: skip
-    roots = ranked.filter(ranked["rank"] == 0)
+    ranked = after.mutate(rank=ibis.row_number().over(newest))
+    last = ranked.filter(ranked["rank"] == 0).select(last_who="who", last_root="root", last_content="content")
+    adjusted = after.join(last, [after.who == last.last_who, after.root == last.last_root])
     # A root adjusts nothing itself: no claim is here twice.
-    current = ranked.select("of_whom", member_claim="key", content="last").union(
-        roots.select("of_whom", member_claim="root", content="last")
+    current = adjusted.select(of_whom="who", member_claim="key", content="last_content").union(
+        last.select(of_whom="last_who", member_claim="last_root", content="last_content")
     )
     return Families(current=engine.keep("families", current), steps=after)
 
