@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
+from benchmarks.record.checkout import checked_out
 from benchmarks.record.figures import write_figure
 from benchmarks.training.train import peak_rss_mb
 from frl_env import MEDICAID_ACTIONS
