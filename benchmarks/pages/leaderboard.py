@@ -136,13 +136,13 @@ def kept_figures(cards: Sequence[Mapping[str, Any]], file: Path) -> str:
     rows = [row for card in cards for row in figure_rows(card)]
     new = {row["name"].split()[0] for row in rows}
     data = {card["dataset"]: str(card["dataset_sha256"]) for card in cards}
-    code = None
+    code, confirmed = None, None
     if file.exists():
         before = read_figure(file.stem, file.parent)
         kept = [dict(row) for row in before.rows if str(row["name"]).split()[0] not in new]
         rows += kept
         data = dict(before.data) | data
-        code = before.code if kept else None
+        code, confirmed = (before.code, before.confirmed) if kept else (None, None)
     return figure_text(
         file.stem,
         rows,
@@ -152,6 +152,7 @@ def kept_figures(cards: Sequence[Mapping[str, Any]], file: Path) -> str:
         without=NOT_USED,
         data=data,
         code=code,
+        confirmed=confirmed,
     )
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.pages import leaderboard
-from benchmarks.record.code_key import code_files
+from benchmarks.record.code_key import code_files, code_key
 from benchmarks.record.figures import FOLDER, read_figure
 from benchmarks.record.run_key import SHOWING
 from frl_env.errors import UserError
@@ -48,12 +48,27 @@ def test_folders_or_the_pages_own_sweeps(arguments):
 
 def test_with_kept_rows_the_figure_is_as_old_as_they_are(tmp_path):
     before = json.loads((FOLDER / "leaderboard.json").read_text())
+    before.pop("confirmed", None)
     file = tmp_path / "leaderboard.json"
     file.write_text(json.dumps(before | {"code": "0" * 16}))
     file.write_text(leaderboard.kept_figures([], file))
     kept = read_figure("leaderboard", tmp_path)
     assert not kept.current
     assert [row["name"] for row in kept.rows] == [row["name"] for row in before["rows"]]
+
+
+def test_kept_rows_that_were_confirmed_stay_confirmed(tmp_path):
+    before = json.loads((FOLDER / "leaderboard.json").read_text())
+    programs, without = ["benchmarks.run"], list(leaderboard.NOT_USED)
+    later = {
+        "commit": "f" * 40, "code": code_key(*programs, without=(*SHOWING, *without)), "programs": programs,
+        "without": without, "command": "c", "values": 3,
+    }  # fmt: skip
+    file = tmp_path / "leaderboard.json"
+    file.write_text(json.dumps(before | {"code": "0" * 16, "confirmed": later}))
+    file.write_text(leaderboard.kept_figures([], file))
+    kept = read_figure("leaderboard", tmp_path)
+    assert (kept.current, kept.measured_today) == (True, False)
 
 
 def test_what_the_sweeps_do_not_ask_leaves_the_figure_as_it_is():
