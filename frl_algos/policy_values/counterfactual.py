@@ -10,9 +10,9 @@ by the share that the target's earlier attempts have not done already. Observati
 (calls last week) are what the target would have seen. The terms of the members carry the error of w as well (its
 influence function), so that their spread is the sampling error of the value. What they can't show is the estimate's
 `shared` error: what the prior leaves open of w, what an action may do beside the sum of its levels (w has no pairs of
-levels), and what the team may have known beyond the record. An action may do
-more, or less, where somebody chose it who knew more than the record. A policy that sees the record alone chooses it
-without that knowledge, and the logged weeks can't show what the difference is.
+levels), and what the team may have known beyond the record. An action may do more, or less, where somebody chose it
+who knew more than the record. A policy that sees the record alone chooses it without that knowledge, and the logged
+weeks can't show what the difference is.
 """
 
 from collections.abc import Iterator, Mapping

@@ -190,6 +190,22 @@ def test_parts_are_all_rows_once_and_threads_are_the_callers_again_after_an_erro
     assert torch.get_num_threads() == 2
 
 
+def test_one_is_made_ahead_and_no_more_on_another_thread():
+    made = []
+
+    def items():
+        for number in range(5):
+            made.append(threading.get_ident())
+            yield number
+
+    found = []
+    for item in one_ahead(items()):
+        found.append(item)
+        assert len(made) <= item + 2
+    assert found == list(range(5))
+    assert threading.get_ident() not in made
+
+
 def test_what_is_made_one_ahead_comes_in_its_order_with_its_errors_and_settings():
     made = []
 

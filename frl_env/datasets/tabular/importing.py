@@ -22,7 +22,6 @@ import numpy as np
 import pyarrow as pa
 
 from frl_env.capacity.effort import METADATA as EFFORT
-from frl_env.datasets.ahead import ahead
 from frl_env.datasets.ids import parse_id
 from frl_env.datasets.partners import split_facts
 from frl_env.datasets.placing import (
@@ -56,6 +55,7 @@ from frl_env.datasets.tabular.sources.source import Table, open_table
 from frl_env.datasets.tabular.writing import Draft
 from frl_env.errors import UserError
 from frl_env.evaluation.privacy.suppression import part
+from frl_env.evaluation.threads import one_ahead
 from frl_env.files.integrity import KEY, REWARD_LIMITS, damaged_file
 from frl_env.meaning import METADATA as MEANING
 from frl_env.parameters import AGE_BANDS, GENDERS, RACES
@@ -347,7 +347,7 @@ class _Import:
                 yield recorded
 
         with draft:
-            for recorded in ahead(episodes()):
+            for recorded in one_ahead(episodes()):
                 draft.add(recorded)
         self.progress(what, checked["runs"], checked["runs"])
         if not draft.total("steps"):

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from minari.dataset.minari_storage import MinariStorage
 
-from frl_env.datasets.ahead import Behind
+from frl_env.datasets.behind import Behind
 from frl_env.datasets.hdf5 import link_shards, shard_image
 from frl_env.datasets.hdf5_copies import Scratch
 from frl_env.datasets.tabular.episodes import Recorded

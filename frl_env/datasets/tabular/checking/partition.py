@@ -14,7 +14,7 @@ import pandas.util
 import pyarrow as pa
 from jaxtyping import Float64, Int64, UInt64
 
-from frl_env.datasets.ahead import Behind
+from frl_env.datasets.behind import Behind
 from frl_env.datasets.tabular.cells.convert import pc
 from frl_env.datasets.tabular.schema.columns import MEMBER
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from frl_env.datasets.ahead import ahead
 from frl_env.datasets.tabular.cells.conventions import Conventions
 from frl_env.datasets.tabular.checking.outcomes import Evidence
 from frl_env.datasets.tabular.checking.partition import (
@@ -30,6 +29,7 @@ from frl_env.datasets.tabular.schema.listed import Listed
 from frl_env.datasets.tabular.schema.problems import Findings
 from frl_env.datasets.tabular.sources.source import Table
 from frl_env.errors import UserError
+from frl_env.evaluation.threads import one_ahead
 from frl_env.files import atomic
 
 Progress = Callable[[str, int, int], None]
@@ -71,7 +71,7 @@ def read_stage(
     before, size, expected = table.fingerprint(), table.size(), table.expected_rows()
 
     def batches(reader: Reader) -> Iterator[pa.RecordBatch]:
-        for batch in ahead(table.batches(layout.columns)):
+        for batch in one_ahead(table.batches(layout.columns)):
             yield reader.read(batch)
             progress("reading", reader.rows, max(expected, reader.rows))
         progress("reading", reader.rows, reader.rows)
@@ -113,7 +113,7 @@ def check_stage(facts: dict[str, Any], layout: Layout, folder: Path, *, progress
     findings, evidence, tally, runs = Findings(), Evidence(), Tally(layout), 0
     most = max(MOST_ROWS, 4 * sum(facts["files"]) // len(facts["files"]))
     some = [number for number, rows in enumerate(facts["files"]) if 0 < rows <= most]
-    in_order = ahead(sorted_rows(folder, number) for number in some)
+    in_order = one_ahead(sorted_rows(folder, number) for number in some)
     for number, rows in enumerate(facts["files"]):
         if rows > most:
             findings.add(MEMBER, "too large a member", rows)

@@ -5,34 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from frl_env.datasets.ahead import Behind, ahead
-
-
-def test_items_come_in_order_and_one_is_made_ahead():
-    made = []
-
-    def items():
-        for number in range(5):
-            made.append(threading.get_ident())
-            yield number
-
-    found = []
-    for item in ahead(items()):
-        found.append(item)
-        assert len(made) <= item + 2
-    assert found == list(range(5))
-    assert threading.get_ident() not in made
-
-
-def test_what_goes_wrong_ahead_comes_out_after_what_was_made():
-    def items():
-        yield 1
-        raise OSError("full")
-
-    source = ahead(items())
-    assert next(source) == 1
-    with pytest.raises(OSError, match="full"):
-        next(source)
+from frl_env.datasets.behind import Behind
 
 
 def test_calls_follow_each_other():

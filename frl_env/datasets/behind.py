@@ -1,29 +1,12 @@
-"""Work in a second thread: what comes next is made ready, and what is finished is put away, while Python goes on.
+"""Work in a second thread: what is finished is put away while Python goes on with what comes next.
 
-NumPy, Arrow, hashes and files let other threads run while they work, so that two processors are used. What is done in
-the order of the items stays in that order.
+NumPy, Arrow, hashes and files let other threads run while they work, so that two processors are used. What is to be
+ready before it is asked for comes from `frl_env.evaluation.threads.one_ahead`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Self, TypeVar
-
-Item = TypeVar("Item")
-_END: Any = object()
-
-
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, the next one made while this one is used.
-
-    Args:
-        items: Made one by one, in another thread.
-    """
-    source = iter(items)
-    with ThreadPoolExecutor(1) as thread:
-        following = thread.submit(next, source, _END)
-        while (item := following.result()) is not _END:
-            following = thread.submit(next, source, _END)
-            yield item
+from typing import Any, Self
 
 
 class Behind:
