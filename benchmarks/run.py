@@ -20,8 +20,8 @@ from pathlib import Path
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.sweep import scorecard, scorecard_tables
+from benchmarks.sweep.jobs import Job, plan
 from benchmarks.sweep.results import Results
-from benchmarks.sweep.runs import Job, plan
 from benchmarks.sweep.workers import Failure, check_scheduler, default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, fitting, parse_names
 from benchmarks.training.checked_options import check_said

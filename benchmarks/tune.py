@@ -27,8 +27,8 @@ from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least
 from benchmarks.record.kept_results import write_whole
+from benchmarks.sweep.jobs import Job, plan_settings
 from benchmarks.sweep.results import Results
-from benchmarks.sweep.runs import Job, plan_settings
 from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, TUNED, label
 from benchmarks.training.checked_options import check_said

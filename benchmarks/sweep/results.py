@@ -29,7 +29,8 @@ from filelock import FileLock, Timeout
 
 from benchmarks.command_line import check_writable
 from benchmarks.record.kept_results import write_whole
-from benchmarks.sweep.runs import Job, Outcome
+from benchmarks.sweep.jobs import Job
+from benchmarks.sweep.runs import Outcome
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
 from frl_env.files.integrity import checksum_beside

@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.record.circumstances import commit, versions
 from benchmarks.sweep.budgets import NONE, amount, mode_and_budget, slot
 from benchmarks.sweep.curves import curves
-from benchmarks.sweep.runs import REFERENCE, Outcome
+from benchmarks.sweep.runs import Outcome
+from benchmarks.sweep.scoring import REFERENCE
 from benchmarks.sweep.statistics import (
     PROFILE,
     bootstrap_means,

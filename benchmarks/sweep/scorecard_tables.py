@@ -8,7 +8,7 @@ from rich.table import Table
 
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
-from benchmarks.sweep.runs import REFERENCE
+from benchmarks.sweep.scoring import REFERENCE
 from benchmarks.training.algorithms import PEERS
 from frl_env.datasets import RECIPES
 from frl_env.member_months import span

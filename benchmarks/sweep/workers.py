@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks.sweep import runs
+from benchmarks.sweep.jobs import Job
 from benchmarks.sweep.results import Results
-from benchmarks.sweep.runs import Job, Outcome
+from benchmarks.sweep.runs import Outcome
 from benchmarks.sweep.temporary_folder import desk, sit_down
 from frl_env.errors import UserError, shorten
 from frl_env.files.atomic import unstoppable

@@ -4,11 +4,13 @@ import json
 import re
 import shlex
 import subprocess
+import textwrap
 from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.pages import leaderboard
+from benchmarks import run as sweep
+from benchmarks.pages import leaderboard, leaderboard_page
 from benchmarks.record.code_key import code_files, code_key
 from benchmarks.record.figures import FOLDER, read_figure
 from benchmarks.record.run_key import SHOWING
@@ -87,3 +89,43 @@ def _options(command):
     """Options and their values, in whatever order."""
     words = shlex.split(command)
     return sorted((name, sorted(value.split(","))) for name, value in zip(words[::2], words[1::2], strict=True))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_leaderboard_shows_what_the_scorecards_say(tiny_dataset, tmp_path):
+    out = tmp_path / "out"
+    options = "--dataset tests/tiny-v0 --algo discrete_bc --seeds 2 --steps 4 --eval-members 60 --jobs 1"
+    sweep.main([*options.split(), "--out", str(out)])
+    leaderboard.main([str(out), "-o", str(tmp_path / "page.md")])
+    page = (tmp_path / "page.md").read_text()
+    card = json.loads((out / "scorecard.json").read_text())
+    block = next(part for part in page.split("\n\n") if part.startswith("    python"))
+    assert max(map(len, block.splitlines())) <= 100
+    read = subprocess.run(["bash", "-c", textwrap.dedent(block).replace("python", "echo", 1)], capture_output=True)
+    assert read.stdout.decode().strip() == f"{card['command']} --out FOLDER".removeprefix("python "), "a shell reads it"
+    assert "--out" not in card["command"]
+    for entry in card["summary"]:
+        line = next(line for line in page.splitlines() if f"| {entry['label']} | {entry['mode']} | " in line)
+        assert f"{entry['difference_to_behaviour']:+.4f} [{entry['interval'][0]:+.4f}" in line
+    other = {**card, "dataset": "frl/other-v0"}
+    both, twice = (
+        leaderboard_page.page([other], page),
+        leaderboard_page.page([other], leaderboard_page.page([other], page)),
+    )
+    assert both == twice, "a section says once that it was kept"
+    assert both.count(leaderboard_page.KEPT) == 1
+    lost = {*page.split("\n## Settings")[0].splitlines()} - {*both.splitlines()}
+    assert not lost, "nothing is lost"
+    short = both.partition("## In short")[2].partition("\n## ")[0]
+    assert [row.split("`")[1] for row in short.splitlines() if row.startswith("| `")] == [
+        card["dataset"],
+        "frl/other-v0",
+    ]
+    assert leaderboard_page.page([card], both).count(leaderboard_page.KEPT) == 1
+    assert leaderboard_page.KEPT not in leaderboard_page.page([other], page, changed=False), "of the same code"
+    assert leaderboard_page.page([other, card], both) == leaderboard_page.page([card, other])
+    with pytest.raises(UserError, match=r"can't read .*nowhere"):
+        leaderboard.main([str(tmp_path / "nowhere")])
+    (out / "scorecard.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        leaderboard.main([str(out)])

@@ -17,8 +17,8 @@ from documented import ROOT
 from filelock import FileLock, Timeout
 
 from benchmarks.sweep import workers
+from benchmarks.sweep.jobs import Job
 from benchmarks.sweep.results import Results
-from benchmarks.sweep.runs import Job
 from benchmarks.sweep.temporary_folder import PREFIX, WHERE, desk
 from frl_env.errors import UserError
 from frl_env.terminal import Terminated

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.record import code_key as keys
-from benchmarks.sweep import runs
+from benchmarks.sweep import jobs
 
 OURS, BASELINE, PEER, STOCK, REFERENCE = {"factored_awr"}, {"factored_iql"}, {"uplift"}, {"cql"}, {"oracle"}
 """One of each family, whose lines are one file."""
@@ -27,13 +27,13 @@ def copy(tmp_path_factory) -> Path:
 @pytest.fixture
 def stale(copy, monkeypatch):
     """Names of the runs that a changed file makes stale."""
-    monkeypatch.setattr(runs, "code_key", lambda *programs, **more: keys.code_key(*programs, root=copy, **more))
+    monkeypatch.setattr(jobs, "code_key", lambda *programs, **more: keys.code_key(*programs, root=copy, **more))
 
     def found(name: str, valued: bool = False) -> set[str]:
         file = copy / name
-        before = {algo: runs.code_hash(algo, valued) for algo in EVERYTHING}
+        before = {algo: jobs.code_hash(algo, valued) for algo in EVERYTHING}
         file.write_text(file.read_text() + "\nOTHER = 1.0\n")
-        return {algo for algo in EVERYTHING if runs.code_hash(algo, valued) != before[algo]}
+        return {algo for algo in EVERYTHING if jobs.code_hash(algo, valued) != before[algo]}
 
     return found
 
@@ -59,6 +59,7 @@ def stale(copy, monkeypatch):
         ("benchmarks/truth/audits.py", EVERYTHING),
         ("benchmarks/sweep/budgets.py", EVERYTHING),
         ("benchmarks/sweep/runs.py", EVERYTHING),
+        ("benchmarks/sweep/scoring.py", EVERYTHING),
         ("frl_algos/policy_values/counterfactual.py", set()),
         ("frl_algos/policy_reports/policy_audit.py", set()),
         ("frl_env/worklist/listing.py", set()),
@@ -82,6 +83,6 @@ def test_somebody_elses_algorithm_counts_with_what_it_imports(tmp_path, monkeypa
     (tmp_path / "their_networks.py").write_text("SIZE = 8\n")
     (tmp_path / "their_policy.py").write_text("import their_networks\n\n\nclass Theirs:\n    pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    before = runs.code_hash("their_policy:Theirs")
+    before = jobs.code_hash("their_policy:Theirs")
     (tmp_path / "their_networks.py").write_text("SIZE = 16\n")
-    assert runs.code_hash("their_policy:Theirs") != before
+    assert jobs.code_hash("their_policy:Theirs") != before

@@ -1,13 +1,11 @@
-"""Sweeps: other people's algorithms, failures, kills and resumption, clusters, and the leaderboard."""
+"""Sweeps: other people's algorithms, failures, kills and resumption, and clusters."""
 
-import hashlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 import zipfile
 from pathlib import Path
@@ -17,17 +15,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import run
-from benchmarks.pages import leaderboard, leaderboard_page
-from benchmarks.sweep import runs
-from benchmarks.sweep import workers as sweep
-from benchmarks.sweep.results import Results
-from benchmarks.sweep.statistics import (
-    bootstrap_means,
-    interquartile_mean,
-    interval,
-    performance_profile,
-    probability_of_improvement,
-)
+from benchmarks.sweep import jobs, runs
 from benchmarks.training import algorithms, makers
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
@@ -145,7 +133,7 @@ def test_actions_that_do_not_fit_are_said_before_any_training(tiny_dataset, tmp_
 def test_every_algorithm_of_the_benchmark_trains(name, tiny_buffer):
     algorithm = algorithms.create(name, ("num_encounters_last_week",), tiny_buffer.action_space)
     assert algorithm.batch_size == makers.BATCH_SIZE
-    assert sweep.runs.train(algorithm, tiny_buffer, steps=2, seed=0).updates == 2
+    assert runs.train(algorithm, tiny_buffer, steps=2, seed=0).updates == 2
     assert MEDICAID_ACTIONS.valid[algorithm.predict(tiny_buffer.observations[:9])].all()
 
 
@@ -154,10 +142,10 @@ OTHERS = [name for name in algorithms.ALGORITHMS if name not in algorithms.PEERS
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_baseline_is_trained_scored_and_looked_at(name, tiny_dataset):
-    jobs = runs.plan(
+    planned = jobs.plan(
         [name], "tests/tiny-v0", seeds=1, steps=2, eval_members=30, budget="team,none", tell=lambda *_: None
     )
-    outcome = runs.run(jobs[-1], lambda *_: None)
+    outcome = runs.run(planned[-1], lambda *_: None)
     assert outcome.job.algo == name
     assert outcome.facts["peak_rss_mb"] > 50
     assert "greedy" in outcome.values
@@ -193,104 +181,12 @@ def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(tiny_datase
     )
 
 
-def test_other_settings_and_other_code_are_other_runs(tmp_path):
-    base = dict(algo="discrete_bc", dataset="d", seed=0, steps=3, eval_members=9, settings="{}", code="c", data="x")
-    keys = {runs.Job(**base).key}
-    for change in (
-        {"algo": "cql"}, {"seed": 1}, {"steps": 4}, {"eval_members": 8}, {"settings": "{1}"}, {"code": "e"},
-        {"data": "y"},
-    ):  # fmt: skip
-        keys.add(runs.Job(**base | change).key)
-    assert len(keys) == 8
-
-
-def test_runs_of_earlier_code_are_taken_only_when_asked_for_and_said(tiny_dataset, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "out"
-    arguments = [*TINY, "--algo", "discrete_bc,seed_awr", "--jobs", "1", "--out", str(out)]
-
-    def swept(*more: str) -> dict[str, str]:
-        """The code of each algorithm's run on the scorecard."""
-        run.main([*arguments, *more])
-        return {row["algo"]: row["code"] for row in json.loads((out / "scorecard.json").read_text())["runs"]}
-
-    for code in ("one", "two"):
-        monkeypatch.setattr(runs, "code_hash", lambda *_, code=code: code)
-        assert swept() == {"discrete_bc": code, "seed_awr": code}
-    monkeypatch.setattr(runs, "code_hash", lambda *_: "three")
-    capsys.readouterr()
-    assert swept("--older", "discrete_bc") == {"discrete_bc": "two", "seed_awr": "three"}
-    assert "trained by earlier code than this (--older): discrete_bc\n" in capsys.readouterr().out
-    leaderboard.main([str(out), "-o", str(tmp_path / "page.md")])
-    page = (tmp_path / "page.md").read_text()
-    assert page.count("(stock, beta 0) †") == 2, "drawn from, and greedy"
-    assert page.count("published †") == 0
-    assert "--older discrete_bc" in page
-    with pytest.raises(UserError, match="--older names 'cql', which is not among the algorithms"):
-        run.main([*arguments, "--older", "cql"])
-    (out / "discrete_bc-seed0.d3").write_bytes(b"another run's")
-    assert swept("--older", "discrete_bc") == {"discrete_bc": "three", "seed_awr": "three"}, (
-        "what is trained anew is not called older"
-    )
-
-
-def test_a_model_beside_the_scorecard_is_the_scorecards_own(tiny_dataset, tmp_path, capsys):
-    model = tmp_path / "factored_awr-seed0.d3"
-
-    def trained(steps: int) -> str:
-        run.main([*TINY, "--algo", "factored_awr", "--steps", str(steps), "--jobs", "1", "--out", str(tmp_path)])
-        return hashlib.sha256(model.read_bytes()).hexdigest()
-
-    first = trained(2)
-    assert trained(2) == first
-    assert "runs were there from before" in capsys.readouterr().out
-    assert trained(3) != first
-    assert trained(2) == first, "the other run's model is not taken for its own"
-    model.unlink()
-    run.main([*TINY, "--algo", "factored_awr", "--steps", "2", "--jobs", "1", "--out", str(tmp_path)])
-    assert not model.exists(), "one that was taken away is not missed"
-
-
-def test_a_model_has_its_checksum_beside_it_and_a_changed_one_is_not_used(tmp_path):
-    base = dict(algo="cql", dataset="d", seed=0, steps=3, eval_members=9, settings="{}", code="c", data="x")
-    job, results = runs.Job(**base), Results(tmp_path)
-    results.add(runs.Outcome(job=job, facts={}, summaries={}, values={}, model=b"weights"))
-    assert (tmp_path / f"{job.model}.sha256").read_text().split() == [hashlib.sha256(b"weights").hexdigest(), job.model]
-    assert results.model(job).read_bytes() == b"weights"
-    (tmp_path / job.model).write_bytes(b"Weights")
-    with pytest.raises(UserError, match="is missing or not what its run wrote"):
-        results.model(job)
-
-
-def test_other_validation_members_of_the_same_name_are_another_run():
-    base = dict(algo="cql", dataset="d", seed=0, steps=3, eval_members=9, settings="{}", code="c", data="x")
-    keys = {runs.Job(**base, validation="v", validation_data=content).key for content in ("one", "other")}
-    assert len(keys) == 2
-
-
 def test_other_data_has_a_folder_of_its_own():
     folders = [run._folder(run.DATASET, quick=False), run._folder(run.DATASET, quick=True)]
     folders += [run._folder(name, quick=False) for name in ("myorg/care-v0", "frl/medicaid-synthetic-null-v0")]
     assert folders[0] == "results"
     assert folders[2] == "results-myorg-care-v0"
     assert len(set(folders)) == 4
-
-
-def test_one_sweep_a_folder_and_damage_is_said(tiny_dataset, tmp_path):
-    run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
-    with Results(tmp_path).lock(), pytest.raises(UserError, match="another sweep is writing"):
-        run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
-    values = next((tmp_path / "runs").glob("*.npz"))
-    facts = values.with_suffix(".json")
-    digit = next(letter for letter in facts.read_text().partition('"value": ')[2] if letter.isdigit() and letter != "0")
-    whole = facts.read_text()
-    head, mark, rest = whole.partition('"value": ')
-    flipped = head + mark + rest.replace(digit, str((int(digit) + 1) % 10), 1)
-    for file, content in ((values, values.read_bytes()[:40]), (values, b""), (facts, flipped.encode()), (facts, b"[]")):
-        before = file.read_bytes()
-        file.write_bytes(content)
-        with pytest.raises(UserError, match="is damaged"):
-            run.main([*TINY, "--algo", "behaviour", "--jobs", "1", "--out", str(tmp_path)])
-        file.write_bytes(before)
 
 
 @pytest.mark.slow
@@ -312,44 +208,6 @@ def test_no_scheduler_is_said(tiny_dataset, tmp_path):
         run.main([*TINY, "--algo", "discrete_bc", "--scheduler", "tcp://127.0.0.1:1", "--out", str(tmp_path)])
 
 
-def test_the_leaderboard_shows_what_the_scorecards_say(tiny_dataset, tmp_path):
-    out = tmp_path / "out"
-    run.main([*TINY, "--algo", "discrete_bc", "--seeds", "2", "--jobs", "1", "--out", str(out)])
-    leaderboard.main([str(out), "-o", str(tmp_path / "page.md")])
-    page = (tmp_path / "page.md").read_text()
-    card = json.loads((out / "scorecard.json").read_text())
-    block = next(part for part in page.split("\n\n") if part.startswith("    python"))
-    assert max(map(len, block.splitlines())) <= 100
-    read = subprocess.run(["bash", "-c", textwrap.dedent(block).replace("python", "echo", 1)], capture_output=True)
-    assert read.stdout.decode().strip() == f"{card['command']} --out FOLDER".removeprefix("python "), "a shell reads it"
-    assert "--out" not in card["command"]
-    for entry in card["summary"]:
-        line = next(line for line in page.splitlines() if f"| {entry['label']} | {entry['mode']} | " in line)
-        assert f"{entry['difference_to_behaviour']:+.4f} [{entry['interval'][0]:+.4f}" in line
-    other = {**card, "dataset": "frl/other-v0"}
-    both, twice = (
-        leaderboard_page.page([other], page),
-        leaderboard_page.page([other], leaderboard_page.page([other], page)),
-    )
-    assert both == twice, "a section says once that it was kept"
-    assert both.count(leaderboard_page.KEPT) == 1
-    lost = {*page.split("\n## Settings")[0].splitlines()} - {*both.splitlines()}
-    assert not lost, "nothing is lost"
-    short = both.partition("## In short")[2].partition("\n## ")[0]
-    assert [row.split("`")[1] for row in short.splitlines() if row.startswith("| `")] == [
-        card["dataset"],
-        "frl/other-v0",
-    ]
-    assert leaderboard_page.page([card], both).count(leaderboard_page.KEPT) == 1
-    assert leaderboard_page.KEPT not in leaderboard_page.page([other], page, changed=False), "of the same code"
-    assert leaderboard_page.page([other, card], both) == leaderboard_page.page([card, other])
-    with pytest.raises(UserError, match=r"can't read .*nowhere"):
-        leaderboard.main([str(tmp_path / "nowhere")])
-    (out / "scorecard.json").write_text("{")
-    with pytest.raises(UserError, match="is damaged"):
-        leaderboard.main([str(out)])
-
-
 def test_the_example_of_the_docs_runs_in_the_benchmark(tiny_dataset, tmp_path, monkeypatch):
     block = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_algorithm.md").read_text(), flags=re.DOTALL)[0]
     assert len(block.splitlines()) < 60
@@ -359,19 +217,3 @@ def test_the_example_of_the_docs_runs_in_the_benchmark(tiny_dataset, tmp_path, m
     run.main([*TINY, "--algo", "my_algorithm:RareActions", "--jobs", "1", "--out", "out"])
     card = json.loads((tmp_path / "out" / "scorecard.json").read_text())
     assert [row["mode"] for row in card["runs"] if row["budget"] == "none"] == ["stochastic", "greedy"]
-
-
-def test_statistics_by_hand():
-    assert probability_of_improvement(np.array([1.0, 3.0]), np.array([2.0, 3.0])) == (0 + 0 + 1 + 0.5) / 4
-    assert performance_profile(np.array([1.0, 5.0]), np.array([0.0, 1.0, 2.0])).tolist() == [1.0, 0.5, 0.5]
-    assert interval(np.arange(101.0), level=0.9) == pytest.approx((5.0, 95.0))
-
-
-def test_pairs_are_resampled_together():
-    rng = np.random.default_rng(0)
-    first = rng.normal(size=(5, 300))
-    means = bootstrap_means([first, first + 1.0], rng, draws=50)
-    assert means.shape == (2, 50, 5)
-    np.testing.assert_allclose(means[1] - means[0], 1.0, atol=1e-5)
-    spread = interquartile_mean(means[0]).std()
-    assert spread > 0.01, "members and runs are resampled"
