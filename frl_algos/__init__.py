@@ -32,7 +32,8 @@ from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig  # n
 from frl_algos.files.export import export_policy  # noqa: E402
 from frl_algos.files.export_gains import export_gains  # noqa: E402
 from frl_algos.files.model_files import load_model, save_model  # noqa: E402
-from frl_algos.logged.replay import FactoredReplayBuffer, load_replay_buffer  # noqa: E402
+from frl_algos.logged.minari_loading import load_replay_buffer  # noqa: E402
+from frl_algos.logged.replay import FactoredReplayBuffer  # noqa: E402
 from frl_algos.policies.policy import LearnedPolicy  # noqa: E402
 from frl_algos.policy_reports.group_gap import GroupGap  # noqa: E402
 from frl_algos.policy_reports.policy_audit import audit_fairness, audit_policy  # noqa: E402

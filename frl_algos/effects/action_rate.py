@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 from scipy.special import expit
 
+from frl_algos.logged.episode_grid import to_grid
 from frl_algos.logged.member_parts import parts
-from frl_algos.logged.replay import to_grid
 from frl_algos.logged.scaled_rows import slices
 
 FADINGS = (0.5, 0.7, 0.8, 0.9, 0.95)

@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float32, Int, Int64
 
 from frl_algos.effects.terms import null_position
+from frl_algos.logged.episode_grid import to_grid
 from frl_algos.logged.member_parts import parts
 from frl_algos.logged.memory_map import release
-from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
+from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.logged.scaled_rows import Rows, mean_and_spread
 from frl_env.errors import UserError
 

@@ -1,22 +1,19 @@
-"""Minari episodes to a d3rlpy replay buffer, aligned, complete and sampled without a Python loop.
+"""A d3rlpy replay buffer over flat arrays: aligned, complete and sampled without a Python loop.
 
-d3rlpy's own Minari loader shifts every episode after the first and drops the last step of truncated ones; its sampler
-loops over transitions. This buffer keeps flat arrays instead:
+d3rlpy's own buffer holds episodes, and its sampler loops over transitions. This one keeps flat arrays instead:
 
     episode      |----- first -----|-- second --|
     flat row      0   1   2   3   4   5   6   7
     observation  o0  o1  o2  o3  o4  o0' o1' o2'
     next         o1  o2  o3  o4  o5  o1' o2' o3'
 
-so that row t of any array belongs to the same decision. Stock d3rlpy algorithms train from it as well. An imported
-dataset brings these arrays along, and they are read by memory map (`frl_algos.logged.memory_map`).
+so that row t of any array belongs to the same decision. Stock d3rlpy algorithms train from it as well.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
-import gymnasium
 import numpy as np
 from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.dataset import (
@@ -28,22 +25,13 @@ from d3rlpy.dataset import (
     Transition,
     TransitionMiniBatch,
 )
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float32, Int64
 
 from frl_algos.logged.d3rlpy_episodes import EpisodesView
-from frl_algos.logged.memory_map import FlatArrays, map_arrays
+from frl_algos.logged.memory_map import FlatArrays
 from frl_env.actions import ActionSpace
-from frl_env.capacity.effort import Effort, effort_of
+from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError
-from frl_env.evaluation.fairness.audited_members import label_missing
-from frl_env.evaluation.records.dataset_facts import action_space_of, is_simulated, multi_discrete
-from frl_env.evaluation.records.member_records import load_members
-from frl_env.evaluation.records.minari_reading import read_arrays
-from frl_env.evaluation.records.people import MEMBER, WEEK, people_of
-from frl_env.files.integrity import check_intact, check_limits
-
-CORE = ("observations", "actions", "rewards", "terminations")
-"""Arrays of an episode that a learner needs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,12 +129,11 @@ class FactoredReplayBuffer(ReplayBuffer):
         groups: Mapping[str, np.ndarray] | None = None,
         need: np.ndarray | None = None,
         people: np.ndarray | None = None,
-        since: np.ndarray | None = None,
         simulated: bool = False,
     ) -> "FactoredReplayBuffer":
         """A buffer over arrays that were checked when they were written, without a copy."""
         buffer = cls.__new__(cls)
-        buffer._keep(arrays, action_space, seed, groups, need, people, since, simulated)
+        buffer._keep(arrays, action_space, seed, groups, need, people, None, simulated)
         return buffer
 
     def _keep(
@@ -300,116 +287,3 @@ def plain_episodes(way_out: str) -> UserError:
         "a plain d3rlpy buffer does not say which factors and levels its actions have; fit to "
         f"load_replay_buffer(dataset), or {way_out}"
     )
-
-
-def load_replay_buffer(
-    dataset: Any,
-    *,
-    action_space: ActionSpace | None = None,
-    seed: int = 0,
-    groups: Sequence[str] = (),
-    need: str | None = None,
-) -> FactoredReplayBuffer:
-    """Reads a Minari dataset with a `MultiDiscrete` action space and a one-dimensional `Box` observation space.
-
-    Args:
-        dataset: A `minari.MinariDataset`.
-        action_space: Names and validity of the actions; by default what the dataset or its environment says
-            (`action_space_of`), else nameless levels that are all valid.
-        seed: Seed of the sampling.
-        groups: Keys of the infos with an attribute of the member, for a learner that is told to be fair.
-        need: Key of the infos with the member's need, likewise; of several numbers the sum.
-
-    Returns:
-        A buffer that holds every step of every episode; after a termination another begins.
-
-    Raises:
-        UserError: If the spaces don't fit, an action lies outside them, a number is not finite or impossible, a key
-            is missing, or a file is damaged.
-    """
-    observation_space = dataset.spec.observation_space
-    if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
-        raise UserError(
-            f"dataset {dataset.spec.dataset_id!r} has observations {observation_space}; a flat Box is needed"
-        )
-    space = multi_discrete(dataset)
-    if action_space is None:
-        action_space = action_space_of(dataset)
-    if action_space.nvec != tuple(int(n) for n in space.nvec):
-        raise UserError(f"action space {action_space} does not fit the dataset's {space}")
-    check_intact(dataset)
-    mapped = map_arrays(dataset)
-    if mapped is not None:
-        arrays, people = mapped
-        check_limits(dataset, arrays.observations, arrays.rewards)
-        labels, needs = _members(dataset, groups, need, arrays.lengths)
-        buffer = FactoredReplayBuffer.from_arrays(
-            arrays, action_space, seed, groups=labels, need=needs, people=people, simulated=is_simulated(dataset)
-        )
-        buffer.effort = effort_of(dataset, action_space)
-        return buffer
-    observations, actions, rewards, lengths, terminated, pieces = [], [], [], [], [], []
-    columns: dict[str, list[np.ndarray]] = {}
-    for episode in read_arrays(dataset, CORE, [f"infos/{MEMBER}", f"infos/{WEEK}"]):
-        observations.append(episode["observations"])
-        actions.append(episode["actions"])
-        rewards.append(episode["rewards"])
-        ends = np.flatnonzero(episode["terminations"][:-1]) + 1
-        pieces.append(len(ends) + 1)
-        lengths += np.diff(ends, prepend=0, append=len(episode["rewards"])).tolist()
-        terminated += [True] * len(ends) + [bool(episode["terminations"][-1])]
-        for key in episode.keys() - set(CORE):
-            columns.setdefault(key, []).append(episode[key])
-    if not observations:
-        raise UserError(f"dataset {dataset.spec.dataset_id!r} has no episodes")
-    check_limits(dataset, np.concatenate(observations), np.concatenate(rewards))
-    labels, needs = _members(dataset, groups, need, np.asarray(lengths))
-    weeks, since = columns.pop(f"infos/{WEEK}", []), None
-    person = people_of(dataset, columns).person
-    if len(weeks) == len(pieces):
-        begins = np.asarray([own.reshape(-1)[0] for own in weeks])
-        if not np.array_equal(np.lexsort((begins, person)), np.argsort(person, kind="stable")):
-            since = np.repeat(begins, pieces)  # only a dataset in another order than it was stored in
-    buffer = FactoredReplayBuffer(
-        observations=np.concatenate([o[:-1] for o in observations]),
-        actions=np.concatenate(actions) - space.start,
-        rewards=np.concatenate(rewards).astype(np.float32),
-        next_observations=np.concatenate([o[1:] for o in observations]),
-        lengths=np.asarray(lengths),
-        terminated=np.asarray(terminated),
-        action_space=action_space,
-        seed=seed,
-        groups=labels,
-        need=needs,
-        people=np.repeat(person, pieces),
-        since=since,
-        simulated=is_simulated(dataset),
-    )
-    buffer.effort = effort_of(dataset, action_space)
-    return buffer
-
-
-def _members(
-    dataset: Any, groups: Sequence[str], need: str | None, lengths: Int64[np.ndarray, "episode"]
-) -> tuple[dict[str, np.ndarray], Float64[np.ndarray, "episode"] | None]:
-    """Labels and need of the member of each episode, as far as they are asked for.
-
-    One episode of the dataset is several to a learner where it terminates in between.
-    """
-    if not groups and need is None:
-        return {}, None
-    found = load_members(dataset, attributes=groups, needs=[] if need is None else [need])
-    steps = [facts["total_steps"] for facts in dataset.storage.get_episode_metadata(dataset.episode_indices)]
-    owner = np.searchsorted(np.cumsum(steps), np.cumsum(lengths) - lengths, side="right")
-    labels = {key: label_missing(found.labels[key])[owner] for key in groups}
-    return labels, None if need is None else found.needs[need][owner]
-
-
-def to_grid(
-    values: np.ndarray, starts: np.ndarray, lengths: np.ndarray
-) -> tuple[np.ndarray, Bool[np.ndarray, "episode step"]]:
-    """Flat rows as one row an episode, zero after its end, and the mask that flattens it back."""
-    mask = np.arange(int(lengths.max())) < np.asarray(lengths)[:, None]
-    grid = np.zeros((*mask.shape, *values.shape[1:]), dtype=values.dtype)
-    grid[mask] = values
-    return grid, mask

@@ -25,9 +25,10 @@ from jaxtyping import Float, Float32, Int64
 
 from frl_algos.effects.targets import value_features
 from frl_algos.effects.terms import Terms
+from frl_algos.logged.episode_grid import to_grid
 from frl_algos.logged.kept_parts import KeptParts
 from frl_algos.logged.member_parts import parts
-from frl_algos.logged.replay import FactoredReplayBuffer, to_grid
+from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import Probabilities, ask
 from frl_algos.policy_values.counterfactual import checked_probabilities
 from frl_algos.policy_values.histories import Histories, as_episodes

@@ -22,8 +22,8 @@ from scipy.special import expit, logit
 
 from frl_algos.effects.action_rate import FADINGS
 from frl_algos.effects.terms import Terms
+from frl_algos.logged.episode_grid import to_grid
 from frl_algos.logged.member_parts import parts
-from frl_algos.logged.replay import to_grid
 from frl_algos.policy_values.action_echoes import action_echoes
 from frl_algos.policy_values.histories import Histories
 from frl_env.errors import UserError

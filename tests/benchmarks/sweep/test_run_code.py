@@ -51,6 +51,7 @@ def stale(copy, monkeypatch):
         ("frl_algos/peers/uplift.py", PEER),
         ("benchmarks/training/stock_lines.py", STOCK),
         ("frl_algos/logged/replay.py", TRAINED),
+        ("frl_algos/logged/minari_loading.py", TRAINED),
         ("benchmarks/training/train.py", TRAINED),
         ("frl_env/simulator/dynamics.py", EVERYTHING),
         ("frl_env/parameters.py", EVERYTHING),
