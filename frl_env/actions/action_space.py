@@ -1,20 +1,16 @@
-"""Factored actions as data: factor names, vocabularies, aliases and the rule for which joint actions are valid.
+"""All factors of an action together, and the rule that says which joint actions are valid.
 
-A factored action is a tuple of levels, one a factor. Three forms are used, and this module turns each into the others:
+A factored action is a tuple of levels, one a factor. It has three forms, and `ActionSpace` turns each into the others:
 
     names    ("PHONE_CALL", "CHW", "FOOD_INSECURITY", "ROUTINE")     what people read and tables hold
     levels   array([1, 1, 8, 0])                                     what `MultiDiscrete` environments take
     joint    232                                                     the C-order index, `np.ravel_multi_index`
-
-Nothing here is tied to Medicaid except the constant `MEDICAID_ACTIONS`: a program with other vocabularies describes
-its own factors with `ActionSpace` and uses everything else in the project.
 """
 
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int
 
+from frl_env.actions.factor import Factor
 from frl_env.errors import UserError, unknown_name
 
 MOST_JOINTS = 2**15
@@ -30,92 +27,6 @@ MOST_JOINTS = 2**15
 
 DECISIONS_AT_ONCE = 4_096
 """Decisions of which a number for every joint action is held at once: 1,080 of them take 18 MB."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Factor:
-    """One dimension of an action.
-
-    Args:
-        name: Lower-case name, for instance "modality".
-        levels: Names of the levels, in the order of their codes.
-        aliases: Other spellings that mean an existing level.
-        null: The level that means "nothing"; the first one unless said otherwise.
-
-    Raises:
-        UserError: If a level occurs twice, an alias points nowhere, or the null level does not exist.
-    """
-
-    name: str
-    levels: tuple[str, ...]
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    null: str | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the vocabulary."""
-        if not self.levels:
-            raise UserError(f"factor {self.name!r} has no levels; give at least one")
-        if len(set(self.levels)) != len(self.levels):
-            raise UserError(f"factor {self.name!r} names a level twice; every level needs a name of its own")
-        for alias, level in self.aliases.items():
-            if level not in self.levels:
-                raise UserError(f"factor {self.name!r}: alias {alias!r} points to {level!r}, which is not a level")
-            if alias in self.levels:
-                raise UserError(f"factor {self.name!r}: {alias!r} is a level already and can't be an alias too")
-        if self.null is not None and self.null not in self.levels:
-            raise UserError(f"factor {self.name!r}: null level {self.null!r} is not one of its levels")
-
-    def __len__(self) -> int:
-        """Number of levels."""
-        return len(self.levels)
-
-    @property
-    def null_level(self) -> int:
-        """Code of the null level."""
-        return 0 if self.null is None else self.levels.index(self.null)
-
-    @cached_property
-    def _index(self) -> tuple[pd.Index, np.ndarray]:
-        names = pd.Index([*self.levels, *self.aliases])
-        codes = [*range(len(self.levels)), *(self.levels.index(level) for level in self.aliases.values())]
-        return names, np.asarray(codes, dtype=np.int64)
-
-    def encode(self, names: Sequence[str] | np.ndarray | pd.Series) -> Int[np.ndarray, "n"]:
-        """Codes of many level names.
-
-        Args:
-            names: Level names or aliases.
-
-        Returns:
-            One code a name.
-
-        Raises:
-            UserError: If a name is unknown; says how many and the nearest known one.
-        """
-        values = pd.Series(names, dtype=object)
-        index, codes = self._index
-        positions = index.get_indexer(pd.Index(values))
-        unknown = positions < 0
-        if unknown.any():
-            missing = values.isna() & unknown
-            if missing.any():
-                raise UserError(
-                    f"factor {self.name!r}: {int(missing.sum())} missing values; every action needs a level"
-                )
-            strange = str(np.asarray(values, dtype=object)[unknown][0])
-            if len(values) == 1:
-                raise unknown_name(f"level of factor {self.name!r}:", strange, index)
-            # A table may hold a member's data where a level should be: say the nearest level, not the value.
-            near = get_close_matches(strange, list(index), n=1, cutoff=0.4)
-            hint = f"the nearest to the first is {near[0]}" if near else f"known: {', '.join(index)}"
-            raise UserError(
-                f"factor {self.name!r}: {int(unknown.sum())} of {len(values)} rows hold an unknown level; {hint}"
-            )
-        return codes[positions]
-
-    def decode(self, codes: Int[np.ndarray, "n"]) -> np.ndarray:
-        """Names of many codes, as an object array."""
-        return np.asarray(self.levels, dtype=object)[codes]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +44,7 @@ class ActionSpace:
         UserError: If two factors share a name or a contact factor does not exist.
 
     Examples:
+        >>> from frl_env.actions import MEDICAID_ACTIONS
         >>> MEDICAID_ACTIONS
         ActionSpace(modality[6] x provider[5] x goal[18] x urgency[2]: 1080 joint actions, 681 valid)
         >>> MEDICAID_ACTIONS.encode(("PHONE_CALL", "CHW", "FOOD_INSECURITY", "ROUTINE"))
@@ -394,42 +306,3 @@ class ActionSpace:
 
     def _names(self) -> str:
         return "(" + ", ".join(factor.name for factor in self.factors) + ")"
-
-
-MEDICAID_ACTIONS = ActionSpace(
-    factors=(
-        Factor(
-            name="modality",
-            levels=("NONE", "PHONE_CALL", "SMS_TEXT", "VIDEO_VISIT", "HOME_VISIT", "EHR_COMMUNICATION"),
-        ),
-        Factor(name="provider", levels=("NONE", "CHW", "CARE_COORDINATOR", "PHARMACIST", "THERAPIST")),
-        Factor(
-            name="goal",
-            levels=(
-                "NONE",
-                "MEDICATION_ADHERENCE",
-                "MEDICATION_OPTIMIZATION",
-                "HYPERTENSION",
-                "DIABETES",
-                "ASTHMA_COPD",
-                "DEPRESSION",
-                "MENTAL_HEALTH",
-                "FOOD_INSECURITY",
-                "HOUSING_INSECURITY",
-                "TRANSPORTATION",
-                "FINANCIAL",
-                "EMPLOYMENT",
-                "PCP_APPOINTMENT",
-                "INSURANCE_COVERAGE",
-                "DENTAL",
-                "CARE",
-                "OTHER",
-            ),
-            # The published reference code lists this nineteenth goal; its data imports without loss of rows.
-            aliases={"OTHER_MENTAL_BEHAVIORAL": "MENTAL_HEALTH"},
-        ),
-        Factor(name="urgency", levels=("ROUTINE", "URGENT")),
-    ),
-    contact_factors=("modality", "provider", "goal"),
-)
-"""The care-management action space: `MultiDiscrete([6, 5, 18, 2])`, 1,080 joint actions of which 681 are valid."""
