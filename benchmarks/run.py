@@ -28,7 +28,7 @@ from benchmarks.training.checked_options import check_said
 from benchmarks.training.column_roles import Told, add_options, options_said, told_of
 from benchmarks.truth.logged_values import check_valuable, validation_dataset
 from benchmarks.truth.true_values import has_simulator
-from frl_env.capacity import parse_budgets
+from frl_env.budget_references import budgets_without_promises
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, check_number
 from frl_env.evaluation.records.dataset_facts import action_space_of
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_said(dataset_id, said_of_columns)
     if options.validation is not None:
         check_dataset(options.validation)
-    parse_budgets(options.budget, team=0.0)  # what its minutes are is known once the data are
+    budgets_without_promises(options.budget)
     if options.scheduler:
         check_scheduler(options.scheduler)
     out = Path(options.out or _folder(dataset_id, quick=options.quick))

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from frl_env.capacity import Budgeted, Capacity, parse_budget
+from frl_env.capacity import Budgeted, Capacity, parse_budget, parse_budgets
 from frl_env.care_effort import care_effort
 from frl_env.errors import UserError
 from frl_env.files import atomic
@@ -56,6 +56,26 @@ _RULES, _FIGURES = "data/best_record_and_contacts.json", "data/budget_references
 def team_minutes(world: World) -> float:
     """Staff minutes a member-week of the care team that made the data of a world."""
     return reference_scores(world, horizon=HORIZON, members=MEMBERS)["behaviour"]["effort_minutes_per_week"]
+
+
+def budgets_without_promises(budgets: str) -> dict[str, Capacity]:
+    """Budgets that reference policies can keep to, by what was typed; to be asked before any work begins.
+
+    Args:
+        budgets: Separated by commas; see `frl_env.capacity.parse_budgets`. A team has no minutes here: what they are
+            differs from world to world.
+
+    Raises:
+        UserError: If one is no budget, or promises groups a least chance.
+    """
+    found = parse_budgets(budgets, team=0.0)
+    for label, capacity in found.items():
+        if capacity.least_chance:
+            raise UserError(
+                f"budget {label!r} promises groups a least chance, which references that only act can't keep; leave "
+                "[least_chance] out"
+            )
+    return found
 
 
 def budget_policies(world: World, capacity: Capacity) -> dict[str, Policy]:

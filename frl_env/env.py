@@ -115,7 +115,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             screening=screening,
             past_contacts=past_contacts,
         )
-        self.horizon = horizon
+        self.horizon = int(horizon)
         self.render_mode = render_mode
         self.reveal = reveal
         self.action_space = MEDICAID_ACTIONS.gym_space()

@@ -6,7 +6,9 @@ exit with status 2; every other exception is a fault of the program and keeps it
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral, Real
 from operator import index
+from typing import Any
 
 LONGEST = 80
 """Characters that an error quotes of what was given."""
@@ -44,23 +46,39 @@ def shorten(text: str, longest: int = LONGEST) -> str:
 
 
 def check_number(name: str, value: object, *, low: float, high: float) -> None:
-    """Says so when a setting is not a number in its range; NaN never is.
+    """Says so when a setting is not a number in its range; NaN never is, and NumPy's numbers are.
 
     Raises:
         UserError: If so.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
         raise UserError(f"{name} must be a number in {low:g}..{high:g}, not {shorten(repr(value))}")
 
 
 def check_whole(name: str, value: object, *, low: int, high: int) -> None:
-    """Says so when a setting is not a whole number in its range.
+    """Says so when a setting is not a whole number in its range; NumPy's whole numbers are.
 
     Raises:
         UserError: If so.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
         raise UserError(f"{name} must be a whole number in {low:,}..{high:,}, not {shorten(repr(value))}")
+
+
+def make_plain(settings: object, *names: str) -> None:
+    """Makes checked numbers of a frozen dataclass Python's own, so that they can be written as JSON.
+
+    Args:
+        settings: The dataclass.
+        names: Of its numbers; None stays as it is.
+    """
+    for name in names:
+        object.__setattr__(settings, name, plain(getattr(settings, name)))
+
+
+def plain(number: Any) -> Any:
+    """A number as Python has it, if it is one of NumPy's; anything else as it is."""
+    return number.item() if isinstance(number, Real) and hasattr(number, "item") else number
 
 
 def check_count(name: str, value: object) -> None:

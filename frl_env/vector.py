@@ -75,7 +75,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
         check_whole("horizon", horizon, low=1, high=LONGEST)
         if render_mode is not None or reveal:
             raise UserError("the vector environment does not render; make a single environment to see a member")
-        self.num_envs = num_envs
+        self.num_envs = int(num_envs)
         self.world = World(
             effects=effects,
             strength=strength,
@@ -85,7 +85,7 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
             screening=screening,
             past_contacts=past_contacts,
         )
-        self.horizon = horizon
+        self.horizon = int(horizon)
         self.render_mode = render_mode
         self.single_action_space = MEDICAID_ACTIONS.gym_space()
         self.single_observation_space = observation_space(self.world)

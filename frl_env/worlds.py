@@ -11,9 +11,10 @@
 | `past_contacts` | whether the program's own past attempts are observed: what it did itself           |
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 
+from frl_env.errors import make_plain
 from frl_env.parameters import Parameters, preset
 
 ENVIRONMENT_ID = "frl/MedicaidCare-v0"
@@ -46,6 +47,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Checks every dial."""
+        make_plain(self, *(each.name for each in fields(self)))
         _ = self.parameters
 
     @cached_property

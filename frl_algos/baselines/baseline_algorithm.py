@@ -6,6 +6,7 @@ actions. Data, scaling of observations, saving and loading are here.
 
 import dataclasses
 import math
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.stock import set_scaler
 from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
+from frl_env.errors import UserError, make_plain
 
 STATES_AT_ONCE = 512
 """States whose probabilities are computed at once."""
@@ -59,10 +60,9 @@ class BaselineConfig(LearnableConfig):
             if name == "gamma":
                 if not 0 <= value <= 1:
                     raise UserError(f"gamma must lie in 0..1, not {value}")
-            elif isinstance(value, int | float) and not (
-                isinstance(value, bool) or (math.isfinite(value) and value > 0)
-            ):
+            elif isinstance(value, Real) and not (isinstance(value, bool) or (math.isfinite(value) and value > 0)):
                 raise UserError(f"{name} must be positive, not {value}")
+        make_plain(self, *vars(self))
 
     def create(self, device: Any = False, enable_ddp: bool = False) -> "Baseline":
         """The algorithm with these settings."""

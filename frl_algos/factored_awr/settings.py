@@ -7,7 +7,7 @@ from typing import Any, Self
 from d3rlpy.base import LearnableConfig
 
 from frl_algos.factored_awr.idle_settings import check_idle
-from frl_env.errors import UserError, check_number, check_whole, unknown_name
+from frl_env.errors import UserError, check_number, check_whole, make_plain, unknown_name
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 
 CHOICES = {
@@ -150,6 +150,7 @@ class FactoredAWRSettings(LearnableConfig):
         if self.contacts is not None and self.response is None:
             raise UserError("contacts says what a budget is spent on by gains, and they need a response; name one")
         check_whole("rest", self.rest, low=0, high=10_000)
+        make_plain(self, *(each.name for each in dataclasses.fields(self)))
         for name in ("gamma", "td_lambda"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} must lie in 0..1, not {getattr(self, name)}")

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float64, Int64
 
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError, check_whole, unknown_name
+from frl_env.errors import UserError, check_whole, make_plain, unknown_name
 
 LONG_AGO = 10_000.0
 """Weeks since a contact where there was none."""
@@ -35,6 +35,7 @@ class Visits:
         if not self.contacts:
             raise UserError("visits: no contact is named; give at least one, as factor to level")
         check_whole("visits: rest", self.rest, low=0, high=int(LONG_AGO))
+        make_plain(self, "rest")
 
     def joints(self, space: ActionSpace) -> Int64[np.ndarray, "turn"]:
         """Joint index of each contact, in turn.
@@ -96,6 +97,7 @@ class LoggedVisits:
         """Checks what can be checked without the data."""
         check_whole("visits: turns", self.turns, low=1, high=1_000)
         check_whole("visits: rest", self.rest, low=0, high=int(LONG_AGO))
+        make_plain(self, "turns", "rest")
 
     def of(self, buffer: FactoredReplayBuffer) -> Visits:
         """The contacts, the most frequent first: of each topic (say, goal) the one that is logged most.

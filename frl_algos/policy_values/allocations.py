@@ -10,8 +10,8 @@ from jaxtyping import Float64
 
 from frl_algos.logged.member_parts import VALUES, parts
 from frl_algos.policies.policy import Probabilities, ask
-from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
-from frl_env.errors import UserError
+from frl_algos.policy_values.answers import checked_probabilities
+from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.evaluation.fairness.allocations import allocation_table
 from frl_env.evaluation.threads import one_ahead
@@ -55,7 +55,7 @@ def member_allocations(
     for part, lengths, answer in one_ahead(answers()):
         rows = columns[actions[part]]
         if answer is not None:
-            chances = _checked(answer, len(rows), episodes.action_space)
+            chances = checked_probabilities(answer, len(rows), episodes.action_space.n_joint)
             rows = chances @ columns
             logged[part] = chances[np.arange(len(chances)), actions[part]]
             tell("asking the policy", part.stop, len(actions))
@@ -79,16 +79,6 @@ def recorded_use(episodes: LoggedEpisodes, names: Sequence[str]) -> dict[str, Fl
     if SPENDING in names:
         found["recorded spending"] = mean(SPENDING)
     return found
-
-
-def _checked(chances: np.ndarray, rows: int, space: ActionSpace) -> np.ndarray:
-    chances = np.asarray(chances)
-    if chances.shape != (rows, space.n_joint):
-        raise UserError(f"the policy's probabilities have shape {chances.shape}; {(rows, space.n_joint)} is needed")
-    wrong = ~(np.abs(chances.sum(axis=1, dtype=np.float64) - 1) < 1e-3) | (chances < 0).any(axis=1)
-    if wrong.any():
-        raise UserError("the policy's probabilities are negative, not finite or don't sum to 1; normalise them")
-    return chances
 
 
 def silent(what: str, done: int, total: int) -> None:

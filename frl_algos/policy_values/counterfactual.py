@@ -27,6 +27,7 @@ from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import Probabilities, ask
 from frl_algos.policy_values.action_echoes import action_echoes
+from frl_algos.policy_values.answers import checked_probabilities
 from frl_algos.policy_values.histories import Histories, as_episodes
 from frl_algos.policy_values.nested_mean_model import KAPPA, NestedModel
 from frl_algos.policy_values.response_check import response_doubt
@@ -267,24 +268,3 @@ def _draw(chances: np.ndarray, uniform: np.ndarray, null: int | None) -> np.ndar
     level = (uniform[acts] - idle[acts]) / np.maximum(1 - idle[acts], 1e-12)
     drawn[acts] = (cumulative[:, :-1] <= level[:, None] * cumulative[:, -1:]).sum(axis=1)
     return drawn
-
-
-def checked_probabilities(probabilities: np.ndarray, rows: int, joints: int) -> np.ndarray:
-    """The probabilities of all joint actions, as they are.
-
-    Raises:
-        UserError: If the shape is wrong, or they don't sum to 1.
-    """
-    probabilities = np.asarray(probabilities)
-    if probabilities.shape != (rows, joints):
-        raise UserError(
-            f"the target's probabilities have shape {probabilities.shape}; ({rows}, {joints}) "
-            f"(decisions, joint actions) is needed"
-        )
-    wrong = ~(np.abs(probabilities.sum(axis=1) - 1) < 1e-3) | (probabilities.min(axis=1) < 0)
-    if wrong.any():
-        raise UserError(
-            f"the target's probabilities are negative, not finite or don't sum to 1 in {int(wrong.sum())} of {rows} "
-            f"decisions; normalise them over all joint actions"
-        )
-    return probabilities

@@ -30,7 +30,7 @@ from frl_algos.logged.kept_parts import KeptParts
 from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import Probabilities, ask
-from frl_algos.policy_values.counterfactual import checked_probabilities
+from frl_algos.policy_values.answers import checked_probabilities
 from frl_algos.policy_values.histories import Histories, as_episodes
 from frl_algos.policy_values.nested_mean_model import plain_terms
 from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace

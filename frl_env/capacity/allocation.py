@@ -17,7 +17,7 @@ from frl_env.capacity.effort import Effort, null_joint
 from frl_env.capacity.knapsack import NOTHING, ROUNDING, Choice, knapsack
 from frl_env.capacity.offers import Offers, make_offers
 from frl_env.capacity.prices import allocate_at_prices
-from frl_env.errors import UserError
+from frl_env.errors import UserError, nearest_names, shorten
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +65,8 @@ def allocate(
         capacity: Of the week, or minutes alone; minutes a member-week are multiplied by the number of rows of `gains`.
         rng: For ties and lotteries.
         joints: Joint index of each column of `gains`, ascending; `ActionSpace.valid_joints` unless given.
-        groups: Attribute to label of each member; needed where the capacity promises groups a least chance.
+        groups: Attribute to label of each member; needed where the capacity promises groups a least chance. Where a
+            group may be empty this week, a pandas Categorical.
 
     Returns:
         The allocation. With one limit its gain is within one contact of the bound; with several and a large caseload,
@@ -196,20 +197,35 @@ def least_chances(
 ) -> Float64[np.ndarray, "member"]:
     """The largest least chance that any of a member's groups is promised.
 
+    Args:
+        capacity: With the promises.
+        groups: Attribute to label of each member. Of labels as they are, each group that is promised must have a
+            member; a pandas Categorical names the groups there are, and any may be empty.
+        members: How many.
+
     Raises:
-        UserError: If an attribute is missing or its labels are not one a member.
+        UserError: If an attribute or a group is missing, or labels are not one a member.
     """
-    promised = np.zeros(members)
+    promised, said = np.zeros(members), capacity.source or "capacity"
     for attribute, table in capacity.least_chance.items():
         if groups is None or attribute not in groups:
-            known = ", ".join(groups or {}) or "none"
-            raise UserError(
-                f"{capacity.source or 'capacity'} promises least chances by {attribute!r}, which is not known here "
-                f"(known: {known})"
-            )
+            near = nearest_names(attribute, groups or {})
+            hint = f"did you mean {near}?" if near else f"known: {', '.join(groups or {}) or 'none'}"
+            raise UserError(f"{said} promises least chances by {attribute!r}, which is not known here; {hint}")
         labels = np.asarray(groups[attribute]).astype(str)
         if labels.shape != (members,):
             raise UserError(f"group {attribute!r} has shape {labels.shape}; one label for each of {members} members")
+        # A pandas Categorical knows groups that nobody is in this week; of bare labels a name that none has is a slip.
+        categories = getattr(getattr(groups[attribute], "dtype", None), "categories", None)
+        known = set(labels if categories is None else np.asarray(categories).astype(str))
         for group, chance in table.items():
+            if members and str(group) not in known:
+                near = nearest_names(group, known)
+                raise UserError(
+                    f"{said} promises a least chance to group {shorten(str(group))!r} of {attribute!r}, and none of "
+                    f"{members} members is in it; "
+                    + (f"did you mean {near}? " if near else "")
+                    + "Where a group may be empty, give labels as a pandas Categorical"
+                )
             promised = np.where(labels == str(group), np.maximum(promised, chance), promised)
     return promised

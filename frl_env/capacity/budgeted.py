@@ -7,6 +7,7 @@ that only acts are dropped at random.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -165,10 +166,15 @@ class Budgeted:
             name: np.asarray(self.vocabularies[name])[getattr(members, GROUPS[name])[enrolled]]
             for name in self.capacity.least_chance
         }
+        promises = {  # groups exist, as was checked; this week some may be empty
+            name: {group: chance for group, chance in table.items() if (groups[name] == group).any()}
+            for name, table in self.capacity.least_chance.items()
+        }
+        capacity = replace(self.capacity, least_chance=promises) if promises else self.capacity
         if self.kind == GAINS:
             own = joints_of(self.policy)
-            return allocate_asked(ask, n, self.effort, self.capacity, rng, joints=own, groups=groups).joints
-        return draw(ask, n, self.effort, self.capacity, rng, groups=groups).kept
+            return allocate_asked(ask, n, self.effort, capacity, rng, joints=own, groups=groups).joints
+        return draw(ask, n, self.effort, capacity, rng, groups=groups).kept
 
     def _at_price(self, ask: Ask, members: int, rng: np.random.Generator) -> Int64[np.ndarray, "enrolled"]:
         """Decisions at the held price, each member's own."""

@@ -33,7 +33,7 @@ from jaxtyping import Bool, Float64
 
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import MOST, Effort, check_effort, null_joint
-from frl_env.errors import UserError, check_number, check_whole, shorten, unknown_name
+from frl_env.errors import UserError, check_number, check_whole, make_plain, plain, shorten, unknown_name
 from frl_env.files.output_paths import PATH
 
 Table = Mapping[str, Mapping[str, float]]
@@ -88,6 +88,7 @@ class Capacity:
             raise UserError(
                 f"capacity: forbidden must be tables of factor = level, not {shorten(repr(self.forbidden))}"
             )
+        make_plain(self, "minutes", "caseload")
 
     @property
     def unlimited(self) -> bool:
@@ -182,9 +183,9 @@ class Capacity:
         said = {
             "minutes": self.minutes,
             "caseload": self.caseload,
-            "weekly_minutes": {name: dict(table) for name, table in self.weekly_minutes.items()},
-            "weekly_contacts": {name: dict(table) for name, table in self.weekly_contacts.items()},
-            "least_chance": {name: dict(table) for name, table in self.least_chance.items()},
+            "weekly_minutes": _plain(self.weekly_minutes),
+            "weekly_contacts": _plain(self.weekly_contacts),
+            "least_chance": _plain(self.least_chance),
             "forbidden": [dict(levels) for levels in self.forbidden],
         }
         return {key: value for key, value in said.items() if value not in (None, {}, [])}
@@ -226,6 +227,10 @@ class Capacity:
         if made.unlimited:
             raise UserError(f"{name} sets no limit; see docs/capacity.md for an example, or write 'none'")
         return made
+
+
+def _plain(tables: Table) -> dict[str, dict[str, float]]:
+    return {name: {key: plain(amount) for key, amount in table.items()} for name, table in tables.items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -35,13 +35,8 @@ def capacity_command(
 
     Exit status 1 when a step of the order at the team's own minutes is smaller than five standard errors.
     """
-    for label, capacity in parse_budgets(budgets, team=0.0).items():  # what its minutes are differs from world to world
+    for capacity in references.budgets_without_promises(budgets).values():
         capacity.check(MEDICAID_ACTIONS)
-        if capacity.least_chance:
-            raise UserError(
-                f"budget {label!r} promises groups a least chance, which references that only act can't keep; leave "
-                "[least_chance] out"
-            )
     if report is not None:
         check_new(report, mark="Written by `frl capacity")
     if store and tuple(budgets.split(",")) != references.BUDGETS:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from gymnasium.envs.registration import EnvSpec
 
 from frl_env.datasets.ids import parse_id
-from frl_env.errors import check_whole, unknown_name
+from frl_env.errors import check_whole, make_plain, unknown_name
 from frl_env.parameters import VERSION, Parameters
 from frl_env.rollout import HORIZON, LONGEST
 from frl_env.worlds import BASE, LADDER, World, environment_id
@@ -42,6 +42,7 @@ class Recipe:
         ranges = {"members": (1, 10**8), "shard": (1, 10**6), "seed": (0, 2**63), "horizon": (1, LONGEST)}
         for name, (low, high) in ranges.items():
             check_whole(f"dataset {self.dataset_id!r}: {name}", getattr(self, name), low=low, high=high)
+        make_plain(self, *ranges)
         parse_id(self.dataset_id)
 
     @property

@@ -9,13 +9,13 @@ which is the number of members when all weigh alike, and 1 when one has it all.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from frl_env.errors import check_number
+from frl_env.errors import check_number, make_plain
 from frl_env.evaluation.privacy.suppression import SECRET, SMALLEST, coarse_steps, count, effective, hidden_cells, share
 from frl_env.evaluation.records.episodes import LoggedEpisodes
 
@@ -68,6 +68,7 @@ class Thresholds:
             check_number(name, getattr(self, name), low=0, high=1e12)
         for name in ("week_share", "max_share", "clipped", "unsupported", "mean_ratio"):
             check_number(name, getattr(self, name), low=0, high=1)
+        make_plain(self, *(each.name for each in fields(self)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

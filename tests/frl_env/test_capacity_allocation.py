@@ -5,6 +5,7 @@ import resource
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -157,6 +158,26 @@ def test_a_promise_is_kept_for_each_group_within_capacity():
         allocate(gains, EFFORT, capacity, rng)
     with pytest.raises(UserError, match="least chances of groups need"):
         allocate(gains, EFFORT, Capacity(minutes=0.01, least_chance={"site": {"B": 1.0}}), rng, groups={"site": group})
+
+
+def test_a_promise_to_nobody_is_refused_with_the_nearest_name():
+    rng, site = np.random.default_rng(0), np.repeat(["NORTH", "SOUTH"], 20)
+    gains = np.zeros((40, 7))
+
+    def decide(promised, sites=site, attribute="site"):
+        capacity = Capacity(minutes=5, least_chance={attribute: promised})
+        return allocate(gains, EFFORT, capacity, rng, groups={"site": sites})
+
+    with pytest.raises(UserError, match=r"group 'NROTH' of 'site', and none of 40 members .*did you mean NORTH"):
+        decide({"NROTH": 0.1})
+    with pytest.raises(UserError, match="Where a group may be empty, give labels as a pandas Categorical"):
+        decide({"WEST": 0.1})
+    with pytest.raises(UserError, match=r"by 'sites', which is not known here; did you mean site\?"):
+        decide({"NORTH": 0.1}, attribute="sites")
+    decide({"WEST": 0.1}, pd.Categorical(site, categories=["NORTH", "SOUTH", "WEST"]))
+    decide({"WEST": 0.1}, pd.Series(pd.Categorical(site, categories=["NORTH", "SOUTH", "WEST"])))
+    with pytest.raises(UserError, match="did you mean WEST"):
+        decide({"WETS": 0.1}, pd.Categorical(site, categories=["NORTH", "SOUTH", "WEST"]))
 
 
 def test_gains_that_are_no_numbers_are_refused_in_one_line():

@@ -253,3 +253,11 @@ def test_anybodys_gains_spend_a_budget(kind, first, tiny_dataset):
     budgeted = Budgeted(policy, effort, Capacity(minutes=3.0), by=asked, **evaluation.world.seen)
     spent = evaluation.score(budgeted)
     assert 1.0 < spent.minutes.sum() / spent.weeks.sum() <= 3.0
+
+
+def test_promises_to_groups_are_refused_before_data_are_looked_at(tmp_path):
+    file = tmp_path / "promises.toml"
+    file.write_text("minutes = 2.0\n[least_chance.race_ethnicity]\nBLACK = 0.02\n")
+    with pytest.raises(UserError, match="promises groups a least chance, which references that only act can't keep"):
+        run.main(["--dataset", "tests/tiny-v0", *TINY, "--budget", f"1.0,{file}", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
