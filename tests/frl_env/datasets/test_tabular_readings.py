@@ -46,7 +46,7 @@ def test_a_week_that_is_not_over_is_neither_with_a_contact_nor_without(many, tmp
     table = many.copy()
     table[ACTIONS] = table[ACTIONS].mask(last)
     contacts, others = (int((~last & where).sum()) for where in _kinds(many))
-    said = f"{last.sum():,} whose decision is empty (a week that is not over has none yet)"
+    said = f"{last.sum():,} whose decision is empty (a week that is not over has none yet; its state is lost here,"
     assert said in _problems(table, tmp_path).losses
     lost = _facts(table, tmp_path, on_error="drop")["left_out"]
     assert lost["contacts"] == {"left_out": 0, "of": 20 * round(contacts / 20), "share": 0.0}

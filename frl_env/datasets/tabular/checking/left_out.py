@@ -18,6 +18,11 @@ LEAST = 0.01
 UNDECIDED = "undecided_weeks"
 """Entry of what is lost: weeks whose decision is empty, where there are any."""
 
+_OPEN = (
+    "whose decision is empty (a week that is not over has none yet; its state is lost here, and 'frl worklist' reads it "
+    "from the table)"
+)
+
 
 def losses(read: dict[str, Any], tally: dict[str, Any]) -> dict[str, Any]:
     """Rows left out, by whether something was done in them, events, and cuts through episodes.
@@ -61,7 +66,7 @@ def in_words(lost: dict[str, Any]) -> str:
     said = (
         f"{contacts['left_out']:,} of about {contacts['of']:,} weeks with a contact ({_percent(contacts)}), "
         f"{others['left_out']:,} of about {others['of']:,} without ({_percent(others)}), "
-        f"{f'{undecided:,} whose decision is empty (a week that is not over has none yet), ' if undecided else ''}"
+        f"{f'{undecided:,} {_OPEN}, ' if undecided else ''}"
         f"{events} of events; episodes cut at {lost['episodes_cut']:,} places"
     )
     if max(shares) >= LEAST and max(shares) >= UNEVEN * min(shares):
