@@ -16,6 +16,7 @@ from frl_algos.logged.member_parts import parts
 from frl_algos.logged.memory_map import release
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.logged.scaled_rows import Rows, mean_and_spread
+from frl_algos.logged.signed_logarithm import squash
 from frl_env.errors import UserError
 
 
@@ -183,7 +184,7 @@ def _weights(squares: np.ndarray, products: np.ndarray, rows: int) -> np.ndarray
 
 def value_features(scaled_observations: Float32[np.ndarray, "row k"]) -> Float32[np.ndarray, "row feature"]:
     """One, the signed logarithm of each scaled observation, and its square; `(rows, 2 k + 1)`."""
-    squashed = np.sign(scaled_observations) * np.log1p(np.abs(scaled_observations))
+    squashed = squash(scaled_observations)
     return np.concatenate([np.ones_like(squashed[:, :1]), squashed, squashed**2], axis=1)
 
 
@@ -222,7 +223,7 @@ def history_features(
         fading: What is kept of the fading sum from one step to the next.
         longest: Steps that count as time 1; by default those of the longest episode here.
     """
-    squashed = np.sign(scaled_observations) * np.log1p(np.abs(scaled_observations))
+    squashed = squash(scaled_observations)
     grid, mask = to_grid(squashed, starts, lengths)
     steps = np.arange(1, grid.shape[1] + 1, dtype=np.float32)
     mean = np.cumsum(grid, axis=1) / steps[None, :, None]

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from frl_algos.effects.estimate import squash
 from frl_algos.effects.suitability import column, suitability
 from frl_algos.effects.terms import CAUTIOUS_SCALES, Terms, null_position
 from frl_algos.gains.log_linear import fit_logistic, fit_poisson, log_likelihood
@@ -36,6 +35,7 @@ from frl_algos.gains.shrunk_regression import variational_posterior
 from frl_algos.logged.memory_map import release
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.logged.scaled_rows import mean_and_spread, numbers_of, slices
+from frl_algos.logged.signed_logarithm import squash
 
 MOST_EPISODES = 10_000
 PART = 2_000

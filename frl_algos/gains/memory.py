@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from frl_algos.effects.estimate import squash
+from frl_algos.logged.signed_logarithm import squash
 
 FADINGS = (0.7, 0.9, 0.97)
 """What is kept of a sum from one week to the next: half-lives of 2, 7 and 23 weeks."""

@@ -5,7 +5,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from frl_algos.effects.estimate import FLOOR, Effects
+from frl_algos.effects.estimate import Effects
+from frl_algos.effects.regression_rows import FLOOR
 
 
 class EffectCritic(nn.Module):

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged.signed_logarithm import squash
 
 FADINGS = (0.7, 0.9, 0.97)
 """What is kept of a fading mean from one week to the next: half-lives of 2, 7 and 23 weeks."""
@@ -40,7 +41,8 @@ class Record:
         """Fading sums and their weights with one more week in them."""
         if not self.history:
             return memory
-        x = np.column_stack([squashed(observations[:, list(self.history)]), np.ones(len(observations))])
+        seen = squash(observations[:, list(self.history)].astype(np.float64))
+        x = np.column_stack([seen, np.ones(len(observations))])
         fading = np.repeat(FADINGS, x.shape[1])
         return np.asarray(memory) * fading + np.tile(x, len(FADINGS))
 
@@ -122,9 +124,3 @@ def _memories(buffer: FactoredReplayBuffer, record: Record, rows: Int64[np.ndarr
         wanted[place[at[asked]]] = memory[there[asked]]
         memory[there] = record.remember(memory[there], buffer.observations[at])
     return wanted
-
-
-def squashed(x: np.ndarray) -> np.ndarray:
-    """Signed logarithm, which tames heavy tails."""
-    x = np.asarray(x, dtype=np.float64)
-    return np.sign(x) * np.log1p(np.abs(x))

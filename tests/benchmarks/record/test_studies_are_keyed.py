@@ -90,7 +90,7 @@ def test_a_constant_deep_in_the_learner_makes_every_result_stale_and_a_page_none
     for file in SHOWN:
         _append(copy / file, "\nOTHER_WORDS = 'of a test'\n")
     assert {name: each.key(**facts) for name, each in kept.items()} == before
-    _append(copy / "frl_algos/effects/estimate.py", "\nOTHER = 1.0\n")
+    _append(copy / "frl_algos/gains/estimating.py", "\nOTHER = 1.0\n")
     after = {name: each.key(**facts) for name, each in kept.items()}
     assert {name for name in kept if after[name] == before[name]} == set(TRAIN_NOTHING)
     for name, file in TRAIN_NOTHING.items():

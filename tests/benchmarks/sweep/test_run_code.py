@@ -43,6 +43,7 @@ def stale(copy, monkeypatch):
     [
         ("frl_algos/factored_awr/updating/update.py", OURS),
         ("frl_algos/effects/estimate.py", OURS),
+        ("frl_algos/effects/regression_sums.py", OURS),
         ("frl_algos/effects/terms.py", OURS),
         ("frl_algos/gains/estimating.py", OURS),
         ("benchmarks/training/awr_lines.py", OURS),

@@ -8,7 +8,7 @@ import torch
 from d3rlpy.preprocessing import StandardObservationScaler
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
-from frl_algos.effects import estimate
+from frl_algos.effects import regression_rows, regression_sums
 from frl_algos.effects.estimate import EffectRegression
 from frl_algos.effects.targets import compute_targets
 from frl_algos.effects.terms import Terms
@@ -45,9 +45,10 @@ def _buffer(members: int) -> FactoredReplayBuffer:
 
 def _few_rows(monkeypatch) -> None:
     monkeypatch.setattr(scaled_rows, "ROWS_AT_ONCE", 700)
-    monkeypatch.setattr(estimate, "ROWS_AT_ONCE", 700)
-    monkeypatch.setattr(estimate, "CHUNK", 500)
-    monkeypatch.setattr(estimate, "CHUNK_NUMBERS", 6_000)
+    monkeypatch.setattr(regression_sums, "ROWS_AT_ONCE", 700)
+    for module in (regression_rows, regression_sums):
+        monkeypatch.setattr(module, "CHUNK", 500)
+    monkeypatch.setattr(regression_sums, "CHUNK_NUMBERS", 6_000)
     monkeypatch.setattr(member_parts, "VALUES", 20_000)
     monkeypatch.setattr(estimating, "PART", 37)
     monkeypatch.setattr(estimating, "MOST_ROWS", 300)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frl_algos import FactoredReplayBuffer
-from frl_algos.effects import estimate
+from frl_algos.effects import regression_sums
 from frl_algos.effects.estimate import EffectRegression
 from frl_algos.effects.moments import ProductColumns
 from frl_algos.effects.targets import compute_targets
@@ -43,7 +43,7 @@ def test_sums_by_action_are_those_of_the_columns(monkeypatch, space, states):
     assert terms.states == states
     by_action = EffectRegression(terms, targets, buffer.observations, respond=False, seed=0)
     monkeypatch.setattr(ProductColumns, "fits", lambda columns, known: False)
-    monkeypatch.setattr(estimate, "CHUNK", 500)
+    monkeypatch.setattr(regression_sums, "CHUNK", 500)
     by_column = EffectRegression(terms, targets, buffer.observations, respond=False, seed=0)
     assert by_action._noise == pytest.approx(by_column._noise, rel=1e-5)
     for mine, theirs in zip(by_action._halves, by_column._halves, strict=True):

@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.training import algorithms
 from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged.signed_logarithm import squash
 from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking, Visits
-from frl_algos.peers.records import FADINGS, Record, logged_records, squashed
+from frl_algos.peers.records import FADINGS, Record, logged_records
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.capacity import Budgeted, Capacity, decide_within
 from frl_env.care_effort import care_effort
@@ -117,7 +118,7 @@ def test_records_are_what_rollouts_remember(buffer):
         week = buffer.observations[row : row + 1]
         np.testing.assert_allclose(record.columns(memory, week)[0], columns)
         memory = record.remember(memory, week)
-    by_hand = squashed(buffer.observations[buffer.starts[episode], [1, 6]])
+    by_hand = squash(buffer.observations[buffer.starts[episode], [1, 6]].astype(np.float64))
     np.testing.assert_allclose(logged.columns[own[0]][7:9], by_hand)
     assert logged.columns.shape[1] == 7 + 2 * len(FADINGS)
 

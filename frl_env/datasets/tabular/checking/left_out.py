@@ -19,8 +19,8 @@ UNDECIDED = "undecided_weeks"
 """Entry of what is lost: weeks whose decision is empty, where there are any."""
 
 _OPEN = (
-    "whose decision is empty (a week that is not over has none yet; its state is lost here, and 'frl worklist' reads it "
-    "from the table)"
+    "whose decision is empty (a week that is not over has none yet; its state is lost here, and 'frl worklist' reads "
+    "it from the table)"
 )
 
 
