@@ -93,6 +93,22 @@ class Effort:
         total.flags.writeable = False
         return total
 
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """Levels whose contacts may take no minutes because none were said; a 0 that was said is meant.
+
+        Of the factors that have minutes, the one that leaves the fewest levels out is looked at: where channels have
+        minutes, those of a provider come on top.
+        """
+        free = self.action_space.valid & (self.minutes == 0)
+        free[null_joint(self.action_space)] = False
+        left_out = []
+        for number, factor in enumerate(self.action_space):
+            if said := self.levels.get(factor.name):
+                levels = np.unique(self.action_space.joint_levels[free, number])
+                left_out.append(tuple(factor.levels[level] for level in levels if factor.levels[level] not in said))
+        return min(left_out, key=len, default=())
+
     def to_json(self) -> dict[str, dict[str, float]]:
         """Minutes by factor and level, JSON-able."""
         return {name: dict(table) for name, table in self.levels.items()}

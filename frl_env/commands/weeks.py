@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from frl_env.commands.error_screen import error_screen
+from frl_env.datasets.tabular.provenance import for_lists
 from frl_env.errors import UserError, unknown_name
 from frl_env.files.output_paths import check_new
 from frl_env.member_weeks import EventTablesError, weeks
@@ -59,10 +60,10 @@ def weeks_command(
         written = "nothing was written" if report is None else "no member-weeks were written"
         console.print(f"{written}; next: frl weeks {spec} -o weeks.parquet", markup=False)
     else:
-        console.print(
-            f"wrote {made.path}: {made.facts['rows']:,} member-weeks; next: frl import {made.path} --id myorg/care-v0",
-            markup=False,
-        )
+        then = f"frl import {made.path} --id myorg/care-v0"
+        if for_lists(made.facts):
+            then = f"frl worklist --model policy.safetensors --members {made.path} --capacity 2.9 -o worklist.html"
+        console.print(f"wrote {made.path}: {made.facts['rows']:,} member-weeks; next: {then}", markup=False)
 
 
 def _write_spec(source: str, file: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from frl_env.datasets.tabular.checking.contact_response import ContactResponse
 from frl_env.evaluation.privacy.suppression import SMALLEST
-from frl_env.member_weeks.doubts import Doubted, doubts
+from frl_env.member_weeks.doubts import Doubted, doubts, ends_too_late
 from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.facts.assemble import Weeks
 from frl_env.member_weeks.facts.contacts import LoggedContacts
@@ -139,7 +139,12 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
     figures["response"] = {
         "after_attempt": None if small or not response.attempts else round(response.after_attempt, digits),
         "without_attempt": None if small or not response.others else round(response.without_attempt, digits),
-        "warnings": [*response.warnings(), *sums.reach.warnings(), *doubts(engine, spec.rules, doubted)],
+        "warnings": [
+            *response.warnings(),
+            *sums.reach.warnings(),
+            *doubts(engine, spec.rules, doubted),
+            *(() if spec.simulated else ends_too_late(spec.rules, doubted)),
+        ],
     }
     return figures
 

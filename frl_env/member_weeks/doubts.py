@@ -4,6 +4,7 @@
     strangers           contacts of M7, spans of 0M7                   dropped in silence
     exclusive ends      ... to 2024-02-01, from 2024-02-01 to ...      a day too many in every span
     night               calls at three in the morning                  times of another zone
+    late cut            the week to decide, for a list                 claims missing where events are learned from
     without coverage    calls to members between their spans           dropped in silence
     spans of visits     every span ends with a visit                   who is well is never seen
 
@@ -19,6 +20,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
+from frl_env.datasets.tabular.provenance import FOR_LISTS
 from frl_env.evaluation.privacy.suppression import SMALLEST
 from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.facts.coverage import EPOCH, day_number
@@ -70,6 +72,14 @@ def doubts(engine: Any, rules: Rules, found: Doubted) -> list[str]:
         *_at_night(engine, found), *_without_coverage(engine, found), *_spans_of_visits(engine, found),
     ]  # fmt: skip
     return said
+
+
+def ends_too_late(rules: Rules, found: Doubted) -> list[str]:
+    """A cut that was set by hand may leave weeks in whose claims are still to come, as a list for next week needs."""
+    if rules.claims.complete_through is None:
+        return []
+    newest = min(found.seen[label]["newest"] for label in found.lines if found.seen[label]["rows"])
+    return [FOR_LISTS] if found.cut > newest - rules.claims.run_out_days else []
 
 
 def _newest_day(engine: Any, rules: Rules, found: Doubted) -> list[str]:

@@ -297,10 +297,11 @@ class _Import:
         }
         if self.listed is not None:
             facts["worklists"] = became_of_lists(checked["tally"], self.listed.decision)
-        if counted := made_by_weeks(self.table.schema):
-            facts["member_weeks"] = counted
+        made = made_by_weeks(self.table.schema)
+        if made:
+            facts["member_weeks"] = made
         facts["understood"] = describe_table(layout, read, checked, facts)
-        facts["odd"] = odd(layout, read, checked)
+        facts["odd"] = odd(layout, read, checked, made)
         self.tell(facts)
         return read, checked, facts
 

@@ -313,3 +313,12 @@ def test_the_page_has_every_level_and_definition():
         limits=said["limits"], definitions=said["definitions"], effort=said["effort"],
     )  # fmt: skip
     assert columns.meaning == ColumnMap().meaning, "the page shows what is assumed without a map"
+
+
+def test_levels_without_minutes_are_named(many, tmp_path):
+    minutes = {"modality": {"PHONE_CALL": 15, "HOME_VISIT": 75}, "provider": {"PHARMACIST": 5}}
+    (said,) = _imported(many, tmp_path, columns=ColumnMap(effort=minutes))["odd"]
+    assert said.startswith("staff minutes: none are said for SMS_TEXT, VIDEO_VISIT, EHR_COMMUNICATION, so that")
+    minutes["modality"] |= {"SMS_TEXT": 0, "VIDEO_VISIT": 30, "EHR_COMMUNICATION": 0}
+    assert _imported(many, tmp_path, columns=ColumnMap(effort=minutes))["odd"] == [], "a 0 that is said is meant"
+    assert _imported(many, tmp_path, columns=ColumnMap(effort=None))["odd"] == []

@@ -1,5 +1,7 @@
 """Mistakes of extracts that nothing refuses: the report says what each looks like, and of a clean extract nothing."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,9 @@ import pytest
 pytest.importorskip("ibis")
 pytest.importorskip("duckdb")
 
+from frl_env import cli
+from frl_env.datasets.tabular import import_table
+from frl_env.datasets.tabular.provenance import FOR_LISTS
 from frl_env.errors import UserError
 from frl_env.member_weeks import Spec, weeks
 
@@ -173,3 +178,39 @@ def test_the_table_for_a_list_ends_with_the_week_to_decide(tmp_path):
     assert (week["num_calls_last_week"] == calls).all()
     assert (week[["num_ed_visits_last_week", "num_ip_visits_last_week"]] == 0).all(axis=None)  # nothing has arrived
     assert made.facts["complete_through"] == "2023-08-06"
+    assert FOR_LISTS in made.facts["figures"]["response"]["warnings"]
+    assert FOR_LISTS in _odd(tmp_path / "list.parquet"), "nobody should train on it"
+
+
+def _odd(table) -> list[str]:
+    """What an import says of a table of `frl weeks`."""
+    return import_table(table, "tests/weeks-v0", check_only=True).facts[0]["odd"]
+
+
+def _late_claims(folder, rules: str = "") -> None:
+    """An extract whose rows arrive ten days after the visit, when the week after is over."""
+    tables = _extract()
+    tables["encounters"] = tables["encounters"].assign(received=tables["encounters"]["end"] + 10)
+    _write(tables, folder, SPEC.replace('kind = "kind"', 'kind = "kind"\nreceived = "received"') + rules)
+
+
+@pytest.mark.parametrize(
+    ("rules", "following"), [("", "frl import"), ("complete_through = 2023-08-06\n", "frl worklist")]
+)
+def test_what_comes_next_is_a_list_where_the_last_weeks_lack_claims(rules, following, tmp_path, monkeypatch, capsys):
+    _late_claims(tmp_path, rules)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["frl", "weeks", "spec.toml", "-o", "table.parquet"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    assert f"next: {following} " in " ".join(capsys.readouterr().out.split())
+
+
+def test_states_that_know_only_what_had_arrived_are_no_other_unit(tmp_path):
+    _late_claims(tmp_path)
+    weeks(tmp_path / "spec.toml", tmp_path / "table.parquet")
+    table = pd.read_parquet(tmp_path / "table.parquet")
+    assert table["reward"].sum() < -100
+    assert not table["num_ed_visits_last_week"].sum(), "nothing has arrived within a week"
+    assert not [line for line in _odd(tmp_path / "table.parquet") if "another unit" in line]

@@ -115,12 +115,13 @@ def has_own_meaning(layout: Layout) -> bool:
     return layout.map.definition(REWARD) != DEFINITIONS[REWARD]
 
 
-def odd_rewards(layout: Layout, facts: Mapping[str, Any]) -> list[str]:
+def odd_rewards(layout: Layout, facts: Mapping[str, Any], *, late: bool) -> list[str]:
     """What looks odd about a column of rewards, a sentence each.
 
     Args:
         layout: The columns.
         facts: Of `Rewards.facts`.
+        late: Whether states count only the claims that had arrived, so that they hold fewer events than rewards.
     """
     counts, name = Counter(facts["counts"]), layout.show(REWARD)
     said = []
@@ -144,7 +145,8 @@ def odd_rewards(layout: Layout, facts: Mapping[str, Any]) -> list[str]:
         )
     elif layout.has(*EVENTS) and facts["sum"] > 0:
         few, many = sorted((facts["sum"], facts["counted"]))
-        if many >= FEWEST_EVENTS and many > FAR * few:
+        meant = late and facts["sum"] > facts["counted"]
+        if many >= FEWEST_EVENTS and many > FAR * few and not meant:
             said.append(
                 f"{name}: its sum is {roughly(facts['sum'])} events, and the states of the same rows count "
                 f"{roughly(facts['counted'])} visits and stays. One of them has another unit or window, or counts "

@@ -6,14 +6,16 @@ events are told to the nearest 20: what is told of the parts of an import must n
 
 import datetime
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from frl_env.capacity.effort import Effort
 from frl_env.datasets.tabular.checking.outcomes import ONE_STEP
 from frl_env.datasets.tabular.checking.rewards import has_own_meaning, odd_rewards
 from frl_env.datasets.tabular.checking.tally import response_of
+from frl_env.datasets.tabular.provenance import FOR_LISTS, for_lists, states_know_less
 from frl_env.datasets.tabular.schema.columns import OUTCOMES, REWARD, TERMINATED, UNDEFINED
 from frl_env.datasets.tabular.schema.layout import Layout
 from frl_env.datasets.tabular.schema.listed import AS_LISTED, NO_LIST, OUTCOMES_OF_LISTS
@@ -81,9 +83,22 @@ def lists_in_words(said: dict[str, Any]) -> str:
     return f"worklists, member-weeks: {', '.join(parts)}; recorded is what was {said['decision']}"
 
 
-def odd(layout: Layout, read: dict[str, Any], checked: dict[str, Any]) -> list[str]:
-    """What looks odd, a sentence each."""
-    return _odd(layout, read, checked["tally"])
+def odd(layout: Layout, read: dict[str, Any], checked: dict[str, Any], made: Mapping[str, Any]) -> list[str]:
+    """What looks odd, a sentence each; `made` is what a table of `frl weeks` says of itself, else empty."""
+    said = _odd(layout, read, checked["tally"], late=states_know_less(made))
+    return [*said, *_without_minutes(layout), *([FOR_LISTS] if for_lists(made) else [])]
+
+
+def _without_minutes(layout: Layout) -> list[str]:
+    """A contact without minutes costs a list nothing, so that no limit holds it."""
+    columns = layout.map
+    levels = () if columns.effort is None else Effort(columns.actions, columns.effort).unsaid
+    if not levels:
+        return []
+    return [
+        f"staff minutes: none are said for {', '.join(levels)}, so that such contacts take 0 minutes and no budget "
+        "holds them; give each its minutes under [effort.FACTOR], 0 if it takes none"
+    ]
 
 
 def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> list[str]:
@@ -159,7 +174,7 @@ def _by_kind(layout: Layout, names: Sequence[str]) -> list[str]:
     return [f"{kind}: {' | '.join(columns)}" for kind, columns in kinds.items()]
 
 
-def _odd(layout: Layout, read: dict[str, Any], tally: dict[str, Any]) -> list[str]:
+def _odd(layout: Layout, read: dict[str, Any], tally: dict[str, Any], *, late: bool) -> list[str]:
     said = [
         f"{layout.show(column)}: {NOTES[note].format(rows=f'{rows:,}', column=column)}"
         for column, note, rows in read["notes"]
@@ -177,7 +192,7 @@ def _odd(layout: Layout, read: dict[str, Any], tally: dict[str, Any]) -> list[st
         said.append("no row has a contact, so that nothing can be learnt about contacts")
     elif rows and not counts["other weeks kept"]:
         said.append("every row has a contact: weeks without one are missing, or the action columns hold something else")
-    said += odd_rewards(layout, tally["rewards"])
+    said += odd_rewards(layout, tally["rewards"], late=late)
     if rows and not tally["events"]["kept"] and not tally["rewards"]["sum"]:
         said.append("there is no event in any row, so that every policy has the same value")
     return said + _of_lists(Counter(tally["counts"])) * layout.with_lists
