@@ -24,7 +24,8 @@ import numpy as np
 
 from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Unit
-from benchmarks.studies.closed_loop import ARMS, QUARTERS, Settings, replicate
+from benchmarks.studies.closed_loop.program import replicate
+from benchmarks.studies.closed_loop.settings import ARMS, QUARTERS, Settings
 from frl_env.errors import check_number
 from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World

@@ -5,7 +5,9 @@ import pytest
 
 from benchmarks import loop
 from benchmarks.record.figures import read_figure
-from benchmarks.studies import closed_loop, gains_alone
+from benchmarks.studies import gains_alone
+from benchmarks.studies.closed_loop.next_policy import Explored
+from benchmarks.studies.closed_loop.settings import ARMS, NOTHING
 from benchmarks.training.train import train
 from frl_algos import load_replay_buffer
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
@@ -36,19 +38,19 @@ class ByMemory:
 
 def test_chances_of_an_exploring_policy():
     lots = make_lots(SPACE, Capacity(minutes=2.0).limits(EFFORT, 1_000), 0.2, 1_000)
-    target = closed_loop.Explored(HeldPrice(ByMemory(), EFFORT, 0.0), lots, 7)
+    target = Explored(HeldPrice(ByMemory(), EFFORT, 0.0), lots, 7)
     rows = np.zeros((3, 9))
     rows[1, 7] = 1.0  # somebody to contact
     rows[2, 7:] = 1.0  # who has no coverage
     chances = target.probabilities(rows)
     np.testing.assert_allclose(chances.sum(axis=1), 1.0)
-    assert chances[0, closed_loop.NOTHING] == pytest.approx(1 - lots.share + lots.rate[-1])
+    assert chances[0, NOTHING] == pytest.approx(1 - lots.share + lots.rate[-1])
     best, other = SPACE.valid_joints[-1], SPACE.valid_joints[5]
     by_lot = lots.chances(ByMemory().gains(rows[1:2, :7], rows[1:2, 7:8]))[0]
     assert chances[1, best] == pytest.approx(1 - lots.share + by_lot[-1])
     assert chances[1, other] == pytest.approx(by_lot[5])
     assert (by_lot > 0).all()
-    assert chances[2, closed_loop.NOTHING] == 1.0
+    assert chances[2, NOTHING] == 1.0
 
 
 def test_the_target_is_what_lists_draw():
@@ -59,9 +61,9 @@ def test_the_target_is_what_lists_draw():
     rows = np.concatenate((np.zeros((members, 7)), memory, np.zeros((members, 1))), axis=1)
     gains = ByMemory().gains(rows[:, :7], memory)
     choice = choose(gains, EFFORT, Capacity(minutes=budget), rng, explore=0.2)
-    target = closed_loop.Explored(HeldPrice(ByMemory(), EFFORT, 0.0), choice.lots, 7)
+    target = Explored(HeldPrice(ByMemory(), EFFORT, 0.0), choice.lots, 7)
     chances = target.probabilities(rows)
-    idle = (memory[:, 0] == 0) | (choice.allocation.joints != closed_loop.NOTHING)
+    idle = (memory[:, 0] == 0) | (choice.allocation.joints != NOTHING)
     np.testing.assert_allclose(chances[np.arange(members), choice.joints][idle], choice.propensities[idle])
     assert idle.mean() > 0.9
 
@@ -89,8 +91,8 @@ def _replicate(shift: float, low: float = -1.0) -> dict:
         "refused": shift > 1.5,
         "logged": 0.0,
     }
-    values = {name: [shift * number] * 4 for number, name in enumerate(closed_loop.ARMS)}
-    minutes = dict.fromkeys(closed_loop.ARMS, [2.0] * 4)
+    values = {name: [shift * number] * 4 for number, name in enumerate(ARMS)}
+    minutes = dict.fromkeys(ARMS, [2.0] * 4)
     return {"values": values, "minutes": minutes, "budget": 3.0, "estimates": [estimate] * 4}
 
 
