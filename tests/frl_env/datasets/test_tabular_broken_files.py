@@ -106,7 +106,7 @@ def _utf_16(table: pd.DataFrame, folder: Path) -> Path:
 
 FILES: dict[str, tuple[Callable[[pd.DataFrame, Path], Path], str]] = {
     "no file": (lambda t, d: d / "none.parquet", "there is no table"),
-    "empty folder": (lambda t, d: d, "no table of a known format"),
+    "empty folder": (lambda t, d: d, "holds no table; known endings: .parquet"),
     "a spreadsheet": (_file("table.xlsx", b"PK"), "no table of a known format; known endings: .parquet"),
     "no ending": (_file("table", b"a,b"), "no table of a known format"),
     "two formats": (lambda t, d: _several(t, d, "a.csv", "b.parquet"), "files of several formats"),

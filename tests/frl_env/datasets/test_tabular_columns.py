@@ -1,6 +1,7 @@
 """Columns and words of other programs: names, dates, codes, spellings, vocabularies."""
 
 import datetime
+import re
 
 import numpy as np
 import pandas as pd
@@ -89,3 +90,29 @@ def test_other_vocabularies_and_measures(tmp_path):
     first = episodes_of(dataset)[0]
     np.testing.assert_allclose(first.observations[:, 0], table["glucose"][:20], rtol=1e-6)
     np.testing.assert_array_equal(first.actions[:, 0], drug[:19])
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("[limits]\ntotal_paid = [5, 3]", "5 is above 3"),
+        ("[limits]\ntotal_paid = [nan, 3]", "must be two numbers"),
+        ("[limits]\ntotal_paid = [true, 3]", "must be two numbers"),
+        ('[columns]\nnope = "a"', "unknown column 'nope'"),
+        ('[meaning]\nresponse = "nope"', "unknown .meaning. response"),
+        ('[effort.modality]\nHOME_VISIT = "a"', "minutes of HOME_VISIT must be a number"),
+        ("action_schema = 3", "'action_schema' must be the name of a file, in quotes"),
+    ],
+)
+def test_a_map_file_is_named_whatever_is_wrong_in_it(said, words, tmp_path):
+    file = tmp_path / "map.toml"
+    file.write_text(said)
+    with pytest.raises(UserError, match=rf"{re.escape(str(file))}: .*{words}"):
+        ColumnMap.read(file)
+
+
+def test_a_file_of_actions_is_named_whatever_is_wrong_in_it(tmp_path):
+    file = tmp_path / "actions.json"
+    file.write_text("[")
+    with pytest.raises(UserError, match=rf"{re.escape(str(file))}: not an action schema"):
+        ColumnMap.read(action_schema=file)

@@ -16,7 +16,8 @@ A `ColumnMap` says which states, actions and demographics there are, and which o
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -170,8 +171,11 @@ class ColumnMap:
         settings |= {name: said[key] for key, name in names.items() if key in said}
         settings["ignore"] = tuple(dict.fromkeys((*settings.get("ignore", ()), *ignore)))
         if schema is not None:
-            settings["actions"] = ActionSpace.from_json(read_text(schema))
-        return cls(**settings)
+            text = read_text(schema)
+            with _named(schema):
+                settings["actions"] = ActionSpace.from_json(text)
+        with _named(None if columns else file):
+            return cls(**settings)
 
     @classmethod
     def of_table(cls, schema: pa.Schema) -> "ColumnMap":
@@ -275,3 +279,12 @@ class ColumnMap:
 
     def _measure(self, name: str) -> str:
         return name.removeprefix("next_") if name in self.next_states else name
+
+
+@contextmanager
+def _named(file: Path | None) -> Iterator[None]:
+    """Says in which file something is wrong, where it is in one."""
+    try:
+        yield
+    except UserError as problem:
+        raise UserError(f"{file}: {problem}") if file is not None else problem from None

@@ -1,5 +1,6 @@
 """A map in TOML, each entry of the type it must have."""
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -30,18 +31,24 @@ def read_map(file: Path) -> dict[str, Any]:
             raise UserError(f"{file}: {key!r} must be a list of names")
         if key in TABLES and not isinstance(value, dict):
             raise UserError(f"{file}: [{key}] must be a table of name = value")
+    if not isinstance(said.get("action_schema", ""), str):
+        raise UserError(f"{file}: 'action_schema' must be the name of a file, in quotes")
     for table, what in (("columns", "the name of a column"), ("definitions", "a sentence")):
         for name, column in said.get(table, {}).items():
             if not isinstance(column, str):
                 raise UserError(f"{file}: [{table}] {name} must be {what}, in quotes")
     for name, pair in said.get("limits", {}).items():
-        numbers = isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, int | float) for x in pair)
+        numbers = isinstance(pair, list) and len(pair) == 2 and all(_is_number(each) for each in pair)
         if not numbers:
             raise UserError(f"{file}: [limits] {name} must be two numbers, [smallest, largest]")
     for name, spellings in said.get("values", {}).items():
         if not (isinstance(spellings, dict) and all(isinstance(level, str) for level in spellings.values())):
             raise UserError(f"{file}: [values.{name}] must be a table of spelling = level")
     return said
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def read_text(file: Path) -> str:

@@ -128,6 +128,8 @@ def open_table(path: Path) -> Table:
         files = table_files(path)
     except OSError as problem:
         raise UserError(f"can't read {path} ({problem.strerror})") from None
+    if not files:
+        raise UserError(f"folder {path} holds no table; known endings: {', '.join(FORMATS)}")
     endings = {ending(file) for file in files}
     kinds = {FORMATS[ending] for ending in endings if ending in FORMATS}
     if not kinds:
