@@ -47,7 +47,7 @@ class _Rules:
                 low, high = item.metadata["range"]
                 check_whole(name, value, low=low, high=high)
             if "codes" in item.metadata and (
-                isinstance(value, str) or not all(isinstance(code, str) and code for code in value)
+                not isinstance(value, list | tuple) or not all(isinstance(code, str) and code for code in value)
             ):
                 raise UserError(f"{name} must be a list of codes, each in quotes")
             if "day" in item.metadata and not (value is None or type(value) is date):

@@ -138,6 +138,14 @@ SPECS = {
         lambda text: text + '[rules.contacts]\ntime_zone = "New York"\n',
         "there is no zone 'New York'",
     ),
+    "a code that is a number": (
+        lambda text: text + "[rules.events]\ned_revenue = 450\n",
+        "rules.events.ed_revenue must be a list of codes, each in quotes",
+    ),
+    "a time zone that is a number": (
+        lambda text: text + "[rules.contacts]\ntime_zone = 5\n",
+        "rules.contacts.time_zone: there is no zone 5",
+    ),
     "a level for calls that is none": (
         lambda text: text + '[rules.contacts]\ncalls = ["PHONE"]\n',
         "unknown level in rules.contacts.calls: 'PHONE'",
