@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from frl_algos.effects.estimate import Effects
@@ -38,11 +39,28 @@ class Candidate:
     halves: Sequence[Tensor] = ()
 
 
-def reaches(candidate: Candidate, least: float) -> bool:
-    """Whether its own gain is so many standard errors."""
+def own_gains(worth: Worth) -> Float[np.ndarray, "person"]:
+    """With the credit of the advantages."""
+    return worth.own
+
+
+def nearby_gains(worth: Worth) -> Float[np.ndarray, "person"]:
+    """Of a small step along the advantages."""
+    return worth.nearby
+
+
+def reaches(candidate: Candidate, least: float, gains: Callable[[Worth], np.ndarray] = own_gains) -> bool:
+    """Whether its gain is so many standard errors."""
     assert candidate.worth is not None
-    gain, error = mean_and_error(candidate.worth.own)
+    gain, error = mean_and_error(gains(candidate.worth))
     return gain >= least * error
+
+
+def loses(candidate: Candidate) -> bool:
+    """Whether it loses by the whole return, or a small step along its advantages does, beyond chance."""
+    assert candidate.worth is not None
+    whole, nearby = mean_and_error(candidate.worth.whole), mean_and_error(candidate.worth.nearby)
+    return whole[0] < -whole[1] or nearby[0] < -2 * nearby[1]
 
 
 def first_of_best(

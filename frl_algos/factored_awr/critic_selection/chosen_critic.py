@@ -22,6 +22,8 @@ class Choice:
         gain, gain_error: Of the choice over the behaviour policy a person, by held-out people, and its standard error.
         margin, margin_error: Lead over the runner-up, and its standard error.
         people: Judges.
+        step_gain, step_error: Of a small step along its advantages, by which the gain is shown where the policy's own
+            varies too much to show it; 0 where that is not needed.
         table: Number of states with planned values.
         mild: Whether it follows its advantages less far than usual, as more would claim what no episode pays.
     """
@@ -37,6 +39,8 @@ class Choice:
     margin: float = 0.0
     margin_error: float = 0.0
     people: int = 0
+    step_gain: float = 0.0
+    step_error: float = 0.0
     table: int = 0
     mild: bool = False
 
@@ -50,6 +54,11 @@ class Choice:
         )
         if self.runner_up:
             said += f", {self.margin:+.2g} (standard error {self.margin_error:.2g}) against {self.runner_up}"
+        if self.step_error:
+            said += (
+                f"; a small step the same way, which is judged more exactly, gains {self.step_gain:.2g} "
+                f"(standard error {self.step_error:.2g})"
+            )
         if not self.mild:
             return said
         if self.critic == "none":

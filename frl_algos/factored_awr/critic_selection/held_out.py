@@ -34,9 +34,11 @@ SCORED_AT_ONCE = 4_000
 TEMPERATURE_ROWS = 2_000
 """Rows over which a temperature is chosen."""
 
+SMALL_STEP = 3.0
+"""Temperature of a policy so near the behaviour policy that what it gains says which way, and hardly how far."""
+
 FEWEST_PEOPLE = 20
 """In each half; nothing is judged by fewer."""
-
 
 CHANCE = 0.025
 """Of a gain being shown where there is none: that of two standard errors, whatever the number of candidates."""
@@ -53,12 +55,15 @@ class Worth:
         own: With the credit that its advantages were estimated with.
         whole: With the whole discounted return.
         later: The part of `whole` that comes after the step itself.
+        nearby: As `whole`, of the policy that follows the same advantages at `SMALL_STEP`. Its ratios are near 1, so
+            that it varies far less, and shows whether the advantages hold anything true.
         temperature: At which the policy was judged.
     """
 
     own: Float[np.ndarray, "person"]
     whole: Float[np.ndarray, "person"]
     later: Float[np.ndarray, "person"]
+    nearby: Float[np.ndarray, "person"]
     temperature: float
 
 
@@ -119,6 +124,19 @@ class HeldOut:
         some = slice(0, len(self.rows), max(len(self.rows) // TEMPERATURE_ROWS, 1))
         if temperature is None:
             temperature = best_temperature(self._log_what[some], weight[some], [half[some] for half in halves])
+        ratios = self._ratios(halves, temperature, some)
+        return Worth(
+            own=self._by_person((ratios - 1) * own),
+            whole=self._by_person((ratios - 1) * whole),
+            later=self._by_person((ratios - 1) * (whole - step)),
+            nearby=self._by_person((self._ratios(halves, SMALL_STEP, some) - 1) * whole),
+            temperature=temperature,
+        )
+
+    def _ratios(
+        self, halves: Sequence[Tensor | LazyScores], temperature: float, some: slice
+    ) -> Float[np.ndarray, "judged"]:
+        """Ratios pi / pi_b of the logged decisions, by the policy of the other half; 1 on average in each half."""
         ratios = np.ones(len(self.rows))
         for half in (0, 1):
             judges = np.flatnonzero(self.halves == 1 - half)
@@ -135,13 +153,10 @@ class HeldOut:
                 logged = scores.gather(1, torch.as_tensor(self.actions[judged])[:, None])[:, 0]
                 ratio[few] = (logged - tilted).exp().numpy()
             ratios[judges] = ratio / max(float(ratio.mean()), 1e-12)
-        size = int(self._person.max(initial=-1)) + 1
-        return Worth(
-            own=np.bincount(self._person, weights=(ratios - 1) * own, minlength=size),
-            whole=np.bincount(self._person, weights=(ratios - 1) * whole, minlength=size),
-            later=np.bincount(self._person, weights=(ratios - 1) * (whole - step), minlength=size),
-            temperature=temperature,
-        )
+        return ratios
+
+    def _by_person(self, gains: Float[np.ndarray, "judged"]) -> Float[np.ndarray, "person"]:
+        return np.bincount(self._person, weights=gains, minlength=int(self._person.max(initial=-1)) + 1)
 
 
 def surprise(

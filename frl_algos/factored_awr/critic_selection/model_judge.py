@@ -7,6 +7,7 @@ what follows, which values the policy all the way (`frl_algos.effects.model_valu
 what matters of the past; `ModelJudge.fits` asks the data.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from frl_algos.effects.model_value import LoggedSteps, ModelOfSteps
-from frl_algos.factored_awr.critic_selection.held_out import Worth, bar, mean_and_error
+from frl_algos.factored_awr.critic_selection.held_out import SMALL_STEP, Worth, bar, mean_and_error
 from frl_algos.factored_awr.extraction import best_temperature, supported
 
 
@@ -63,6 +64,12 @@ class ModelJudge:
         """
         if temperature is None:
             temperature = best_temperature(self._log_what, self._visits, halves)
+        gains = self._gains(halves, temperature)
+        nearby = self._gains(halves, SMALL_STEP) - self._gains(halves, math.inf)
+        return Worth(own=gains, whole=gains, later=np.zeros(len(gains)), nearby=nearby, temperature=temperature)
+
+    def _gains(self, halves: Sequence[Float[Tensor, "state valid"]], temperature: float) -> Float[np.ndarray, "person"]:
+        """Over the logged decisions; at an infinite temperature, of the clone."""
         gains = np.zeros(int(self._person.max(initial=-1)) + 1)
         chances = self._log_what.exp()
         for half, mine in enumerate(halves):
@@ -74,4 +81,4 @@ class ModelJudge:
             policy = torch.softmax(self._log_what + mine / (temperature * spread), dim=1).numpy().astype(np.float64)
             model = self._models[1 - half]
             np.add.at(gains, self._person[model.episodes], model.gains(policy))
-        return Worth(own=gains, whole=gains, later=np.zeros(len(gains)), temperature=temperature)
+        return gains

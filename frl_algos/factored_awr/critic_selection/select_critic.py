@@ -30,13 +30,15 @@ has the largest advantage.
 
 Only candidates whose own gain is shown take part: a policy follows its advantages equally far however small they are,
 so that noise would be followed as far as an effect. A gain is shown where it is above what the largest of so many
-candidates' gains reaches by chance (`held_out.bar`). If there are none, the policy is the clone's. With a response only
-the terms compete: other critics can't use what it tells, and inherit confounding. There the first candidate gives way,
-also to the clone, to what is two standard errors better only.
+candidates' gains reaches by chance (`held_out.bar`). By the whole return, it must not lose more than one standard
+error, nor a small step along the same advantages more than two (`held_out.SMALL_STEP`); that varies far less. Where no
+candidate is left, small steps say what is shown: what gains by them, and anything as a whole, is followed. If there are
+none, the policy is the clone's. With a response only the terms compete: other critics can't use what it tells, and
+inherit confounding. There the first candidate gives way, also to the clone, to what is two standard errors better only.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,7 +60,14 @@ from frl_algos.effects.terms import (
     Terms,
     null_position,
 )
-from frl_algos.factored_awr.critic_selection.candidates import Candidate, first_of_best, reaches
+from frl_algos.factored_awr.critic_selection.candidates import (
+    Candidate,
+    first_of_best,
+    loses,
+    nearby_gains,
+    own_gains,
+    reaches,
+)
 from frl_algos.factored_awr.critic_selection.chosen_critic import Choice, Chosen
 from frl_algos.factored_awr.critic_selection.held_out import (
     SCORED_AT_ONCE,
@@ -266,13 +275,17 @@ class Contest:
         def gains(worth: Worth) -> np.ndarray:
             return worth.whole if by_whole else worth.own
 
-        best = first_of_best(self._shown(candidates), gains, CLEARLY)
+        shown = self._reaching(candidates)
+        best = first_of_best(shown or candidates, gains, CLEARLY)
+        believed = bool(shown) and not (by_whole and loses(best))
+        by_step = () if believed else self._nearby(candidates, gains)
+        if by_step:
+            best, believed = first_of_best(by_step, gains, CLEARLY), True
         worth = best.worth
         assert worth is not None
         rivals = [c for c in [*candidates, *others] if c is not best and c.worth is not None]
         rival = max(rivals, key=lambda c: gains(c.worth).mean(), default=None) if rivals else None
         gain, error = mean_and_error(gains(worth))
-        whole, whole_error = mean_and_error(worth.whole)
         choice = Choice(
             critic=best.critic, td_lambda=best.td_lambda, states=best.states, temperature=worth.temperature,
             label=best.label, gain=gain, gain_error=error, people=len(worth.own),
@@ -281,9 +294,11 @@ class Contest:
         if rival is not None and rival.worth is not None:
             margin, margin_error = mean_and_error(gains(worth) - gains(rival.worth))
             choice = dataclasses.replace(choice, runner_up=rival.label, margin=margin, margin_error=margin_error)
-        harmful = by_whole and whole < -whole_error
+        if by_step:
+            step_gain, step_error = mean_and_error(worth.nearby)
+            choice = dataclasses.replace(choice, step_gain=step_gain, step_error=step_error)
         chosen = Chosen(choice=choice, targets=best.targets, effects=self._from_all(best), planned=best.planned)
-        if (harmful or not reaches(best, self._bar())) and "none" in self._critics:
+        if not believed and "none" in self._critics:
             # It is the clone for want of a gain, not of claims that can be believed.
             return self._clone(dataclasses.replace(chosen, choice=dataclasses.replace(choice, mild=False)))
         return chosen
@@ -295,20 +310,36 @@ class Contest:
             return chosen
         choice = dataclasses.replace(
             choice, critic="none", label="the clone of the behaviour policy", runner_up=choice.label, gain=0.0,
-            gain_error=0.0, margin=-choice.gain, margin_error=choice.gain_error, table=0,
+            gain_error=0.0, margin=-choice.gain, margin_error=choice.gain_error, step_gain=0.0, step_error=0.0,
+            table=0,
         )  # fmt: skip
         return Chosen(choice=choice, targets=chosen.targets, effects=None)
 
-    def _bar(self) -> float:
+    def _bar(self, gains: Callable[[Worth], np.ndarray] = own_gains) -> float:
         """Standard errors above 0 at which a gain is shown; with a response, below 0 at which harm is."""
         if self._respond:
             return -CLEARLY
-        return bar([candidate.worth.own for candidate in self._tried if candidate.worth is not None])
+        return bar([gains(candidate.worth) for candidate in self._tried if candidate.worth is not None])
+
+    def _reaching(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Those whose gain over the behaviour policy is shown."""
+        least = self._bar()
+        return [candidate for candidate in candidates if reaches(candidate, least)]
+
+    def _nearby(self, candidates: list[Candidate], gains: Callable[[Worth], np.ndarray]) -> list[Candidate]:
+        """Those of which a small step is shown to gain, and that gain anything themselves."""
+        if self._respond:
+            return []
+        least = self._bar(nearby_gains)
+        return [
+            candidate
+            for candidate in candidates
+            if reaches(candidate, least, nearby_gains) and reaches(candidate, 0.0, gains)
+        ]
 
     def _shown(self, candidates: list[Candidate]) -> list[Candidate]:
         """Those whose gain over the behaviour policy is shown; all where none is."""
-        least = self._bar()
-        return [candidate for candidate in candidates if reaches(candidate, least)] or candidates
+        return self._reaching(candidates) or candidates
 
     def _by_terms(self, targets: Targets, credit: float) -> list[Candidate]:
         """Effects with one credit and more and more terms; the first as they are with nothing to choose by."""

@@ -96,9 +96,9 @@ def test_room_is_what_the_episodes_of_a_person_fall_short_of_the_best():
 def test_only_what_comes_after_a_step_must_be_less_than_there_is():
     rng = np.random.default_rng(0)
     whole, later = rng.normal(10, 1, size=100), rng.normal(1, 1, size=100)
-    assert plausible([Worth(own=whole, whole=whole, later=later, temperature=0.1)], 2.0, ends=False)
-    assert not plausible([Worth(own=whole, whole=whole, later=whole, temperature=0.1)], 2.0, ends=False)
-    assert not plausible([Worth(own=whole, whole=whole, later=later, temperature=0.1)], 2.0, ends=True), (
+    assert plausible([Worth(own=whole, whole=whole, later=later, nearby=whole, temperature=0.1)], 2.0, ends=False)
+    assert not plausible([Worth(own=whole, whole=whole, later=whole, nearby=whole, temperature=0.1)], 2.0, ends=False)
+    assert not plausible([Worth(own=whole, whole=whole, later=later, nearby=whole, temperature=0.1)], 2.0, ends=True), (
         "who arrives can't arrive again"
     )
 
@@ -128,8 +128,8 @@ def test_half_of_what_there_is_must_be_paid_at_once_and_nothing_lost_afterwards(
     rng = np.random.default_rng(0)
     now, none = rng.normal(6, 1, size=100), np.zeros(100)
     for later, paid in ((none, True), (now, True), (-now, False)):
-        assert pays_at_once(Worth(own=now, whole=now + later, later=later, temperature=0.1), 10.0) == paid
-    assert not pays_at_once(Worth(own=now, whole=now, later=none, temperature=0.1), 14.0)
+        assert pays_at_once(Worth(own=now, whole=now + later, later=later, nearby=now, temperature=0.1), 10.0) == paid
+    assert not pays_at_once(Worth(own=now, whole=now, later=none, nearby=now, temperature=0.1), 14.0)
 
 
 @pytest.mark.parametrize("ends", [False, True])

@@ -8,7 +8,7 @@ from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
 from frl_algos.effects.targets import compute_targets
-from frl_algos.factored_awr.critic_selection.held_out import HeldOut, mean_and_error
+from frl_algos.factored_awr.critic_selection.held_out import SMALL_STEP, HeldOut, mean_and_error
 from frl_env.actions import ActionSpace
 
 QUIET = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
@@ -115,6 +115,37 @@ def test_noise_is_not_followed_far():
     algorithm = _fit(_bandit(lambda x, levels: 0.0 * x[:, 0], rows=1_000))
     choice = algorithm.choice
     assert choice.critic == "none" or choice.gain < 3 * choice.gain_error
+
+
+def test_many_factors_that_matter_a_little_are_followed():
+    """Eight factors: what the policy gains varies too much to be shown; a small step the same way does not."""
+
+    def reward(x, levels):
+        return 0.2 * (levels.sum(axis=1) - 4)
+
+    algorithm = _fit(_bandit(reward, rows=3_000, noise=2.0, nvec=(2,) * 8), steps=5)
+    choice = algorithm.choice
+    assert choice.critic == "effects", str(choice)
+    assert choice.gain < 2 * choice.gain_error
+    assert choice.step_gain > 2.5 * choice.step_error > 0
+    assert "a small step the same way" in str(choice)
+    assert _greedy(algorithm, reward) > 0.5 * 0.8
+
+
+def test_a_small_step_varies_less_and_points_the_same_way():
+    buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0), rows=20_000)
+    targets = compute_targets(buffer, buffer.observations, decay=0.0, response=None)
+    judges = HeldOut(targets, np.arange(20_000), valid=6, seed=0)
+    judges.take_behaviour(torch.full((20_000, 6), float(np.log(1 / 6))), 0.0)
+    scores = torch.as_tensor((buffer.action_space.joint_levels[:, 0] == 0).astype(np.float32)).expand(20_000, 6)
+    worth = judges.worth([scores, scores], *[targets.residuals] * 3, temperature=0.1)
+    z = 1 / (SMALL_STEP * np.sqrt(2 / 9))
+    mean, error = mean_and_error(worth.nearby)
+    assert mean == pytest.approx(np.exp(z) / (np.exp(z) + 2) - 1 / 3, abs=4 * error)
+    assert error < mean_and_error(worth.whole)[1] / 2
+    against = judges.worth([-scores, -scores], *[targets.residuals] * 3, temperature=0.1)
+    lost, error = mean_and_error(against.nearby)
+    assert lost < -2 * error, "and says what harms"
 
 
 def test_the_choice_is_said_stored_and_saved(tmp_path):
