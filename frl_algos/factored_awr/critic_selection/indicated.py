@@ -32,6 +32,8 @@ def unless_indicated(chosen: Chosen, scaled_observations: Float32[np.ndarray, "r
         gain_error=0.0,
         margin=-chosen.choice.gain,
         margin_error=chosen.choice.gain_error,
+        step_gain=0.0,
+        step_error=0.0,
         mild=False,
         table=0,
     )

@@ -47,6 +47,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from frl_algos.effects.estimate import EffectRegression, Effects
+from frl_algos.effects.indication import effect_of_acting
 from frl_algos.effects.model_value import LoggedSteps
 from frl_algos.effects.planning import MOST_STATES, Planned, Recurring, plan, recurring
 from frl_algos.effects.suitability import Suitability
@@ -327,15 +328,20 @@ class Contest:
         return [candidate for candidate in candidates if reaches(candidate, least)]
 
     def _nearby(self, candidates: list[Candidate], gains: Callable[[Worth], np.ndarray]) -> list[Candidate]:
-        """Those of which a small step is shown to gain, and that gain anything themselves."""
+        """Those of which a small step is shown to gain, and that gain anything themselves.
+
+        None where decisions follow reasons that the observations don't show: a small step would show these, too.
+        """
         if self._respond:
             return []
         least = self._bar(nearby_gains)
-        return [
+        gaining = [
             candidate
             for candidate in candidates
             if reaches(candidate, least, nearby_gains) and reaches(candidate, 0.0, gains)
         ]
+        acting = effect_of_acting(self._scaled, self.targets) if gaining else None
+        return [] if acting is not None and acting.harms else gaining
 
     def _shown(self, candidates: list[Candidate]) -> list[Candidate]:
         """Those whose gain over the behaviour policy is shown; all where none is."""

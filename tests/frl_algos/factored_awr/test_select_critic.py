@@ -7,7 +7,9 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
+from frl_algos.effects.indication import Acting
 from frl_algos.effects.targets import compute_targets
+from frl_algos.factored_awr.critic_selection import select_critic
 from frl_algos.factored_awr.critic_selection.held_out import SMALL_STEP, HeldOut, mean_and_error
 from frl_env.actions import ActionSpace
 
@@ -130,6 +132,14 @@ def test_many_factors_that_matter_a_little_are_followed():
     assert choice.step_gain > 2.5 * choice.step_error > 0
     assert "a small step the same way" in str(choice)
     assert _greedy(algorithm, reward) > 0.5 * 0.8
+
+
+def test_where_reasons_are_hidden_a_small_step_shows_nothing(monkeypatch):
+    monkeypatch.setattr(select_critic, "effect_of_acting", lambda *_: Acting(effect=-1.0, error=0.1))
+    buffer = _bandit(lambda x, levels: 0.2 * (levels.sum(axis=1) - 4), rows=3_000, noise=2.0, nvec=(2,) * 8)
+    choice = _fit(buffer, steps=5).choice
+    assert choice.critic == "none", str(choice)
+    assert choice.step_error == 0
 
 
 def test_a_small_step_varies_less_and_points_the_same_way():
