@@ -19,7 +19,7 @@ from frl_algos import (
 )
 from frl_algos.factored_awr.fairness_penalty import PenaltyData, fit_tilt
 from frl_algos.files.export import ExportedPolicy
-from frl_algos.logged import replay
+from frl_algos.logged import minari_loading
 from frl_algos.networks.tilt import Tilt
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.datasets import Recipe, build_dataset
@@ -289,7 +289,7 @@ def test_labels_stay_with_their_members_where_an_episode_ends_in_between(people)
     episodes = list(people.iterate_episodes())
     steps = [len(episode) for episode in episodes]
     split = np.concatenate([[1, n - 1] if n > 1 else [n] for n in steps])  # as one-step rewards split them
-    labels, need = replay._members(people, ["gender"], "open_needs", split)
+    labels, need = minari_loading._members(people, ["gender"], "open_needs", split)
     owner = np.repeat(np.arange(len(steps)), np.where(np.asarray(steps) > 1, 2, 1))
     np.testing.assert_array_equal(labels["gender"], buffer.groups["gender"][owner])
     np.testing.assert_array_equal(need, buffer.need[owner])
