@@ -104,7 +104,9 @@ def run_or_say(command: Callable[[], object]) -> None:
         if message is None:
             raise
         if message():  # empty after the help that a bare `frl` prints
-            _leave(f"{shorten(' '.join(message().split()), 300)} Try 'frl --help'.", 2)
+            told = shorten(" ".join(message().split()), 300).removesuffix(".")
+            command = getattr(getattr(problem, "ctx", None), "command_path", "frl")
+            _leave(f"{told}; try '{command} --help'", 2)
         raise SystemExit(2) from None
     finally:
         for number, handler in before.items():

@@ -282,6 +282,14 @@ def test_subcommands_refuse_all(name, place, table_and_spec, capsys):
     assert _faults(program, lines, _run_frl(name), place, capsys) == ""
 
 
+def test_a_wrong_option_names_the_command_whose_options_there_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["frl", "weeks", "--reprot", "x.html"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err.strip().endswith("frl weeks --help'")
+
+
 def test_every_subcommand_is_asked():
     commands = typer.main.get_command(cli.app).commands
     assert set(commands) == set(SUBCOMMANDS)
