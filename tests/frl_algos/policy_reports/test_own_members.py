@@ -8,7 +8,7 @@ import pytest
 
 from frl_algos import FactoredAWRConfig, load_replay_buffer
 from frl_algos.logged import memory_map as flat
-from frl_algos.logged import replay
+from frl_algos.logged import minari_loading
 from frl_env.datasets import ColumnMap, ImportOptions, TableError, export_table, import_table
 from frl_env.errors import UserError
 
@@ -89,7 +89,7 @@ def test_both_ways_of_reading_agree_on_one_step_problems(empty_store, tmp_path, 
     assert (mapped.terminals == 1).all()
     assert (mapped.next_actions == 0).all()
     np.testing.assert_array_equal(mapped.rewards, -table["future_ed_30d"])
-    monkeypatch.setattr(replay, "map_arrays", lambda dataset: None)
+    monkeypatch.setattr(minari_loading, "map_arrays", lambda dataset: None)
     read = load_replay_buffer(dataset)
     for name, array in vars(mapped).items():
         if isinstance(array, np.ndarray):
