@@ -65,7 +65,7 @@ class _Rows:
         attempted: Whether it does anything.
         answered: Whether the next observation shows an answer.
         signs: Raw observations.
-        members: Episode of each row.
+        members: Person of each row; several spells of one person are one person's.
     """
 
     features: Float[np.ndarray, "row feature"]
@@ -131,7 +131,7 @@ def estimate_member_model(
     people = buffer.people[np.searchsorted(buffer.starts, acted, side="right") - 1]
     suited = suitability(buffer.action_space, positions, people, need=need, skill=skill)
     source.release()
-    shares = _Shares(terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)))
+    shares = _Shares(terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)), sign=source.sign)
     for start in range(0, len(buffer.lengths), PART):
         part = source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))
         weekly = np.exp(bent(_held_out(part, center, scale, weights), *bend))
@@ -214,7 +214,7 @@ class _Source:
             attempted=attempted[mask],
             answered=answered,
             signs=buffer.observations[rows],
-            members=np.repeat(episodes, lengths),
+            members=np.repeat(buffer.people[episodes], lengths),
         )
         self.release()
         return found
@@ -325,10 +325,11 @@ def _answer_features(rows: _Rows, kept: np.ndarray, fading: int, lead: Int[np.nd
 
 
 class _Shares:
-    """The regression of the shares, from sums over parts of the data."""
+    """The regression of the shares, from sums over parts of the data; `sign` is that of the rewards."""
 
-    def __init__(self, terms: Terms, dose: np.ndarray, *, signs_of: tuple[np.ndarray, np.ndarray]) -> None:
+    def __init__(self, terms: Terms, dose: np.ndarray, *, signs_of: tuple[np.ndarray, np.ndarray], sign: float) -> None:
         self.terms, self.dose, self.low, self.high = terms, dose, *signs_of
+        self.sign = sign
         optional = np.append(terms.optional, False)[terms.groups]
         self.groups = terms.groups[~optional]
         self.fixed = terms.fixed * dose[:, None]
@@ -370,7 +371,10 @@ class _Shares:
         self.clustered += float((sums**2).sum())
 
     def solve(self, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Shares prevented by each valid action, what meeting an indication adds by observation, and their errors."""
+        """Shares gained by each valid action, what meeting an indication adds by observation, and their errors.
+
+        Fewer of what is lost is a gain, and more of what is earned.
+        """
         overlap = max(self.clustered / max(self.scores, 1e-12), 1.0)
         noise = max(self.error / max(self.rows, 1.0), 1e-12) * overlap
         if self.error <= 1e-9:
@@ -380,14 +384,14 @@ class _Shares:
         mean, covariance = variational_posterior(
             self.squares / noise, self.products / noise, groups, terms.scales, known
         )
-        base = -(self.fixed @ mean[: self.fixed.shape[1]])
+        base = self.sign * (self.fixed @ mean[: self.fixed.shape[1]])
         own = covariance[: self.fixed.shape[1], : self.fixed.shape[1]]
         error = np.sqrt(np.maximum(((self.fixed @ own) * self.fixed).sum(axis=1), 0.0))
         indicated = np.zeros((len(self.low), len(self.dose)))
         if terms.indicated.any():
             at = self.fixed.shape[1]
             met = (mean[at] + terms.levels @ mean[at + 1 : k]) * self.dose
-            indicated = -(terms.indicated * met[:, None]).T
+            indicated = self.sign * (terms.indicated * met[:, None]).T
         return base, indicated, error
 
     def similar(self, space, need: str | None) -> Int[np.ndarray, "valid"]:  # type: ignore[no-untyped-def]

@@ -18,10 +18,13 @@ EFFORT = Effort.of_levels(SPACE, {"channel": {"TEXT": 2, "VISIT": 60}})
 MEMBERS, WEEKS = 3_000, 30
 
 
-def program(seed: int = 0, effect: float = 0.6, texts: float = 0.5) -> FactoredReplayBuffer:
+def program(
+    seed: int = 0, effect: float = 0.6, texts: float = 0.5, *, sign: int = -1, people: np.ndarray | None = None
+) -> FactoredReplayBuffer:
     """Members of lasting, unequal risk; answered visits lower it for the six weeks after, texts do nothing.
 
-    Observations: whether the last contact was answered, events of the last week.
+    Observations: whether the last contact was answered, events of the last week. With a `sign` of 1 events are earned,
+    and visits raise their rate. `people` has the number of the person of each episode.
     """
     rng = np.random.default_rng(seed)
     risk = rng.gamma(0.7, 0.15 / 0.7, MEMBERS)
@@ -35,8 +38,8 @@ def program(seed: int = 0, effect: float = 0.6, texts: float = 0.5) -> FactoredR
         actions[acts, week, 1] = rng.integers(1, 3, acts.sum())
         answered = acts & (rng.random(MEMBERS) < 0.5)
         helped = np.where(answered & (actions[:, week, 0] == 2), 6, np.maximum(helped - 1, 0))
-        events = rng.poisson(risk * np.where(helped > 0, 1 - effect, 1.0))
-        rewards[:, week] = -events
+        events = rng.poisson(risk * np.where(helped > 0, 1 + sign * effect, 1.0))
+        rewards[:, week] = sign * events
         observations[:, week + 1, 0] = answered
         observations[:, week + 1, 1] = events
     rows = MEMBERS * WEEKS
@@ -48,6 +51,7 @@ def program(seed: int = 0, effect: float = 0.6, texts: float = 0.5) -> FactoredR
         lengths=np.full(MEMBERS, WEEKS),
         terminated=np.zeros(MEMBERS, dtype=bool),
         action_space=SPACE,
+        people=people,
     )
     buffer.effort = EFFORT
     return buffer

@@ -57,6 +57,27 @@ def test_visits_gain_and_texts_do_not(algorithm, buffer: FactoredReplayBuffer) -
     assert 0 < error.max() < 0.2
 
 
+def test_what_is_earned_is_gained_where_it_becomes_more():
+    """Rewards above 0: visits that raise them gain, and a budget is spent on them."""
+    buffer = program(seed=6, sign=1)
+    algorithm = fitted(buffer)
+    parts = algorithm.predict_gains(np.zeros((1, 2), dtype=np.float32))
+    levels = SPACE.joint_levels[SPACE.valid_joints]
+    assert parts.share[0, levels[:, 0] == 2].min() > 0.15
+    assert np.abs(parts.share[0, levels[:, 0] == 1]).max() < 0.05
+    week = algorithm.budget(2.0).decide(buffer.observations.reshape(MEMBERS, WEEKS, 2)[:, 9], np.random.default_rng(0))
+    made = SPACE.joint_levels[week.joints][:, 0]
+    assert (made == 2).sum() > 90  # of 100 that 6,000 minutes allow
+
+
+def test_no_half_knows_anything_of_a_person_of_the_other():
+    """Two spells of a person are in one half, though every second episode is."""
+    people = np.repeat(np.arange(MEMBERS // 2), 2)
+    buffer = program(people=people)
+    rows = estimating._Source(fitted(buffer).impl.modules.gains.layout, buffer, 0.8).rows(np.arange(6))
+    assert rows.members[::WEEKS].tolist() == [0, 0, 1, 1, 2, 2]
+
+
 def test_a_contact_hardly_tried_is_taken_to_do_as_much_as_the_time_it_takes():
     """Texts of 2 minutes, a hundredth of the contacts: nothing is known of them, so they are no visits of 60."""
     parts = fitted(program(seed=5, texts=0.01)).predict_gains(np.zeros((1, 2), dtype=np.float32))
