@@ -48,6 +48,16 @@ def _greedy(algorithm, reward):
     return reward(x, algorithm.action_space.unravel(algorithm.predict(x))).mean()
 
 
+def _judged(*, temperature, sign=1):
+    """Worth of a score of `sign` for level 0 of the first factor, which pays 1; logged at random."""
+    buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0), rows=20_000)
+    targets = compute_targets(buffer, buffer.observations, decay=0.0, response=None)
+    judges = HeldOut(targets, np.arange(20_000), valid=6, seed=0)
+    judges.take_behaviour(torch.full((20_000, 6), float(np.log(1 / 6))), 0.0)
+    scores = torch.as_tensor((buffer.action_space.joint_levels[:, 0] == 0).astype(np.float32)).expand(20_000, 6)
+    return judges.worth([sign * scores] * 2, *[targets.residuals] * 3, temperature=temperature)
+
+
 def _by_level(x, levels):
     return np.where(levels[:, 0] == 0, x[:, 0], np.where(levels[:, 0] == 1, -x[:, 0], 0.0))
 
@@ -143,18 +153,12 @@ def test_where_reasons_are_hidden_a_small_step_shows_nothing(monkeypatch):
 
 
 def test_a_small_step_varies_less_and_points_the_same_way():
-    buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0), rows=20_000)
-    targets = compute_targets(buffer, buffer.observations, decay=0.0, response=None)
-    judges = HeldOut(targets, np.arange(20_000), valid=6, seed=0)
-    judges.take_behaviour(torch.full((20_000, 6), float(np.log(1 / 6))), 0.0)
-    scores = torch.as_tensor((buffer.action_space.joint_levels[:, 0] == 0).astype(np.float32)).expand(20_000, 6)
-    worth = judges.worth([scores, scores], *[targets.residuals] * 3, temperature=0.1)
+    worth = _judged(temperature=0.1)
     z = 1 / (SMALL_STEP * np.sqrt(2 / 9))
     mean, error = mean_and_error(worth.nearby)
     assert mean == pytest.approx(np.exp(z) / (np.exp(z) + 2) - 1 / 3, abs=4 * error)
     assert error < mean_and_error(worth.whole)[1] / 2
-    against = judges.worth([-scores, -scores], *[targets.residuals] * 3, temperature=0.1)
-    lost, error = mean_and_error(against.nearby)
+    lost, error = mean_and_error(_judged(temperature=0.1, sign=-1).nearby)
     assert lost < -2 * error, "and says what harms"
 
 
@@ -202,12 +206,7 @@ def test_what_is_chosen_leaves_the_training_as_it_is():
 
 def test_judges_find_the_gain_of_a_known_policy():
     """Uniform logging, reward a_0 == 0: tilting by exp(score) has a known gain over it."""
-    buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0), rows=20_000)
-    targets = compute_targets(buffer, buffer.observations, decay=0.0, response=None)
-    judges = HeldOut(targets, np.arange(20_000), valid=6, seed=0)
-    judges.take_behaviour(torch.full((20_000, 6), float(np.log(1 / 6))), 0.0)
-    scores = torch.as_tensor((buffer.action_space.joint_levels[:, 0] == 0).astype(np.float32)).expand(20_000, 6)
-    worth = judges.worth([scores, scores], *[targets.residuals] * 3, temperature=0.5)
+    worth = _judged(temperature=0.5)
     z = 1 / (0.5 * np.sqrt(2 / 9))
     known = np.exp(z) / (np.exp(z) + 2) - 1 / 3
     mean, error = mean_and_error(worth.own)
