@@ -5,7 +5,7 @@ shows; a warning is a reason to look, not a verdict.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 Measured = Mapping[str, float]
 
@@ -78,12 +78,13 @@ def saturated_gate(measured: Measured, rows: int) -> str | None:
 RULES = (degenerate_weights, clipped_weights, collapsed_policy, outside_support, saturated_gate)
 
 
-def troubles(measured: Measured, rows: int) -> dict[str, str]:
+def troubles(measured: Measured, rows: int, *, wanted: Collection[str] = ()) -> dict[str, str]:
     """A sentence for each kind of trouble found, by the name of its rule.
 
     Args:
         measured: Metrics of one mini-batch; a rule whose metrics are missing finds nothing.
         rows: Of the mini-batch.
+        wanted: Rules of which nothing is said, because a setting asks for what they would find.
     """
-    found = ((rule.__name__, rule(measured, rows)) for rule in RULES)
+    found = ((rule.__name__, rule(measured, rows)) for rule in RULES if rule.__name__ not in wanted)
     return {kind: sentence for kind, sentence in found if sentence is not None}

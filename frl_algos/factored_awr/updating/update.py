@@ -16,7 +16,7 @@ from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData, fit_ti
 from frl_algos.factored_awr.modules import FactoredAWRModules
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.updating import parallel, transfer
-from frl_algos.factored_awr.updating.training_troubles import troubles
+from frl_algos.factored_awr.updating.training_troubles import saturated_gate, troubles
 from frl_algos.logged.replay import IndexedMiniBatch
 from frl_algos.networks import losses
 from frl_algos.networks.expectile_critic import ExpectileCritic
@@ -201,7 +201,9 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         assert self._targets is not None
         self.calibrate()
         policy = {name: float(value) for name, value in self._policy_metrics(observations, actions).items()}
-        for kind, sentence in troubles(measured | policy, len(actions)).items():
+        # Who sets how often the policy acts has chosen what this rule would ask to look at.
+        wanted = () if self._settings.action_rate is None else (saturated_gate.__name__,)
+        for kind, sentence in troubles(measured | policy, len(actions), wanted=wanted).items():
             if kind not in self._warned:
                 self._warned.add(kind)
                 LOG.warning(sentence)

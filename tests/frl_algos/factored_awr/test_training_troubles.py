@@ -62,6 +62,11 @@ def test_what_is_not_measured_is_not_judged():
     assert troubles({}, 512) == {}
 
 
+def test_what_a_setting_asks_for_is_no_trouble():
+    found = HEALTHY | {"policy_action_share": 0.995, "weight_ess": 0.009}
+    assert list(troubles(found, 512, wanted=("saturated_gate",))) == ["degenerate_weights"]
+
+
 def test_two_rows_of_a_small_batch_are_too_few():
     assert not troubles(HEALTHY | {"weight_ess": 0.05}, 64)
     assert list(troubles(HEALTHY | {"weight_ess": 0.02}, 64)) == ["degenerate_weights"]
@@ -95,10 +100,13 @@ def test_a_healthy_run_is_quiet():
     assert _warnings(temperature=2.0) == []
 
 
+@pytest.mark.parametrize("rate", [0.001, 1.0])
+def test_a_rate_that_is_set_is_no_reason_to_look_at_it(rate):
+    assert _warnings(temperature=2.0, action_rate=rate) == []
+
+
 def test_runs_that_go_wrong_say_so_once():
     (collapse,) = _warnings(temperature=1e-3)
     assert "one and the same thing in every state" in collapse
-    (gate,) = _warnings(temperature=2.0, action_rate=0.001)
-    assert "acts nearly never" in gate
     (clipped,) = _warnings(temperature=0.1, extraction="regression", max_weight=1e-3)
     assert "regression weights are clipped" in clipped
