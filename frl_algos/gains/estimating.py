@@ -18,7 +18,8 @@
    (`frl_algos.effects.suitability`).
 
 Forecast and answers are fitted on at most `MOST_EPISODES` members, drawn by the buffer's seed; the shares on all, in
-parts of `PART` members, so that memory does not grow with the data.
+parts of `PART` episodes, so that memory does not grow with the data. How much the rows of one person go together is
+counted over all episodes of the person, whatever parts they are in.
 """
 
 from dataclasses import dataclass
@@ -131,7 +132,10 @@ def estimate_member_model(
     people = buffer.people[np.searchsorted(buffer.starts, acted, side="right") - 1]
     suited = suitability(buffer.action_space, positions, people, need=need, skill=skill)
     source.release()
-    shares = _Shares(terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)), sign=source.sign)
+    shares = _Shares(
+        terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)), sign=source.sign,
+        divided=_in_several(buffer.people, PART),
+    )  # fmt: skip
     for start in range(0, len(buffer.lengths), PART):
         part = source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))
         weekly = np.exp(bent(_held_out(part, center, scale, weights), *bend))
@@ -145,6 +149,13 @@ def estimate_member_model(
     )
     if model.indicated:
         model.take(indicated_share=np.where(indicated > 0, indicated * suited.skills, indicated))
+
+
+def _in_several(people: Int[np.ndarray, "episode"], size: int) -> Int[np.ndarray, "person"]:
+    """People whose episodes are in more than one part of so many consecutive episodes."""
+    persons, first = np.unique(people, return_index=True)
+    last = len(people) - 1 - np.unique(people[::-1], return_index=True)[1]
+    return persons[first // size != last // size]
 
 
 class _Source:
@@ -325,11 +336,18 @@ def _answer_features(rows: _Rows, kept: np.ndarray, fading: int, lead: Int[np.nd
 
 
 class _Shares:
-    """The regression of the shares, from sums over parts of the data; `sign` is that of the rewards."""
+    """The regression of the shares, from sums over parts of the data; `sign` is that of the rewards.
 
-    def __init__(self, terms: Terms, dose: np.ndarray, *, signs_of: tuple[np.ndarray, np.ndarray], sign: float) -> None:
+    Sums of a person who is in several parts, one of `divided`, are kept until all parts are added.
+    """
+
+    def __init__(
+        self, terms: Terms, dose: np.ndarray, *, signs_of: tuple[np.ndarray, np.ndarray], sign: float,
+        divided: Int[np.ndarray, "person"],
+    ) -> None:  # fmt: skip
         self.terms, self.dose, self.low, self.high = terms, dose, *signs_of
-        self.sign = sign
+        self.sign, self.divided = sign, divided
+        self.unfinished: dict[int, np.ndarray] = {}
         optional = np.append(terms.optional, False)[terms.groups]
         self.groups = terms.groups[~optional]
         self.fixed = terms.fixed * dose[:, None]
@@ -364,18 +382,22 @@ class _Shares:
         self.error += float(y @ y)
         self.rows += len(y)
         scores = x[:, :OVERLAP_COLUMNS] * y[:, None]
-        own = np.unique(part.members[kept], return_inverse=True)[1]
-        sums = np.zeros((int(own.max(initial=-1)) + 1, scores.shape[1]))
+        persons, own = np.unique(part.members[kept], return_inverse=True)
+        sums = np.zeros((len(persons), scores.shape[1]))
         np.add.at(sums, own, scores)
         self.scores += float((scores**2).sum())
-        self.clustered += float((sums**2).sum())
+        divided = np.isin(persons, self.divided)
+        for person, some in zip(persons[divided].tolist(), sums[divided], strict=True):
+            self.unfinished[person] = self.unfinished.get(person, 0.0) + some
+        self.clustered += float((sums[~divided] ** 2).sum())
 
     def solve(self, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Shares gained by each valid action, what meeting an indication adds by observation, and their errors.
 
         Fewer of what is lost is a gain, and more of what is earned.
         """
-        overlap = max(self.clustered / max(self.scores, 1e-12), 1.0)
+        clustered = self.clustered + sum(float((sums**2).sum()) for sums in self.unfinished.values())
+        overlap = max(clustered / max(self.scores, 1e-12), 1.0)
         noise = max(self.error / max(self.rows, 1.0), 1e-12) * overlap
         if self.error <= 1e-9:
             noise = 1.0

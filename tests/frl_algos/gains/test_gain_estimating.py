@@ -78,6 +78,19 @@ def test_no_half_knows_anything_of_a_person_of_the_other():
     assert rows.members[::WEEKS].tolist() == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("neighbours", [True, False])
+def test_a_person_in_several_parts_is_one_person(monkeypatch, neighbours: bool) -> None:
+    """Where parts are cut says nothing of how much a person's spells go together."""
+    people = np.arange(MEMBERS) // 60 if neighbours else np.arange(MEMBERS) % 50
+    buffer, errors = program(people=people), []
+    for size in (MEMBERS, 250):
+        monkeypatch.setattr(estimating, "PART", size)
+        gains = fitted(buffer).impl.modules.gains
+        errors.append(np.stack([gains.share.numpy(), gains.share_error.numpy()]))
+    for found in errors[1:]:
+        np.testing.assert_allclose(found, errors[0], rtol=1e-5)
+
+
 def test_a_contact_hardly_tried_is_taken_to_do_as_much_as_the_time_it_takes():
     """Texts of 2 minutes, a hundredth of the contacts: nothing is known of them, so they are no visits of 60."""
     parts = fitted(program(seed=5, texts=0.01)).predict_gains(np.zeros((1, 2), dtype=np.float32))
