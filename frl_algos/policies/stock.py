@@ -72,7 +72,7 @@ class StockAlgorithm:
         action_space: Its actions; taken from the buffer at `fit` when None.
 
     Raises:
-        UserError: If the algorithm is none of `STOCK`.
+        UserError: If the algorithm is none of `STOCK`, or BCQ's `action_flexibility` is no share.
     """
 
     def __init__(self, algorithm: Any, action_space: ActionSpace | None = None) -> None:
@@ -80,6 +80,13 @@ class StockAlgorithm:
         self.name = algorithm.config.get_type()
         if self.name not in STOCK:
             raise unknown_name("stock algorithm", self.name, STOCK)
+        flexibility = getattr(algorithm.config, "action_flexibility", 1.0)
+        if self.name == "discrete_bcq" and not 0 < flexibility <= 1:
+            # d3rlpy takes any number; above 1 no action is likely enough, and the first one is taken everywhere
+            raise UserError(
+                f"action_flexibility must be above 0 and at most 1, not {flexibility}; BCQ keeps the actions at least "
+                "so likely, against the likeliest; double_dqn keeps all"
+            )
         self.algorithm = algorithm
         self.batch_size = algorithm.batch_size
         self._action_space = action_space

@@ -9,10 +9,13 @@ least valid one of the same state, by a fixed step:
 It is no candidate for a maximum, adds nothing to a soft maximum (`exp(-BELOW)`), and no gradient flows through it. The
 networks stay d3rlpy's own: a forward hook does it, which is in no saved file. BCQ looks for the best among the actions
 that its imitator finds likely enough; "enough" is measured against the likeliest valid one.
+
+What replaces a method of d3rlpy's is bound to its implementation, so that a deep copy asks its own networks.
 """
 
 import math
 from collections.abc import Iterable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -42,12 +45,12 @@ def keep_maxima_valid(impl: Any, space: ActionSpace) -> int:
         function.register_forward_hook(_lower(valid))
         function.masked = True
     if functions and hasattr(impl.modules, "imitator"):
-        impl.inner_predict_best_action = _best_supported(impl, valid)
+        impl.inner_predict_best_action = MethodType(_best_supported(valid), impl)
     policy = getattr(impl.modules, "policy", None)
     if isinstance(policy, CategoricalPolicy) and not (getattr(policy, "masked", False) or bool(valid.all())):
         policy.register_forward_hook(_unlikely(valid))
         policy.masked = True
-        impl.update_temp = _aiming_at_valid(impl, int(valid.sum()))
+        impl.update_temp = MethodType(_aiming_at_valid(int(valid.sum())), impl)
     return len(functions)
 
 
@@ -56,13 +59,12 @@ def _q_functions(impl: Any) -> Iterable[Any]:
         yield from (each for each in getattr(impl.modules, name, ()) if isinstance(each, DiscreteQFunction))
 
 
-def _best_supported(impl: Any, valid: torch.Tensor) -> Any:
+def _best_supported(valid: torch.Tensor) -> Any:
     """BCQ's choice, as d3rlpy has it, among valid actions."""
-    flexibility = math.log(impl._action_flexibility)
 
-    def best(x: Any) -> torch.Tensor:
+    def best(impl: Any, x: Any) -> torch.Tensor:
         logits = impl.modules.imitator(x).logits.masked_fill(~valid.to(impl.device), -math.inf)
-        unlikely = logits < logits.amax(dim=1, keepdim=True) + flexibility
+        unlikely = logits < logits.amax(dim=1, keepdim=True) + math.log(impl._action_flexibility)
         return impl._q_func_forwarder.compute_expected_q(x).masked_fill(unlikely, -math.inf).argmax(dim=1)
 
     return best
@@ -77,14 +79,14 @@ def _unlikely(valid: torch.Tensor) -> Any:
     return hook
 
 
-def _aiming_at_valid(impl: Any, actions: int) -> Any:
+def _aiming_at_valid(actions: int) -> Any:
     """SAC's update of its temperature with an entropy that a policy over the valid actions can have."""
-    whole, update = impl.action_size, impl.update_temp
 
-    def updated(distribution: Any) -> Any:
+    def updated(impl: Any, distribution: Any) -> Any:
+        whole = impl.action_size
         impl._action_size = actions
         try:
-            return update(distribution)
+            return type(impl).update_temp(impl, distribution)
         finally:
             impl._action_size = whole
 

@@ -9,6 +9,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from benchmarks.training import algorithms
 from benchmarks.training.algorithms import ALGORITHMS, create
 from benchmarks.training.makers import BATCH_SIZE, HIDDEN, TARGET_UPDATES
+from benchmarks.training.train import train
 from frl_algos.policies.stock import StockAlgorithm, create_stock
 from frl_algos.policies.valid_maxima import BELOW, keep_maxima_valid
 from frl_env.actions import MEDICAID_ACTIONS
@@ -45,6 +46,10 @@ def test_the_lines_are_what_they_are_called(tiny_buffer):
     for name in (*Q_LEARNERS, "decoupled_cql"):
         assert config(name).target_update_interval == TARGET_UPDATES
         assert TARGET_UPDATES * 10 <= 3_000, "targets move in a run"
+    assert config("bcq").action_flexibility == d3rlpy.algos.DiscreteBCQConfig().action_flexibility == 0.3
+    assert config("bcq").beta == d3rlpy.algos.DiscreteBCQConfig().beta == 0.5
+    assert config("bcq").share_encoder, "its clone has the hidden layers of its values"
+    assert {config(name).learning_rate for name in Q_LEARNERS} == {6.25e-5}
     told, nothing = config("factored_awr"), config("factored_awr_told_nothing")
     assert told.response == 0
     assert told.need_factor == "goal"
@@ -61,6 +66,27 @@ def test_targets_move_in_a_run(name, tiny_buffer):
     assert all(torch.equal(own[key], target[key]) for key in own), "renewed with update number 3"
     made.fit(tiny_buffer, n_steps=1, n_steps_per_epoch=1, **QUIETLY)
     assert any(not torch.equal(own[key], target[key]) for key in own), "and not in between"
+
+
+@pytest.mark.parametrize("name", STOCK_LINES)
+def test_a_seed_is_a_curve(name, tiny_buffer, monkeypatch):
+    """The same seed gives the same losses and decisions, another seed others."""
+    monkeypatch.setattr("benchmarks.training.train.UPDATES_AN_EPOCH", 4)
+
+    def curve(seed):
+        made = create(name, NAMES, tiny_buffer.action_space, {})
+        points = train(made, tiny_buffer, steps=12, seed=seed).curve
+        losses = [
+            (point["step"], {key: value for key, value in point["metrics"].items() if not key.startswith("time_")})
+            for point in points
+        ]
+        return losses, made.predict(tiny_buffer.observations[:100]).tolist()
+
+    first = curve(1)
+    assert [step for step, _ in first[0]] == [4, 8, 12]
+    assert all(losses for _, losses in first[0])
+    assert curve(1) == first
+    assert curve(2)[0] != first[0]
 
 
 def test_every_line_is_looked_at_here():
@@ -159,12 +185,14 @@ def test_masked_values_are_nothing_to_a_soft_maximum(tiny_buffer):
     assert len(function._forward_hooks) == before == 1, "once is enough"
 
 
-def test_a_masked_model_is_saved_as_d3rlpys_own(tiny_buffer, tmp_path):
-    made = create("cql", NAMES, tiny_buffer.action_space, {})
+@pytest.mark.parametrize("name", Q_LEARNERS)
+def test_a_masked_model_is_saved_as_d3rlpys_own(name, tiny_buffer, tmp_path):
+    made = create(name, NAMES, tiny_buffer.action_space, {})
     made.fit(tiny_buffer, n_steps=2, n_steps_per_epoch=2, **QUIETLY)
     made.save(str(tmp_path / "model.d3"))
     loaded = d3rlpy.load_learnable(str(tmp_path / "model.d3"))
     assert not loaded.impl.modules.q_funcs[0]._forward_hooks
+    assert "inner_predict_best_action" not in vars(loaded.impl)
     again = StockAlgorithm(loaded, tiny_buffer.action_space)
     np.testing.assert_array_equal(
         again.predict(tiny_buffer.observations[:30]), made.predict(tiny_buffer.observations[:30])

@@ -91,6 +91,7 @@ def test_mistakes_are_one_line(arguments, said, tmp_path):
 
 def test_every_algorithm_of_the_table_exists():
     assert set(elsewhere.ALGORITHMS) <= set(ALGORITHMS)
+    assert {"discrete_bc", "cql", "bcq", "dqn", "iql", "awac"} <= set(elsewhere.ALGORITHMS), "d3rlpy's own, each once"
 
 
 def test_a_row_has_its_mean_and_its_lowest_world():

@@ -1,9 +1,13 @@
+import copy
+
 import d3rlpy
 import numpy as np
 import pytest
+import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.policies.adapter import adapt
 from frl_algos.policies.policy import LearnedPolicy
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.stock import STOCK, StockAlgorithm, create_stock
@@ -67,6 +71,12 @@ def test_it_agrees_with_d3rlpy_where_every_action_is_valid(name, tiny_buffer):
     algorithm = create_stock(name, batch_size=32, hidden_sizes=(8,), learning_rate=1e-2)
     algorithm.fit(buffer, n_steps=20, n_steps_per_epoch=20, **QUIETLY)
     theirs = algorithm.algorithm.predict(buffer.observations)
+    if name == "discrete_bcq":  # its rule is replaced where it trains; d3rlpy's own is that of the class
+        impl = algorithm.algorithm.impl
+        with torch.no_grad():
+            own = type(impl).inner_predict_best_action(impl, algorithm._scaled(buffer.observations)).numpy()
+        np.testing.assert_array_equal(own, theirs)
+        theirs = own
     if name == "iql":
         theirs = space.ravel(np.stack([theirs[:, :3].argmax(axis=1), theirs[:, 3:].argmax(axis=1)], axis=1))
     np.testing.assert_array_equal(algorithm.predict(buffer.observations), theirs)
@@ -121,13 +131,63 @@ def test_scaler_and_settings_reach_d3rlpy(various):
             create_stock(**wrong)
 
 
-def test_a_saved_model_chooses_alike(various, tmp_path):
-    algorithm = create_stock("discrete_cql", batch_size=32, hidden_sizes=(16,))
+@pytest.mark.parametrize("name", ["discrete_cql", "discrete_bcq"])
+def test_a_saved_model_chooses_alike(name, various, tmp_path):
+    algorithm = create_stock(name, batch_size=32, hidden_sizes=(16,))
     algorithm.fit(various, n_steps=5, n_steps_per_epoch=5, **QUIETLY)
     algorithm.save(str(tmp_path / "model.d3"))
     loaded = StockAlgorithm(d3rlpy.load_learnable(str(tmp_path / "model.d3")), MEDICAID_ACTIONS)
     observations = various.observations[:50]
     np.testing.assert_array_equal(loaded.predict(observations), algorithm.predict(observations))
+
+
+@pytest.mark.parametrize("flexibility", [0.0, -0.3, 1.01, float("nan"), float("inf")])
+def test_an_action_flexibility_that_is_no_share_is_refused(flexibility, various):
+    config = d3rlpy.algos.DiscreteBCQConfig(action_flexibility=flexibility)
+    for make in (
+        lambda: create_stock("discrete_bcq", action_flexibility=flexibility),
+        lambda: adapt(config, MEDICAID_ACTIONS),
+    ):
+        with pytest.raises(UserError, match="action_flexibility must be above 0 and at most 1"):
+            make()
+
+
+def test_bcq_that_is_all_but_cloning_does_what_is_likeliest(various):
+    """At an `action_flexibility` of 1, where d3rlpy's own rule finds no action likely enough and takes the first."""
+    algorithm = create_stock(
+        "discrete_bcq", batch_size=32, hidden_sizes=(16,), learning_rate=1e-2, action_flexibility=1.0
+    )
+    algorithm.fit(various, n_steps=20, n_steps_per_epoch=20, **QUIETLY)
+    impl, x = algorithm.algorithm.impl, algorithm._scaled(various.observations[:200])
+    with torch.no_grad():
+        logits = impl.modules.imitator(x).logits.numpy()
+        assert (type(impl).inner_predict_best_action(impl, x) == 0).all()
+        in_training = impl.inner_predict_best_action(x).numpy()
+    likeliest = np.where(MEDICAID_ACTIONS.valid, logits, -np.inf).argmax(axis=1)
+    np.testing.assert_array_equal(algorithm.predict(various.observations[:200]), likeliest)
+    np.testing.assert_array_equal(in_training, likeliest)
+
+
+@pytest.mark.parametrize("name", ["discrete_bcq", "discrete_sac"])
+def test_a_deep_copy_trains_by_its_own_networks(name, various):
+    """It becomes what the original becomes, though that is another one by then."""
+    original = create_stock(name, batch_size=32, hidden_sizes=(16,), learning_rate=1e-2)
+    original.fit(various, n_steps=5, n_steps_per_epoch=5, **QUIETLY)
+    batch = d3rlpy.torch_utility.TorchMiniBatch.from_batch(
+        various.batch_of(np.arange(32)), gamma=0.99, compute_returns_to_go=False, device="cpu:0"
+    )
+
+    def trained_on(algorithm):
+        torch.manual_seed(0)
+        impl = algorithm.algorithm.impl
+        for step in range(20):
+            impl.update(batch, step)
+        modules = [each for each in vars(impl.modules).values() if isinstance(each, torch.nn.Module)]
+        return [tensor for module in modules for tensor in module.state_dict().values()]
+
+    copied = copy.deepcopy(original)
+    for of_original, of_copy in zip(trained_on(original), trained_on(copied), strict=True):
+        assert torch.equal(of_original, of_copy)
 
 
 def test_what_is_missing_is_said(various):
