@@ -135,7 +135,9 @@ def people_of(dataset: Any, columns: Mapping[str, Sequence[np.ndarray]]) -> Peop
     if len(members) != dataset.total_episodes:
         return People.alone(dataset.total_episodes)
     number = np.asarray([values.reshape(-1)[0] for values in members])
-    identity = np.stack([_part(dataset, number), number], axis=1)
+    # By place among the numbers: beside signed ones, large unsigned numbers would be rounded to floats and meet.
+    place = np.unique(number, return_inverse=True, equal_nan=False)[1].reshape(-1)
+    identity = np.stack([_part(dataset, number), place], axis=1)
     weeks, states = columns.get(f"infos/{WEEK}", ()), columns.get("observations", ())
     known = len(weeks) == len(number)
     seen = len(states) == len(number)
@@ -153,5 +155,7 @@ def _part(dataset: Any, number: np.ndarray) -> np.ndarray:
     if "combined_datasets" not in dataset.storage.metadata:
         return np.zeros(len(number), dtype=np.int64)
     every = read_arrays(dataset, [f"infos/{MEMBER}"], everything=True)
-    stored = [arrays[f"infos/{MEMBER}"].reshape(-1)[0] for arrays in every]
-    return np.cumsum(np.diff(stored, prepend=stored[0]) < 0)[dataset.episode_indices]
+    stored = np.asarray([arrays[f"infos/{MEMBER}"].reshape(-1)[0] for arrays in every])
+    # Compared, not subtracted: the difference of unsigned numbers is never below 0.
+    falls = stored[1:] < stored[:-1]
+    return np.cumsum(np.append([False], falls))[dataset.episode_indices]

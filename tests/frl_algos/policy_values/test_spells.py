@@ -5,6 +5,7 @@ import itertools
 import json
 from dataclasses import replace
 
+import gymnasium
 import minari
 import numpy as np
 import pandas as pd
@@ -201,6 +202,30 @@ def test_overlapping_spells_are_refused_and_combined_parts_told_apart(whole):
     assert len(load_people(both)) == 150 + 120
     part = minari.split_dataset(both, [100], seed=0)[0]
     assert len(load_people(part)) == 100
+
+
+@pytest.mark.parametrize(("kind", "first"), [(np.int64, 0), (np.uint8, 0), (np.uint32, 0), (np.uint64, 2**63)])
+def test_combined_parts_are_told_apart_by_members_of_any_whole_number(kind, first):
+    parts = []
+    for name in "ab":
+        buffers = [
+            EpisodeBuffer(
+                id=number, observations=np.float32([[0.0], [1.0]]), actions=np.zeros(1, dtype=np.int64), rewards=[0.0],
+                terminations=[False], truncations=[True], infos={"member": np.full(2, first + number, dtype=kind)},
+            )
+            for number in range(3)
+        ]  # fmt: skip
+        parts.append(
+            minari.create_dataset_from_buffers(
+                f"tests/{np.dtype(kind).name}-{name}-v0", buffer=buffers, description="for tests",
+                algorithm_name="none", code_permalink="none", author="none", author_email="none",
+                observation_space=gymnasium.spaces.Box(0, 1, (1,)),
+                action_space=gymnasium.spaces.Discrete(2),
+            )
+        )  # fmt: skip
+    assert len(load_people(parts[0])) == 3
+    both = minari.combine_datasets(parts, f"tests/{np.dtype(kind).name}-both-v0")
+    assert len(load_people(both)) == 6
 
 
 def test_rows_with_people_named(whole):
