@@ -7,7 +7,6 @@ dataset brings the buffer's flat arrays along, and they are read by memory map (
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 from jaxtyping import Float64, Int64
 
@@ -17,7 +16,12 @@ from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import effort_of
 from frl_env.errors import UserError
 from frl_env.evaluation.fairness.audited_members import label_missing
-from frl_env.evaluation.records.dataset_facts import action_space_of, is_simulated, multi_discrete
+from frl_env.evaluation.records.dataset_facts import (
+    check_flat_observations,
+    fitting_actions,
+    is_simulated,
+    multi_discrete,
+)
 from frl_env.evaluation.records.member_records import load_members
 from frl_env.evaluation.records.minari_reading import read_arrays
 from frl_env.evaluation.records.people import MEMBER, WEEK, people_of
@@ -52,16 +56,8 @@ def load_replay_buffer(
         UserError: If the spaces don't fit, an action lies outside them, a number is not finite or impossible, a key
             is missing, or a file is damaged.
     """
-    observation_space = dataset.spec.observation_space
-    if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
-        raise UserError(
-            f"dataset {dataset.spec.dataset_id!r} has observations {observation_space}; a flat Box is needed"
-        )
-    space = multi_discrete(dataset)
-    if action_space is None:
-        action_space = action_space_of(dataset)
-    if action_space.nvec != tuple(int(n) for n in space.nvec):
-        raise UserError(f"action space {action_space} does not fit the dataset's {space}")
+    check_flat_observations(dataset)
+    action_space = fitting_actions(dataset, action_space)
     check_intact(dataset)
     buffer = _mapped(dataset, action_space, seed, groups, need)
     if buffer is None:

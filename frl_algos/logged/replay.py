@@ -85,21 +85,37 @@ class FactoredReplayBuffer(ReplayBuffer):
         simulated: bool = False,
     ) -> None:
         """Checks the arrays and keeps them."""
-        rows = int(np.sum(lengths))
-        if rows == 0:
-            raise UserError("the dataset has no steps; at least one episode with one step is needed")
-        for name, array in (
-            ("observations", observations),
-            ("actions", actions),
-            ("rewards", rewards),
-            ("next_observations", next_observations),
+        lengths = _checked_lengths(lengths)
+        rows = int(lengths.sum())
+        with np.errstate(over="ignore"):  # too large for single precision is infinite there, which is refused
+            observations, next_observations, rewards = (
+                np.ascontiguousarray(array, dtype=np.float32) for array in (observations, next_observations, rewards)
+            )
+        for name, array, axes in (
+            ("observations", observations, 2),
+            ("actions", np.asarray(actions), None),
+            ("rewards", rewards, 1),
+            ("next_observations", next_observations, 2),
         ):
             if len(array) != rows:
                 raise UserError(f"{name} have {len(array)} rows, but the episodes have {rows} steps")
+            if axes is not None and array.ndim != axes:
+                needed = "(rows,)" if axes == 1 else "(rows, numbers)"
+                raise UserError(f"{name} have shape {array.shape}; {needed} is needed")
             bad = ~np.isfinite(array).reshape(rows, -1).all(axis=1)
             if bad.any():
                 raise UserError(f"{name} are not finite in {int(bad.sum())} of {rows} rows; fill or drop them")
-        lengths = np.asarray(lengths, dtype=np.int64)
+        if observations.shape[1] == 0:
+            raise UserError("observations hold no numbers; give them at least one, which may be constant")
+        if next_observations.shape != observations.shape:
+            raise UserError(
+                f"next_observations have shape {next_observations.shape}, observations {observations.shape}; "
+                "they hold the same numbers, after the action and before it"
+            )
+        if np.shape(terminated) != lengths.shape:
+            raise UserError(
+                f"terminated has shape {np.shape(terminated)}; one entry for each of {len(lengths)} episodes is needed"
+            )
         terminated = np.asarray(terminated, dtype=bool)
         last = np.cumsum(lengths) - 1
         joints = action_space.ravel(actions)
@@ -108,11 +124,11 @@ class FactoredReplayBuffer(ReplayBuffer):
         terminals = np.zeros(rows, dtype=np.float32)
         terminals[last[terminated]] = 1.0
         arrays = FlatArrays(
-            observations=np.ascontiguousarray(observations, dtype=np.float32),
-            next_observations=np.ascontiguousarray(next_observations, dtype=np.float32),
+            observations=observations,
+            next_observations=next_observations,
             actions=joints,
             next_actions=following,
-            rewards=np.ascontiguousarray(rewards, dtype=np.float32),
+            rewards=rewards,
             terminals=terminals,
             lengths=lengths,
             terminated=terminated,
@@ -275,6 +291,21 @@ class FactoredReplayBuffer(ReplayBuffer):
     def dump(self, f: BinaryIO) -> None:
         """Refuses: the data has its home in Minari."""
         raise UserError("this replay buffer is not dumped; the Minari dataset it came from is the file to keep")
+
+
+def _checked_lengths(lengths: Any) -> Int64[np.ndarray, "episode"]:
+    """Rows of each episode; says so where they are none.
+
+    An episode without rows has no last one to end at, and would end the episode before it.
+    """
+    lengths = np.asarray(lengths)
+    if lengths.ndim != 1 or (lengths.size and not np.issubdtype(lengths.dtype, np.integer)):
+        raise UserError(f"lengths must be one whole number an episode, not {lengths.dtype} of shape {lengths.shape}")
+    if lengths.sum() == 0:
+        raise UserError("the dataset has no steps; at least one episode with one step is needed")
+    if (lengths < 1).any():
+        raise UserError(f"{int((lengths < 1).sum())} of {len(lengths)} episodes have no steps; drop them")
+    return lengths.astype(np.int64)
 
 
 def plain_episodes(way_out: str) -> UserError:

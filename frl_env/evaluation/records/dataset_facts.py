@@ -12,7 +12,7 @@ import gymnasium
 import minari
 
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
+from frl_env.errors import UserError, shorten
 
 SCHEMA, OBSERVATIONS, VOCABULARIES = "frl_action_schema", "frl_observation_names", "frl_vocabularies"
 
@@ -54,6 +54,48 @@ def action_space_of(dataset: Any) -> ActionSpace:
     return ActionSpace.from_nvec(space.nvec.tolist())
 
 
+def fitting_actions(dataset: Any, action_space: ActionSpace | None) -> ActionSpace:
+    """Names and validity of a dataset's actions as the caller gives them, checked; without, those of `action_space_of`.
+
+    Raises:
+        UserError: If they are no `ActionSpace`, or one of other factors than the dataset's.
+    """
+    space = multi_discrete(dataset)
+    if action_space is None:
+        return action_space_of(dataset)
+    if not isinstance(action_space, ActionSpace):
+        raise UserError(
+            f"action_space must be a frl_env.ActionSpace, not a {type(action_space).__name__}; without it, levels have "
+            "no names, and every joint action can be taken"
+        )
+    if action_space.nvec != tuple(int(n) for n in space.nvec):
+        raise UserError(f"action space {action_space} does not fit the dataset's {space}")
+    return action_space
+
+
+def check_flat_observations(dataset: Any) -> None:
+    """Says so where a dataset's observations are not one row of numbers each, or it is no dataset.
+
+    Raises:
+        UserError: If so.
+    """
+    if not hasattr(dataset, "spec") or not hasattr(dataset, "storage"):
+        raise UserError(
+            f"a Minari dataset is needed, not a {type(dataset).__name__}; minari.load_dataset(its name) loads one"
+        )
+    space = dataset.spec.observation_space
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+        raise UserError(
+            f"dataset {dataset.spec.dataset_id!r} has observations {shorten(str(space))}; a flat Box is needed: one "
+            "row of numbers a step, as gymnasium.wrappers.FlattenObservation or gymnasium.spaces.flatten make them"
+        )
+    if space.shape[0] == 0:
+        raise UserError(
+            f"dataset {dataset.spec.dataset_id!r} has observations without numbers; give them one, which may be "
+            "constant"
+        )
+
+
 def multi_discrete(dataset: Any) -> gymnasium.spaces.MultiDiscrete:
     """The action space as Minari has it.
 
@@ -62,7 +104,10 @@ def multi_discrete(dataset: Any) -> gymnasium.spaces.MultiDiscrete:
     """
     space = dataset.spec.action_space
     if not isinstance(space, gymnasium.spaces.MultiDiscrete) or space.nvec.ndim != 1:
-        raise UserError(f"dataset {dataset.spec.dataset_id!r} has actions {space}; a flat MultiDiscrete is needed")
+        raise UserError(
+            f"dataset {dataset.spec.dataset_id!r} has actions {shorten(str(space))}; a flat MultiDiscrete is needed: a "
+            "whole number a factor (numpy.unravel_index makes them of one index for all factors)"
+        )
     return space
 
 

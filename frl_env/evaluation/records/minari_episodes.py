@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import gymnasium
 import numpy as np
 from jaxtyping import Float64
 
@@ -14,8 +13,9 @@ from frl_env.errors import UserError
 from frl_env.evaluation.nuisances.propensities import estimate_propensities
 from frl_env.evaluation.records.dataset_facts import (
     REPORTS,
-    action_space_of,
+    check_flat_observations,
     facts_of,
+    fitting_actions,
     is_simulated,
     multi_discrete,
     propensities_are_logged,
@@ -66,12 +66,10 @@ def load_episodes(
     Raises:
         UserError: If the spaces don't fit, a key is missing, or the data is not what `LoggedEpisodes` takes.
     """
+    check_flat_observations(dataset)
+    action_space = fitting_actions(dataset, action_space)
     check_intact(dataset)
     name, space = dataset.spec.dataset_id, multi_discrete(dataset)
-    if action_space is None:
-        action_space = action_space_of(dataset)
-    if not isinstance(dataset.spec.observation_space, gymnasium.spaces.Box):
-        raise UserError(f"dataset {name!r} has observations {dataset.spec.observation_space}; a flat Box is needed")
     parts = dict(reward_parts or {})
     columns: dict[str, list[np.ndarray]] = {}
     keys = ["observations", "actions", "rewards", *(f"infos/{key}" for key in (*groups, *parts))]

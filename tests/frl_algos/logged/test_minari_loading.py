@@ -7,8 +7,9 @@ import pytest
 from minari.data_collector import EpisodeBuffer
 
 from frl_algos import load_replay_buffer
-from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
+from frl_env.evaluation import load_episodes
 
 
 def test_every_episode_is_aligned_not_only_the_first(tiny_dataset, tiny_buffer):
@@ -34,8 +35,44 @@ def test_other_spaces_are_said(empty_store):
             "tests/discrete-v0", [episode], action_space=gymnasium.spaces.Discrete(3),
             observation_space=gymnasium.spaces.Box(-1, 1, (4,)),
         )  # fmt: skip
-    with pytest.raises(UserError, match="a flat MultiDiscrete is needed"):
+    with pytest.raises(UserError, match=r"a flat MultiDiscrete is needed: a whole number a factor \(numpy\."):
         load_replay_buffer(dataset)
+
+
+def _pumps(observation_space, seen):
+    """A dataset of one episode of three steps, with factors of two and three levels."""
+    episode = EpisodeBuffer(
+        observations=seen, actions=np.ones((3, 2), np.int64), rewards=[0.0] * 3,
+        terminations=[False] * 3, truncations=[False, False, True], infos={},
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="is set to None|env_spec is None"):
+        return minari.create_dataset_from_buffers(
+            "tests/pumps-v0", [episode], action_space=gymnasium.spaces.MultiDiscrete([2, 3]),
+            observation_space=observation_space,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("load", [load_replay_buffer, load_episodes])
+@pytest.mark.parametrize("shape", [(2, 2), (0,), None])
+def test_observations_that_are_no_row_of_numbers_are_said_with_a_way_out(load, shape, empty_store):
+    if shape is None:
+        box = gymnasium.spaces.Box(-1, 1, (2,))
+        space, seen = gymnasium.spaces.Dict(a=box, b=box), {key: np.zeros((4, 2), np.float32) for key in "ab"}
+    else:
+        space, seen = gymnasium.spaces.Box(-1, 1, shape), np.zeros((4, *shape), np.float32)
+    with pytest.raises(UserError, match="without numbers; give" if shape == (0,) else "FlattenObservation"):
+        load(_pumps(space, seen))
+
+
+@pytest.mark.parametrize("load", [load_replay_buffer, load_episodes])
+def test_names_of_other_factors_and_of_other_kinds_are_said(load, empty_store):
+    dataset = _pumps(gymnasium.spaces.Box(-1, 1, (2,)), np.zeros((4, 2), np.float32))
+    with pytest.raises(UserError, match="does not fit the dataset's MultiDiscrete"):
+        load(dataset, action_space=ActionSpace.from_nvec((3, 3)))
+    with pytest.raises(UserError, match=r"must be a frl_env\.ActionSpace, not a MultiDiscrete"):
+        load(dataset, action_space=gymnasium.spaces.MultiDiscrete([2, 3]))
+    with pytest.raises(UserError, match=r"a Minari dataset is needed, not a str; minari\.load_dataset"):
+        load("tests/pumps-v0")
 
 
 @pytest.mark.parametrize(("observations", "said"), [(9, "fewer"), (10, "as many"), (12, "more")])

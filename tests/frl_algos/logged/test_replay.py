@@ -71,9 +71,11 @@ def test_history_never_looks_ahead():
     assert not np.array_equal(before[2:4], after[2:4])
 
 
-def _buffer(lengths, rewards, **changes):
-    n = sum(lengths)
+def _buffer(rows, rewards, **changes):
+    n = sum(rows)
     arrays = {
+        "lengths": np.asarray(rows),
+        "terminated": np.zeros(len(rows), bool),
         "observations": np.zeros((n, 2), np.float32),
         "actions": np.zeros((n, 2), np.int64),
         "rewards": np.asarray(rewards, np.float32),
@@ -81,8 +83,6 @@ def _buffer(lengths, rewards, **changes):
     }
     return FactoredReplayBuffer(
         **(arrays | changes),
-        lengths=np.asarray(lengths),
-        terminated=np.zeros(len(lengths), bool),
         action_space=ActionSpace.from_nvec((2, 3)),
     )
 
@@ -98,3 +98,28 @@ def test_bad_arrays_are_counted_not_shown():
         _buffer([2], [0, 0], actions=np.full((2, 2), 5))
     with pytest.raises(UserError, match="fixed offline dataset"):
         _buffer([1], [0]).append(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rewards": np.zeros((3, 1), np.float32)}, r"rewards have shape \(3, 1\); \(rows,\) is needed"),
+        ({"observations": np.zeros(3, np.float32)}, r"observations have shape \(3,\); \(rows, numbers\) is needed"),
+        ({"observations": np.zeros((3, 4, 4), np.uint8)}, r"observations have shape \(3, 4, 4\)"),
+        ({"observations": np.zeros((3, 0)), "next_observations": np.zeros((3, 0))}, "observations hold no numbers"),
+        ({"next_observations": np.zeros((3, 1), np.float32)}, "they hold the same numbers, after the action"),
+        ({"observations": np.full((3, 2), 1e300)}, "observations are not finite in 3 of 3 rows"),
+        ({"terminated": np.zeros(3, bool)}, r"terminated has shape \(3,\); one entry for each of 2 episodes"),
+        ({"terminated": True}, r"terminated has shape \(\); one entry for each of 2 episodes"),
+        ({"lengths": np.asarray([4, -1])}, "1 of 2 episodes have no steps; drop them"),
+        ({"lengths": np.asarray([2.0, 1.0])}, "one whole number an episode, not float64"),
+    ],
+)
+def test_arrays_of_other_shapes_are_said(changes, said):
+    with pytest.raises(UserError, match=said):
+        _buffer([2, 1], **({"rewards": [0, 0, 0]} | changes))
+
+
+def test_an_episode_without_steps_does_not_end_the_one_before_it():
+    with pytest.raises(UserError, match="1 of 2 episodes have no steps; drop them"):
+        _buffer([2, 0], [0, 0], terminated=np.asarray([False, True]))
