@@ -54,7 +54,7 @@ def test_stock_d3rlpy_trains_from_it(tiny_buffer):
 
 
 def test_credit_returns_by_hand():
-    buffer = _buffer(lengths=[3, 1, 2], rewards=[-1, 0, -2, -5, 0, -1])
+    buffer = _buffer([3, 1, 2], [-1, 0, -2, -5, 0, -1])
     np.testing.assert_allclose(credit_returns(buffer, 0.5), [-1.5, -1, -2, -5, -0.5, -1])
 
 
