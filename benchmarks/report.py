@@ -31,6 +31,7 @@ from benchmarks.reporting.page import page
 from benchmarks.reporting.sweep_results import read_results
 from frl_env.errors import UserError
 from frl_env.files import atomic
+from frl_env.files.output_paths import check_new
 from frl_env.terminal import run_or_say
 
 MARK = "<!-- written by benchmarks/report.py -->"
@@ -52,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UserError(f"-o {options.out} is no .html file; the Markdown and the numbers are written beside the page")
     twin_file = options.out.with_suffix(".md")
     _check_writable(options.out)
-    _check_ours(options.out, twin_file, force=options.force)
+    for file in (options.out, twin_file):  # nobody named the second
+        check_new(file, force=options.force, mark=MARK)
     results = read_results(options.results, options.fairness)
     folder = options.out.with_name(f"{options.out.stem}-data")
     try:
@@ -104,23 +106,6 @@ def write_set(folder: Path, files: Mapping[str, str], pages: Mapping[Path, str])
             for place in aside.values():
                 with suppress(OSError):
                     atomic.remove(place)
-
-
-def _check_ours(*pages: Path, force: bool) -> None:
-    """Refuses to replace a page that no report wrote, as the Markdown twin may meet one that nobody named.
-
-    Raises:
-        UserError: If there is one.
-    """
-    for file in pages:
-        if file.exists() and not force and not _has_mark(file):
-            raise UserError(
-                f"{file} exists already and is no report; choose another name with -o, or add --force to replace it"
-            )
-
-
-def _has_mark(file: Path) -> bool:
-    return file.is_file() and MARK.encode() in file.read_bytes()[-200:]
 
 
 def _not_ours(folder: Path) -> list[str]:

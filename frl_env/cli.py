@@ -33,7 +33,7 @@ from frl_env.datasets import (
 )
 from frl_env.datasets.placing import stored_datasets
 from frl_env.errors import UserError, shorten
-from frl_env.files.output_paths import check_new
+from frl_env.files.output_paths import FORCED_REPORT, check_new
 from frl_env.search import policy_search
 from frl_env.terminal import console, progress_bar, run_or_say, write_atomically
 from frl_env.worlds import LADDER, World
@@ -135,9 +135,10 @@ app.command("worklist")(worklist_command)
 def calibrate(
     members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000, max=MOST_MEMBERS)] = 60_000,
     report: Annotated[Path | None, typer.Option(help="Write the report here too, as Markdown.")] = None,
+    force: Annotated[bool, typer.Option("--force", help=FORCED_REPORT)] = False,
 ) -> None:
     """Compares the simulator with every published anchor; exit status 1 when one is missed."""
-    _check_target(report, "frl calibrate")
+    _check_target(report, "frl calibrate", force=force)
     with progress_bar() as progress:
         measured = measure(members=members, seed=1, progress=lambda done, total: progress("simulating", done, total))
     verdicts = judge(measured)
@@ -167,13 +168,14 @@ def references(
         bool, typer.Option("--search", help="Search for the best observation-only policies first (15 minutes).")
     ] = False,
     report: Annotated[Path | None, typer.Option(help="Write the tables here too, as Markdown.")] = None,
+    force: Annotated[bool, typer.Option("--force", help=FORCED_REPORT)] = False,
     store: Annotated[bool, typer.Option("--store", help="Keep the figures in the package, for a release.")] = False,
 ) -> None:
     """Measures the true values of the reference policies in every world of the ladder.
 
     Exit status 1 when a step of the order that the ladder promises is smaller than five standard errors.
     """
-    _check_target(report, "frl references")
+    _check_target(report, "frl references", force=force)
     with progress_bar() as progress:
         if search:
             console.print(f"policies: {policy_search.search_all(progress)}")
@@ -204,9 +206,10 @@ def references(
 def sensitivity(
     members: Annotated[int, typer.Option(help="Members of each rollout.", min=1_000, max=MOST_MEMBERS)] = 20_000,
     report: Annotated[Path | None, typer.Option(help="Write the table here too, as Markdown.")] = None,
+    force: Annotated[bool, typer.Option("--force", help=FORCED_REPORT)] = False,
 ) -> None:
     """Moves the assumptions that matter most, one at a time, and shows what becomes of effects and order."""
-    _check_target(report, "frl sensitivity")
+    _check_target(report, "frl sensitivity", force=force)
     with progress_bar() as progress:
         rows = sweep(members=members, progress=lambda done, total: progress("simulating", done, total))
     table = Table("assumption", "ED ratio", "stays ratio", "heuristic over team", "order kept")
@@ -221,10 +224,10 @@ def _dials(world: World) -> str:
     return ", ".join(f"{name} {value}" for name, value in world.dials().items())
 
 
-def _check_target(report: Path | None, command: str) -> None:
+def _check_target(report: Path | None, command: str, *, force: bool) -> None:
     """Says before any long work that a report can't be written, or would replace a file that is none of these."""
     if report is not None:
-        check_new(report, mark=f"Written by `{command}")
+        check_new(report, force=force, mark=f"Written by `{command}")
 
 
 def main() -> None:

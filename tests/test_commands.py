@@ -30,6 +30,7 @@ SMALL = {
     "encodings.py": f"--updates 4 --seeds 1 --train {SMALL_DATASET}",
     "fairness_frontier.py": f"--dataset {SMALL_DATASET} --seeds 1 --steps 4 --eval-members 100 --out {{new}}",
     "conversions.py": "--members 60 --steps 4 --eval-members 100 --out {new}",
+    "weeks": "--force",
     "weeks.py": "--events 100 --folder {new}",
     "loop.py": "--members 400 --replicates 1 --copies 1 --out {new}",
     "elsewhere.py": "--worlds xor --algo discrete_bc --seeds 1 --steps 4 --episodes 20 --out {new}",

@@ -71,11 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "results", nargs="*", type=Path, help="results folders of benchmarks/run.py, one a dataset and number of seeds"
     )
     parser.add_argument("-o", "--out", type=Path, default=PAGE, help="the page (default benchmarks/LEADERBOARD.md)")
+    parser.add_argument("--force", action="store_true", help="replace a file of that name that is no leaderboard")
     parser.add_argument("--figure", action="store_true", help="run the page's own sweeps first; hours, and it resumes")
     options = parser.parse_args(arguments)
     if bool(options.results) == options.figure:
         raise UserError("name the results folders of finished sweeps, or write --figure alone to run those of the page")
-    check_new(options.out, mark=MARK)
+    check_new(options.out, force=options.force, mark=MARK)
     cards = [_read(folder) for folder in (swept() if options.figure else options.results)]
     figure = options.out.parent / FIGURE
     changed = not (figure.exists() and read_figure(figure.stem, figure.parent).current)

@@ -119,7 +119,7 @@ def group_plainly(folder: str, output: str) -> None:
 
 def convert(folder: str, output: str) -> None:
     """Member-weeks, with every rule and the report."""
-    weeks(Path(folder) / "spec.toml", output)
+    weeks(Path(folder) / "spec.toml", output, force=True)
 
 
 WORK = {

@@ -143,7 +143,7 @@ def convert(conversion: Conversion, events: Path) -> pd.DataFrame:
             else f"{text}{header}{name} = {value}\n"
         )
     (events / "changed.toml").write_text(text)
-    weeks(events / "changed.toml", events / "weeks.parquet")
+    weeks(events / "changed.toml", events / "weeks.parquet", force=True)
     rows = pd.read_parquet(events / "weeks.parquet").sort_values(["member_id", "week"], ignore_index=True)
     return with_visits(rows, events) if conversion.visits else rows
 

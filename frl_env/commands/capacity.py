@@ -11,7 +11,7 @@ from frl_env import budget_references as references
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.capacity import parse_budgets
 from frl_env.errors import UserError
-from frl_env.files.output_paths import check_new
+from frl_env.files.output_paths import FORCED_REPORT, check_new
 from frl_env.search.capacity_bound import relax
 from frl_env.terminal import console, progress_bar, write_atomically
 from frl_env.worlds import LADDER
@@ -29,6 +29,7 @@ def capacity_command(
     ] = False,
     bound: Annotated[bool, typer.Option("--bound", help="Compute the upper bound anew (ten minutes).")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the tables here too, as Markdown.")] = None,
+    force: Annotated[bool, typer.Option("--force", help=FORCED_REPORT)] = False,
     store: Annotated[bool, typer.Option("--store", help="Keep the figures in the package, for a release.")] = False,
 ) -> None:
     """Measures what the reference policies are worth with scarce staff, in the standard worlds.
@@ -38,7 +39,7 @@ def capacity_command(
     for capacity in references.budgets_without_promises(budgets).values():
         capacity.check(MEDICAID_ACTIONS)
     if report is not None:
-        check_new(report, mark="Written by `frl capacity")
+        check_new(report, force=force, mark="Written by `frl capacity")
     if store and tuple(budgets.split(",")) != references.BUDGETS:
         raise UserError(f"figures are kept at budgets {','.join(references.BUDGETS)}; leave --budgets out with --store")
     worlds: dict[str, Any] = {}

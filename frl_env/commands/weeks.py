@@ -30,25 +30,29 @@ def weeks_command(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Report, and write no member-weeks.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the report as an HTML page, too.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files of these names.")] = False,
     engine: Annotated[str, typer.Option(help="duckdb, within this process; or spark.")] = "duckdb",
     master: Annotated[str, typer.Option(help="Of Spark, for instance spark://host:7077.")] = "local[*]",
     memory: Annotated[str, typer.Option(help="What DuckDB may take before it writes to disk.")] = "3GB",
 ) -> None:
     """Turns enrolment, claims or encounters, and a contact log into the member-weeks that 'frl import' takes."""
     if init is not None:
-        _write_spec(init, spec or Path(f"{init}.toml"))
+        _write_spec(init, spec or Path(f"{init}.toml"), force=force)
         return
     if spec is None:
         raise UserError("name a spec, or write one to start from with --init flat, omop, synthea, meds or tuva")
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
-    if report is not None:
-        check_new(report, force=True)
-    from frl_env.member_weeks.report import show_report, write_page
+    from frl_env.member_weeks.report import MARK, show_report, write_page
 
+    if report is not None:
+        check_new(report, force=force, mark=MARK)
     try:
         with progress_bar() as progress:
-            made = weeks(spec, output, check_only=check, engine=engine, master=master, memory=memory, progress=progress)
+            made = weeks(
+                spec, output, check_only=check, force=force, engine=engine, master=master, memory=memory,
+                progress=progress,
+            )  # fmt: skip
     except EventTablesError as problem:
         _show_faults(problem)
         raise
@@ -66,7 +70,7 @@ def weeks_command(
         console.print(f"wrote {made.path}: {made.facts['rows']:,} member-weeks; next: {then}", markup=False)
 
 
-def _write_spec(source: str, file: Path) -> None:
+def _write_spec(source: str, file: Path, *, force: bool) -> None:
     """A spec to start from.
 
     Raises:
@@ -74,8 +78,7 @@ def _write_spec(source: str, file: Path) -> None:
     """
     if source not in SOURCES:
         raise unknown_name("source", source, SOURCES)
-    if file.exists():
-        raise UserError(f"{file} is there already; name another file for the spec, or move it away")
+    check_new(file, force=force)
     text = resources.files("frl_env.member_weeks").joinpath("specs", f"{source}.toml").read_text(encoding="utf-8")
     write_atomically(file, text)
     console.print(f"wrote {file}: put in your paths, columns and words, then: frl weeks {file} --check", markup=False)

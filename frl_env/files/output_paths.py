@@ -1,4 +1,8 @@
-"""Where results may go: never over a file that nobody asked to replace, and never found out after the work."""
+"""Where results may go: never over a file that nobody asked to replace, and never found out after the work.
+
+One rule for every command: a file that exists is replaced only with `--force`. A report is replaced without it where
+the same command wrote the old one, which it knows by a mark.
+"""
 
 import os
 import tempfile
@@ -10,7 +14,11 @@ PATH = 300
 """Characters of a path that a message quotes."""
 
 LOOKED_AT = 1 << 14
-"""Bytes of a file in which its mark must stand."""
+"""Bytes at either end of a file in which its mark must stand."""
+
+
+FORCED_REPORT = "Replace a file of that name, even one that this command did not write."
+"""Help of `--force` where a command writes a report."""
 
 
 def check_new(file: Path, *, force: bool = False, mark: str = "") -> None:
@@ -19,8 +27,8 @@ def check_new(file: Path, *, force: bool = False, mark: str = "") -> None:
     Args:
         file: What is to be written.
         force: Whether whatever has the name may be replaced.
-        mark: Text near the beginning of a file by which the same program knows one of its own; such a file may be
-            replaced. Empty: none may.
+        mark: Text near the beginning or the end of a file by which the same program knows one of its own; such a file
+            may be replaced. Empty: none may.
 
     Raises:
         UserError: If so.
@@ -28,8 +36,10 @@ def check_new(file: Path, *, force: bool = False, mark: str = "") -> None:
     try:
         check_folder(file)
         if file.exists() and not force and not (mark and _has_mark(file, mark)):
-            way_out = "choose another name" if mark else "choose another name, or add --force to replace it"
-            raise UserError(f"{file} exists already{' and was not written by this command' if mark else ''}; {way_out}")
+            raise UserError(
+                f"{file} exists already{' and was not written by this command' if mark else ''}; choose another name, "
+                "or add --force to replace it"
+            )
     except (OSError, ValueError) as problem:  # a name too long, or with a null character
         if isinstance(problem, UserError):
             raise
@@ -53,8 +63,12 @@ def check_folder(file: Path) -> None:
 
 
 def _has_mark(file: Path, mark: str) -> bool:
+    if not file.is_file():  # a pipe, which would be waited for
+        return False
     with file.open("rb") as source:
-        return mark.encode() in source.read(LOOKED_AT)
+        start = source.read(LOOKED_AT)
+        source.seek(max(0, file.stat().st_size - LOOKED_AT))
+        return mark.encode() in start or mark.encode() in source.read()
 
 
 def _reason(problem: Exception) -> str:

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from frl_env.datasets.placing import package_version
 from frl_env.errors import UserError
+from frl_env.files.output_paths import check_new
 from frl_env.member_weeks.checks import check_output
 from frl_env.member_weeks.engine import Engine, load_ibis, open_engine, table_files
 from frl_env.member_weeks.sources.spec import Spec
@@ -49,6 +50,7 @@ def weeks(
     output: str | Path | None = None,
     *,
     check_only: bool = False,
+    force: bool = False,
     engine: str = "duckdb",
     master: str = "local[*]",
     memory: str = "3GB",
@@ -58,8 +60,9 @@ def weeks(
 
     Args:
         spec: A TOML file, or what was read from one.
-        output: The Parquet file to write; an older one stays until the new one is whole.
+        output: The Parquet file to write.
         check_only: Report, and write nothing.
+        force: Replace a file of that name; the old one stays until the new one is whole.
         engine: "duckdb" or "spark".
         master: Of Spark, for instance "local[4]" or "spark://host:7077".
         memory: What DuckDB may take before it writes to disk.
@@ -70,7 +73,8 @@ def weeks(
 
     Raises:
         EventTablesError: If rows make no sense; nothing was written.
-        UserError: If the spec, a table or the output is no good, or what the engine needs is not installed.
+        UserError: If the spec, a table or the output is no good, there is a file of that name already, or what the
+            engine needs is not installed.
     """
     load_ibis()
     read = spec if isinstance(spec, Spec) else Spec.read(Path(spec))
@@ -83,6 +87,7 @@ def weeks(
         raise UserError(f"can't write into {beside.parent}; name a folder that exists")
     if not check_only:
         check_output(read, beside)
+        check_new(beside, force=force)
     folder = beside.with_name(f".{beside.name}.weeks-{_digest(read, engine)}")
     report = progress or (lambda what, done, total: None)
     kept = folder.exists()  # of an interrupted conversion, or of one that is running

@@ -11,10 +11,13 @@ from frl_env.member_weeks.conversion import MemberWeeks
 from frl_env.terminal import write_atomically
 
 HIDDEN = "-"
+MARK = '<meta name="generator" content="frl weeks">'
+"""By which the command knows a page of its own, which it may replace."""
+
 SECTIONS = ("enrolment", "claims", "events", "contacts", "rows")
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Member-weeks: what was counted</title><style>
+<html lang="en"><head><meta charset="utf-8">{{ mark }}<title>Member-weeks: what was counted</title><style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: .5em 0 1.5em } td, th { padding: .15em .8em; text-align: left }
 td + td, th + th { text-align: right } tr:nth-child(even) { background: #f4f4f4 } .warning { color: #a00; font-weight:
@@ -95,12 +98,14 @@ def _cut(facts: Mapping[str, Any]) -> str:
 def write_page(made: MemberWeeks, file: Path) -> None:
     """Writes the page, whole or not at all."""
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(autoescape=True)
     environment.filters |= {"number": _number, "share": _share}
     months = _months(made.facts["figures"]["months"])
     page = environment.from_string(_PAGE).render(
         facts=made.facts,
+        mark=Markup(MARK),
         cut=_cut(made.facts),
         sections=SECTIONS,
         months=months,

@@ -44,7 +44,7 @@ def export_events(
         raise unknown_name("format of events", kind, FORMATS)
     place = Path(folder)
     if place.exists():
-        raise UserError(f"{place} is there already; name a new folder")
+        raise UserError(f"{place} exists already; name a new folder (--force replaces a table alone)")
     done = 0
     try:
         with atomic.whole_folder(place) as aside:

@@ -27,7 +27,9 @@ def test_bad_input_ends_in_one_line(capsys, results, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "holds no scorecard.json" in _says(capsys, tmp_path / "empty", "-o", out)
     (tmp_path / "README.md").write_text("mine")
-    assert "README.md exists already and is no report" in _says(capsys, results, "-o", tmp_path / "README.html")
+    assert "README.md exists already and was not written by this command; choose another name" in _says(
+        capsys, results, "-o", tmp_path / "README.html"
+    )
     assert (tmp_path / "README.md").read_text() == "mine"
     assert "is no .html file" in _says(capsys, results, "-o", tmp_path / "page.pdf")
     assert "make it first" in _says(capsys, results, "-o", tmp_path / "none" / "page.html")

@@ -61,6 +61,26 @@ def test_check_reports_and_writes_a_page_only(frl, events, tmp_path):
     assert not [file for file in events.iterdir() if file.name.startswith(".")]
 
 
+def test_what_is_there_is_replaced_only_by_force(frl, events, tmp_path):
+    table, page, spec = tmp_path / "weeks.parquet", tmp_path / "page.html", tmp_path / "flat.toml"
+    commands = {
+        table: ("weeks", events / "spec.toml", "-o", table),
+        page: ("weeks", events / "spec.toml", "--check", "--report", page),
+        spec: ("weeks", "--init", "flat", spec),
+    }
+    for file, command in commands.items():
+        file.write_text("mine")
+        status, _, err = frl(*command)
+        assert status == 2
+        assert f"{file} exists already" in err
+        assert "add --force to replace it" in err
+        assert file.read_text() == "mine"
+        assert frl(*command, "--force")[0] == 0
+        assert file.read_bytes() != b"mine"
+    assert frl(*commands[page])[0] == 0, "a page of its own is replaced"
+    assert frl(*commands[table])[0] == 2, "a table of its own is not: somebody may work with it"
+
+
 def test_small_counts_of_real_members_are_not_shown(frl, events, tmp_path):
     text = (events / "spec.toml").read_text().replace("simulated = true", "").replace('path = "', f'path = "{events}/')
     (tmp_path / "spec.toml").write_text(text)
@@ -133,7 +153,7 @@ def test_init_writes_a_spec_that_reads(frl, tmp_path):
         assert Spec.read(tmp_path / f"{source}.toml").source == source
     status, _, err = frl("weeks", "--init", "flat", tmp_path / "flat.toml")
     assert status == 2
-    assert "is there already" in err
+    assert "flat.toml exists already; choose another name, or add --force to replace it" in err
     assert "unknown source 'omob'; did you mean omop" in frl("weeks", "--init", "omob")[2]
 
 

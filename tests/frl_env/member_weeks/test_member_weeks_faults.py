@@ -46,7 +46,7 @@ def convert(base, tmp_path):
         (tmp_path / "spec.toml").write_text(spec(text))
         target = tmp_path / output if output else None
         with pytest.raises(UserError) as raised:
-            weeks(tmp_path / "spec.toml", target, **options)
+            weeks(tmp_path / "spec.toml", target, force=True, **options)
         said = str(raised.value)
         assert "\n" not in said
         assert SECRET not in said

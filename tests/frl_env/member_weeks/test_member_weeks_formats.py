@@ -91,7 +91,8 @@ def convert(tmp_path, request):
             lines += [f"[tables.{name}]", f'path = "{name}.{ending}"', COLUMNS.get(name, "")]
         (tmp_path / "log.csv").write_text(log)
         (tmp_path / "spec.toml").write_text("\n".join(lines) + LOG + spec)
-        weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet", engine=request.param, master="local[1]")
+        target = tmp_path / "weeks.parquet"
+        weeks(tmp_path / "spec.toml", target, force=True, engine=request.param, master="local[1]")
         return pd.read_parquet(tmp_path / "weeks.parquet")
 
     return run

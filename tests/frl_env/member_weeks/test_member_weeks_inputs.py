@@ -205,7 +205,7 @@ def test_a_state_has_no_hindsight_where_no_table_says_when_rows_arrived(tmp_path
     found = {}
     for known in ("when_received", "at_service"):
         (tmp_path / "spec.toml").write_text(f'{text}known = "{known}"\n')
-        weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+        weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet", force=True)
         table = pd.read_parquet(tmp_path / "weeks.parquet")
         assert table["reward"].tolist() == [0, -1, 0], "the stay alone"
         assert table["num_ip_visits_last_week"].tolist() == [0, 0, 1]

@@ -124,7 +124,7 @@ def test_gaps_that_are_left_out_are_no_mistake_to_an_import(flat, truth, tmp_pat
 def test_export_is_whole_or_absent_and_says_what_it_needs(tmp_path):
     (tmp_path / "there").mkdir()
     for arguments, said in (
-        ((RECIPE, tmp_path / "there"), "is there already; name a new folder"),
+        ((RECIPE, tmp_path / "there"), "exists already; name a new folder"),
         (("frl/medicaid-syntetic-v0", tmp_path / "new"), "unknown dataset"),
         ((RECIPE, tmp_path / "none" / "new"), "can't write"),
     ):
