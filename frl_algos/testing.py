@@ -21,7 +21,7 @@ from frl_algos.policies.adapter import adapt, invalid_choices, modes
 from frl_algos.policies.policy import LearnedPolicy, has_gains, has_probabilities
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_whole
 
 EPISODES, STEPS = 40, 10
 UPDATES = 20
@@ -47,6 +47,9 @@ def _check(offered: Any, action_space: ActionSpace, seed: int) -> None:
     buffer = made_up_buffer(action_space, seed=seed)
     observations = buffer.observations[:64]
     first = _trained(offered, buffer, seed)
+    batch_size = getattr(first, "batch_size", None)
+    if batch_size is not None:
+        check_whole("batch_size", batch_size, low=1, high=2**31)
     joints = _check_predictions(first, observations, action_space)
     if has_probabilities(first) and "stochastic" in modes(first):
         _check_probabilities(first, observations, action_space)
@@ -122,8 +125,22 @@ def _arrays(buffer: FactoredReplayBuffer) -> tuple[np.ndarray, ...]:
     return buffer.observations, buffer.actions, buffer.rewards, buffer.next_observations, buffer.terminals
 
 
+def _ask(algorithm: Any, method: str, *asked: np.ndarray) -> np.ndarray:
+    """What a method answers, as an array; it may not write into what it is asked about."""
+    given = [array.copy() for array in asked]
+    answer = getattr(algorithm, method)(*given)
+    same = all(np.array_equal(old, new) for old, new in zip(asked, given, strict=True))
+    _require(same, f"{method} changes the arrays it is given, which others go on with; copy them first")
+    if isinstance(answer, torch.Tensor):
+        raise UserError(f"{method} gives a torch tensor, not a NumPy array; return tensor.detach().cpu().numpy()")
+    try:
+        return np.asarray(answer)
+    except ValueError:
+        raise UserError(f"{method} gives rows of different lengths; return one array") from None
+
+
 def _check_predictions(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> np.ndarray:
-    joints = np.asarray(algorithm.predict(observations))
+    joints = _ask(algorithm, "predict", observations)
     _require(
         joints.shape == (len(observations),) and np.issubdtype(joints.dtype, np.integer),
         f"predict gives {joints.dtype} of shape {joints.shape} for {len(observations)} observations; "
@@ -135,10 +152,10 @@ def _check_predictions(algorithm: Any, observations: np.ndarray, action_space: A
     if invalid:
         raise invalid_choices(invalid, len(joints))
     _require(
-        bool(np.array_equal(joints, algorithm.predict(observations))),
+        bool(np.array_equal(joints, _ask(algorithm, "predict", observations))),
         "predict gives other actions the second time; it has to be greedy (draws belong into predict_probabilities)",
     )
-    alone = np.concatenate([np.asarray(algorithm.predict(observations[i : i + 1])) for i in range(8)])
+    alone = np.concatenate([_ask(algorithm, "predict", observations[i : i + 1]) for i in range(8)])
     _require(
         bool(np.mean(alone == joints[:8]) > 0.8),
         "predict gives other actions for a state alone than in a batch; leave batch statistics out when predicting",
@@ -147,7 +164,7 @@ def _check_predictions(algorithm: Any, observations: np.ndarray, action_space: A
 
 
 def _check_probabilities(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> None:
-    chances = np.asarray(algorithm.predict_probabilities(observations))
+    chances = _ask(algorithm, "predict_probabilities", observations)
     expected = (len(observations), action_space.n_joint)
     _require(chances.shape == expected, f"predict_probabilities gives shape {chances.shape}, not {expected}")
     _require(
@@ -181,7 +198,7 @@ def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionS
             f"gains can't be asked with {len(asked)} arguments ({problem}): gains(observations), or with start_memory "
             "and remember gains(observations, memory)"
         ) from None
-    gains = np.asarray(algorithm.gains(*asked))
+    gains = _ask(algorithm, "gains", *asked)
     wanted = (n, len(action_space.valid_joints))
     _require(
         gains.shape == wanted and np.issubdtype(gains.dtype, np.floating),
@@ -190,7 +207,7 @@ def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionS
     )
     wrong = int((np.isnan(gains) | np.isposinf(gains)).any(axis=1).sum())
     _require(wrong == 0, f"gains gives NaN or infinity in {wrong} of {n} members; minus infinity says never")
-    few = np.asarray(algorithm.gains(*(array[:8] for array in asked)))
+    few = _ask(algorithm, "gains", *(array[:8] for array in asked))
     _require(
         few.shape == (8, wanted[1]) and np.allclose(few, gains[:8], rtol=1e-3, atol=1e-6),
         "gains gives other numbers for eight members alone than for all; members are asked a part at a time, so it "
@@ -201,7 +218,7 @@ def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionS
     idle = np.repeat(action_space.valid_joints[0], n)
     contacts = np.resize(action_space.valid_joints, n)
     for joints in (idle, contacts):
-        after = np.asarray(algorithm.remember(memory, observations, joints))
+        after = _ask(algorithm, "remember", memory, observations, joints)
         _require(
             after.shape == memory.shape, f"remember gives shape {after.shape} for memories of shape {memory.shape}"
         )
@@ -215,6 +232,7 @@ def _check_save(algorithm: Any) -> None:
         algorithm.save(str(file))
         written = sorted(path.name for path in Path(folder).iterdir())
         _require(written == ["model"], f"save wrote {written or 'nothing'} where one file 'model' was asked for")
+        _require(file.is_file(), "save made a folder where one file 'model' was asked for")
 
 
 def _require(holds: bool, otherwise: str) -> None:

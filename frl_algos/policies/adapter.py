@@ -19,6 +19,7 @@ from jaxtyping import Float32, Int64
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.stock import STOCK, StockAlgorithm, set_scaler
+from frl_algos.policies.valid_maxima import keep_maxima_valid
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 
@@ -156,6 +157,8 @@ class OwnProbabilities:
 class ScaledAlgorithm:
     """A d3rlpy algorithm of somebody else's: observations scaled as everybody's, actions relaxed for a continuous one.
 
+    Of a discrete one, Q functions and policies of d3rlpy's kinds are masked (`frl_algos.policies.valid_maxima`).
+
     Args:
         algorithm: A d3rlpy Q-learning algorithm, untrained.
         action_space: Its actions.
@@ -175,7 +178,12 @@ class ScaledAlgorithm:
         if not isinstance(buffer, FactoredReplayBuffer):
             buffer = FactoredReplayBuffer.from_replay_buffer(buffer, self.action_space)
         set_scaler(self.algorithm.config, buffer)
-        return self.algorithm.fit(RelaxedReplayBuffer(buffer) if self.relaxed else buffer, **options)
+        if self.relaxed:
+            return self.algorithm.fit(RelaxedReplayBuffer(buffer), **options)
+        if self.algorithm.impl is None:
+            self.algorithm.build_with_dataset(buffer)
+        keep_maxima_valid(self.algorithm.impl, buffer.action_space)
+        return self.algorithm.fit(buffer, **options)
 
     def predict(self, x: Float32[np.ndarray, "n k"]) -> Int64[np.ndarray, "n"]:
         """Joint actions; of a continuous algorithm, the valid one nearest to what it proposes.

@@ -31,7 +31,8 @@ def keep_maxima_valid(impl: Any, space: ActionSpace) -> int:
     """Hooks every Q function of an implementation; hooking twice changes nothing.
 
     Args:
-        impl: d3rlpy's, of a discrete algorithm; one without Q functions stays as it is.
+        impl: d3rlpy's, of a discrete algorithm, or one that was derived from it; one without Q functions stays as it
+            is.
         space: The actions.
 
     Returns:
@@ -44,13 +45,14 @@ def keep_maxima_valid(impl: Any, space: ActionSpace) -> int:
             continue
         function.register_forward_hook(_lower(valid))
         function.masked = True
-    if functions and hasattr(impl.modules, "imitator"):
+    if functions and hasattr(impl.modules, "imitator") and hasattr(impl, "_action_flexibility"):
         impl.inner_predict_best_action = MethodType(_best_supported(valid), impl)
     policy = getattr(impl.modules, "policy", None)
     if isinstance(policy, CategoricalPolicy) and not (getattr(policy, "masked", False) or bool(valid.all())):
         policy.register_forward_hook(_unlikely(valid))
         policy.masked = True
-        impl.update_temp = MethodType(_aiming_at_valid(int(valid.sum())), impl)
+        if hasattr(impl, "update_temp"):
+            impl.update_temp = MethodType(_aiming_at_valid(int(valid.sum())), impl)
     return len(functions)
 
 

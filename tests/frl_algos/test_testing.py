@@ -1,11 +1,13 @@
 """The contract test passes what is sound, and says what is wrong with each kind of fault."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from d3rlpy.algos import DiscreteBCConfig, IQLConfig, PRDCConfig, TD3PlusBCConfig
+from d3rlpy.algos import DiscreteBCConfig, DiscreteCQL, DiscreteCQLConfig, IQLConfig, PRDCConfig, TD3PlusBCConfig
+from d3rlpy.logging import NoopAdapterFactory
 
 from benchmarks.sweep.budgets import budget_policy
 from frl_algos import FactoredAWRConfig
@@ -53,6 +55,36 @@ def test_sound_algorithms_pass_in_silence(offered, space, capfd):
     assert capfd.readouterr().out == "", "d3rlpy's log"
 
 
+@dataclasses.dataclass()
+class DerivedCQLConfig(DiscreteCQLConfig):
+    """What a researcher derives from d3rlpy's own."""
+
+    def create(self, device=False, enable_ddp=False):
+        return DerivedCQL(self, device, enable_ddp)
+
+    @staticmethod
+    def get_type():
+        return "derived_cql"
+
+
+class DerivedCQL(DiscreteCQL):
+    pass
+
+
+def test_what_is_derived_from_d3rlpys_own_chooses_valid_actions_too():
+    check_algorithm(DerivedCQLConfig(batch_size=16))
+    buffer = made_up_buffer(MEDICAID_ACTIONS)
+    torch.manual_seed(0)
+    algorithm = adapt(DerivedCQLConfig(batch_size=16), MEDICAID_ACTIONS)
+    algorithm.fit(buffer, n_steps=2, n_steps_per_epoch=2, show_progress=False, logger_adapter=NoopAdapterFactory())
+    assert MEDICAID_ACTIONS.valid[algorithm.predict(buffer.observations)].all()
+    torch.manual_seed(0)
+    stock = adapt(DiscreteCQLConfig(batch_size=16), MEDICAID_ACTIONS)
+    buffer.reseed(0)
+    stock.fit(buffer, n_steps=2, n_steps_per_epoch=2, show_progress=False, logger_adapter=NoopAdapterFactory())
+    np.testing.assert_array_equal(algorithm.predict(buffer.observations), stock.predict(buffer.observations))
+
+
 class Other(Constant):
     def fit(self, buffer, n_steps, **options):
         super().fit(buffer, n_steps)
@@ -93,6 +125,36 @@ class Drawing(Constant):
 class BatchStatistics(Constant):
     def predict(self, x):
         return np.where(x[:, 0] > x[:, 0].mean(), self.counts.argmax(), MEDICAID_ACTIONS.valid_joints[-1])
+
+
+class Tensors(Constant):
+    def predict_probabilities(self, observations):
+        return torch.as_tensor(super().predict_probabilities(observations))
+
+
+class TensorsWithGradients(Constant):
+    def predict(self, x):
+        return torch.zeros(len(x), requires_grad=True)
+
+
+class Ragged(Constant):
+    def predict(self, x):
+        return [[0], *([[0, 0]] * (len(x) - 1))]
+
+
+class ScalesInPlace(Constant):
+    def predict(self, x):
+        x -= x[0]
+        return super().predict(x)
+
+
+class SavesAFolder(Constant):
+    def save(self, file):
+        Path(file).mkdir()
+
+
+class BatchesByName(Constant):
+    batch_size = "all"
 
 
 class NotNormalised(Constant):
@@ -235,6 +297,12 @@ def test_gains_that_pass_spend_a_budget(offered):
         (Invalid, "64 of 64 actions that are not valid"),
         (Drawing, "the second time"),
         (BatchStatistics, "alone than in a batch"),
+        (Tensors, r"predict_probabilities gives a torch tensor.*return tensor\.detach\(\)\.cpu\(\)\.numpy\(\)"),
+        (TensorsWithGradients, "predict gives a torch tensor"),
+        (Ragged, "rows of different lengths"),
+        (ScalesInPlace, "predict changes the arrays it is given"),
+        (SavesAFolder, "save made a folder"),
+        (BatchesByName, "batch_size must be a whole number"),
         (NotNormalised, "not summing to 1"),
         (WrongShape, r"shape \(64, 1079\)"),
         (MassOutside, "not valid; mask them"),
