@@ -17,7 +17,7 @@ from frl_env.calibration import judge, markdown, measure
 from frl_env.calibration.report import show as show_number
 from frl_env.calibration.sensitivity import sweep, sweep_markdown
 from frl_env.commands.capacity import capacity_command
-from frl_env.commands.load import load_and_show
+from frl_env.commands.load import load_and_show, show_dataset
 from frl_env.commands.tables import export_command, import_command
 from frl_env.commands.weeks import weeks_command
 from frl_env.commands.worklist import worklist_command
@@ -100,15 +100,7 @@ def show(
     check_dataset(dataset_id)
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
-    table = Table(show_header=False)
-    table.add_row("id", dataset_id)
-    table.add_row("members", f"{dataset.total_episodes:,}")
-    table.add_row("weeks", f"{dataset.total_steps:,}")
-    table.add_row("observations", str(dataset.spec.observation_space))
-    table.add_row("actions", str(dataset.spec.action_space))
-    table.add_row("content SHA-256", str(dataset.storage.metadata.get("frl_content_sha256", "not recorded")))
-    table.add_row("path", str(dataset.spec.data_path))
-    console.print(table)
+    show_dataset(dataset)
 
 
 @app.command("delete")

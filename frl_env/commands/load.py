@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import minari
 import minari.cli
+from rich.table import Table
 
 from frl_env.datasets import check_dataset, ensure_dataset, verify_dataset
+from frl_env.datasets.tabular.checking.summary import size_in_words, tells_size
 from frl_env.terminal import console, progress_bar
 
 
@@ -21,8 +24,33 @@ def load_and_show(dataset_id: str) -> None:
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
         verified = verify_dataset(dataset, progress=progress)
-    minari.cli.show(dataset_id)
+    facts = dataset.storage.metadata.get("frl_import")
+    if facts is None or tells_size(facts):
+        minari.cli.show(dataset_id)
+    else:  # Minari's table has numbers that tell of few people
+        show_dataset(dataset)
     # Plain lines, so that a path stays in one piece.
     print("checksums: " + ("as written" if verified else "none were recorded when it was made"))
     print(f"path: {Path(dataset.spec.data_path)}")
     console.file.flush()
+
+
+def show_dataset(dataset: minari.MinariDataset) -> None:
+    """Prints what a dataset holds and where it lies; of imported members no number that tells of few.
+
+    Args:
+        dataset: Simulated or imported.
+    """
+    facts = dataset.storage.metadata.get("frl_import")
+    table = Table(show_header=False)
+    table.add_row("id", str(dataset.spec.dataset_id))
+    if facts is None:
+        table.add_row("members", f"{dataset.total_episodes:,}")
+        table.add_row("weeks", f"{dataset.total_steps:,}")
+    else:
+        table.add_row("imported", size_in_words(facts))
+    table.add_row("observations", str(dataset.spec.observation_space))
+    table.add_row("actions", str(dataset.spec.action_space))
+    table.add_row("content SHA-256", str(dataset.storage.metadata.get("frl_content_sha256", "not recorded")))
+    table.add_row("path", str(dataset.spec.data_path))
+    console.print(table)

@@ -12,7 +12,7 @@ from frl_env.commands.error_screen import error_screen
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.tabular import ColumnMap, Imported, ImportOptions, Problem, TableError, export_table, import_table
 from frl_env.datasets.tabular.checking.left_out import in_words
-from frl_env.datasets.tabular.checking.summary import lists_in_words, spells_in_words
+from frl_env.datasets.tabular.checking.summary import lists_in_words, size_in_words
 from frl_env.datasets.tabular.exporting import check_target
 from frl_env.errors import UserError, unknown_name
 from frl_env.raw_events import FORMATS, export_events
@@ -166,10 +166,7 @@ def _show_understood(facts: dict[str, Any], *, whole: bool) -> None:
 def _show_imported(imported: Imported, *, check: bool) -> None:
     """What was written, what became of the rows, and what to do next."""
     for name, facts in zip(imported.dataset_ids, imported.facts, strict=False):  # a check writes no dataset
-        members = _number(facts["members"])
-        whole = facts["members"] if isinstance(facts["members"], int) else 0
-        episodes = spells_in_words(facts["episodes"], whole)
-        console.print(f"imported {name}: {members} members, {facts['steps']:,} steps in {episodes} episodes")
+        console.print(f"imported {name}: {size_in_words(facts)}")
     if said := imported.facts[0].get("worklists"):
         console.print(lists_in_words(said))
     _show_facts(imported.facts[0], whole=check)
@@ -183,11 +180,6 @@ def _show_imported(imported: Imported, *, check: bool) -> None:
             f"note: {imported.left_alone} is of another import; its members may be among these, so it can't be used "
             "to validate what is trained on them"
         )
-
-
-def _number(said: int | str) -> str:
-    """A number, or what is said in its place."""
-    return said if isinstance(said, str) else f"{said:,}"
 
 
 def _show_facts(facts: dict[str, Any], *, whole: bool) -> None:

@@ -7,11 +7,12 @@ write     one Parquet file, sorted by member and week, with all rules in its met
 """
 
 import gc
+import glob
 import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ def weeks(
     report = progress or (lambda what, done, total: None)
     kept = folder.exists()  # of an interrupted conversion, or of one that is running
     try:
+        _clear_others(folder, beside, None if isinstance(spec, Spec) else Path(spec))
         with _alone_in(folder):
             try:
                 made = open_engine(engine, folder, master=master, memory=memory)
@@ -129,6 +131,26 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _clear_others(folder: Path, *beside: Path | None) -> None:
+    """Removes stages, which hold members' rows, that killed runs of another spec or other tables left.
+
+    Args:
+        folder: Of this run, which stays.
+        beside: Files that stages lie beside: the result, or the spec if it was only checked.
+    """
+    for file in filter(None, beside):
+        for other in file.parent.glob(f".{glob.escape(file.name)}.weeks-*"):
+            if other == folder or not (other / RUNNING).is_file():
+                continue
+            lock = FileLock(other / RUNNING)
+            with suppress(Timeout, OSError):  # one that is running keeps its own
+                lock.acquire(timeout=0)
+                try:
+                    shutil.rmtree(other, ignore_errors=True)
+                finally:
+                    lock.release()
 
 
 @contextmanager

@@ -277,6 +277,8 @@ class _OneLine:
                 ("Unknown unit for memory", "it is no amount of memory; write --memory like 3GB"),
                 ("Could not set lock", "the same command is running already; wait for it, or end it"),
                 ("No space left", "the disk is full; free some, and run the same command again"),
+                ("quota", "the disk quota is used up; free some space, and run the same command again"),
+                ("File too large", "no file may become that large here; raise the limit, or write elsewhere"),
                 ("Out of Memory", "too little memory or disk to spill to; give more with --memory"),
                 ("does not exist", "it is not there, or has no such table; check path and table in the spec"),
                 ("not a valid DuckDB", "it is no DuckDB file; check path in the spec"),

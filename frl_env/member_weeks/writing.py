@@ -4,6 +4,7 @@ Batches are cut to the same size whatever the engine, so that both write the sam
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -83,6 +84,8 @@ def write_weeks(
         writer.add_key_value_metadata(
             {SCHEMA_KEY: json.dumps(columns_said(spec)), WEEKS_KEY: json.dumps(said, sort_keys=True)}
         )
+    with aside.open("rb+") as whole:
+        os.fsync(whole.fileno())  # or a power cut leaves the name and no rows
     aside.replace(output)
     return said
 

@@ -1,5 +1,6 @@
 """`frl import`, `frl export`, `frl load` as people type them."""
 
+import re
 import subprocess
 import sys
 
@@ -41,13 +42,42 @@ def test_import_says_what_became_of_the_rows(frl, table, tmp_path):
     assert "imported" in out
     status, out, _ = frl("load", "my/own-v0")
     assert status == 0
-    assert "Total Episodes" in out
+    assert "30 members, 349 steps in a few more episodes" in out, "one was cut where a number was clipped"
     assert "checksums: as written" in out
     assert f"path: {minari.load_dataset('my/own-v0').spec.data_path}" in out
     assert frl("export", "my/own-v0", tmp_path / "out.parquet")[0] == 0
     assert len(pd.read_parquet(tmp_path / "out.parquet")) == len(table)
     assert frl("delete", "my/own-v0", "--yes")[0] == 0
     assert minari.list_local_datasets() == {}
+
+
+@pytest.mark.parametrize("command", ["import", "show", "load"])
+def test_a_part_of_few_people_is_not_counted_by_spells_or_weeks(frl, table, tmp_path, command):
+    """Where one part has 1 to 10 of the members, the spells and weeks of either tell how many."""
+    table.to_parquet(tmp_path / "t.parquet")
+    _, out, _ = frl("import", tmp_path / "t.parquet", "--id", "my/own-v0", "--validation-share", "0.2")
+    out = "\n".join(line for line in out.splitlines() if line.startswith("imported"))
+    for name in ("my/own-v0", "my/own-validation-v0"):
+        kept = minari.load_dataset(name)
+        if command != "import":
+            _, out, _ = frl(command, name)
+            assert "fewer than 11 members" in out
+        for number in (kept.total_episodes, kept.total_steps):
+            assert not re.search(rf"(?<![\w.-]){number}(?![\w.-])", out), out
+
+
+def test_show_counts_members_not_spells(frl, table, tmp_path):
+    """Two members with weeks missing: 30 members in a few more spells, of which neither command tells the number."""
+    members = sorted(table["member_id"].unique())[:2]
+    table = table[~(table["member_id"].isin(members) & (table["week"] == table["week"].min() + 4))]
+    table.to_parquet(tmp_path / "t.parquet")
+    assert frl("import", tmp_path / "t.parquet", "--id", "my/own-v0", "--on-error", "drop")[0] == 0
+    kept = minari.load_dataset("my/own-v0")
+    assert kept.total_episodes > 30
+    for command in ("show", "load"):
+        _, out, _ = frl(command, "my/own-v0")
+        assert f"30 members, {kept.total_steps:,} steps in a few more episodes" in out
+        assert not re.search(rf"(members|Episodes)\W+{kept.total_episodes}\W", out)
 
 
 def test_problems_are_a_table_and_a_line(frl, table, tmp_path, empty_store):

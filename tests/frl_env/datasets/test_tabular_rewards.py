@@ -1,11 +1,13 @@
 """Where the rewards of a table come from: a column, weekly counts, or outcomes of 30 days."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from own_tables import episodes_of, facts_of, imported
 
 from frl_env.datasets.tabular import ColumnMap
-from frl_env.datasets.tabular.checking.outcomes import COUNTS, ONE_STEP
+from frl_env.datasets.tabular.checking.outcomes import COUNTS, ONE_STEP, Evidence, choose_rewards
+from frl_env.datasets.tabular.schema.layout import lay_out
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
 
@@ -83,3 +85,13 @@ def test_a_missing_outcome_leaves_out_its_row_only_where_it_matters(outcome_tabl
     assert len(first) == 3
     np.testing.assert_array_equal(first.observations[3], outcome_table.loc[3, list(MEASURES)].to_numpy(np.float32))
     np.testing.assert_array_equal(second.observations[0], outcome_table.loc[4, list(MEASURES)].to_numpy(np.float32))
+
+
+def test_few_rows_are_not_told_as_a_reason(outcome_table):
+    """Three rows with a next week may be three people's; so may three windows that contradict the counts."""
+    layout = lay_out(ColumnMap(), pa.Schema.from_pandas(outcome_table, preserve_index=False))[0]
+    few = choose_rewards("auto", layout, Evidence(rows=33, followed=3))
+    assert few[1] == "the next week is known in fewer than 11 of 33 rows only"
+    for checked in (20, 9_000):
+        said = choose_rewards("auto", layout, Evidence(rows=9_000, followed=9_000, checked=checked, disagree=3))[1]
+        assert f"in fewer than 11 of {checked:,} windows" in said

@@ -1,5 +1,6 @@
 """Tables may lie in files of any kind, side by side: CSV, Parquet, an Arrow stream, a DuckDB file."""
 
+import os
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ duckdb = pytest.importorskip("duckdb")
 
 from frl_env.errors import UserError  # noqa: E402
 from frl_env.member_weeks import Spec, conversion, weeks  # noqa: E402
+from frl_env.member_weeks.engine import _OneLine  # noqa: E402
 
 SPEC = """
 [tables.enrolment]
@@ -185,6 +187,38 @@ def test_two_runs_of_a_command_do_not_share_stages(engine, tmp_path):
             weeks(tmp_path / "spec.toml", target, engine=engine)
         assert folder.exists()
     assert not target.exists()
+
+
+@pytest.mark.parametrize("place", ["weeks.parquet", "spec.toml"])
+def test_what_killed_runs_left_goes_with_the_next(place, tmp_path):
+    """Stages hold members' rows: those of another spec, or of a check, stay only while their run does."""
+    _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
+    left, running = (tmp_path / f".{place}.weeks-{name}" for name in ("0123456789ab", "ba9876543210"))
+    for folder in (left, running):
+        folder.mkdir()
+        (folder / conversion.RUNNING).touch()
+        (folder / "stages.duckdb").write_bytes(b"rows")
+    with FileLock(running / conversion.RUNNING):
+        weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    assert not left.exists()
+    assert (running / "stages.duckdb").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [("IO Error: Disk quota exceeded", "quota is used up"), ("IO Error: File too large", "no file may become")],
+)
+def test_a_quota_is_no_damaged_file(said, expected):
+    with pytest.raises(UserError, match=expected), _OneLine(duckdb.Error, "covered"):
+        raise duckdb.IOException(said)
+
+
+def test_a_power_cut_after_the_rename_finds_the_rows(tmp_path, monkeypatch):
+    _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
+    kept, sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: kept.append(os.fstat(number).st_size) or sync(number))
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    assert (tmp_path / "weeks.parquet").stat().st_size in kept
 
 
 def test_another_table_of_the_same_file_is_another_conversion(tmp_path):

@@ -22,6 +22,7 @@ from frl_env.datasets.tabular.checking.weeks import Weeks
 from frl_env.datasets.tabular.schema.columns import EVENTS, OUTCOMES, REWARD, TERMINATED, ColumnMap
 from frl_env.datasets.tabular.schema.layout import Layout
 from frl_env.errors import UserError, unknown_name
+from frl_env.evaluation.privacy.suppression import people
 
 COLUMN, COUNTS, ONE_STEP = "weekly reward column", "weekly events from the next state", "one step, 30-day outcomes"
 
@@ -93,11 +94,13 @@ def choose_rewards(asked: str, layout: Layout, evidence: Evidence) -> tuple[str,
     if not counted:
         return ONE_STEP, "no state counts last week's events"
     if evidence.followed < FEWEST_FOLLOWED * evidence.rows:
-        return ONE_STEP, f"the next week is known in {evidence.followed:,} of {evidence.rows:,} rows only"
+        followed = people(evidence.followed, simulated=False)  # who has as few rows as these may be alone
+        return ONE_STEP, f"the next week is known in {followed} of {evidence.rows:,} rows only"
+    disagree = people(evidence.disagree, simulated=False)
     if evidence.disagree > MOST_DISAGREEMENT * evidence.checked:
-        share = f"{evidence.disagree:,} of {evidence.checked:,} windows"
+        share = f"{disagree} of {evidence.checked:,} windows"
         return ONE_STEP, f"30-day outcomes contradict the counts of the next weeks in {share}"
-    return COUNTS, f"30-day outcomes contradict them in {evidence.disagree:,} of {evidence.checked:,} windows"
+    return COUNTS, f"30-day outcomes contradict them in {disagree} of {evidence.checked:,} windows"
 
 
 def known_next(weeks: Weeks, layout: Layout) -> np.ndarray:

@@ -234,6 +234,29 @@ def spells_in_words(spells: int, members: int) -> str:
     return "a few more" if 0 < spells - members < SMALLEST <= members else people(spells, simulated=False)
 
 
+def tells_size(facts: Mapping[str, Any]) -> bool:
+    """Whether numbers of an imported dataset's members, spells and weeks may stand beside each other.
+
+    Args:
+        facts: What its metadata say of the import.
+    """
+    members = facts.get("members", 0)  # in words where a part of the people is few: weeks and spells tell how many
+    return not isinstance(members, str) and spells_in_words(facts["episodes"], members) == f"{facts['episodes']:,}"
+
+
+def size_in_words(facts: Mapping[str, Any]) -> str:
+    """Members, steps and spells of an imported dataset, as far as they may be told.
+
+    Args:
+        facts: What its metadata say of the import.
+    """
+    members = facts["members"]
+    if isinstance(members, str):
+        return f"{members} members"
+    spells = spells_in_words(facts["episodes"], members)
+    return f"{people(members, simulated=False)} members, {facts['steps']:,} steps in {spells} episodes"
+
+
 def _span(days: list[int], week: str) -> str:
     if not days:
         return ""
