@@ -26,6 +26,9 @@ from frl_env.member_weeks.facts.lines import ADJUSTS, LEFT_OUT, TAKEN, marked
 from frl_env.member_weeks.log_reach import LogReach
 from frl_env.member_weeks.report_privacy import people_behind, told, told_by_group
 from frl_env.member_weeks.sources.spec import Spec
+from frl_env.member_weeks.strangers import Strangers
+
+STRANGE = "rows of people without a span, left out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,7 @@ class Counted:
         lines, current: Claim lines of covered members, and those in force.
         totals: Of the member-weeks.
         unmapped: Contacts left out because a word has no level, and the members they are of.
+        strangers: People without a span, whose rows are left out.
     """
 
     seen: Mapping[str, Mapping[str, Any]]
@@ -54,6 +58,7 @@ class Counted:
     contacts: LoggedContacts
     totals: "Totals"
     unmapped: tuple[int, int]
+    strangers: Strangers
 
 
 class Totals:
@@ -134,7 +139,7 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
     digits = 4 if spec.simulated else 2
     doubted = Doubted(
         seen=found.seen, lines=found.read, spans=found.spans, spells=found.coverage.spells,
-        contacts=found.contacts.rows, cut=found.cut,
+        contacts=found.contacts.rows, cut=found.cut, strangers=found.strangers,
     )  # fmt: skip
     figures["response"] = {
         "after_attempt": None if small or not response.attempts else round(response.after_attempt, digits),
@@ -161,10 +166,15 @@ def _enrolment(engine: Any, spec: Spec, found: Counted) -> _Numbers:
     everybody = people_["members"]
     with_gap = people_behind(engine, spec, spells, gaps=gap)["gaps"]
     dual = (found.seen["enrolment"].get("dual") or 0, found.seen["enrolment"].get("dual_people") or 0)
-    return {"spans read": (found.seen["enrolment"]["rows"], everybody), "spans with Medicare, left out": dual,
+    numbers = {"spans read": (found.seen["enrolment"]["rows"], everybody), "spans with Medicare, left out": dual,
             "members": (everybody, everybody),
             "spells": (counted["spells"], everybody), "gaps": (counted["gaps"], with_gap),
             "members who died or left for good": (people_["ended"], people_["ended"] or 0)}  # fmt: skip
+    strange = found.strangers
+    if strange.people is not None and strange.unnamed is not None:
+        numbers["people of table members without a span, left out"] = strange.people, strange.people
+        numbers["members without a row in table members"] = strange.unnamed, strange.unnamed
+    return numbers
 
 
 def _claims(engine: Any, spec: Spec, found: Counted) -> _Numbers:
@@ -179,6 +189,7 @@ def _claims(engine: Any, spec: Spec, found: Counted) -> _Numbers:
         kinds = {name: max(number, people.get(name, 0)) for name, number in kinds.items()}
     return {
         "rows read": (sum(found.seen[label]["rows"] for label in found.read), kinds["read"]),
+        STRANGE: found.strangers.of(*found.read),
         "denied": (said.get("denied"), kinds["denied"]),
         "replacements and voids": (said.get("adjusting"), kinds["adjusting"]),
         "reversals": (said.get("reversed"), kinds["reversed"]),
@@ -224,6 +235,7 @@ def _contacts(engine: Any, spec: Spec, found: Counted, tried: ir.Table, many: Ma
     of_many = people_behind(engine, spec, several, weeks=several.who.notnull())["weeks"]
     return {
         "rows read": (found.seen["contacts"]["rows"], people["used"]),
+        STRANGE: found.strangers.of("contacts"),
         "left out: a word has no level": found.unmapped,
         "contacts of members, repeats joined": (counted["used"], people["used"]),
         "of them reached, or by the member": (counted["reached"], people["reached"]),

@@ -1,7 +1,8 @@
 """What looks like a mistake that nothing refuses: sentences for the report, each with what else it may be.
 
     newest day          one claim of 2033 among claims up to 2024      the cut moves, and no week is too young
-    strangers           contacts of M7, spans of 0M7                   dropped in silence
+    strangers           contacts of M7, spans of 0M7                   few are left
+    unnamed             m7 in table members, spans of M7               members without a group
     exclusive ends      ... to 2024-02-01, from 2024-02-01 to ...      a day too many in every span
     night               calls at three in the morning                  times of another zone
     late cut            the week to decide, for a list                 claims missing where events are learned from
@@ -25,6 +26,7 @@ from frl_env.evaluation.privacy.suppression import SMALLEST
 from frl_env.member_weeks.facts import cell_parsing
 from frl_env.member_weeks.facts.coverage import EPOCH, day_number
 from frl_env.member_weeks.rules import Rules
+from frl_env.member_weeks.strangers import Strangers
 
 LONELY_DAYS = 31
 """The newest row of all may arrive so much later than the newest rows of 11 members."""
@@ -41,7 +43,13 @@ NIGHT, NIGHTLY = 6 * 3600, 0.05
 UNCOVERED = 0.1
 """Share of attempts on days without coverage."""
 
+UNNAMED = 0.05
+"""Share of the members without a row in table members."""
+
 MOST = 0.5
+
+
+ALIKE = "write identifiers alike in both tables (capitals and leading zeros count)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +63,7 @@ class Doubted:
         spells: Of coverage.
         contacts: Cleaned, one row an attempt.
         cut: Last complete day.
+        strangers: People without a span, and members without a row in table members.
     """
 
     seen: Mapping[str, Mapping[str, Any]]
@@ -63,12 +72,13 @@ class Doubted:
     spells: ir.Table
     contacts: ir.Table
     cut: int
+    strangers: Strangers
 
 
 def doubts(engine: Any, rules: Rules, found: Doubted) -> list[str]:
     """A sentence for each thing that looks like a mistake."""
     said = [
-        *_newest_day(engine, rules, found), *_strangers(found), *_exclusive_ends(engine, found),
+        *_newest_day(engine, rules, found), *_strangers(found), *_unnamed(found), *_exclusive_ends(engine, found),
         *_at_night(engine, found), *_without_coverage(engine, found), *_spans_of_visits(engine, found),
     ]  # fmt: skip
     return said
@@ -113,9 +123,20 @@ def _strangers(found: Doubted) -> list[str]:
         if share >= most:
             said.append(
                 f"{share:.0%} of the rows of table {label} are about nobody in table enrolment, and are not used: if "
-                "these are not other people, write identifiers alike in both (are leading zeros lost?)"
+                f"these are not other people, {ALIKE}"
             )
     return said
+
+
+def _unnamed(found: Doubted) -> list[str]:
+    """Who is written otherwise in table members is in no group of an audit."""
+    unnamed = found.strangers.unnamed or 0
+    if unnamed < SMALLEST or unnamed < UNNAMED * found.strangers.members:
+        return []
+    return [
+        f"{unnamed / found.strangers.members:.0%} of the members have no row in table members, so when they were born "
+        f"or died, and their groups, are not known: if they should have one, {ALIKE}"
+    ]
 
 
 def _exclusive_ends(engine: Any, found: Doubted) -> list[str]:

@@ -49,6 +49,7 @@ from frl_env.member_weeks.rules import Rules
 from frl_env.member_weeks.sources.reading import Reading, clean, count_faults, in_numbers, parse
 from frl_env.member_weeks.sources.spec import Spec
 from frl_env.member_weeks.sources.unmapped_words import words_of_faults
+from frl_env.member_weeks.strangers import Strangers, count_strangers
 from frl_env.member_weeks.writing import write_weeks
 
 STEPS = 6
@@ -73,6 +74,7 @@ class ReadTables:
         lines: All rows of claims and encounters.
         claims: Claims as `known_claims` has them; None without any.
         unmapped: Contacts left out because a word has no level, and the members they are of.
+        strangers: People without a span, whose rows are left out.
     """
 
     numbers: ir.Table
@@ -84,6 +86,7 @@ class ReadTables:
     lines: Mapping[str, ir.Table]
     claims: ir.Table | None
     unmapped: tuple[int, int]
+    strangers: Strangers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +158,9 @@ def read_tables(engine: Engine, spec: Spec) -> ReadTables:
         lines=lines,
         claims=claims,
         unmapped=unmapped,
+        strangers=count_strangers(
+            engine, spec, numbers, {label: reading.table for label, reading in read.items()}, seen, members
+        ),
     )
 
 
@@ -299,6 +305,7 @@ def _summary(
         contacts=made.facts.contacts,
         totals=totals,
         unmapped=tables.unmapped,
+        strangers=tables.strangers,
     )
     return {
         "version": package_version(),

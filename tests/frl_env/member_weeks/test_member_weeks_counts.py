@@ -73,6 +73,36 @@ def test_people_are_counted_and_not_rows(engine, simulated, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("strange", [0, FEW, 2 * FEW])
+def test_people_without_a_span_are_counted(engine, strange, tmp_path):
+    """Identifiers in small letters in other tables than that of spans: nobody's, and the members lose their rows."""
+    everybody = [f"M{i:02d}" for i in range(MEMBERS)]
+    otherwise = [who.lower() if i < strange else who for i, who in enumerate(everybody)]
+    pd.DataFrame({"M": everybody, "FROM": "2024-01-01", "THRU": ""}).to_csv(tmp_path / "spans.csv", index=False)
+    pd.DataFrame({"M": otherwise, "BORN": "1980-01-01"}).to_csv(tmp_path / "people.csv", index=False)
+    claims = pd.DataFrame({"M": otherwise, "C": everybody, "D": "2024-01-09", "R": "0450", "B": "", "S": "paid"})
+    claims.to_csv(tmp_path / "claims.csv", index=False)
+    log = pd.DataFrame({"M": otherwise * 3, "T": "2024-02-20", "K": "PHONE_CALL", "O": "attempted"})
+    log.to_csv(tmp_path / "log.csv", index=False)
+    members = '[tables.members]\npath = "people.csv"\nmember = "M"\nbirth = "BORN"\n'
+    for simulated in (True, False):
+        (tmp_path / "spec.toml").write_text(f"simulated = {str(simulated).lower()}\n{SPEC}{members}")
+        figures = weeks(tmp_path / "spec.toml", check_only=True, engine=engine, master="local[1]").facts["figures"]
+        found = [
+            figures["enrolment"]["people of table members without a span, left out"],
+            figures["enrolment"]["members without a row in table members"],
+            figures["claims"]["rows of people without a span, left out"],
+            figures["contacts"]["rows of people without a span, left out"],
+        ]
+        if simulated or not strange:
+            assert found == [strange, strange, strange, 3 * strange]
+        else:  # 18 rows of 6 people are no number to tell
+            assert found == (["fewer than 11"] * 4 if strange == FEW else [20, 20, 20, 40])
+        said = [each for each in figures["response"]["warnings"] if "have no row in table members" in each]
+        assert len(said) == (strange >= 11), "capitals and leading zeros count"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("people", [FEW, 2 * FEW])
 def test_what_age_and_medicare_leave_out_is_counted(engine, people, tmp_path):
     everybody = [f"m{i:02d}" for i in range(MEMBERS)]
