@@ -4,10 +4,12 @@ A `UserError` says in one line what is wrong, where, how many, and what to do. C
 exit with status 2; every other exception is a fault of the program and keeps its traceback.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from numbers import Integral, Real
 from operator import index
+from pathlib import Path
 from typing import Any
 
 LONGEST = 80
@@ -16,6 +18,24 @@ LONGEST = 80
 
 class UserError(ValueError):
     """Something the caller can put right: bad input, a missing file, a name that does not exist."""
+
+
+@contextmanager
+def in_file(file: Path | None) -> Iterator[None]:
+    """Puts the name of a file before what is wrong in it, where that is not said already.
+
+    Args:
+        file: The file; None: nothing is added.
+
+    Raises:
+        UserError: As it was raised within, with the name.
+    """
+    try:
+        yield
+    except UserError as problem:
+        if file is None or type(problem) is not UserError or str(file) in str(problem):
+            raise
+        raise UserError(f"{file}: {problem}") from None
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> UserError:

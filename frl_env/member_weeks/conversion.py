@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from frl_env.datasets.placing import package_version
-from frl_env.errors import UserError
+from frl_env.errors import UserError, in_file
 from frl_env.files.output_paths import check_new
 from frl_env.member_weeks.checks import check_output
 from frl_env.member_weeks.engine import Engine, load_ibis, open_engine, table_files
@@ -89,7 +89,8 @@ def weeks(
     if not check_only:
         check_output(read, beside)
         check_new(beside, force=force)
-    folder = beside.with_name(f".{beside.name}.weeks-{_digest(read, engine)}")
+    with in_file(read.file):
+        folder = beside.with_name(f".{beside.name}.weeks-{_digest(read, engine)}")
     report = progress or (lambda what, done, total: None)
     kept = folder.exists()  # of an interrupted conversion, or of one that is running
     try:

@@ -6,7 +6,7 @@ simulated tells all.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -45,6 +45,7 @@ class Counted:
         totals: Of the member-weeks.
         unmapped: Contacts left out because a word has no level, and the members they are of.
         strangers: People without a span, whose rows are left out.
+        zoned: Sentences about days that come with a zone.
     """
 
     seen: Mapping[str, Mapping[str, Any]]
@@ -59,6 +60,7 @@ class Counted:
     totals: "Totals"
     unmapped: tuple[int, int]
     strangers: Strangers
+    zoned: Sequence[str]
 
 
 class Totals:
@@ -147,6 +149,7 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
         "warnings": [
             *response.warnings(),
             *sums.reach.warnings(),
+            *found.zoned,
             *doubts(engine, spec.rules, doubted),
             *(() if spec.simulated else ends_too_late(spec.rules, doubted)),
         ],

@@ -9,7 +9,7 @@ It imports Ibis, which `frl_env.member_weeks.conversion` looks for first.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import ibis.expr.types as ir
 
 from frl_env.datasets.placing import package_version
-from frl_env.errors import UserError
+from frl_env.errors import UserError, in_file
 from frl_env.member_weeks.checks import check_columns, check_members, check_rows, one_row_a_member
 from frl_env.member_weeks.conversion_counts import Counted, Totals, count
 from frl_env.member_weeks.engine import Engine
@@ -49,6 +49,7 @@ from frl_env.member_weeks.rules import Rules
 from frl_env.member_weeks.sources.reading import Reading, clean, count_faults, in_numbers, parse
 from frl_env.member_weeks.sources.spec import Spec
 from frl_env.member_weeks.sources.unmapped_words import words_of_faults
+from frl_env.member_weeks.sources.zoned_days import zoned_days
 from frl_env.member_weeks.strangers import Strangers, count_strangers
 from frl_env.member_weeks.writing import write_weeks
 
@@ -75,6 +76,7 @@ class ReadTables:
         claims: Claims as `known_claims` has them; None without any.
         unmapped: Contacts left out because a word has no level, and the members they are of.
         strangers: People without a span, whose rows are left out.
+        zoned: Sentences about days that come with a zone.
     """
 
     numbers: ir.Table
@@ -87,6 +89,7 @@ class ReadTables:
     claims: ir.Table | None
     unmapped: tuple[int, int]
     strangers: Strangers
+    zoned: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +116,10 @@ def read_tables(engine: Engine, spec: Spec) -> ReadTables:
         UserError: If a table can't be read, or lacks what the rules need.
     """
     rules = spec.rules
-    raws = read_source(engine, spec)
-    readings = {label: parse(label, raw, spec) for label, raw in raws.items()}
-    check_columns(readings, rules)
+    with in_file(spec.file):
+        raws = read_source(engine, spec)
+        readings = {label: parse(label, raw, spec) for label, raw in raws.items()}
+        check_columns(readings, rules)
     read = dict(readings)
     for label in ("enrolment", "members"):
         if label in read:
@@ -161,6 +165,7 @@ def read_tables(engine: Engine, spec: Spec) -> ReadTables:
         strangers=count_strangers(
             engine, spec, numbers, {label: reading.table for label, reading in read.items()}, seen, members
         ),
+        zoned=zoned_days(engine, raws),
     )
 
 
@@ -306,6 +311,7 @@ def _summary(
         totals=totals,
         unmapped=tables.unmapped,
         strangers=tables.strangers,
+        zoned=tables.zoned,
     )
     return {
         "version": package_version(),

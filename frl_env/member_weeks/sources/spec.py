@@ -18,7 +18,7 @@ from typing import Any
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.capacity.effort import Effort
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, in_file, unknown_name
 from frl_env.member_weeks.rules import Rules
 from frl_env.member_weeks.sources.contract import TABLES
 from frl_env.member_weeks.sources.crosswalk import Crosswalk, crosswalks
@@ -66,6 +66,7 @@ class Spec:
         options: What a reader knows besides, as code patterns of MEDS.
         effort: Factor to level to staff minutes (`frl_env.capacity.Effort`), for the table's metadata; None: not said.
         simulated: Whether no real person stands behind the tables, so that small counts may be shown.
+        file: Where it was read, for messages; None if it was made in Python.
     """
 
     source: str = "flat"
@@ -77,6 +78,7 @@ class Spec:
     options: Mapping[str, Any] = field(default_factory=dict)
     effort: Mapping[str, Mapping[str, float]] | None = None
     simulated: bool = False
+    file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Checks names."""
@@ -99,7 +101,12 @@ class Spec:
         Raises:
             UserError: If the file can't be read, or says what means nothing.
         """
-        said = _toml(file)
+        with in_file(file):
+            return cls._of(file, _toml(file))
+
+    @classmethod
+    def _of(cls, file: Path, said: Mapping[str, Any]) -> "Spec":
+        """A spec from what a file says."""
         known = (
             "source", "tables", "crosswalk", "rules", "action_schema", "date_format", "options", "effort", "simulated",
         )  # fmt: skip
@@ -108,7 +115,9 @@ class Spec:
                 raise unknown_name(f"entry in {file}:", key, known)
         actions = MEDICAID_ACTIONS
         if "action_schema" in said:
-            actions = ActionSpace.from_json(_text(file.parent / str(said["action_schema"])))
+            schema = file.parent / str(said["action_schema"])
+            with in_file(schema):
+                actions = ActionSpace.from_json(_text(schema))
         for key in ("tables", "crosswalk", "rules", "options", "effort"):
             if not isinstance(said.get(key, {}), dict):
                 raise UserError(f"{file}: [{key}] must be a table")
@@ -128,6 +137,7 @@ class Spec:
             options=said.get("options", {}),
             effort=said.get("effort"),
             simulated=said.get("simulated", False),
+            file=file,
         )
 
     def date_format_of(self, label: str) -> str:

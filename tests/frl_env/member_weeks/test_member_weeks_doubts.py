@@ -159,6 +159,41 @@ def test_a_table_has_a_date_format_of_its_own(tmp_path):
         Spec.read(tmp_path / "spec.toml")
 
 
+@pytest.mark.parametrize(
+    ("clock", "words"),
+    [
+        ("", ""),
+        ("T00:00:00Z", ""),
+        (" 00:00-05:00", ""),
+        ("T20:30:00", ""),
+        ("T20:30:00Z", "the day that is written counts"),
+        (" 8:30 PM-05:00", "the day that is written counts"),
+    ],
+)
+def test_a_zone_of_days_in_text_is_told_where_it_may_matter(clock, words, tmp_path):
+    tables = _extract()
+    _write(tables, tmp_path)
+    table = pd.read_csv(tmp_path / "encounters.csv")
+    table.assign(start=table["start"] + clock, end=table["end"] + clock).to_csv(
+        tmp_path / "encounters.csv", index=False
+    )
+    said = weeks(tmp_path / "spec.toml", check_only=True).facts["figures"]["response"]["warnings"]
+    assert [words in sentence for sentence in said] == ([True] if words else [])
+    assert all("table encounters has times of day with a time zone in start and end" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(("hour", "warned"), [(0, False), (20, True)])
+def test_a_zone_of_days_that_are_points_in_time_is_told(hour, warned, tmp_path):
+    tables = _extract()
+    _write(tables, tmp_path, SPEC.replace("encounters.csv", "encounters.parquet"))
+    table = pd.read_csv(tmp_path / "encounters.csv")
+    for column in ("start", "end"):
+        table[column] = pd.to_datetime(table[column], utc=True).astype("datetime64[us, UTC]") + pd.Timedelta(hours=hour)
+    table.to_parquet(tmp_path / "encounters.parquet")
+    said = weeks(tmp_path / "spec.toml", check_only=True).facts["figures"]["response"]["warnings"]
+    assert ["they count as their day in UTC" in sentence for sentence in said] == [True] * warned
+
+
 def test_the_table_for_a_list_ends_with_the_week_to_decide(tmp_path):
     tables = _extract()
     tables["encounters"] = tables["encounters"].assign(received=tables["encounters"]["end"] + 10)

@@ -178,7 +178,9 @@ SPECS = {
 
 @pytest.mark.parametrize(("spec", "said"), SPECS.values(), ids=SPECS)
 def test_bad_spec(convert, spec, said):
-    assert re.search(said, str(convert(spec)))
+    message = str(convert(spec))
+    assert re.search(said, message)
+    assert message.count("spec.toml") == (not message.startswith("no member-week is left"))
 
 
 @pytest.mark.parametrize(

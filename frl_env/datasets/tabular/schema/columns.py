@@ -16,8 +16,7 @@ A `ColumnMap` says which states, actions and demographics there are, and which o
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +30,7 @@ from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.capacity.effort import Effort
 from frl_env.care_effort import care_effort
 from frl_env.datasets.tabular.schema.map_file import LISTS, read_map, read_text
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, in_file, unknown_name
 from frl_env.meaning import DEFINITIONS, Meaning
 from frl_env.parameters import MEASURES, preset
 from frl_env.simulator.information import DEMOGRAPHIC_KEYS
@@ -172,9 +171,9 @@ class ColumnMap:
         settings["ignore"] = tuple(dict.fromkeys((*settings.get("ignore", ()), *ignore)))
         if schema is not None:
             text = read_text(schema)
-            with _named(schema):
+            with in_file(schema):
                 settings["actions"] = ActionSpace.from_json(text)
-        with _named(None if columns else file):
+        with in_file(None if columns else file):
             return cls(**settings)
 
     @classmethod
@@ -279,12 +278,3 @@ class ColumnMap:
 
     def _measure(self, name: str) -> str:
         return name.removeprefix("next_") if name in self.next_states else name
-
-
-@contextmanager
-def _named(file: Path | None) -> Iterator[None]:
-    """Says in which file something is wrong, where it is in one."""
-    try:
-        yield
-    except UserError as problem:
-        raise UserError(f"{file}: {problem}") if file is not None else problem from None
