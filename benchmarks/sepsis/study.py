@@ -33,7 +33,8 @@ from benchmarks.record.study import Study, Unit
 from benchmarks.sepsis.dataset import ensure_sepsis_dataset
 from benchmarks.sepsis.environment import SepsisTables, one_hot
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
-from frl_algos.effects.planning import SHRINKAGE, plan, recurring
+from frl_algos.effects.logged_steps import SHRINKAGE, LoggedSteps, recurring
+from frl_algos.effects.planning import plan
 from frl_algos.networks.state_critic import StateCritic
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.errors import UserError
@@ -125,15 +126,12 @@ def planner_value(buffer: FactoredReplayBuffer, tables: SepsisTables) -> float:
     states = recurring(buffer.observations, buffer.next_observations)
     if states is None:
         raise UserError("a planner needs states that recur, and the dataset's observations are too many")
-    planned = plan(
-        states,
-        buffer.actions,
-        buffer.rewards,
-        buffer.terminals,
-        np.zeros(buffer.transition_count, dtype=np.int64),
-        valid=buffer.action_space.n_joint,
+    steps = LoggedSteps(
+        states=states, actions=buffer.actions, rewards=buffer.rewards, ended=buffer.terminals,
+        episodes=np.repeat(np.arange(len(buffer.lengths)), buffer.lengths), valid=buffer.action_space.n_joint,
         gamma=GAMMA,
-    )
+    )  # fmt: skip
+    planned = plan(steps, np.zeros(buffer.transition_count, dtype=np.int64), caution=0.0)
     critic = StateCritic(buffer.observations.shape[1], buffer.action_space.n_joint, states=0)
     critic.take(planned)
     best = critic(torch.as_tensor(tables.observations)).argmax(dim=1).numpy()

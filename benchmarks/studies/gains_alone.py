@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
-from frl_algos.factored_awr.critic_selection.select_critic import CREDITS
+from frl_algos.factored_awr.critic_selection.fits import CREDITS
 from frl_algos.factored_awr.modules import create_member_model
 from frl_algos.gains.estimating import estimate_member_model
 from frl_algos.gains.member_model import MemberModel

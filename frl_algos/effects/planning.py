@@ -1,35 +1,32 @@
 """Planned values: dynamic programming over what followed each action in each state, where states recur.
 
-In some data an observation is one of few states, each seen again and again. There the decision process itself can be
-estimated, without an assumption on how effects depend on the state, and solved:
+The decision process is estimated from the rows (`logged_steps`), and solved:
 
-    q(s, a) = (n_sa m_sa + k m_s) / (n_sa + k),     m = mean of r + gamma v(s') over rows,     v(s) = max over logged a
+    q(s, a) = (n_sa m_sa + k m_s) / (n_sa + k)  -  c sigma / sqrt(n_sa + k),     m = mean of r + gamma v(s') over rows,
+    v(s) = max over logged a of q(s, a)
 
-n_sa counts the rows of an action in a state, m_sa is their mean, and m_s the mean of all rows of the state: what is
-known of few rows is shrunk to what the state is worth whatever is done. Only logged actions count in the maximum. The
-advantage is A(s, a) = q(s, a) - m_s, and 0 in states that were never seen.
+n_sa counts the rows of an action in a state, m_sa is their mean, m_s the mean of all rows of the state, and sigma^2 the
+variance of rows of one action in one state. What is known of few rows is shrunk to what the state is worth whatever is
+done, and held to be worth c standard errors less: of many actions of which little is known, the best by chance looks
+good, and a plan would go where little is known. The advantage is A(s, a) = q(s, a) less the mean of q over the
+decisions that were logged in the state, and 0 in states that were never seen.
 
 Source of the shrinkage: Efron and Morris (1975), with a fixed k; of the maximum over logged actions: Fujimoto, Meger
-and Precup (2019).
+and Precup (2019); of the caution: Rashidinejad et al. (2021), lower confidence bounds in value iteration.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
-from scipy import sparse
+from jaxtyping import Float, Float32, Int
 
-SHRINKAGE = 20.0
-"""k: rows that the state's mean counts for."""
+from frl_algos.effects.logged_steps import LoggedSteps, StepTable, settled
 
-MOST_STATES = 5_000
-"""More distinct observations are not states that recur."""
+CAUTION = 0.5
+"""c: standard errors that are taken off."""
 
-ROWS_A_STATE = 20
-"""Rows for each state, at least, where nobody says that states recur."""
-
-SWEEPS, CLOSE = 1_000, 1e-6
-"""Sweeps of value iteration at most, and the change at which it stops, as a share of the largest value."""
+ROUNDS = 2
+"""Times that sigma is estimated, each with the values that those before gave."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,105 +44,31 @@ class Planned:
     halves: tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recurring:
-    """Rows by state.
-
-    Attributes:
-        states: Scaled observations, each once.
-        before: State of each row.
-        after: State after it.
-    """
-
-    states: Float32[np.ndarray, "state k"]
-    before: Int[np.ndarray, "row"]
-    after: Int[np.ndarray, "row"]
-
-    @property
-    def often(self) -> bool:
-        """Whether there are rows enough for each state."""
-        return len(self.before) >= ROWS_A_STATE * len(self.states)
-
-
-def recurring(scaled: Float32[np.ndarray, "row k"], following: Float32[np.ndarray, "row k"]) -> Recurring | None:
-    """The states of all rows; None where there are more than `MOST_STATES`.
-
-    Args:
-        scaled: Observations as the networks see them.
-        following: The next ones.
-    """
-    if len(_distinct(scaled[: 4 * MOST_STATES])[0]) > MOST_STATES:
-        return None
-    first, states = _distinct(np.concatenate([scaled, following]))
-    if len(first) > MOST_STATES:
-        return None
-    before, after = states[: len(scaled)], states[len(scaled) :]
-    return Recurring(states=np.concatenate([scaled, following])[first], before=before, after=after)
-
-
-def plan(
-    rows: Recurring,
-    actions: Int[np.ndarray, "row"],
-    rewards: Float[np.ndarray, "row"],
-    ended: Float[np.ndarray, "row"],
-    halves: Int[np.ndarray, "row"],
-    *,
-    valid: int,
-    gamma: float,
-) -> Planned:
+def plan(steps: LoggedSteps, halves: Int[np.ndarray, "row"], caution: float = CAUTION) -> Planned:
     """Advantages by planning, from all rows and from each half of the people.
 
     Args:
-        rows: Their states.
-        actions: Positions among the valid ones.
-        rewards: Of each step.
-        ended: 1 where the episode ended for good.
+        steps: The rows.
         halves: Half of the people, 0 or 1.
-        valid: Number of valid actions.
-        gamma: Discount a step.
+        caution: Standard errors that are taken off, c; 0 for none.
     """
 
-    def of(mine: Bool[np.ndarray, "row"]) -> Float32[np.ndarray, "state valid"]:
-        return _advantages(rows, actions, rewards, ended, np.flatnonzero(mine), valid=valid, gamma=gamma)
+    def of(mine: np.ndarray) -> Float32[np.ndarray, "state valid"]:
+        if not mine.any():
+            return np.zeros((len(steps.states.states), steps.valid), dtype=np.float32)
+        return _advantages(StepTable(steps, mine), caution)
 
-    return Planned(states=rows.states, advantages=of(halves >= 0), halves=(of(halves == 0), of(halves == 1)))
-
-
-def _advantages(
-    rows: Recurring,
-    actions: Int[np.ndarray, "row"],
-    rewards: Float[np.ndarray, "row"],
-    ended: Float[np.ndarray, "row"],
-    mine: Int[np.ndarray, "part"],
-    *,
-    valid: int,
-    gamma: float,
-) -> Float32[np.ndarray, "state valid"]:
-    size = len(rows.states)
-    if not len(mine):
-        return np.zeros((size, valid), dtype=np.float32)
-    cells = rows.before[mine] * valid + actions[mine]
-    count = np.bincount(cells, minlength=size * valid).reshape(size, valid)
-    paid = np.bincount(cells, weights=rewards[mine], minlength=size * valid)
-    moves = sparse.csr_matrix((1.0 - ended[mine], (cells, rows.after[mine])), shape=(size * valid, size))
-    seen, visits = count.sum(axis=1) > 0, np.maximum(count.sum(axis=1), 1)
-    values = np.zeros(size)
-    for _ in range(SWEEPS):
-        sums = (paid + gamma * (moves @ values)).reshape(size, valid)
-        level = sums.sum(axis=1) / visits
-        found = (sums + SHRINKAGE * level[:, None]) / (count + SHRINKAGE)
-        new = np.where(count > 0, found, -np.inf).max(axis=1)
-        # Of a state where nothing was decided yet, no more is known than of the others.
-        new[~seen] = np.average(new[seen], weights=visits[seen])
-        change, values = np.abs(new - values).max(), new
-        if change <= CLOSE * max(np.abs(values).max(), 1e-12):
-            break
-    return np.where(seen[:, None], found - level[:, None], 0.0).astype(np.float32)
+    return Planned(states=steps.states.states, advantages=of(halves >= 0), halves=(of(halves == 0), of(halves == 1)))
 
 
-def _distinct(observations: Float32[np.ndarray, "row k"]) -> tuple[Int[np.ndarray, "state"], Int[np.ndarray, "row"]]:
-    """First row of each distinct observation, and which of them each row is."""
-    whole = np.ascontiguousarray(observations + np.float32(0))  # a zero has one sign
-    keys = whole.view([("", np.void, whole.dtype.itemsize * whole.shape[1])]).ravel()
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    return first, inverse.reshape(-1)
+def _advantages(table: StepTable, caution: float) -> Float32[np.ndarray, "state valid"]:
+    values = settled(lambda values: table.filled(table.logged_mean(table.means(values))), np.zeros(len(table.visits)))
+    for _ in range(ROUNDS):
+        less = caution * np.sqrt(table.variance(values) / table.certain)
+
+        def best(values: Float[np.ndarray, "state"], less: np.ndarray = less) -> Float[np.ndarray, "state"]:
+            return table.filled(np.where(table.count > 0, table.shrunk(values) - less, -np.inf).max(axis=1))
+
+        values = settled(best, values)
+    q = table.shrunk(values) - less
+    return np.where(table.seen[:, None], q - table.logged_mean(q)[:, None], 0.0).astype(np.float32)

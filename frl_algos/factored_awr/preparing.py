@@ -18,8 +18,9 @@ from frl_algos.effects.suitability import Suitability, suitability
 from frl_algos.effects.targets import compute_targets, positions_of
 from frl_algos.effects.terms import Terms, null_position
 from frl_algos.factored_awr.critic_selection.chosen_critic import Choice, Chosen
+from frl_algos.factored_awr.critic_selection.fits import CREDITS, structure_of
 from frl_algos.factored_awr.critic_selection.indicated import unless_indicated
-from frl_algos.factored_awr.critic_selection.select_critic import CREDITS, Contest, structure_of
+from frl_algos.factored_awr.critic_selection.select_critic import Contest
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_algos.gains.estimating import estimate_member_model
@@ -109,11 +110,11 @@ def choose_critic(
         config: The settings, which take the choice.
         impl: Networks that are there already, and stay what they are; None where there are none.
     """
-    critics: tuple[str, ...] = {"auto": ("effects", "expectile", "planned", "none")}.get(
+    critics: tuple[str, ...] = {"auto": ("effects", "expectile", "planned", "averaged", "none")}.get(
         config.critic, (config.critic,)
     )
     if config.critic == "auto" and impl is not None:
-        kinds = {EffectCritic: ("effects", "none"), StateCritic: ("planned",)}
+        kinds = {EffectCritic: ("effects", "none"), StateCritic: ("planned", "averaged")}
         critics = kinds.get(type(impl.modules.critic), ("expectile",))
     set_already = config.critic == "expectile" and config.temperature is not None
     if config.critic in ("returns", "none") or set_already:
@@ -144,7 +145,7 @@ def take_over(
     rows = np.random.default_rng(0).permutation(buffer.transition_count)[:kept]
     sample = torch.as_tensor(scaled[rows], device=device)
     halves = None
-    judged = chosen.choice.mild  # at the temperature of the choice, and no other
+    judged = chosen.choice.mild or chosen.choice.whole  # at the temperature of the choice, and no other
     critic = impl.modules.critic
     if isinstance(critic, EffectCritic):
         critic.forget()

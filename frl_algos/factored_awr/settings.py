@@ -46,7 +46,7 @@ class FactoredAWRSettings(LearnableConfig):
         expectile: Of the expectile critic, in (0, 1); larger looks at better actions of the data.
         critic_learning_rate, critic_weight_decay: Of the expectile critic.
         td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k. None: chosen with the critic
-            from `select_critic.CREDITS`; with a response, and where nothing is chosen, the first of these.
+            from `critic_selection.fits.CREDITS`; with a response, and where nothing is chosen, the first of these.
         extraction: "closed_form" (the formula above) or "regression" (weighted log-likelihood, as in the paper).
         temperature: How far the policy moves along the advantage; smaller moves further. None: chosen from
             `extraction.TEMPERATURES` by what half of the data says of the policy of the other half.

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks.training.train import train
 from frl_algos import FactoredAWRConfig, FactoredIQLConfig, training_threads
-from frl_algos.factored_awr.critic_selection import select_critic
+from frl_algos.factored_awr.critic_selection import fits
 from frl_algos.policies.stock import create_stock
 from frl_algos.policy_values import counterfactual, fitted_q
 from frl_algos.threads import do_parts
@@ -53,8 +53,8 @@ def seen(monkeypatch):
 
 def test_preparing_factored_awr(seen, tiny_buffer):
     found, watch = seen
-    watch(select_critic, "compute_targets")
-    watch(select_critic, "EffectRegression")
+    watch(fits, "compute_targets")
+    watch(fits, "EffectRegression")
     quiet = {"show_progress": False, "logger_adapter": d3rlpy.logging.NoopAdapterFactory()}
     FactoredAWRConfig(response=0, batch_size=16).create().fit(tiny_buffer, n_steps=1, **quiet)
     assert found == [1, 1]

@@ -25,6 +25,8 @@ class Choice:
         step_gain, step_error: Of a small step along its advantages, by which the gain is shown where the policy's own
             varies too much to show it; 0 where that is not needed.
         table: Number of states with planned values.
+        whole: Whether the values of whole policies were judged, by a model of the states (`model_judge`). The
+            temperature is then the one to follow.
         mild: Whether it follows its advantages less far than usual, as more would claim what no episode pays.
     """
 
@@ -42,6 +44,7 @@ class Choice:
     step_gain: float = 0.0
     step_error: float = 0.0
     table: int = 0
+    whole: bool = False
     mild: bool = False
 
     def __str__(self) -> str:

@@ -15,9 +15,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from frl_algos.effects.model_value import LoggedSteps, ModelOfSteps
+from frl_algos.effects.logged_steps import LoggedSteps
+from frl_algos.effects.model_value import ModelOfSteps
 from frl_algos.factored_awr.critic_selection.held_out import SMALL_STEP, Worth, bar, mean_and_error
-from frl_algos.factored_awr.extraction import best_temperature, supported
+from frl_algos.factored_awr.extraction import TEMPERATURES, supported
+
+LOWER = (0.03, 0.01)
+"""Temperatures to choose from besides `TEMPERATURES`: whole values see what becomes of a policy that does the same
+thing over and over."""
 
 
 class ModelJudge:
@@ -60,11 +65,14 @@ class ModelJudge:
 
         Args:
             halves: Advantages in all states, from each half.
-            temperature: None for the better of `extraction.TEMPERATURES`.
+            temperature: None for the best, or the highest that is hardly behind it.
         """
-        if temperature is None:
-            temperature = best_temperature(self._log_what, self._visits, halves)
-        gains = self._gains(halves, temperature)
+        temperatures = (*TEMPERATURES, *LOWER) if temperature is None else (temperature,)
+        tried = {each: self._gains(halves, each) for each in temperatures}
+        best = max(tried.values(), key=np.mean)
+        behind = {each: mean_and_error(best - gains) for each, gains in tried.items()}
+        temperature = next(each for each, (less, error) in behind.items() if less <= error)
+        gains = tried[temperature]
         nearby = self._gains(halves, SMALL_STEP) - self._gains(halves, math.inf)
         return Worth(own=gains, whole=gains, later=np.zeros(len(gains)), nearby=nearby, temperature=temperature)
 

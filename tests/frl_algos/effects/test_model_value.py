@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from frl_algos.effects.model_value import LoggedSteps, ModelOfSteps
-from frl_algos.effects.planning import recurring
+from frl_algos.effects.logged_steps import LoggedSteps, recurring
+from frl_algos.effects.model_value import ModelOfSteps
 from frl_algos.factored_awr.critic_selection.held_out import bar, mean_and_error
 from frl_algos.factored_awr.critic_selection.model_judge import ModelJudge
 

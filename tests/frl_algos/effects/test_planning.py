@@ -7,7 +7,8 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
-from frl_algos.effects.planning import SHRINKAGE, plan, recurring
+from frl_algos.effects.logged_steps import SHRINKAGE, LoggedSteps, recurring
+from frl_algos.effects.planning import plan
 from frl_algos.networks.state_critic import StateCritic
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -45,6 +46,14 @@ def _chain(people=1_500, seed=0):
     )
 
 
+def _steps(states, actions, rewards, ended, valid, gamma):
+    """Each row an episode of its own."""
+    episodes = np.arange(len(actions))
+    return LoggedSteps(
+        states=states, actions=actions, rewards=rewards, ended=ended, episodes=episodes, valid=valid, gamma=gamma
+    )
+
+
 def _fit(buffer, **settings):
     d3rlpy.seed(0)
     algorithm = FactoredAWRConfig(**({"batch_size": 128, "hidden_size": 32, "learning_rate": 3e-3} | settings)).create()
@@ -61,7 +70,7 @@ def test_many_rows_give_the_values_of_the_best_policy():
     rewards = np.where(states == 0, 0.2 * (actions == 0), 1.0 * (actions == 0))
     seen = np.eye(2, dtype=np.float32)
     rows = recurring(seen[states], np.where(on[:, None], seen[1], seen[0]))
-    found = plan(rows, actions, rewards, 1.0 - on, states % 2, valid=2, gamma=0.9)
+    found = plan(_steps(rows, actions, rewards, 1.0 - on, valid=2, gamma=0.9), states % 2, caution=0.0)
     place = [int(np.flatnonzero((found.states == row).all(axis=1))[0]) for row in seen]
     q = np.array([[0.2, 0.9], [1.0, 0.0]])
     np.testing.assert_allclose(found.advantages[place], q - q.mean(axis=1, keepdims=True), atol=0.01)
@@ -70,15 +79,30 @@ def test_many_rows_give_the_values_of_the_best_policy():
 def test_few_rows_are_shrunk_to_the_mean_of_their_state():
     seen = np.zeros((6, 1), np.float32)
     actions, rewards = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 0, 3, 3.0])
-    found = plan(recurring(seen, seen), actions, rewards, np.ones(6), np.zeros(6, int), valid=3, gamma=1.0)
-    np.testing.assert_allclose(found.advantages[0], [-4 / (4 + SHRINKAGE), 4 / (2 + SHRINKAGE), 0.0], rtol=1e-6)
+    steps = _steps(recurring(seen, seen), actions, rewards, np.ones(6), valid=3, gamma=1.0)
+    q = np.array([-4 / (4 + SHRINKAGE), 4 / (2 + SHRINKAGE), 0.0])
+    found = plan(steps, np.zeros(6, int), caution=0.0)
+    np.testing.assert_allclose(found.advantages[0], q - q @ [4 / 6, 2 / 6, 0], rtol=1e-6)
+
+
+def test_caution_takes_off_more_where_rows_are_fewer():
+    """One state, one step; the variance of rows of one action is 1 on average, with one degree of freedom each lost."""
+    seen = np.zeros((8, 1), np.float32)
+    actions, rewards = np.array([0] * 6 + [1] * 2), np.array([0, 2, 0, 2, 0, 2, 0.0, 2])
+    steps = _steps(recurring(seen, seen), actions, rewards, np.ones(8), valid=3, gamma=1.0)
+    bold, careful = (plan(steps, np.zeros(8, int), caution=caution).advantages[0] for caution in (0.0, 2.0))
+    sigma = np.sqrt(8 / 6)
+    less = 2 * sigma / np.sqrt(np.array([6, 2, 0]) + SHRINKAGE)
+    np.testing.assert_allclose(bold, 0, atol=1e-6)  # all means are alike
+    np.testing.assert_allclose(careful, -less + less @ [6 / 8, 2 / 8, 0], rtol=1e-5)
 
 
 def test_a_state_is_known_again_and_another_is_not():
     critic = StateCritic(3, 2, states=0)
     states = np.array([[0, 0, 1], [5, 5, 5.0]], np.float32)
     rows = recurring(states, states)
-    critic.take(plan(rows, np.array([0, 1]), np.array([1, 2.0]), np.ones(2), np.array([0, 1]), valid=2, gamma=1.0))
+    steps = _steps(rows, np.array([0, 1]), np.array([1, 2.0]), np.ones(2), valid=2, gamma=1.0)
+    critic.take(plan(steps, np.array([0, 1])))
     critic.table = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     order = [int(np.flatnonzero((critic.states.numpy() == row).all(axis=1))[0]) for row in states]
     found = critic(torch.as_tensor(np.concatenate([states, [[0, 1, 0]]]).astype(np.float32)))
