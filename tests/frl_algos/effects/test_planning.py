@@ -113,6 +113,9 @@ def test_a_state_is_known_again_and_another_is_not():
 def test_where_states_recur_planning_is_chosen_and_finds_the_way(tmp_path):
     algorithm = _fit(_chain())
     assert algorithm.choice.critic == "planned", str(algorithm.choice)
+    assert algorithm.choice.whole
+    followed = float(algorithm.impl.modules.statistics.temperature)
+    assert followed == pytest.approx(algorithm.choice.temperature), "the one that whole values chose"
     seen = np.eye(STEPS, dtype=np.float32)
     np.testing.assert_array_equal(algorithm.predict(seen), RIGHT)
     save_model(algorithm, tmp_path / "m.safetensors")

@@ -129,6 +129,14 @@ def test_noise_is_not_followed_far():
     assert choice.critic == "none" or choice.gain < 3 * choice.gain_error
 
 
+def test_effects_are_judged_at_the_temperature_that_is_set():
+    buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0))
+    near, far = (_fit(buffer, steps=5, temperature=temperature).choice for temperature in (4.0, 0.1))
+    assert (near.critic, near.temperature) == ("effects", 4.0)
+    assert far.temperature == 0.1
+    assert near.gain < far.gain / 2
+
+
 def test_many_factors_that_matter_a_little_are_followed():
     """Eight factors: what the policy gains varies too much to be shown; a small step the same way does not."""
 
