@@ -15,6 +15,7 @@ from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets.tabular import ImportOptions, import_table
 from frl_env.datasets.tabular.checking import partition
 from frl_env.datasets.tabular.checking.outcomes import COLUMN
+from frl_env.datasets.tabular.sources import data_file
 from frl_env.parameters import GENDERS, MEASURES, RACES
 
 pytestmark = pytest.mark.usefixtures("empty_store")
@@ -139,3 +140,28 @@ def test_unknown_groups_have_a_name(table, tmp_path):
     table.loc[table["member_id"] == 1000, "gender"] = None
     vocabulary = imported(table, tmp_path).storage.metadata["frl_vocabularies"]["gender"]
     assert vocabulary == [*GENDERS, "UNKNOWN"]
+
+
+def test_where_parts_are_cut_shows_nowhere(table, tmp_path, monkeypatch):
+    """Spells of a person stay together: all that is told is the same of one part of the rows and of many."""
+    members = sorted(table["member_id"].unique())
+    rng = np.random.default_rng(0)
+    missing = table["member_id"].isin(members[:14]) & (rng.random(len(table)) < 0.2)
+    table = table[~missing].assign(gender=lambda rows: np.where(rows["member_id"].isin(members[:3]), "X", "FEMALE"))
+    table.loc[table["member_id"].isin(members[4:7]), "total_paid"] = -1.0
+    again = table[table["member_id"].isin(members[8:11])].iloc[::3]
+    shuffled = pd.concat([table, again]).sample(frac=1, random_state=4)
+    found = []
+    for rows, batch in ((400_000, 1 << 17), (40, 1 << 17), (11, 7)):
+        monkeypatch.setattr(partition, "ROWS", rows)
+        monkeypatch.setattr(partition, "AT_ONCE", batch)
+        monkeypatch.setattr(data_file, "BATCH", batch)
+        kept = imported(shuffled, tmp_path, f"tests/cut-{rows}-v0", on_error="drop", validation_share=0.3)
+        facts = {key: value for key, value in facts_of(kept).items() if key not in ("made_of", "table", "split")}
+        people = {}
+        for episode in episodes_of(kept):
+            own = tuple(np.asarray(each).tobytes() for each in (episode.observations, episode.actions, episode.rewards))
+            people.setdefault(int(episode.infos["member"][0, 0]), []).append(own)
+        found.append((facts, sorted(map(tuple, people.values()))))
+    assert found[0][0]["episodes"] > 12, "several spells a person"
+    assert found[0] == found[1] == found[2]

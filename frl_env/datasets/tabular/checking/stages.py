@@ -22,7 +22,7 @@ from frl_env.datasets.tabular.checking.partition import (
 )
 from frl_env.datasets.tabular.checking.reader import Reader
 from frl_env.datasets.tabular.checking.tally import Tally
-from frl_env.datasets.tabular.checking.weeks import Sorted, SortedRows, Weeks, order_weeks, sort_rows
+from frl_env.datasets.tabular.checking.weeks import KINDS, Sorted, SortedRows, Weeks, order_weeks, sort_rows
 from frl_env.datasets.tabular.schema.columns import MEMBER
 from frl_env.datasets.tabular.schema.layout import Layout
 from frl_env.datasets.tabular.schema.listed import Listed
@@ -123,6 +123,7 @@ def check_stage(facts: dict[str, Any], layout: Layout, folder: Path, *, progress
             tally.look_at_weeks(weeks)
             runs += len(weeks.starts)
         progress("checking", number + 1, len(facts["files"]))
+    findings.order(KINDS, layout.map.next_states)
     found = {"findings": findings.to_json(), "evidence": evidence.facts(), "runs": runs, "tally": tally.facts()}
     atomic.write_text(memory, json.dumps(found))
     return found

@@ -24,6 +24,21 @@ MOST_WEEKS = 5_200
 """Weeks of one member, a hundred years; more are several members under one identifier."""
 
 
+KINDS = (
+    "too large a member",
+    "several contacts in one week",
+    "same row twice",
+    "two rows for one week",
+    "too many weeks",
+    "after the end",
+    "overlapping weeks",
+    "gap",
+    "time runs backwards",
+    "not the next row's state",
+)
+"""Problems that a member's rows together have, in the order in which they are told."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Weeks:
     """Rows of some members, sorted by member and day, good ones only.

@@ -9,7 +9,7 @@ row. Kinds differ in how they can be repaired when the user asks for it (`--on-e
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,6 +198,17 @@ class Findings:
         known = self.nearest.setdefault(column, [])
         known += [level for level in dict.fromkeys(nearest) if level not in known]
         del known[3:]
+
+    def order(self, kinds: Sequence[str], columns: Sequence[str]) -> None:
+        """Puts what was found in one order, in whichever part of the rows it was met first.
+
+        Args:
+            kinds: All kinds there may be, in their order.
+            columns: Those that may have the same kind, in their order.
+        """
+        places = {column: place for place, column in enumerate(columns)}
+        found = sorted(self.rows.items(), key=lambda each: (kinds.index(each[0][1]), places.get(each[0][0], -1)))
+        self.rows = Counter(dict(found))
 
     def to_json(self) -> dict[str, Any]:
         """All of it, JSON-able."""
