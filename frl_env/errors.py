@@ -85,6 +85,18 @@ def check_whole(name: str, value: object, *, low: int, high: int) -> None:
         raise UserError(f"{name} must be a whole number in {low:,}..{high:,}, not {shorten(repr(value))}")
 
 
+def check_generator(rng: object) -> None:
+    """Says so when a source of randomness is not NumPy's generator, such as a seed.
+
+    Raises:
+        UserError: If so.
+    """
+    if not hasattr(rng, "bit_generator"):
+        raise UserError(
+            f"rng must be a numpy.random.Generator, not {shorten(repr(rng))}; numpy.random.default_rng(seed) makes one"
+        )
+
+
 def make_plain(settings: object, *names: str) -> None:
     """Makes checked numbers of a frozen dataclass Python's own, so that they can be written as JSON.
 

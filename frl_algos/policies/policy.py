@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from frl_env.actions import ActionSpace
-from frl_env.errors import check_number, unknown_name
+from frl_env.errors import check_generator, check_number, unknown_name
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 """Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
@@ -63,6 +63,7 @@ class LearnedPolicy:
         self, observations: Float32[np.ndarray, "n k"], rng: np.random.Generator
     ) -> Int64[np.ndarray, "n factor"]:
         """Decides for many members: raw observations in, levels out."""
+        check_generator(rng)
         uniform = rng.random((len(observations), 2), dtype=np.float32)
         joints = [
             self._choose(observations[start : start + CHUNK], uniform[start : start + CHUNK])

@@ -33,7 +33,7 @@ from frl_algos.policy_values.nested_mean_model import KAPPA, NestedModel
 from frl_algos.policy_values.response_check import response_doubt
 from frl_algos.policy_values.responses import attempt_loads
 from frl_env.actions import DECISIONS_AT_ONCE
-from frl_env.errors import UserError, check_number, check_whole
+from frl_env.errors import UserError, check_generator, check_number, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes, Thresholds
 from frl_env.evaluation.threads import numpy_alone, one_ahead
 
@@ -94,6 +94,7 @@ class Counterfactual:
                 out of range.
         """
         check_number("insight", insight, low=0.0, high=1.0)
+        check_generator(rng)
         rows = Histories.of(as_episodes(data))
         space = rows.episodes.action_space
         if response is not None and null_position(space) is None:

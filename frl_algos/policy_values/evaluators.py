@@ -32,7 +32,7 @@ from frl_algos.policy_values.counterfactual import Counterfactual
 from frl_algos.policy_values.histories import as_episodes
 from frl_algos.policy_values.selection import target_probabilities
 from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_generator, unknown_name
 from frl_env.evaluation import LoggedEpisodes, effective_members, interval
 
 Evaluator = Callable[[Any, Any], float]
@@ -81,6 +81,7 @@ def policy_evaluators(
     Raises:
         UserError: If the data does not fit, or effective members are asked for without propensities.
     """
+    check_generator(rng)
     episodes = as_episodes(data)
     if members is not None and len(episodes) > members:
         episodes = episodes.subset(np.sort(rng.permutation(len(episodes))[:members]))

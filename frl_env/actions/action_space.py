@@ -56,6 +56,11 @@ class ActionSpace:
 
     def __post_init__(self) -> None:
         """Checks the factor names."""
+        wrong = next((each for each in self.factors if not isinstance(each, Factor)), None)
+        if wrong is not None:
+            raise UserError(f"factors must be Factor(name=..., levels=(...)) each, not a {type(wrong).__name__}")
+        if isinstance(self.contact_factors, str):
+            raise UserError(f"contact_factors must be several names, not one text: ({self.contact_factors!r},)")
         names = [factor.name for factor in self.factors]
         if not names:
             raise UserError("an action space needs at least one factor")

@@ -33,6 +33,8 @@ class Factor:
 
     def __post_init__(self) -> None:
         """Checks the vocabulary."""
+        if isinstance(self.levels, str) or not isinstance(self.levels, Sequence):
+            raise UserError(f"factor {self.name!r}: levels must be the names of the levels, one each, in a tuple")
         if not self.levels:
             raise UserError(f"factor {self.name!r} has no levels; give at least one")
         if len(set(self.levels)) != len(self.levels):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_generator, unknown_name
 from frl_env.evaluation.diagnostics import Weights
 from frl_env.evaluation.estimating import estimators as points
 from frl_env.evaluation.estimating.estimate import Estimate
@@ -84,6 +84,11 @@ def prepare(
     support_members: int,
 ) -> Inputs:
     """Scores the target, finds propensities and density ratios; arguments and errors as in `evaluate`."""
+    if not isinstance(episodes, LoggedEpisodes):
+        raise UserError(
+            f"episodes must be LoggedEpisodes, not a {type(episodes).__name__}; load_episodes(dataset) makes them"
+        )
+    check_generator(rng)
     if not 0 <= discount <= 1:
         raise UserError(f"discount must be a number in 0..1, not {discount}")
     if isinstance(propensities, str) and propensities == "estimated":

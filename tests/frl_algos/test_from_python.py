@@ -15,7 +15,7 @@ from d3rlpy import algos
 from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.models.torch.parameters import get_parameter
 
-from frl_algos import FactoredAWRConfig
+from frl_algos import FactoredAWRConfig, LearnedPolicy, fitted_q_evaluation, policy_evaluators, select_policy
 from frl_algos.files.policy_files import load_policy
 from frl_algos.policies.adapter import adapt
 from frl_algos.policies.stock import create_stock
@@ -24,6 +24,7 @@ from frl_algos.testing import check_algorithm
 from frl_env import JointActions
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.errors import UserError
+from frl_env.evaluation import load_episodes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUIETLY = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
@@ -85,17 +86,28 @@ def test_what_cannot_be_used_is_refused_alike_by_the_door_and_the_check(name, sa
 
 
 def test_a_strangers_discrete_algorithm_that_knows_no_masks_says_so(tiny_buffer):
+    invalid = int(np.flatnonzero(~MEDICAID_ACTIONS.valid)[0])
+
+    class Mine(algos.DQN):
+        def predict(self, x):
+            return np.full(len(x), invalid)
+
     class MineConfig(algos.DQNConfig):
+        def create(self, device=False, enable_ddp=False):
+            return Mine(self, device, enable_ddp)
+
         @staticmethod
         def get_type():
             return "mine_without_masks"
 
     made = adapt(MineConfig, tiny_buffer.action_space)
     made.fit(tiny_buffer, **FEW)
-    with torch.no_grad():
-        made.algorithm.impl.modules.q_funcs[0]._fc.bias[int(np.flatnonzero(~MEDICAID_ACTIONS.valid)[0])] += 1_000
     with pytest.raises(UserError, match="predict gives 7 of 7 actions that are not valid"):
         made.predict(tiny_buffer.observations[:7])
+    with torch.no_grad():
+        made.algorithm.impl.modules.q_funcs[0]._fc.bias[invalid] += 1_000
+    own = super(Mine, made.algorithm).predict(tiny_buffer.observations[:7])
+    assert MEDICAID_ACTIONS.valid[own].all(), "d3rlpy's own choice"
 
 
 def test_a_decision_transformer_of_d3rlpy_trains_on_the_buffer(tiny_buffer):
@@ -209,3 +221,16 @@ def test_a_scaler_that_is_given_is_left_alone_with_probabilities_of_ones_own(tin
     assert made.predict_probabilities(tiny_buffer.observations[:9]).shape == (9, MEDICAID_ACTIONS.n_joint)
     loaded = adapt(made, tiny_buffer.action_space)
     assert loaded is made
+
+
+def test_a_seed_in_place_of_a_generator_is_said(tiny_buffer, tiny_dataset):
+    policy = LearnedPolicy(FactoredAWRConfig().create(), MEDICAID_ACTIONS)
+    episodes = load_episodes(tiny_dataset)
+    for ask in (
+        lambda: policy(tiny_buffer.observations[:2], 0),
+        lambda: policy_evaluators(episodes, rng=0),
+        lambda: select_policy({"own": policy}, episodes, rng=0),
+        lambda: fitted_q_evaluation(episodes, policy.probabilities, rng=0),
+    ):
+        with pytest.raises(UserError, match=r"rng must be a numpy\.random\.Generator, not 0"):
+            ask()

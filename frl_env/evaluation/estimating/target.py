@@ -62,7 +62,14 @@ def score_target(
     if not callable(target_probabilities):
         if q_function is not None:
             raise UserError("a Q function needs the target policy as a function too, to take its expectation")
-        logged = episodes.padded("the target's probabilities", target_probabilities, 1.0)
+        try:
+            given = np.asarray(target_probabilities, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"the target is a {type(target_probabilities).__name__}; a function of observations is needed, such as "
+                "the predict_probabilities of an algorithm, or an array of probabilities of the logged actions"
+            ) from None
+        logged = episodes.padded("the target's probabilities", given, 1.0)
         wrong = ((logged < 0) | (logged > 1 + _TOLERANCE)).any(axis=1)
         if wrong.any():
             raise UserError(
@@ -122,7 +129,10 @@ def _chunks(episodes: LoggedEpisodes) -> Iterator[tuple[slice, np.ndarray]]:
 
 def _table(table: np.ndarray, name: str, episodes: LoggedEpisodes, observations: np.ndarray) -> np.ndarray:
     wanted = (len(observations), episodes.action_space.n_joint)
-    table = np.asarray(table)
+    try:
+        table = np.asarray(table)
+    except (RuntimeError, TypeError, ValueError) as problem:  # a torch tensor with gradients, rows of other lengths
+        raise UserError(f"{name} are no array ({problem})") from None
     if table.shape != wanted:
         raise UserError(f"{name} have shape {table.shape}; {wanted} (decisions, joint actions) is needed")
     return table

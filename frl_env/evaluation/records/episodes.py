@@ -294,7 +294,9 @@ def split_members(members: int, folds: int, rng: np.random.Generator) -> list[np
     Raises:
         UserError: If there are fewer than two folds, or more folds than members.
     """
-    if not 2 <= folds <= members:
+    if folds < 2:
+        raise UserError("cross-fitting folds need two members and two folds at least; take more of them")
+    if folds > members:
         # How many there are is not told: they may be real, and few.
-        raise UserError(f"{folds} folds need as many members at least, and cross-fitting two folds; take more members")
+        raise UserError(f"{folds} folds need as many members at least; take more members")
     return [np.sort(part) for part in np.array_split(rng.permutation(members), folds)]

@@ -94,3 +94,15 @@ def test_a_bad_schema_is_refused():
         Factor(name="a", levels=("X", "X"))
     with pytest.raises(UserError, match="not a level"):
         Factor(name="a", levels=("X",), aliases={"Y": "Z"})
+
+
+def test_factors_of_other_kinds_are_said():
+    pump = Factor(name="pump", levels=("OFF", "ON"))
+    for factors, kind in (((("pump", ("OFF", "ON")),), "tuple"), ({"pump": ("OFF", "ON")}, "str")):
+        with pytest.raises(UserError, match=f"levels=.* each, not a {kind}"):
+            ActionSpace(factors=factors)
+    with pytest.raises(UserError, match=r"several names, not one text: \('pump',\)"):
+        ActionSpace(factors=(pump,), contact_factors="pump")
+    for levels in ("ABC", 3):
+        with pytest.raises(UserError, match="factor 'pump': levels must be the names of the levels, one each"):
+            Factor(name="pump", levels=levels)

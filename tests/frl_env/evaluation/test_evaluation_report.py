@@ -17,6 +17,7 @@ from frl_env.evaluation import (
     Thresholds,
     evaluate,
     score_target,
+    sensitivity,
     supported_actions,
 )
 
@@ -354,3 +355,25 @@ def test_groups_are_not_told_where_few_of_one_had_events():
     assert all(of(simulated=True, by=50, group=4).values())
     assert not any(of(simulated=False, by=50, group=4).values())
     assert all(of(simulated=False, by=60, group=15).values())
+
+
+class Trained:
+    """An algorithm that is handed over itself, in place of its method."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rng": 0}, r"rng must be a numpy\.random\.Generator, not 0; numpy\.random\.default_rng"),
+        ({"rng": np.random.RandomState(0)}, r"rng must be a numpy\.random\.Generator"),
+        ({"target_probabilities": Trained()}, "the target is a Trained; a function of observations is needed"),
+        ({"target_probabilities": "greedy"}, "the target is a str; a function of observations is needed"),
+        ({"target_probabilities": lambda seen: [[0.5], [0.5, 0.5]]}, "the target's probabilities are no array"),
+        ({"episodes": "my/data-v0"}, "must be LoggedEpisodes, not a str; load_episodes"),
+    ],
+)
+@pytest.mark.parametrize("ask", [evaluate, sensitivity])
+def test_arguments_of_other_kinds_are_said(ask, changes, said):
+    given = {"episodes": simulate(40), "target_probabilities": behaviour, "rng": np.random.default_rng(0)} | changes
+    with pytest.raises(UserError, match=said):
+        ask(given.pop("episodes"), given.pop("target_probabilities"), **given)
