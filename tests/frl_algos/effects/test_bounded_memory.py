@@ -12,7 +12,7 @@ from frl_algos.effects import regression_rows, regression_sums
 from frl_algos.effects.estimate import EffectRegression
 from frl_algos.effects.targets import compute_targets
 from frl_algos.effects.terms import Terms
-from frl_algos.gains import estimating
+from frl_algos.gains import cross_fitted_forecast, estimating
 from frl_algos.logged import member_parts, scaled_rows
 from frl_algos.logged.scaled_rows import ScaledRows, mean_and_spread, numbers_of
 from frl_env.actions import ActionSpace, Factor
@@ -51,7 +51,7 @@ def _few_rows(monkeypatch) -> None:
     monkeypatch.setattr(regression_sums, "CHUNK_NUMBERS", 6_000)
     monkeypatch.setattr(member_parts, "VALUES", 20_000)
     monkeypatch.setattr(estimating, "PART", 37)
-    monkeypatch.setattr(estimating, "MOST_ROWS", 300)
+    monkeypatch.setattr(cross_fitted_forecast, "MOST_ROWS", 300)
 
 
 @pytest.mark.parametrize("response", [0, None])
