@@ -85,13 +85,27 @@ def knapsack(offers: Offers, room: float, rng: np.random.Generator) -> Choice:
         other, instead = _make_way(offers, steps, first, taken, room)
         if float(steps.gain[other].sum()) > float(steps.gain[accepted].sum()) + 1e-12:
             kinds, accepted = instead, other
-    chances = np.ones(len(offers))
-    tied = steps.ratio == price
-    if tied.any() and price > 0:
-        share = float(accepted[tied].mean())
-        if 0 < share < 1:
-            chances[steps.member[tied]] = np.where(accepted[tied], share, 1 - share)
+    chances = _chances(steps, accepted, len(offers))
     return Choice(kinds=kinds, chances=chances, prices=np.asarray([price]), bound=bound)
+
+
+def _chances(steps: Steps, accepted: Bool[np.ndarray, "step"], members: int) -> Float64[np.ndarray, "member"]:
+    """Chance of each member's choice over the lots that decide between equal steps.
+
+    Of steps that lead to the same kind at the same gain a unit, and that their members had come to, a lot decides which
+    are taken. Each is taken with the share that was.
+    """
+    chances = np.ones(members)
+    differs = np.diff(steps.ratio, prepend=np.inf) != 0
+    if differs.all():
+        return chances
+    come = accepted | (steps.number == np.bincount(steps.member[accepted], minlength=members)[steps.member])
+    kinds = int(steps.kind.max()) + 1
+    group = np.unique(np.cumsum(differs) * kinds + steps.kind, return_inverse=True)[1]
+    share = np.bincount(group, weights=accepted) / np.maximum(np.bincount(group, weights=come), 1)
+    at = np.flatnonzero(come & (share[group] > 0))
+    np.multiply.at(chances, steps.member[at], np.where(accepted[at], share[group[at]], 1 - share[group[at]]))
+    return chances
 
 
 def _take(

@@ -121,6 +121,31 @@ def test_ties_are_broken_by_the_generator_and_their_propensity_is_the_share():
     assert np.array_equal(again.joints, draws[3].joints)
 
 
+@pytest.mark.parametrize(
+    ("visits", "minutes"),
+    [(3, 100), (2, 200), (0, 50)],
+    ids=["one visit fits, then a call", "all visits, then calls", "calls alone"],
+)
+def test_where_a_larger_step_does_not_fit_ties_of_smaller_ones_have_their_share(visits, minutes):
+    """Members who gain from visits, ten who gain half as much a minute from calls; a lot decides in either group."""
+    gains = np.zeros((10 + visits, 7))
+    of = {name: SPACE.valid_joints == SPACE.ravel(SPACE.encode((name, "NURSE"))) for name in ("VISIT", "CALL")}
+    gains[:visits, of["VISIT"]] = 7.5
+    gains[visits:, of["CALL"]] = 0.75
+    draws = [
+        allocate(gains, EFFORT, Capacity(minutes=minutes / len(gains)), np.random.default_rng(seed))
+        for seed in range(400)
+    ]
+    acted = np.asarray([draw.joints != 0 for draw in draws])
+    stated = np.asarray([draw.propensities for draw in draws])
+    for own in range(len(gains)):
+        for did in (True, False):
+            here = acted[:, own] == did
+            if here.any():
+                expected, error = here.mean(), np.sqrt(here.mean() * (1 - here.mean()) / len(draws))
+                assert stated[here, own].mean() == pytest.approx(expected, abs=4 * error + 1e-9)
+
+
 def test_equal_contacts_of_one_kind_are_drawn_evenly():
     space = MEDICAID_ACTIONS
     effort = Effort(space, {"modality": {"HOME_VISIT": 75}})
