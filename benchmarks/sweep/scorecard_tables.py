@@ -17,6 +17,12 @@ from frl_env.reference_returns import ceiling
 NAME = 16
 """Letters of a policy's name that stay in one line, however narrow the screen is."""
 
+NOT_SCORED = (
+    "-: not scored. A policy that says how much each contact gains is scored once within a budget: its forms "
+    "(stochastic, greedy) choose the same contacts there."
+)
+"""Below a table of budgets that has empty cells."""
+
 
 def show(card: Mapping[str, Any], console: Console | None = None) -> None:
     """Prints the scorecard: run by run for one seed, summed up for several."""
@@ -109,6 +115,8 @@ def _show_curves(card: Mapping[str, Any], out: Console) -> None:
     how = "contacts are"
     headings = ["policy", *headings, how]
     print_table(out, title, headings, rows, broken=(how,), spare=(how,), left=(how,), bold=bold)
+    if any("-" in row for row in rows if row):
+        out.print(NOT_SCORED, highlight=False)
     best = next((entry for entry in card["curves"] if entry["kind"] == "algorithm" and point_at(entry)), None)
     if best is not None:
         point = point_at(best)

@@ -1,7 +1,7 @@
 """What a sweep is told of a dataset's columns, and what it assumes where nobody says it.
 
 Told is, each before the next: by an option of the command line (`--response answered`), by the dataset (`[meaning]` of
-the map it was imported with), by the contract's own names. All of it is said before any training, and kept in the
+the map it was imported with), by the usual column names. All of it is said before any training, and kept in the
 scorecard.
 """
 
@@ -17,6 +17,9 @@ from frl_env.meaning import Meaning, said_of
 
 NONE = "none"
 """Word of an option that says that there is none."""
+
+USUAL = "the usual column names"
+"""Who says what a column means where nobody does."""
 
 LABELS = {
     "response": "a member's answer shows in",
@@ -118,7 +121,7 @@ def told(
     sources = {
         key: f"option --{key.replace('_', '-')}" if key in said
         else ("the dataset says so" if kept[key] else "the dataset names none") if key in kept
-        else "the contract's own names"
+        else USUAL
         for key in LABELS
     }  # fmt: skip
     return Told(states=tuple(states), meaning=meaning, sources=sources)
@@ -128,7 +131,7 @@ def add_options(parser: Any) -> None:
     """Adds the options by which a user says what columns mean."""
     group = parser.add_argument_group(
         "what the columns mean",
-        f"by default what the dataset says, else the contract's own names; {NONE}: there is none",
+        f"by default what the dataset says, else {USUAL} (docs/own_data.md); {NONE}: there is none",
     )
     group.add_argument("--response", metavar="STATE", help="state that shows a week later that a contact was answered")
     group.add_argument(

@@ -25,6 +25,8 @@ EMPTY = ""
 def common_words(engine: Any, said: ir.Table) -> list[tuple[str, int]]:
     """Words that many members share, with the number of rows; the most frequent first.
 
+    Of words that differ in capitals alone the most frequent stands for all, as one target does for them.
+
     Args:
         engine: Where.
         said: `word` (null for an empty cell) and `member`, a row each time that a word without a target was said.
@@ -32,7 +34,11 @@ def common_words(engine: Any, said: ir.Table) -> list[tuple[str, int]]:
     counted = said.group_by(word=said.word.fill_null(EMPTY)).aggregate(rows=said.count(), people=said.member.nunique())
     counted = counted.filter((counted.people >= SMALLEST) & (counted.rows >= SMALLEST))
     rows = engine.rows(counted.order_by([ibis.desc("rows"), "word"]).limit(MOST_WORDS))
-    return [(str(row["word"]), int(row["rows"])) for row in rows]
+    joined: dict[str, tuple[str, int]] = {}
+    for row in rows:
+        word, so_far = joined.get(str(row["word"]).upper(), (str(row["word"]), 0))
+        joined[word.upper()] = word, so_far + int(row["rows"])
+    return sorted(joined.values(), key=lambda each: -each[1])
 
 
 def words_of_faults(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from benchmarks.pages import leaderboard
 from benchmarks.record.figures import read_figure
 from benchmarks.sweep import curves
 from benchmarks.sweep.budgets import budget_policy, budgets_of, capacities, mode_and_budget, slot
-from benchmarks.sweep.scorecard_tables import show
+from benchmarks.sweep.scorecard_tables import NOT_SCORED, show
 from benchmarks.training import algorithms
 from benchmarks.training.train import train
 from benchmarks.truth.true_values import Evaluation
@@ -61,6 +62,21 @@ def test_every_row_says_its_budget_and_keeps_within_it(swept):
         ("iql", "stochastic"): "dropped at random",
         ("iql", "greedy"): "dropped at random",
     }
+
+
+def test_the_table_says_why_a_form_was_not_scored(swept, capsys):
+    card, _ = swept
+    said = show_screen(card, capsys)
+    assert re.search(r"factored_awr greedy +│ +-", said)
+    assert " ".join(NOT_SCORED.split()) in " ".join(said.split())
+    scored = [entry for entry in card["curves"] if entry["kind"] == "algorithm" and curves.point_at(entry)]
+    assert "not scored" not in show_screen(card | {"curves": scored}, capsys)
+
+
+def show_screen(card: dict, capsys) -> str:
+    """The scorecard as it is printed."""
+    show(card)
+    return capsys.readouterr().out
 
 
 def test_curves_are_sorted_by_the_gain_at_the_teams_minutes(swept):

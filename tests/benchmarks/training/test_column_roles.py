@@ -104,12 +104,12 @@ def test_names_that_say_nothing_are_not_guessed_at(silent):
         high_touch_of(silent)
 
 
-def test_the_contracts_own_names_still_count():
+def test_the_usual_names_still_count():
     known = told((*MEASURES, "screened_hypertension"), MEDICAID_ACTIONS)
     assert known.response == 0
     assert known.indications == {"HYPERTENSION": len(MEASURES)}
     assert known.history == (1, 2, 5, 6, 7)
-    assert set(known.sources.values()) == {"the contract's own names"}
+    assert set(known.sources.values()) == {"the usual column names"}
     assert create("spending_ranking", MEASURES, MEDICAID_ACTIONS).spending == MEASURES.index("total_paid")
 
 

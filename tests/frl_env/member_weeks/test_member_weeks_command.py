@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -167,6 +168,22 @@ def test_mistakes_are_one_line(frl, events, tmp_path):
     assert "words without a target" in err
     assert "Telephone" in err
     assert err.splitlines()[-1].startswith("error: contacts.modality: unknown word in")
+
+
+def test_a_word_in_other_capitals_is_listed_once(frl, events, tmp_path):
+    """One target will do for both: capitals and spaces make no difference."""
+    folder = tmp_path / "events"
+    shutil.copytree(events, folder)
+    (file,) = (folder / "contacts").glob("*.parquet")
+    log = pd.read_parquet(file)
+    calls = log["CHANNEL"] == "Telephone"
+    log.loc[calls, "CHANNEL"] = np.resize(["Phone", "Phone", "phone "], calls.sum())
+    log.to_parquet(file)
+    status, _, err = frl("weeks", folder / "spec.toml", "--check")
+    assert status == 2
+    ((word, rows),) = re.findall(r"│ modality +│ (\S+) +│ ([\d,]+) +│", err)
+    assert word == "Phone"
+    assert f"contacts.modality: unknown word in {rows} rows" in err, "all of them"
 
 
 @pytest.mark.slow

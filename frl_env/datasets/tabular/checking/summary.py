@@ -104,10 +104,10 @@ def _without_minutes(layout: Layout) -> list[str]:
 def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     counts = Counter(tally["counts"])
     rows = counts["contact weeks kept"] + counts["other weeks kept"]
-    spells = spells_in_words(counts["spells"], counts["members"])
+    spells = spells_in_words(counts["spells"], counts["members"], "spells")
     lines = [
-        f"people: {people(counts['members'], simulated=False)} members in {spells} spells (runs of weeks "
-        f"without a gap), {rows:,} member-weeks{_span(tally['days'], facts['week'])}"
+        f"people: {people(counts['members'], simulated=False)} members in {spells} (a spell is a run of "
+        f"weeks without a gap), {rows:,} member-weeks{_span(tally['days'], facts['week'])}"
     ]
     contact = counts["contact weeks kept"]
     share = f" ({rough(contact, simulated=False) / rows:.0%} of member-weeks)" if rows and contact >= SMALLEST else ""
@@ -229,9 +229,17 @@ def _in_case_only(shown: str, name: str, sizes: dict[str, int]) -> list[str]:
     return sentences
 
 
-def spells_in_words(spells: int, members: int) -> str:
-    """Number of spells; where it would tell that 1 to 10 members had a gap, only that there are more than members."""
-    return "a few more" if 0 < spells - members < SMALLEST <= members else people(spells, simulated=False)
+def spells_in_words(spells: int, members: int, called: str) -> str:
+    """Number of spells; where it would tell that 1 to 10 members had a gap, only that there are more than members.
+
+    Args:
+        spells: How many there are.
+        members: Whose they are.
+        called: What a spell is called there, as "episodes".
+    """
+    if 0 < spells - members < SMALLEST <= members:
+        return f"a few more {called} than members"
+    return f"{people(spells, simulated=False)} {called}"
 
 
 def tells_size(facts: Mapping[str, Any]) -> bool:
@@ -241,7 +249,7 @@ def tells_size(facts: Mapping[str, Any]) -> bool:
         facts: What its metadata say of the import.
     """
     members = facts.get("members", 0)  # in words where a part of the people is few: weeks and spells tell how many
-    return not isinstance(members, str) and spells_in_words(facts["episodes"], members) == f"{facts['episodes']:,}"
+    return not isinstance(members, str) and spells_in_words(facts["episodes"], members, "") == f"{facts['episodes']:,} "
 
 
 def size_in_words(facts: Mapping[str, Any]) -> str:
@@ -253,8 +261,8 @@ def size_in_words(facts: Mapping[str, Any]) -> str:
     members = facts["members"]
     if isinstance(members, str):
         return f"{members} members"
-    spells = spells_in_words(facts["episodes"], members)
-    return f"{people(members, simulated=False)} members, {facts['steps']:,} steps in {spells} episodes"
+    spells = spells_in_words(facts["episodes"], members, "episodes")
+    return f"{people(members, simulated=False)} members, {facts['steps']:,} steps in {spells}"
 
 
 def _span(days: list[int], week: str) -> str:
