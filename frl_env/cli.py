@@ -53,7 +53,7 @@ app = typer.Typer(
 def build(
     dataset_id: Annotated[str, typer.Argument(help="For instance frl/medicaid-synthetic-v0; 'frl list' shows all.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Replace it; the old one stays until the new is whole.")
+        bool, typer.Option("--force", help="Build it anew if it exists; the old one stays until the new is whole.")
     ] = False,
 ) -> None:
     """Builds a dataset from its recipe into Minari's local store."""
@@ -129,7 +129,10 @@ def calibrate(
     report: Annotated[Path | None, typer.Option(help="Write the report here too, as Markdown.")] = None,
     force: Annotated[bool, typer.Option("--force", help=FORCED_REPORT)] = False,
 ) -> None:
-    """Compares the simulator with every published anchor; exit status 1 when one is missed."""
+    """Compares the simulator with every published number that it must meet (an anchor).
+
+    Exit status 1 when one is missed.
+    """
     _check_target(report, "frl calibrate", force=force)
     with progress_bar() as progress:
         measured = measure(members=members, seed=1, progress=lambda done, total: progress("simulating", done, total))
@@ -165,7 +168,7 @@ def references(
 ) -> None:
     """Measures the true values of the reference policies in every world of the ladder.
 
-    Exit status 1 when a step of the order that the ladder promises is smaller than five standard errors.
+    Each must be worth more than the one before it. Exit status 1 when such a step is smaller than five standard errors.
     """
     _check_target(report, "frl references", force=force)
     with progress_bar() as progress:

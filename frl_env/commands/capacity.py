@@ -34,7 +34,8 @@ def capacity_command(
 ) -> None:
     """Measures what the reference policies are worth with scarce staff, in the standard worlds.
 
-    Exit status 1 when a step of the order at the team's own minutes is smaller than five standard errors.
+    Each must be worth more than the one before it. Exit status 1 when such a step, at the team's own minutes, is
+    smaller than five standard errors.
     """
     for capacity in references.budgets_without_promises(budgets).values():
         capacity.check(MEDICAID_ACTIONS)

@@ -20,49 +20,60 @@ from frl_env.terminal import console, progress_bar
 
 
 def import_command(
-    table: Annotated[Path, typer.Argument(help="A Parquet, CSV or Arrow file, or a folder of them.")],
+    table: Annotated[Path, typer.Argument(help="Member-weeks: a Parquet, CSV or Arrow file, or a folder of them.")],
     dataset_id: Annotated[str, typer.Option("--id", help="Of the dataset to make, for instance myorg/care-v0.")],
     map_file: Annotated[
         Path | None, typer.Option("--map", help="TOML file that says what your columns mean; see docs/own_data.md.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(help="NAME=COLUMN: a column by its name here and in the table; repeatable.")
+        list[str] | None,
+        typer.Option(help="NAME=COLUMN: our name of a column, and its name in your table; repeatable."),
     ] = None,
     action_schema: Annotated[
-        Path | None, typer.Option(help="JSON file of other factors and vocabularies (ActionSpace.to_json).")
+        Path | None,
+        typer.Option(help="JSON file of your own factors of an action and their levels (ActionSpace.to_json)."),
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option(help="NAME of an optional column that is not to be read; repeatable.")
+        list[str] | None, typer.Option(help="Our name of an optional column that is not to be read; repeatable.")
     ] = None,
     on_error: Annotated[
-        str, typer.Option(help="fail; drop rows with problems; or clip numbers to what is allowed and drop the rest.")
+        str,
+        typer.Option(help="Rows with problems: fail; drop them; or clip numbers to what is allowed and drop the rest."),
     ] = "fail",
     several: Annotated[
         str,
-        typer.Option(help="Which of several contacts in a week drop and clip keep: most-minutes, first or last."),
+        typer.Option(
+            help="Of several contacts in a week, which --on-error drop or clip keeps: most-minutes, first or last."
+        ),
     ] = "most-minutes",
     rewards: Annotated[
-        str, typer.Option(help="weekly, one-step (30-day outcomes), or auto: weekly where it can be had.")
+        str, typer.Option(help="weekly; one-step (outcomes of 30 days); or auto: weekly where the table has it.")
     ] = "auto",
     worklist: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A list that members were contacted by, or a folder of lists; joins its chances; repeatable."
+            help="A list of frl worklist that members were contacted by, or a folder; for its chances; repeatable."
         ),
     ] = None,
     decision: Annotated[
-        str, typer.Option(help="Recorded of a week on a list: what was done, or what was listed.")
+        str,
+        typer.Option(
+            help="The decision of a week that is on a list: done (what was done) or listed (what the list said)."
+        ),
     ] = "done",
     validation_share: Annotated[
-        float, typer.Option(help="Share of the members that make up a second dataset, ...-validation.")
+        float, typer.Option(help="Share of the members to put into a second dataset, ...-validation, to judge by.")
     ] = 0.0,
     keep_ids: Annotated[
-        bool, typer.Option("--keep-ids", help="Keep which number stands for which member, in the dataset's folder.")
+        bool,
+        typer.Option(
+            "--keep-ids", help="Keep, in the dataset's folder, which of its numbers is which of your members."
+        ),
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the table and write nothing.")] = False,
-    description: Annotated[str, typer.Option(help="For the dataset's metadata.")] = "",
+    description: Annotated[str, typer.Option(help="A sentence about the dataset, for its metadata.")] = "",
     force: Annotated[
-        bool, typer.Option("--force", help="Replace it; the old one stays until the new is whole.")
+        bool, typer.Option("--force", help="Replace a dataset of that id; the old one stays until the new is whole.")
     ] = False,
 ) -> None:
     """Imports a table of member-weeks as a Minari dataset; checks all of it before anything is written."""

@@ -31,9 +31,9 @@ def weeks_command(
     check: Annotated[bool, typer.Option("--check", help="Report, and write no member-weeks.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the report as an HTML page, too.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files of these names.")] = False,
-    engine: Annotated[str, typer.Option(help="duckdb, within this process; or spark.")] = "duckdb",
-    master: Annotated[str, typer.Option(help="Of Spark, for instance spark://host:7077.")] = "local[*]",
-    memory: Annotated[str, typer.Option(help="What DuckDB may take before it writes to disk.")] = "3GB",
+    engine: Annotated[str, typer.Option(help="What does the work: duckdb, within this process; or spark.")] = "duckdb",
+    master: Annotated[str, typer.Option(help="Where Spark runs, for instance spark://host:7077.")] = "local[*]",
+    memory: Annotated[str, typer.Option(help="Memory that DuckDB may take before it writes to disk.")] = "3GB",
 ) -> None:
     """Turns enrolment, claims or encounters, and a contact log into the member-weeks that 'frl import' takes."""
     if init is not None:

@@ -35,7 +35,7 @@ def worklist_command(
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The list: .parquet, .csv or .html.")],
     week: Annotated[
-        str | None, typer.Option(help="Week to decide, as the table writes it; its last week when left out.")
+        str | None, typer.Option(help="Week to decide, as the table writes it; by default its last week.")
     ] = None,
     map_file: Annotated[
         Path | None, typer.Option("--map", help="TOML file that says what your columns mean; see docs/own_data.md.")
@@ -47,7 +47,7 @@ def worklist_command(
     leave_alone: Annotated[
         Path | None, typer.Option(help="Text file of member ids, one a line, who must not be contacted.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws; the same seed gives the same list.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws; the same one gives the same list.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files of these names.")] = False,
 ) -> None:
     """Lists whom to contact this week: who gains most by the minute, within capacity. Not to guide care."""
