@@ -18,6 +18,9 @@ from frl_env.terminal import console, progress_bar
 from frl_env.worklist import make_worklist, read_caseload, write_worklist
 from frl_env.worklist.writing import chances_file, check_files
 
+ZERO = "0 is within that range: it is not shown that these contacts avoid any event"
+"""Said of a list whose interval holds 0."""
+
 LONG_PAST_DAYS = 28
 """Days after which the last week of a table is hardly the one to decide."""
 
@@ -106,9 +109,16 @@ def _told(said: Mapping[str, Any], limits: Capacity) -> list[str]:
     if said["events_avoided"] is not None:
         total, low, high = said["events_avoided"]
         lines.append(f"  expected to avoid {total:,.1f} events ({low:,.1f} to {high:,.1f}), by the model alone")
+        if low <= 0 <= high:
+            lines.append(f"  {ZERO}")
     lines.append(
         f"  would gain, but there is no time: {said['below_the_line']} members (the .html list names the first)"
     )
+    if said["never_made"]:
+        lines.append(
+            f"  may be listed, though no contact in the table has it: {', '.join(said['never_made'])}; what your staff "
+            "can't do, [[forbidden]] in a capacity file keeps off the list (docs/capacity.md)"
+        )
     if said["new_members"] != "0":
         lines.append(
             f"  the week before is not on record: {said['new_members']} members; the list goes by this week alone, and "

@@ -60,6 +60,7 @@ class Caseload:
         since_contact: Weeks since the last contact; -1 where none is on record.
         groups: Attribute to label of each member.
         left_out: Who is not on it, and why.
+        made: Joint actions that the table has before the week, in order.
     """
 
     week: str
@@ -72,6 +73,7 @@ class Caseload:
     since_contact: Int64[np.ndarray, "member"]
     groups: dict[str, np.ndarray]
     left_out: tuple[Rule, ...]
+    made: Int64[np.ndarray, "joint"]
 
     def __len__(self) -> int:
         """Number of members."""
@@ -91,6 +93,7 @@ class Caseload:
             since_contact=self.since_contact[chosen],
             groups={name: labels[chosen] for name, labels in self.groups.items()},
             left_out=(*self.left_out, *((Rule(why=rule, members=out),) if out else ())),
+            made=self.made,
         )
 
 
@@ -155,6 +158,7 @@ def read_caseload(
         states=tuple(columns.states),
         groups=groups,
         left_out=_left_out(found),
+        made=np.unique(np.concatenate([each.made for each in found])),
         **{name: np.concatenate([getattr(each, name) for each in found]) for name in OF_MEMBERS},
     )
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.capacity.capacity import Capacity, as_capacity
-from frl_env.capacity.effort import Effort
+from frl_env.capacity.effort import Effort, null_joint
 from frl_env.errors import UserError, check_whole
 from frl_env.worklist.below import below_line
 from frl_env.worklist.caseload import Caseload
@@ -116,6 +116,7 @@ def make_worklist(
             recent=recent,
             explore=explore,
             waiting=waiting,
+            never_made=_never_made(caseload, effort, capacity),
         ),
     )
 
@@ -124,6 +125,21 @@ def _role(policy: Any, factors: list[str]) -> str:
     """Factor that says who goes: whose skills a contact takes, by the policy's settings; else the provider."""
     skilled = getattr(getattr(policy, "config", None), "skill_factor", None)
     return next((name for name in (skilled, "provider") if name in factors), factors[0])
+
+
+def _never_made(caseload: Caseload, effort: Effort, capacity: Capacity) -> list[str]:
+    """Levels that no contact on record has and the list may have, as "provider THERAPIST"; none without any contact."""
+    limits, space = capacity.limits(effort, len(caseload)), effort.action_space
+    allowed = limits.allowed & (limits.use <= limits.room[:, None]).all(axis=0) & space.valid
+    allowed[null_joint(space)] = False
+    made = caseload.made[caseload.made != null_joint(space)]
+    if not len(made):
+        return []
+    return [
+        f"{factor.name} {factor.levels[level]}"
+        for number, factor in enumerate(space)
+        for level in np.setdiff1d(space.joint_levels[allowed, number], space.joint_levels[made, number])
+    ]
 
 
 def _listed(effort: Effort, choice: Choice, gains: np.ndarray) -> np.ndarray:
@@ -194,7 +210,9 @@ class _Telling:
         table["gain_per_1000"] = PER * worth
         table["gain_low"], table["gain_high"] = PER * (worth - NORMAL * error), PER * (worth + NORMAL * error)
         relative = self.expected / max(float(self.expected.mean()), 1e-12)
-        table["reason"] = reasons(self.caseload, members.tolist(), relative=relative, drawn=drawn, similar=similar)
+        table["reason"] = reasons(
+            self.caseload, members.tolist(), relative=relative, drawn=drawn, worth=worth, similar=similar
+        )
         return table, error
 
 

@@ -76,6 +76,7 @@ class Past:
     Attributes:
         earlier, later: Members without a row of the week, whose first row is of an earlier or a later one.
         unusable: Members whose row of the week can't be used.
+        made: Joint actions of all rows before the week, in order.
     """
 
     identifiers: np.ndarray
@@ -88,6 +89,7 @@ class Past:
     earlier: int
     later: int
     unusable: int
+    made: Int64[np.ndarray, "joint"]
 
 
 def past_of(rows: Rows, policy: Remembering, columns: ColumnMap, wanted: int) -> Past:
@@ -129,6 +131,7 @@ def past_of(rows: Rows, policy: Remembering, columns: ColumnMap, wanted: int) ->
         earlier=len(others) - later,
         later=later,
         unusable=len(unusable),
+        made=np.unique(joints[(joints >= 0) & (weeks.day < wanted)]),
     )
 
 

@@ -18,6 +18,7 @@ EVENTS = {
 """States that count events of a week, as people call them."""
 
 DRAWN = "drawn by lot, to learn from"
+NO_GAIN = "no gain is expected of it"
 NEW = "the week before is not on record"
 
 
@@ -27,6 +28,7 @@ def reasons(
     *,
     relative: np.ndarray,
     drawn: np.ndarray,
+    worth: np.ndarray,
     similar: np.ndarray | None,
 ) -> list[str]:
     """One line a member.
@@ -36,11 +38,14 @@ def reasons(
         rows: Members to say it of.
         relative: Expected events of each member of the caseload over the caseload's mean; NaN where not known.
         drawn: Who of the caseload was drawn.
+        worth: Gain of the contact listed, a number a row.
         similar: Logged contacts like the one listed, a number a row; None where not known.
     """
     lines = []
     for place, row in enumerate(rows):
         clauses = [DRAWN] if drawn[row] else []
+        if not worth[place] > 0:
+            clauses.append(NO_GAIN)
         for state, (one, many) in EVENTS.items():
             if state not in caseload.states:
                 continue

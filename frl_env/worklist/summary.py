@@ -112,6 +112,7 @@ def summarise(
     recent: np.ndarray,
     explore: float,
     waiting: int,
+    never_made: list[str],
 ) -> dict[str, Any]:
     """The summary, JSON-able; a number that would tell of 1 to 10 people is None or in words.
 
@@ -126,6 +127,7 @@ def summarise(
         recent: Whose last contact is too recent.
         explore: Share of the capacity that was drawn.
         waiting: Members below the line: a contact would gain something, and there is no time for it.
+        never_made: Levels that no contact on record has, and the list may have.
     """
     n, drawn = len(caseload), int(choice.drawn[listed].sum())
     new = int((caseload.weeks_known == 0).sum())
@@ -152,6 +154,7 @@ def summarise(
         "events_avoided": [round(each, 2) for each in events] if open_list and events is not None else None,
         "below_the_line": roughly(waiting),
         "new_members": roughly(new),
+        "never_made": never_made,
         "left_out": [{"why": rule.why, "members": roughly(rule.members)} for rule in left_out],
         "groups": {name: _rounded(_shares(labels, listed, need)) for name, labels in caseload.groups.items()}
         if n >= SMALLEST

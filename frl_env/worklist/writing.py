@@ -94,6 +94,7 @@ def page(worklist: Worklist) -> str:
     return environment.from_string(template).render(
         summary=worklist.summary,
         listed=f"{len(rows):,}",
+        never_made=[_never(each) for each in worklist.summary["never_made"]],
         drawn=int(rows["drawn"].sum()),
         use=[{"name": _limit(each.what), "used": each.used, "of": each.of} for each in worklist.use],
         groups={_heading(name): shares for name, shares in worklist.summary["groups"].items()},
@@ -130,6 +131,12 @@ def _limit(name: str) -> str:
     """A limit in words: "minutes of CHW" stays, "contacts of HOME_VISIT" is "contacts of home visit"."""
     kind, of, level = name.partition(" of ")
     return f"{kind}{of}{_words(level)}"
+
+
+def _never(made: str) -> str:
+    """A factor and its level in words: "goal DENTAL" is "about: dental"."""
+    factor, _, level = made.partition(" ")
+    return f"{_heading(factor).lower()}: {_words(level)}"
 
 
 def _words(level: str) -> str:

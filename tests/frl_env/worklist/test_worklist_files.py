@@ -15,7 +15,7 @@ from worklist_members import EFFORT, ByRisk, worklist_of
 from frl_env import cli
 from frl_env.capacity import Capacity
 from frl_env.commands import worklist as command
-from frl_env.commands.worklist import _long_past, worklist_command
+from frl_env.commands.worklist import _long_past, _told, worklist_command
 from frl_env.errors import UserError
 from frl_env.worklist import write_worklist
 from frl_env.worklist.writing import _words, page
@@ -67,6 +67,23 @@ def test_the_page_says_first_what_it_is_not(table):
     assert text.count("<h2") == len(re.findall("<section", text))
     assert "A contact that was tried and reached nobody" in text
     assert "@media (max-width" not in text  # a sheet of paper is narrow, too, and prints tables all the same
+
+
+def test_the_page_says_what_the_list_does_not_know_and_what_is_not_shown(table):
+    worklist = worklist_of(table, Capacity(minutes=8.0), explore=0.2)
+    text = " ".join(page(worklist).split())
+    assert "not whether the member was reached" in text
+    assert "in hospital today" in text
+    assert "leave out the last ranks" in text
+    assert "The list has no time for these members" in text
+    assert "Time that is available and not used was that of members who were then drawn" in text
+    assert "who goes: pharmacist" in text
+    shown = "0 is within that range"
+    assert shown not in text
+    for low, high, said in ((-1.0, 3.0, True), (1.0, 3.0, False), (-3.0, -1.0, False)):
+        summary = worklist.summary | {"events_avoided": [(low + high) / 2, low, high]}
+        assert (shown in page(replace(worklist, summary=summary))) == said
+        assert (shown in " ".join(_told(summary, Capacity(minutes=20.0)))) == said
 
 
 @pytest.mark.parametrize(
@@ -200,6 +217,7 @@ def test_the_terminal_says_what_may_be_wrong(table, tmp_path, capsys, monkeypatc
     assert "minutes: 1,1" in whole
     assert "of about 1,200 " in whole  # of 58 members 1,160; told roughly, since it tells how many there are
     assert "not on record" not in whole
+    assert "no contact in the table has it: modality PHONE_CALL" in whole
     assert "nobody's" not in whole
     frame = pd.read_parquet(table)
     last = tmp_path / "last.parquet"

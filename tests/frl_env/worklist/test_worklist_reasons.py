@@ -2,11 +2,12 @@
 
 import re
 
-from worklist_members import ByRisk, member_table, worklist_of
+import numpy as np
+from worklist_members import EFFORT, ByRisk, member_table, worklist_of
 
 from frl_env.capacity import Capacity
 from frl_env.parameters import MEASURES
-from frl_env.worklist import read_caseload
+from frl_env.worklist import make_worklist, read_caseload
 
 
 def test_reasons_are_true_of_the_row(table):
@@ -27,6 +28,7 @@ def test_reasons_are_true_of_the_row(table):
 
 CLAUSES = (
     (r"drawn by lot, to learn from", lambda said, at: at["drawn"]),
+    (r"no gain is expected of it", lambda said, at: at["drawn"] and at["gain"] <= 0),
     (r"(\d+) ED visits? last week", lambda said, at: int(said[1]) == at["last"][1] > 0),
     (r"(\d+) hospital stays? last week", lambda said, at: int(said[1]) == at["last"][2] > 0),
     (r"(\d+) ED visits? in (\d+) weeks", lambda said, at: (int(said[1]), int(said[2])) == (at["sums"][1], at["weeks"])),
@@ -54,7 +56,9 @@ def test_every_clause_of_every_reason_is_true_of_the_table(tmp_path):
     worklist = worklist_of(file, Capacity(minutes=75.0), explore=0.3)
     assert len(worklist.rows) > 40
     met = set()
-    for member, reason, drawn in worklist.rows[["member_id", "reason", "drawn"]].itertuples(index=False):
+    for member, reason, drawn, gain in worklist.rows[["member_id", "reason", "drawn", "gain_per_1000"]].itertuples(
+        index=False
+    ):
         own = frame[frame.member_id == member].set_index("week").sort_index()
         first = max([week + 1 for week in range(10, 29) if week not in own.index], default=10)
         past = own.loc[first:28]
@@ -66,6 +70,7 @@ def test_every_clause_of_every_reason_is_true_of_the_table(tmp_path):
             "sums": window[list(MEASURES)].sum().tolist(),
             "weeks": len(window),
             "known": len(past),
+            "gain": gain,
             "since": 29 - contacts.max() if len(contacts) else -1,
         }
         for clause in reason.split("; "):
@@ -74,3 +79,24 @@ def test_every_clause_of_every_reason_is_true_of_the_table(tmp_path):
             assert CLAUSES[number][1](said, at), (clause, at)
             met.add(number)
     assert met == set(range(len(CLAUSES)))
+
+
+def test_a_contact_that_is_drawn_without_a_gain_says_so(table):
+    class Without(ByRisk):
+        def gains(self, observations, memory):
+            gains = super().gains(observations, memory)
+            gains[:, ::2] *= -1
+            return gains
+
+    worklist = make_worklist(
+        read_caseload(table, Without()),
+        Without(),
+        EFFORT,
+        Capacity(minutes=75.0),
+        np.random.default_rng(1),
+        explore=0.5,
+    )
+    said = worklist.rows.reason.str.contains("no gain is expected of it")
+    assert said.any()
+    assert (said == (worklist.rows.gain_per_1000 <= 0)).all()
+    assert worklist.rows.drawn[said].all()

@@ -4,10 +4,11 @@ import re
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worklist_members import EFFORT, SHORT, ByRisk, Explained, member_table, worklist_of
+from worklist_members import EFFORT, SHORT, VISITED, ByRisk, Explained, member_table, worklist_of
 
 from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity import Capacity, Effort
@@ -91,6 +92,7 @@ def test_no_small_number_follows_from_what_is_told_of_the_list(seed, minutes, ex
         week="1", identifiers=np.asarray([f"m{i}" for i in range(n)], dtype=object), states=tuple(MEASURES),
         observations=observations, sums=observations.astype(float), memory=np.zeros((n, 1), dtype=np.float32),
         weeks_known=np.ones(n, dtype=np.int64), since_contact=rng.integers(-1, 4, n), groups={}, left_out=(),
+        made=np.zeros(0, dtype=np.int64),
     )  # fmt: skip
     try:
         worklist = make_worklist(
@@ -170,3 +172,16 @@ def test_two_weeks_summaries_do_not_tell_how_few_left(tmp_path):
     for one, other in groups:
         assert 120 * abs(one["of_caseload"] - other["of_caseload"]) < 3
         assert one["of_caseload"] == round(one["of_caseload"], 2)
+
+
+def test_levels_that_no_contact_on_record_has_are_named(table):
+    said = worklist_of(table, Capacity(minutes=20.0)).summary["never_made"]
+    assert "provider PHARMACIST" in said
+    assert "modality SMS_TEXT" in said
+    assert not [each for each in said if each.split()[1] in (*VISITED, "NONE")]
+    only = tuple({"provider": each} for each in ("CARE_COORDINATOR", "PHARMACIST", "THERAPIST"))
+    left = worklist_of(table, Capacity(minutes=20.0, forbidden=only)).summary["never_made"]
+    assert not [each for each in left if each.startswith("provider")]
+    frame = pd.read_parquet(table)
+    frame[frame.week == frame.week.max()].to_parquet(table)
+    assert worklist_of(table, Capacity(minutes=20.0)).summary["never_made"] == []
