@@ -13,6 +13,8 @@ the next state, beyond what that state is worth, has nothing to do with what was
 remainder, so that the supposition can be tested.
 """
 
+from functools import cached_property
+
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -36,7 +38,11 @@ class ModelOfSteps:
 
     def gains(self, policy: Float[np.ndarray, "state valid"]) -> Float[np.ndarray, "episode"]:
         """What the policy is worth more than the logged decisions: one number for each of `episodes`."""
-        return self._values(policy) - self._values(self._table.shares)
+        return self._values(policy) - self._logged
+
+    @cached_property
+    def _logged(self) -> Float[np.ndarray, "episode"]:
+        return self._values(self._table.shares)
 
     def afterwards(self, levels: Float[np.ndarray, "valid level"]) -> Float[np.ndarray, "episode level"]:
         """Sums over decisions of (level taken - its share in the state) x (what came after the next state, beyond it).

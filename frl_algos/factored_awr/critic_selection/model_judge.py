@@ -7,7 +7,6 @@ what follows, which values the policy all the way (`frl_algos.effects.model_valu
 what matters of the past; `ModelJudge.fits` asks the data.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,6 +41,7 @@ class ModelJudge:
         size, valid = len(steps.states.states), steps.valid
         self._visits = torch.as_tensor(sum(model.visits for model in self._models), dtype=torch.float32)
         self._log_what = torch.zeros(size, valid)
+        self._clone = np.zeros(0)
 
     def fits(self, levels: Float[np.ndarray, "valid level"]) -> bool:
         """Whether what comes after the next state has nothing to do with any level taken before it, but for chance.
@@ -59,6 +59,7 @@ class ModelJudge:
     def take_behaviour(self, log_what: Float[Tensor, "state valid"], threshold: float) -> None:
         """Takes the behaviour policy's log-probabilities in all states; unsupported ones drop out."""
         self._log_what = supported(log_what, threshold)
+        self._clone = self._gains([torch.zeros_like(log_what)] * 2, SMALL_STEP)
 
     def worth(self, halves: Sequence[Float[Tensor, "state valid"]], temperature: float | None = None) -> Worth:
         """What the policies of two halves are worth to each other, by the whole return.
@@ -73,20 +74,19 @@ class ModelJudge:
         behind = {each: mean_and_error(best - gains) for each, gains in tried.items()}
         temperature = next(each for each, (less, error) in behind.items() if less <= error)
         gains = tried[temperature]
-        nearby = self._gains(halves, SMALL_STEP) - self._gains(halves, math.inf)
+        nearby = self._gains(halves, SMALL_STEP) - self._clone
         return Worth(own=gains, whole=gains, later=np.zeros(len(gains)), nearby=nearby, temperature=temperature)
 
     def _gains(self, halves: Sequence[Float[Tensor, "state valid"]], temperature: float) -> Float[np.ndarray, "person"]:
-        """Over the logged decisions; at an infinite temperature, of the clone."""
+        """Over the logged decisions; where no advantage differs from another, of the clone."""
         gains = np.zeros(int(self._person.max(initial=-1)) + 1)
         chances = self._log_what.exp()
         for half, mine in enumerate(halves):
             mean = (chances * mine).sum(dim=1, keepdim=True)
             variance = (chances * (mine - mean) ** 2).sum(dim=1)
             spread = float(((self._visits * variance).sum() / self._visits.sum()).sqrt())
-            if spread < 1e-12:
-                continue
-            policy = torch.softmax(self._log_what + mine / (temperature * spread), dim=1).numpy().astype(np.float64)
+            tilt = mine / (temperature * spread) if spread >= 1e-12 else 0.0
+            policy = torch.softmax(self._log_what + tilt, dim=1).numpy().astype(np.float64)
             model = self._models[1 - half]
             np.add.at(gains, self._person[model.episodes], model.gains(policy))
         return gains
