@@ -5,6 +5,7 @@ The way of the data: `LoggedEpisodes` (from Minari or from rows), the target's p
 and the report (`evaluate`, an `Evaluation`). Arrays in, numbers out; no deep learning library.
 """
 
+from frl_env.evaluation.comparison import Result, compare
 from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, Weights, diagnose, effective_members, tail_index
 from frl_env.evaluation.estimating.estimate import Estimate
 from frl_env.evaluation.estimating.estimators import (
@@ -21,10 +22,11 @@ from frl_env.evaluation.estimating.estimators import (
 )
 from frl_env.evaluation.estimating.intervals import Interval, interval, resample
 from frl_env.evaluation.estimating.target import TargetScores, score_target, supported_actions
+from frl_env.evaluation.evaluation_report import Evaluation
 from frl_env.evaluation.nuisances.density_ratios import state_density_ratios
 from frl_env.evaluation.nuisances.propensities import EstimatedPropensities, estimate_propensities
 from frl_env.evaluation.nuisances.ridge import state_features
-from frl_env.evaluation.off_policy_evaluation import Evaluation, Result, compare, evaluate
+from frl_env.evaluation.off_policy_evaluation import evaluate
 from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.evaluation.records.episodes import LoggedEpisodes, split_members
 from frl_env.evaluation.records.minari_episodes import load_episodes, load_with_parts
