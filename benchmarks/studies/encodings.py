@@ -35,6 +35,7 @@ from benchmarks.record.kept_results import Kept
 from benchmarks.record.study import Study, Unit
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_algos.factored_awr.modules import create_modules
+from frl_algos.logged.valid_positions import valid_positions
 from frl_algos.networks.joint_scores import StateEncoder
 from frl_env.actions import ActionSpace
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
@@ -218,8 +219,7 @@ def _measure(
     def scaled(buffer: FactoredReplayBuffer) -> Tensor:
         return torch.as_tensor(((buffer.observations - mean) / std).astype(np.float32))
 
-    position = np.full(train.action_space.n_joint, -1)
-    position[train.action_space.valid_joints] = np.arange(len(train.action_space.valid_joints))
+    position = valid_positions(train.action_space)
     observations, actions = scaled(train), torch.as_tensor(position[train.actions])
     parameters = [parameter for parameter in policy.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(parameters, lr=1e-3, fused=True)

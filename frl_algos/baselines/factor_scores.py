@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from frl_algos.logged.valid_positions import valid_positions
 from frl_env.actions import ActionSpace
 
 
@@ -35,13 +36,11 @@ class FactorScores(nn.Module):
         self.nvec = space.nvec
         self.all_valid = bool(space.valid.all())
         offsets = np.cumsum((0, *space.nvec[:-1]))
-        position = np.full(space.n_joint, -1)
-        position[space.valid_joints] = np.arange(len(space.valid_joints))
         for name, array in (
             ("levels", space.joint_levels),
             ("columns", space.joint_levels + offsets),
             ("valid", space.valid_joints),
-            ("position", position),
+            ("position", valid_positions(space)),
         ):
             self.register_buffer(name, torch.as_tensor(array), persistent=False)
 

@@ -17,6 +17,7 @@ from frl_algos.logged.memory_map import release
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.logged.scaled_rows import Rows, mean_and_spread
 from frl_algos.logged.signed_logarithm import squash
+from frl_algos.logged.valid_positions import valid_positions
 from frl_env.errors import UserError
 
 
@@ -113,10 +114,8 @@ def compute_targets(
 
 def positions_of(buffer: FactoredReplayBuffer) -> Int[np.ndarray, "row"]:
     """Position of each logged action among the valid ones; -1 where it is none of them."""
-    space = buffer.action_space
-    position = np.full(space.n_joint, -1, dtype=np.int32)
-    position[space.valid_joints] = np.arange(len(space.valid_joints))
-    return position[buffer.actions]
+    # Of half the bytes, as there is one a row.
+    return valid_positions(buffer.action_space).astype(np.int32)[buffer.actions]
 
 
 def _shared(

@@ -31,6 +31,7 @@ from frl_algos.files.frozen import chosen_format, file_content
 from frl_algos.files.model_files import write_whole
 from frl_algos.gains.member_model import AGAIN, MOST
 from frl_algos.gains.memory import FADINGS, LONG_AGO, NEED_FADING, PRIOR_WEEKS
+from frl_algos.logged.signed_logarithm import squash_tensor
 from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError
 
@@ -114,7 +115,7 @@ class ExportedGains(nn.Module):
         """Gains of all joint actions, and the memory after the week."""
         finite = torch.isfinite(observations).all(dim=1, keepdim=True)
         x = torch.where(finite, observations, torch.zeros_like(observations))
-        squashed = torch.sign(x) * torch.log1p(torch.abs(x))
+        squashed = squash_tensor(x)
         width = self.size + 2
         sums = [fading * memory[:, i * width : i * width + self.size] + squashed for i, fading in enumerate(FADINGS)]
         weights = [fading * memory[:, i * width + self.size, None] + 1 for i, fading in enumerate(FADINGS)]
@@ -188,7 +189,7 @@ class ExportedGains(nn.Module):
         """Events expected over the credit window."""
         model, chosen, rated = self.model, self.chosen_places, self.rated_places
         picked = x[:, chosen]
-        parts = [torch.sign(picked) * torch.log1p(torch.abs(picked))]
+        parts = [squash_tensor(picked)]
         floor = PRIOR_WEEKS * model.usual[rated]
         for total, weight in zip(sums, weights, strict=True):
             parts.append(total[:, chosen] / weight)

@@ -13,6 +13,7 @@ from frl_algos.gains.memory import FADINGS, MemoryLayout
 from frl_algos.logged.memory_map import release
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.logged.signed_logarithm import squash
+from frl_algos.logged.valid_positions import valid_positions
 
 WRITTEN = 0.05
 """Observations of whose next value contacts explain at least this share are written by contacts."""
@@ -52,8 +53,7 @@ class WeekSource:
         """Finds what contacts write themselves, by the first rows."""
         self.layout, self.buffer, self.decay = layout, buffer, decay
         space = buffer.action_space
-        self.position = np.full(space.n_joint, -1, dtype=np.int64)
-        self.position[space.valid_joints] = np.arange(len(space.valid_joints))
+        self.position = valid_positions(space)
         self.null = int(space.ravel(space.null_action))
         self.sign = -1.0 if float(buffer.rewards.sum()) < 0 else 1.0
         some = np.arange(min(len(buffer.actions), 500_000))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from frl_algos.effects.estimate import Effects
 from frl_algos.effects.regression_rows import FLOOR
+from frl_algos.logged.signed_logarithm import squash_tensor
 
 
 class EffectCritic(nn.Module):
@@ -81,7 +82,7 @@ class EffectCritic(nn.Module):
         self, observations: Float[Tensor, "batch k"]
     ) -> tuple[Float[Tensor, "batch state_term"], Float[Tensor, "batch"]]:
         """What weights are multiplied with, and the predicted amount in units of reward."""
-        squashed = torch.sign(observations) * torch.log1p(observations.abs())
+        squashed = squash_tensor(observations)
         ones = torch.ones_like(squashed[:, :1])
         states = ((squashed - self.center) / self.spread).clamp(-4, 4)
         parts = [ones, states]

@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from frl_algos.logged.signed_logarithm import squash_tensor
+
 
 class Linear(nn.Module):
     """A linear layer in several copies, each with weights of its own, started as `torch.nn.Linear` starts.
@@ -53,7 +55,7 @@ class StateEncoder(nn.Module):
 
     def forward(self, observations: Float[Tensor, "batch observation"]) -> Float[Tensor, "copy batch hidden"]:
         """Hidden features of each observation."""
-        squashed = torch.sign(observations) * torch.log1p(observations.abs())
+        squashed = squash_tensor(observations)
         x = torch.cat([observations, squashed], dim=1)[None]
         return torch.relu(self.second(torch.relu(self.first(x))))
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from frl_algos.logged.signed_logarithm import squash_tensor
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation.fairness.allocations import joints_with
@@ -117,5 +118,5 @@ def _odds(
 
 
 def _state(observations: Float[Tensor, "batch k"]) -> Float[Tensor, "batch twice"]:
-    squashed = torch.sign(observations) * torch.log1p(observations.abs())
+    squashed = squash_tensor(observations)
     return torch.cat([squashed, squashed**2], dim=1)

@@ -20,6 +20,7 @@ from frl_algos.effects.targets import history_features, value_features
 from frl_algos.effects.terms import null_position
 from frl_algos.logged.member_parts import parts
 from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged.valid_positions import valid_positions
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.evaluation.records.people import People
@@ -61,9 +62,7 @@ class Histories:
         """
         space = episodes.action_space
         observations = episodes.observation_rows
-        position = np.full(space.n_joint, -1, dtype=np.int64)
-        position[space.valid_joints] = np.arange(len(space.valid_joints))
-        actions = position[episodes.actions[episodes.mask]]
+        actions = valid_positions(space)[episodes.actions[episodes.mask]]
         if (actions < 0).any():
             raise UserError(f"{int((actions < 0).sum())} logged actions are not valid in {space}; drop or recode them")
         spread = observations.std(axis=0, dtype=np.float64)

@@ -18,6 +18,7 @@ from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.updating import parallel, transfer
 from frl_algos.factored_awr.updating.training_troubles import saturated_gate, troubles
 from frl_algos.logged.replay import IndexedMiniBatch
+from frl_algos.logged.valid_positions import valid_positions
 from frl_algos.networks import losses
 from frl_algos.networks.expectile_critic import ExpectileCritic
 from frl_env.actions import ActionSpace
@@ -68,9 +69,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         self._decisions = Decisions(modules, config)
         self._factor_levels = torch.as_tensor(space.joint_levels[space.valid_joints], device=device)
         self._factors = [(factor.name, len(factor)) for factor in space]
-        position = torch.full((space.n_joint,), -1, dtype=torch.long)
-        position[torch.as_tensor(space.valid_joints)] = torch.arange(len(space.valid_joints))
-        self._position = position.to(device)
+        self._position = torch.as_tensor(valid_positions(space), device=device)
 
     @property
     def modules(self) -> FactoredAWRModules:
