@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from frl_algos.effects.targets import Targets, value_features
 from frl_algos.factored_awr.decisions import Decisions
-from frl_algos.factored_awr.extraction import DEFAULT_TEMPERATURE, best_temperature, gate_shift
+from frl_algos.factored_awr.extraction import DEFAULT_TEMPERATURE
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData, fit_tilt
 from frl_algos.factored_awr.modules import FactoredAWRModules
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.updating import parallel, transfer
+from frl_algos.factored_awr.updating.calibration import calibrate
+from frl_algos.factored_awr.updating.policy_metrics import PolicyMetrics
 from frl_algos.factored_awr.updating.training_troubles import saturated_gate, troubles
 from frl_algos.logged.replay import IndexedMiniBatch
 from frl_algos.logged.valid_positions import valid_positions
@@ -65,10 +67,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         self._sample = torch.zeros(0, *observation_shape)
         self._members: tuple[PenaltyData, Tensor] | None = None
         space = ActionSpace.from_json(config.action_schema)
-        self._null = modules.actor.null
         self._decisions = Decisions(modules, config)
-        self._factor_levels = torch.as_tensor(space.joint_levels[space.valid_joints], device=device)
-        self._factors = [(factor.name, len(factor)) for factor in space]
+        self._metrics = PolicyMetrics(self._decisions, space, device)
         self._position = torch.as_tensor(valid_positions(space), device=device)
 
     @property
@@ -199,7 +199,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         """Metrics of the policy as it is now; warns of what they show, each kind once a fit."""
         assert self._targets is not None
         self.calibrate()
-        policy = {name: float(value) for name, value in self._policy_metrics(observations, actions).items()}
+        policy = {name: float(value) for name, value in self._metrics(observations, actions).items()}
         # Who sets how often the policy acts has chosen what this rule would ask to look at.
         wanted = () if self._settings.action_rate is None else (saturated_gate.__name__,)
         for kind, sentence in troubles(measured | policy, len(actions), wanted=wanted).items():
@@ -208,42 +208,14 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
                 LOG.warning(sentence)
         return policy | {"value_error": self._targets.value_error, "history_error": self._targets.history_error}
 
-    @torch.no_grad()
     def calibrate(self) -> None:
-        """Sets the scale of the advantage, the temperature if it is to be chosen, and the shift of the gate.
-
-        All three are measured over the sample of the dataset, under the clone as it is now; once, until it changes.
-        """
+        """Measures what `calibration` does; once, until the clone changes."""
         if self._calibrated:
             return
         self._calibrated = True
-        net, settings = self._modules, self._settings
-        hidden = net.clone.encode(self._sample)
-        gate = net.clone.gate_logits(hidden)
-        what = net.clone.log_what(hidden)
-        weight = torch.ones(len(what), device=what.device) if gate is None else torch.sigmoid(gate)
-        advantages = self._decisions.advantages(self._sample)
-        chances = what.exp()
-        centred = advantages - (chances * advantages).sum(dim=1, keepdim=True)
-        variance = (weight[:, None] * chances * centred**2).sum() / weight.sum()
-        scale = float(variance.sqrt())
-        statistics = net.statistics
-        statistics.advantage_scale.fill_(scale if settings.standardise and scale > 1e-12 else 1.0)
-        if settings.temperature is not None:
-            statistics.temperature.fill_(settings.temperature)
-        elif self._halves is not None and scale > 1e-12:
-            ours = [net.critic(self._sample, half.to(what.device)) for half in self._halves]
-            chosen = best_temperature(self._decisions.supported(what), weight, ours)
-            statistics.temperature.fill_(chosen)
-        else:
-            statistics.temperature.fill_(self._temperature)
-        own = net.actor.gate_logits(net.actor.encode(self._sample)) if self.separate_actor else gate
-        if own is not None:
-            shift, threshold = gate_shift(own, float(statistics.rate))
-            statistics.shift.fill_(shift)
-            statistics.threshold.fill_(threshold)
+        calibrate(self._decisions, self._settings, self._sample, self._halves, self._temperature)
         if self._parallel:
-            parallel.follow_first([statistics])
+            parallel.follow_first([self._modules.statistics])
 
     @torch.no_grad()
     def balance(self) -> Balance | None:
@@ -342,37 +314,3 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             temperature=float(net.statistics.temperature),
             max_weight=self._settings.max_weight,
         )
-
-    @torch.no_grad()
-    def _policy_metrics(self, observations: Tensor, actions: Tensor) -> losses.Metrics:
-        """How the policy differs from the clone: collapse shows here."""
-        log_policy = self.log_probabilities(observations)
-        policy = log_policy.exp()
-        log_clone = self._modules.clone(observations)
-        ratio = (log_policy - log_clone).gather(1, actions[:, None]).squeeze(1).exp()
-        statistics = self._modules.statistics
-        metrics = {
-            "temperature": statistics.temperature,
-            "advantage_scale": statistics.advantage_scale,
-            "policy_ratio_ess": ratio.sum() ** 2 / (len(ratio) * (ratio**2).sum()).clamp(min=1e-12),
-            "policy_unique_joints": torch.tensor(float(self.inner_predict_best_action(observations).unique().numel())),
-            "policy_rare_mass": policy.masked_fill(log_clone > -11.5, 0.0).sum(dim=1).mean(),
-        }
-        if self._null is not None:
-            metrics["policy_action_share"] = 1 - policy[:, self._null].mean()
-            metrics["clone_action_share"] = 1 - log_clone[:, self._null].exp().mean()
-        for name, chances in (("policy", policy), ("clone", log_clone.exp())):
-            metrics[f"{name}_effective_joints"] = self._effective_joints(chances.mean(dim=0))
-        for index, (name, size) in enumerate(self._factors):
-            marginal = torch.zeros(size, device=policy.device)
-            marginal.index_add_(0, self._factor_levels[:, index], policy.mean(dim=0))
-            metrics[f"entropy_{name}"] = -(marginal * marginal.clamp(min=1e-12).log()).sum()
-        return metrics
-
-    def _effective_joints(self, chances: Float[Tensor, "valid"]) -> Float[Tensor, ""]:
-        """Exponential of the entropy, given that something is done: how many actions are in use."""
-        acting = chances.clone()
-        if self._null is not None:
-            acting[self._null] = 0.0
-        acting = acting / acting.sum().clamp(min=1e-12)
-        return (-(acting * acting.clamp(min=1e-12).log()).sum()).exp()
