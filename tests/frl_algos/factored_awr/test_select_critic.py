@@ -129,6 +129,11 @@ def test_noise_is_not_followed_far():
     assert choice.critic == "none" or choice.gain < 3 * choice.gain_error
 
 
+def test_where_nothing_is_ever_paid_the_choice_is_the_clone():
+    choice = _fit(_bandit(lambda x, levels: 0.0 * x[:, 0], rows=500, noise=0.0), steps=5).choice
+    assert choice.critic == "none", str(choice)
+
+
 def test_effects_are_judged_at_the_temperature_that_is_set():
     buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0))
     near, far = (_fit(buffer, steps=5, temperature=temperature).choice for temperature in (4.0, 0.1))
