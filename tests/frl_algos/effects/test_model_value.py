@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from frl_algos.effects.logged_steps import LoggedSteps, recurring
 from frl_algos.effects.model_value import ModelOfSteps
 from frl_algos.factored_awr.critic_selection.held_out import bar, mean_and_error
-from frl_algos.factored_awr.critic_selection.model_judge import ModelJudge
+from frl_algos.factored_awr.critic_selection.model_judge import LOWER, ModelJudge
+from frl_algos.factored_awr.extraction import TEMPERATURES
 
 PLACES = 5
 
@@ -64,6 +66,49 @@ def test_states_that_hide_what_matters_are_seen(remembered, fits):
     steps = _walks(remembered=remembered)
     people = steps.episodes
     assert ModelJudge(steps, people % 2, people).fits(np.eye(2)) is fits
+
+
+def _judge(people=4_000):
+    """Of walks, with half of the people each, and a clone that knows that they were logged at random."""
+    steps = _walks(people=people)
+    judge = ModelJudge(steps, steps.episodes % 2, steps.episodes)
+    judge.take_behaviour(torch.full((len(steps.states.states), 2), float(np.log(0.5))), 0.0)
+    return judge, steps
+
+
+def test_a_lower_temperature_is_chosen_where_it_gains():
+    """One place has advantages a hundred times as large, so that elsewhere they show at low temperatures only."""
+    judge, steps = _judge()
+    first = steps.states.before[0]
+    scores = torch.zeros(len(steps.states.states), 2)
+    scores[:, 1] = 0.1
+    scores[first, 1] = 10.0
+    worth = judge.worth([scores, scores])
+    assert worth.temperature == min(LOWER)
+    assert worth.whole.mean() > judge.worth([scores, scores], min(TEMPERATURES)).whole.mean() + 0.1
+
+
+def test_of_temperatures_that_gain_alike_the_highest_is_chosen(monkeypatch):
+    """0.03 gains most; 0.1 is behind it by less than an error, 0.3 by more."""
+    judge, _ = _judge(people=400)
+    noise = np.random.default_rng(0).normal(size=400)
+    noise -= noise.mean()
+    gains = {0.3: np.full(400, -1.0), 0.1: noise - 0.01, 0.03: np.zeros(400), 0.01: np.full(400, -1.0)}
+    monkeypatch.setattr(judge, "_gains", lambda halves, temperature: gains.get(temperature, np.zeros(400)))
+    assert judge.worth([]).temperature == 0.1
+
+
+def test_without_advantages_a_policy_is_worth_as_much_as_the_clone():
+    judge, steps = _judge(people=400)
+    none = torch.zeros(len(steps.states.states), 2)
+    worth = judge.worth([none, none])
+    assert (worth.nearby == 0).all()
+    assert (worth.whole != 0).any(), "the clone is not quite what was logged"
+    sharp = torch.zeros(len(steps.states.states), 2)
+    sharp[:, 1] = 1.0
+    mixed = judge.worth([none, sharp])
+    assert (mixed.nearby[1::2] == 0).all(), "judged by those whom the other half's scores were not made from"
+    assert (mixed.nearby[0::2] != 0).any()
 
 
 def test_the_more_candidates_the_higher_the_bar():

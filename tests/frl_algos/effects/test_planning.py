@@ -9,6 +9,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
 from frl_algos.effects.logged_steps import SHRINKAGE, LoggedSteps, recurring
 from frl_algos.effects.planning import plan
+from frl_algos.factored_awr.critic_selection import model_judge
 from frl_algos.networks.state_critic import StateCritic
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -114,8 +115,6 @@ def test_where_states_recur_planning_is_chosen_and_finds_the_way(tmp_path):
     algorithm = _fit(_chain())
     assert algorithm.choice.critic == "planned", str(algorithm.choice)
     assert algorithm.choice.whole
-    followed = float(algorithm.impl.modules.statistics.temperature)
-    assert followed == pytest.approx(algorithm.choice.temperature), "the one that whole values chose"
     seen = np.eye(STEPS, dtype=np.float32)
     np.testing.assert_array_equal(algorithm.predict(seen), RIGHT)
     save_model(algorithm, tmp_path / "m.safetensors")
@@ -123,6 +122,14 @@ def test_where_states_recur_planning_is_chosen_and_finds_the_way(tmp_path):
     np.testing.assert_array_equal(loaded.predict_probabilities(seen), algorithm.predict_probabilities(seen))
     algorithm.fit(_chain(people=600, seed=1), n_steps=5, **QUIET)
     assert algorithm.choice.critic in ("planned", "none")
+
+
+def test_the_temperature_of_whole_values_is_followed(monkeypatch):
+    monkeypatch.setattr(model_judge, "TEMPERATURES", ())
+    monkeypatch.setattr(model_judge, "LOWER", (0.02,))
+    algorithm = _fit(_chain())
+    assert algorithm.choice.temperature == 0.02
+    assert float(algorithm.impl.modules.statistics.temperature) == pytest.approx(0.02)
 
 
 def test_planning_without_states_that_recur_is_refused():
