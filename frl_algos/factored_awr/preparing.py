@@ -18,7 +18,7 @@ from frl_algos.effects.suitability import Suitability, suitability
 from frl_algos.effects.targets import compute_targets, positions_of
 from frl_algos.effects.terms import Terms, null_position
 from frl_algos.factored_awr.critic_selection.chosen_critic import Choice, Chosen
-from frl_algos.factored_awr.critic_selection.fits import CREDITS, structure_of
+from frl_algos.factored_awr.critic_selection.fits import CREDITS, Fits, structure_of
 from frl_algos.factored_awr.critic_selection.indicated import unless_indicated
 from frl_algos.factored_awr.critic_selection.select_critic import Contest
 from frl_algos.factored_awr.settings import FactoredAWRSettings
@@ -123,7 +123,7 @@ def choose_critic(
         choice = Choice(critic=config.critic, td_lambda=credit, states="none", temperature=None, label="")
         return Chosen(choice=choice, targets=targets, effects=None)
     following = scaled_by(config, buffer.next_observations) if {"expectile", "planned"} & set(critics) else scaled
-    chosen = Contest(buffer, scaled, following, config, suited, critics).choose()
+    chosen = Contest(Fits(buffer, scaled, following, config, suited, critics)).choose()
     if config.response is None and "none" in critics:
         chosen = unless_indicated(chosen, scaled)
     LOG.info(f"FactoredAWR {chosen.choice}")

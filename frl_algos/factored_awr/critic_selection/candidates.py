@@ -11,7 +11,7 @@ from torch import Tensor
 from frl_algos.effects.estimate import Effects
 from frl_algos.effects.planning import Planned
 from frl_algos.effects.targets import Targets
-from frl_algos.factored_awr.critic_selection.held_out import Worth, mean_and_error
+from frl_algos.factored_awr.critic_selection.held_out import CLEARLY, Worth, mean_and_error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def loses(candidate: Candidate) -> bool:
     """Whether it loses by the whole return, or a small step along its advantages does, beyond chance."""
     assert candidate.worth is not None
     whole, nearby = mean_and_error(candidate.worth.whole), mean_and_error(candidate.worth.nearby)
-    return whole[0] < -whole[1] or nearby[0] < -2 * nearby[1]
+    return whole[0] < -whole[1] or nearby[0] < -CLEARLY * nearby[1]
 
 
 def first_of_best(

@@ -4,6 +4,7 @@ Effects of all kinds, planned values, expectile values, and the mean of the last
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -55,6 +56,7 @@ class Fits:
     """Estimates of each candidate; none is made twice.
 
     Attributes:
+        buffer, scaled, settings, critics: As given.
         credits: Credits to choose from, the first of them first.
         targets: Returns with the first credit.
         respond: Whether a response is observed.
@@ -85,8 +87,8 @@ class Fits:
         critics: Sequence[str],
     ) -> None:
         """Computes what all candidates share."""
-        self._buffer, self._scaled, self._following = buffer, scaled, following
-        self._settings, self._suited, self._critics = settings, suited, critics
+        self.buffer, self.scaled, self._following = buffer, scaled, following
+        self.settings, self.critics, self._suited = settings, critics, suited
         self.credits = CREDITS if settings.td_lambda is None else (settings.td_lambda,)
         if int(buffer.lengths.max()) == 1:
             self.credits = self.credits[:1]  # nothing follows a decision, so that credit is all one
@@ -125,9 +127,9 @@ class Fits:
 
     def returns(self, credit: float) -> Targets:
         """Returns with a credit, and what else is computed from them."""
-        decay, response = self._settings.gamma * credit, self._settings.response
+        decay, response = self.settings.gamma * credit, self.settings.response
         first = getattr(self, "targets", None)
-        return compute_targets(self._buffer, self._scaled, decay=decay, response=response, like=first)
+        return compute_targets(self.buffer, self.scaled, decay=decay, response=response, like=first)
 
     def first(self) -> tuple[Effects, str, str]:
         """The estimate to follow where nothing can be judged, from many rows on with terms of the state; its words."""
@@ -138,7 +140,7 @@ class Fits:
     @property
     def light(self) -> bool:
         """Whether all terms may be tried with every credit."""
-        return min(len(self._scaled), TRIAL_ROWS) * len(self._terms.groups) ** 2 <= MOST_PRODUCTS
+        return min(len(self.scaled), TRIAL_ROWS) * len(self._terms.groups) ** 2 <= MOST_PRODUCTS
 
     def by_terms(self, credit: float) -> list[Candidate]:
         """Effects with one credit and more and more terms; the first as they are with nothing to choose by."""
@@ -156,8 +158,7 @@ class Fits:
     def expectile(self) -> Candidate:
         """Expectile values."""
         if "expectile" not in self._made:
-            halves = [self._quick_expectile(np.flatnonzero(self.targets.halves == half), self.asked) for half in (0, 1)]
-            self._made["expectile"] = [self._other("expectile values", "expectile", halves)]
+            self._made["expectile"] = [self._other("expectile values", "expectile", self._expectile_halves)]
         return self._made["expectile"][0]
 
     def planned(self) -> list[Candidate]:
@@ -166,9 +167,8 @@ class Fits:
         if "planned" not in self._made:
             found = plan(self.steps, self.targets.halves)
             made = [self._other("planned values", "planned", self._where_asked(found), found)]
-            if "averaged" in self._critics:
-                bold = plan(self.steps, self.targets.halves, caution=0.0)
-                pairs = zip(self._where_asked(bold), self.expectile().halves, strict=True)
+            if "averaged" in self.critics:
+                pairs = zip(self._where_asked(self._bold), self._expectile_halves, strict=True)
                 halves = [(planned + expectile) / 2 for planned, expectile in pairs]
                 made.append(self._other("the mean of planned and expectile values", "planned", halves))
             self._made["planned"] = made
@@ -181,19 +181,32 @@ class Fits:
         if best.effects is None or best.targets is self.targets or self._some is None:
             return best.effects, None
         terms = self._terms_of(best.states)
-        regression = EffectRegression(terms, best.targets, self._scaled, respond=False, seed=self._buffer.seed)
+        regression = EffectRegression(terms, best.targets, self.scaled, respond=False, seed=self.buffer.seed)
         effects = regression.settled(terms.states, scales=OPEN_SCALES, told=self._suited.told)
         return effects.suited(self._suited), None
 
     def _averaged(self) -> Planned:
         """The mean of planned and expectile values, in all states."""
-        assert self.steps is not None
-        bold, states = plan(self.steps, self.targets.halves, caution=0.0), self.steps.states.states
-        rows = [np.arange(len(self._scaled)), *(np.flatnonzero(self.targets.halves == half) for half in (0, 1))]
-        expectile = [self._quick_expectile(mine, states).numpy() for mine in rows]
+        bold, expectile = self._bold, [self._quick_expectile(np.arange(len(self.scaled))), *self._expectile_fits]
         pairs = zip((bold.advantages, *bold.halves), expectile, strict=True)
-        whole, first, second = ((planned + other) / 2 for planned, other in pairs)
-        return Planned(states=states, advantages=whole, halves=(first, second))
+        whole, first, second = ((planned + other.numpy()) / 2 for planned, other in pairs)
+        return Planned(states=bold.states, advantages=whole, halves=(first, second))
+
+    @cached_property
+    def _bold(self) -> Planned:
+        """Planned values without caution."""
+        assert self.steps is not None
+        return plan(self.steps, self.targets.halves, caution=0.0)
+
+    @cached_property
+    def _expectile_fits(self) -> list[Tensor]:
+        """Expectile values by each half of the people: in all states where there are `steps`, else where asked."""
+        return [self._quick_expectile(np.flatnonzero(self.targets.halves == half)) for half in (0, 1)]
+
+    @property
+    def _expectile_halves(self) -> list[Tensor]:
+        """Those where asked."""
+        return self._expectile_fits if self.steps is None else [fit[self._asked_states] for fit in self._expectile_fits]
 
     def _fit_terms(self, targets: Targets, credit: float) -> list[Candidate]:
         regression = self._regression(targets)
@@ -211,7 +224,7 @@ class Fits:
 
     def _of_any_order(self) -> bool:
         """Whether interactions of more than two factors are tried: where there are any, and joint actions are few."""
-        space, settings = self._buffer.action_space, self._settings
+        space, settings = self.buffer.action_space, self.settings
         several = len(space.nvec) > 2 and len(space.valid_joints) <= MOST_COLUMNS
         told = settings.response is not None or bool(settings.indications)
         return several and not told and structure_of(settings) == "factored"
@@ -249,10 +262,11 @@ class Fits:
     def _where_asked(self, planned: Planned) -> list[Tensor]:
         return [torch.as_tensor(half[self._asked_states]) for half in planned.halves]
 
-    def _quick_expectile(self, rows: np.ndarray, wanted: np.ndarray) -> Tensor:
+    def _quick_expectile(self, rows: np.ndarray) -> Tensor:
+        wanted = self.asked if self.steps is None else self.steps.states.states
         unit = float(self.targets.returns.std()) or 1.0
         return quick_expectile(
-            self._buffer, self._scaled, self._following, self.targets.actions, rows, self._settings,
+            self.buffer, self.scaled, self._following, self.targets.actions, rows, self.settings,
             unit=unit, wanted=wanted,
         )  # fmt: skip
 
@@ -265,13 +279,13 @@ class Fits:
         Raises:
             UserError: If planned values are asked for and states don't recur.
         """
-        buffer = self._buffer
-        wanted = "planned" in self._critics and not self.respond
-        several = int(buffer.lengths.max()) > 1 and structure_of(self._settings) == "factored"
-        asked = wanted and "effects" not in self._critics
+        buffer = self.buffer
+        wanted = "planned" in self.critics and not self.respond
+        several = int(buffer.lengths.max()) > 1 and structure_of(self.settings) == "factored"
+        asked = wanted and "effects" not in self.critics
         if not wanted or not (several or asked):
             return None
-        states = recurring(self._scaled, self._following)
+        states = recurring(self.scaled, self._following)
         if asked and states is None:
             raise UserError(
                 f"critic 'planned' needs states that recur, and there are more than {MOST_STATES:,} different "
@@ -281,11 +295,11 @@ class Fits:
             return None
         return LoggedSteps(
             states=states, actions=self.targets.actions, rewards=buffer.rewards, ended=buffer.terminals,
-            episodes=self.targets.episodes, valid=len(buffer.action_space.valid_joints), gamma=self._settings.gamma,
+            episodes=self.targets.episodes, valid=len(buffer.action_space.valid_joints), gamma=self.settings.gamma,
         )  # fmt: skip
 
     def _regression(self, targets: Targets, states: str | None = None) -> EffectRegression:
         terms = self._terms if states is None else self._terms_of(states)
         # Another credit than the first is tried on fewer rows.
         some = None if targets is self.targets else self._some
-        return EffectRegression(terms, targets, self._scaled, respond=self.respond, seed=self._buffer.seed, some=some)
+        return EffectRegression(terms, targets, self.scaled, respond=self.respond, seed=self.buffer.seed, some=some)

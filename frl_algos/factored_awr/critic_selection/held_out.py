@@ -43,6 +43,9 @@ FEWEST_PEOPLE = 20
 CHANCE = 0.025
 """Of a gain being shown where there is none: that of two standard errors, whatever the number of candidates."""
 
+CLEARLY = 2.0
+"""Standard errors by which one must lead what comes before it, where several try by returns that vary much."""
+
 DRAWS = 20_000
 """Of the largest gain by chance."""
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from frl_algos.effects.logged_steps import LoggedSteps
 from frl_algos.effects.model_value import ModelOfSteps
-from frl_algos.factored_awr.critic_selection.held_out import SMALL_STEP, Worth, bar, mean_and_error
+from frl_algos.factored_awr.critic_selection.held_out import CLEARLY, SMALL_STEP, Worth, bar, mean_and_error
 from frl_algos.factored_awr.extraction import TEMPERATURES, supported
 
 LOWER = (0.03, 0.01)
@@ -66,13 +66,13 @@ class ModelJudge:
 
         Args:
             halves: Advantages in all states, from each half.
-            temperature: None for the best, or the highest that is hardly behind it.
+            temperature: None for the highest of which none lower is clearly better.
         """
         temperatures = (*TEMPERATURES, *LOWER) if temperature is None else (temperature,)
         tried = {each: self._gains(halves, each) for each in temperatures}
         best = max(tried.values(), key=np.mean)
         behind = {each: mean_and_error(best - gains) for each, gains in tried.items()}
-        temperature = next(each for each, (less, error) in behind.items() if less <= error)
+        temperature = next(each for each, (less, error) in behind.items() if less <= CLEARLY * error)
         gains = tried[temperature]
         nearby = self._gains(halves, SMALL_STEP) - self._clone
         return Worth(own=gains, whole=gains, later=np.zeros(len(gains)), nearby=nearby, temperature=temperature)

@@ -44,12 +44,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 from torch import Tensor
 
 from frl_algos.effects.indication import effect_of_acting
 from frl_algos.effects.planning import plan
-from frl_algos.effects.suitability import Suitability
 from frl_algos.effects.terms import null_position
 from frl_algos.factored_awr.critic_selection.candidates import (
     Candidate,
@@ -62,6 +60,7 @@ from frl_algos.factored_awr.critic_selection.candidates import (
 from frl_algos.factored_awr.critic_selection.chosen_critic import Choice, Chosen
 from frl_algos.factored_awr.critic_selection.fits import Fits, structure_of
 from frl_algos.factored_awr.critic_selection.held_out import (
+    CLEARLY,
     SCORED_AT_ONCE,
     HeldOut,
     Worth,
@@ -72,50 +71,32 @@ from frl_algos.factored_awr.critic_selection.held_out import (
 from frl_algos.factored_awr.critic_selection.model_judge import ModelJudge
 from frl_algos.factored_awr.critic_selection.plausibility import MILD, pays_at_once, plausible, room
 from frl_algos.factored_awr.critic_selection.small_fits import quick_clone
-from frl_algos.factored_awr.settings import FactoredAWRSettings
-from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.networks.effect_critic import EffectCritic, LazyScores
-
-CLEARLY = 2.0
-"""Standard errors by which another credit or critic must lead: several of them try, by returns that vary much. With a
-response the first candidate, which knows what contacts are for, is left for nothing less."""
 
 
 class Contest:
     """The candidates on one dataset, and the choice between them.
 
     Args:
-        buffer: The data.
-        scaled: Its observations as the networks see them.
-        following: Its next observations, likewise.
-        settings: Of the algorithm.
-        suited: Whom actions suit.
-        critics: Which critics may be chosen, of "effects", "expectile", "planned", "averaged" and "none".
+        fits: What is estimated from either half; its `critics` are those that may be chosen, of "effects", "expectile",
+            "planned", "averaged" and "none".
     """
 
-    def __init__(
-        self,
-        buffer: FactoredReplayBuffer,
-        scaled: Float32[np.ndarray, "row k"],
-        following: Float32[np.ndarray, "row k"],
-        settings: FactoredAWRSettings,
-        suited: Suitability,
-        critics: Sequence[str],
-    ) -> None:
+    def __init__(self, fits: Fits) -> None:
         """Finds who can judge."""
-        self._buffer, self._scaled, self._settings, self._critics = buffer, scaled, settings, critics
-        self._fits = Fits(buffer, scaled, following, settings, suited, critics)
-        self.targets, self._respond = self._fits.targets, self._fits.respond
-        valid = len(buffer.action_space.valid_joints)
-        self._judges = HeldOut(self.targets, self._fits.people, valid=valid, seed=buffer.seed)
+        self._fits, self._settings, self._critics = fits, fits.settings, fits.critics
+        self._buffer, self._scaled = fits.buffer, fits.scaled
+        self.targets, self._respond = fits.targets, fits.respond
+        valid = len(self._buffer.action_space.valid_joints)
+        self._judges = HeldOut(self.targets, fits.people, valid=valid, seed=self._buffer.seed)
         self._model = self._model_judge()
         # Where candidates' advantages are wanted: in all states, or else in the judged rows.
-        steps = self._fits.steps
+        steps = fits.steps
         if self._model is not None and steps is not None:
-            self._fits.ask(steps.states.states, slice(None))
+            fits.ask(steps.states.states, slice(None))
         else:
             states = slice(0) if steps is None else steps.states.before[self._judges.rows]
-            self._fits.ask(scaled[self._judges.rows], states)
+            fits.ask(self._scaled[self._judges.rows], states)
         self._whole: np.ndarray | None = None
         self._step: np.ndarray | None = None
         self._mild: float | None = None
