@@ -35,7 +35,7 @@ from frl_algos.effects.shrinkage import learned_precision, posterior_mean
 from frl_algos.effects.suitability import Suitability
 from frl_algos.effects.targets import Targets
 from frl_algos.effects.terms import Terms
-from frl_algos.logged.scaled_rows import Rows, lowest_and_highest, mean_and_spread, numbers_of
+from frl_algos.logged.scaled_rows import Rows, mean_and_spread, numbers_of, shared_range
 
 ROWS_A_COLUMN = 200
 """Unless it is said whether the state has terms, it has where there are so many rows for each column."""
@@ -52,7 +52,7 @@ class Effects:
         amount: Weights of the predicted amount on `value_features`; None where effects are not relative.
         unit: Reward that an effect of 1 is worth at an amount of 1.
         center, spread: Of the squashed observations, to make states of them.
-        low, high: Of the observations, to make signs of them.
+        low, high: Of the observations that indicate something, to make signs of them (`shared_range`).
     """
 
     weights: Float32[np.ndarray, "state_term valid"]
@@ -105,7 +105,7 @@ class EffectRegression:
         some: Bool[np.ndarray, "row"] | None = None,
     ) -> None:
         """Sums over the rows."""
-        low, high = lowest_and_highest(observations)
+        low, high = shared_range(observations, targets.people[targets.episodes], terms.indicated.any(axis=0))
         relative = targets.sign != 0
         mean, sd = mean_and_spread(len(targets.returns), lambda some: _absolute(targets.returns[some], relative))
         unit = float(mean if relative else sd) or 1.0

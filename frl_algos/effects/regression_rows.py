@@ -63,7 +63,7 @@ class RegressionRows:
         chosen: Numbers of those that are in the regression; None for all.
         unit: Of amounts.
         variance: Of residuals.
-        low, high: Of the observations.
+        low, high: Of the observations, to make signs of them.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class RegressionRows:
         return ((squash(self._observed(some)) - self.center) / self.spread).clip(-4, 4)
 
     def signs(self, some: slice | np.ndarray) -> Float32[np.ndarray, "some k"]:
-        """Observations from 0 to 1."""
+        """Observations as shares of the way from `low` to `high`."""
         low, high = self._low, self._high
         return (self._observed(some) - low) / np.where(high > low, high - low, 1.0)
 

@@ -37,6 +37,7 @@ class Targets:
         responses: 1 where the next observation shows a response.
         episodes: Episode of each row.
         halves: Half of the people of each row, 0 or 1: what is estimated from one is judged by the other.
+        people: Person of each episode, numbered from 0.
     """
 
     returns: np.ndarray
@@ -50,6 +51,7 @@ class Targets:
     responses: np.ndarray
     episodes: np.ndarray
     halves: np.ndarray
+    people: np.ndarray
 
     @property
     def residuals(self) -> np.ndarray:
@@ -124,14 +126,15 @@ def _shared(
     """What does not depend on the decay; each number takes no more bytes than it needs, as there is one a row."""
     none = np.zeros(0)
     lengths = buffer.lengths
-    halves = (np.unique(buffer.people, return_inverse=True)[1] % 2).astype(np.int8)
+    people = np.unique(buffer.people, return_inverse=True)[1].astype(np.int32)
     return Targets(
         returns=none, history=none, value_weights=none, value_error=0.0, history_error=0.0, sign=0,
         actions=actions,
         attempted=np.ones(len(actions), dtype=bool) if null is None else actions != null,
         responses=np.zeros(len(actions), dtype=bool) if response is None else _responses(buffer, response),
         episodes=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-        halves=np.repeat(halves, lengths),
+        halves=np.repeat((people % 2).astype(np.int8), lengths),
+        people=people,
     )  # fmt: skip
 
 

@@ -180,7 +180,7 @@ class Terms:
 
         Args:
             states: Standardised observations.
-            signs: Observations from 0 to 1, for the indications.
+            signs: Observations as `RegressionRows.signs` has them, for the indications.
             actions: Positions among the valid ones.
         """
         parts = [self.fixed[actions]]
@@ -203,7 +203,7 @@ class Terms:
 
         Args:
             states: Standardised observations.
-            signs: Observations from 0 to 1, for the indications.
+            signs: Observations as `RegressionRows.signs` has them, for the indications.
             mass: Of each valid action.
         """
         mass = np.asarray(mass, dtype=np.float32)

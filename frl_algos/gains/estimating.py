@@ -20,7 +20,7 @@ from frl_algos.gains.logged_weeks import WeekSource
 from frl_algos.gains.member_model import MemberModel
 from frl_algos.gains.share_regression import ShareRegression
 from frl_algos.logged.replay import FactoredReplayBuffer
-from frl_algos.logged.scaled_rows import numbers_of
+from frl_algos.logged.scaled_rows import numbers_of, shared_range
 
 MOST_EPISODES = 10_000
 PART = 2_000
@@ -52,10 +52,14 @@ def estimate_member_model(
     drawn = np.sort(rng.permutation(len(buffer.lengths))[:MOST_EPISODES])
     sample = source.rows(drawn)
     rate = float(sample.events.sum() / sample.weeks.sum())
+    terms = Terms.of_space(
+        buffer.action_space, buffer.observations.shape[1], indications=indications, scales=CAUTIOUS_SCALES
+    )
+    everybody = np.unique(buffer.people, return_inverse=True)[1].astype(np.int32)
+    low, high = shared_range(buffer.observations, np.repeat(everybody, buffer.lengths), terms.indicated.any(axis=0))
     model.take(
         usual=source.usual, chosen=source.chosen, window=1 / (1 - decay), decay=decay, unit=rate,
-        nothing=null_position(buffer.action_space), low=buffer.observations.min(axis=0),
-        high=buffer.observations.max(axis=0),
+        nothing=null_position(buffer.action_space), low=low, high=high,
     )  # fmt: skip
     forecast = CrossFittedForecast.fit(sample)
     model.take(
@@ -66,9 +70,6 @@ def estimate_member_model(
     lead = levels[:, 0]
     answers = AnswerChance.fit(sample, lead)
     del sample
-    terms = Terms.of_space(
-        buffer.action_space, buffer.observations.shape[1], indications=indications, scales=CAUTIOUS_SCALES
-    )
     model.take(answer=answers.weights[:3], fading=answers.fading, answer_levels=answers.weights[3:], lead=lead)
     if need is not None:
         model.take(need=levels[:, column(buffer.action_space, need)])

@@ -56,7 +56,7 @@ class ShareRegression:
         columns = [self.fixed[actions]]
         if self.terms.indicated.any():
             spread = np.where(self.high > self.low, self.high - self.low, 1.0)
-            signs = (part.signs[kept] - self.low) / spread
+            signs = ((part.signs[kept] - self.low) / spread).clip(0, 1)
             met = (signs * self.terms.indicated[actions]).sum(axis=1, keepdims=True) * self.dose[actions, None]
             columns += [met, met * self.terms.levels[actions]]
         effect = np.concatenate(columns, axis=1) * (answered - chance)[:, None]

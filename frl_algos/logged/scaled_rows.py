@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from frl_algos.logged.memory_map import release
+from frl_env.evaluation.privacy.suppression import SMALLEST
 
 ROWS_AT_ONCE = 2**18
 """Rows that sums over all rows take at once."""
@@ -90,10 +91,32 @@ def mean_and_spread(
     return center, np.sqrt(mean(lambda x: (x - center) ** 2))
 
 
-def lowest_and_highest(rows: Rows) -> tuple[Float32[np.ndarray, "k"], Float32[np.ndarray, "k"]]:
-    """Smallest and largest number of each column."""
-    found = [(part.min(axis=0), part.max(axis=0)) for part in (rows[some] for some in slices(len(rows)))]
-    return np.min([low for low, _ in found], axis=0), np.max([high for _, high in found], axis=0)
+def shared_range(
+    rows: Rows, people: Int[np.ndarray, "row"], columns: Bool[np.ndarray, "k"]
+) -> tuple[Float32[np.ndarray, "k"], Float32[np.ndarray, "k"]]:
+    """Numbers that at least 11 people are at or below, and at or above: what may be kept of the range of a column.
+
+    The smallest and the largest number may be a single person's. Where 11 people have each, these are it.
+
+    Args:
+        rows: Numbers.
+        people: Whose each row is, numbered from 0; rows of a person that follow each other are looked at together.
+        columns: Of which the range is wanted; the others, and all where there are fewer than 11 people, have 0 and 1.
+    """
+    low, high = np.zeros(len(columns), dtype=np.float32), np.ones(len(columns), dtype=np.float32)
+    count = int(people.max(initial=-1)) + 1
+    if count < SMALLEST or not columns.any():
+        return low, high
+    lowest = np.full((count, int(columns.sum())), np.inf, dtype=np.float32)
+    highest = -lowest
+    for some in slices(len(rows)):
+        own, part = people[some], rows[some][:, columns]
+        starts = np.flatnonzero(np.diff(own, prepend=-1))
+        np.minimum.at(lowest, own[starts], np.minimum.reduceat(part, starts))
+        np.maximum.at(highest, own[starts], np.maximum.reduceat(part, starts))
+    low[columns] = np.partition(lowest, SMALLEST - 1, axis=0)[SMALLEST - 1]
+    high[columns] = -np.partition(-highest, SMALLEST - 1, axis=0)[SMALLEST - 1]
+    return low, high
 
 
 def numbers_of(chosen: np.ndarray) -> Int[np.ndarray, "some"]:
