@@ -61,6 +61,7 @@ class Worth:
         nearby: As `whole`, of the policy that follows the same advantages at `SMALL_STEP`. Its ratios are near 1, so
             that it varies far less, and shows whether the advantages hold anything true.
         temperature: At which the policy was judged.
+        calmer: The same at the highest temperature that is not clearly worse; None where it is this one.
     """
 
     own: Float[np.ndarray, "person"]
@@ -68,6 +69,7 @@ class Worth:
     later: Float[np.ndarray, "person"]
     nearby: Float[np.ndarray, "person"]
     temperature: float
+    calmer: "Worth | None" = None
 
 
 class HeldOut:

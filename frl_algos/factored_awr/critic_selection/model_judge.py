@@ -7,6 +7,7 @@ what follows, which values the policy all the way (`frl_algos.effects.model_valu
 what matters of the past; `ModelJudge.fits` asks the data.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,16 +67,18 @@ class ModelJudge:
 
         Args:
             halves: Advantages in all states, from each half.
-            temperature: None for the highest of which none lower is clearly better.
+            temperature: None for the best; critics are compared each at its own.
         """
         temperatures = (*TEMPERATURES, *LOWER) if temperature is None else (temperature,)
-        tried = {each: self._gains(halves, each) for each in temperatures}
-        best = max(tried.values(), key=np.mean)
-        behind = {each: mean_and_error(best - gains) for each, gains in tried.items()}
-        temperature = next(each for each, (less, error) in behind.items() if less <= CLEARLY * error)
-        gains = tried[temperature]
         nearby = self._gains(halves, SMALL_STEP) - self._clone
-        return Worth(own=gains, whole=gains, later=np.zeros(len(gains)), nearby=nearby, temperature=temperature)
+        tried = {}
+        for each in temperatures:
+            gains = self._gains(halves, each)
+            tried[each] = Worth(own=gains, whole=gains, later=np.zeros(len(gains)), nearby=nearby, temperature=each)
+        best = max(tried.values(), key=lambda worth: worth.whole.mean())
+        behind = {each: mean_and_error(best.whole - worth.whole) for each, worth in tried.items()}
+        calmer = next(tried[each] for each, (less, error) in behind.items() if less <= CLEARLY * error)
+        return best if calmer is best else dataclasses.replace(best, calmer=calmer)
 
     def _gains(self, halves: Sequence[Float[Tensor, "state valid"]], temperature: float) -> Float[np.ndarray, "person"]:
         """Over the logged decisions; where no advantage differs from another, of the clone."""

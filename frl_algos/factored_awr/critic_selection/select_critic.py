@@ -205,10 +205,11 @@ class Contest:
         assert worth is not None
         rivals = [c for c in [*candidates, *others] if c is not best and c.worth is not None]
         rival = max(rivals, key=lambda c: gains(c.worth).mean(), default=None) if rivals else None
-        gain, error = mean_and_error(gains(worth))
+        followed = worth.calmer or worth
+        gain, error = mean_and_error(gains(followed))
         steps = self._fits.steps if best.critic == "planned" else None
         choice = Choice(
-            critic=best.critic, td_lambda=best.td_lambda, states=best.states, temperature=worth.temperature,
+            critic=best.critic, td_lambda=best.td_lambda, states=best.states, temperature=followed.temperature,
             label=best.label, gain=gain, gain_error=error, people=len(worth.own),
             table=0 if steps is None else len(steps.states.states), mild=self._mild is not None,
             whole=self._model is not None,

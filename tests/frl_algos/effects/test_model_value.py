@@ -85,17 +85,19 @@ def test_a_lower_temperature_is_chosen_where_it_gains():
     scores[first, 1] = 10.0
     worth = judge.worth([scores, scores])
     assert worth.temperature == min(LOWER)
+    assert worth.calmer is None
     assert worth.whole.mean() > judge.worth([scores, scores], min(TEMPERATURES)).whole.mean() + 0.1
 
 
-def test_of_temperatures_that_gain_alike_the_highest_is_chosen(monkeypatch):
+def test_of_temperatures_that_gain_alike_the_highest_is_followed(monkeypatch):
     """0.03 gains most; 0.1 is behind it by less than two errors, 0.3 by more."""
     judge, _ = _judge(people=400)
     noise = np.random.default_rng(0).normal(size=400)
     noise -= noise.mean()
     gains = {0.3: np.full(400, -1.0), 0.1: noise - 0.08, 0.03: np.zeros(400), 0.01: np.full(400, -1.0)}
     monkeypatch.setattr(judge, "_gains", lambda halves, temperature: gains.get(temperature, np.zeros(400)))
-    assert judge.worth([]).temperature == 0.1
+    worth = judge.worth([])
+    assert (worth.temperature, worth.calmer.temperature) == (0.03, 0.1)
 
 
 def test_without_advantages_a_policy_is_worth_as_much_as_the_clone():

@@ -1,5 +1,7 @@
 """Planned values: exact where rows are many, shrunk where they are few, chosen where states recur, kept in files."""
 
+import dataclasses
+
 import d3rlpy
 import numpy as np
 import pytest
@@ -130,6 +132,23 @@ def test_the_temperature_of_whole_values_is_followed(monkeypatch):
     algorithm = _fit(_chain())
     assert algorithm.choice.temperature == 0.02
     assert float(algorithm.impl.modules.statistics.temperature) == pytest.approx(0.02)
+
+
+def test_critics_compete_at_their_best_temperature_and_the_calmer_one_is_followed(monkeypatch):
+    real = model_judge.ModelJudge.worth
+
+    def worth(judge, halves, temperature=None):
+        assert temperature is None
+        return dataclasses.replace(real(judge, halves, 0.1), calmer=real(judge, halves, 0.5))
+
+    monkeypatch.setattr(model_judge.ModelJudge, "worth", worth)
+    choice = _fit(_chain()).choice
+    assert choice.temperature == 0.5
+    monkeypatch.setattr(model_judge.ModelJudge, "worth", lambda judge, halves, _=None: real(judge, halves, 0.1))
+    best = _fit(_chain()).choice
+    assert best.temperature == 0.1
+    assert choice.critic == best.critic
+    assert choice.gain < best.gain
 
 
 def test_planning_without_states_that_recur_is_refused():
