@@ -33,11 +33,12 @@ from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, TUNED, label
 from benchmarks.training.checked_options import check_said
 from benchmarks.training.column_roles import Told, add_options, options_said, told_of
+from benchmarks.truth.logged_values import check_valuable
 from frl_algos import load_replay_buffer, select_policy
 from frl_algos.files.policy_files import load_policy
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, shorten, unknown_name
-from frl_env.files.output_paths import check_folder
+from frl_env.files.output_paths import check_apart, check_folder
 from frl_env.terminal import progress_bar, run_or_say
 
 TRAIN, VALIDATION = "frl/medicaid-synthetic-v0", "frl/medicaid-synthetic-validation-v0"
@@ -106,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     check_at_least(options, steps=1, seeds=1, jobs=1)
     said = options_said(options)
+    check_apart(write=options.write, out=options.out / "runs")  # settings may lie in the folder
     names = options.algo.split(",")
     for name in names:
         if name not in CANDIDATES:
@@ -126,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with progress_bar() as progress:
             data = ensure_dataset(options.validation, progress=progress)
             check_partners(ensure_dataset(options.dataset, progress=progress), data)
+            check_valuable(options.validation, said)
             chosen_from = {name: CANDIDATES[name] for name in names}
             known = told_of(data, said)
             jobs = plan_settings(

@@ -12,10 +12,9 @@ from benchmarks.training.column_roles import Told, told_of
 from benchmarks.truth import audits
 from benchmarks.truth.validation_members import SEED, episodes_of, kept_while_unchanged, propensities_of
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
-from frl_algos.policy_values.counterfactual import Counterfactual
+from frl_algos.policy_values.counterfactual import Counterfactual, check_members
 from frl_algos.policy_values.histories import Histories
 from frl_algos.policy_values.policy_sensitivity import policy_sensitivity
-from frl_algos.policy_values.responses import check_answers
 from frl_algos.policy_values.value_policy import value_policy
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.ids import parse_id
@@ -59,11 +58,13 @@ def check_valuable(validation_id: str, said: str) -> None:
         said: What options say of the columns; see `benchmarks.training.column_roles`.
 
     Raises:
-        UserError: If too few of their attempts got a response.
+        UserError: If there are too few members, too few of their attempts got a response, or the actions don't fit.
     """
     known = told_of(ensure_dataset(validation_id), said)
-    if known.response is not None:
-        check_answers(Histories.of(episodes_of(validation_id)), known.response)
+    try:
+        check_members(Histories.of(episodes_of(validation_id)), known.response)
+    except UserError as problem:
+        raise UserError(f"policies can't be valued on {validation_id!r}: {problem}") from None
 
 
 def estimate(

@@ -31,13 +31,17 @@ from frl_algos.policy_values.answers import checked_probabilities
 from frl_algos.policy_values.histories import Histories, as_episodes
 from frl_algos.policy_values.nested_mean_model import KAPPA, NestedModel
 from frl_algos.policy_values.response_check import response_doubt
-from frl_algos.policy_values.responses import attempt_loads
+from frl_algos.policy_values.responses import attempt_loads, check_answers
 from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.errors import UserError, check_generator, check_number, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes, Thresholds
+from frl_env.evaluation.records.episodes import check_folds
 from frl_env.evaluation.threads import numpy_alone, one_ahead
 
 NAME = "SNM"
+
+FOLDS = 5
+"""Of members, unless said otherwise."""
 
 INSIGHT = 0.05
 """Half the prior scale of the effects of a level (`frl_algos.effects.terms`)."""
@@ -71,7 +75,7 @@ class Counterfactual:
         leading: str | None = None,
         discount: float = 1.0,
         kappa: float = KAPPA,
-        folds: int = 5,
+        folds: int = FOLDS,
         insight: float = INSIGHT,
     ) -> "Counterfactual":
         """Fits the model to logged members, once for all target policies.
@@ -96,12 +100,8 @@ class Counterfactual:
         check_number("insight", insight, low=0.0, high=1.0)
         check_generator(rng)
         rows = Histories.of(as_episodes(data))
+        check_members(rows, response, folds=folds)
         space = rows.episodes.action_space
-        if response is not None and null_position(space) is None:
-            raise UserError(
-                f"a response needs an action that does nothing, and {space} has none; name the factors that are null "
-                "without a contact in contact_factors of the actions, or set response to None"
-            )
         terms = Terms.of_space(space, rows.observations.shape[1], indications=indications)
         model = NestedModel.fit(rows, terms, response=response, leading=leading, kappa=kappa, folds=folds, rng=rng)
         return cls(model=model, discount=discount, insight=insight)
@@ -255,6 +255,30 @@ class Counterfactual:
                 exposure += worth @ chances
                 np.subtract.at(exposure, rows.actions[at], worth * model.foreseen[at])
         return total, exposure / len(asked), outside / max(int((places >= 0).sum()), 1)
+
+
+def check_members(rows: Histories, response: int | None, *, folds: int = FOLDS) -> None:
+    """Says before anything is fitted that the model can't be, to these members.
+
+    Args:
+        rows: Their logged decisions.
+        response: As in `Counterfactual.fit`.
+        folds: Of members.
+
+    Raises:
+        UserError: If there are fewer members than folds, or a response is named and no action does nothing, or too few
+            attempts got one.
+    """
+    check_folds(len(rows.episodes), folds)
+    space = rows.episodes.action_space
+    if response is None:
+        return
+    if null_position(space) is None:
+        raise UserError(
+            f"a response needs an action that does nothing, and {space} has none; name the factors that are null "
+            "without a contact in contact_factors of the actions, or set response to None"
+        )
+    check_answers(rows, response)
 
 
 def _draw(chances: np.ndarray, uniform: np.ndarray, null: int | None) -> np.ndarray:

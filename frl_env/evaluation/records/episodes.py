@@ -294,9 +294,18 @@ def split_members(members: int, folds: int, rng: np.random.Generator) -> list[np
     Raises:
         UserError: If there are fewer than two folds, or more folds than members.
     """
+    check_folds(members, folds)
+    return [np.sort(part) for part in np.array_split(rng.permutation(members), folds)]
+
+
+def check_folds(members: int, folds: int) -> None:
+    """Says that members can't be put into folds.
+
+    Raises:
+        UserError: If there are fewer than two folds, or more folds than members.
+    """
     if folds < 2:
         raise UserError("cross-fitting folds need two members and two folds at least; take more of them")
     if folds > members:
         # How many there are is not told: they may be real, and few.
         raise UserError(f"{folds} folds need as many members at least; take more members")
-    return [np.sort(part) for part in np.array_split(rng.permutation(members), folds)]

@@ -95,7 +95,8 @@ class People:
                 )
             resumed[1:] &= starts[now] != ends[before]
         if first_states is not None and last_states is not None:
-            same = (first_states[now] == last_states[before]).reshape(len(now), -1).all(axis=1)
+            equal = first_states[now] == last_states[before]
+            same = equal.all(axis=tuple(range(1, equal.ndim)))
             resumed[1:] = again[1:] & ~same if ends is None else resumed[1:] | (again[1:] & ~same)
         return cls(person=person, order=order, resumed=resumed)
 
