@@ -7,7 +7,7 @@ import pytest
 
 from frl_env import cli
 from frl_env.errors import UserError
-from frl_env.files.output_paths import LOOKED_AT, check_new
+from frl_env.files.output_paths import LOOKED_AT, check_apart, check_new
 from frl_env.terminal import run_or_say
 
 WRITE = {
@@ -44,6 +44,33 @@ def test_a_file_that_is_there_stays_and_the_way_out_is_force(command, tmp_path, 
     assert "choose another name, or add --force to replace it" in said
     assert file.read_text() == "mine"
     assert [each.name for each in tmp_path.iterdir() if each.is_file()] == [name]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "frl weeks spec.toml -o x.parquet --report x.parquet",
+        "frl weeks spec.toml -o x.parquet --report ./x.parquet --force",
+        "benchmarks.tune --write x --out x",
+        "benchmarks.tune --write x --out x/y",
+    ],
+)
+def test_two_outputs_have_two_places(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec.toml").write_text("")
+    program, *line = command.split()
+    if program == "frl":
+        monkeypatch.setattr(sys, "argv", ["frl", *line])
+    run = cli.main if program == "frl" else lambda: run_or_say(lambda: importlib.import_module(program).main(line))
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 2
+    assert "can't both be written; name another place for one of them" in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["spec.toml"]
+
+
+def test_settings_may_lie_in_the_folder_of_runs(tmp_path):
+    check_apart(write=tmp_path / "tuning" / "tuned.json", out=tmp_path / "tuning" / "runs")
 
 
 @pytest.mark.parametrize("text", ["{mark}{rest}", "{rest}{mark}"])

@@ -11,8 +11,9 @@ from rich.table import Table
 from frl_env.commands.error_screen import error_screen
 from frl_env.datasets.tabular.provenance import for_lists
 from frl_env.errors import UserError, unknown_name
-from frl_env.files.output_paths import check_new
-from frl_env.member_weeks import EventTablesError, weeks
+from frl_env.files.output_paths import check_apart, check_new
+from frl_env.member_weeks import EventTablesError, Spec, weeks
+from frl_env.member_weeks.checks import check_output
 from frl_env.member_weeks.engine import ENGINES
 from frl_env.member_weeks.sources.spec import SOURCES
 from frl_env.terminal import console, progress_bar, write_atomically
@@ -46,7 +47,11 @@ def weeks_command(
     from frl_env.member_weeks.report import MARK, show_report, write_page
 
     if report is not None:
+        check_apart(output=None if check else output, report=report)
         check_new(report, force=force, mark=MARK)
+        check_output(Spec.read(spec), report)
+        if report.exists() and report.samefile(spec):
+            raise UserError(f"{report} is the spec, and the report would replace it; name another")
     try:
         with progress_bar() as progress:
             made = weeks(

@@ -6,6 +6,7 @@ the same command wrote the old one, which it knows by a mark.
 
 import os
 import tempfile
+from itertools import permutations
 from pathlib import Path
 
 from frl_env.errors import UserError, shorten
@@ -44,6 +45,25 @@ def check_new(file: Path, *, force: bool = False, mark: str = "") -> None:
         if isinstance(problem, UserError):
             raise
         raise UserError(f"can't write {str(file)[:80]!r} ({_reason(problem)}); choose another name") from None
+
+
+def check_apart(**files: Path | None) -> None:
+    """Says before any work that two options name one file to write, or that one file is the folder of another.
+
+    Args:
+        files: By option, with "_" for "-"; None where nothing is written.
+
+    Raises:
+        UserError: If so.
+    """
+    named = {f"--{option.replace('_', '-')}": file for option, file in files.items() if file is not None}
+    for (first, one), (second, other) in permutations(named.items(), 2):
+        place = other.resolve()
+        if one.resolve() in (place, *place.parents):
+            raise UserError(
+                f"{first} {shorten(str(one), PATH)} and {second} {shorten(str(other), PATH)} can't both be written; "
+                "name another place for one of them"
+            )
 
 
 def check_folder(file: Path) -> None:

@@ -251,3 +251,14 @@ def test_the_two_disasters_are_told(shares, said):
 
 def test_few_weeks_say_nothing():
     assert ContactResponse(attempts=99, answered=99, others=1000, encounters=0).warnings() == ()
+
+
+@pytest.mark.parametrize("name", ["spec.toml", "claims/page.html"])
+def test_a_report_never_replaces_what_is_read(frl, events, tmp_path, name):
+    shutil.copytree(events, tmp_path / "events")
+    folder = tmp_path / "events"
+    before = {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+    status, _, said = frl("weeks", folder / "spec.toml", "--check", "--report", folder / name, "--force")
+    assert status == 2
+    assert "would replace it" in said or "would be written where" in said
+    assert {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()} == before
