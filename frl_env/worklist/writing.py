@@ -2,8 +2,11 @@
 
 worklist.parquet (or .csv, .html)     a row a listed member
 worklist-chances.parquet              a row a member of the caseload: what was decided, and with what chance
+
+A list in two formats has one name and one file of chances, so that both must decide the same.
 """
 
+from glob import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,12 +33,44 @@ def check_files(file: Path, *, force: bool) -> None:
     """Says before any work that the list can't be written.
 
     Raises:
-        UserError: If the ending is of no format, the folder is not there, or a file exists and may not be replaced.
+        UserError: If the ending is of no format or that of chances, the folder is not there, or a file exists and may
+            not be replaced.
     """
     if file.suffix.lower() not in ENDINGS:
         raise UserError(f"can't write {file}: a worklist ends in {', '.join(ENDINGS)}")
-    for each in (file, chances_file(file)):
-        check_new(each, force=force)
+    if file.name.lower().endswith(CHANCES):
+        raise UserError(f"can't write {file}: what ends in {CHANCES} has the chances of a list; choose another name")
+    check_new(file, force=force)
+    check_new(chances_file(file), force=force or bool(_in_other_formats(file)))
+
+
+def _in_other_formats(file: Path) -> list[Path]:
+    """Lists of the same name with another ending, whose chances are in the same file."""
+    return [
+        each
+        for each in sorted(file.parent.glob(f"{escape(file.stem)}.*"))
+        if each.stem == file.stem and each.suffix.lower() in ENDINGS and each.name != file.name
+    ]
+
+
+def _check_same_list(worklist: Worklist, file: Path) -> None:
+    """Refuses to put the chances of one list in the place of another list's.
+
+    Raises:
+        UserError: If a list of the same name in another format decided otherwise.
+    """
+    others, chances = _in_other_formats(file), chances_file(file)
+    if not others or not chances.exists():
+        return
+    try:
+        same = pd.read_parquet(chances).equals(worklist.chances)
+    except (OSError, ValueError):  # damaged, or no such file
+        same = False
+    if not same:
+        raise UserError(
+            f"{chances} has the chances of {others[0]}, and {file} is another list; choose another name, or delete "
+            f"{others[0].name} first"
+        )
 
 
 def write_worklist(worklist: Worklist, file: Path, *, force: bool = False) -> Path:
@@ -50,9 +85,10 @@ def write_worklist(worklist: Worklist, file: Path, *, force: bool = False) -> Pa
         The file of the chances.
 
     Raises:
-        UserError: If one can't be written.
+        UserError: If one can't be written, or a list of the same name in another format decided otherwise.
     """
     check_files(file, force=force)
+    _check_same_list(worklist, file)
     chances = chances_file(file)
     asides = {file: file.with_name(f".{file.name}.new"), chances: chances.with_name(f".{chances.name}.new")}
     try:

@@ -39,6 +39,29 @@ def test_files_are_whole_and_harmless(table, tmp_path):
         write_worklist(worklist, tmp_path / "list.xlsx")
 
 
+def test_two_formats_of_one_name_are_one_list(table, tmp_path):
+    """They share a file of chances; another list never takes the place of one that is kept."""
+    worklist = worklist_of(table, Capacity(minutes=20.0), explore=0.2)
+    chances = write_worklist(worklist, tmp_path / "list.html")
+    write_worklist(worklist, tmp_path / "list.csv")
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    other = worklist_of(table, Capacity(minutes=8.0))
+    for ending in ("html", "csv", "parquet"):
+        with pytest.raises(UserError, match=r"has the chances of .*list\.(html|csv), and .* is another list"):
+            write_worklist(other, tmp_path / f"list.{ending}", force=True)
+    chances.write_bytes(b"damaged")
+    with pytest.raises(UserError, match="has the chances of"):
+        write_worklist(worklist, tmp_path / "list.csv", force=True)
+    chances.write_bytes(before[chances.name])
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+    (tmp_path / "list.csv").unlink()
+    write_worklist(other, tmp_path / "list.html", force=True)
+    assert pd.read_parquet(chances).equals(other.chances)
+    with pytest.raises(UserError, match=r"-chances\.parquet has the chances of a list"):
+        write_worklist(other, chances, force=True)
+    assert pd.read_parquet(chances).equals(other.chances)
+
+
 @pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), OSError("short"), KeyboardInterrupt()])
 def test_nothing_half_written_stays_and_nothing_is_lost(table, tmp_path, monkeypatch, problem):
     worklist = worklist_of(table, Capacity(minutes=20.0))
