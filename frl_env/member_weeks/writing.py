@@ -5,10 +5,11 @@ Batches are cut to the same size whatever the engine, so that both write the sam
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from frl_env.datasets.tabular.provenance import WEEKS_KEY
 from frl_env.datasets.tabular.schema.columns import LIMITS, MEMBER, REWARD, SCHEMA_KEY, TERMINATED, WEEK
 from frl_env.errors import UserError
 from frl_env.member_weeks.facts.assemble import STATES, Weeks
+from frl_env.member_weeks.facts.cells import CELLS
 from frl_env.member_weeks.facts.coverage import Coverage
 from frl_env.member_weeks.sources.spec import Spec
 from frl_env.parameters import MEASURES
@@ -26,8 +28,13 @@ from frl_env.simulator.information import DEMOGRAPHIC_KEYS
 
 pc: Any = pyarrow.compute
 
+Result = TypeVar("Result")
+
 ROWS = 1 << 17
 """Rows of a group of the file."""
+
+AHEAD = 1
+"""Parts that wait to be put together, and to be written, while facts of the next are looked up."""
 
 BANDS = ((17, "0-17"), (24, "18-24"), (34, "25-34"), (44, "35-44"), (54, "45-54"), (64, "55-64"), (200, "65+"))
 """Last age of each band."""
@@ -39,7 +46,9 @@ def write_weeks(
     engine: Any, parts: Iterator[Weeks], coverage: Coverage, spec: Spec, summary: Callable[[], dict[str, Any]],
     output: Path, folder: Path,
 ) -> dict[str, Any]:  # fmt: skip
-    """Writes the table aside and renames it; while one part is compressed, the next is put together.
+    """Writes the table aside and renames it.
+
+    While one part is compressed, the next is put together, and facts of the one after that are looked up.
 
     Args:
         engine: That has computed the members.
@@ -71,15 +80,20 @@ def write_weeks(
             write_statistics=[MEMBER, WEEK],
             use_dictionary=listed,
         ) as writer,  # fmt: skip
-        ThreadPoolExecutor(1) as beside,
+        ThreadPoolExecutor(1) as putting,
+        ThreadPoolExecutor(1) as writing,
     ):
-        written: Future[None] | None = None
-        for table in _even((member_table(part, groups, spec, schema) for part in parts), ROWS):
-            if written is not None:
-                written.result()
-            written = beside.submit(writer.write_table, _named(table, names, schema), row_group_size=ROWS)
-        if written is not None:
-            written.result()
+
+        def tables() -> Iterator[Future[pa.Table]]:
+            for part in parts:
+                part.add_payments()  # the engine answers one thread at a time
+                yield putting.submit(member_table, part, groups, spec, schema)
+
+        def write(table: pa.Table) -> None:
+            writer.write_table(_named(table, names, schema), row_group_size=ROWS)
+
+        of_groups = _even(_results(tables(), AHEAD), ROWS)
+        deque(_results((writing.submit(write, table) for table in of_groups), AHEAD * (CELLS // ROWS)), maxlen=0)
         said = summary()
         writer.add_key_value_metadata(
             {SCHEMA_KEY: json.dumps(columns_said(spec)), WEEKS_KEY: json.dumps(said, sort_keys=True)}
@@ -88,6 +102,16 @@ def write_weeks(
         os.fsync(whole.fileno())  # or a power cut leaves the name and no rows
     aside.replace(output)
     return said
+
+
+def _results(begun: Iterable[Future[Result]], ahead: int) -> Iterator[Result]:
+    """Results in order, of which so many are on their way while the next one is begun."""
+    waiting: deque[Future[Result]] = deque()
+    for each in begun:
+        waiting.append(each)
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    yield from (each.result() for each in waiting)
 
 
 def table_schema(spec: Spec) -> pa.Schema:
@@ -117,12 +141,11 @@ def member_table(weeks: Weeks, groups: Mapping[str, pa.DictionaryArray], spec: S
     """Member-weeks in the schema of the file, with members' numbers in place of their names.
 
     Args:
-        weeks: Of some members.
+        weeks: Of some members, with their payments.
         groups: Groups of all members, in the order of their numbers.
         spec: For the levels.
         schema: Of the file.
     """
-    weeks.add_payments()
     who = weeks.who
     columns: dict[str, Any] = {
         MEMBER: pa.array(who, pa.int32()),
