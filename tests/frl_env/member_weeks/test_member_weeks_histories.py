@@ -1,16 +1,19 @@
 """Each history of `event_histories` comes out as the member-weeks beside it; on Spark, too, where there is one."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("ibis")
 pytest.importorskip("duckdb")
 from event_histories import HISTORIES, History
 
-from frl_env.member_weeks import weeks
+from frl_env.member_weeks import weeks, writing
+from frl_env.member_weeks.facts import assemble, cells
 
 STATES = ("num_encounters", "num_ed_visits", "num_ip_visits", "num_calls", "num_texts")
 CLAIMS = (
@@ -163,3 +166,15 @@ def test_the_state_after_a_row_is_the_state_of_the_next(tmp_path):
     for name in [name for name in table if name.startswith("next_")]:
         assert (after.loc[follows, name.removeprefix("next_")] == table.loc[follows, name]).all(), name
     assert follows.sum() > 100
+
+
+def test_a_file_of_many_parts_is_the_file_of_one_part(tmp_path, monkeypatch):
+    """Parts are put together and written in threads of their own; their order stays."""
+    histories = [history for history in HISTORIES if not history.rules]
+    spec = write_histories(tmp_path, histories, DEFAULTS)
+    monkeypatch.setattr(writing, "ROWS", 7)
+    weeks(spec, tmp_path / "one.parquet")
+    monkeypatch.setattr(assemble, "cells_of", partial(cells.cells_of, at_a_time=9))
+    weeks(spec, tmp_path / "many.parquet")
+    assert (tmp_path / "many.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
+    assert pq.read_metadata(tmp_path / "many.parquet").num_row_groups > 10

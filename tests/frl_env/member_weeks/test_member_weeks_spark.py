@@ -83,7 +83,10 @@ CELLS = {
         lambda column: cell_parsing.amount(column).value,
     ),
     "whole-number division below zero": (["-1", "-7", "-8", "6"], lambda column: week_of(column.cast("int64"), 0)),
-    "identifiers keep their zeros": (["02139", " 2139 ", ""], lambda column: cell_parsing.identifier(column).value),
+    "identifiers keep their zeros, and lose space at their ends": (
+        ["02139", " 2139 ", "", "39\t", "39\v", "39\f", "39\r\n", "39\u00a0"],
+        lambda column: cell_parsing.identifier(column).value,
+    ),
     "flags": (["Y", "no", "1", "maybe"], lambda column: cell_parsing.flag(column).value),
     "calendar of days, before 1970 as well": (
         ["-25567", "-1", "0", "11016", "19782"],
