@@ -16,7 +16,7 @@ from benchmarks.truth.panel import UNSAID, Panel
 from frl_algos.policies.policy import LearnedPolicy, has_probabilities
 from frl_algos.policy_reports.embedding_map import embedding_map
 from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace, Factor
-from frl_env.capacity.effort import Effort, null_joint
+from frl_env.capacity.effort import Effort
 from frl_env.evaluation import evaluate
 from frl_env.evaluation.diagnostics import Thresholds
 from frl_env.evaluation.estimating.estimators import CUMULATIVE, MARGINAL
@@ -111,8 +111,7 @@ def _spent(mass: np.ndarray, panel: Panel, effort: Effort | None, counted: bool)
         scaled = minutes if minutes is None or said == contacts else minutes * said / max(contacts, 1e-12)
         return {"contacts_per_week": said, MINUTES: scaled}
 
-    contact = space.valid.astype(np.float64)
-    contact[null_joint(space)] = 0.0
+    contact = space.contacts.astype(np.float64)
     minutes = None if effort is None else mass * effort.minutes
     levels: dict[str, dict[str, Any]] = {}
     for number, factor in enumerate(space):

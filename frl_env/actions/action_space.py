@@ -141,6 +141,13 @@ class ActionSpace:
         """Joint indices of the valid actions, ascending."""
         return np.flatnonzero(self.valid)
 
+    @cached_property
+    def contacts(self) -> Bool[np.ndarray, "joint"]:
+        """Which joint actions do something: the valid ones but the null action; without contact factors all."""
+        if not self.contact_factors:
+            return self.valid
+        return self.valid & (self.joint_levels != self.null_action).any(axis=1)
+
     def gym_space(self) -> gymnasium.spaces.MultiDiscrete:
         """The matching gymnasium space."""
         return gymnasium.spaces.MultiDiscrete(list(self.nvec), dtype=np.int64)

@@ -16,7 +16,7 @@ from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
 from frl_env.capacity.asking import GAINS, gains_of, joints_of
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.deciding import ask_chances, ask_offers
-from frl_env.capacity.effort import Effort, null_joint
+from frl_env.capacity.effort import Effort
 from frl_env.capacity.held_price import HeldPrice
 from frl_env.capacity.knapsack import knapsack
 from frl_env.capacity.tilting import tilt_prices
@@ -69,7 +69,7 @@ def logged_effort(
         simulated: Whether the members are; of real people small cells are hidden.
     """
     who = np.repeat(np.arange(len(lengths)), lengths)
-    contact = (joints != null_joint(space)) & space.valid[joints]
+    contact = space.contacts[joints]
     weeks = len(joints)
     minutes = None if effort is None else effort.minutes[joints]
     told = simulated or not 0 < len(np.unique(who[contact])) < SMALLEST
@@ -220,7 +220,7 @@ def value_at_price(held: HeldPrice, episodes: LoggedEpisodes, *, seed: int = 0, 
     """
     target, seen = remembered(held, episodes)
     spent = held.effort.minutes[seen.actions]
-    contact = (seen.actions != null_joint(seen.action_space)) & seen.action_space.valid[seen.actions]
+    contact = seen.action_space.contacts[seen.actions]
     outcomes = {"value": seen.rewards, "minutes": spent, "contacts": contact.astype(np.float64)}
     of_rewards = {"q_values", "others"} & options.keys()
     plain = {key: each for key, each in options.items() if key not in of_rewards}

@@ -13,6 +13,7 @@ from benchmarks import report, run
 from benchmarks.truth.panel import UNSAID, Panel, panel_of
 from benchmarks.truth.policy_behaviour import portrait
 from frl_env.actions import ActionSpace, Factor
+from frl_env.capacity.logged_effort import logged_effort
 from frl_env.datasets import ImportOptions, build_dataset, ensure_dataset, export_table, import_table
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.evaluation.records.member_records import load_people
@@ -213,6 +214,20 @@ def test_the_shares_of_the_policy_are_its_probabilities():
     assert weights["unsupported"] == 0
     assert [clip["clip"] for clip in weights["clips"]] == [1.0, 3.0, 10.0, 30.0, 100.0, None]
     assert said["embeddings"] is None
+
+
+def test_where_no_action_does_nothing_every_decision_is_a_contact():
+    panel = _panel([0] * 60 + [1] * 20, np.arange(80), simulated=True)
+    said = portrait(_Uniform(4), ["stochastic"], panel)["modes"]["stochastic"]
+    assert said["spent"]["contacts_per_week"] == 1.0
+    assert said["spent"]["by_level"]["kind"]["NONE"]["contacts_per_week"] == 0.25
+    assert not any(row["nothing"] for row in said["by_factor"])
+    logged = logged_effort(
+        panel.episodes.actions[panel.episodes.mask], panel.episodes.lengths, panel.episodes.action_space, None,
+        simulated=True,
+    )  # fmt: skip
+    assert logged.contacts == 1.0
+    assert logged.levels["kind"]["NONE"]["contacts_per_week"] == 0.75
 
 
 class _RareForSeven(_Uniform):

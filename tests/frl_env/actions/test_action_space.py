@@ -70,6 +70,18 @@ def test_bad_levels_are_named(action, text):
         MEDICAID_ACTIONS.check(action)
 
 
+def test_contacts_are_what_does_something():
+    kind, dose = (
+        Factor(name="kind", levels=("NONE", "A", "B")),
+        Factor(name="dose", levels=("LOW", "NONE"), null="NONE"),
+    )
+    assert ActionSpace(factors=(kind, dose)).contacts.all()  # no action does nothing
+    space = ActionSpace(factors=(kind, dose), contact_factors=("kind",))
+    named = space.decode(space.joint_levels[space.contacts]).tolist()
+    assert named == [["A", "LOW"], ["A", "NONE"], ["B", "LOW"], ["B", "NONE"]]
+    assert int(MEDICAID_ACTIONS.contacts.sum()) == MEDICAID_ACTIONS.n_valid - 1
+
+
 def test_bad_names_are_named_with_a_count_and_the_nearest():
     with pytest.raises(UserError, match=r"'PHONE'; did you mean PHONE_CALL"):
         MEDICAID_ACTIONS.encode(("PHONE", "CHW", "CARE", "ROUTINE"))
