@@ -194,7 +194,8 @@ SUBCOMMANDS = {
     ),
     "worklist": (
         {"--model": "file", "--members": "file", "--capacity": "budgets", "--out": "new file", "--map": "file",
-         "--explore": "number", "--least-weeks": "number", "--leave-alone": "file", "--seed": "number"},
+         "--explore": "number", "--least-weeks": "number", "--leave-alone": "file", "--only": "word",
+         "--seed": "number"},
         ("--model={text}", "--members={table}", "--capacity=1.0", "--out=list.csv"),
     ),
     "calibrate": ({"--members": "number", "--report": "new file"}, ()),

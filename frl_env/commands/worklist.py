@@ -2,7 +2,7 @@
 
 import datetime
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +12,10 @@ import typer
 from frl_env.capacity import Capacity, Effort, parse_budget
 from frl_env.datasets.tabular import ColumnMap, TableError
 from frl_env.datasets.tabular.sources.source import open_table
-from frl_env.errors import UserError, check_number, check_whole
+from frl_env.errors import UserError, check_number, check_whole, shorten, unknown_name
 from frl_env.evaluation.privacy.suppression import roughly
 from frl_env.terminal import console, progress_bar
-from frl_env.worklist import make_worklist, read_caseload, write_worklist
+from frl_env.worklist import make_worklist, only_group, read_caseload, write_worklist
 from frl_env.worklist.writing import chances_file, check_files
 
 ZERO = "0 is within that range: it is not shown that these contacts avoid any event"
@@ -50,6 +50,12 @@ def worklist_command(
     leave_alone: Annotated[
         Path | None, typer.Option(help="Text file of member ids, one a line, who must not be contacted.")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="COLUMN=GROUP: only members of this group, such as a team, by a demographic column; repeatable."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws; the same one gives the same list.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files of these names.")] = False,
 ) -> None:
@@ -65,18 +71,25 @@ def worklist_command(
             "member-week, 'none' for no limit, or a file that ends in .toml"
         )
     limits = parse_budget(capacity)
+    groups = _groups(only or [])
     policy, effort = load_policy(model)
     limits.check(effort.action_space)
     alone = _identifiers(leave_alone)
     with progress_bar() as progress:
         columns = ColumnMap.of_table(open_table(members).schema) if map_file is None else ColumnMap.read(map_file)
         _check_fits(policy, columns, model)
+        for name, _ in groups:
+            if name not in columns.demographics:
+                raise unknown_name("column of groups for --only:", name, columns.demographics)
         try:
             caseload = read_caseload(members, policy, columns=columns, week=week, progress=progress)
         except TableError as problem:
             more = f"; and {len(problem.problems) - SAID} more" if len(problem.problems) > SAID else ""
             first = "; ".join(str(each) for each in problem.problems[:SAID])
             raise UserError(f"{members} has {problem.summary}: {first}{more}") from None
+        everybody = caseload.identifiers
+        for name, group in groups:
+            caseload = only_group(caseload, name, group)
         progress("choosing", 0, 1)
         worklist = make_worklist(
             caseload,
@@ -88,15 +101,28 @@ def worklist_command(
             least_weeks=least_weeks,
             leave_alone=alone,
         )
-        chances = write_worklist(worklist, out, force=force)
+        chances = write_worklist(worklist, out, force=force, words=columns.own_words)
         progress("choosing", 1, 1)
     lines = _told(worklist.summary, limits)
     if week is None:
         lines += _long_past(worklist.summary["week"], datetime.date.today())
-    lines += _strangers(alone, caseload.identifiers, leave_alone)
+    lines += _strangers(alone, everybody, leave_alone)
     lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in worklist.summary["left_out"]]
     lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
     console.print("\n".join(lines), markup=False)
+
+
+def _groups(only: Sequence[str]) -> list[tuple[str, str]]:
+    """Columns and groups of COLUMN=GROUP.
+
+    Raises:
+        UserError: If one is not of that form.
+    """
+    pairs = [text.partition("=") for text in only]
+    for text, (name, _, group) in zip(only, pairs, strict=True):
+        if not (name and group):
+            raise UserError(f"--only takes COLUMN=GROUP, for instance care_team=North, not {shorten(text)!r}")
+    return [(name, group) for name, _, group in pairs]
 
 
 def _told(said: Mapping[str, Any], limits: Capacity) -> list[str]:

@@ -4,7 +4,7 @@ Takes a table of member-weeks, any policy that offers gains (`frl_env.capacity.a
 algorithm: the command loads the policy.
 """
 
-from frl_env.worklist.caseload import Caseload, Rule, read_caseload
+from frl_env.worklist.caseload import Caseload, Rule, only_group, read_caseload
 from frl_env.worklist.choosing import Choice, choose
 from frl_env.worklist.listing import Worklist, make_worklist
 from frl_env.worklist.lottery import Lots
@@ -18,6 +18,7 @@ __all__ = [
     "Worklist",
     "choose",
     "make_worklist",
+    "only_group",
     "read_caseload",
     "write_worklist",
 ]

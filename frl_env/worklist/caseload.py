@@ -22,7 +22,7 @@ from frl_env.datasets.tabular.schema.columns import OUTCOMES, REWARD, ColumnMap
 from frl_env.datasets.tabular.schema.layout import lay_out
 from frl_env.datasets.tabular.schema.problems import TableError
 from frl_env.datasets.tabular.sources.source import open_table
-from frl_env.errors import UserError
+from frl_env.errors import UserError, nearest_names, shorten
 from frl_env.worklist.past import DAYS, Past, Remembering, Rows, past_of
 
 NO_REWARD = "no reward and no outcomes"
@@ -161,6 +161,28 @@ def read_caseload(
         made=np.unique(np.concatenate([each.made for each in found])),
         **{name: np.concatenate([getattr(each, name) for each in found]) for name in OF_MEMBERS},
     )
+
+
+def only_group(caseload: Caseload, name: str, group: str) -> Caseload:
+    """The members of one group, such as a team with a list and hours of its own.
+
+    Args:
+        caseload: Of the week.
+        name: A column of groups.
+        group: As the table, or the map's spelling of it, has it.
+
+    Raises:
+        UserError: If the table has no such column, or no member of the week is in the group.
+    """
+    if name not in caseload.groups:
+        raise UserError(f"the table has no column for {name}, so that nobody is known to be in {shorten(group)!r}")
+    labels = caseload.groups[name].astype(str)
+    chosen = labels == group
+    if not chosen.any():
+        near = nearest_names(group, set(labels.tolist()))
+        hint = f"did you mean {near}?" if near else "write it as in the table"
+        raise UserError(f"no member of week {caseload.week} has {name} {shorten(group)!r}; {hint}")
+    return caseload.keep(chosen, f"their {name} is not {group}")
 
 
 def _left_out(found: list[Past]) -> tuple[Rule, ...]:

@@ -6,6 +6,7 @@ worklist-chances.parquet              a row a member of the caseload: what was d
 A list in two formats has one name and one file of chances, so that both must decide the same.
 """
 
+from collections.abc import Mapping
 from glob import escape
 from importlib import resources
 from pathlib import Path
@@ -20,8 +21,14 @@ from frl_env.files import atomic
 from frl_env.files.output_paths import check_new
 from frl_env.files.spreadsheets import plain_cells
 from frl_env.worklist.listing import Worklist
+from frl_env.worklist.summary import Use
 
 ENDINGS = (".parquet", ".csv", ".html")
+
+Words = Mapping[str, Mapping[str, str]]
+"""By factor and level, what people call it."""
+
+NO_WORDS: Words = {}
 
 
 def chances_file(file: Path) -> Path:
@@ -73,13 +80,15 @@ def _check_same_list(worklist: Worklist, file: Path) -> None:
         )
 
 
-def write_worklist(worklist: Worklist, file: Path, *, force: bool = False) -> Path:
+def write_worklist(worklist: Worklist, file: Path, *, force: bool = False, words: Words = NO_WORDS) -> Path:
     """Writes the list and the chances, both or neither.
 
     Args:
         worklist: What was decided.
         file: Ends in .parquet, .csv or .html.
         force: Whether files of these names may be replaced.
+        words: By factor and level, what the list calls it instead of the level's name. The file of chances is for
+            `frl import` and keeps the names.
 
     Returns:
         The file of the chances.
@@ -94,11 +103,11 @@ def write_worklist(worklist: Worklist, file: Path, *, force: bool = False) -> Pa
     try:
         worklist.chances.to_parquet(asides[chances], index=False)
         if file.suffix.lower() == ".parquet":
-            worklist.rows.to_parquet(asides[file], index=False)
+            _in_words(worklist.rows, words).to_parquet(asides[file], index=False)
         elif file.suffix.lower() == ".csv":
-            plain_cells(worklist.rows).to_csv(asides[file], index=False)
+            plain_cells(_in_words(worklist.rows, words)).to_csv(asides[file], index=False)
         else:
-            asides[file].write_text(page(worklist), encoding="utf-8")
+            asides[file].write_text(page(worklist, words), encoding="utf-8")
         atomic.put_together(file.parent, {aside.name: place.name for place, aside in asides.items()}, file.name)
     except OSError as problem:
         why = problem.strerror or "the disk may be full"
@@ -116,13 +125,17 @@ HEADINGS = {"modality": "How", "provider": "Who goes", "goal": "About", "race_et
 """What people call factors and groups; others by their names."""
 
 
-def page(worklist: Worklist) -> str:
+def page(worklist: Worklist, words: Words = NO_WORDS) -> str:
     """The list as one HTML page, by who goes; no network, prints with a sheet of its own for each role."""
     rows = worklist.rows
     factors = list(rows.columns[2 : rows.columns.get_loc("minutes")])
     rest = [factor for factor in factors if factor != worklist.role]
     roles: list[dict[str, Any]] = [
-        {"name": _words(name), "time": _time(float(part["minutes"].sum())), "rows": _cells(part, rest)}
+        {
+            "name": _said(worklist.role, name, words),
+            "time": _time(float(part["minutes"].sum())),
+            "rows": _cells(part, rest, words),
+        }
         for name, part in rows.groupby(worklist.role, sort=True)
     ]
     template = resources.files("frl_env.worklist").joinpath("page.html").read_text(encoding="utf-8")
@@ -130,24 +143,31 @@ def page(worklist: Worklist) -> str:
     return environment.from_string(template).render(
         summary=worklist.summary,
         listed=f"{len(rows):,}",
-        never_made=[_never(each) for each in worklist.summary["never_made"]],
+        never_made=[_never(each, words) for each in worklist.summary["never_made"]],
         drawn=int(rows["drawn"].sum()),
-        use=[{"name": _limit(each.what), "used": each.used, "of": each.of} for each in worklist.use],
+        use=[{"name": _limit(each, words), "used": each.used, "of": each.of} for each in worklist.use],
         groups={_heading(name): shares for name, shares in worklist.summary["groups"].items()},
         roles=roles,
         columns=[_heading(factor) for factor in rest],
-        below=_cells(worklist.below, factors),
+        below=_cells(worklist.below, factors, words),
         everything=[_heading(factor) for factor in factors],
     )
 
 
-def _cells(rows: pd.DataFrame, factors: list[str]) -> list[dict[str, Any]]:
+def _in_words(rows: pd.DataFrame, words: Words) -> pd.DataFrame:
+    """Rows with levels as people call them."""
+    return rows.assign(
+        **{name: rows[name].map(lambda level, own=own: own.get(level, level)) for name, own in words.items()}
+    )
+
+
+def _cells(rows: pd.DataFrame, factors: list[str], words: Words) -> list[dict[str, Any]]:
     """Rows of a table of contacts, as the page shows them."""
     return [
         {
             "rank": int(row["rank"]) if "rank" in row else 0,
             "member": str(row["member_id"]),
-            "what": [_words(row[factor]) for factor in factors],
+            "what": [_said(factor, row[factor], words) for factor in factors],
             "minutes": float(row["minutes"]),
             "reason": row["reason"],
         }
@@ -163,16 +183,23 @@ def _time(minutes: float) -> str:
     return f"{minutes / 60:.1f} hours" if minutes >= 60 else f"{minutes:.0f} minutes"
 
 
-def _limit(name: str) -> str:
+def _limit(use: Use, words: Words) -> str:
     """A limit in words: "minutes of CHW" stays, "contacts of HOME_VISIT" is "contacts of home visit"."""
-    kind, of, level = name.partition(" of ")
-    return f"{kind}{of}{_words(level)}"
+    kind, of, level = use.what.partition(" of ")
+    if not of:
+        return kind
+    return f"{kind} of {_said(use.factor, level.removeprefix(f'{use.factor} '), words)}"
 
 
-def _never(made: str) -> str:
+def _never(made: str, words: Words) -> str:
     """A factor and its level in words: "goal DENTAL" is "about: dental"."""
     factor, _, level = made.partition(" ")
-    return f"{_heading(factor).lower()}: {_words(level)}"
+    return f"{_heading(factor).lower()}: {_said(factor, level, words)}"
+
+
+def _said(factor: str, level: str, words: Words) -> str:
+    """What people call a level: the word that is given for it, else its name in words."""
+    return words.get(factor, {}).get(level) or _words(level)
 
 
 def _words(level: str) -> str:

@@ -259,6 +259,79 @@ def test_the_terminal_says_what_may_be_wrong(table, tmp_path, capsys, monkeypatc
     assert "\\n" not in problem
 
 
+MAP = """
+demographics = ["care_team", "language", "race_ethnicity", "gender"]
+[values.action_modality]
+"7" = "HOME_VISIT"
+"Visit at <home>" = "HOME_VISIT"
+Besuch = "HOME_VISIT"
+[values.action_provider]
+CHW = "PHARMACIST"
+Pharmacy = "PHARMACIST"
+"""
+
+
+@pytest.fixture
+def own(table, tmp_path, monkeypatch):
+    """A table and a map with words, teams and languages of their own, and the options that name them."""
+    monkeypatch.setattr(command, "load_policy", lambda file: (ByRisk(), EFFORT))
+    monkeypatch.setattr(command, "_check_fits", lambda *given: None)
+    frame = pd.read_parquet(table)
+    number = frame["member_id"].str[1:].astype(int)
+    frame["care_team"] = number.map(lambda n: ("North", "South side")[n % 2])
+    frame["language"] = number.map(lambda n: "es" if n < 20 else "en")
+    frame.to_parquet(table)
+    (tmp_path / "map.toml").write_text(MAP)
+    return ["worklist", "--model", "m.d3", "--members", table, "--map", tmp_path / "map.toml"]
+
+
+def test_the_list_speaks_the_words_of_the_map(own, tmp_path):
+    """The first that is a word. Chances keep the names of levels, by which they come back."""
+    limits = "weekly_minutes.modality.HOME_VISIT = 900\nweekly_minutes.modality.SMS_TEXT = 9\n"
+    (tmp_path / "capacity.toml").write_text(limits)
+    for name in ("x.csv", "x.html"):
+        assert _frl(*own, "--capacity", tmp_path / "capacity.toml", "--explore", "0.4", "-o", tmp_path / name) == 0
+    rows, chances = pd.read_csv(tmp_path / "x.csv"), pd.read_parquet(tmp_path / "x-chances.parquet")
+    listed = chances.set_index("member_id").loc[rows["member_id"]].reset_index()
+    for factor, words in (("modality", {"HOME_VISIT": "Visit at <home>"}), ("provider", {"PHARMACIST": "Pharmacy"})):
+        assert set(words) & set(listed[f"action_{factor}"])
+        assert rows[factor].tolist() == [words.get(level, level) for level in listed[f"action_{factor}"]]
+    text = (tmp_path / "x.html").read_text()
+    assert "Visit at &lt;home&gt;</td>" in text
+    assert "minutes of Visit at &lt;home&gt;</th>" in text
+    assert "minutes of SMS text</th>" in text
+    assert "Pharmacy: " in text
+    assert "home visit" not in text
+
+
+def test_a_team_has_a_list_of_its_own(own, tmp_path, capsys):
+    (tmp_path / "alone.txt").write_text("m001\n")  # of the other team
+    leave, teams = ["--capacity", "20", "--leave-alone", tmp_path / "alone.txt"], {}
+    for name, only in (
+        ("north", ["--only", "care_team=North"]),
+        ("south", ["--only", "care_team=South side", "--only", "language=es"]),
+    ):
+        assert _frl(*own, "-o", tmp_path / f"{name}.csv", *only, *leave) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "nobody" not in said
+        assert "members: their care_team is not" in said
+        teams[name] = set(pd.read_parquet(tmp_path / f"{name}-chances.parquet")["member_id"])
+    assert teams["north"] == {f"m{n:03d}" for n in range(0, 60, 2)}
+    assert teams["south"] == {f"m{n:03d}" for n in range(1, 20, 2)}
+    rows = pd.read_csv(tmp_path / "north.csv")
+    assert set(rows["member_id"]) <= teams["north"]
+    assert 0 < rows["minutes"].sum() <= 20 * 30
+    for only, why in (
+        ("care_team=Nort", "no member of week 17 has care_team 'Nort'; did you mean North?"),
+        ("gender=x", "the table has no column for gender"),
+        ("team=North", "unknown column of groups for --only: 'team'; did you mean care_team"),
+        ("North", "--only takes COLUMN=GROUP"),
+    ):
+        assert _frl(*own, "--capacity", "20", "-o", tmp_path / "none.csv", "--only", only) == 2
+        assert why in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "none.csv").exists()
+
+
 @pytest.mark.parametrize(("name", "out"), [("members.parquet", "members.parquet"), ("x-chances.parquet", "x.csv")])
 def test_what_is_read_is_never_replaced(table, tmp_path, capsys, name, out):
     source = table.rename(tmp_path / name)

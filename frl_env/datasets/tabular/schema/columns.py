@@ -222,6 +222,19 @@ class ColumnMap:
         return {f"action_{factor.name}": factor for factor in self.actions}
 
     @property
+    def own_words(self) -> dict[str, dict[str, str]]:
+        """By factor and level, what the table calls it: the first of its spellings in `values` that is a word.
+
+        A code ("3") is none, nor is a spelling that is the name of another level.
+        """
+        found: dict[str, dict[str, str]] = {}
+        for column, factor in self.action_columns.items():
+            for word, level in self.values.get(column, {}).items():
+                if any(each.isalpha() for each in word) and word not in factor.levels:
+                    found.setdefault(factor.name, {}).setdefault(level, word)
+        return found
+
+    @property
     def factor_propensities(self) -> tuple[str, ...]:
         """Columns of the chance of each factor."""
         return tuple(f"{PROPENSITY}_{factor.name}" for factor in self.actions)
