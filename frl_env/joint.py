@@ -7,6 +7,7 @@ import numpy as np
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
+from frl_env.kinds import shown
 
 
 class JointActions(gymnasium.ActionWrapper[Any, Any, Any]):
@@ -29,6 +30,8 @@ class JointActions(gymnasium.ActionWrapper[Any, Any, Any]):
                 "JointActions takes a single environment, not a vector of them; for a vector, pass levels to its step: "
                 "MEDICAID_ACTIONS.unravel(joint_indices)"
             )
+        if not isinstance(env, gymnasium.Env):
+            raise UserError(f"JointActions takes an environment, not {shown(env)}; gymnasium.make(id) makes one")
         super().__init__(env)
         space = env.action_space
         if not isinstance(space, gymnasium.spaces.MultiDiscrete) or space.nvec.ndim != 1:

@@ -23,6 +23,7 @@ from frl_algos.policies.stock import set_scaler
 from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, make_plain
+from frl_env.kinds import check_kinds
 
 STATES_AT_ONCE = 512
 """States whose probabilities are computed at once."""
@@ -56,6 +57,7 @@ class BaselineConfig(LearnableConfig):
         Raises:
             UserError: If one is out of range.
         """
+        check_kinds(self)
         for name, value in vars(self).items():
             if name == "gamma":
                 if not 0 <= value <= 1:

@@ -9,6 +9,7 @@ from d3rlpy.base import LearnableConfig
 from frl_algos.factored_awr.idle_settings import check_idle
 from frl_env.errors import UserError, check_number, check_whole, make_plain, unknown_name
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
+from frl_env.kinds import check_kinds
 
 CHOICES = {
     "critic": ("auto", "effects", "expectile", "planned", "returns", "none"),
@@ -125,6 +126,7 @@ class FactoredAWRSettings(LearnableConfig):
         Raises:
             UserError: If a setting is out of range, two don't go together, or one would do nothing.
         """
+        check_kinds(self)
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise unknown_name(name, str(getattr(self, name)), choices)

@@ -26,6 +26,7 @@ from frl_env.evaluation.records.member_records import load_members
 from frl_env.evaluation.records.minari_reading import read_arrays
 from frl_env.evaluation.records.people import MEMBER, WEEK, people_of
 from frl_env.files.integrity import check_intact, check_limits
+from frl_env.kinds import check_kind
 
 CORE = ("observations", "actions", "rewards", "terminations")
 """Arrays of an episode that a learner needs."""
@@ -56,6 +57,8 @@ def load_replay_buffer(
         UserError: If the spaces don't fit, an action lies outside them, a number is not finite or impossible, a key
             is missing, or a file is damaged.
     """
+    check_kind("seed", seed, int)
+    check_kind("groups", groups, tuple | None)
     check_flat_observations(dataset)
     action_space = fitting_actions(dataset, action_space)
     check_intact(dataset)

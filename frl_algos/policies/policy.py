@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float32, Int64
 
 from frl_env.actions import ActionSpace
-from frl_env.errors import check_generator, check_number, unknown_name
+from frl_env.errors import UserError, check_generator, check_number, unknown_name
+from frl_env.kinds import check_kind, shown
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 """Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
@@ -39,6 +40,10 @@ class DrawingAlgorithm(Protocol):
         ...
 
 
+DECIDES = ("predict", "predict_probabilities", "draw", "gains")
+"""Methods by which an algorithm decides; it has one of them at least."""
+
+
 class LearnedPolicy:
     """A trained algorithm as a policy over levels.
 
@@ -48,13 +53,16 @@ class LearnedPolicy:
         mode: "stochastic" draws from the exact probabilities; "greedy" takes the algorithm's best action.
 
     Raises:
-        UserError: If the mode is unknown.
+        UserError: If the mode is unknown, or the algorithm or the actions are something else.
     """
 
     def __init__(self, algorithm: ProbabilisticAlgorithm, action_space: ActionSpace, mode: str = "stochastic") -> None:
         """Keeps the algorithm."""
         if mode not in MODES:
             raise unknown_name("policy mode", mode, MODES)
+        if isinstance(algorithm, type) or not any(hasattr(algorithm, each) for each in DECIDES):
+            raise UserError(f"algorithm must be a trained algorithm, not {shown(algorithm)}")
+        check_kind("action_space", action_space, ActionSpace)
         self.algorithm = algorithm
         self.action_space = action_space
         self.mode = mode

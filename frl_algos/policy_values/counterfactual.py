@@ -35,8 +35,10 @@ from frl_algos.policy_values.responses import attempt_loads, check_answers
 from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.errors import UserError, check_generator, check_number, check_whole
 from frl_env.evaluation import Estimate, LoggedEpisodes, Thresholds
+from frl_env.evaluation.estimating.target import check_target
 from frl_env.evaluation.records.episodes import check_folds
 from frl_env.evaluation.threads import numpy_alone, one_ahead
+from frl_env.kinds import check_kind
 
 NAME = "SNM"
 
@@ -97,7 +99,12 @@ class Counterfactual:
             UserError: If there are too few members or responses, an index or a factor does not exist, or insight is
                 out of range.
         """
-        check_number("insight", insight, low=0.0, high=1.0)
+        for name, share in (("insight", insight), ("kappa", kappa), ("discount", discount)):
+            check_number(name, share, low=0.0, high=1.0)
+        check_kind("response", response, int | None)
+        check_kind("indications", indications, dict | None)
+        check_kind("leading", leading, str | None)
+        check_kind("folds", folds, int)
         check_generator(rng)
         rows = Histories.of(as_episodes(data))
         check_members(rows, response, folds=folds)
@@ -129,6 +136,8 @@ class Counterfactual:
         Raises:
             UserError: If the probabilities have the wrong shape or don't sum to 1, or `members` is out of range.
         """
+        check_target(target)
+        check_generator(rng)
         model, n = self.model, len(self.model.fold)
         asked = np.arange(n)
         if members is not None:

@@ -36,8 +36,9 @@ from frl_algos.policy_values.nested_mean_model import plain_terms
 from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
 from frl_env.errors import check_generator, check_number
 from frl_env.evaluation import ActionValues, Estimate, LoggedEpisodes, split_members
-from frl_env.evaluation.estimating.target import TargetScores, supported_actions
+from frl_env.evaluation.estimating.target import TargetScores, check_target, supported_actions
 from frl_env.evaluation.threads import numpy_alone, one_ahead
+from frl_env.kinds import check_kind
 
 NAME = "FQE"
 
@@ -221,6 +222,9 @@ def fitted_q_evaluation(
     check_number("discount", discount, low=0, high=1)
     check_number("trace", trace, low=0, high=1)
     check_generator(rng)
+    check_kind("indications", indications, dict | None)
+    check_kind("folds", folds, int)
+    check_target(target)
     rows = data if isinstance(data, Histories) else Histories.of(as_episodes(data))
     episodes = rows.episodes
     features = Features.of(rows, indications)

@@ -25,6 +25,7 @@ from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.evaluation.records.people import People
 from frl_env.evaluation.threads import one_ahead
+from frl_env.kinds import shown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,6 +164,11 @@ def as_episodes(data: LoggedEpisodes | FactoredReplayBuffer) -> LoggedEpisodes:
     """Logged episodes as they are, or those of a replay buffer, which knows no propensities."""
     if isinstance(data, LoggedEpisodes):
         return data
+    if not isinstance(data, FactoredReplayBuffer):
+        raise UserError(
+            f"logged members must be LoggedEpisodes or a FactoredReplayBuffer, not {shown(data)}; "
+            "load_replay_buffer(dataset) reads them"
+        )
     ends = np.cumsum(data.lengths)
     people = People.of(
         data.people,

@@ -16,9 +16,11 @@ from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_algos.policies.adapter import modes
 from frl_algos.policies.policy import LearnedPolicy, Probabilities, has_probabilities
 from frl_algos.policy_values.counterfactual import Counterfactual
+from frl_algos.policy_values.histories import as_episodes
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation import Estimate, LoggedEpisodes, interval
+from frl_env.kinds import check_kind
 
 CRITERIA = ("value", "lower")
 
@@ -113,8 +115,12 @@ def select_policy(
     """
     if criterion not in CRITERIA:
         raise unknown_name("criterion", criterion, CRITERIA)
+    check_kind("candidates", candidates, dict)
+    check_kind("members", members, int | None)
+    check_kind("level", level, float)
     if not candidates:
         raise UserError("there is no candidate to choose from; pass at least one")
+    data = as_episodes(data)
     space = data.action_space
     targets = {name: target_probabilities(candidate, space) for name, candidate in candidates.items()}
     valuation = Counterfactual.fit(data, rng=rng, response=response, indications=indications, discount=discount)

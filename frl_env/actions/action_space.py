@@ -9,7 +9,7 @@ A factored action is a tuple of levels, one a factor. It has three forms, and `A
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,8 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from frl_env.actions.factor import Factor
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_whole, unknown_name
+from frl_env.kinds import check_kind, shown
 
 MOST_JOINTS = 2**15
 """Joint actions that are listed one by one, at most: a score of each, in each of a batch of states, is held at once."""
@@ -56,11 +57,14 @@ class ActionSpace:
 
     def __post_init__(self) -> None:
         """Checks the factor names."""
+        if not isinstance(self.factors, Iterable):
+            raise UserError(f"factors must be several Factor(name=..., levels=(...)), not {shown(self.factors)}")
         wrong = next((each for each in self.factors if not isinstance(each, Factor)), None)
         if wrong is not None:
             raise UserError(f"factors must be Factor(name=..., levels=(...)) each, not a {type(wrong).__name__}")
         if isinstance(self.contact_factors, str):
             raise UserError(f"contact_factors must be several names, not one text: ({self.contact_factors!r},)")
+        check_kind("contact_factors", self.contact_factors, tuple)
         names = [factor.name for factor in self.factors]
         if not names:
             raise UserError("an action space needs at least one factor")
@@ -301,7 +305,15 @@ class ActionSpace:
 
     @classmethod
     def from_nvec(cls, nvec: Sequence[int]) -> "ActionSpace":
-        """Nameless factors for any `MultiDiscrete`; every joint action is valid."""
+        """Nameless factors for any `MultiDiscrete`; every joint action is valid.
+
+        Raises:
+            UserError: If they are no numbers of levels.
+        """
+        if np.ndim(nvec) != 1:
+            raise UserError(f"nvec must be a number of levels for each factor, not {shown(nvec)}")
+        for n in nvec:
+            check_whole("levels of a factor", n, low=1, high=2**31 - 1)
         return cls(
             factors=tuple(
                 Factor(name=f"factor_{i}", levels=tuple(f"L{level}" for level in range(int(n))))

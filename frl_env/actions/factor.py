@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from frl_env.errors import UserError, unknown_name
+from frl_env.kinds import check_kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,15 @@ class Factor:
 
     def __post_init__(self) -> None:
         """Checks the vocabulary."""
+        check_kind("the name of a factor", self.name, str)
         if isinstance(self.levels, str) or not isinstance(self.levels, Sequence):
             raise UserError(f"factor {self.name!r}: levels must be the names of the levels, one each, in a tuple")
         if not self.levels:
             raise UserError(f"factor {self.name!r} has no levels; give at least one")
         if len(set(self.levels)) != len(self.levels):
             raise UserError(f"factor {self.name!r} names a level twice; every level needs a name of its own")
+        check_kind(f"factor {self.name!r}: aliases", self.aliases, dict)
+        check_kind(f"factor {self.name!r}: null", self.null, str | None)
         for alias, level in self.aliases.items():
             if level not in self.levels:
                 raise UserError(f"factor {self.name!r}: alias {alias!r} points to {level!r}, which is not a level")

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from frl_env.errors import UserError
+from frl_env.kinds import check_kind
 from frl_env.parameters import Parameters, preset
 from frl_env.references import Policy
 from frl_env.rollout import HORIZON, rollout
@@ -129,6 +130,8 @@ def generate_synthetic_data(
     Raises:
         UserError: If a number is below 1.
     """
+    for name, number in (("n_patients", n_patients), ("n_weeks_per_patient", n_weeks_per_patient), ("seed", seed)):
+        check_kind(name, number, int)
     if n_patients < 1 or n_weeks_per_patient < 1:
         raise UserError(f"at least 1 patient and 1 week are needed, not {n_patients} and {n_weeks_per_patient}")
     episodes = collect(preset(), members=n_patients, seed=seed, horizon=n_weeks_per_patient)

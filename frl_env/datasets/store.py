@@ -41,6 +41,7 @@ from frl_env.env import observation_space
 from frl_env.errors import UserError, nearest_names
 from frl_env.files.integrity import KEY as CHECKSUMS
 from frl_env.files.integrity import REWARD_LIMITS, check_intact, file_facts
+from frl_env.kinds import check_kind
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
 from frl_env.reference_returns import ceiling, reference_scores
 from frl_env.simulator.state import observation_names
@@ -74,6 +75,7 @@ def build_dataset(
     Raises:
         UserError: If the id is unknown, the dataset exists already, or the store can't be written.
     """
+    check_kind("dataset", dataset, str | Recipe)
     made = recipe(dataset) if isinstance(dataset, str) else dataset
     try:
         with lock(made.dataset_id):
@@ -96,6 +98,7 @@ def ensure_dataset(dataset: str | Recipe, *, progress: Progress | None = None) -
     Raises:
         UserError: If it is neither there nor ours, is damaged, or was made by another recipe or parameter version.
     """
+    check_kind("dataset", dataset, str | Recipe)
     if isinstance(dataset, Recipe):
         made: Recipe | None = dataset
         dataset_id = dataset.dataset_id

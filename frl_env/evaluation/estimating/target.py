@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -10,6 +11,7 @@ from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.errors import UserError
 from frl_env.evaluation.estimating.estimators import ActionValues
 from frl_env.evaluation.records.episodes import LoggedEpisodes
+from frl_env.kinds import shown
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 """Observations `(n, k)` float32 in raw units to probabilities of all joint actions, `(n, n_joint)`."""
@@ -37,6 +39,21 @@ class TargetScores:
     logged: Grid
     unsupported: Grid | None
     values: ActionValues | None = None
+
+
+def check_target(target: Any) -> None:
+    """Says that a target policy is no function from observations to probabilities.
+
+    Raises:
+        UserError: If it is a class, draws actions itself, or can't be called.
+    """
+    if isinstance(target, type) or not callable(target):
+        raise UserError(
+            f"the target is {shown(target)}; a function of observations is needed, such as the predict_probabilities "
+            "of a trained algorithm"
+        )
+    if callable(getattr(target, "probabilities", None)):
+        raise UserError(f"the target is {shown(target)}, which draws actions; pass its method probabilities instead")
 
 
 def score_target(
@@ -76,6 +93,7 @@ def score_target(
                 f"the target's probabilities are not in 0..1 in {int(wrong.sum())} of {len(logged)} members"
             )
         return TargetScores(logged=np.minimum(logged, 1.0), unsupported=None)
+    check_target(target_probabilities)
     support = supported_actions(episodes) if support is None else support
     outside = np.flatnonzero(~support)
     joint = episodes.actions[episodes.mask]
