@@ -75,6 +75,10 @@ class Effort:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew from plain tables, since views that can't be written to are neither copied nor pickled."""
+        return type(self), (self.action_space, {name: dict(table) for name, table in self.levels.items()})
+
     @classmethod
     def of_levels(cls, action_space: ActionSpace, levels: Mapping[str, Mapping[str, float]]) -> "Effort":
         """The same as the class; reads better where minutes are written down by hand."""

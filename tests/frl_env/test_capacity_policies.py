@@ -1,5 +1,8 @@
 """Effort and capacity as data, and policies that keep within them in rollouts."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -154,6 +157,8 @@ def test_effort_adds_minutes_of_levels_and_round_trips(tiny_dataset):
     assert effort.minutes[0] == 0
     assert (effort.minutes[~MEDICAID_ACTIONS.valid] == 0).all()
     assert Effort.from_json(effort.to_json(), MEDICAID_ACTIONS) == effort
+    assert copy.deepcopy(effort) == pickle.loads(pickle.dumps(effort)) == effort
+    assert pickle.loads(pickle.dumps(effort)).levels == effort.levels
     assert dataset_effort(tiny_dataset, MEDICAID_ACTIONS) == EFFORT
     assert tiny_dataset.storage.metadata["frl_effort"]["modality"]["HOME_VISIT"] == 75
     for levels, words in (

@@ -1,5 +1,8 @@
 """A replay buffer of flat arrays, as stock d3rlpy and learners of factored actions ask it."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from d3rlpy.constants import ActionSpace as ActionKind
@@ -7,6 +10,7 @@ from d3rlpy.constants import ActionSpace as ActionKind
 from frl_algos import FactoredReplayBuffer
 from frl_algos.effects.targets import credit_returns, history_features
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.capacity import Effort
 from frl_env.errors import UserError
 
 
@@ -28,6 +32,15 @@ def test_sampling_is_uniform_and_seeded(tiny_buffer):
     assert counts.std() ** 2 == pytest.approx(counts.mean(), rel=0.2)
     np.testing.assert_array_equal(first.rewards[:, 0], tiny_buffer.rewards[first.indices])
     np.testing.assert_array_equal(first.actions[:, 0], tiny_buffer.actions[first.indices])
+
+
+def test_with_minutes_it_is_copied_and_pickled(tiny_buffer):
+    minutes = Effort(MEDICAID_ACTIONS, {"modality": {"PHONE_CALL": 15}})
+    buffer = copy.copy(tiny_buffer)
+    buffer.effort = minutes
+    for other in (copy.deepcopy(buffer), pickle.loads(pickle.dumps(buffer))):
+        assert other.effort == minutes
+        np.testing.assert_array_equal(other.observations, buffer.observations)
 
 
 def test_a_plain_d3rlpy_buffer_converts(tiny_buffer):
