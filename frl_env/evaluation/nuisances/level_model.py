@@ -8,10 +8,10 @@ So blocks are chosen by a score test before anything is fitted with them:
     chi2 = trace((Z'Z)^-1 M diag(1 / p) M'),   M = Z' (Y - P),   df = rank(Z) (levels - 1)
 
 Z are the block's columns, less what the columns already chosen explain of them; Y is what was logged, P what is
-expected so far, p its mean. A block enters if chi2 > 2 df + 2 ln(candidates): Akaike's criterion, under which predictions
-of other members get better, and about what the largest of so many reaches by chance. Parts are chosen first, then
-products given these. A team whose choice of one factor depends on another and on the state at once (neither alone) is
-seen that way.
+expected so far, p its mean. A block enters if chi2 > 2 df + 2 ln(candidates): Akaike's criterion, under which
+predictions of other members get better, and about what the largest of so many reaches by chance. Parts are chosen
+first, then products given these. A team whose choice of one factor depends on another and on the state at once
+(neither alone) is seen that way.
 
 Source: score tests, Rao (1948); the criterion, Akaike (1974).
 """
