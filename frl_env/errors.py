@@ -4,6 +4,7 @@ A `UserError` says in one line what is wrong, where, how many, and what to do. C
 exit with status 2; every other exception is a fault of the program and keeps its traceback.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -18,6 +19,16 @@ LONGEST = 80
 
 class UserError(ValueError):
     """Something the caller can put right: bad input, a missing file, a name that does not exist."""
+
+
+def system_reason(problem: OSError, otherwise: str = "the disk may be full") -> str:
+    """What the system says of a failure; what libraries say of it (Arrow, HDF5) has addresses and names of files in it.
+
+    Args:
+        problem: Python's own, or a library's.
+        otherwise: Where the system said nothing.
+    """
+    return os.strerror(problem.errno) if problem.errno else otherwise
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from frl_env import starting
-from frl_env.errors import UserError, shorten
+from frl_env.errors import UserError, shorten, system_reason
 from frl_env.files import atomic
 
 STOPPED = (
@@ -97,7 +97,9 @@ def run_or_say(command: Callable[[], object]) -> None:
         _leave("there is not enough memory for this; give fewer members or rows, or use a larger machine", 2)
     except OSError as problem:
         place = f": {problem.filename}" if problem.filename else ""
-        _leave(f"{problem.strerror or problem}{place}; free space, check permissions, or choose another place", 2)
+        _leave(
+            f"{system_reason(problem, str(problem))}{place}; free space, check permissions, or choose another place", 2
+        )
     except Exception as problem:
         # Errors of usage, from whichever copy of click typer brings along.
         message = getattr(problem, "format_message", None)

@@ -38,7 +38,7 @@ from frl_env.datasets.placing import (
 )
 from frl_env.datasets.recipes import RECIPES, Recipe, recipe
 from frl_env.env import observation_space
-from frl_env.errors import UserError, nearest_names
+from frl_env.errors import UserError, nearest_names, system_reason
 from frl_env.files.integrity import KEY as CHECKSUMS
 from frl_env.files.integrity import REWARD_LIMITS, check_intact, file_facts
 from frl_env.kinds import check_kind
@@ -84,7 +84,7 @@ def build_dataset(
             check_own(made.dataset_id)
             _write(made, progress or _silent)
     except OSError as problem:
-        raise UserError(f"can't write dataset {made.dataset_id!r}: {problem.strerror or problem}") from problem
+        raise cannot_write(made.dataset_id, problem) from problem
     return open_dataset(made.dataset_id, check=False)
 
 
@@ -179,9 +179,16 @@ def delete_dataset(dataset_id: str) -> None:
                 discard(folder, place)
     except OSError as problem:
         raise UserError(
-            f"can't delete all of dataset {dataset_id!r} ({problem.strerror or problem}); check the permissions of "
+            f"can't delete all of dataset {dataset_id!r} ({system_reason(problem)}); check the permissions of "
             f"{place.parent} and try again"
         ) from problem
+
+
+def cannot_write(dataset_id: str, problem: OSError) -> UserError:
+    """Error for a dataset that the store has no room for, or may not be written to."""
+    return UserError(
+        f"can't write dataset {dataset_id!r}: {system_reason(problem)}; free space, or set MINARI_DATASETS_PATH"
+    )
 
 
 def check_deletable(dataset_id: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from frl_env.datasets.placing import package_version
-from frl_env.errors import UserError, in_file
+from frl_env.errors import UserError, in_file, system_reason
 from frl_env.files.output_paths import check_new
 from frl_env.member_weeks.checks import check_output
 from frl_env.member_weeks.engine import Engine, load_ibis, open_engine, table_files
@@ -112,7 +112,9 @@ def weeks(
                 if not kept:
                     shutil.rmtree(folder, ignore_errors=True)
     except OSError as problem:
-        raise UserError(f"can't write beside {beside}: {problem.strerror or 'the disk may be full'}") from None
+        raise UserError(
+            f"can't write beside {beside}: {system_reason(problem)}; free space or choose another place"
+        ) from None
 
 
 @contextmanager

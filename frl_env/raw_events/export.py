@@ -8,7 +8,7 @@ import numpy as np
 
 from frl_env.care_effort import care_effort
 from frl_env.datasets.recipes import Recipe, recipe
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, system_reason, unknown_name
 from frl_env.files import atomic
 from frl_env.raw_events.care import simulate
 from frl_env.raw_events.contact_log import contact_log, crosswalk_toml
@@ -60,7 +60,7 @@ def export_events(
                     progress(done, made.members)
             (aside / "spec.toml").write_text(_spec(made, kind), encoding="utf-8")
     except OSError as problem:
-        raise UserError(f"can't write {place} ({problem.strerror or 'the disk may be full'})") from None
+        raise UserError(f"can't write {place} ({system_reason(problem)}); free space or choose another place") from None
     return done
 
 

@@ -16,7 +16,7 @@ import jinja2
 import pandas as pd
 
 from frl_env.datasets.tabular.schema.listed import CHANCES
-from frl_env.errors import UserError
+from frl_env.errors import UserError, system_reason
 from frl_env.files import atomic
 from frl_env.files.output_paths import check_new
 from frl_env.files.spreadsheets import plain_cells
@@ -110,7 +110,7 @@ def write_worklist(worklist: Worklist, file: Path, *, force: bool = False, words
             asides[file].write_text(page(worklist, words), encoding="utf-8")
         atomic.put_together(file.parent, {aside.name: place.name for place, aside in asides.items()}, file.name)
     except OSError as problem:
-        why = problem.strerror or "the disk may be full"
+        why = system_reason(problem)
         raise UserError(f"can't write {file} ({why}); free space or choose another place") from None
     finally:
         for aside in asides.values():

@@ -30,7 +30,7 @@ from frl_env.datasets.tabular.schema.columns import (
     TERMINATED,
     WEEK,
 )
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, system_reason, unknown_name
 from frl_env.evaluation.records.dataset_facts import action_space_of, facts_of
 from frl_env.files import atomic
 from frl_env.files.integrity import check_intact
@@ -102,7 +102,7 @@ def export_table(
                 if progress is not None:
                     progress(source.done, len(dataset.episode_indices))
     except OSError as problem:
-        raise UserError(f"can't write {file} ({problem.strerror or 'the disk may be full'})") from None
+        raise UserError(f"can't write {file} ({system_reason(problem)}); free space or choose another place") from None
     return rows
 
 

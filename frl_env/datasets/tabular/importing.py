@@ -36,7 +36,7 @@ from frl_env.datasets.placing import (
     put_in_place,
     read_metadata,
 )
-from frl_env.datasets.store import open_dataset
+from frl_env.datasets.store import cannot_write, open_dataset
 from frl_env.datasets.tabular.checking.left_out import in_words, losses
 from frl_env.datasets.tabular.checking.outcomes import Evidence, choose_rewards, describe, reward_limits
 from frl_env.datasets.tabular.checking.partition import shares
@@ -155,7 +155,7 @@ def import_table(
                 return task.imported(ids)
             return task.run(ids, missing, write=not check_only, force=force)
     except OSError as problem:
-        raise UserError(f"can't write dataset {dataset_id!r}: {problem.strerror or 'the disk may be full'}") from None
+        raise cannot_write(dataset_id, problem) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from frl_env.datasets.tabular.cells.convert import family
 from frl_env.datasets.tabular.sources.data_file import FORMATS, DataFile, ending, open_file
 from frl_env.datasets.tabular.sources.folders import table_files
 from frl_env.datasets.tabular.sources.text_files import delimiter, lines, open_quote
-from frl_env.errors import UserError
+from frl_env.errors import UserError, system_reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ def open_table(path: Path) -> Table:
     try:
         files = table_files(path)
     except OSError as problem:
-        raise UserError(f"can't read {path} ({problem.strerror})") from None
+        raise UserError(f"can't read {path} ({system_reason(problem, 'no access')})") from None
     if not files:
         raise UserError(f"folder {path} holds no table; known endings: {', '.join(FORMATS)}")
     endings = {ending(file) for file in files}
@@ -199,5 +199,5 @@ def _unreadable(path: Path, problem: Exception) -> UserError:
         if sign in text:
             return UserError(f"can't read {path}: {meaning}")
     if isinstance(problem, FileNotFoundError | PermissionError):
-        return UserError(f"can't read {path} ({problem.strerror or 'no access'})")
+        return UserError(f"can't read {path} ({system_reason(problem, 'no access')})")
     return UserError(f"can't read {path}: it is damaged, or its files don't fit together; write it again")
