@@ -91,7 +91,7 @@ def estimate_member_model(
     model.take(
         share=np.where(gains, base * suited.needs * suited.skills, base),
         share_error=error * np.where(gains, suited.needs * suited.skills, 1.0),
-        similar=shares.similar(buffer.action_space, need),
+        similar=shares.similar(buffer.action_space, need, simulated=buffer.simulated),
     )
     if model.indicated:
         model.take(indicated_share=np.where(indicated > 0, indicated * suited.skills, indicated))

@@ -41,7 +41,8 @@ class GainParts:
         answer_chance: `(members, valid)`.
         share: `(members, valid)`, of the expected events that an answered contact prevents.
         recovered: `(members,)`, share of a contact's effect that the last answered contact leaves to be had.
-        similar_contacts: `(valid,)`, answered contacts in the data of the same leading level and the same need.
+        similar_contacts: `(valid,)`, answered contacts in the data of the same leading level and the same need; of real
+            people to the nearest 20, and 1 for those of fewer than 11 people.
     """
 
     gains: Float32[np.ndarray, "member valid"]

@@ -18,6 +18,7 @@ from frl_algos.effects.suitability import column
 from frl_algos.effects.terms import Terms
 from frl_algos.gains.logged_weeks import LoggedWeeks
 from frl_algos.gains.shrunk_regression import variational_posterior
+from frl_env.evaluation.privacy.suppression import SMALLEST, rough
 
 OVERLAP_COLUMNS = 40
 """First columns on which the correlation of a member's rows is measured."""
@@ -46,6 +47,7 @@ class ShareRegression:
         self.error = self.rows = self.scores = self.clustered = 0.0
         self.moments = np.zeros((2, 2)), np.zeros(2)
         self.answered = np.zeros(len(dose), dtype=np.int64)
+        self.answerers: list[np.ndarray] = []
 
     def add(self, part: LoggedWeeks, expected: np.ndarray, chance: np.ndarray) -> None:
         """Adds the attempts of some members."""
@@ -53,6 +55,7 @@ class ShareRegression:
         actions, m = part.actions[kept], np.maximum(expected[kept], 1e-6)
         answered = part.answered[kept]
         self.answered += np.bincount(actions[answered], minlength=len(self.dose))
+        self.answerers.append(np.unique(part.members[kept][answered] * len(self.dose) + actions[answered]))
         columns = [self.fixed[actions]]
         if self.terms.indicated.any():
             spread = np.where(self.high > self.low, self.high - self.low, 1.0)
@@ -105,9 +108,19 @@ class ShareRegression:
             indicated = self.sign * (terms.indicated * met[:, None]).T
         return base, indicated, error
 
-    def similar(self, space, need: str | None) -> Int[np.ndarray, "valid"]:  # type: ignore[no-untyped-def]
-        """Answered contacts of the same leading level and need."""
+    def similar(self, space, need: str | None, *, simulated: bool) -> Int[np.ndarray, "valid"]:  # type: ignore[no-untyped-def]
+        """Answered contacts of the same leading level and need.
+
+        Of real people they are told to the nearest 20, and 1 stands for those of fewer than 11 of them.
+        """
         levels = space.joint_levels[space.valid_joints]
         second = 0 if need is None else column(space, need)
         code = levels[:, 0] * max(space.nvec) + levels[:, second]
-        return np.bincount(code, weights=self.answered, minlength=int(code.max()) + 1)[code].astype(np.int64)
+        kinds = int(code.max()) + 1
+        contacts = np.bincount(code, weights=self.answered, minlength=kinds).astype(np.int64)
+        if not simulated:
+            who, action = np.divmod(np.concatenate([np.zeros(0, dtype=np.int64), *self.answerers]), len(self.dose))
+            people = np.bincount(np.unique(np.stack([code[action], who]), axis=1)[0], minlength=kinds)
+            rounded = np.asarray([rough(each, simulated=False) for each in contacts.tolist()])
+            contacts = np.where(people < SMALLEST, np.minimum(contacts, 1), rounded)
+        return contacts[code]

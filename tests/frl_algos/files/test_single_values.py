@@ -77,6 +77,25 @@ def test_no_extreme_of_a_few_people_is_in_a_model_file(indications, tmp_path) ->
                 assert not held, f"{name} holds a number that fewer than 11 people have or pass"
 
 
+def test_numbers_of_contacts_tell_of_no_few_people(tmp_path) -> None:
+    buffer = _buffer()
+    rows = np.arange(len(buffer.actions))
+    null, text, visit, other = (int(SPACE.ravel(np.asarray(each))) for each in ([0, 0], [1, 1], [2, 1], [2, 2]))
+    buffer.actions[:] = np.where(rows % 3 == 0, text, null)
+    buffer.actions[rows < 10 * WEEKS] = visit  # of ten people
+    buffer.actions[rows >= 59 * WEEKS] = null
+    buffer.next_observations[:, 0] = True
+    found = {}
+    for simulated in (False, True):
+        buffer.simulated = simulated
+        algorithm = FactoredAWRConfig(response=0, critic="effects", need_factor="topic").create()
+        algorithm.fit(buffer, n_steps=2, show_progress=False, logger_adapter=d3rlpy.logging.NoopAdapterFactory())
+        similar = _numbers(algorithm, tmp_path / "model.safetensors")["model gains.similar"]
+        found[simulated] = [int(similar[np.searchsorted(SPACE.valid_joints, joint)]) for joint in (text, visit, other)]
+    assert found[True] == [49 * WEEKS // 3, 10 * WEEKS, 0]
+    assert found[False] == [200, 1, 0]
+
+
 def test_what_eleven_people_have_or_pass_is_the_range() -> None:
     people = np.repeat(np.arange(30), 2)
     values = np.stack([people * (1 - np.arange(60) % 2), np.arange(60) % 2, people], axis=1).astype(np.float32)
