@@ -7,6 +7,7 @@ from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.capacity.effort import Effort, effort_of
 from frl_env.capacity.logged_effort import LoggedEffort, logged_effort
 from frl_env.evaluation.records.dataset_facts import is_simulated
+from frl_env.evaluation.records.member_records import load_people
 from frl_env.evaluation.records.minari_episodes import load_actions
 from frl_env.parameters import Parameters, preset
 
@@ -39,4 +40,6 @@ def dataset_logged_effort(dataset: Any, action_space: ActionSpace) -> LoggedEffo
     """
     joints, lengths = load_actions(dataset, action_space)
     effort = dataset_effort(dataset, action_space)
-    return logged_effort(joints, lengths, action_space, effort, simulated=is_simulated(dataset))
+    simulated = is_simulated(dataset)
+    people = None if simulated else load_people(dataset).person
+    return logged_effort(joints, lengths, action_space, effort, simulated=simulated, people=people)

@@ -22,7 +22,7 @@ from frl_env.capacity.knapsack import knapsack
 from frl_env.capacity.tilting import tilt_prices
 from frl_env.errors import UserError, check_number
 from frl_env.evaluation import Evaluation, LoggedEpisodes, evaluate
-from frl_env.evaluation.privacy.suppression import SMALLEST, hidden_levels
+from frl_env.evaluation.privacy.suppression import SMALLEST, hidden_levels, rough_amount, rough_share
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
 
@@ -32,8 +32,9 @@ class LoggedEffort:
     """What the behaviour policy spent.
 
     Attributes:
-        minutes: Staff minutes a member-week; None where no minutes are known, or where 1 to 10 real people got any.
-        contacts: Contacts a member-week; None where 1 to 10 real people got any.
+        minutes: Staff minutes a member-week; None where no minutes are known, or where 1 to 10 real people got any. Of
+            real people they are those to the nearest 20 contacts of usual length.
+        contacts: Contacts a member-week, of real people to the nearest 20; None where 1 to 10 of them got any.
         levels: Factor to level to contacts and minutes a member-week; a level is left out where 1 to 10 real people got
             it, or such a number would follow.
     """
@@ -58,21 +59,32 @@ def logged_effort(
     effort: Effort | None,
     *,
     simulated: bool,
+    people: Int64[np.ndarray, "episode"] | None = None,
 ) -> LoggedEffort:
     """Minutes and contacts of the logged decisions.
 
     Args:
-        joints: Joint index of every logged action, members one after the other.
-        lengths: How many of them are each member's.
+        joints: Joint index of every logged action, episodes one after the other.
+        lengths: How many of them are each episode's.
         space: The actions.
         effort: Minutes of each action; None where they are not known.
-        simulated: Whether the members are; of real people small cells are hidden.
+        simulated: Whether the members are; of real people small cells are hidden, and numbers are rough.
+        people: Number of the person of each episode; None where every episode is of another person.
     """
-    who = np.repeat(np.arange(len(lengths)), lengths)
+    who = np.repeat(np.arange(len(lengths)) if people is None else people, lengths)
     contact = space.contacts[joints]
     weeks = len(joints)
     minutes = None if effort is None else effort.minutes[joints]
     told = simulated or not 0 < len(np.unique(who[contact])) < SMALLEST
+
+    def spent(rows: np.ndarray, kind: np.ndarray) -> dict[str, float | None]:
+        """Of some rows; of which kind they are, as joint actions."""
+        made = rough_share(rows.sum() / weeks, weeks, simulated=simulated)
+        if effort is None or minutes is None:
+            return {"contacts_per_week": made, "minutes_per_week": None}
+        took = rough_amount(minutes[rows].sum(), effort.minutes[kind].mean(), simulated=simulated)
+        return {"contacts_per_week": made, "minutes_per_week": took / weeks}
+
     levels: dict[str, dict[str, dict[str, float | None]]] = {}
     for number, factor in enumerate(space):
         code = space.joint_levels[joints, number]
@@ -81,18 +93,12 @@ def logged_effort(
         if not simulated:
             hidden = hidden_levels(who[contact], code[contact], len(factor), total=told)
         levels[factor.name] = {
-            level: {
-                "contacts_per_week": float((contact & (code == k)).sum() / weeks),
-                "minutes_per_week": None if minutes is None else float(minutes[contact & (code == k)].sum() / weeks),
-            }
+            level: spent(contact & (code == k), space.contacts & (space.joint_levels[:, number] == k))
             for k, level in enumerate(factor.levels)
             if met[k] and not hidden[k]
         }
-    return LoggedEffort(
-        minutes=float(minutes.mean()) if minutes is not None and told else None,
-        contacts=float(contact.mean()) if told else None,
-        levels=levels,
-    )
+    whole = spent(contact, space.contacts) if told else {"contacts_per_week": None, "minutes_per_week": None}
+    return LoggedEffort(minutes=whole["minutes_per_week"], contacts=whole["contacts_per_week"], levels=levels)
 
 
 def held_price(

@@ -1,5 +1,7 @@
 """Effort of logged members, and a policy at a held price valued by them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,37 @@ def test_logged_effort_is_what_was_logged_and_hides_small_cells(logged):
     hidden = effort_in(few, EFFORT, simulated=False)
     assert len(hidden.levels["goal"]) < len(effort_in(few, EFFORT, simulated=True).levels["goal"])
     assert effort_in(logged, None, simulated=True).minutes is None
+
+
+def _logged_by(who, contact, *, people=None):
+    """What 60 people of ten weeks are told to have got: each two texts, and some of them one home visit."""
+    joints = np.zeros((60, 10), dtype=np.int64)
+    joints[:, 1:3] = CALL
+    joints[who, 5] = contact
+    return logged_effort(
+        joints.ravel(), np.full(60, 10), MEDICAID_ACTIONS, EFFORT, simulated=False,
+        people=None if people is None else np.asarray(people),
+    ).to_dict()  # fmt: skip
+
+
+def test_minutes_and_contacts_tell_not_how_many_contacts_a_few_people_got():
+    """Exact minutes with an exact number of contacts are two equations of the two numbers that are not told."""
+    told = [_logged_by(np.arange(few), VISIT) for few in range(1, 11)]
+    assert all("HOME_VISIT" not in each["by_level"]["modality"] for each in told)
+    assert len({json.dumps(each) for each in told}) <= 3
+    exact = [
+        logged_effort(np.repeat([CALL, VISIT], [120, few]), [120 + few], MEDICAID_ACTIONS, EFFORT, simulated=True)
+        for few in range(1, 11)
+    ]
+    assert len({each.minutes for each in exact}) == 10
+
+
+def test_spells_of_a_person_are_one_person_who_got_a_contact():
+    told = [
+        _logged_by(np.arange(12), VISIT, people=people)["by_level"]["modality"].keys()
+        for people in (None, np.arange(60) // 3)
+    ]
+    assert ["HOME_VISIT" in each for each in told] == [True, False]
 
 
 def test_a_dataset_tells_what_its_team_spent(tiny_dataset):

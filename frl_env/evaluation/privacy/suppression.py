@@ -23,6 +23,7 @@ about 3 people (`hidden_levels`). Other numbers of real people give counts away,
     a part of the members   less of it than of the whole by 1 to 10 people tells these (`part_of`)
     a number of rows        of the whole, less that of a part, is a number of rows of the rest, who may be few: told to
                             the nearest 20 wherever the same rows are told of a part, or in another way, too (`rough`)
+    a sum over rows        (minutes) with their number tells how many were of which size: likewise (`rough_amount`)
     what a policy would do  where it leaves nothing to chance, is a number of rows: told so, too (`rough_share`)
 """
 
@@ -67,6 +68,20 @@ def rough(number: float, *, simulated: bool) -> int:
     From 1 to 10 it is 0: whoever tells it in words says `roughly`.
     """
     return int(number) if simulated else COARSE * round(number / COARSE)
+
+
+def rough_amount(amount: float, each: float, *, simulated: bool) -> float:
+    """A sum over rows of real people (minutes of contacts) to the nearest 20 rows of a usual size.
+
+    Told exactly, it says with the number of the rows how many of them were of which size.
+
+    Args:
+        amount: The sum.
+        each: Usual size of a row, as it is known without the data.
+        simulated: Whether nobody real stands behind it.
+    """
+    step = COARSE * each
+    return float(amount) if simulated or not step else step * round(amount / step)
 
 
 def rough_share(part: float, whole: float, *, simulated: bool) -> float:

@@ -159,7 +159,7 @@ def _with_estimates(episodes: LoggedEpisodes, logged: Float64[np.ndarray, "row"]
 
 
 def load_actions(dataset: Any, action_space: ActionSpace) -> tuple[np.ndarray, np.ndarray]:
-    """Joint indices of all logged actions, members one after the other, and the number of each member's.
+    """Joint indices of all logged actions, episodes one after the other, and the number of each episode's.
 
     Reads nothing else, so that it is quick for large datasets.
     """
