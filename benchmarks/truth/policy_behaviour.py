@@ -22,7 +22,15 @@ from frl_env.evaluation.diagnostics import Thresholds
 from frl_env.evaluation.estimating.estimators import CUMULATIVE, MARGINAL
 from frl_env.evaluation.inputs import CLIP, CLIPS
 from frl_env.evaluation.privacy.hidden_actions import hidden_actions
-from frl_env.evaluation.privacy.suppression import SECRET, SMALLEST, count, hidden_levels, hide, rough_share
+from frl_env.evaluation.privacy.suppression import (
+    SECRET,
+    SMALLEST,
+    count,
+    hidden_levels,
+    hide,
+    rough_amount,
+    rough_share,
+)
 
 SEED = 733
 """Of draws and resamples."""
@@ -105,13 +113,15 @@ def _spent(mass: np.ndarray, panel: Panel, effort: Effort | None, counted: bool)
     """Contacts and staff minutes a member-week that the policy asks for, in all and by level; minutes where known."""
     space, weeks = panel.episodes.action_space, int(panel.episodes.lengths.sum())
 
-    def told(contacts: float, minutes: float | None) -> dict[str, float | None]:
-        said = rough_share(contacts, weeks, simulated=not counted)
-        # Minutes of as many contacts as are told, of the same mix.
-        scaled = minutes if minutes is None or said == contacts else minutes * said / max(contacts, 1e-12)
-        return {"contacts_per_week": said, MINUTES: scaled}
-
     contact = space.contacts.astype(np.float64)
+
+    def told(contacts: float, minutes: float | None, kind: np.ndarray) -> dict[str, float | None]:
+        said = rough_share(contacts, weeks, simulated=not counted)
+        if minutes is not None and effort is not None and counted:
+            usual = float(effort.minutes @ kind) / max(float(kind.sum()), 1.0)
+            minutes = rough_amount(minutes * weeks, usual, simulated=False) / weeks
+        return {"contacts_per_week": said, MINUTES: minutes}
+
     minutes = None if effort is None else mass * effort.minutes
     levels: dict[str, dict[str, Any]] = {}
     for number, factor in enumerate(space):
@@ -121,11 +131,11 @@ def _spent(mass: np.ndarray, panel: Panel, effort: Effort | None, counted: bool)
         contacts = (mass * contact) @ of_level
         spent = [None] * len(factor) if minutes is None else (minutes @ of_level).tolist()
         levels[factor.name] = {
-            level: told(float(contacts[code]), spent[code])
+            level: told(float(contacts[code]), spent[code], contact * of_level[:, code])
             for code, level in enumerate(factor.levels)
             if not _is_nothing(space, factor, code)
         }
-    whole = told(float(mass @ contact), None if minutes is None else float(minutes.sum()))
+    whole = told(float(mass @ contact), None if minutes is None else float(minutes.sum()), contact)
     return {
         "contacts_per_week": whole["contacts_per_week"],
         "effort_minutes_per_week": whole[MINUTES],

@@ -13,6 +13,7 @@ from benchmarks import report, run
 from benchmarks.truth.panel import UNSAID, Panel, panel_of
 from benchmarks.truth.policy_behaviour import portrait
 from frl_env.actions import ActionSpace, Factor
+from frl_env.capacity.effort import Effort
 from frl_env.capacity.logged_effort import logged_effort
 from frl_env.datasets import ImportOptions, build_dataset, ensure_dataset, export_table, import_table
 from frl_env.evaluation import LoggedEpisodes
@@ -201,6 +202,21 @@ def test_small_cells_are_counted_in_people_and_not_in_decisions():
     open_ = portrait(_Uniform(4), ["stochastic"], _panel(actions, people, simulated=True))["modes"]["stochastic"]
     assert {row["level"]: row["behaviour"] for row in open_["by_factor"]}["B"] == pytest.approx(30 / 102, rel=1e-4)
     assert open_["by_state"]["rows"] == ["all", "few"]
+
+
+def test_minutes_of_a_policy_that_leaves_nothing_to_chance_tell_not_whom_it_visits():
+    class Visits(_Uniform):
+        few = 0
+
+        def predict(self, observations):
+            return np.repeat([2, 1, 0], [self.few, 60, len(observations) - 60 - self.few])
+
+    panel, policy = _panel([0, 1, 2, 3] * 25, np.arange(100), simulated=False), Visits(4)
+    effort = Effort(panel.episodes.action_space, {"kind": {"A": 15, "B": 60, "C": 20}})
+    told = set()
+    for policy.few in range(1, 11):
+        told.add(json.dumps(portrait(policy, ["greedy"], panel, effort=effort)["modes"]["greedy"]["spent"]))
+    assert len(told) <= 3
 
 
 def test_the_shares_of_the_policy_are_its_probabilities():
