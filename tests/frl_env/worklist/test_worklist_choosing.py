@@ -24,8 +24,8 @@ def test_the_list_keeps_the_capacity_and_serves_who_gains_most(table):
     caseload = read_caseload(table, ByRisk())
     risk = dict(zip(caseload.identifiers, caseload.observations[:, 1] + 2 * caseload.observations[:, 2], strict=True))
     listed = set(worklist.rows.member_id)
-    assert min(risk[each] for each in listed) >= 0
     assert {each for each, value in risk.items() if value > 0} <= listed
+    assert min(risk[each] for each in listed) >= max(risk[each] for each in risk.keys() - listed)
     assert worklist.rows["rank"].tolist() == list(range(1, len(listed) + 1))
     assert len(worklist.chances) == 60
 
