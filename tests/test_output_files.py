@@ -25,21 +25,25 @@ WRITE = {
 """Commands, and what names a file that they write; `frl weeks -o` is tried with its tables."""
 
 
-@pytest.mark.parametrize("command", WRITE)
-def test_a_file_that_is_there_stays_and_the_way_out_is_force(command, tmp_path, empty_store, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    option, name = WRITE[command]
-    file = tmp_path / name
-    file.write_text("mine")
-    program, *words = command.split()
-    line = [*words, option, name] if option else [*words, name]
+def _refused(command, monkeypatch, capsys) -> str:
+    """What a command says that ends with status 2."""
+    program, *line = command.split()
     if program == "frl":
         monkeypatch.setattr(sys, "argv", ["frl", *line])
     run = cli.main if program == "frl" else lambda: run_or_say(lambda: importlib.import_module(program).main(line))
     with pytest.raises(SystemExit) as ended:
         run()
     assert ended.value.code == 2
-    said = capsys.readouterr().err
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", WRITE)
+def test_a_file_that_is_there_stays_and_the_way_out_is_force(command, tmp_path, empty_store, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    option, name = WRITE[command]
+    file = tmp_path / name
+    file.write_text("mine")
+    said = _refused(f"{command} {option} {name}", monkeypatch, capsys)
     assert f"{name} exists already" in said
     assert "choose another name, or add --force to replace it" in said
     assert file.read_text() == "mine"
@@ -58,14 +62,8 @@ def test_a_file_that_is_there_stays_and_the_way_out_is_force(command, tmp_path, 
 def test_two_outputs_have_two_places(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "spec.toml").write_text("")
-    program, *line = command.split()
-    if program == "frl":
-        monkeypatch.setattr(sys, "argv", ["frl", *line])
-    run = cli.main if program == "frl" else lambda: run_or_say(lambda: importlib.import_module(program).main(line))
-    with pytest.raises(SystemExit) as ended:
-        run()
-    assert ended.value.code == 2
-    assert "can't both be written; name another place for one of them" in capsys.readouterr().err
+    said = _refused(command, monkeypatch, capsys)
+    assert "can't both be written; name another place for one of them" in said
     assert [each.name for each in tmp_path.iterdir()] == ["spec.toml"]
 
 

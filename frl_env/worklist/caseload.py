@@ -23,6 +23,7 @@ from frl_env.datasets.tabular.schema.layout import lay_out
 from frl_env.datasets.tabular.schema.problems import TableError
 from frl_env.datasets.tabular.sources.source import open_table
 from frl_env.errors import UserError, nearest_names, shorten
+from frl_env.evaluation.privacy.suppression import SMALLEST
 from frl_env.worklist.past import DAYS, Past, Remembering, Rows, past_of
 
 NO_REWARD = "no reward and no outcomes"
@@ -179,7 +180,8 @@ def only_group(caseload: Caseload, name: str, group: str) -> Caseload:
     labels = caseload.groups[name].astype(str)
     chosen = labels == group
     if not chosen.any():
-        near = nearest_names(group, set(labels.tolist()))
+        names, members = np.unique(labels, return_counts=True)
+        near = nearest_names(group, names[members >= SMALLEST].tolist())
         hint = f"did you mean {near}?" if near else "write it as in the table"
         raise UserError(f"no member of week {caseload.week} has {name} {shorten(group)!r}; {hint}")
     return caseload.keep(chosen, f"their {name} is not {group}")

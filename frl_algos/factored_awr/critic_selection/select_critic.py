@@ -21,7 +21,8 @@ Each is estimated from one half of the people and judged by the other, both ways
 
 Where states recur and tell what matters of the past, candidates are judged by the value of their whole policy instead
 (`model_judge`): the first-order gain is largest for the best first step away from the behaviour policy, which is not
-the best policy.
+the best policy. Each is compared at its best temperature; the one taken is followed at the highest that is not clearly
+worse.
 
 Where candidates claim more than an episode can pay, decisions don't add up so far from the behaviour policy
 (`plausibility`). If no decision ends an episode, and what the steps pay at once is half of what there is, credit 0 is

@@ -279,7 +279,7 @@ def own(table, tmp_path, monkeypatch):
     frame = pd.read_parquet(table)
     number = frame["member_id"].str[1:].astype(int)
     frame["care_team"] = number.map(lambda n: ("North", "South side")[n % 2])
-    frame["language"] = number.map(lambda n: "es" if n < 20 else "en")
+    frame["language"] = number.map(lambda n: "es" if n < 20 else "en" if n < 55 else "wolof")
     frame.to_parquet(table)
     (tmp_path / "map.toml").write_text(MAP)
     return ["worklist", "--model", "m.d3", "--members", table, "--map", tmp_path / "map.toml"]
@@ -323,6 +323,7 @@ def test_a_team_has_a_list_of_its_own(own, tmp_path, capsys):
     assert 0 < rows["minutes"].sum() <= 20 * 30
     for only, why in (
         ("care_team=Nort", "no member of week 17 has care_team 'Nort'; did you mean North?"),
+        ("language=wolf", "no member of week 17 has language 'wolf'; write it as in the table"),  # five people's
         ("gender=x", "the table has no column for gender"),
         ("team=North", "unknown column of groups for --only: 'team'; did you mean care_team"),
         ("North", "--only takes COLUMN=GROUP"),
