@@ -20,7 +20,6 @@ MOST_STATES = 5_000
 ROWS_A_STATE = 20
 """Rows for each state, at least, where nobody says that states recur."""
 
-
 SWEEPS, CLOSE = 1_000, 1e-6
 """Sweeps of an iteration at most, and the change at which it stops, as a share of the largest value."""
 
@@ -43,6 +42,16 @@ class Recurring:
     def often(self) -> bool:
         """Whether there are rows enough for each state."""
         return len(self.before) >= ROWS_A_STATE * len(self.states)
+
+    def shared(self, people: Int[np.ndarray, "row"], smallest: int) -> Bool[np.ndarray, "state"]:
+        """States that so many people were in before a decision.
+
+        Args:
+            people: Person of each row, numbered from 0.
+            smallest: Number of people.
+        """
+        each = np.unique(np.stack([self.before, people]), axis=1)[0]
+        return np.bincount(each, minlength=len(self.states)) >= smallest
 
 
 def recurring(scaled: Float32[np.ndarray, "row k"], following: Float32[np.ndarray, "row k"]) -> Recurring | None:

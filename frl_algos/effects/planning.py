@@ -18,7 +18,7 @@ and Precup (2019); of the caution: Rashidinejad et al. (2021), lower confidence 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from frl_algos.effects.logged_steps import LoggedSteps, StepTable, settled
 
@@ -42,6 +42,13 @@ class Planned:
     states: Float32[np.ndarray, "state k"]
     advantages: Float32[np.ndarray, "state valid"]
     halves: tuple[np.ndarray, np.ndarray]
+
+    def only(self, states: Bool[np.ndarray, "state"]) -> "Planned":
+        """Those of some states."""
+        first, second = self.halves
+        return Planned(
+            states=self.states[states], advantages=self.advantages[states], halves=(first[states], second[states])
+        )
 
 
 def plan(steps: LoggedSteps, halves: Int[np.ndarray, "row"], caution: float = CAUTION) -> Planned:

@@ -12,7 +12,7 @@ SAME = 1e-4
 
 
 class StateCritic(nn.Module):
-    """The planned advantages of `frl_algos.effects.planning`; 0 in states that were never seen. Nothing is trained.
+    """The planned advantages of `frl_algos.effects.planning`; 0 in states that it doesn't hold. Nothing is trained.
 
     Args:
         observation_size: Number of observed numbers, k.
@@ -44,6 +44,8 @@ class StateCritic(nn.Module):
             observations: Scaled.
             table: Advantages to use instead of the critic's own.
         """
+        if not len(self.states):
+            return observations.new_zeros(len(observations), self.table.shape[1])
         squares = (observations**2).sum(dim=1, keepdim=True) + (self.states**2).sum(dim=1)
         distance, nearest = (squares - 2 * observations @ self.states.T).min(dim=1)
         known = distance < SAME * observations.shape[1]

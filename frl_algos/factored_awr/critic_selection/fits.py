@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from frl_algos.effects.estimate import EffectRegression, Effects
@@ -29,6 +29,7 @@ from frl_algos.factored_awr.critic_selection.small_fits import quick_expectile
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.logged.replay import FactoredReplayBuffer
 from frl_env.errors import UserError
+from frl_env.evaluation.privacy.suppression import SMALLEST
 
 CREDITS = (0.9, 0.0, 1.0)
 """`td_lambda` to choose from; the first is used where nothing is chosen."""
@@ -62,6 +63,8 @@ class Fits:
         respond: Whether a response is observed.
         people: Person of each row, numbered from 0.
         steps: The rows by state, where states recur and may be planned over; else None.
+        kept: States of these whose planned values are followed and kept in files. Of real people they are those that 11
+            of them were in: another may be known of one person only.
         asked: Where advantages are wanted of candidates that are no effects: scaled observations, and their states
             where there are `steps`. Set before such a candidate is estimated.
 
@@ -113,6 +116,7 @@ class Fits:
         few = order[np.cumsum(np.bincount(self.people)[order]) <= TRIAL_ROWS]
         self._some = None if len(self.people) <= TRIAL_ROWS else np.isin(self.people, few)
         self.steps = self._recurring()
+        self.kept = self._kept()
         self._made: dict[object, list[Candidate]] = {}
         self.asked, self._asked_states = scaled[:0], np.zeros(0, dtype=np.int64)
 
@@ -177,7 +181,7 @@ class Fits:
     def from_all(self, best: Candidate) -> tuple[Effects | None, Planned | None]:
         """The effects or the planned values of a candidate, from all rows."""
         if best.critic == "planned":
-            return None, best.planned or self._averaged()
+            return None, (best.planned or self._averaged()).only(self.kept)
         if best.effects is None or best.targets is self.targets or self._some is None:
             return best.effects, None
         terms = self._terms_of(best.states)
@@ -254,6 +258,9 @@ class Fits:
 
     def _other(self, label: str, critic: str, halves: Sequence[Tensor], planned: Planned | None = None) -> Candidate:
         """A candidate that is no effects."""
+        if critic == "planned":
+            followed = torch.as_tensor(self.kept[self._asked_states])[:, None]
+            halves = [half * followed for half in halves]
         return Candidate(
             label=label, critic=critic, td_lambda=self.credits[0], states="none", targets=self.targets, effects=None,
             planned=planned, halves=halves,
@@ -297,6 +304,12 @@ class Fits:
             states=states, actions=self.targets.actions, rewards=buffer.rewards, ended=buffer.terminals,
             episodes=self.targets.episodes, valid=len(buffer.action_space.valid_joints), gamma=self.settings.gamma,
         )  # fmt: skip
+
+    def _kept(self) -> Bool[np.ndarray, "state"]:
+        if self.steps is None:
+            return np.zeros(0, dtype=bool)
+        states = self.steps.states
+        return states.shared(self.people, 1 if self.buffer.simulated else SMALLEST)
 
     def _regression(self, targets: Targets, states: str | None = None) -> EffectRegression:
         terms = self._terms if states is None else self._terms_of(states)

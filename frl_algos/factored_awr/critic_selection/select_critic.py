@@ -182,7 +182,7 @@ class Contest:
         if "effects" in self._critics:
             effects, label, states = fits.first()
         elif fits.steps is not None:
-            planned, label = plan(fits.steps, self.targets.halves), "planned values"
+            planned, label = plan(fits.steps, self.targets.halves).only(fits.kept), "planned values"
         critic = "effects" if effects is not None else "planned" if planned is not None else "expectile"
         choice = Choice(
             critic=critic, td_lambda=fits.credits[0], states=states, temperature=None, label=label,
@@ -208,11 +208,10 @@ class Contest:
         rival = max(rivals, key=lambda c: gains(c.worth).mean(), default=None) if rivals else None
         followed = worth.calmer or worth
         gain, error = mean_and_error(gains(followed))
-        steps = self._fits.steps if best.critic == "planned" else None
         choice = Choice(
             critic=best.critic, td_lambda=best.td_lambda, states=best.states, temperature=followed.temperature,
             label=best.label, gain=gain, gain_error=error, people=len(worth.own),
-            table=0 if steps is None else len(steps.states.states), mild=self._mild is not None,
+            table=int(self._fits.kept.sum()) if best.critic == "planned" else 0, mild=self._mild is not None,
             whole=self._model is not None,
         )  # fmt: skip
         if rival is not None and rival.worth is not None:

@@ -23,21 +23,25 @@ RIGHT = np.array([3, 0, 2, 1])
 """Joint action that leads on from each place; what is logged most is another."""
 
 
-def _chain(people=1_500, seed=0):
-    """Four places in a row, 1 at the end; a wrong action falls out half of the time. Mostly wrong is logged."""
+def _chain(people=1_500, seed=0, aside=0, simulated=False):
+    """Four places in a row, 1 at the end; a wrong action falls out half of the time. Mostly wrong is logged.
+
+    The first few people are somewhat aside of the others, each of them in the same way.
+    """
     rng = np.random.default_rng(seed)
     rows = {name: [] for name in ("observations", "actions", "rewards", "next_observations")}
     lengths = []
-    for _ in range(people):
+    for person in range(people):
         place, taken = 0, 0
+        places = np.eye(STEPS) + (person < aside) / 2
         while place < STEPS:
             action = RIGHT[place] if rng.random() < 0.3 else rng.integers(4)
             on = action == RIGHT[place] or rng.random() < 0.5
             after = place + 1 if on else STEPS
-            rows["observations"].append(np.eye(STEPS)[place])
+            rows["observations"].append(places[place])
             rows["actions"].append(SPACE.unravel(np.asarray(action)))
             rows["rewards"].append(float(on and after == STEPS))
-            rows["next_observations"].append(np.eye(STEPS)[after] if after < STEPS else np.zeros(STEPS))
+            rows["next_observations"].append(places[after] if after < STEPS else np.zeros(STEPS))
             place, taken = after, taken + 1
         lengths.append(taken)
     return FactoredReplayBuffer(
@@ -46,6 +50,7 @@ def _chain(people=1_500, seed=0):
         terminated=np.ones(people, bool),
         action_space=SPACE,
         seed=seed,
+        simulated=simulated,
     )
 
 
@@ -124,6 +129,27 @@ def test_where_states_recur_planning_is_chosen_and_finds_the_way(tmp_path):
     np.testing.assert_array_equal(loaded.predict_probabilities(seen), algorithm.predict_probabilities(seen))
     algorithm.fit(_chain(people=600, seed=1), n_steps=5, **QUIET)
     assert algorithm.choice.critic in ("planned", "none")
+
+
+@pytest.mark.parametrize(("aside", "simulated", "kept"), [(10, False, False), (11, False, True), (10, True, True)])
+def test_of_real_people_no_state_of_few_is_kept(aside, simulated, kept):
+    algorithm = _fit(_chain(aside=aside, simulated=simulated), critic="planned")
+    critic, scaler = algorithm.impl.modules.critic, algorithm.config.observation_scaler
+    own = torch.as_tensor((np.eye(STEPS)[:1] + 0.5).astype(np.float32))
+    scaled = scaler.transform(own)
+    assert bool((critic(scaled) != 0).any()) == kept
+    held = (torch.cdist(critic.states, scaled)[:, 0] < 1e-3).any()
+    assert bool(held) == kept
+    assert algorithm.choice.table == len(critic.states)
+
+
+def test_states_that_only_few_were_in_leave_the_clone(tmp_path):
+    algorithm = _fit(_chain(people=10), critic="planned")
+    assert algorithm.choice.table == 0
+    save_model(algorithm, tmp_path / "m.safetensors")
+    seen = np.eye(STEPS, dtype=np.float32)
+    loaded = load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(loaded.predict_probabilities(seen), algorithm.predict_probabilities(seen))
 
 
 def test_the_temperature_of_whole_values_is_followed(monkeypatch):
