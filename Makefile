@@ -45,28 +45,28 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/python benchmarks/pages/fill.py --check
-	$(BIN)/python benchmarks/pages/rooms.py --check
-	$(BIN)/python benchmarks/pages/picture.py --check
-	$(BIN)/python benchmarks/pages/wording.py --check
+	$(BIN)/python benchmarks/docs_pages/fill.py --check
+	$(BIN)/python benchmarks/docs_pages/rooms.py --check
+	$(BIN)/python benchmarks/docs_pages/picture.py --check
+	$(BIN)/python benchmarks/docs_pages/wording.py --check
 
 # Every figure of benchmarks/figures/commands.toml that is missing or of other code; hours, and it resumes.
 figures: $(STAMP)
-	$(BIN)/python benchmarks/pages/measure.py
+	$(BIN)/python benchmarks/docs_pages/measure.py
 
 # After a change of code that should move no number: shorter runs on earlier code and on today's, digit by digit.
 confirm: $(STAMP)
-	$(BIN)/python benchmarks/pages/confirm.py
+	$(BIN)/python benchmarks/docs_pages/confirm.py
 
 # Numbers of studies (benchmarks/figures) and the table of rooms into the pages.
 pages: $(STAMP)
-	$(BIN)/python benchmarks/pages/fill.py
-	$(BIN)/python benchmarks/pages/rooms.py
-	$(BIN)/python benchmarks/pages/picture.py
+	$(BIN)/python benchmarks/docs_pages/fill.py
+	$(BIN)/python benchmarks/docs_pages/rooms.py
+	$(BIN)/python benchmarks/docs_pages/picture.py
 
 # Length of sentences, width of lines, words used before they are explained.
 wording: $(STAMP)
-	$(BIN)/python benchmarks/pages/wording.py
+	$(BIN)/python benchmarks/docs_pages/wording.py
 
 # The documentation as pages with search, in build/site; a link that leads nowhere is an error.
 docs: $(PUBLISHING)

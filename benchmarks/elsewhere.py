@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made, check_writable
-from benchmarks.record.figures import write_figure
-from benchmarks.record.kept_results import Kept
+from benchmarks.result_records.figures import write_figure
+from benchmarks.result_records.kept_results import Kept
 from benchmarks.training.algorithms import check_fits, create, label, parse_names
 from benchmarks.training.train import train
 from benchmarks.worlds.dataset import ensure_world_dataset

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Unit
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Unit
 from benchmarks.studies.closed_loop.program import replicate
 from benchmarks.studies.closed_loop.settings import ARMS, QUARTERS, Settings
 from frl_env.errors import check_number

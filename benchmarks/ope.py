@@ -27,14 +27,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Unit
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Unit
 from benchmarks.studies.estimator_report import regret, spearman
 from benchmarks.studies.known_policies.markov_q import CrossFitted
 from benchmarks.studies.known_policies.ranked_worlds import WORLDS, Ranked
 from frl_algos.policies.policy import Probabilities
-from frl_algos.policy_values.counterfactual import Counterfactual
-from frl_algos.policy_values.fitted_q import fitted_q_evaluation
+from frl_algos.value_models.counterfactual import Counterfactual
+from frl_algos.value_models.fitted_q import fitted_q_evaluation
 from frl_env.errors import unknown_name
 from frl_env.evaluation import ActionValues, Estimate, Thresholds, estimate_propensities, interval
 from frl_env.evaluation.diagnostics import diagnose

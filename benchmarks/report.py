@@ -25,10 +25,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.command_line import Parser
-from benchmarks.reporting.contents import data_files, report_of
-from benchmarks.reporting.markdown import markdown
-from benchmarks.reporting.page import page
-from benchmarks.reporting.sweep_results import read_results
+from benchmarks.sweep_report.contents import data_files, report_of
+from benchmarks.sweep_report.markdown import markdown
+from benchmarks.sweep_report.page import page
+from benchmarks.sweep_report.sweep_results import read_results
 from frl_env.errors import UserError
 from frl_env.files import atomic
 from frl_env.files.output_paths import check_new

@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.policy_scoring.logged_values import check_valuable, validation_dataset
+from benchmarks.policy_scoring.true_values import has_simulator
 from benchmarks.sweep import scorecard, scorecard_tables
 from benchmarks.sweep.jobs import Job, plan
 from benchmarks.sweep.results import Results
@@ -26,12 +28,10 @@ from benchmarks.sweep.workers import Failure, check_scheduler, default_processes
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, fitting, parse_names
 from benchmarks.training.checked_options import check_said
 from benchmarks.training.column_roles import Told, add_options, options_said, told_of
-from benchmarks.truth.logged_values import check_valuable, validation_dataset
-from benchmarks.truth.true_values import has_simulator
 from frl_env.budget_references import budgets_without_promises
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, check_number
-from frl_env.evaluation.records.dataset_facts import action_space_of
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
 from frl_env.terminal import progress_bar, run_or_say
 
 DATASET = "frl/medicaid-synthetic-v0"

@@ -26,16 +26,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least
-from benchmarks.record.kept_results import write_whole
+from benchmarks.policy_scoring.logged_values import check_valuable
+from benchmarks.result_records.kept_results import write_whole
 from benchmarks.sweep.jobs import Job, plan_settings
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.workers import default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, TUNED, label
 from benchmarks.training.checked_options import check_said
 from benchmarks.training.column_roles import Told, add_options, options_said, told_of
-from benchmarks.truth.logged_values import check_valuable
 from frl_algos import load_replay_buffer, select_policy
-from frl_algos.files.policy_files import load_policy
+from frl_algos.model_files.policy_files import load_policy
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, shorten, unknown_name
 from frl_env.files.output_paths import check_apart, check_folder

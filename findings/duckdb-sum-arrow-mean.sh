@@ -5,7 +5,7 @@
 #
 # Seen:      events of four members 0, 0, 0, 1 as decimal128(38, 0); mean in DuckDB 0.25, Arrow 0, pandas 0
 #            of two 0, 1: Arrow 1
-# For us:    sums become int64 before anything is computed of them (`frl_env/member_weeks/facts/cells.py`).
+# For us:    sums become int64 before anything is computed of them (`frl_env/events_to_weeks/facts/cells.py`).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

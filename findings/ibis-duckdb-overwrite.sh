@@ -3,7 +3,7 @@
 # of that name is there: its "DROP TABLE IF EXISTS" comes without a name. Without `overwrite` the table is made.
 #
 # Seen:      without: [1, 2]; with overwrite: ParserException at "EXISTS"
-# For us:    stages of `frl weeks` are made by SQL of our own (`frl_env/member_weeks/engine.py`).
+# For us:    stages of `frl weeks` are made by SQL of our own (`frl_env/events_to_weeks/engine.py`).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -3,7 +3,7 @@
 # the fifth day of a week on a day counts for the next one. `days // 7` is the week.
 #
 # Seen:      days 3, 4, 10, 11: cast 0, 1, 1, 2; floor 0, 0, 1, 1
-# For us:    `frl weeks` divides by `//` (`frl_env/member_weeks/facts/coverage.py`).
+# For us:    `frl weeks` divides by `//` (`frl_env/events_to_weeks/facts/coverage.py`).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -5,8 +5,8 @@
 #
 # Seen:      duckdb: None, None; SQL FIRST_VALUE("t0"."content")
 #            pyspark: stay, stay; SQL IGNORE NULLS
-# For us:    the last adjustment of a claim is found by its rank and a join (`frl_env/member_weeks/facts/claims.py`); with
-#            the window, events that were voided came back on Spark (tests/frl_env/member_weeks/
+# For us:    the last adjustment of a claim is found by its rank and a join (`frl_env/events_to_weeks/facts/claims.py`); with
+#            the window, events that were voided came back on Spark (tests/frl_env/events_to_weeks/
 #            test_member_weeks_histories.py on both engines, slow).
 set -euo pipefail
 work=$(mktemp -d)

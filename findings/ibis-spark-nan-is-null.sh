@@ -3,8 +3,8 @@
 # on DuckDB 2.0.1. A filter for what is there, or for what is no number, keeps other rows on each. Needs Java 17.
 #
 # Seen:      duckdb: null False, there and NaN True; pyspark: null True, there and NaN False
-# For us:    an amount of NaN was refused on DuckDB and no payment on Spark; `frl_env/member_weeks/facts/cell_parsing.py`
-#            asks for NaN alone (tests/frl_env/member_weeks/test_member_weeks_formats.py, amounts in text).
+# For us:    an amount of NaN was refused on DuckDB and no payment on Spark; `frl_env/events_to_weeks/facts/cell_parsing.py`
+#            asks for NaN alone (tests/frl_env/events_to_weeks/test_member_weeks_formats.py, amounts in text).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

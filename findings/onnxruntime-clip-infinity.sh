@@ -5,7 +5,7 @@
 #
 # Seen:      -inf, 0, 9 with upper bound 5: onnxruntime -3.40282e+38, 0, 5; reference -inf, 0, 5
 #            softmax of three barred: onnxruntime 0.333, 0.333, 0.333; reference nan, nan, nan
-# For us:    `export_gains` bars actions after its last bound (tests/frl_algos/files/test_export_gains.py).
+# For us:    `export_gains` bars actions after its last bound (tests/frl_algos/model_files/test_export_gains.py).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -6,7 +6,7 @@
 # Seen:      at -17, -16.5, -16 chances 8.9e-08, 8.9e-08, 6.0e-08, which should be 4.1e-08, 6.8e-08, 1.1e-07;
 #            at -20 exactly 0; logarithm at -20 of Sigmoid -inf, by Softplus -20
 # For us:    "do nothing" or its opposite is a sigmoid in `export_policy`; ONNX files have Softplus in its place
-#            (tests/frl_algos/files/test_export.py, small chances).
+#            (tests/frl_algos/model_files/test_export.py, small chances).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -7,7 +7,7 @@
 # Seen:      one event in 500 weeks of the frail, none of others: weights 1 each: 0.00000 and 0.00200;
 #            weights that sum to 1: 0.00100 and 0.00100
 # For us:    the uplift ranking weighs by the square of its exposure: at least 0.0001, with 500 rows a leaf, which is well
-#            above (`frl_algos/peers/uplift.py`). No other such model here takes weights.
+#            above (`frl_algos/member_rankings/uplift.py`). No other such model here takes weights.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -8,7 +8,7 @@
 #            with `negative_effect=False` 0.571 for both; `uplift_auc_score` 0.254 for both
 # For us:    our Qini curves are of staff minutes and have no perfect ranking (docs/capacity.md). Member numbers of
 #            combined datasets may be unsigned, too: they are compared, not subtracted
-#            (tests/frl_algos/policy_values/test_spells.py).
+#            (tests/frl_algos/value_models/test_spells.py).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -29,21 +29,21 @@ _import_d3rlpy_quietly()
 
 from frl_algos.baselines import AutoregressiveIQLConfig, DecoupledCQLConfig, FactoredIQLConfig  # noqa: E402
 from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig  # noqa: E402
-from frl_algos.files.export import export_policy  # noqa: E402
-from frl_algos.files.export_gains import export_gains  # noqa: E402
-from frl_algos.files.model_files import load_model, save_model  # noqa: E402
-from frl_algos.logged.minari_loading import load_replay_buffer  # noqa: E402
-from frl_algos.logged.replay import FactoredReplayBuffer  # noqa: E402
+from frl_algos.logged_data.minari_loading import load_replay_buffer  # noqa: E402
+from frl_algos.logged_data.replay import FactoredReplayBuffer  # noqa: E402
+from frl_algos.model_files.export import export_policy  # noqa: E402
+from frl_algos.model_files.export_gains import export_gains  # noqa: E402
+from frl_algos.model_files.saving import load_model, save_model  # noqa: E402
 from frl_algos.policies.policy import LearnedPolicy  # noqa: E402
 from frl_algos.policy_reports.group_gap import GroupGap  # noqa: E402
 from frl_algos.policy_reports.policy_audit import audit_fairness, audit_policy  # noqa: E402
 from frl_algos.policy_reports.policy_evaluation import PolicyEvaluation, evaluate_policy  # noqa: E402
-from frl_algos.policy_values.counterfactual import Counterfactual  # noqa: E402
-from frl_algos.policy_values.evaluators import policy_evaluators  # noqa: E402
-from frl_algos.policy_values.fitted_q import fitted_q_evaluation  # noqa: E402
-from frl_algos.policy_values.selection import Selection, select_policy  # noqa: E402
 from frl_algos.published import train_awr_factored  # noqa: E402
 from frl_algos.threads import training_threads  # noqa: E402
+from frl_algos.value_models.counterfactual import Counterfactual  # noqa: E402
+from frl_algos.value_models.evaluators import policy_evaluators  # noqa: E402
+from frl_algos.value_models.fitted_q import fitted_q_evaluation  # noqa: E402
+from frl_algos.value_models.selection import Selection, select_policy  # noqa: E402
 
 __all__ = [
     "AutoregressiveIQLConfig",

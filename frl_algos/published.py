@@ -12,7 +12,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from jaxtyping import Float32
 
 from frl_algos.factored_awr.algorithm import FactoredAWR, FactoredAWRConfig
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError, check_whole

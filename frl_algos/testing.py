@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from d3rlpy.logging import NoopAdapterFactory
 
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.policies.adapter import adapt, invalid_choices, modes
 from frl_algos.policies.policy import LearnedPolicy, has_gains, has_probabilities
 from frl_algos.quiet import quiet_d3rlpy

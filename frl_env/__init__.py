@@ -9,8 +9,8 @@ from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.datasets import build_dataset, generate_synthetic_data
 from frl_env.env import MedicaidCareEnv, register
 from frl_env.errors import UserError
+from frl_env.events_to_weeks import weeks
 from frl_env.joint import JointActions
-from frl_env.member_weeks import weeks
 from frl_env.vector import MedicaidCareVectorEnv
 from frl_env.worlds import LADDER, World
 

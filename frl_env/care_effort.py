@@ -6,9 +6,9 @@ from typing import Any
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.capacity.effort import Effort, effort_of
 from frl_env.capacity.logged_effort import LoggedEffort, logged_effort
-from frl_env.evaluation.records.dataset_facts import is_simulated
-from frl_env.evaluation.records.member_records import load_people
-from frl_env.evaluation.records.minari_episodes import load_actions
+from frl_env.evaluation.dataset_reading.dataset_facts import is_simulated
+from frl_env.evaluation.dataset_reading.member_records import load_people
+from frl_env.evaluation.dataset_reading.minari_episodes import load_actions
 from frl_env.parameters import Parameters, preset
 
 

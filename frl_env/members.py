@@ -14,8 +14,8 @@ from minari import MinariDataset
 
 from frl_env.datasets.placing import store_in
 from frl_env.datasets.store import check_dataset, ensure_dataset
-from frl_env.datasets.tabular import ColumnMap, ImportOptions, import_table
-from frl_env.datasets.tabular.sources.source import FORMATS
+from frl_env.datasets.table_import import ColumnMap, ImportOptions, import_table
+from frl_env.datasets.table_import.table_files.source import FORMATS
 from frl_env.errors import UserError, shorten
 
 __all__ = ["ColumnMap", "ImportOptions", "open_members"]

@@ -235,7 +235,7 @@ def table_and_spec(place):
     pd.DataFrame(
         {"member_id": [1, 1, 2, 2], "week": [0, 1, 0, 1], **columns, "reward": [0.0, -1.0, 0.0, 0.0]}
     ).to_parquet(place / "table.parquet")
-    (place / "spec.toml").write_text((ROOT / "frl_env/member_weeks/specs/flat.toml").read_text())
+    (place / "spec.toml").write_text((ROOT / "frl_env/events_to_weeks/specs/flat.toml").read_text())
 
 
 def _filled(program: Program, place: Path) -> Program:

@@ -19,7 +19,7 @@ import pytest
 from documented import ROOT, commands
 from own_table import FILES, write_own_table
 
-from benchmarks.pages.tutorial import blocks
+from benchmarks.docs_pages.tutorial import blocks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 

@@ -9,7 +9,7 @@ import pytest
 from documented import ROOT
 from installations import call, environment, tracked_files
 
-from benchmarks.pages.tutorial import blocks
+from benchmarks.docs_pages.tutorial import blocks
 
 pytestmark = pytest.mark.slow
 

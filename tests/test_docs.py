@@ -14,7 +14,7 @@ import typer
 from documented import PAGES, ROOT, commands
 from typer._click.exceptions import BadOptionUsage, MissingParameter
 
-from benchmarks.pages.tutorial import blocks
+from benchmarks.docs_pages.tutorial import blocks
 from frl_env.cli import app
 
 

@@ -8,7 +8,7 @@ import pytest
 from full_disk import check_all_or_none, full
 
 from benchmarks import report
-from benchmarks.pages import leaderboard
+from benchmarks.docs_pages import leaderboard
 from benchmarks.studies import frontier_table
 from benchmarks.sweep.results import Results
 from frl_env import reference_returns

@@ -20,7 +20,7 @@ WRITE = {
     "frl weeks --init flat": ("", "spec.toml"),
     "frl worklist --model m.d3 --members members.csv --capacity 2": ("--out", "list.csv"),
     "benchmarks.report results": ("--out", "page.html"),
-    "benchmarks.pages.leaderboard results": ("--out", "page.md"),
+    "benchmarks.docs_pages.leaderboard results": ("--out", "page.md"),
 }
 """Commands, and what names a file that they write; `frl weeks -o` is tried with its tables."""
 

@@ -1,1 +1,1 @@
-"""Figures in SVG, drawn from numbers alone. For `benchmarks.reporting`."""
+"""Figures in SVG, drawn from numbers alone. For `benchmarks.sweep_report`."""

@@ -27,14 +27,14 @@ from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.preprocessing import StandardObservationScaler
 
 from benchmarks.command_line import check_writable
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.run_key import checksum
-from benchmarks.record.study import Study, Unit
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.run_key import checksum
+from benchmarks.result_records.study import Study, Unit
 from benchmarks.sepsis.dataset import ensure_sepsis_dataset
 from benchmarks.sepsis.environment import SepsisTables, one_hot
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
-from frl_algos.effects.logged_steps import SHRINKAGE, LoggedSteps, recurring
-from frl_algos.effects.planning import plan
+from frl_algos.action_effects.logged_steps import SHRINKAGE, LoggedSteps, recurring
+from frl_algos.action_effects.planning import plan
 from frl_algos.networks.state_critic import StateCritic
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.errors import UserError
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def planner_value(buffer: FactoredReplayBuffer, tables: SepsisTables) -> float:
-    """Exact survival under the plan over the table of logged states (`frl_algos.effects.planning`).
+    """Exact survival under the plan over the table of logged states (`frl_algos.action_effects.planning`).
 
     Raises:
         UserError: If the dataset's observations are not states.

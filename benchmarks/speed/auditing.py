@@ -19,7 +19,7 @@ from benchmarks.training.awr_lines import factored_awr
 from frl_algos import audit_fairness, save_model
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import ensure_dataset
-from frl_env.evaluation.records.dataset_facts import action_space_of
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
 from frl_env.terminal import progress_bar
 
 

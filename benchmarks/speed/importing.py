@@ -32,8 +32,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
-from benchmarks.record.checkout import checked_out
-from benchmarks.record.figures import write_figure
+from benchmarks.result_records.checkout import checked_out
+from benchmarks.result_records.figures import write_figure
 from benchmarks.training.train import peak_rss_mb
 from frl_env import MEDICAID_ACTIONS
 from frl_env.datasets import collect, import_table

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, command_of
-from benchmarks.record.figures import write_figure
+from benchmarks.result_records.figures import write_figure
 from benchmarks.speed.importing import apart
 from frl_env.datasets import ensure_dataset
 from frl_env.errors import unknown_name

@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record.checkout import checked_out
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Unit
+from benchmarks.result_records.checkout import checked_out
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Unit
 from benchmarks.speed.importing import SIMULATED
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import collect
@@ -60,7 +60,6 @@ PREPARE = """
 import json, os, resource, sys, time
 import numpy as np
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
-from frl_algos.logged.memory_map import FlatArrays
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.care_effort import care_effort
 from frl_env.parameters import preset
@@ -72,6 +71,7 @@ def peak():
     except (OSError, StopIteration):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
+FlatArrays = sys.modules[FactoredReplayBuffer.__module__].FlatArrays  # rooms have other names in other commits
 arrays = {name: np.load(f"{sys.argv[1]}/{name}.npy", mmap_mode="r") for name in FlatArrays.__dataclass_fields__}
 buffer = FactoredReplayBuffer.from_arrays(FlatArrays(**arrays), MEDICAID_ACTIONS)
 buffer.effort = care_effort(preset())

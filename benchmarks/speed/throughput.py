@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, command_of
-from benchmarks.record.figures import write_figure
+from benchmarks.result_records.figures import write_figure
 from benchmarks.speed.timing import Subject, fields, ratio, spread, time_in_turn
 from frl_env import MEDICAID_ACTIONS
 from frl_env.datasets import check_dataset

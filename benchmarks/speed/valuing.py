@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
-from benchmarks.record.checkout import checked_out
-from benchmarks.record.figures import write_figure
-from benchmarks.record.study import show
+from benchmarks.result_records.checkout import checked_out
+from benchmarks.result_records.figures import write_figure
+from benchmarks.result_records.study import show
 from benchmarks.speed.auditing import write_policy
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset
 from frl_env.errors import UserError

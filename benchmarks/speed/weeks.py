@@ -27,12 +27,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
-from benchmarks.record.figures import write_figure
+from benchmarks.result_records.figures import write_figure
 from benchmarks.speed.importing import apart
 from frl_env.datasets import Recipe
 from frl_env.errors import UserError
-from frl_env.member_weeks import weeks
-from frl_env.raw_events import export_events
+from frl_env.event_export import export_events
+from frl_env.events_to_weeks import weeks
 from frl_env.terminal import run_or_say
 
 pc: Any = pyarrow.compute

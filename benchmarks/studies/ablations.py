@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from benchmarks.record.figures import MISSING
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.run_key import checksum
-from benchmarks.record.study import Study, Tell, Unit
+from benchmarks.policy_scoring.true_values import Evaluation
+from benchmarks.result_records.figures import MISSING
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.run_key import checksum
+from benchmarks.result_records.study import Study, Tell, Unit
 from benchmarks.sweep.statistics import bootstrap_interval, interquartile_mean
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import train
-from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_algos.policies.adapter import modes
 from frl_algos.policies.policy import LearnedPolicy

@@ -24,16 +24,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study
+from benchmarks.policy_scoring.true_values import Evaluation
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study
 from benchmarks.studies.ablations import OURS, values_of
-from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredReplayBuffer
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import Recipe
-from frl_env.member_weeks import weeks
+from frl_env.event_export import export_events
+from frl_env.events_to_weeks import weeks
 from frl_env.parameters import MEASURES
-from frl_env.raw_events import export_events
 from frl_env.rollout import standard_error
 from frl_env.terminal import progress_bar, run_or_say
 from frl_env.worlds import World

@@ -31,11 +31,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Unit
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Unit
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_algos.factored_awr.modules import create_modules
-from frl_algos.logged.valid_positions import valid_positions
+from frl_algos.logged_data.valid_positions import valid_positions
 from frl_algos.networks.joint_scores import StateEncoder
 from frl_env.actions import ActionSpace
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset

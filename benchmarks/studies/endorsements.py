@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Unit
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Unit
 from benchmarks.studies.known_policies.endorsed_data import SETS
-from frl_algos.policy_values.counterfactual import Counterfactual
-from frl_algos.policy_values.value_policy import value_policy
+from frl_algos.value_models.counterfactual import Counterfactual
+from frl_algos.value_models.value_policy import value_policy
 from frl_env.errors import UserError
 from frl_env.evaluation import Evaluation
 from frl_env.terminal import run_or_say

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.command_line import check_writable
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Tell, Unit
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Tell, Unit
 from benchmarks.studies import estimator_report
 from benchmarks.studies.known_policies.policy_truth import (
     DATASETS,
@@ -40,8 +40,8 @@ from benchmarks.studies.known_policies.policy_truth import (
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.simulated import logged_of
 from frl_algos.policies.policy import Probabilities
-from frl_algos.policy_values.counterfactual import Counterfactual
-from frl_algos.policy_values.fitted_q import fitted_q_evaluation
+from frl_algos.value_models.counterfactual import Counterfactual
+from frl_algos.value_models.fitted_q import fitted_q_evaluation
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets.collect import collect
 from frl_env.datasets.recipes import recipe

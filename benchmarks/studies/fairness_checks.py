@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Unit
-from benchmarks.truth.member_table import SPENDING, MemberWatch
+from benchmarks.policy_scoring.member_table import SPENDING, MemberWatch
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Unit
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.evaluation.dataset_reading.member_records import LATENT_NEED
 from frl_env.evaluation.fairness.allocations import joints_with
 from frl_env.evaluation.fairness.audit import AuditedMembers, FairnessAudit, audit
-from frl_env.evaluation.records.member_records import LATENT_NEED
 from frl_env.parameters import MEASURES, RACES, Parameters
 from frl_env.references import Policy
 from frl_env.rollout import rollout

@@ -26,20 +26,20 @@ import pandas as pd
 import torch
 
 from benchmarks.command_line import check_writable, command_of, numbers
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Tell, Unit
+from benchmarks.policy_scoring.member_table import roll_out
+from benchmarks.policy_scoring.true_values import Evaluation
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Tell, Unit
 from benchmarks.studies import frontier_table
 from benchmarks.studies.frontier_table import Setting
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import train
-from benchmarks.truth.member_table import roll_out
-from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredAWR, load_replay_buffer
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import unknown_name
+from frl_env.evaluation.dataset_reading.member_records import ATTRIBUTES, LATENT_NEED
 from frl_env.evaluation.fairness.allocations import joints_with
-from frl_env.evaluation.records.member_records import ATTRIBUTES, LATENT_NEED
 from frl_env.terminal import progress_bar, run_or_say
 
 RESULTS = Kept("benchmarks.studies.fairness_frontier", shown_by=("benchmarks.studies.frontier_table",))

@@ -23,11 +23,11 @@ from jaxtyping import Bool, Float, Int
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Unit
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Unit
 from benchmarks.training.simulated import buffer_of
-from frl_algos.gains import MemberModel, estimate_member_model
-from frl_algos.peers.ranking import BOOSTING
+from frl_algos.member_model import MemberModel, estimate_member_model
+from frl_algos.member_rankings.ranking import BOOSTING
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.care_effort import care_effort
 from frl_env.datasets.collect import Episodes, collect

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from frl_env.evaluation.dataset_reading.member_records import LATENT_NEED
 from frl_env.evaluation.files import write_together
-from frl_env.evaluation.records.member_records import LATENT_NEED
 from frl_env.files.spreadsheets import plain_cells
 from frl_env.rollout import standard_error
 
@@ -45,7 +45,8 @@ def measure(rollouts: Mapping[Setting, Sequence[pd.DataFrame]], attribute: str) 
     """One entry a setting, JSON-able; the first setting is what the others are compared with.
 
     Args:
-        rollouts: One row a member (`benchmarks.truth.member_table`), seed by seed; seeds have members of their own.
+        rollouts: One row a member (`benchmarks.policy_scoring.member_table`), seed by seed; seeds have members of their
+            own.
         attribute: Whose groups.
     """
     first = next(iter(rollouts.values()))

@@ -1,7 +1,8 @@
 """What FactoredAWR knows of gains, without the rest of it: for studies that train many times and ask for gains alone.
 
-Gains come from the model of members (`frl_algos.gains`), which is estimated in closed form. The contest of critics and
-the networks, most of the time of a training, have no say in them where there is a response. A test compares both.
+Gains come from the model of members (`frl_algos.member_model`), which is estimated in closed form. The contest of
+critics and the networks, most of the time of a training, have no say in them where there is a response. A test compares
+both.
 """
 
 import json
@@ -13,8 +14,8 @@ from jaxtyping import Float32, Int64
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
 from frl_algos.factored_awr.critic_selection.fits import CREDITS
 from frl_algos.factored_awr.modules import create_member_model
-from frl_algos.gains.estimating import estimate_member_model
-from frl_algos.gains.member_model import MemberModel
+from frl_algos.member_model.estimating import estimate_member_model
+from frl_algos.member_model.model import MemberModel
 from frl_env.actions import ActionSpace
 from frl_env.capacity import Effort
 

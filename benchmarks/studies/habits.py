@@ -21,11 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study
+from benchmarks.policy_scoring.true_values import Evaluation
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study
 from benchmarks.studies.ablations import LEAD, OURS, UNSUITED, Variant, lead, values_of
 from benchmarks.training.simulated import buffer_of
-from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredReplayBuffer
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets.collect import collect

@@ -26,11 +26,11 @@ import numpy as np
 import torch
 
 from benchmarks.command_line import check_writable
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Tell
+from benchmarks.policy_scoring.true_values import Evaluation, paired_difference
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Tell
 from benchmarks.training.awr_lines import factored_awr, seed_awr
 from benchmarks.training.train import forget_peak_rss, peak_rss_mb
-from benchmarks.truth.true_values import Evaluation, paired_difference
 from frl_algos import FactoredAWR, FactoredReplayBuffer, load_replay_buffer, save_model
 from frl_algos.policies.policy import LearnedPolicy
 from frl_algos.threads import training_threads

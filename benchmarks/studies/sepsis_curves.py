@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Tell, Unit
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Tell, Unit
 from benchmarks.training.algorithms import create, label
 from benchmarks.training.train import train
 from benchmarks.worlds.episodes import flat, roll_out

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-from benchmarks.record.kept_results import Kept
-from benchmarks.record.study import Study, Unit
+from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.study import Study, Unit
 from benchmarks.studies.forecast import fitted
-from frl_algos.gains import MemberModel
-from frl_algos.peers import VISITS
+from frl_algos.member_model import MemberModel
+from frl_algos.member_rankings import VISITS
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.budget_references import best_record_and_contacts
 from frl_env.capacity import Budgeted, Capacity

@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record.code_key import code_key
-from benchmarks.record.run_key import SHOWING
+from benchmarks.policy_scoring.true_values import Evaluation, has_simulator
+from benchmarks.result_records.code_key import code_key
+from benchmarks.result_records.run_key import SHOWING
 from benchmarks.sweep.budgets import NONE, budgets_of, capacities
 from benchmarks.training import algorithms
 from benchmarks.training.column_roles import told_of
-from benchmarks.truth.true_values import Evaluation, has_simulator
 from frl_env.budget_references import budget_policies
 from frl_env.datasets import RECIPES, Recipe, ensure_dataset, replicate
-from frl_env.evaluation.records.dataset_facts import action_space_of
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
 from frl_env.reference_returns import reference_policies
 
 Tell = Callable[[str, int, int], None]
@@ -208,7 +208,7 @@ def code_hash(algo: str, valued: bool = False) -> str:
     apart = [*SHOWING, "benchmarks.training.algorithms"]
     programs: list[str | Path] = ["benchmarks.sweep.runs"]
     if not valued:
-        apart.append("benchmarks.truth.logged_values")
+        apart.append("benchmarks.policy_scoring.logged_values")
     if algo in algorithms.REFERENCES:
         apart += ["benchmarks.training", "frl_algos"]
     else:

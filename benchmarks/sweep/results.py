@@ -28,7 +28,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from benchmarks.command_line import check_writable
-from benchmarks.record.kept_results import write_whole
+from benchmarks.result_records.kept_results import write_whole
 from benchmarks.sweep.jobs import Job
 from benchmarks.sweep.runs import Outcome
 from frl_env.errors import UserError

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from benchmarks.policy_scoring import logged_values
+from benchmarks.policy_scoring.panel import panel_of
+from benchmarks.policy_scoring.policy_behaviour import portrait
+from benchmarks.policy_scoring.true_values import Evaluation
 from benchmarks.sweep.budgets import capacities
 from benchmarks.sweep.jobs import Job, Tell, source_of
 from benchmarks.sweep.scoring import Scored, curve_score, score, score_reference
 from benchmarks.training import algorithms
 from benchmarks.training.column_roles import told_of
 from benchmarks.training.train import train
-from benchmarks.truth import logged_values
-from benchmarks.truth.panel import panel_of
-from benchmarks.truth.policy_behaviour import portrait
-from benchmarks.truth.true_values import Evaluation
 from frl_algos import FactoredReplayBuffer, load_replay_buffer
 from frl_algos.policies.adapter import modes
 from frl_algos.policies.policy import MODES

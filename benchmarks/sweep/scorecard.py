@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record.circumstances import commit, versions
+from benchmarks.policy_scoring.true_values import SEED, Evaluation
+from benchmarks.result_records.circumstances import commit, versions
 from benchmarks.sweep.budgets import NONE, amount, mode_and_budget, slot
 from benchmarks.sweep.curves import curves
 from benchmarks.sweep.runs import Outcome
@@ -20,9 +21,8 @@ from benchmarks.sweep.statistics import (
     probability_of_improvement,
 )
 from benchmarks.training.algorithms import PEERS, REFERENCES
-from benchmarks.truth.true_values import SEED, Evaluation
 from frl_env.care_effort import dataset_logged_effort
-from frl_env.evaluation.records.dataset_facts import action_space_of
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
 from frl_env.member_months import per_1000_member_months
 from frl_env.parameters import VERSION
 from frl_env.reference_returns import FLOOR, ceiling

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float32
 
+from benchmarks.policy_scoring import audits
+from benchmarks.policy_scoring.contacted import GROUP_LABELS, ContactWatch
+from benchmarks.policy_scoring.member_table import MemberWatch, roll_out
+from benchmarks.policy_scoring.true_values import Evaluation, paired_difference
 from benchmarks.sweep.budgets import ALLOCATED, TEAM, budget_policy, slot
 from benchmarks.sweep.jobs import Tell
-from benchmarks.truth import audits
-from benchmarks.truth.contacted import GROUP_LABELS, ContactWatch
-from benchmarks.truth.member_table import MemberWatch, roll_out
-from benchmarks.truth.true_values import Evaluation, paired_difference
 from frl_algos.policies.adapter import modes
 from frl_algos.policies.policy import MODES, LearnedPolicy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace

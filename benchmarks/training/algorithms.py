@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.training import awr_lines, factored_lines, peer_lines, stock_lines
 from benchmarks.training.column_roles import Told, told
 from benchmarks.training.makers import Maker, Settings
-from frl_algos.peers import VISITS
+from frl_algos.member_rankings import VISITS
 from frl_algos.policies.adapter import adapt
 from frl_env.actions import MEDICAID_ACTIONS, MOST_JOINTS, ActionSpace
 from frl_env.errors import UserError, shorten, unknown_name

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from benchmarks.training.column_roles import Told, told
 from benchmarks.training.makers import BATCH_SIZE, HIDDEN, Maker
 from frl_algos import FactoredAWRConfig
-from frl_algos.peers import VISITS
+from frl_algos.member_rankings import VISITS
 from frl_env.actions import ActionSpace
 
 

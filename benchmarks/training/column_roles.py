@@ -12,7 +12,7 @@ from typing import Any
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, shorten
-from frl_env.evaluation.records.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, facts_of
 from frl_env.meaning import Meaning, said_of
 
 NONE = "none"

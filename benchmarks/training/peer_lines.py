@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.training.column_roles import Told
 from benchmarks.training.makers import Maker, Settings
-from frl_algos.peers import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking
+from frl_algos.member_rankings import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.meaning import SPENDING

@@ -1,6 +1,6 @@
 """Members drawn anew on the simulator, as a learner takes them and as an estimator does."""
 
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets.collect import Episodes
 from frl_env.evaluation import LoggedEpisodes

@@ -18,7 +18,7 @@ from d3rlpy.optimizers import OptimizerWrapper
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.policies.stock import set_scaler
 from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace

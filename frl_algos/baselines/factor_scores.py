@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from frl_algos.logged.valid_positions import valid_positions
+from frl_algos.logged_data.valid_positions import valid_positions
 from frl_env.actions import ActionSpace
 
 

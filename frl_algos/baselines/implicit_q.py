@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from frl_algos.baselines.baseline_algorithm import BaselineConfig, BaselineImpl, optimiser
 from frl_algos.baselines.factor_scores import FactorScores, two_hidden_layers
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.networks.expectile_critic import expectile_loss, td_loss
 from frl_algos.networks.losses import weighted_regression_loss
 from frl_env.actions import ActionSpace

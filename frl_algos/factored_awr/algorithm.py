@@ -24,7 +24,7 @@ from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import LOG
 
-from frl_algos.effects.terms import null_position
+from frl_algos.action_effects.terms import null_position
 from frl_algos.factored_awr.critic_selection.chosen_critic import Choice
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData
 from frl_algos.factored_awr.idle_settings import check_rate
@@ -43,7 +43,7 @@ from frl_algos.factored_awr.updating.fine_tuning import check_options, fine_tune
 from frl_algos.factored_awr.updating.parallel import place
 from frl_algos.factored_awr.updating.transfer import NO_Q_FUNCTION
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.threads import as_trained, do_parts, steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole

@@ -31,7 +31,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from frl_algos.factored_awr.settings import HEAVIEST
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.networks.tilt import Tilt
 from frl_env.errors import UserError
 from frl_env.evaluation.fairness.audited_members import NOT_RECORDED

@@ -7,11 +7,11 @@ import torch
 from d3rlpy.optimizers import OptimizerWrapper
 from d3rlpy.torch_utility import Modules
 
-from frl_algos.effects.suitability import column
-from frl_algos.effects.terms import Terms, null_position
+from frl_algos.action_effects.suitability import column
+from frl_algos.action_effects.terms import Terms, null_position
 from frl_algos.factored_awr.extraction import Statistics
 from frl_algos.factored_awr.settings import FactoredAWRSettings
-from frl_algos.gains.member_model import MemberModel
+from frl_algos.member_model.model import MemberModel
 from frl_algos.networks.effect_critic import EffectCritic
 from frl_algos.networks.expectile_critic import ExpectileCritic
 from frl_algos.networks.joint_scores import FixedEncoder, JointPolicy, JointScores

@@ -1,15 +1,15 @@
 """What FactoredAWR says of single members: what each contact gains with them, and how a budget is spent on it.
 
 The part of the algorithm that a program with few staff asks: it needs staff minutes and a response
-(`frl_algos.gains`). Memories of members are the caller's: one row of numbers each, from week to week.
+(`frl_algos.member_model`). Memories of members are the caller's: one row of numbers each, from week to week.
 """
 
 from typing import Any
 
 import numpy as np
 
-from frl_algos.gains.caseload import CaseloadPolicy
-from frl_algos.gains.member_model import GainParts, MemberModel
+from frl_algos.member_model.caseload import CaseloadPolicy
+from frl_algos.member_model.model import GainParts, MemberModel
 from frl_env.actions import ActionSpace
 from frl_env.capacity.asking import as_table, check_memory
 from frl_env.capacity.capacity import Capacity, as_capacity

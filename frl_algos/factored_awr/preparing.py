@@ -13,20 +13,20 @@ import torch
 from d3rlpy.logging import LOG
 from d3rlpy.preprocessing import StandardObservationScaler
 
-from frl_algos.effects.action_rate import steady_rate
-from frl_algos.effects.suitability import Suitability, suitability
-from frl_algos.effects.targets import compute_targets, positions_of
-from frl_algos.effects.terms import Terms, null_position
+from frl_algos.action_effects.action_rate import steady_rate
+from frl_algos.action_effects.suitability import Suitability, suitability
+from frl_algos.action_effects.targets import compute_targets, positions_of
+from frl_algos.action_effects.terms import Terms, null_position
 from frl_algos.factored_awr.critic_selection.chosen_critic import Choice, Chosen
 from frl_algos.factored_awr.critic_selection.fits import CREDITS, Fits, structure_of
 from frl_algos.factored_awr.critic_selection.indicated import unless_indicated
 from frl_algos.factored_awr.critic_selection.select_critic import Contest
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
-from frl_algos.gains.estimating import estimate_member_model
-from frl_algos.logged.memory_map import release
-from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
-from frl_algos.logged.scaled_rows import ScaledRows, mean_and_spread, numbers_of
+from frl_algos.logged_data.memory_map import release
+from frl_algos.logged_data.replay import FactoredReplayBuffer, plain_episodes
+from frl_algos.logged_data.scaled_rows import ScaledRows, mean_and_spread, numbers_of
+from frl_algos.member_model.estimating import estimate_member_model
 from frl_algos.networks.effect_critic import EffectCritic
 from frl_algos.networks.state_critic import StateCritic
 from frl_env.actions import ActionSpace

@@ -40,10 +40,10 @@ class FactoredAWRSettings(LearnableConfig):
             so that factors are independent given that something is done; "flat": one of each joint action.
         critic: "auto", one of the next three or none at all, by what half of the people say of the policy of the other
             half (`frl_algos.factored_awr.critic_selection.select_critic`); "effects", estimated effects of actions
-            (`frl_algos.effects.estimate`; with "independent" and "flat" encoders its terms are likewise); "expectile",
-            action values by implicit Q-learning (`frl_algos.networks.expectile_critic`); "planned", values by planning
-            over states that recur (`frl_algos.effects.planning`); "returns", the logged return less the state value (as
-            in the paper; regression only); "none": the policy is the clone.
+            (`frl_algos.action_effects.estimate`; with "independent" and "flat" encoders its terms are likewise);
+            "expectile", action values by implicit Q-learning (`frl_algos.networks.expectile_critic`); "planned", values
+            by planning over states that recur (`frl_algos.action_effects.planning`); "returns", the logged return less
+            the state value (as in the paper; regression only); "none": the policy is the clone.
         expectile: Of the expectile critic, in (0, 1); larger looks at better actions of the data.
         critic_learning_rate, critic_weight_decay: Of the expectile critic.
         td_lambda: Credit for a reward k steps ahead falls as (gamma * td_lambda) ** k. None: chosen with the critic
@@ -55,7 +55,8 @@ class FactoredAWRSettings(LearnableConfig):
         max_weight: Clip of the regression weights.
         support_threshold: Actions whose cloned probability, given that something is done, is below are never chosen.
         action_rate: Share of steps on which the policy does something. None: with a response, the rate at which
-            responses are most frequent (`frl_algos.effects.action_rate`); without one, the behaviour policy's own.
+            responses are most frequent (`frl_algos.action_effects.action_rate`); without one, the behaviour policy's
+            own.
         response: Index of an observation whose next value is positive when an action got a response (a contact that
             reached the member); effects are then estimated against attempts without one. The less else makes that
             observation positive, the less bias. None: there is no such observation.
@@ -63,9 +64,9 @@ class FactoredAWRSettings(LearnableConfig):
             goal); an action that meets an indication has an effect of its own. Empty: there are none.
         need_factor: Factor whose levels answer to needs that last (the goal), which the team knows more of than the
             observations do. Effects of a level are then weighed by how common its need is among the members, as far as
-            levels that come back with the same members show it (`frl_algos.effects.suitability`): what an action gains
-            is multiplied, not what it harms, and what outcomes say of these levels is shrunk to a small spread. Leave
-            it out where a team repeats itself for other reasons. Critic "effects" only. None: effects count as
+            levels that come back with the same members show it (`frl_algos.action_effects.suitability`): what an action
+            gains is multiplied, not what it harms, and what outcomes say of these levels is shrunk to a small spread.
+            Leave it out where a team repeats itself for other reasons. Critic "effects" only. None: effects count as
             estimated, on those for whom actions were chosen.
         skill_factor: Factor whose levels are not all as able to do something about a need (the provider): those that
             the team turns to for it count more. Only with a need factor.
@@ -78,7 +79,7 @@ class FactoredAWRSettings(LearnableConfig):
         high_touch: Levels that count as high-touch contact.
         effort: JSON of the staff minutes of each level (`frl_env.capacity.Effort.to_json`); taken from the replay
             buffer when empty. With it and a response, the algorithm also estimates what a contact gains with each
-            member (`frl_algos.gains`), for whoever has a budget of minutes to spend.
+            member (`frl_algos.member_model`), for whoever has a budget of minutes to spend.
         rest: Weeks after an attempt in which such a budget is not spent on the same member.
         contacts: The only contacts that such a budget is spent on, in turn, each a mapping of factor to level; a factor
             that is not named has its first level, if that can be part of a contact. For a program that has decided

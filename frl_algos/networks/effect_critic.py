@@ -5,13 +5,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from frl_algos.effects.estimate import Effects
-from frl_algos.effects.regression_rows import FLOOR
-from frl_algos.logged.signed_logarithm import squash_tensor
+from frl_algos.action_effects.estimate import Effects
+from frl_algos.action_effects.regression_rows import FLOOR
+from frl_algos.logged_data.signed_logarithm import squash_tensor
 
 
 class EffectCritic(nn.Module):
-    """The estimated effects of `frl_algos.effects.estimate`, to be applied in new states; nothing in it is trained.
+    """The estimated effects of `frl_algos.action_effects.estimate`, to be applied in new states.
+
+    Nothing in it is trained.
 
     Args:
         observation_size: Number of observed numbers, k.

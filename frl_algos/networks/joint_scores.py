@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from frl_algos.logged.signed_logarithm import squash_tensor
+from frl_algos.logged_data.signed_logarithm import squash_tensor
 
 
 class Linear(nn.Module):

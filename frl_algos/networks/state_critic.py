@@ -5,14 +5,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from frl_algos.effects.planning import Planned
+from frl_algos.action_effects.planning import Planned
 
 SAME = 1e-4
 """Squared distance, a number observed, within which a scaled observation is a state of the table."""
 
 
 class StateCritic(nn.Module):
-    """The planned advantages of `frl_algos.effects.planning`; 0 in states that it doesn't hold. Nothing is trained.
+    """The planned advantages of `frl_algos.action_effects.planning`, and 0 in states that it doesn't hold.
+
+    Nothing is trained.
 
     Args:
         observation_size: Number of observed numbers, k.

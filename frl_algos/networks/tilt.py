@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from frl_algos.logged.signed_logarithm import squash_tensor
+from frl_algos.logged_data.signed_logarithm import squash_tensor
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation.fairness.allocations import joints_with

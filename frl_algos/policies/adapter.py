@@ -16,7 +16,7 @@ from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float32, Int64
 
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.stock import STOCK, StockAlgorithm, set_scaler
 from frl_algos.policies.valid_maxima import keep_maxima_valid

@@ -17,7 +17,7 @@ from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.dataset import Episode, EpisodeBase, InfiniteBuffer, ReplayBuffer, Signature, Transition
 from jaxtyping import Float32
 
-from frl_algos.logged.replay import FactoredReplayBuffer, IndexedMiniBatch
+from frl_algos.logged_data.replay import FactoredReplayBuffer, IndexedMiniBatch
 from frl_env.actions import ActionSpace
 
 

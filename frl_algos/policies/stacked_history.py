@@ -6,8 +6,8 @@ row t of an episode, 3 weeks      [ o_t | o_{t-1} | o_{t-2} ],      before the f
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from frl_algos.logged.episode_grid import to_grid
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.episode_grid import to_grid
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import LearnedPolicy
 from frl_env.errors import UserError
 

@@ -36,7 +36,7 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from frl_algos.logged.replay import FactoredReplayBuffer, plain_episodes
+from frl_algos.logged_data.replay import FactoredReplayBuffer, plain_episodes
 from frl_algos.policies.policy import draw_from
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.valid_maxima import keep_maxima_valid

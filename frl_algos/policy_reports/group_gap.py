@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import CHUNK
-from frl_algos.policy_values.selection import target_probabilities
+from frl_algos.value_models.selection import target_probabilities
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, joints_with
 

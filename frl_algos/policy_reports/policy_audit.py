@@ -3,7 +3,7 @@
     audit_fairness("policy.safetensors", "frl/medicaid-synthetic-validation-v0", "audit")
 
 `frl_env.evaluation.fairness.audit` says what is measured. Here a policy is asked for its exact probabilities in every
-logged state, and valued off-policy, member by member (`frl_algos.policy_values.counterfactual`). What is true in the
+logged state, and valued off-policy, member by member (`frl_algos.value_models.counterfactual`). What is true in the
 simulator is measured by `python benchmarks/studies/fairness_frontier.py`.
 """
 
@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from frl_algos.files.policy_files import high_touch_of, load_policy, told_by
-from frl_algos.policy_values.allocations import Progress, member_allocations, recorded_use, silent
-from frl_algos.policy_values.counterfactual import Counterfactual
-from frl_algos.policy_values.selection import target_probabilities
+from frl_algos.model_files.policy_files import high_touch_of, load_policy, told_by
+from frl_algos.value_models.allocations import Progress, member_allocations, recorded_use, silent
+from frl_algos.value_models.counterfactual import Counterfactual
+from frl_algos.value_models.selection import target_probabilities
 from frl_env.evaluation import LoggedEpisodes, load_episodes
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.dataset_reading.member_records import ATTRIBUTES, load_members, load_people
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 from frl_env.evaluation.fairness.audit import AuditedMembers, FairnessAudit, audit
 from frl_env.evaluation.fairness.files import write_audit
-from frl_env.evaluation.records.dataset_facts import action_space_of, facts_of
-from frl_env.evaluation.records.member_records import ATTRIBUTES, load_members, load_people
 from frl_env.evaluation.threads import numpy_alone
 from frl_env.members import ColumnMap, ImportOptions, open_members
 

@@ -23,20 +23,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from frl_algos.files.policy_files import load_policy, told_by
+from frl_algos.model_files.policy_files import load_policy, told_by
 from frl_algos.policies.policy import LearnedPolicy, Probabilities
 from frl_algos.policy_reports.embedding_map import EmbeddingMap, embedding_map
 from frl_algos.policy_reports.evaluation_plots import evaluation_figures
-from frl_algos.policy_values.policy_sensitivity import policy_sensitivity
-from frl_algos.policy_values.selection import default_mode
-from frl_algos.policy_values.value_policy import value_policy
+from frl_algos.value_models.policy_sensitivity import policy_sensitivity
+from frl_algos.value_models.selection import default_mode
+from frl_algos.value_models.value_policy import value_policy
 from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.evaluation import Evaluation, LoggedEpisodes, Sensitivity, load_with_parts
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
 from frl_env.evaluation.files import write_together
 from frl_env.evaluation.privacy.hidden_actions import hidden_actions
 from frl_env.evaluation.privacy.suppression import people as number_of_people
 from frl_env.evaluation.privacy.suppression import rough_share
-from frl_env.evaluation.records.dataset_facts import action_space_of
 from frl_env.evaluation.sensitivity.sensitivity_plot import sensitivity_figure
 from frl_env.files.spreadsheets import plain_cells
 from frl_env.members import ColumnMap, ImportOptions, open_members
@@ -129,7 +129,7 @@ def evaluate_policy(
         options: What to do about the table's problems.
         value: Whether to value the policy off-policy, which takes longer than all else.
         sensitivity: Whether to look, with the value, at what it hangs on
-            (`frl_algos.policy_values.policy_sensitivity`).
+            (`frl_algos.value_models.policy_sensitivity`).
         seed: Of folds, draws and resamples.
         progress: Told how far it is.
 

@@ -7,7 +7,7 @@ import minari.cli
 from rich.table import Table
 
 from frl_env.datasets import check_dataset, ensure_dataset, verify_dataset
-from frl_env.datasets.tabular.checking.summary import size_in_words, tells_size
+from frl_env.datasets.table_import.checking.summary import size_in_words, tells_size
 from frl_env.terminal import console, progress_bar
 
 

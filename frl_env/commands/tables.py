@@ -10,12 +10,20 @@ from rich.table import Table
 
 from frl_env.commands.error_screen import error_screen
 from frl_env.datasets import check_dataset, ensure_dataset
-from frl_env.datasets.tabular import ColumnMap, Imported, ImportOptions, Problem, TableError, export_table, import_table
-from frl_env.datasets.tabular.checking.left_out import in_words
-from frl_env.datasets.tabular.checking.summary import lists_in_words, size_in_words
-from frl_env.datasets.tabular.exporting import check_target
+from frl_env.datasets.table_import import (
+    ColumnMap,
+    Imported,
+    ImportOptions,
+    Problem,
+    TableError,
+    export_table,
+    import_table,
+)
+from frl_env.datasets.table_import.checking.left_out import in_words
+from frl_env.datasets.table_import.checking.summary import lists_in_words, size_in_words
+from frl_env.datasets.table_import.exporting import check_target
 from frl_env.errors import UserError, unknown_name
-from frl_env.raw_events import FORMATS, export_events
+from frl_env.event_export import FORMATS, export_events
 from frl_env.terminal import console, progress_bar
 
 

@@ -9,13 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from frl_env.commands.error_screen import error_screen
-from frl_env.datasets.tabular.provenance import for_lists
+from frl_env.datasets.table_import.provenance import for_lists
 from frl_env.errors import UserError, unknown_name
+from frl_env.events_to_weeks import EventTablesError, Spec, weeks
+from frl_env.events_to_weeks.checks import check_output
+from frl_env.events_to_weeks.engine import ENGINES
+from frl_env.events_to_weeks.event_tables.spec import SOURCES
 from frl_env.files.output_paths import check_apart, check_new
-from frl_env.member_weeks import EventTablesError, Spec, weeks
-from frl_env.member_weeks.checks import check_output
-from frl_env.member_weeks.engine import ENGINES
-from frl_env.member_weeks.sources.spec import SOURCES
 from frl_env.terminal import console, progress_bar, write_atomically
 
 
@@ -44,7 +44,7 @@ def weeks_command(
         raise UserError("name a spec, or write one to start from with --init flat, omop, synthea, meds or tuva")
     if engine not in ENGINES:
         raise unknown_name("engine", engine, ENGINES)
-    from frl_env.member_weeks.report import MARK, show_report, write_page
+    from frl_env.events_to_weeks.report import MARK, show_report, write_page
 
     if report is not None:
         check_apart(output=None if check else output, report=report)
@@ -84,7 +84,7 @@ def _write_spec(source: str, file: Path, *, force: bool) -> None:
     if source not in SOURCES:
         raise unknown_name("source", source, SOURCES)
     check_new(file, force=force)
-    text = resources.files("frl_env.member_weeks").joinpath("specs", f"{source}.toml").read_text(encoding="utf-8")
+    text = resources.files("frl_env.events_to_weeks").joinpath("specs", f"{source}.toml").read_text(encoding="utf-8")
     write_atomically(file, text)
     console.print(f"wrote {file}: put in your paths, columns and words, then: frl weeks {file} --check", markup=False)
 

@@ -10,8 +10,8 @@ import numpy as np
 import typer
 
 from frl_env.capacity import Capacity, Effort, parse_budget
-from frl_env.datasets.tabular import ColumnMap, TableError
-from frl_env.datasets.tabular.sources.source import open_table
+from frl_env.datasets.table_import import ColumnMap, TableError
+from frl_env.datasets.table_import.table_files.source import open_table
 from frl_env.errors import UserError, check_number, check_whole, shorten, unknown_name
 from frl_env.evaluation.privacy.suppression import roughly
 from frl_env.terminal import console, progress_bar
@@ -192,7 +192,7 @@ def load_policy(file: Path) -> tuple[Any, Effort]:
     except ModuleNotFoundError as problem:
         raise UserError(f"a model needs {problem.name}; install frl-medicaid with all that it asks for") from None
     if file.suffix == ".d3":
-        policy = importlib.import_module("frl_algos.files.policy_files").load_d3(file)
+        policy = importlib.import_module("frl_algos.model_files.policy_files").load_d3(file)
     else:
         policy = algorithms.load_model(file)
     if not getattr(policy, "offers_gains", False):

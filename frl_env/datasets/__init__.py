@@ -14,7 +14,7 @@ from frl_env.datasets.store import (
     stored_parts,
     verify_dataset,
 )
-from frl_env.datasets.tabular import ColumnMap, Imported, ImportOptions, TableError, export_table, import_table
+from frl_env.datasets.table_import import ColumnMap, Imported, ImportOptions, TableError, export_table, import_table
 
 __all__ = [
     "RECIPES",

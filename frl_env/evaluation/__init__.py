@@ -6,6 +6,9 @@ and the report (`evaluate`, an `Evaluation`). Arrays in, numbers out; no deep le
 """
 
 from frl_env.evaluation.comparison import Result, compare
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
+from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes, split_members
+from frl_env.evaluation.dataset_reading.minari_episodes import load_episodes, load_with_parts
 from frl_env.evaluation.diagnostics import Diagnostics, Thresholds, Weights, diagnose, effective_members, tail_index
 from frl_env.evaluation.estimating.estimate import Estimate
 from frl_env.evaluation.estimating.estimators import (
@@ -27,9 +30,6 @@ from frl_env.evaluation.nuisances.density_ratios import state_density_ratios
 from frl_env.evaluation.nuisances.propensities import EstimatedPropensities, estimate_propensities
 from frl_env.evaluation.nuisances.ridge import state_features
 from frl_env.evaluation.off_policy_evaluation import evaluate
-from frl_env.evaluation.records.dataset_facts import action_space_of
-from frl_env.evaluation.records.episodes import LoggedEpisodes, split_members
-from frl_env.evaluation.records.minari_episodes import load_episodes, load_with_parts
 from frl_env.evaluation.sensitivity.assumptions import Sensitivity, sensitivity
 from frl_env.evaluation.sensitivity.confounding import Bounds, Confounding
 

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from frl_env.errors import check_number, make_plain
+from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
 from frl_env.evaluation.privacy.suppression import SECRET, SMALLEST, coarse_steps, count, effective, hidden_cells, share
-from frl_env.evaluation.records.episodes import LoggedEpisodes
 
 Grid = Float64[np.ndarray, "episode step"]
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from frl_env.errors import UserError, check_generator, unknown_name
+from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes, split_members
 from frl_env.evaluation.diagnostics import Weights
 from frl_env.evaluation.estimating import estimators as points
 from frl_env.evaluation.estimating.estimate import Estimate
@@ -15,7 +16,6 @@ from frl_env.evaluation.estimating.target import Probabilities, Scores, TargetSc
 from frl_env.evaluation.nuisances.density_ratios import state_density_ratios
 from frl_env.evaluation.nuisances.propensities import EstimatedPropensities, estimate_propensities
 from frl_env.evaluation.nuisances.ridge import Ridge, state_features
-from frl_env.evaluation.records.episodes import LoggedEpisodes, split_members
 
 Grid = Float64[np.ndarray, "episode step"]
 

@@ -8,6 +8,7 @@ from jaxtyping import Float64
 
 from frl_env.errors import unknown_name
 from frl_env.evaluation.comparison import Result, compare
+from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
 from frl_env.evaluation.diagnostics import Thresholds, diagnose
 from frl_env.evaluation.endorsement import why_withheld
 from frl_env.evaluation.estimating.estimate import Estimate
@@ -16,7 +17,6 @@ from frl_env.evaluation.estimating.target import Probabilities, Scores, TargetSc
 from frl_env.evaluation.evaluation_report import FEW_EVENTS, Evaluation
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.privacy.suppression import rests_on_few
-from frl_env.evaluation.records.episodes import LoggedEpisodes
 from frl_env.evaluation.threads import numpy_alone
 
 

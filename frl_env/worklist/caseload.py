@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Float64, Int64
 
-from frl_env.datasets.tabular.cells.week_formats import to_days
-from frl_env.datasets.tabular.checking.stages import read_stage
-from frl_env.datasets.tabular.schema.columns import OUTCOMES, REWARD, ColumnMap
-from frl_env.datasets.tabular.schema.layout import lay_out
-from frl_env.datasets.tabular.schema.problems import TableError
-from frl_env.datasets.tabular.sources.source import open_table
+from frl_env.datasets.table_import.cells.week_formats import to_days
+from frl_env.datasets.table_import.checking.stages import read_stage
+from frl_env.datasets.table_import.schema.columns import OUTCOMES, REWARD, ColumnMap
+from frl_env.datasets.table_import.schema.layout import lay_out
+from frl_env.datasets.table_import.schema.problems import TableError
+from frl_env.datasets.table_import.table_files.source import open_table
 from frl_env.errors import UserError, nearest_names, shorten
 from frl_env.evaluation.privacy.suppression import SMALLEST
 from frl_env.worklist.past import DAYS, Past, Remembering, Rows, past_of

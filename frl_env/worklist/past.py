@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from frl_env.actions import ActionSpace
-from frl_env.datasets.tabular.checking.stages import ordered_weeks
-from frl_env.datasets.tabular.checking.weeks import Sorted, Weeks
-from frl_env.datasets.tabular.schema.columns import ColumnMap
-from frl_env.datasets.tabular.schema.layout import Layout
+from frl_env.datasets.table_import.checking.stages import ordered_weeks
+from frl_env.datasets.table_import.checking.weeks import Sorted, Weeks
+from frl_env.datasets.table_import.schema.columns import ColumnMap
+from frl_env.datasets.table_import.schema.layout import Layout
 
 WINDOW = 13
 """Weeks over which counts of the record are summed for the reasons."""

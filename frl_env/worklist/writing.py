@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from frl_env.datasets.tabular.schema.listed import CHANCES
+from frl_env.datasets.table_import.schema.listed import CHANCES
 from frl_env.errors import UserError, system_reason
 from frl_env.files import atomic
 from frl_env.files.output_paths import check_new

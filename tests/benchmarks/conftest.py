@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.record import figures
+from benchmarks.result_records import figures
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from benchmarks import run
+from benchmarks.policy_scoring.true_values import Evaluation, paired_difference
 from benchmarks.sweep import scorecard_tables
 from benchmarks.sweep.scorecard import normalized_score
 from benchmarks.training.algorithms import REFERENCES
-from benchmarks.truth.true_values import Evaluation, paired_difference
 from frl_env.cli import app, run_or_say
 from frl_env.datasets import RECIPES
 

@@ -19,11 +19,11 @@ from frl_algos.policy_reports.policy_audit import audit_fairness
 from frl_algos.policy_reports.policy_evaluation import evaluate_policy
 from frl_env.cli import app
 from frl_env.datasets import Recipe, build_dataset, ensure_dataset, export_table
-from frl_env.datasets.tabular.checking.partition import shares
+from frl_env.datasets.table_import.checking.partition import shares
 from frl_env.errors import UserError
 from frl_env.evaluation import action_space_of, load_episodes
+from frl_env.event_export import export_events
 from frl_env.parameters import AGE_BANDS, RACES
-from frl_env.raw_events import export_events
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

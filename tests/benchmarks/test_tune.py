@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import tune
-from benchmarks.pages import leaderboard_page
+from benchmarks.docs_pages import leaderboard_page
 from benchmarks.training import algorithms
 from frl_env.datasets import build_dataset
 from frl_env.errors import UserError

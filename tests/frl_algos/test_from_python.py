@@ -16,7 +16,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from d3rlpy.models.torch.parameters import get_parameter
 
 from frl_algos import FactoredAWRConfig, LearnedPolicy, fitted_q_evaluation, policy_evaluators, select_policy
-from frl_algos.files.policy_files import load_policy
+from frl_algos.model_files.policy_files import load_policy
 from frl_algos.policies.adapter import adapt
 from frl_algos.policies.stock import create_stock
 from frl_algos.policies.valid_maxima import keep_maxima_valid

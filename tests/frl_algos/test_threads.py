@@ -17,8 +17,8 @@ from benchmarks.training.train import train
 from frl_algos import FactoredAWRConfig, FactoredIQLConfig, training_threads
 from frl_algos.factored_awr.critic_selection import fits
 from frl_algos.policies.stock import create_stock
-from frl_algos.policy_values import counterfactual, fitted_q
 from frl_algos.threads import do_parts
+from frl_algos.value_models import counterfactual, fitted_q
 from frl_env.errors import UserError
 from frl_env.evaluation import evaluate, load_episodes, off_policy_evaluation, sensitivity
 from frl_env.evaluation.sensitivity import assumptions

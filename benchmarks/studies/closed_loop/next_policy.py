@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float64
 
 from benchmarks.studies.closed_loop.log import Log
 from benchmarks.studies.closed_loop.settings import NOTHING, QUARTER, Settings
-from frl_algos.policy_values.counterfactual import Counterfactual
-from frl_algos.policy_values.fitted_q import fitted_q_evaluation
+from frl_algos.value_models.counterfactual import Counterfactual
+from frl_algos.value_models.fitted_q import fitted_q_evaluation
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.capacity import Effort, HeldPrice, held_price
 from frl_env.errors import UserError

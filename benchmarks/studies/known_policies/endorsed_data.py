@@ -15,10 +15,10 @@ from d3rlpy.logging import NoopAdapterFactory
 from jaxtyping import Float
 from scipy.special import softmax
 
+from benchmarks.policy_scoring.true_values import SEED as TRUTH_SEED
 from benchmarks.studies.known_policies.policy_set import Drawn, policy_set
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.simulated import buffer_of, logged_of
-from benchmarks.truth.true_values import SEED as TRUTH_SEED
 from benchmarks.worlds.episodes import log_rows, references, true_returns
 from benchmarks.worlds.registry import world_entry
 from benchmarks.worlds.world import World

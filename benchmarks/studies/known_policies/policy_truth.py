@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from d3rlpy.logging import NoopAdapterFactory
 
-from benchmarks.record.kept_results import Kept
+from benchmarks.policy_scoring.true_values import SEED
+from benchmarks.result_records.kept_results import Kept
 from benchmarks.studies.known_policies.policy_set import Drawn, nothing, policy_set
 from benchmarks.training.awr_lines import factored_awr
-from benchmarks.truth.true_values import SEED
 from frl_algos import FactoredAWR, load_model, load_replay_buffer, save_model
 from frl_algos.policies.policy import Probabilities
 from frl_algos.quiet import quiet_d3rlpy

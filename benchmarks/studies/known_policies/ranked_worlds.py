@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from benchmarks.policy_scoring.true_values import SEED as TRUTH_SEED
 from benchmarks.sepsis.dataset import collect_sepsis
 from benchmarks.sepsis.environment import SEPSIS_ACTIONS, SepsisTables, one_hot
 from benchmarks.studies.known_policies.markov_q import Regression
@@ -32,7 +33,6 @@ from benchmarks.studies.known_policies.policy_set import (
     uniform,
 )
 from benchmarks.studies.known_policies.q_forms import Shape
-from benchmarks.truth.true_values import SEED as TRUTH_SEED
 from benchmarks.worlds.episodes import references, roll_out, true_returns
 from benchmarks.worlds.rooms import Rooms
 from benchmarks.worlds.sepsis_treatments import GAMMA, SepsisTreatments

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from frl_algos.effects.estimate import Effects
-from frl_algos.effects.planning import Planned
-from frl_algos.effects.targets import Targets
+from frl_algos.action_effects.estimate import Effects
+from frl_algos.action_effects.planning import Planned
+from frl_algos.action_effects.targets import Targets
 from frl_algos.factored_awr.critic_selection.held_out import CLEARLY, Worth, mean_and_error
 
 

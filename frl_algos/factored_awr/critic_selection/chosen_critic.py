@@ -3,9 +3,9 @@
 import json
 from dataclasses import asdict, dataclass
 
-from frl_algos.effects.estimate import Effects
-from frl_algos.effects.planning import Planned
-from frl_algos.effects.targets import Targets
+from frl_algos.action_effects.estimate import Effects
+from frl_algos.action_effects.planning import Planned
+from frl_algos.action_effects.targets import Targets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from frl_algos.effects.estimate import EffectRegression, Effects
-from frl_algos.effects.logged_steps import MOST_STATES, LoggedSteps, recurring
-from frl_algos.effects.planning import Planned, plan
-from frl_algos.effects.suitability import Suitability
-from frl_algos.effects.targets import Targets, compute_targets
-from frl_algos.effects.terms import (
+from frl_algos.action_effects.estimate import EffectRegression, Effects
+from frl_algos.action_effects.logged_steps import MOST_STATES, LoggedSteps, recurring
+from frl_algos.action_effects.planning import Planned, plan
+from frl_algos.action_effects.suitability import Suitability
+from frl_algos.action_effects.targets import Targets, compute_targets
+from frl_algos.action_effects.terms import (
     CAUTIOUS_SCALES,
     JOINT,
     MOST_COLUMNS,
@@ -27,7 +27,7 @@ from frl_algos.effects.terms import (
 from frl_algos.factored_awr.critic_selection.candidates import Candidate
 from frl_algos.factored_awr.critic_selection.small_fits import quick_expectile
 from frl_algos.factored_awr.settings import FactoredAWRSettings
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_env.errors import UserError
 from frl_env.evaluation.privacy.suppression import SMALLEST
 

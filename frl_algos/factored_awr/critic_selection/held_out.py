@@ -20,9 +20,9 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from frl_algos.effects.targets import Targets
+from frl_algos.action_effects.targets import Targets
 from frl_algos.factored_awr.extraction import best_temperature, supported
-from frl_algos.logged.scaled_rows import slices
+from frl_algos.logged_data.scaled_rows import slices
 from frl_algos.networks.effect_critic import LazyScores
 
 MOST_SCORES = 2**24

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float32
 
-from frl_algos.effects.indication import effect_of_acting
+from frl_algos.action_effects.indication import effect_of_acting
 from frl_algos.factored_awr.critic_selection.chosen_critic import Chosen
 
 

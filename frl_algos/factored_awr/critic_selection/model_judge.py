@@ -3,8 +3,8 @@
 The first-order gain of `held_out` asks what one other decision would change, with the behaviour policy before and
 after it. The best policy by that measure is the best *first* step away from the behaviour policy, and not the best
 policy; far from the behaviour policy the two differ much. Where states recur, the other half's rows make a model of
-what follows, which values the policy all the way (`frl_algos.effects.model_value`). That supposes that a state tells
-what matters of the past; `ModelJudge.fits` asks the data.
+what follows, which values the policy all the way (`frl_algos.action_effects.model_value`). That supposes that a state
+tells what matters of the past; `ModelJudge.fits` asks the data.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from frl_algos.effects.logged_steps import LoggedSteps
-from frl_algos.effects.model_value import ModelOfSteps
+from frl_algos.action_effects.logged_steps import LoggedSteps
+from frl_algos.action_effects.model_value import ModelOfSteps
 from frl_algos.factored_awr.critic_selection.held_out import CLEARLY, SMALL_STEP, Worth, bar, mean_and_error
 from frl_algos.factored_awr.extraction import TEMPERATURES, supported
 

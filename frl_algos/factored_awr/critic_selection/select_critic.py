@@ -8,9 +8,9 @@ Candidates compete, the simpler first:
     the same with credit 0 and with credit 1; of the terms chosen so far, where more would take long
     expectile values              a small network, trained for a moment
 
-Where states recur often, planned values (`frl_algos.effects.planning`) come before all others, as they assume nothing
-of how effects depend on the state, and then their mean with expectile values, which learn from states that look alike:
-each errs in its own way.
+Where states recur often, planned values (`frl_algos.action_effects.planning`) come before all others, as they assume
+nothing of how effects depend on the state, and then their mean with expectile values, which learn from states that look
+alike: each errs in its own way.
 
 Each is estimated from one half of the people and judged by the other, both ways (`held_out`). Two comparisons follow:
 
@@ -47,9 +47,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frl_algos.effects.indication import effect_of_acting
-from frl_algos.effects.planning import plan
-from frl_algos.effects.terms import null_position
+from frl_algos.action_effects.indication import effect_of_acting
+from frl_algos.action_effects.planning import plan
+from frl_algos.action_effects.terms import null_position
 from frl_algos.factored_awr.critic_selection.candidates import (
     Candidate,
     first_of_best,

@@ -9,8 +9,8 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from frl_algos.factored_awr.settings import FactoredAWRSettings
-from frl_algos.logged.replay import FactoredReplayBuffer
-from frl_algos.logged.scaled_rows import slices
+from frl_algos.logged_data.replay import FactoredReplayBuffer
+from frl_algos.logged_data.scaled_rows import slices
 from frl_algos.networks.expectile_critic import ExpectileCritic
 from frl_algos.networks.joint_scores import JointScores
 from frl_env.actions import ActionSpace

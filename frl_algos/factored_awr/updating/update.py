@@ -9,7 +9,7 @@ from d3rlpy.torch_utility import TorchMiniBatch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from frl_algos.effects.targets import Targets, value_features
+from frl_algos.action_effects.targets import Targets, value_features
 from frl_algos.factored_awr.decisions import Decisions
 from frl_algos.factored_awr.extraction import DEFAULT_TEMPERATURE
 from frl_algos.factored_awr.fairness_penalty import Balance, PenaltyData, fit_tilt
@@ -19,8 +19,8 @@ from frl_algos.factored_awr.updating import parallel, transfer
 from frl_algos.factored_awr.updating.calibration import calibrate
 from frl_algos.factored_awr.updating.policy_metrics import PolicyMetrics
 from frl_algos.factored_awr.updating.training_troubles import saturated_gate, troubles
-from frl_algos.logged.replay import IndexedMiniBatch
-from frl_algos.logged.valid_positions import valid_positions
+from frl_algos.logged_data.replay import IndexedMiniBatch
+from frl_algos.logged_data.valid_positions import valid_positions
 from frl_algos.networks import losses
 from frl_algos.networks.expectile_critic import ExpectileCritic
 from frl_env.actions import ActionSpace

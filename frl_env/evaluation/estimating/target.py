@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float64
 
 from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.errors import UserError
+from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
 from frl_env.evaluation.estimating.estimators import ActionValues
-from frl_env.evaluation.records.episodes import LoggedEpisodes
 from frl_env.kinds import shown
 
 Probabilities = Callable[[np.ndarray], np.ndarray]

@@ -26,9 +26,9 @@ import pandas as pd
 from jaxtyping import Float64, Int64
 
 from frl_env.errors import UserError, check_whole
+from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes, split_members
 from frl_env.evaluation.nuisances.level_model import ROWS, LevelModel
 from frl_env.evaluation.nuisances.ridge import state_features
-from frl_env.evaluation.records.episodes import LoggedEpisodes, split_members
 
 LEAST = 1e-12
 """Probability at least of what was logged: with a handful of members a fit may round it to 0, yet it happened."""

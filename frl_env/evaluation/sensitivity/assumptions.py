@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from frl_env.errors import UserError, unknown_name
+from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
 from frl_env.evaluation.diagnostics import Thresholds, Weights, diagnose
 from frl_env.evaluation.estimating.estimate import Estimate
 from frl_env.evaluation.estimating.estimators import MARGINAL, ActionValues
@@ -25,7 +26,6 @@ from frl_env.evaluation.inputs import (
     with_state_ratios,
 )
 from frl_env.evaluation.nuisances.ridge import state_features
-from frl_env.evaluation.records.episodes import LoggedEpisodes
 from frl_env.evaluation.sensitivity.confounding import Confounding
 from frl_env.evaluation.sensitivity.turning import turning_points, turning_sentence
 from frl_env.evaluation.threads import numpy_alone

@@ -7,7 +7,7 @@ import minari
 import numpy as np
 import pytest
 
-from benchmarks.record.figures import read_figure
+from benchmarks.result_records.figures import read_figure
 from benchmarks.sepsis import study as icu_sepsis
 from benchmarks.sepsis.dataset import collect_sepsis, ensure_sepsis_dataset
 from benchmarks.sepsis.environment import SEPSIS_ACTIONS, SepsisTables, make_environment, one_hot

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import loop
-from benchmarks.record.figures import read_figure
+from benchmarks.result_records.figures import read_figure
 from benchmarks.studies import gains_alone
 from benchmarks.studies.closed_loop.next_policy import Explored
 from benchmarks.studies.closed_loop.settings import ARMS, NOTHING

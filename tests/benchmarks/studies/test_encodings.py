@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.record.figures import read_figure
+from benchmarks.result_records.figures import read_figure
 from benchmarks.studies import encodings
 from benchmarks.studies.encodings import AUTOREGRESSIVE, ENCODERS, AutoregressivePolicy, _error_by_member, main
 from frl_env.actions import MEDICAID_ACTIONS

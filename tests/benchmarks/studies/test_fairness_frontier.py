@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.record.figures import read_figure
+from benchmarks.result_records.figures import read_figure
 from benchmarks.studies import fairness_checks
 from benchmarks.studies import fairness_frontier as fairness
 from benchmarks.studies import frontier_table as frontier

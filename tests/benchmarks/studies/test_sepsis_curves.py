@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.record.figures import read_figure
+from benchmarks.result_records.figures import read_figure
 from benchmarks.studies import sepsis_curves
 from benchmarks.worlds.sepsis_treatments import SepsisTreatments
 

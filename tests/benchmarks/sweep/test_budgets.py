@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 
 from benchmarks import report, run
-from benchmarks.pages import leaderboard
-from benchmarks.record.figures import read_figure
+from benchmarks.docs_pages import leaderboard
+from benchmarks.policy_scoring.true_values import Evaluation
+from benchmarks.result_records.figures import read_figure
 from benchmarks.sweep import curves
 from benchmarks.sweep.budgets import budget_policy, budgets_of, capacities, mode_and_budget, slot
 from benchmarks.sweep.scorecard_tables import NOT_SCORED, show
 from benchmarks.training import algorithms
 from benchmarks.training.train import train
-from benchmarks.truth.true_values import Evaluation
 from frl_algos.policies.policy import LearnedPolicy
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.capacity import Budgeted, Capacity

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from benchmarks import run
-from benchmarks.pages import leaderboard
+from benchmarks.docs_pages import leaderboard
 from benchmarks.sweep import jobs
 from benchmarks.sweep.results import Results
 from benchmarks.sweep.runs import Outcome

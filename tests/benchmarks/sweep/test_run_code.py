@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.record import code_key as keys
+from benchmarks.result_records import code_key as keys
 from benchmarks.sweep import jobs
 
 OURS, BASELINE, PEER, STOCK, REFERENCE = {"factored_awr"}, {"factored_iql"}, {"uplift"}, {"cql"}, {"oracle"}
@@ -42,34 +42,34 @@ def stale(copy, monkeypatch):
     ("file", "which"),
     [
         ("frl_algos/factored_awr/updating/update.py", OURS),
-        ("frl_algos/effects/estimate.py", OURS),
-        ("frl_algos/effects/regression_sums.py", OURS),
-        ("frl_algos/effects/terms.py", OURS),
-        ("frl_algos/gains/estimating.py", OURS),
+        ("frl_algos/action_effects/estimate.py", OURS),
+        ("frl_algos/action_effects/regression_sums.py", OURS),
+        ("frl_algos/action_effects/terms.py", OURS),
+        ("frl_algos/member_model/estimating.py", OURS),
         ("benchmarks/training/awr_lines.py", OURS),
         ("frl_algos/baselines/factor_scores.py", BASELINE),
         ("frl_algos/baselines/implicit_q.py", BASELINE),
-        ("frl_algos/peers/uplift.py", PEER),
+        ("frl_algos/member_rankings/uplift.py", PEER),
         ("benchmarks/training/stock_lines.py", STOCK),
-        ("frl_algos/logged/replay.py", TRAINED),
-        ("frl_algos/logged/minari_loading.py", TRAINED),
+        ("frl_algos/logged_data/replay.py", TRAINED),
+        ("frl_algos/logged_data/minari_loading.py", TRAINED),
         ("benchmarks/training/train.py", TRAINED),
         ("frl_env/simulator/dynamics.py", EVERYTHING),
         ("frl_env/parameters.py", EVERYTHING),
         ("frl_env/capacity/budgeted.py", EVERYTHING),
-        ("benchmarks/truth/true_values.py", EVERYTHING),
-        ("benchmarks/truth/audits.py", EVERYTHING),
+        ("benchmarks/policy_scoring/true_values.py", EVERYTHING),
+        ("benchmarks/policy_scoring/audits.py", EVERYTHING),
         ("benchmarks/sweep/budgets.py", EVERYTHING),
         ("benchmarks/sweep/runs.py", EVERYTHING),
         ("benchmarks/sweep/scoring.py", EVERYTHING),
-        ("frl_algos/policy_values/counterfactual.py", set()),
+        ("frl_algos/value_models/counterfactual.py", set()),
         ("frl_algos/policy_reports/policy_audit.py", set()),
         ("frl_env/worklist/listing.py", set()),
         ("benchmarks/training/algorithms.py", set()),
         ("benchmarks/sweep/scorecard.py", set()),
-        ("benchmarks/reporting/page.py", set()),
-        ("benchmarks/pages/fill.py", set()),
-        ("benchmarks/record/figures.py", set()),
+        ("benchmarks/sweep_report/page.py", set()),
+        ("benchmarks/docs_pages/fill.py", set()),
+        ("benchmarks/result_records/figures.py", set()),
         ("benchmarks/run.py", set()),
     ],
 )
@@ -78,7 +78,7 @@ def test_a_changed_file_makes_those_runs_stale_that_reach_it(stale, file, which)
 
 
 def test_a_run_that_logged_members_value_depends_on_the_valuer_too(stale):
-    assert stale("frl_algos/policy_values/nested_mean_model.py", valued=True) == TRAINED
+    assert stale("frl_algos/value_models/nested_mean_model.py", valued=True) == TRAINED
 
 
 def test_somebody_elses_algorithm_counts_with_what_it_imports(tmp_path, monkeypatch):

@@ -12,10 +12,10 @@ from benchmarks import report, run
 from benchmarks.training.algorithms import ALGORITHMS, NAMED_CONTACTS, create, fitting
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.column_roles import NO_RESPONSE, told, told_of
-from frl_algos.files.policy_files import high_touch_of, told_by
+from frl_algos.model_files.policy_files import high_touch_of, told_by
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.datasets import ColumnMap, ImportOptions, build_dataset, export_table, import_table
-from frl_env.datasets.tabular.checking.contact_response import ContactResponse
+from frl_env.datasets.table_import.checking.contact_response import ContactResponse
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
 

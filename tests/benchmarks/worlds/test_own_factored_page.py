@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.pages.tutorial import blocks
+from benchmarks.docs_pages.tutorial import blocks
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "own_factored_data.md"
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
-from frl_algos.effects.planning import plan
-from frl_algos.effects.suitability import Suitability
+from frl_algos.action_effects.planning import plan
+from frl_algos.action_effects.suitability import Suitability
 from frl_algos.factored_awr.critic_selection.fits import Fits
 from frl_algos.factored_awr.preparing import suited_to
 from frl_env.actions import ActionSpace

@@ -8,7 +8,7 @@ import torch
 from d3rlpy.logging import FileAdapterFactory, NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig
-from frl_algos.logged.collection import Collector
+from frl_algos.logged_data.collection import Collector
 from frl_env import MEDICAID_ACTIONS, ActionSpace, JointActions, MedicaidCareEnv
 from frl_env.errors import UserError
 

@@ -18,8 +18,8 @@ from frl_algos import (
     save_model,
 )
 from frl_algos.factored_awr.fairness_penalty import PenaltyData, fit_tilt
-from frl_algos.files.export import ExportedPolicy
-from frl_algos.logged import minari_loading
+from frl_algos.logged_data import minari_loading
+from frl_algos.model_files.export import ExportedPolicy
 from frl_algos.networks.tilt import Tilt
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.datasets import Recipe, build_dataset

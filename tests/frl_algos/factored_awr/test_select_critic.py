@@ -7,8 +7,8 @@ import torch
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
-from frl_algos.effects.indication import Acting
-from frl_algos.effects.targets import compute_targets
+from frl_algos.action_effects.indication import Acting
+from frl_algos.action_effects.targets import compute_targets
 from frl_algos.factored_awr.critic_selection import select_critic
 from frl_algos.factored_awr.critic_selection.held_out import SMALL_STEP, HeldOut, mean_and_error
 from frl_env.actions import ActionSpace

@@ -6,7 +6,7 @@ import pytest
 import torch
 from d3rlpy.logging import NoopAdapterFactory
 
-from frl_algos.logged.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.policies.adapter import adapt
 from frl_algos.policies.policy import LearnedPolicy
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from frl_algos import FactoredAWRConfig, load_replay_buffer
-from frl_algos.logged import memory_map as flat
-from frl_algos.logged import minari_loading
+from frl_algos.logged_data import memory_map as flat
+from frl_algos.logged_data import minari_loading
 from frl_env.datasets import ColumnMap, ImportOptions, TableError, export_table, import_table
 from frl_env.errors import UserError
 

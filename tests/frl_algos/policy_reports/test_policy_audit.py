@@ -11,13 +11,13 @@ import pytest
 from frl_algos import save_model
 from frl_algos.policies.stock import create_stock
 from frl_algos.policy_reports.policy_audit import audit_fairness, audit_policy
-from frl_algos.policy_values.allocations import member_allocations, recorded_use
+from frl_algos.value_models.allocations import member_allocations, recorded_use
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.datasets import dataset_place
 from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes
+from frl_env.evaluation.dataset_reading.member_records import load_members
 from frl_env.evaluation.fairness.allocations import allocation_table, joints_with
-from frl_env.evaluation.records.member_records import load_members
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -152,7 +152,7 @@ def test_the_same_seed_gives_the_same_files(file, tmp_path):
 
 
 def test_values_are_the_off_policy_estimate_of_each_group(trained, tiny_dataset):
-    from frl_algos.policy_values.counterfactual import Counterfactual
+    from frl_algos.value_models.counterfactual import Counterfactual
 
     records = load_members(tiny_dataset, attributes=["gender"])
     episodes = replace(load_episodes(tiny_dataset), groups=records.labels)
@@ -251,7 +251,9 @@ def test_what_does_not_fit_is_said(file, imported, tmp_path):
 
 def test_a_dataset_in_another_format_reads_the_same(tiny_dataset, monkeypatch, tmp_path):
     direct = load_members(tiny_dataset)
-    monkeypatch.setattr("frl_env.evaluation.records.minari_reading.Path", lambda place: tmp_path)  # no HDF5 file there
+    monkeypatch.setattr(
+        "frl_env.evaluation.dataset_reading.minari_reading.Path", lambda place: tmp_path
+    )  # no HDF5 file there
     other = load_members(tiny_dataset)
     assert other.needs["open_needs"].tolist() == direct.needs["open_needs"].tolist()
     assert other.labels["gender"].tolist() == direct.labels["gender"].tolist()

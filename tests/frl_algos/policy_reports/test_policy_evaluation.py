@@ -16,8 +16,8 @@ from frl_env.datasets import ColumnMap, ImportOptions, TableError, dataset_place
 from frl_env.datasets.placing import store_root
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, evaluate, load_episodes
+from frl_env.evaluation.dataset_reading.member_records import load_people
 from frl_env.evaluation.privacy.suppression import coarse_steps, hidden_cells
-from frl_env.evaluation.records.member_records import load_people
 from frl_env.members import open_members
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -122,7 +122,7 @@ def test_a_valued_policy_is_asked_two_times(file, tiny_dataset, tmp_path, monkey
 
 def test_what_the_value_hangs_on_is_one_table_and_one_figure(file, tmp_path, monkeypatch):
     assert evaluate_policy(file, TINY, tmp_path / "few").sensitivity is None, "60 members"
-    monkeypatch.setattr("frl_algos.policy_values.policy_sensitivity.FEWEST", 50)
+    monkeypatch.setattr("frl_algos.value_models.policy_sensitivity.FEWEST", 50)
     found = evaluate_policy(file, TINY, tmp_path / "out").sensitivity
     assert found is not None
     kinds = {"as evaluated", "hidden confounding", "propensities", "cut-off", "memory", "run-out", "reward"}

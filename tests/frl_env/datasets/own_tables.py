@@ -5,7 +5,7 @@ from pathlib import Path
 import minari
 import pandas as pd
 
-from frl_env.datasets.tabular import ColumnMap, ImportOptions, import_table
+from frl_env.datasets.table_import import ColumnMap, ImportOptions, import_table
 
 ID = "tests/own-v0"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from frl_env.datasets.tabular.sources.source import open_table
+from frl_env.datasets.table_import.table_files.source import open_table
 
 
 def test_few_groups_of_rows_are_in_memory_at_once(tmp_path):

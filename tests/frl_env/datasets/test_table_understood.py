@@ -13,7 +13,7 @@ import pytest
 from frl_env import MEDICAID_ACTIONS, cli
 from frl_env.capacity import effort_of
 from frl_env.datasets import collect, export_table
-from frl_env.datasets.tabular import ColumnMap, ImportOptions, TableError, import_table
+from frl_env.datasets.table_import import ColumnMap, ImportOptions, TableError, import_table
 from frl_env.errors import UserError
 from frl_env.meaning import DEFINITIONS, meaning_of
 from frl_env.parameters import preset

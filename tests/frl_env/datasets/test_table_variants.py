@@ -48,7 +48,7 @@ from table_forms import (
     zone,
 )
 
-from frl_env.datasets.tabular import ColumnMap, import_table
+from frl_env.datasets.table_import import ColumnMap, import_table
 
 
 @pytest.fixture(scope="session")

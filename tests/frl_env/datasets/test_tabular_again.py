@@ -7,8 +7,8 @@ import pytest
 from own_tables import ID, content_of, episodes_of, write
 
 from frl_env.datasets import tabular
-from frl_env.datasets.tabular import ImportOptions, import_table
-from frl_env.datasets.tabular.checking import partition
+from frl_env.datasets.table_import import ImportOptions, import_table
+from frl_env.datasets.table_import.checking import partition
 from frl_env.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("empty_store")

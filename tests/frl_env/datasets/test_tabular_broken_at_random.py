@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from refusals import ID
 
-from frl_env.datasets.tabular import ImportOptions, import_table
+from frl_env.datasets.table_import import ImportOptions, import_table
 from frl_env.errors import UserError
 
 CELLS = st.one_of(

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from refusals import ID, SECRET, check_refusal
 
-from frl_env.datasets.tabular import import_table
-from frl_env.datasets.tabular.sources.data_file import open_file
-from frl_env.datasets.tabular.sources.source import open_table
+from frl_env.datasets.table_import import import_table
+from frl_env.datasets.table_import.table_files.data_file import open_file
+from frl_env.datasets.table_import.table_files.source import open_table
 from frl_env.errors import UserError
 
 

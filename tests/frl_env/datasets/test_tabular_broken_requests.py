@@ -3,7 +3,7 @@
 import pytest
 from refusals import ID, nothing_left
 
-from frl_env.datasets.tabular import ColumnMap, ImportOptions, import_table
+from frl_env.datasets.table_import import ColumnMap, ImportOptions, import_table
 from frl_env.errors import UserError
 
 MAPS = {

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from refusals import ID, SECRET, SECRET_NUMBER, check_refusal
 
-from frl_env.datasets.tabular import ImportOptions, TableError, import_table
+from frl_env.datasets.table_import import ImportOptions, TableError, import_table
 from frl_env.errors import UserError
 
 Change = Callable[[pd.DataFrame], "pd.DataFrame | None"]

@@ -9,7 +9,7 @@ import pytest
 from own_tables import content_of, episodes_of, facts_of, imported
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
-from frl_env.datasets.tabular import ColumnMap
+from frl_env.datasets.table_import import ColumnMap
 from frl_env.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("empty_store")

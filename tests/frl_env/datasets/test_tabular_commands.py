@@ -120,7 +120,7 @@ def test_a_crash_shows_no_local_variables(table, tmp_path, empty_store):
     """A fault of the program ends in a traceback, and a traceback must not quote the table."""
     table.assign(member_id=SECRET).to_parquet(tmp_path / "t.parquet")
     script = (
-        "import sys\nfrom frl_env import cli\nfrom frl_env.datasets.tabular.checking.reader import Reader\n"
+        "import sys\nfrom frl_env import cli\nfrom frl_env.datasets.table_import.checking.reader import Reader\n"
         "def broken(self, batch):\n    row = str(batch.to_pylist()[0])\n    raise RuntimeError('a fault')\n"
         "Reader.read = broken\nsys.argv = ['frl', 'import', sys.argv[1], '--id', 'my/own-v0']\ncli.main()\n"
     )

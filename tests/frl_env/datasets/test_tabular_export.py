@@ -6,7 +6,7 @@ import pytest
 
 from frl_env import World
 from frl_env.datasets import Recipe, build_dataset, store
-from frl_env.datasets.tabular import ImportOptions, export_table, import_table
+from frl_env.datasets.table_import import ImportOptions, export_table, import_table
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
 

@@ -25,7 +25,7 @@ from frl_env.datasets import (
     verify_dataset,
 )
 from frl_env.datasets.placing import has_dataset
-from frl_env.datasets.tabular.checking import partition
+from frl_env.datasets.table_import.checking import partition
 from frl_env.errors import UserError
 
 ID = "tests/own-v0"
@@ -229,7 +229,7 @@ def test_no_space_is_said_by_its_name(tables, empty_store, monkeypatch):
         with pa.OSFile("/dev/full", "wb") as sink:  # `write_table` would remove the device
             sink.write(b"1")
 
-    monkeypatch.setattr("frl_env.datasets.tabular.writing.Draft.add", full)
+    monkeypatch.setattr("frl_env.datasets.table_import.writing.Draft.add", full)
     with pytest.raises(UserError) as problem:
         _import(tables[1])
     assert str(problem.value) == (

@@ -12,10 +12,10 @@ import pytest
 from own_tables import ID, content_of, episodes_of, facts_of, imported, write
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.datasets.tabular import ImportOptions, import_table
-from frl_env.datasets.tabular.checking import partition
-from frl_env.datasets.tabular.checking.outcomes import COLUMN
-from frl_env.datasets.tabular.sources import data_file
+from frl_env.datasets.table_import import ImportOptions, import_table
+from frl_env.datasets.table_import.checking import partition
+from frl_env.datasets.table_import.checking.outcomes import COLUMN
+from frl_env.datasets.table_import.table_files import data_file
 from frl_env.parameters import GENDERS, MEASURES, RACES
 
 pytestmark = pytest.mark.usefixtures("empty_store")

@@ -9,7 +9,7 @@ import pytest
 
 from frl_env import MEDICAID_ACTIONS, cli
 from frl_env.datasets import collect
-from frl_env.datasets.tabular import ColumnMap, ImportOptions, TableError, import_table
+from frl_env.datasets.table_import import ColumnMap, ImportOptions, TableError, import_table
 from frl_env.parameters import preset
 from tests.frl_env.conftest import table_of
 

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from own_tables import episodes_of, facts_of, imported
 
-from frl_env.datasets.tabular import ColumnMap
-from frl_env.datasets.tabular.checking.outcomes import COUNTS, ONE_STEP, Evidence, choose_rewards
-from frl_env.datasets.tabular.schema.layout import lay_out
+from frl_env.datasets.table_import import ColumnMap
+from frl_env.datasets.table_import.checking.outcomes import COUNTS, ONE_STEP, Evidence, choose_rewards
+from frl_env.datasets.table_import.schema.layout import lay_out
 from frl_env.errors import UserError
 from frl_env.parameters import MEASURES
 

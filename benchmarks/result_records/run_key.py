@@ -1,0 +1,48 @@
+"""The name of a result that is kept: the same for the same run, another one whenever its numbers could be others."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.result_records.code_key import ROOT, code_key
+
+SHOWING = (
+    "benchmarks.__init__", "benchmarks.command_line", "benchmarks.result_records", "benchmarks.docs_pages",
+    "benchmarks.sweep_report", "benchmarks.charts", "benchmarks.sweep.scorecard_tables",
+)  # fmt: skip
+"""Modules and rooms that take options, keep results and show them, and make none."""
+
+
+def run_key(
+    *programs: str, alone: tuple[str, ...] = (), without: tuple[str, ...] = (), root: Path = ROOT, **facts: Any
+) -> str:
+    """Hash of everything that a result depends on: 24 hexadecimal digits.
+
+    Args:
+        programs: Modules whose code, with all that they import, makes the result; the study's own among them.
+        alone: Modules whose imports are not followed; see `benchmarks.result_records.code_key`.
+        without: Modules that only sum up or show results, besides `SHOWING`.
+        root: The checkout.
+        facts: All else, JSON-able: checksum of the data, settings, updates, seed, members.
+
+    Raises:
+        TypeError: If a fact is no JSON.
+    """
+    everything: Mapping[str, Any] = {
+        "code": code_key(*programs, alone=alone, without=(*SHOWING, *without), root=root),
+        "facts": facts,
+    }
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def checksum(*arrays: np.ndarray) -> str:
+    """Hash of what arrays hold, for data that come from no dataset."""
+    content = hashlib.sha256()
+    for array in arrays:
+        content.update(f"{array.dtype} {array.shape}".encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()

@@ -1,0 +1,342 @@
+"""Where the relational expressions run: DuckDB within this process, or a Spark that is there already.
+
+The expressions are Ibis and the same for both; what differs is here: how a table is opened, how a stage is kept, and
+how rows come back. Stages lie in a folder beside the result, so memory stays bounded and an interrupted conversion
+goes on.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from frl_env.datasets.table_import.table_files import folders
+from frl_env.datasets.table_import.table_files.text_files import delimiter
+from frl_env.errors import UserError, unknown_name
+from frl_env.events_to_weeks.event_tables.spec import TableSpec
+
+ENGINES = ("duckdb", "spark")
+
+PARQUET, TEXT, ARROW, DATABASE = (
+    (".parquet", ".pq"),
+    (".csv", ".tsv", ".txt", ".gz"),
+    (".arrow", ".feather", ".ipc"),
+    (".duckdb", ".db"),
+)
+
+INSTALL = "frl weeks needs Ibis and DuckDB; install them with: pip install 'frl-medicaid[weeks]'"
+
+
+def load_ibis() -> Any:
+    """The library of expressions.
+
+    Raises:
+        UserError: If it is not installed.
+    """
+    try:
+        import ibis
+    except ImportError:
+        raise UserError(INSTALL) from None
+    return ibis
+
+
+def open_engine(name: str, folder: Path, *, master: str = "local[*]", memory: str = "3GB") -> "Engine":
+    """Starts an engine.
+
+    Args:
+        name: One of `ENGINES`.
+        folder: Where stages are kept.
+        master: Of Spark.
+        memory: That DuckDB may take before it writes to disk.
+
+    Raises:
+        UserError: If the name is unknown or what the engine needs is not installed.
+    """
+    if name not in ENGINES:
+        raise unknown_name("engine", name, ENGINES)
+    load_ibis()
+    if name == "spark":
+        from frl_env.events_to_weeks.spark import Spark
+
+        return Spark(folder, master=master)
+    return DuckDB(folder, memory=memory)
+
+
+class Engine(ABC):
+    """A place where expressions run.
+
+    Attributes:
+        name: Of the engine.
+    """
+
+    name: str
+
+    @abstractmethod
+    def open(self, label: str, table: TableSpec) -> Any:
+        """The raw table, as an Ibis expression.
+
+        Raises:
+            UserError: If it isn't there or can't be read.
+        """
+
+    @abstractmethod
+    def keep(self, name: str, expression: Any, *, lasting: bool = True) -> Any:
+        """Computes a stage once and keeps it; one that is there from before is not computed again.
+
+        Args:
+            name: Of the stage.
+            expression: What it is.
+            lasting: Whether it is on disk at once, for whoever goes on after a crash; else by `save` only.
+
+        Raises:
+            UserError: If a file is damaged or the disk is full.
+        """
+
+    @abstractmethod
+    def save(self) -> None:
+        """Puts all stages on disk, so that an interrupted conversion goes on where it was."""
+
+    @abstractmethod
+    def key(self, text: Any) -> Any:
+        """What stands for an identifier among those of one member: equal where it is equal; its order means nothing."""
+
+    def batches(self, expression: Any) -> Iterator[pa.RecordBatch]:
+        """The rows of an expression, in its order."""
+        return self.run(self.compile(expression))
+
+    def of_members(self, compiled: str, low: int, high: int) -> Iterator[pa.RecordBatch]:
+        """Rows of some members.
+
+        Args:
+            compiled: Of an expression with the column `who`; compiling takes long, so it is done once.
+            low: First member.
+            high: Last member.
+        """
+        return self.run(f"SELECT * FROM ({compiled}) AS every WHERE who BETWEEN {low} AND {high}")
+
+    @abstractmethod
+    def compile(self, expression: Any) -> str:
+        """The query of an expression."""
+
+    @abstractmethod
+    def run(self, query: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a query, in its order."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends it."""
+
+    def rows(self, expression: Any) -> list[dict[str, Any]]:
+        """A small result."""
+        return [row for batch in self.batches(expression) for row in batch.to_pylist()]
+
+    def row(self, expression: Any) -> dict[str, Any]:
+        """A result of one row."""
+        return self.rows(expression)[0]
+
+
+class DuckDB(Engine):
+    """DuckDB in this process.
+
+    Args:
+        folder: Where stages and what doesn't fit into memory go.
+        memory: Upper limit.
+    """
+
+    name = "duckdb"
+
+    def __init__(self, folder: Path, *, memory: str) -> None:
+        """Opens the database of the stages."""
+        ibis = load_ibis()
+        try:
+            import duckdb
+        except ImportError:
+            raise UserError(INSTALL) from None
+        self._errors = duckdb.Error
+
+        @ibis.udf.scalar.builtin(name="hash", signature=((ibis.dtype("string"),), ibis.dtype("uint64")))
+        def hash_of(text: Any) -> Any: ...
+
+        self._hash = hash_of
+        self._ibis = ibis
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        # ibis loads a progress bar and autoloads extensions otherwise; nothing here may reach the network.
+        with self._said("stages", folder):
+            self._connection = ibis.duckdb.connect(
+                str(folder / "stages.duckdb"),
+                memory_limit=memory,
+                temp_directory=str(folder / "spill"),
+                preserve_insertion_order=False,
+                autoinstall_known_extensions=False,
+                autoload_known_extensions=False,
+                # Stages are read a few times and then thrown away: compressing them costs more than it saves.
+                force_compression="uncompressed",
+            )
+        self._raw = self._connection.con
+        self._database = self._raw.execute("SELECT current_database()").fetchone()[0]
+        self._raw.execute("SET TimeZone = 'UTC'").fetchall()
+        self._raw.execute("SET enable_progress_bar = false").fetchall()
+        # Joins here have the small table to their right. Estimates miss that, and the hash table would hold all claims.
+        self._raw.execute("SET disabled_optimizers = 'build_side_probe_side'").fetchall()
+
+    def open(self, label: str, table: TableSpec) -> Any:
+        """The raw table."""
+        files, kind = table_files(label, table)
+        with self._said(label, table.path):
+            if kind == "database":
+                alias = f"source_{label}"
+                attached = {
+                    row[0] for row in self._raw.execute("SELECT database_name FROM duckdb_databases()").fetchall()
+                }
+                if alias not in attached:
+                    quoted = str(table.path).replace("'", "''")
+                    self._raw.execute(f"ATTACH '{quoted}' AS {alias} (READ_ONLY)").fetchall()
+                schema, _, inner = table.table.rpartition(".")
+                return self._connection.table(inner or label, database=(alias, schema or "main"))
+            if kind == "parquet":
+                found = self._raw.read_parquet([str(file) for file in files], union_by_name=True)
+            elif kind == "csv":
+                separator = separator_of(files[0])
+                found = self._raw.read_csv(
+                    [str(file) for file in files], header=True, all_varchar=True, delimiter=separator, quotechar='"',
+                    escapechar='"', parallel=True, union_by_name=len(files) > 1,
+                )  # fmt: skip
+            else:
+                found = pa.concat_tables([read_arrow(file) for file in files], promote_options="default")
+            view = f"raw_{label}"
+            if kind == "arrow":
+                self._raw.register(view, found)
+            elif kind == "csv":  # text is parsed once only, and a damaged line is found here
+                if not self._has(view):
+                    found.create(view)
+            else:
+                found.create_view(view, replace=True)
+            return self._connection.table(view)
+
+    def keep(self, name: str, expression: Any, *, lasting: bool = True) -> Any:
+        """A table of the database, or one in memory that goes to disk where memory does not do."""
+        if not self._has(name):
+            kind = "TABLE" if lasting else "TEMPORARY TABLE"
+            with self._said(name):
+                self._raw.execute(f'CREATE {kind} "{name}" AS {self.compile(expression)}').fetchall()
+        return self._connection.table(name)
+
+    def key(self, text: Any) -> Any:
+        """A hash of 64 bits: the chance that two of a member's 10,000 identifiers share one is 3 in 10 to the 12th."""
+        return self._hash(text)
+
+    def save(self) -> None:
+        """Stages in memory become tables of the database."""
+        for (name,) in self._raw.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall():
+            self._raw.execute(f'CREATE TABLE {self._database}.main."{name}" AS FROM temp.main."{name}"').fetchall()
+
+    def compile(self, expression: Any) -> str:
+        """In DuckDB's words."""
+        return str(self._connection.compile(expression))
+
+    def run(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Streamed."""
+        with self._said("result"):
+            yield from self._raw.sql(query).to_arrow_reader(1 << 17)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._connection.disconnect()
+
+    def _has(self, name: str) -> bool:
+        found = self._raw.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [name]).fetchall()
+        return bool(found)
+
+    def _said(self, what: str, path: Path | None = None) -> "_OneLine":
+        return _OneLine(self._errors, what, path)
+
+
+class _OneLine:
+    """Turns an engine's errors, which quote cells, into one line that doesn't."""
+
+    def __init__(self, errors: Any, what: str, path: Path | None = None) -> None:
+        self._errors, self._what, self._path = errors, what, path
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: Any, problem: BaseException | None, trace: Any) -> None:
+        if problem is None or isinstance(problem, UserError):
+            return
+        where = f"can't read {self._path}" if self._path is not None else f"can't compute {self._what}"
+        text = str(problem)
+        if isinstance(problem, self._errors):
+            if "INTERRUPT" in text:
+                raise KeyboardInterrupt from None
+            for sign, meaning in (
+                ("Memory must have", "it is no amount of memory; write --memory like 3GB"),
+                ("Unknown unit for memory", "it is no amount of memory; write --memory like 3GB"),
+                ("Could not set lock", "the same command is running already; wait for it, or end it"),
+                ("No space left", "the disk is full; free some, and run the same command again"),
+                ("quota", "the disk quota is used up; free some space, and run the same command again"),
+                ("File too large", "no file may become that large here; raise the limit, or write elsewhere"),
+                ("Out of Memory", "too little memory or disk to spill to; give more with --memory"),
+                ("does not exist", "it is not there, or has no such table; check path and table in the spec"),
+                ("not a valid DuckDB", "it is no DuckDB file; check path in the spec"),
+                ("UTF", "it is not UTF-8 text; save it as UTF-8"),
+                ("unicode", "it is not UTF-8 text; save it as UTF-8"),
+            ):
+                if sign in text:
+                    raise UserError(f"{where}: {meaning}") from None
+        if isinstance(problem, (self._errors, pa.ArrowException, OSError)):
+            raise UserError(f"{where}: a file is damaged, empty, or not what its ending says; write it again") from None
+        if type(problem).__name__ == "TableNotFound":
+            raise UserError(f"{where}: it has no such table; check table in the spec") from None
+
+
+def table_files(label: str, table: TableSpec) -> tuple[list[Path], str]:
+    """The files of a table and their format.
+
+    Raises:
+        UserError: If there are none, or of several formats.
+    """
+    path = table.path
+    if not path.exists():
+        raise UserError(f"table {label}: {path} does not exist; check path in the spec")
+    if path.is_dir():
+        files = [file for file in folders.table_files(path) if _format(file)]
+    else:
+        files = folders.table_files(path)
+    kinds = {_format(file) for file in files}
+    if len(kinds) != 1 or None in kinds:
+        raise UserError(
+            f"table {label}: {path} is no Parquet, CSV, Arrow or DuckDB file, nor a folder with files of one kind"
+        )
+    kind = kinds.pop()
+    if any(not os.access(file, os.R_OK) for file in files):
+        raise UserError(f"table {label}: {path} can't be read; check who may")
+    if kind == "csv" and any(file.stat().st_size == 0 for file in files):
+        raise UserError(f"table {label}: {path} is empty; write it again")
+    return files, str(kind)
+
+
+def _format(file: Path) -> str | None:
+    for kind, endings in (("parquet", PARQUET), ("csv", TEXT), ("arrow", ARROW), ("database", DATABASE)):
+        if file.suffix.lower() in endings:
+            return kind
+    return None
+
+
+def separator_of(file: Path) -> str:
+    """What stands between the cells of a text file: a comma, or what its first line has instead."""
+    default = "\t" if ".tsv" in file.name else ","
+    return default if file.suffix.lower() == ".gz" else delimiter(file, default)
+
+
+def read_arrow(file: Path) -> pa.Table:
+    """An Arrow file or stream."""
+    with pa.OSFile(str(file)) as source:
+        try:
+            return pa.ipc.open_file(source).read_all()
+        except pa.ArrowInvalid:
+            source.seek(0)
+            return pa.ipc.open_stream(source).read_all()

@@ -1,0 +1,66 @@
+"""Tuva's core tables: `eligibility`, `encounter`, `medical_claim`, from its DuckDB file or exported.
+
+    core.encounter: emergency department, 2024-01-03   ->   encounters: ed, 2024-01-03
+    core.medical_claim: 2024-01-03, paid 310.20        ->   encounters: other, 2024-01-03, paid 310.20
+
+Tuva has grouped claim lines into encounters already, so no codes are looked at here; what was paid comes from the
+lines. The contact log lies beside, as [tables.contacts].
+"""
+
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from frl_env.errors import UserError
+from frl_env.events_to_weeks.event_tables.reading import column_named
+from frl_env.events_to_weeks.event_tables.spec import Spec
+
+DUAL = tuple(f"{zero}{code}" for zero in ("0", "") for code in (1, 2, 3, 4, 5, 6, 8))
+"""Codes of those whom Medicare and Medicaid cover both."""
+
+
+def read_tuva(engine: Any, spec: Spec) -> dict[str, ir.Table]:
+    """Raw tables with our column names.
+
+    Raises:
+        UserError: If a table or a column is missing.
+    """
+
+    def opened(label: str, *columns: str) -> ir.Table:
+        if label not in spec.tables:
+            raise UserError(f"source tuva needs the table {label}: add [tables.{label}] with its path")
+        raw = engine.open(label, spec.tables[label])
+        return raw.select(**{name: column_named(label, raw, name) for name in columns})
+
+    spans = opened(
+        "eligibility", "person_id", "enrollment_start_date", "enrollment_end_date", "birth_date", "death_date",
+        "gender", "race", "dual_status_code",
+    )  # fmt: skip
+    visit = opened("encounter", "person_id", "encounter_type", "encounter_start_date", "encounter_end_date", "ed_flag",
+                   "discharge_disposition_code")  # fmt: skip
+    claim = opened("medical_claim", "person_id", "claim_start_date", "claim_end_date", "paid_amount")
+    kind = visit.encounter_type.cast("string").strip()
+    from_ed = (visit.ed_flag.cast("string").isin(("1", "true"))).fill_null(False) & (kind.lower() == "acute inpatient")
+    visits = visit.select(
+        member="person_id", start="encounter_start_date", end="encounter_end_date",
+        kind=ibis.ifelse(from_ed, ibis.literal("acute inpatient ed"), kind),
+        discharge=visit.discharge_disposition_code.cast("string"), paid=ibis.null(claim.paid_amount.type()),
+    )  # fmt: skip
+    lines = claim.select(
+        member="person_id", start="claim_start_date", end="claim_end_date", kind=ibis.literal("paid line"),
+        discharge=ibis.literal(None, "string"), paid="paid_amount",
+    )  # fmt: skip
+    dual = spans.dual_status_code.cast("string").strip()
+    people = spans.group_by(member=spans.person_id).aggregate(
+        birth=spans.birth_date.min(), death=spans.death_date.min(), gender=spans.gender.min(),
+        race_ethnicity=spans.race.min(),
+    )  # fmt: skip
+    return {
+        "enrolment": spans.select(
+            member="person_id", start="enrollment_start_date", end="enrollment_end_date",
+            dual=dual.isin(DUAL).fill_null(False),
+        ),
+        "members": people,
+        "encounters": visits.union(lines),
+    }  # fmt: skip

@@ -1,0 +1,27 @@
+"""The table of rooms is the code's: what each is for, and what it imports."""
+
+import pytest
+
+from benchmarks.docs_pages import rooms
+from frl_env.errors import UserError
+
+
+def test_the_page_shows_the_rooms_there_are(tmp_path, monkeypatch):
+    rooms.main(["--check"])
+    text = rooms.PAGE.read_text()
+    for package in rooms.PACKAGES:
+        for room in (rooms.ROOT / package).glob("*/__init__.py"):
+            assert f"| `{room.parent.name}` | " in text
+    changed = tmp_path / "architecture.md"
+    changed.write_text(text.replace("`logged`", "`lodged`"))
+    monkeypatch.setattr(rooms, "PAGE", changed)
+    with pytest.raises(UserError, match="make pages"):
+        rooms.main(["--check"])
+    rooms.main([])
+    assert changed.read_text() == text
+
+
+def test_imports_inside_functions_count(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text("def f():\n    from frl_algos.logged_data.replay import x\n    from frl_algos import gains\n")
+    assert rooms._imported(file, "frl_algos") == {"logged", "gains"}
