@@ -13,7 +13,7 @@ def test_the_page_shows_the_rooms_there_are(tmp_path, monkeypatch):
         for room in (rooms.ROOT / package).glob("*/__init__.py"):
             assert f"| `{room.parent.name}` | " in text
     changed = tmp_path / "architecture.md"
-    changed.write_text(text.replace("`logged`", "`lodged`"))
+    changed.write_text(text.replace("`logged_data`", "`lodged_data`"))
     monkeypatch.setattr(rooms, "PAGE", changed)
     with pytest.raises(UserError, match="make pages"):
         rooms.main(["--check"])
@@ -23,5 +23,5 @@ def test_the_page_shows_the_rooms_there_are(tmp_path, monkeypatch):
 
 def test_imports_inside_functions_count(tmp_path):
     file = tmp_path / "module.py"
-    file.write_text("def f():\n    from frl_algos.logged_data.replay import x\n    from frl_algos import gains\n")
-    assert rooms._imported(file, "frl_algos") == {"logged", "gains"}
+    file.write_text("def f():\n    from frl_algos.logged_data.replay import x\n    from frl_algos import networks\n")
+    assert rooms._imported(file, "frl_algos") == {"logged_data", "networks"}
