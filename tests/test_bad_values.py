@@ -54,7 +54,7 @@ SCRIPTS = sorted(
     if "\n    run_or_say(main)\n" in file.read_text()
 )
 
-BASES = {"report": ("{folder}",), "pages/leaderboard": ("{folder}",), "speed/throughput": ("learn",),
+BASES = {"report": ("{folder}",), "docs_pages/leaderboard": ("{folder}",), "speed/throughput": ("learn",),
          "speed/weeks": ("--folder={new}",)}  # fmt: skip
 
 
