@@ -6,7 +6,7 @@ import minari
 import pytest
 from own_tables import ID, content_of, episodes_of, write
 
-from frl_env.datasets import tabular
+from frl_env.datasets import table_import
 from frl_env.datasets.table_import import ImportOptions, import_table
 from frl_env.datasets.table_import.checking import partition
 from frl_env.errors import UserError
@@ -57,15 +57,17 @@ def test_an_interrupted_import_goes_on_where_it_was(table, tmp_path, empty_store
         return progress
 
     read = []
-    original = tabular.checking.reader.Reader.read
-    monkeypatch.setattr(tabular.checking.reader.Reader, "read", lambda self, b: read.append(1) or original(self, b))
+    original = table_import.checking.reader.Reader.read
+    monkeypatch.setattr(
+        table_import.checking.reader.Reader, "read", lambda self, b: read.append(1) or original(self, b)
+    )
     for after in (("checking", 3), ("writing", 10), ("writing", 20)):
         with pytest.raises(KeyboardInterrupt):
             import_table(file, ID, progress=stop(after))
         assert not (empty_store / ID).exists()
     written = []
-    add = tabular.writing.Draft.add
-    monkeypatch.setattr(tabular.writing.Draft, "add", lambda self, part: written.append(1) or add(self, part))
+    add = table_import.writing.Draft.add
+    monkeypatch.setattr(table_import.writing.Draft, "add", lambda self, part: written.append(1) or add(self, part))
     dataset = import_table(file, ID).load()
     assert len(read) == 1, "the table is not read again"
     assert len(written) < 7, "whole files are not written again"
