@@ -29,6 +29,7 @@ from jaxtyping import Float
 
 from benchmarks.result_records.kept_results import Kept
 from benchmarks.result_records.study import Study, Unit
+from benchmarks.sepsis.environment import check_installed
 from benchmarks.studies.estimator_report import regret, spearman
 from benchmarks.studies.known_policies.markov_q import CrossFitted
 from benchmarks.studies.known_policies.ranked_worlds import WORLDS, Ranked
@@ -81,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in worlds:
         if name not in WORLDS:
             raise unknown_name("world", name, WORLDS)
+    if "icu" in worlds:
+        check_installed()
     wanted = [(name, draw) for draw in range(options.draws) for name in worlds]
     units = [
         Unit(f"{name}-{draw}", partial(measured, name, (SEED, draw)), {"world": name, "seed": (SEED, draw)})

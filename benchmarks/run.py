@@ -18,7 +18,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.command_line import Parser, check_at_least, check_writable
+from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made
 from benchmarks.policy_scoring.logged_values import check_valuable, validation_dataset
 from benchmarks.policy_scoring.true_values import has_simulator
 from benchmarks.sweep import scorecard, scorecard_tables
@@ -64,31 +64,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.scheduler:
         check_scheduler(options.scheduler)
     out = Path(options.out or _folder(dataset_id, quick=options.quick))
-    check_writable(out)
+    check_folder_can_be_made(out)
+    with progress_bar() as progress:
+        data = ensure_dataset(dataset_id, progress=progress)
+        valued = options.ope or options.validation is not None or not has_simulator(data)
+        validation = validation_dataset(dataset_id, options.validation) if valued else ""
+        if validation:
+            check_partners(data, ensure_dataset(validation, progress=progress))
+        known = told_of(data, said_of_columns)
+        if validation:
+            check_valuable(validation, said_of_columns)
+        names, left_out = fitting(options.algo, names, action_space_of(data), known)
+        jobs = plan(
+            names,
+            dataset_id,
+            seeds=options.seeds,
+            steps=options.steps or (300 if options.quick else 3_000),
+            eval_members=options.eval_members or (1_000 if options.quick else 30_000),
+            validation=validation,
+            budget=options.budget,
+            said=said_of_columns,
+            action_rate=options.action_rate,
+            tell=progress,
+        )
     results = Results(out)
     with results.lock():
-        with progress_bar() as progress:
-            data = ensure_dataset(dataset_id, progress=progress)
-            valued = options.ope or options.validation is not None or not has_simulator(data)
-            validation = validation_dataset(dataset_id, options.validation) if valued else ""
-            if validation:
-                check_partners(data, ensure_dataset(validation, progress=progress))
-            known = told_of(data, said_of_columns)
-            if validation:
-                check_valuable(validation, said_of_columns)
-            names, left_out = fitting(options.algo, names, action_space_of(data), known)
-            jobs = plan(
-                names,
-                dataset_id,
-                seeds=options.seeds,
-                steps=options.steps or (300 if options.quick else 3_000),
-                eval_members=options.eval_members or (1_000 if options.quick else 30_000),
-                validation=validation,
-                budget=options.budget,
-                said=said_of_columns,
-                action_rate=options.action_rate,
-                tell=progress,
-            )
         print(_plan_in_words([*names], dataset_id, jobs))
         # Of the benchmark's own members everything is known; their columns are assumptions only where options say so.
         said_for_own = has_simulator(data) and not any(who.startswith("option") for who in known.sources.values())

@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command_line import Parser, check_at_least
+from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made
 from benchmarks.policy_scoring.logged_values import check_valuable
 from benchmarks.result_records.kept_results import write_whole
 from benchmarks.sweep.jobs import Job, plan_settings
@@ -123,17 +123,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{options.write} holds settings of other algorithms that were chosen in another way, by "
             f"{shorten(str(kept.get('command')), 300)}; choose as it did, or another file with --write"
         )
+    check_folder_can_be_made(options.out)
+    with progress_bar() as progress:
+        data = ensure_dataset(options.validation, progress=progress)
+        check_partners(ensure_dataset(options.dataset, progress=progress), data)
+        check_valuable(options.validation, said)
+        chosen_from = {name: CANDIDATES[name] for name in names}
+        known = told_of(data, said)
+        jobs = plan_settings(
+            chosen_from, options.dataset, seeds=options.seeds, steps=options.steps, said=said, tell=progress
+        )
     results = Results(options.out)
     with results.lock():
-        with progress_bar() as progress:
-            data = ensure_dataset(options.validation, progress=progress)
-            check_partners(ensure_dataset(options.dataset, progress=progress), data)
-            check_valuable(options.validation, said)
-            chosen_from = {name: CANDIDATES[name] for name in names}
-            known = told_of(data, said)
-            jobs = plan_settings(
-                chosen_from, options.dataset, seeds=options.seeds, steps=options.steps, said=said, tell=progress
-            )
         print("\n".join(["assumed of the columns:", *(f"  {line}" for line in known.lines())]))
         failures = run_all(jobs, results, processes=options.jobs or default_processes())
         if failures:

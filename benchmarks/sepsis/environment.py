@@ -187,11 +187,20 @@ def _draw(cumulative: Float[np.ndarray, "row outcome"], uniform: Float[np.ndarra
     return (cumulative <= (uniform * cumulative[:, -1] * (1 - 1e-12))[:, None]).sum(axis=1)
 
 
-def _package_environment(**kwargs: Any) -> Any:
-    """The package's own environment. Its import brings the dead `gym` package along, which warns about itself."""
+def check_installed() -> None:
+    """Refuses what needs ICU-Sepsis where it isn't.
+
+    Raises:
+        UserError: If `icu-sepsis` is not installed.
+    """
     spec = importlib.util.find_spec("icu_sepsis")
     if spec is None or spec.origin is None:
         raise UserError("the package icu-sepsis is not installed; run 'pip install icu-sepsis' (it is in .[dev])")
+
+
+def _package_environment(**kwargs: Any) -> Any:
+    """The package's own environment. Its import brings the dead `gym` package along, which warns about itself."""
+    check_installed()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from icu_sepsis.envs import ICUSepsisEnv

@@ -59,6 +59,7 @@ class ActionSpace:
         """Checks the factor names."""
         if not isinstance(self.factors, Iterable):
             raise UserError(f"factors must be several Factor(name=..., levels=(...)), not {shown(self.factors)}")
+        object.__setattr__(self, "factors", tuple(self.factors))
         wrong = next((each for each in self.factors if not isinstance(each, Factor)), None)
         if wrong is not None:
             raise UserError(f"factors must be Factor(name=..., levels=(...)) each, not a {type(wrong).__name__}")

@@ -50,6 +50,9 @@ class Factor:
                 raise UserError(f"factor {self.name!r}: {alias!r} is a level already and can't be an alias too")
         if self.null is not None and self.null not in self.levels:
             raise UserError(f"factor {self.name!r}: null level {self.null!r} is not one of its levels")
+        # Written in another way, the same factor is the same.
+        object.__setattr__(self, "levels", tuple(self.levels))
+        object.__setattr__(self, "null", self.levels[0] if self.null is None else self.null)
 
     def __len__(self) -> int:
         """Number of levels."""
@@ -58,7 +61,7 @@ class Factor:
     @property
     def null_level(self) -> int:
         """Code of the null level."""
-        return 0 if self.null is None else self.levels.index(self.null)
+        return self.levels.index(self.null or "")
 
     @cached_property
     def _index(self) -> tuple[pd.Index, np.ndarray]:

@@ -38,6 +38,11 @@ def weeks_command(
 ) -> None:
     """Turns enrolment, claims or encounters, and a contact log into the member-weeks that 'frl import' takes."""
     if init is not None:
+        if output is not None or report is not None or check:
+            raise UserError(
+                "--init writes a spec and nothing else; leave out -o, --check and --report, and name the spec itself: "
+                f"frl weeks myplan.toml --init {init}"
+            )
         _write_spec(init, spec or Path(f"{init}.toml"), force=force)
         return
     if spec is None:

@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks import ope
 from benchmarks.ope import sharpe_ratio, table
 from benchmarks.studies.known_policies.markov_q import CrossFitted, Regression
 from benchmarks.studies.known_policies.q_forms import Form, Shape
 from frl_env.actions import ActionSpace
+from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes, interval
 
 COLUMNS, CELLS = Shape(pairs=False, joint=True), Shape(pairs=False, joint=True, cells=True)
@@ -31,6 +33,14 @@ def chain(seed: int = 0) -> LoggedEpisodes:
         action_space=ActionSpace.from_nvec([2]),
         observations=observations,
     )
+
+
+def test_a_package_that_is_missing_is_said_before_any_world_is_drawn(monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(ope.WORLDS, "care", lambda seed: pytest.fail("drawn"))
+    with pytest.raises(UserError, match="the package icu-sepsis is not installed"):
+        ope.main(["--worlds", "care,icu", "--out", str(tmp_path / "ope")])
+    assert not (tmp_path / "ope").exists()
 
 
 @either_shape

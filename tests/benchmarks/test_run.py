@@ -39,7 +39,7 @@ def test_scorecard_has_what_was_promised(card):
     for name, row in data["references"].items():
         assert row["budget"] == ("team" if "@" in name else "none")
         assert name.startswith(row["policy"])
-        assert row["effort_minutes_per_week"] >= 0
+        assert (row["effort_minutes_per_week"] > 0) == (row["policy"] != "no_program"), name
     for key in ("environment", "versions", "commit", "eval_members", "parameters_version", "dataset_sha256"):
         assert key in data
     assert [(r["algo"], r["seed"], r["mode"], r["budget"]) for r in data["runs"]] == [

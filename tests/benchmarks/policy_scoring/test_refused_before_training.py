@@ -34,6 +34,7 @@ def test_too_few_members_to_value_on(program, told, tiny_dataset, few, tmp_path,
         told = [*told, "--write", str(tmp_path / "tuned.json")]
     with pytest.raises(UserError, match=r"can't be valued on 'tests/four-v0': 5 folds need as many members at least"):
         program.main(["--dataset", "tests/tiny-v0", "--validation", few, "--out", str(tmp_path / "out"), *told])
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_import_of_one_member_is_read(few):

@@ -39,12 +39,21 @@ def test_any_vocabulary_round_trips(space):
     joints = np.arange(space.n_joint)
     levels = space.unravel(joints)
     np.testing.assert_array_equal(space.ravel(space.encode(space.decode(levels))), joints)
-    assert ActionSpace.from_json(space.to_json()) == ActionSpace.from_json(space.to_json())
     read = ActionSpace.from_json(space.to_json())
+    assert read == space
     assert read.nvec == space.nvec
     np.testing.assert_array_equal(read.valid, space.valid)
     assert space.n_valid == space.valid.sum()
     assert space.valid[space.ravel(space.null_action)]
+
+
+def test_the_same_factors_in_another_way_are_the_same():
+    assert ActionSpace.from_json(MEDICAID_ACTIONS.to_json()) == MEDICAID_ACTIONS
+    said = Factor(name="how", levels=("NONE", "CALL"), null="NONE")
+    assert Factor(name="how", levels=["NONE", "CALL"]) == said
+    assert (
+        ActionSpace(factors=[said]) == ActionSpace(factors=(each for each in (said,))) == ActionSpace(factors=(said,))
+    )
 
 
 def test_custom_vocabulary_of_another_program():

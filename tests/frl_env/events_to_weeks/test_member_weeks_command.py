@@ -156,6 +156,9 @@ def test_init_writes_a_spec_that_reads(frl, tmp_path):
     assert status == 2
     assert "flat.toml exists already; choose another name, or add --force to replace it" in err
     assert "unknown source 'omob'; did you mean omop" in frl("weeks", "--init", "omob")[2]
+    for more in (("-o", "plan.toml"), ("--report", "page.html"), ("--check",)):
+        status, _, err = frl("weeks", "--init", "meds", *more)
+        assert (status, "--init writes a spec and nothing else; leave out -o, --check and --report" in err) == (2, True)
 
 
 def test_mistakes_are_one_line(frl, events, tmp_path):
