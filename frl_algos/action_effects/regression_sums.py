@@ -11,6 +11,7 @@ from frl_algos.action_effects.shrinkage import posterior_mean
 from frl_algos.action_effects.targets import ridge_weights, value_features
 from frl_algos.action_effects.terms import Terms
 from frl_algos.logged_data.scaled_rows import numbers_of, slices
+from frl_env.evaluation.threads import one_ahead
 
 CHUNK_NUMBERS = 2**22
 """Numbers in the columns of a chunk of rows, at most."""
@@ -85,7 +86,7 @@ class RegressionSums:
             return self._moments_by_action(self.products, half)
         total = len(self.groups)
         squares, products = np.zeros((total, total)), np.zeros(total)
-        for columns, weighted, part in self.chunks(half):
+        for columns, weighted, part in one_ahead(self.chunks(half)):
             squares += columns.T @ columns
             products += columns.T @ weighted
             self.watch(columns[:, self._scored], weighted, part)
@@ -175,11 +176,16 @@ class RegressionSums:
         """Probability of a response as a linear model of the same columns; only its mean over all actions is free."""
         simple, total = self.simple, len(self.terms.groups)
         squares, products = np.zeros((len(simple), len(simple))), np.zeros(len(simple))
-        for part in slices(len(self.rows), CHUNK):
-            columns = np.empty((part.stop - part.start, len(simple)), dtype=np.float32)
-            for few in slices(len(columns), self._chunk):
-                some = slice(part.start + few.start, part.start + few.stop)
-                columns[few] = self._columns(some, self.rows.states(some))[:, simple]
+
+        def chunks() -> Iterator[tuple[slice, np.ndarray]]:
+            for part in slices(len(self.rows), CHUNK):
+                columns = np.empty((part.stop - part.start, len(simple)), dtype=np.float32)
+                for few in slices(len(columns), self._chunk):
+                    some = slice(part.start + few.start, part.start + few.stop)
+                    columns[few] = self._columns(some, self.rows.states(some))[:, simple]
+                yield part, columns
+
+        for part, columns in one_ahead(chunks()):
             squares += columns.T @ columns
             products += columns.T @ self.targets.responses[part]
         groups = np.where(self.terms.groups == 0, -1, self.terms.groups)[simple]

@@ -5,6 +5,7 @@ a row is made part by part, so that memory does not grow with the data beyond a 
 """
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from frl_algos.logged_data.scaled_rows import Rows, mean_and_spread
 from frl_algos.logged_data.signed_logarithm import squash
 from frl_algos.logged_data.valid_positions import valid_positions
 from frl_env.errors import UserError
+from frl_env.evaluation.threads import one_ahead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,15 +157,18 @@ def _predict(
     total = state + 2 * state
     squares, products = np.zeros((total, total)), np.zeros(total)
     longest = int(lengths.max())
-    for rows, own in parts(lengths, total):
-        x = _columns(scaled_observations[rows], own, longest)
+
+    def columns() -> Iterator[tuple[slice, np.ndarray]]:
+        for rows, own in parts(lengths, total):
+            yield rows, _columns(scaled_observations[rows], own, longest)
+
+    for rows, x in one_ahead(columns()):
         squares += x.T @ x
         products += x.T @ returns[rows]
     value = _weights(squares[:state, :state], products[:state], len(returns))
     history = _weights(squares, products, len(returns))
     predicted, errors = np.empty(len(returns)), np.zeros(2)
-    for rows, own in parts(lengths, total):
-        x = _columns(scaled_observations[rows], own, longest)
+    for rows, x in one_ahead(columns()):
         predicted[rows] = x @ history
         errors += ((returns[rows] - x[:, :state] @ value) ** 2).sum(), ((returns[rows] - predicted[rows]) ** 2).sum()
     return value, predicted, tuple((errors / len(returns)).tolist())

@@ -21,6 +21,7 @@ from frl_algos.member_model.cross_fitted_forecast import CrossFittedForecast
 from frl_algos.member_model.logged_weeks import WeekSource
 from frl_algos.member_model.model import MemberModel
 from frl_algos.member_model.share_regression import ShareRegression
+from frl_env.evaluation.threads import one_ahead
 
 MOST_EPISODES = 10_000
 PART = 2_000
@@ -83,8 +84,11 @@ def estimate_member_model(
         terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)), sign=source.sign,
         divided=_in_several(buffer.people, PART),
     )  # fmt: skip
-    for start in range(0, len(buffer.lengths), PART):
-        part = source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))
+    made = (
+        source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))
+        for start in range(0, len(buffer.lengths), PART)
+    )
+    for part in one_ahead(made):
         shares.add(part, forecast.weekly(part) * part.weeks, answers.chance(part, lead))
     base, indicated, error = shares.solve(terms.told_apart(suited.told))
     gains = base > 0
