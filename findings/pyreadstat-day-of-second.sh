@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# pyreadstat 1.3.7 with pandas 3.1.1: days that it reads are Python dates. `pandas.to_datetime` makes them
-# `datetime64[s]` since pandas 3.0, which is also what NumPy's days become in a table. pyreadstat writes such a column to
-# SAS, SPSS and Stata files as 1970-01-01 in every row, without a word. The same days as `datetime64[us]`, which
-# `pandas.to_datetime` makes of text, are written right.
+# pyreadstat 1.3.7 with pandas 3.1.1: days are read as Python dates, which `pandas.to_datetime` turns into
+# `datetime64[s]`. NumPy's days become that in a table, too. pyreadstat writes every day of such a column as 1970-01-01
+# to SAS, SPSS and Stata files, without a word. The same days as `datetime64[us]`, which `pandas.to_datetime` makes of
+# text, are written right.
 #
 # Seen:      weeks of 2024-01-01, unknown, 2024-01-15: as Python dates right; as datetime64[s] 1970-01-01, NaT,
 #            1970-01-01; as datetime64[us] right; in all three formats

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# scikit-learn 1.9.1: `partial_dependence` of a gradient boosting by histograms is no average of predictions. It averages
-# what the trees add, without the constant they are added to, and without the inverse of the link: a model of counts with
-# `loss="poisson"` gets averages below 0. Asked for the members' own curves, too (`kind="both"`), or for the same average
-# with a weight of 1 each, it averages predictions. The documentation says that the constant is left out for the other
-# gradient boosting, and not for this one; `PartialDependenceDisplay` draws the same numbers.
+# scikit-learn 1.9.1: `partial_dependence` of a gradient boosting by histograms is no average of its predictions. It
+# averages what the trees add up to: the constant that the model starts from is left out, and so is the exponential of
+# a model of counts (`loss="poisson"`), whose averages come out below 0. Asked for each member's curve, too
+# (`kind="both"`), or for the same average with weights of 1, it averages predictions. Its documentation says that the
+# other gradient boosting leaves its constant out, and that this one does not. `PartialDependenceDisplay` draws the
+# same numbers.
 #
 # Seen:      0.1 events a week without a former visit, 0.4 with one; predicted 0.1, 0.4 by both models
-#            loss="poisson": average -0.916, 0.470; with the members' curves, or weights of 1, 0.1, 0.4
-#            loss="squared_error": average -0.15, 0.15; with the members' curves, or weights of 1, 0.1, 0.4
-# For us:    nothing here draws or reports partial dependence: what boosted models say is what they predict for a member's
-#            own record (`frl_algos/peers/ranking.py`, `frl_algos/peers/uplift.py`).
+#            loss="poisson": average -0.916, 0.470; with each member's curve, or weights of 1, 0.1, 0.4
+#            loss="squared_error": average -0.15, 0.15; with each member's curve, or weights of 1, 0.1, 0.4
+# For us:    nothing here draws or reports partial dependence: boosted models are asked for predictions only
+#            (`frl_algos/peers/ranking.py`, `frl_algos/peers/uplift.py`).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
