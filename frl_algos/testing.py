@@ -39,8 +39,11 @@ def check_algorithm(offered: Any, *, action_space: ActionSpace = MEDICAID_ACTION
     Raises:
         UserError: At the first thing that does not hold: says what, and what to do.
     """
-    with quiet_d3rlpy():
-        _check(offered, action_space, seed)
+    try:
+        with quiet_d3rlpy():
+            _check(offered, action_space, seed)
+    except SystemExit as problem:
+        raise UserError("the algorithm ends Python (SystemExit); raise an error instead, which is told") from problem
 
 
 def _check(offered: Any, action_space: ActionSpace, seed: int) -> None:
@@ -58,12 +61,30 @@ def _check(offered: Any, action_space: ActionSpace, seed: int) -> None:
     for mode in modes(first):
         levels = LearnedPolicy(first, action_space, mode)(observations, np.random.default_rng(seed))
         _require(bool(action_space.is_valid(levels).all()), f"the {mode} policy takes actions that are not valid")
-    again = _trained(offered, buffer, seed).predict(observations)
+    again = _trained(offered, buffer, seed)
     _require(
-        bool(np.array_equal(joints, again)),
+        _alike(joints, again.predict(observations)) and _answers_alike(first, again, observations),
         "two trainings from the same seed end in different policies; draw from torch's global generator or the buffer",
     )
     _check_save(first)
+
+
+def _answers_alike(first: Any, again: Any, observations: np.ndarray) -> bool:
+    """Whether two trained algorithms say the same of probabilities and gains, as far as they have them."""
+    alike = True
+    if has_probabilities(first) and "stochastic" in modes(first):
+        alike = _alike(first.predict_probabilities(observations), again.predict_probabilities(observations))
+    if has_gains(first):
+        of_both = []
+        for algorithm in (first, again):
+            memory = () if not hasattr(algorithm, "start_memory") else (algorithm.start_memory(len(observations)),)
+            of_both.append(algorithm.gains(observations, *memory))
+        alike = alike and _alike(*of_both)
+    return alike
+
+
+def _alike(first: Any, second: Any) -> bool:
+    return bool(np.allclose(np.asarray(first), np.asarray(second), rtol=1e-4, atol=1e-7))
 
 
 def made_up_buffer(action_space: ActionSpace, *, seed: int = 0) -> FactoredReplayBuffer:
@@ -133,10 +154,8 @@ def _ask(algorithm: Any, method: str, *asked: np.ndarray) -> np.ndarray:
     _require(same, f"{method} changes the arrays it is given, which others go on with; copy them first")
     if isinstance(answer, torch.Tensor):
         raise UserError(f"{method} gives a torch tensor, not a NumPy array; return tensor.detach().cpu().numpy()")
-    try:
-        return np.asarray(answer)
-    except ValueError:
-        raise UserError(f"{method} gives rows of different lengths; return one array") from None
+    _require(isinstance(answer, np.ndarray), f"{method} gives a {type(answer).__name__}, not a NumPy array")
+    return answer
 
 
 def _check_predictions(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> np.ndarray:
@@ -185,7 +204,7 @@ def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionS
         f"it has {' and '.join(own)} alone; what is kept in mind takes both start_memory(members) and "
         "remember(memory, observations, joints), and gains(observations, memory)",
     )
-    memory = np.asarray(algorithm.start_memory(n)) if own else None
+    memory = _start_memory(algorithm, n) if own else None
     _require(
         memory is None or (memory.ndim == 2 and len(memory) == n),
         f"start_memory({n}) gives shape {np.shape(memory)}, not ({n}, m): a row a member",
@@ -222,6 +241,16 @@ def _check_gains(algorithm: Any, observations: np.ndarray, action_space: ActionS
         _require(
             after.shape == memory.shape, f"remember gives shape {after.shape} for memories of shape {memory.shape}"
         )
+
+
+def _start_memory(algorithm: Any, members: int) -> np.ndarray:
+    try:
+        inspect.signature(algorithm.start_memory).bind(members)
+    except TypeError as problem:
+        raise UserError(f"start_memory is called with the number of members alone ({problem})") from None
+    memory = algorithm.start_memory(members)
+    _require(isinstance(memory, np.ndarray), f"start_memory gives a {type(memory).__name__}, not a NumPy array")
+    return memory
 
 
 def _check_save(algorithm: Any) -> None:

@@ -147,4 +147,10 @@ def _checked(levels: Any, members: int) -> Int[np.ndarray, "member factor"]:
     wanted = (members, len(MEDICAID_ACTIONS.nvec))
     if table.shape != wanted:
         raise UserError(f"the policy returned levels of shape {table.shape} for {members} members; {wanted} is needed")
+    invalid = int((~MEDICAID_ACTIONS.is_valid(table)).sum())
+    if invalid:
+        raise UserError(
+            f"the policy took {invalid:,} actions that are not valid, for {members:,} members; choose among "
+            "action_space.valid_joints, and give no other a probability"
+        )
     return table

@@ -43,7 +43,7 @@ def validation_dataset(dataset_id: str, asked: str | None) -> str:
             raise
         raise UserError(
             f"no dataset of other members to value policies on ({found!r} does not exist); "
-            "import with --validation-share 0.3, or name one with --validation"
+            "import with --validation-share 0.3, make it as the first was made, or name one with --validation"
         ) from problem
     if found == dataset_id:
         raise UserError("--validation names the training data; policies are valued on members they were not trained on")

@@ -95,7 +95,7 @@ def attempt(job: Job, signs: Path) -> Outcome | Failure:
     """One run: whatever goes wrong, but for Ctrl-C, comes back as a failure."""
     try:
         return runs.run(job, _Sign(signs / f"{job.key}.json", job.name))
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:  # a plug-in may end Python; its run failed, and the others go on
         reason = " ".join(f"{type(problem).__name__}: {problem}".split())
         return Failure(job, reason[:300], traceback.format_exc())
 

@@ -247,12 +247,24 @@ def _offered(name: str) -> Any:
         raise UserError(
             f"{shorten(name)!r} is no algorithm; write package.module:Name, or a name of the list in --help"
         )
+    if module.endswith(".py"):
+        raise UserError(f"--algo {shorten(name)} names a file; write {module.removesuffix('.py')}:{attribute}")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as problem:
-        raise UserError(f"no module {problem.name!r} for --algo {name}; run from its folder or install it") from problem
+        missing = str(problem.name)
+        if module != missing and not module.startswith(f"{missing}."):  # it is there, and what it imports is not
+            raise UserError(
+                f"module {module!r} of --algo {name} can't be imported: it imports {missing!r}, which is not installed"
+            ) from problem
+        raise UserError(f"no module {missing!r} for --algo {name}; run from its folder or install it") from problem
     except AttributeError as problem:
         raise UserError(f"module {module!r} has no {attribute!r}") from problem
+    except SystemExit as problem:
+        raise UserError(
+            f"module {module!r} of --algo {name} ends Python when it is imported; put what runs it under "
+            'if __name__ == "__main__":'
+        ) from problem
     except Exception as problem:
         why = shorten(" ".join(f"{type(problem).__name__}: {problem}".split()))
         raise UserError(

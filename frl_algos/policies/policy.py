@@ -115,8 +115,18 @@ def has_probabilities(algorithm: Any) -> bool:
 def draw_from(
     probabilities: Float32[np.ndarray, "n joint"], uniform: Float32[np.ndarray, "n"]
 ) -> Int64[np.ndarray, "n"]:
-    """One action a state, by the inverse of the cumulative probabilities."""
+    """One action a state, by the inverse of the cumulative probabilities.
+
+    Raises:
+        UserError: If probabilities of a state are no numbers, or have no sum.
+    """
     cumulative = torch.as_tensor(probabilities).cumsum(dim=1)
+    wrong = int((~((cumulative[:, -1] > 0) & cumulative[:, -1].isfinite())).sum())
+    if wrong:
+        raise UserError(
+            f"the policy's probabilities are not finite, or all 0, in {wrong:,} of {len(cumulative):,} states; each "
+            "row must sum to 1"
+        )
     # Below the total even after rounding, so that the draw falls on an action with mass.
     level = torch.as_tensor(uniform)[:, None] * cumulative[:, -1:] * (1 - 1e-6)
     return torch.searchsorted(cumulative, level, right=True).squeeze(1).numpy()

@@ -181,6 +181,22 @@ class NotReproducible(Constant):
         self.counts[MEDICAID_ACTIONS.valid_joints[NotReproducible.runs]] = 1e6
 
 
+class NotReproducibleInChances(Other):
+    def fit(self, buffer, n_steps, **options):
+        super().fit(buffer, n_steps)
+        self.share = 0.1 + 0.8 * np.random.default_rng().random()
+
+    def predict_probabilities(self, observations):
+        return self.share * super().predict_probabilities(observations) + (1 - self.share) * (
+            self.space.valid / self.space.valid.sum()
+        )
+
+
+class EndsPython(Constant):
+    def fit(self, buffer, n_steps, **options):
+        raise SystemExit(0)
+
+
 class SavesElsewhere(Constant):
     def save(self, file):
         open(file + ".bin", "w").close()
@@ -193,6 +209,15 @@ class Gains(Other):
         gains = np.tile(1 + observations[:, :1], (1, len(self.space.valid_joints)))
         gains[:, 0] = 0  # doing nothing
         return gains
+
+
+class NotReproducibleInGains(Gains):
+    def fit(self, buffer, n_steps, **options):
+        super().fit(buffer, n_steps)
+        self.scale = 1 + np.random.default_rng().random()
+
+    def gains(self, observations):
+        return self.scale * super().gains(observations)
 
 
 class GainsAlone(Gains):
@@ -252,6 +277,16 @@ class OneMemoryForAll(Remembers):
         return np.zeros((1, 2))
 
 
+class MemoryOfTorch(Remembers):
+    def start_memory(self, members):
+        return torch.zeros(members, 2)
+
+
+class MemoryOfNobody(Remembers):
+    def start_memory(self):
+        return np.zeros((64, 2))
+
+
 class ForgetsWhomItContacts(Remembers):
     def remember(self, memory, observations, joints):
         return memory[joints == self.space.valid_joints[0]]
@@ -299,7 +334,7 @@ def test_gains_that_pass_spend_a_budget(offered):
         (BatchStatistics, "alone than in a batch"),
         (Tensors, r"predict_probabilities gives a torch tensor.*return tensor\.detach\(\)\.cpu\(\)\.numpy\(\)"),
         (TensorsWithGradients, "predict gives a torch tensor"),
-        (Ragged, "rows of different lengths"),
+        (Ragged, "predict gives a list, not a NumPy array"),
         (ScalesInPlace, "predict changes the arrays it is given"),
         (SavesAFolder, "save made a folder"),
         (BatchesByName, "batch_size must be a whole number"),
@@ -307,6 +342,9 @@ def test_gains_that_pass_spend_a_budget(offered):
         (WrongShape, r"shape \(64, 1079\)"),
         (MassOutside, "not valid; mask them"),
         (NotReproducible, "different policies"),
+        (NotReproducibleInChances, "different policies"),
+        (NotReproducibleInGains, "different policies"),
+        (EndsPython, "ends Python .SystemExit.; raise an error instead"),
         (SavesElsewhere, "'model.bin'"),
         (GainsOfAll, r"gains gives float64 of shape \(64, 1080\), not floating-point numbers of shape \(64, 681\)"),
         (WholeGains, "gains gives int64"),
@@ -316,6 +354,8 @@ def test_gains_that_pass_spend_a_budget(offered):
         (OtherMemory, r"remember gives shape \(64,\) for memories of shape \(64, 2\)"),
         (OneNumberInMind, r"start_memory\(64\) gives shape \(64,\), not \(64, m\)"),
         (OneMemoryForAll, r"start_memory\(64\) gives shape \(1, 2\), not \(64, m\)"),
+        (MemoryOfTorch, "start_memory gives a Tensor, not a NumPy array"),
+        (MemoryOfNobody, "start_memory is called with the number of members alone .too many positional"),
         (ForgetsWhomItContacts, r"remember gives shape \(1, 2\) for memories of shape \(64, 2\)"),
         (Ranks, "for eight members alone than for all"),
         (DrawsGains, "for eight members alone than for all"),

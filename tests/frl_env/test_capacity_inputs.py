@@ -174,6 +174,7 @@ def test_labels_of_groups_need_not_be_text():
         (lambda o, r: np.full((len(o), 4), -1), "20 actions out of range"),
         (lambda o, r: np.full((len(o), 4), 99), "20 actions out of range"),
         (lambda o, r: None, "needs 4 levels"),
+        (lambda o, r: np.full((len(o), 4), 1) * (np.arange(4) > 0), r"20 actions that are not valid, for 20 members"),
     ],
 )
 def test_a_rollout_refuses_levels_that_are_none(decide, words):

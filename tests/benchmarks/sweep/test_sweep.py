@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks import run
 from benchmarks.sweep import jobs, runs
+from benchmarks.sweep.workers import Failure, attempt
 from benchmarks.training import algorithms, makers
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
@@ -118,6 +119,40 @@ def test_names(theirs):
     for wrong, says in (("no_such_module:X", "no module 'no_such_module'"), ("their_package:X", "has no 'X'")):
         with pytest.raises(UserError, match=says):
             algorithms.create(wrong, (), MEDICAID_ACTIONS)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (
+            "import no_such_package",
+            "'their_script' of --algo their_script:X can't be imported: it imports 'no_such_pack",
+        ),
+        (
+            "import sys; sys.exit(0)",
+            'ends Python when it is imported; put what runs it under if __name__ == "__main__"',
+        ),
+        ("X = 1 +", "can't be imported .SyntaxError"),
+    ],
+)
+def test_a_module_that_cant_be_imported_is_said(body, says, tmp_path, monkeypatch):
+    (tmp_path / "their_script.py").write_text(body + "\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError, match=says):
+        algorithms.create("their_script:X", (), MEDICAID_ACTIONS)
+    with pytest.raises(UserError, match="names a file; write their_script:X"):
+        algorithms.create("their_script.py:X", (), MEDICAID_ACTIONS)
+
+
+def test_an_algorithm_that_ends_python_is_a_run_that_failed(tiny_dataset, tmp_path, monkeypatch):
+    def ends(job, sign):
+        sys.exit(0)
+
+    monkeypatch.setattr(runs, "run", ends)
+    job = jobs.plan(["discrete_bc"], "tests/tiny-v0", seeds=1, steps=1, eval_members=20, tell=lambda *_: None)[-1]
+    failed = attempt(job, tmp_path)
+    assert isinstance(failed, Failure)
+    assert failed.reason == "SystemExit: 0"
 
 
 def test_actions_that_do_not_fit_are_said_before_any_training(tiny_dataset, tmp_path, monkeypatch):
