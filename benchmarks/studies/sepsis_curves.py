@@ -121,7 +121,7 @@ def trained(size: Size, seed: int, steps: int, tell: Tell) -> dict[str, float]:
     logged = roll_out(world, None, episodes=size.episodes, seed=(SEED, size.episodes, seed), noisy=True)
     values = {}
     for name in ALGORITHMS:
-        buffer = FactoredReplayBuffer(**flat(logged), action_space=world.space, seed=seed)
+        buffer = FactoredReplayBuffer(**flat(logged), action_space=world.space, seed=seed, simulated=True)
         algorithm = create(name, [f"x{i}" for i in range(world.observation_size)], world.space, {})
         what = f"{size.label}: {label(name)}, seed {seed}"
         train(algorithm, buffer, steps=steps, seed=seed, progress=lambda done, what=what: tell(what, done, steps))
