@@ -7,7 +7,7 @@
 #            share of weeks with an event 1.0; of weeks without 0.0; mean 0.75; read by pyreadstat 0.5, 0.5, 0.75
 # Read:      github.com/pandas-dev/pandas/issues/50670, open
 # For us:    tables are CSV and Parquet. One that was made of such a file is refused: its counts are no whole numbers
-#            (`frl_env/datasets/tabular/checking/reader.py`).
+#            (`frl_env/datasets/table_import/checking/reader.py`).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

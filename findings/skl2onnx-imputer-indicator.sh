@@ -7,8 +7,8 @@
 #
 # Seen:      food insecure no, yes, not asked: events 10, 20, 80 %; scikit-learn 0.100, 0.200, 0.800
 #            onnxruntime 0.100, 0.005, 0.022; both chances together 1.000, 0.805, 0.879
-# For us:    ONNX files are made of torch networks (`frl_algos/files/frozen.py`), and tests compare their chances with
-#            the networks' own (tests/frl_algos/model_files/test_export.py). No scikit-learn model leaves as ONNX.
+# For us:    ONNX files are made of torch networks (`frl_algos/model_files/frozen.py`), and tests compare their chances
+#            with the networks' own (tests/frl_algos/model_files/test_export.py). No scikit-learn model leaves as ONNX.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -10,7 +10,7 @@
 #            loss="poisson": average -0.916, 0.470; with each member's curve, or weights of 1, 0.1, 0.4
 #            loss="squared_error": average -0.15, 0.15; with each member's curve, or weights of 1, 0.1, 0.4
 # For us:    nothing here draws or reports partial dependence: boosted models are asked for predictions only
-#            (`frl_algos/peers/ranking.py`, `frl_algos/peers/uplift.py`).
+#            (`frl_algos/member_rankings/ranking.py`, `frl_algos/member_rankings/uplift.py`).
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

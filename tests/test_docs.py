@@ -38,6 +38,18 @@ def test_links_lead_somewhere(page):
             assert ((ROOT / page).parent / target).exists(), target
 
 
+def test_files_that_pages_and_findings_name_are_there():
+    texts = [ROOT / page for page in PAGES] + sorted((ROOT / "findings").glob("*.sh"))
+    named = {
+        (text.name, path)
+        for text in texts
+        for path in re.findall(r"(?<![\w./-])(?:frl_env|frl_algos|benchmarks|tests)/[\w/.-]*\w", text.read_text())
+    }
+    assert len(named) > 50
+    gone = {each for each in named if not any((ROOT / f"{each[1]}{end}").exists() for end in ("", ".py"))}
+    assert gone <= {("CONTRIBUTING.md", "benchmarks/figures/STUDY.json")}
+
+
 def test_every_page_has_its_place_in_the_site():
     """`make docs` ends in an error otherwise."""
     named = {
