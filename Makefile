@@ -16,7 +16,10 @@ LANE_TESTS := $(addprefix tests/frl_env/,test_env.py test_vector.py simulator/te
 # What only the documentation and a release need.
 PUBLISHING := $(VENV)/.publishing
 
-.PHONY: run report test test-suite test-gymnasium test-install test-slow lint figures confirm pages wording docs dist typecheck bench \
+# What only the tasks of DM Control need.
+CONTROL := $(VENV)/.control
+
+.PHONY: run report test test-suite test-gymnasium test-install control test-control test-slow lint figures confirm pages wording docs dist typecheck bench \
 	paper-scale clean install
 
 run: $(STAMP)
@@ -37,6 +40,12 @@ test-gymnasium: $(LANE_STAMP)
 # Ways of installing, in virtual environments of their own: takes minutes and the package index; CI runs it.
 test-install: $(PUBLISHING)
 	$(BIN)/python -m pytest -m slow tests/test_minari_load.py tests/test_distribution.py
+
+# Tasks of DM Control, an optional part of benchmarks/elsewhere.py: what they need, and their tests.
+control: $(CONTROL)
+
+test-control: $(CONTROL)
+	$(BIN)/python -m pytest tests/benchmarks/worlds/test_dm_control_tasks.py
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -99,6 +108,10 @@ $(STAMP): pyproject.toml constraints.txt
 $(PUBLISHING): $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[publishing]'
 	touch $(PUBLISHING)
+
+$(CONTROL): $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[control]'
+	touch $(CONTROL)
 
 $(LANE_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(LANE)

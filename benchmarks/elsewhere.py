@@ -30,7 +30,7 @@ from benchmarks.training.algorithms import check_fits, create, label, parse_name
 from benchmarks.training.train import train
 from benchmarks.worlds.dataset import ensure_world_dataset
 from benchmarks.worlds.episodes import EPISODES, references, true_returns
-from benchmarks.worlds.registry import SMALL, WORLDS, world_entry
+from benchmarks.worlds.registry import CONTROL, CONTROL_EPISODES, SMALL, WORLDS, world_entry
 from frl_algos import LearnedPolicy, load_replay_buffer
 from frl_algos.policies.adapter import modes
 from frl_env.errors import UserError
@@ -43,6 +43,7 @@ ALGORITHMS = (
 """Those that learn from any factored dataset."""
 
 RESULTS = Kept("benchmarks.elsewhere")
+Cell = str | float | None
 WORDS = {"stochastic": "drawn", "greedy": "greedy"}
 QUICK_ROWS, QUICK_STEPS, QUICK_EPISODES = 2_000, 50, 500
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show(rows, worlds)
     if options.figure:
         write_figure(
-            "elsewhere",
+            "elsewhere-control" if set(worlds) & set(CONTROL) else "elsewhere",
             rows,
             columns={"policy": "{policy}"}
             | {world: f"{{{field(world)}}}" for world in worlds}
@@ -75,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             command=f"python benchmarks/elsewhere.py --worlds {options.worlds} --algo {options.algo} "
             f"--seeds {options.seeds} --steps {options.steps} --figure",
             programs=["benchmarks.elsewhere"],
-            settings={"seeds": options.seeds, "updates": options.steps, "episodes": options.episodes},
+            settings={"seeds": options.seeds, "updates": options.steps}
+            | {f"episodes of {world}": episodes_of(world, options) for world in worlds},
         )
 
 
@@ -88,7 +90,13 @@ def run(name: str, world: str, seed: int, options: argparse.Namespace, progress:
     facts = {"algo": name, "world": world, "seed": seed, "steps": options.steps, "rows": options.rows}
     make = partial(_trained, name, world, seed, options, progress)
     label = f"{world}-{name.replace(':', '.')}-seed{seed}"
-    return facts | RESULTS.json(options.out, label, make, **facts, episodes=options.episodes)
+    return facts | RESULTS.json(options.out, label, make, **facts, episodes=episodes_of(world, options))
+
+
+def episodes_of(world: str, options: argparse.Namespace) -> int:
+    """Episodes of a true value: as many as asked for, else the world's own."""
+    own = world_entry(world).episodes
+    return options.episodes or (min(QUICK_EPISODES, own) if options.quick else own)
 
 
 def _trained(name: str, world: str, seed: int, options: argparse.Namespace, progress: Any) -> dict[str, Any]:
@@ -103,7 +111,7 @@ def _trained(name: str, world: str, seed: int, options: argparse.Namespace, prog
     found: dict[str, Any] = {"updates": trained.updates, "seconds": trained.wall_s}
     for mode in modes(algorithm):
         returns = true_returns(
-            world_entry(world).make(), LearnedPolicy(algorithm, space, mode), episodes=options.episodes
+            world_entry(world).make(), LearnedPolicy(algorithm, space, mode), episodes=episodes_of(world, options)
         )
         found[WORDS[mode]] = float(returns.mean(dtype=np.float64))
     return found
@@ -111,20 +119,18 @@ def _trained(name: str, world: str, seed: int, options: argparse.Namespace, prog
 
 def reference_rows(worlds: Sequence[str], options: argparse.Namespace) -> list[dict[str, Any]]:
     """The logging policy on the scale, by world."""
-    known = [references(world_entry(world).make(), episodes=options.episodes) for world in worlds]
+    known = [references(world_entry(world).make(), episodes=episodes_of(world, options)) for world in worlds]
     scores = [[each.score(each.logged)] for each in known]
     return [{"policy": "what was logged"} | _cells(worlds, scores)]
 
 
-def table_rows(
-    runs: Sequence[Mapping[str, Any]], names: Sequence[str], worlds: Sequence[str]
-) -> list[dict[str, str | None]]:
+def table_rows(runs: Sequence[Mapping[str, Any]], names: Sequence[str], worlds: Sequence[str]) -> list[dict[str, Cell]]:
     """A row an algorithm and mode: mean score of its seeds and, of several, the lowest and highest.
 
     Over all worlds it has the mean and the lowest of these means, and None where it has no value in one of them.
     """
-    known = {world: references(world_entry(world).make()) for world in worlds}
-    rows: list[dict[str, str | None]] = []
+    known = {world: references(world_entry(world).make(), episodes=world_entry(world).episodes) for world in worlds}
+    rows: list[dict[str, Cell]] = []
     for name in names:
         for word in WORDS.values():
             own = [each for each in runs if each["algo"] == name and word in each]
@@ -156,11 +162,14 @@ def show(rows: Sequence[Mapping[str, Any]], worlds: Sequence[str]) -> None:
     console.print(table)
 
 
-def _cells(worlds: Sequence[str], scores: Sequence[Sequence[float]]) -> dict[str, str | None]:
-    """A cell a world, and what comes of all."""
+def _cells(worlds: Sequence[str], scores: Sequence[Sequence[float]]) -> dict[str, Cell]:
+    """A cell a world, and what comes of all; means that are not rounded beside those that are shown."""
     means = [float(np.mean(each)) for each in scores if each]
     whole = len(means) == len(worlds)
-    return {field(world): _cell(each) for world, each in zip(worlds, scores, strict=True)} | {
+    cells: dict[str, Cell] = {}
+    for world, each in zip(worlds, scores, strict=True):
+        cells |= {field(world): _cell(each), f"{field(world)}_mean": float(np.mean(each)) if each else None}
+    return cells | {
         "mean": str(round(float(np.mean(means)))) if whole else None,
         "lowest": str(round(min(means))) if whole else None,
     }
@@ -179,16 +188,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--algo", default=",".join(ALGORITHMS), help="names by comma, as benchmarks/run.py takes them")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0..N-1, of training and of what is logged")
     parser.add_argument("--steps", type=int, help="updates a run (default 3000)")
-    parser.add_argument("--episodes", type=int, help=f"of a true value (default {EPISODES:,})")
+    parser.add_argument(
+        "--episodes", type=int,
+        help=f"of a true value (default {EPISODES:,}; of the tasks of DM Control {CONTROL_EPISODES})",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help="folder of finished runs (default results-elsewhere)")
-    parser.add_argument("--figure", action="store_true", help="also write benchmarks/figures/elsewhere.json")
+    parser.add_argument("--figure", action="store_true", help="also write what the pages show")
     parser.add_argument("--quick", action="store_true", help="a smoke test: few rows, updates and episodes")
     options = parser.parse_args(arguments)
     check_at_least(options, seeds=1, steps=1, episodes=2)
     if options.quick and options.figure:
         raise UserError("--quick measures nothing; leave out --figure")
     options.steps = options.steps or (QUICK_STEPS if options.quick else 3_000)
-    options.episodes = options.episodes or (QUICK_EPISODES if options.quick else EPISODES)
     options.rows = QUICK_ROWS if options.quick else None
     options.out = options.out or Path("results-elsewhere-quick" if options.quick else "results-elsewhere")
     check_folder_can_be_made(options.out)

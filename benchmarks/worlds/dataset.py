@@ -40,6 +40,9 @@ def ensure_world_dataset(name: str, *, seed: int = 0, rows: int | None = None) -
     """
     entry = world_entry(name)
     recipe = {"world": name, "rows": rows or entry.rows, "seed": seed, "version": entry.version}
+    if entry.packages:
+        entry.make()  # says how to install them
+        recipe |= {package: importlib.metadata.version(package) for package in entry.packages}
     dataset_id = world_dataset_id(name, seed=seed, rows=rows)
     place = dataset_place(dataset_id)
     try:
@@ -60,9 +63,11 @@ def ensure_world_dataset(name: str, *, seed: int = 0, rows: int | None = None) -
 
 def _build(recipe: dict[str, Any], dataset_id: str, place: Path) -> None:
     """Writes the dataset beside its place and renames it when it is whole."""
+    entry = world_entry(recipe["world"])
     env = WorldEnv(recipe["world"])
     episodes = log_rows(env.world, rows=recipe["rows"], seed=recipe["seed"])
-    known = references(env.world, episodes=1_000)
+    valued_on = min(1_000, entry.episodes)
+    known = references(env.world, episodes=valued_on)
     digest = hashlib.sha256()
     for array in (episodes.observations, episodes.actions, episodes.rewards, episodes.lengths):
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -88,7 +93,7 @@ def _build(recipe: dict[str, Any], dataset_id: str, place: Path) -> None:
         storage.update_metadata(
             {
                 "dataset_id": dataset_id,
-                "description": f"A made-up problem: {world_entry(recipe['world']).title}",
+                "description": f"A small world: {entry.title}",
                 "algorithm_name": "the world's own logging policy",
                 "minari_version": importlib.metadata.version("minari"),
                 "frl_recipe": recipe,
@@ -96,10 +101,11 @@ def _build(recipe: dict[str, Any], dataset_id: str, place: Path) -> None:
                 "frl_action_schema": json.loads(env.world.space.to_json()),
                 "ref_min_score": known.random,
                 "ref_max_score": known.best,
-                "num_episodes_average_score": 1_000,
+                "num_episodes_average_score": valued_on,
                 "total_episodes": len(episodes),
                 "total_steps": int(episodes.lengths.sum()),
             }
+            | ({"requirements": list(entry.packages)} if entry.packages else {})
         )
         storage.update_metadata({"dataset_size": storage.get_size()})
         marker = place.parent / "namespace_metadata.json"

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from benchmarks.worlds.dm_control_tasks.task import TASKS, ControlTask
+from benchmarks.worlds.episodes import EPISODES
 from benchmarks.worlds.linear_bandit import LinearBandit
 from benchmarks.worlds.maze import PUBLISHED_RANDOM, Maze
 from benchmarks.worlds.rooms import Rooms
@@ -21,12 +23,16 @@ class Entry:
         rows: Logged of it.
         title: In a table.
         version: Raised when the world or its logging policy changes.
+        episodes: Of a true value.
+        packages: That it needs, beside those of the project.
     """
 
     make: Callable[[], World]
     rows: int
     title: str
     version: int = 0
+    episodes: int = EPISODES
+    packages: tuple[str, ...] = ()
 
 
 SMALL: dict[str, Entry] = {
@@ -53,7 +59,22 @@ SEPSIS: dict[str, Entry] = {
 }
 """The sepsis simulator of Oberst and Sontag (2019), with two of the logging policies of Tang et al. (2022)."""
 
-WORLDS = SMALL | MAZES | SEPSIS
+CONTROL_EPISODES = 50
+"""Few, because a return is a sum over 1,000 steps."""
+
+CONTROL: dict[str, Entry] = {
+    name: Entry(
+        make=lambda name=name: ControlTask(name),
+        rows=100_000,
+        title=f"DM Control, {name} in three bins an actuator",
+        episodes=CONTROL_EPISODES,
+        packages=("dm_control", "mujoco"),
+    )
+    for name in TASKS
+}
+"""Tasks that need the packages of the extra `control`."""
+
+WORLDS = SMALL | MAZES | SEPSIS | CONTROL
 
 
 def world_entry(name: str) -> Entry:

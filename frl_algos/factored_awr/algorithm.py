@@ -7,8 +7,8 @@ by a *learned* advantage, not by raw returns:
 
 the exact solution of the regression that AWR (Peng et al., 2019) approximates by weighting samples. pi_b is an exact
 softmax over all valid joint actions with learned level embeddings (`networks`); A is estimated in closed form before
-training starts (`effects`); how far to follow it and how often to act are chosen on the data alone (`extraction`,
-`effects.action_rate`). Numbered deviations from the paper stand in `docs/factored_awr.md`.
+training starts (`action_effects`); how far to follow it and how often to act are chosen on the data alone
+(`extraction`, `action_effects.action_rate`). Numbered deviations from the paper stand in `docs/factored_awr.md`.
 """
 
 import dataclasses

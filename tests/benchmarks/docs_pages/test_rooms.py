@@ -1,4 +1,6 @@
-"""The table of rooms is the code's: what each is for, and what it imports."""
+"""The table of rooms is the code's: what each is for, and what it imports. Names on the page are rooms or files."""
+
+import re
 
 import pytest
 
@@ -25,3 +27,15 @@ def test_imports_inside_functions_count(tmp_path):
     file = tmp_path / "module.py"
     file.write_text("def f():\n    from frl_algos.logged_data.replay import x\n    from frl_algos import networks\n")
     assert rooms._imported(file, "frl_algos") == {"logged_data", "networks"}
+
+
+def test_every_room_and_file_that_the_page_names_is_there():
+    text = rooms.PAGE.read_text()
+    named = re.findall(r"^\| `(\w+)` \|", text.partition("## Names that recur")[2], flags=re.MULTILINE)
+    way = text.partition("## The way of the data")[2].partition("## The rooms")[0]
+    named += re.findall(r"`([a-z_]+(?:/[a-z_]+)*/?)(?:\.py)?`", way)
+    assert len(named) > 40
+    there = {f"/{file.relative_to(rooms.ROOT).with_suffix('')}" for package in rooms.PACKAGES
+             for file in (rooms.ROOT / package).rglob("*")}  # fmt: skip
+    there |= {f"/{package}" for package in rooms.PACKAGES}
+    assert [name for name in named if not any(place.endswith(f"/{name.strip('/')}") for place in there)] == []

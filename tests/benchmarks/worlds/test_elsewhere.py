@@ -96,6 +96,10 @@ def test_every_algorithm_of_the_table_exists():
 
 def test_a_row_has_its_mean_and_its_lowest_world():
     cells = elsewhere._cells(["rooms", "maze-3"], [[10.0, 20.0], [90.0, 100.0]])
-    assert cells == {"rooms": "15 (10, 20)", "maze_3": "95 (90, 100)", "mean": "55", "lowest": "15"}
+    assert cells == {
+        "rooms": "15 (10, 20)", "rooms_mean": 15.0, "maze_3": "95 (90, 100)", "maze_3_mean": 95.0, "mean": "55",
+        "lowest": "15",
+    }  # fmt: skip
     missing = elsewhere._cells(["rooms", "maze-3"], [[10.0], []])
-    assert missing == {"rooms": "10", "maze_3": None, "mean": None, "lowest": None}, "no mean without one of them"
+    assert (missing["rooms"], missing["maze_3"], missing["maze_3_mean"]) == ("10", None, None)
+    assert (missing["mean"], missing["lowest"]) == (None, None), "no mean without one of them"

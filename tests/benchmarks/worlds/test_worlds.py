@@ -130,4 +130,4 @@ def test_noise_is_in_the_log_and_not_in_true_values():
 def test_an_unknown_world_is_one_line():
     with pytest.raises(UserError, match="rooms"):
         world_entry("room")
-    assert len(WORLDS) == 13
+    assert len(WORLDS) == 15
