@@ -26,7 +26,8 @@ from frl_algos.logged_data.scaled_rows import slices
 from frl_algos.networks.effect_critic import LazyScores
 
 MOST_SCORES = 2**24
-"""Scores of joint actions in all judged rows, at most; people are drawn where there are more."""
+"""Scores of joint actions in all judged rows, at most. Where there are more, people are drawn; where too few would be
+left, as each has a long record, decisions of everybody are."""
 
 SCORED_AT_ONCE = 4_000
 """Judged rows whose scores of all actions are held at once, several times."""
@@ -84,13 +85,19 @@ class HeldOut:
 
     def __init__(self, targets: Targets, people: Int[np.ndarray, "row"], *, valid: int, seed: int) -> None:
         """Draws the rows."""
-        rows = np.flatnonzero(targets.attempted)
-        most = MOST_SCORES // valid
+        every = np.flatnonzero(targets.attempted)
+        rows, most = every, MOST_SCORES // valid
+        self._share = 1.0
+        """Of a judged person's decisions, those that are judged."""
         if len(rows) > most:
+            rng = np.random.default_rng(seed)
             count = np.bincount(people[rows])
-            order = np.random.default_rng(seed).permutation(len(count))
+            order = rng.permutation(len(count))
             drawn = order[np.cumsum(count[order]) <= most]
             rows = rows[np.isin(people[rows], drawn)]
+            if not _enough(people[rows], targets.halves[rows]):
+                rows = np.sort(rng.choice(every, most, replace=False))
+                self._share = most / len(every)
         self.rows = rows
         self.actions = targets.actions[rows].astype(np.int64)
         self.halves = targets.halves[rows]
@@ -100,7 +107,7 @@ class HeldOut:
     @property
     def enough(self) -> bool:
         """Whether each half has people enough to judge by."""
-        return all(len(np.unique(self._person[self.halves == half])) >= FEWEST_PEOPLE for half in (0, 1))
+        return _enough(self._person, self.halves)
 
     def take_behaviour(self, log_what: Float[Tensor, "judged valid"], threshold: float) -> None:
         """Takes the behaviour policy's log-probabilities, given that something is done, and drops unsupported ones."""
@@ -161,7 +168,12 @@ class HeldOut:
         return ratios
 
     def _by_person(self, gains: Float[np.ndarray, "judged"]) -> Float[np.ndarray, "person"]:
-        return np.bincount(self._person, weights=gains, minlength=int(self._person.max(initial=-1)) + 1)
+        sums = np.bincount(self._person, weights=gains, minlength=int(self._person.max(initial=-1)) + 1)
+        return sums / self._share
+
+
+def _enough(people: Int[np.ndarray, "row"], halves: Int[np.ndarray, "row"]) -> bool:
+    return all(len(np.unique(people[halves == half])) >= FEWEST_PEOPLE for half in (0, 1))
 
 
 def surprise(

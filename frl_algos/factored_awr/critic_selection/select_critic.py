@@ -35,9 +35,9 @@ so that noise would be followed as far as an effect. A gain is shown where it is
 candidates' gains reaches by chance (`held_out.bar`). By the whole return, the one taken must not lose more than one
 standard error, nor a small step along the same advantages more than two (`held_out.SMALL_STEP`); that varies far less.
 Where none is taken, small steps say what is shown: what gains by them, and does not lose as a whole, is followed. If
-there are none, the policy is the clone's. With a response only the terms compete: other critics can't use what it
-tells, and inherit confounding. There the first candidate gives way, also to the clone, to what is two standard errors
-better only.
+there are none, or too few people to judge by, the policy is the clone's. With a response only the terms compete:
+other critics can't use what it tells, and inherit confounding. There the first candidate gives way, also to the
+clone, to what is two standard errors better only.
 """
 
 import dataclasses
@@ -106,7 +106,8 @@ class Contest:
     def choose(self) -> Chosen:
         """The critic to follow."""
         if not self._judges.enough:
-            return self._unjudged()
+            first = self._unjudged()
+            return first if self._respond or "none" not in self._critics else self._clone(first)
         self._take_behaviour()
         candidates, others = self._candidates()
         if self._believed():

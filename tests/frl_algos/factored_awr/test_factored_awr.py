@@ -182,7 +182,7 @@ def test_short_fits_train(tiny_buffer):
 
 def test_regression_weighs_by_the_standardised_advantage_from_the_first_epoch(tiny_buffer):
     """Without standardisation every weight is 1 and the regression is plain cloning."""
-    _, results = _fit(tiny_buffer, extraction="regression", n_steps=120)
+    _, results = _fit(tiny_buffer, critic="effects", extraction="regression", n_steps=120)
     assert len(results) == 1
     assert results[0][1]["weight_ess"] < 0.95
 

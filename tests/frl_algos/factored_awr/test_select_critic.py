@@ -9,7 +9,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
 from frl_algos.action_effects.indication import Acting
 from frl_algos.action_effects.targets import compute_targets
-from frl_algos.factored_awr.critic_selection import select_critic
+from frl_algos.factored_awr.critic_selection import held_out, select_critic
 from frl_algos.factored_awr.critic_selection.held_out import SMALL_STEP, HeldOut, mean_and_error
 from frl_env.actions import ActionSpace
 
@@ -48,14 +48,15 @@ def _greedy(algorithm, reward):
     return reward(x, algorithm.action_space.unravel(algorithm.predict(x))).mean()
 
 
-def _judged(*, temperature, sign=1):
+def _judged(*, temperature, sign=1, steps=1):
     """Worth of a score of `sign` for level 0 of the first factor, which pays 1; logged at random."""
-    buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0), rows=20_000)
+    buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0), rows=20_000, steps=steps)
     targets = compute_targets(buffer, buffer.observations, decay=0.0, response=None)
-    judges = HeldOut(targets, np.arange(20_000), valid=6, seed=0)
-    judges.take_behaviour(torch.full((20_000, 6), float(np.log(1 / 6))), 0.0)
-    scores = torch.as_tensor((buffer.action_space.joint_levels[:, 0] == 0).astype(np.float32)).expand(20_000, 6)
-    return judges.worth([sign * scores] * 2, *[targets.residuals] * 3, temperature=temperature)
+    judges = HeldOut(targets, np.arange(20_000) // steps, valid=6, seed=0)
+    judges.take_behaviour(torch.full((len(judges.rows), 6), float(np.log(1 / 6))), 0.0)
+    scores = torch.as_tensor((buffer.action_space.joint_levels[:, 0] == 0).astype(np.float32))
+    scores = scores.expand(len(judges.rows), 6)
+    return judges.worth([sign * scores] * 2, *[targets.residuals[judges.rows]] * 3, temperature=temperature)
 
 
 def _by_level(x, levels):
@@ -203,7 +204,10 @@ def test_expectile_without_a_temperature_chooses_one():
 
 def test_too_few_people_are_said():
     algorithm = _fit(_bandit(_by_level, rows=1_000, steps=100), steps=2)
+    assert "follows the clone" in str(algorithm.choice)
     assert "too few people" in str(algorithm.choice)
+    chosen = _fit(_bandit(_by_level, rows=1_000, steps=100), steps=2, critic="effects")
+    assert chosen.choice.critic == "effects", "who chooses it gets it"
 
 
 def test_what_is_chosen_leaves_the_training_as_it_is():
@@ -225,3 +229,16 @@ def test_judges_find_the_gain_of_a_known_policy():
     mean, error = mean_and_error(worth.own)
     assert mean == pytest.approx(known, abs=4 * error)
     assert error < 0.02
+
+
+def test_few_people_with_long_records_all_judge_by_some_of_their_decisions(monkeypatch):
+    """50 people of 400 decisions, of which a tenth may be scored: five whole people would be too few to judge."""
+    known = 400 * mean_and_error(_judged(temperature=0.5).own)[0]
+    monkeypatch.setattr(held_out, "MOST_SCORES", 6 * 2_000)
+    worth = _judged(temperature=0.5, steps=400)
+    assert len(worth.own) == 50
+    mean, error = mean_and_error(worth.own)
+    assert mean == pytest.approx(known, abs=4 * error)
+    assert error < 0.1 * known
+    algorithm = _fit(_bandit(_by_level, rows=20_000, steps=400), steps=2)
+    assert algorithm.choice.people == 50, str(algorithm.choice)
