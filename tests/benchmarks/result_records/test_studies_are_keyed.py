@@ -18,6 +18,9 @@ PLACES = sorted([*BENCHMARKS.glob("studies/*.py"), *BENCHMARKS.glob("sepsis/*.py
 SWEEPS = {"run", "report", "tune"}
 """Commands over `benchmarks.sweep`, which keeps results in its own way."""
 
+MAKES_DATA = {"controller_search"}
+"""What it finds is committed as data of a world, which results depend on; it keeps no result."""
+
 OWN_WAYS = {
     "exists", "is_file", "glob", "rglob", "iterdir", "sha256", "code_hash", "run_key", "code_key",
 }  # fmt: skip
@@ -42,9 +45,9 @@ def _names(file: Path) -> set[str]:
 
 
 def _commands() -> list[Path]:
-    """Files that are run, but for sweeps."""
+    """Files that are run and keep results, but for sweeps."""
     found = [file for file in PLACES if 'if __name__ == "__main__":' in file.read_text()]
-    return [file for file in found if file.stem not in SWEEPS]
+    return [file for file in found if file.stem not in SWEEPS | MAKES_DATA]
 
 
 def _keepers() -> dict[str, Kept]:
