@@ -19,8 +19,8 @@ PUBLISHING := $(VENV)/.publishing
 # What only the tasks of DM Control need.
 CONTROL := $(VENV)/.control
 
-.PHONY: run report test test-suite test-gymnasium test-install control test-control test-slow lint figures confirm pages wording docs dist typecheck bench \
-	paper-scale clean install
+.PHONY: run report test test-suite test-gymnasium test-install control test-control test-slow lint figures confirm pages \
+	wording docs dist typecheck bench paper-scale clean install
 
 run: $(STAMP)
 	$(BIN)/python benchmarks/run.py --algo factored_awr

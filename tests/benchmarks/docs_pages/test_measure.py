@@ -1,5 +1,6 @@
 """`make figures`: what is missing or of other code is measured, and how long it took is noted."""
 
+import re
 import subprocess
 from types import SimpleNamespace
 
@@ -7,6 +8,8 @@ import pytest
 
 from benchmarks.docs_pages import measure
 from benchmarks.result_records import figures
+from benchmarks.result_records.code_key import ROOT
+from benchmarks.result_records.figures import commands, read_figure
 from frl_env.errors import UserError
 
 FIGURE = {"columns": {"a": "{a}"}, "command": "c", "programs": ["benchmarks.docs_pages.measure"]}
@@ -63,3 +66,10 @@ def test_what_fails_is_said_and_not_noted(ran, tmp_path):
     with pytest.raises(UserError, match=r"broken was not measured \(status 3\); the same command goes on"):
         measure.main([])
     assert not (tmp_path / "ledger.json").exists()
+
+
+def test_the_page_names_the_figures_whose_time_was_not_noted():
+    known = commands()
+    noted = {known[str(row["figure"])] for row in read_figure("ledger").rows}
+    sentence = re.search(r"Of ([^:]*?) it was not noted:", (ROOT / "docs/reproducing.md").read_text())
+    assert set(re.findall(r"`([\w-]+)`", sentence[1])) == {name for name in known if known[name] not in noted}
