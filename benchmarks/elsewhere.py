@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made, check_writable
 from benchmarks.result_records.figures import write_figure
 from benchmarks.result_records.kept_results import Kept
-from benchmarks.training.algorithms import check_fits, create, label, parse_names
+from benchmarks.training.algorithms import check_fits, create, label, parse_names, program_of
 from benchmarks.training.train import train
 from benchmarks.worlds.dataset import ensure_world_dataset
 from benchmarks.worlds.episodes import EPISODES, references, true_returns
@@ -90,7 +90,8 @@ def run(name: str, world: str, seed: int, options: argparse.Namespace, progress:
     facts = {"algo": name, "world": world, "seed": seed, "steps": options.steps, "rows": options.rows}
     make = partial(_trained, name, world, seed, options, progress)
     label = f"{world}-{name.replace(':', '.')}-seed{seed}"
-    return facts | RESULTS.json(options.out, label, make, **facts, episodes=episodes_of(world, options))
+    kept = RESULTS.of(program_of(name), chosen_by="benchmarks.training.algorithms")
+    return facts | kept.json(options.out, label, make, **facts, episodes=episodes_of(world, options))
 
 
 def episodes_of(world: str, options: argparse.Namespace) -> int:

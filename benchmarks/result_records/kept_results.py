@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,21 @@ class Kept:
     Args:
         program: The module whose code, with all that it imports, makes the results: the study itself.
         shown_by: Modules that it imports to sum results up or to draw them; no result depends on them.
+        makers: What else makes the results: one of the programs that the study chooses between, see `of`.
     """
 
     program: str
     shown_by: tuple[str, ...] = ()
+    makers: tuple[str | Path, ...] = ()
+
+    def of(self, maker: str | Path, *, chosen_by: str) -> "Kept":
+        """Results of one of the programs that a study chooses between: they depend on no other's code.
+
+        Args:
+            maker: Module or file of the program.
+            chosen_by: The module that imports them all.
+        """
+        return replace(self, makers=(maker,), shown_by=(*self.shown_by, chosen_by))
 
     def key(self, *, root: Path = ROOT, **facts: Any) -> str:
         """The `run_key` of a result.
@@ -44,7 +55,7 @@ class Kept:
             root: The checkout.
             facts: All that it depends on besides code, JSON-able.
         """
-        return run_key(self.program, without=self.shown_by, root=root, **facts)
+        return run_key(self.program, *self.makers, without=self.shown_by, root=root, **facts)
 
     def file(self, folder: Path, label: str, suffix: str, **facts: Any) -> Path:
         """Where a result stands that the study reads and writes itself."""

@@ -18,7 +18,7 @@ SHOWING = (
 
 
 def run_key(
-    *programs: str, alone: tuple[str, ...] = (), without: tuple[str, ...] = (), root: Path = ROOT, **facts: Any
+    *programs: str | Path, alone: tuple[str, ...] = (), without: tuple[str, ...] = (), root: Path = ROOT, **facts: Any
 ) -> str:
     """Hash of everything that a result depends on: 24 hexadecimal digits.
 

@@ -42,15 +42,21 @@ class Collector:
         return total
 
     def buffer(self, offline: FactoredReplayBuffer | None, seed: int) -> FactoredReplayBuffer | None:
-        """Offline and all finished episodes; None as long as there are neither."""
+        """Offline and all finished episodes; None as long as there are neither.
+
+        Who the offline episodes are of stays known, and what actions cost. Each finished episode is of another person,
+        and since nobody says who stands behind an environment, of real ones.
+        """
         if not self.finished:
             return offline
         old = [] if offline is None else [offline]
+        new = len(self.finished)
+        beyond = 0 if offline is None else int(offline.people.max(initial=-1)) + 1
 
         def joined(name: str, online: list[Any]) -> np.ndarray:
             return np.concatenate([*(getattr(buffer, name) for buffer in old), *(np.asarray(part) for part in online)])
 
-        return FactoredReplayBuffer(
+        together = FactoredReplayBuffer(
             observations=joined("observations", [seen[:-1] for seen, *_ in self.finished]),
             actions=self.space.unravel(joined("actions", [joints for _, joints, *_ in self.finished])),
             rewards=joined("rewards", [rewards for _, _, rewards, _ in self.finished]),
@@ -59,4 +65,8 @@ class Collector:
             terminated=joined("terminated", [[ended for *_, ended in self.finished]]),
             action_space=self.space,
             seed=seed,
+            people=joined("people", [beyond + np.arange(new)]),
+            since=joined("since", [np.zeros(new, dtype=np.int64)]),
         )
+        together.effort = None if offline is None else offline.effort
+        return together

@@ -25,7 +25,7 @@ def stack_history(buffer: FactoredReplayBuffer, steps: int) -> FactoredReplayBuf
     longest = grid.shape[1]
     before = [grid[:, np.maximum(np.arange(longest) - lag, 0)] for lag in range(steps)]
     observations = np.concatenate(before, axis=2)
-    return FactoredReplayBuffer(
+    stacked = FactoredReplayBuffer(
         observations=observations[mask],
         actions=buffer.action_space.unravel(buffer.actions),
         rewards=buffer.rewards,
@@ -36,7 +36,12 @@ def stack_history(buffer: FactoredReplayBuffer, steps: int) -> FactoredReplayBuf
         seed=buffer.seed,
         groups=buffer.groups,
         need=buffer.need,
+        people=buffer.people,
+        since=buffer.since,
+        simulated=buffer.simulated,
     )
+    stacked.effort = buffer.effort
+    return stacked
 
 
 class HistoryPolicy:

@@ -108,6 +108,23 @@ def test_a_study_counts_itself(copy):
         assert each.key(root=copy) != before, name
 
 
+def test_of_several_programs_a_result_depends_on_its_own_alone(copy):
+    kept = _keepers()["benchmarks.elsewhere"]
+    ours, stock = (
+        kept.of(f"benchmarks.training.{lines}", chosen_by="benchmarks.training.algorithms")
+        for lines in ("awr_lines", "stock_lines")
+    )
+    before = ours.key(root=copy), stock.key(root=copy)
+    _append(copy / "frl_algos/factored_awr/critic_selection/held_out.py", "\nOTHER = 2.0\n")
+    assert ours.key(root=copy) != before[0]
+    assert stock.key(root=copy) == before[1]
+    _append(copy / "frl_algos/policies/stock.py", "\nOTHER = 2.0\n")
+    assert stock.key(root=copy) != before[1]
+    before = stock.key(root=copy)
+    _append(copy / "benchmarks/worlds/maze.py", "\nOTHER = 2.0\n")
+    assert stock.key(root=copy) != before
+
+
 def _append(file: Path, text: str) -> None:
     file.write_text(file.read_text() + text)
 

@@ -1,10 +1,18 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from benchmarks.studies import ablations
 from benchmarks.sweep.statistics import bootstrap_interval, interquartile_mean
+from frl_algos import FactoredReplayBuffer
+from frl_algos.logged_data.memory_map import FlatArrays
 from frl_algos.policies.stacked_history import HistoryPolicy, stack_history
+from frl_algos.testing import made_up_buffer
+from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.care_effort import care_effort
 from frl_env.errors import UserError
+from frl_env.parameters import preset
 
 
 def test_interquartile_mean_by_hand():
@@ -37,6 +45,23 @@ def test_history_keeps_weeks_of_one_member_together(tiny_buffer):
     np.testing.assert_array_equal(following[1:], tiny_buffer.observations[[start + 5, start + 4]])
     with pytest.raises(UserError, match="at least 1 step"):
         stack_history(tiny_buffer, 0)
+
+
+def test_history_keeps_whose_episodes_are_and_what_actions_cost():
+    buffer = made_up_buffer(MEDICAID_ACTIONS)
+    spells = len(buffer.lengths)
+    told = FactoredReplayBuffer.from_arrays(
+        FlatArrays(**{field.name: getattr(buffer, field.name) for field in fields(FlatArrays)}),
+        MEDICAID_ACTIONS,
+        people=np.arange(spells) // 2,
+        simulated=True,
+    )
+    told.effort = care_effort(preset())
+    stacked = stack_history(told, 2)
+    np.testing.assert_array_equal(stacked.people, np.arange(spells) // 2)
+    np.testing.assert_array_equal(stacked.since, told.since)
+    assert stacked.simulated
+    assert stacked.effort is told.effort
 
 
 def test_a_history_policy_sees_what_training_saw(tiny_buffer):

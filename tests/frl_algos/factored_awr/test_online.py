@@ -10,7 +10,9 @@ from d3rlpy.logging import FileAdapterFactory, NoopAdapterFactory
 from frl_algos import FactoredAWRConfig
 from frl_algos.logged_data.collection import Collector
 from frl_env import MEDICAID_ACTIONS, ActionSpace, JointActions, MedicaidCareEnv
+from frl_env.care_effort import care_effort
 from frl_env.errors import UserError
+from frl_env.parameters import preset
 
 QUIET = {"show_progress": False, "logger_adapter": NoopAdapterFactory()}
 
@@ -77,8 +79,12 @@ def test_collected_episodes_are_aligned():
         assert buffer.actions[row] == joint
     np.testing.assert_array_equal(buffer.next_observations[:3], buffer.observations[1:])
     assert buffer.rewards.sum() == steps[3][2]
+    buffer.people, buffer.effort = np.array([6]), care_effort(preset())
     both = collector.buffer(buffer, seed=0)
     assert both.lengths.tolist() == [4, 4]
+    assert both.people.tolist() == [6, 7], "somebody else"
+    assert both.effort is buffer.effort
+    assert not both.simulated
     np.testing.assert_array_equal(both.observations[4:], buffer.observations)
 
 
