@@ -227,7 +227,10 @@ def read_figure(study: str, folder: Path | None = None) -> Figure:
 
 
 def commands(folder: Path | None = None) -> dict[str, str]:
-    """By figure, the program and options that measure it; of those that pages show whether they are measured or not."""
+    """The program and options that measure a figure, by its name: of every figure that a page shows.
+
+    A figure may be in it that nobody has measured yet.
+    """
     file = (folder or FOLDER) / "commands.toml"
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 

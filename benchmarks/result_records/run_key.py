@@ -1,4 +1,8 @@
-"""The name of a result that is kept: the same for the same run, another one whenever its numbers could be others."""
+"""The name of a result that is kept: another one where our code, or a fact that the study gives, is another one.
+
+Versions of packages are no part of it: numbers may move with them, and the result is found all the same. The file of a
+figure names those it was measured with.
+"""
 
 import hashlib
 import json
@@ -20,7 +24,7 @@ SHOWING = (
 def run_key(
     *programs: str | Path, alone: tuple[str, ...] = (), without: tuple[str, ...] = (), root: Path = ROOT, **facts: Any
 ) -> str:
-    """Hash of everything that a result depends on: 24 hexadecimal digits.
+    """Hash of what a result depends on, besides versions of packages: 24 hexadecimal digits.
 
     Args:
         programs: Modules whose code, with all that they import, makes the result; the study's own among them.
