@@ -4,7 +4,7 @@
 
 The right joint action of a room always leads on; any other drops out of the row with probability `FALL`. So a policy
 that is right with probability p in every room has the return 10 (p + (1 - p)(1 - FALL))^10: 10 for the best one, 2.8
-for the logging policy, which is right a quarter of the time, 1.8 for one that always does what was logged most.
+for the logging policy, which is right a quarter of the time, 1.7 for one that always does what was logged most.
 
 What is hard is the delay: the reward of what is done in the first room comes nine steps later, to few.
 """

@@ -5,7 +5,7 @@
 3. **Shares.** Which share of what is ahead an answered contact prevents (`share_regression`), weighed by whom an
    action suits (`frl_algos.action_effects.suitability`).
 
-Forecast and answers are fitted on at most `MOST_EPISODES` members, drawn by the buffer's seed; the shares on all, in
+Forecast and answers are fitted on at most `MOST_EPISODES` episodes, drawn by the buffer's seed; the shares on all, in
 parts of `PART` episodes, so that memory does not grow with the data.
 """
 

@@ -19,11 +19,11 @@ def fit_poisson(
     """Weights of log E[target] = log exposure + features . weights.
 
     Args:
-        features: The first is a column of ones, which is not shrunk; the others standardised. An array, or what makes
-            the rows of a slice.
+        features: The first is a column of ones, which is not shrunk. An array, or what makes the rows of a slice.
         target: Amounts, not negative; they need not be whole.
         exposure: Positive.
-        penalty: On every other weight, in rows.
+        penalty: On the square of every other weight: as if so many more events, of a feature of mean square 1, said
+            that it is 0.
         start: Weights to start from, say those of more rows; fewer steps then do.
 
     Source: McCullagh and Nelder (1989), iteratively reweighted least squares.
@@ -55,7 +55,7 @@ def log_likelihood(
 
 
 def _newton(features, weights, penalty, step_of):  # type: ignore[no-untyped-def] - internal, shapes as above
-    """Newton's method, with rows in chunks; a step is halved in length while scores would overflow."""
+    """Newton's method, with rows in chunks; a step moves no weight by more than 2."""
     shrink = np.full(len(weights), penalty)
     shrink[0] = 1e-6
     for _ in range(STEPS):

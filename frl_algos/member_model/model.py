@@ -36,7 +36,8 @@ class GainParts:
     Attributes:
         gains: `(members, valid)`, reward gained over doing nothing, in the credit window; minus infinity while a
             member rests, and for actions that may not be chosen.
-        standard_error: `(members, valid)`, of the gain, from the uncertainty of the share alone.
+        standard_error: `(members, valid)`, of a gain about a need that no answered contact was about and no observation
+            indicates: from the uncertainty of the share alone, and not of what meeting an indication adds to it.
         expected_events: `(members,)`, amount of reward lost in the credit window without a contact.
         answer_chance: `(members, valid)`.
         share: `(members, valid)`, of the expected events that an answered contact prevents.

@@ -65,7 +65,7 @@ class ShareRegression:
         effect = np.concatenate(columns, axis=1) * (answered - chance)[:, None]
         free = np.concatenate([np.ones((len(m), 1)), self.terms.levels[actions]], axis=1)
         residual = part.events[kept] - m
-        # Counts with members' own risks vary as a m + b m^2; both are at least a little.
+        # The inverse of the variance. Counts of members with risks of their own have m + b m^2, here with b = 0.5.
         deviation = 1 / (m + 0.5 * m**2)
         x = np.concatenate([effect, free], axis=1) * (m * np.sqrt(deviation))[:, None]
         y = residual * np.sqrt(deviation)

@@ -78,7 +78,7 @@ class Responses:
             response: Index of the observation whose next value is positive when an action got a response.
 
         Raises:
-            UserError: If there are too few attempts, or none got a response.
+            UserError: If fewer than `FEWEST` attempts got a response.
         """
         check_answers(rows, response)
         shown = rows.next_values(response) > 0
@@ -152,7 +152,7 @@ def check_answers(rows: Histories, response: int) -> None:
         response: Index of the observation whose next value is positive when an action got a response.
 
     Raises:
-        UserError: If there are too few attempts, or none got a response.
+        UserError: If fewer than `FEWEST` attempts got a response.
     """
     answers = int((rows.attempted & ~rows.unfollowed & (rows.next_values(response) > 0)).sum())
     if answers < FEWEST:

@@ -50,7 +50,10 @@ def nearby_gains(worth: Worth) -> Float[np.ndarray, "person"]:
 
 
 def reaches(candidate: Candidate, least: float, gains: Callable[[Worth], np.ndarray] = own_gains) -> bool:
-    """Whether its gain is so many standard errors. No gain at all, of anybody, reaches nothing but a loss."""
+    """Whether its mean gain is at least so many standard errors.
+
+    Where nobody gains anything, both are 0: that reaches a `least` below 0 only.
+    """
     assert candidate.worth is not None
     gain, error = mean_and_error(gains(candidate.worth))
     return gain >= least * error and (gain > 0 or error > 0 or least < 0)

@@ -55,6 +55,9 @@ DRAWS = 20_000
 class Worth:
     """Gains of a policy over the behaviour policy, one a judged person, in units of reward.
 
+    Judged are people of whom at least one decision is. Who was never given any action is not among them. With a
+    response, `own`, `whole` and `nearby` have the one credit that is tried, and `later` is 0.
+
     Attributes:
         own: With the credit that its advantages were estimated with.
         whole: With the whole discounted return.

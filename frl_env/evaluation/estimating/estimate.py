@@ -19,9 +19,11 @@ and the larger one of them is told:
 
     leaving out     the jackknife: what the estimate would be without each member, one after the other. Who carries
                     much weight of a column counts by more than the linearised term (as in HC3)
-    pooled          each member's numerators over its denominators, less the ratios, have the spread of all members,
-                    whatever their weight: sqrt(sum over i of a_i' S a_i) / n, where a_i are the weights of member i
-                    over their means and S is the covariance of these residuals
+    pooled          each member's numerators over its denominators have the spread of all members, whatever their
+                    weight above 0: sqrt(sum over i of a_i' S a_i) / n, where a_i are the weights of member i over
+                    their means and S is the covariance of these quotients. Of a weight of 0 the quotient counts as
+                    0. So this error is too small where many weights are 0, as a target that leaves nothing to chance
+                    has them, and the first one alone is left
 """
 
 from dataclasses import dataclass, replace

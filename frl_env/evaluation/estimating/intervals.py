@@ -9,8 +9,9 @@ the resamples, in their own linearised errors, are multiplied by `Estimate.sampl
 studentised interval of a self-normalised estimate reaches, on either side, at least as far as the normal one.
 
 Nuisances (values, propensities, density ratios) are held as they are: they are cross-fitted, and their own error is in
-the interval only as far as it differs from member to member; an error that an estimate says is shared by all members
-widens its interval by as much. `docs/evaluation.md` has the coverage that was measured.
+the interval only as far as it differs from member to member. An error that an estimate says is shared by all members
+is added to its interval as errors of independent sources are, by squares. The coverage that was measured is in
+`docs/evaluation_measured.md`.
 """
 
 from collections.abc import Sequence
