@@ -24,7 +24,7 @@ def spending(results: SweepResults) -> Section:
     return Section(
         anchor="spending",
         title="Contacts and staff minutes",
-        text=(*text, words("contents", "asked")),
+        text=(*text, words("contents", "asked", dataset=results.card["dataset"])),
         parts=(
             Table(
                 name="contacts_and_minutes",

@@ -11,6 +11,8 @@ from jinja2 import meta
 from benchmarks.sweep_report import doubts, sentence_templates
 from benchmarks.sweep_report.document import Column, Report, Section, Table
 from benchmarks.sweep_report.page import page
+from benchmarks.sweep_report.spending import spending
+from benchmarks.sweep_report.sweep_results import SweepResults
 
 FOLDER = Path(sentence_templates.__file__).parent
 BLOCK = re.compile(r"{% block (\w+) %}(.*?){% endblock %}", flags=re.DOTALL)
@@ -82,3 +84,12 @@ def test_what_is_filled_in_is_escaped_on_the_page_and_stays_as_it_is_in_words():
 def test_a_fact_that_is_not_given_is_an_error():
     with pytest.raises(jinja2.UndefinedError, match="seed"):
         sentence_templates.words("behaviour", "factors_title", policy="A")
+
+
+def test_whose_contacts_are_told_is_said():
+    """The care team's are of the members trained on, a policy's of others: their shares differ for that alone."""
+    logged = {"contacts_per_week": 0.1, "effort_minutes_per_week": 2.0, "by_level": {}}
+    said = spending(SweepResults(card={"dataset": "own/care-v0", "runs": [], "logged": logged})).text[-1]
+    assert "The care team's numbers are of own/care-v0, which the policies learned from." in said
+    assert "in the weeks of members whom it did not learn from" in said
+    assert "told in steps of 20" in said
