@@ -3,12 +3,15 @@
 import datetime
 import importlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
+from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity import Capacity, Effort, parse_budget
 from frl_env.datasets.table_import import ColumnMap, TableError
 from frl_env.datasets.table_import.table_files.source import open_table
@@ -21,11 +24,14 @@ from frl_env.worklist.writing import chances_file, check_files
 ZERO = "0 is within that range: it is not shown that these contacts avoid any event"
 """Said of a list whose interval holds 0."""
 
+OF_ALL = "of all groups, not only of those listed here"
+"""Said beside --only of numbers of members who have no row of the week, and so no group in it."""
+
 LONG_PAST_DAYS = 28
 """Days after which the last week of a table is hardly the one to decide."""
 
 SAID = 3
-"""Problems of a table that one line names."""
+"""Problems of a table, or levels of a factor, that one line names."""
 
 
 def worklist_command(
@@ -88,6 +94,9 @@ def worklist_command(
             first = "; ".join(str(each) for each in problem.problems[:SAID])
             raise UserError(f"{members} has {problem.summary}: {first}{more}") from None
         everybody = caseload.identifiers
+        if groups:
+            rules = tuple(replace(rule, why=f"{rule.why} ({OF_ALL})") for rule in caseload.left_out)
+            caseload = replace(caseload, left_out=rules)
         for name, group in groups:
             caseload = only_group(caseload, name, group)
         progress("choosing", 0, 1)
@@ -209,10 +218,11 @@ def _check_fits(policy: Any, columns: ColumnMap, model: Path) -> None:
     Raises:
         UserError: If so.
     """
-    if columns.actions.to_json() != policy.action_space.to_json():
+    differs = _first_difference(policy.action_space, columns.actions)
+    if differs:
         raise UserError(
-            f"{model} was trained on other actions ({policy.action_space}) than the table has ({columns.actions}); "
-            "use the map that the training data were imported with"
+            f"{model} was trained on other actions ({differs[0]}) than the table has ({differs[1]}); use the map that "
+            "the training data were imported with"
         )
     states, size = columns.states, int(policy.impl.observation_shape[0])
     if size != len(states):
@@ -220,6 +230,31 @@ def _check_fits(policy: Any, columns: ColumnMap, model: Path) -> None:
             f"{model} was trained on {size} state columns and the table has {len(states)} ({', '.join(states[:5])}, "
             "...); use the map that the training data were imported with"
         )
+
+
+def _first_difference(trained: ActionSpace, table: ActionSpace) -> tuple[str, str] | None:
+    """The first place where two spaces give a code another meaning, as each has it; other spellings are none."""
+    for one, other in zip_longest(trained, table):
+        if one is None or other is None or one.name != other.name:
+            return _levels(one), _levels(other)
+        if one.levels != other.levels:
+            at = next(n for n, (a, b) in enumerate(zip_longest(one.levels, other.levels)) if a != b)
+            return _levels(one, at), _levels(other, at)
+    rules = [
+        f"nothing is {', '.join(f'{factor.name} {factor.null}' for factor in space)}; contact_factors "
+        f"{', '.join(space.contact_factors) or 'none'}"
+        for space in (trained, table)
+    ]
+    return (rules[0], rules[1]) if rules[0] != rules[1] else None
+
+
+def _levels(factor: Factor | None, start: int = 0) -> str:
+    """A factor and some of its levels, from one on."""
+    if factor is None:
+        return "no more factors"
+    some = factor.levels[start : start + SAID]
+    more = ", ..." if len(factor.levels) > start + SAID else ""
+    return f"{factor.name}: {'..., ' if start else ''}{', '.join(some) or 'no more levels'}{more}"
 
 
 def _strangers(alone: frozenset[str], caseload: np.ndarray, file: Path | None) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frl_env.evaluation.privacy.suppression import people
+from frl_env.evaluation.privacy.suppression import SMALLEST, roughly
 from frl_env.worklist.caseload import Caseload
 from frl_env.worklist.past import WINDOW
 
@@ -39,7 +39,8 @@ def reasons(
         relative: Expected events of each member of the caseload over the caseload's mean; NaN where not known.
         drawn: Who of the caseload was drawn.
         worth: Gain of the contact listed, a number a row.
-        similar: Logged contacts like the one listed, a number a row; None where not known.
+        similar: Answered contacts like the one listed, a number a row: of real people to the nearest 20, and 1 for
+            those of fewer than 11 of them, who may have answered more. None where not known.
     """
     lines = []
     for place, row in enumerate(rows):
@@ -67,8 +68,15 @@ def reasons(
         elif known:
             clauses.append("no contact in the one week on record" if known == 1 else f"no contact in {known} weeks")
         if similar is not None:
-            met = int(similar[place])
-            by = f"rests on {people(met, simulated=False)} answered contacts like this one"
-            clauses.append(by if met else "no answered contact like this one to go by")
+            clauses.append(_rests_on(int(similar[place])))
         lines.append("; ".join(clauses))
     return lines
+
+
+def _rests_on(similar: int) -> str:
+    """What a gain was learned from."""
+    if not similar:
+        return "no answered contact like this one to go by"
+    if similar < SMALLEST:
+        return f"rests on contacts like this one that fewer than {SMALLEST} members answered"
+    return f"rests on {roughly(similar)} answered contacts like this one"

@@ -7,12 +7,14 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from worklist_members import EFFORT, ByRisk, worklist_of
 
 from frl_env import cli
+from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity import Capacity
 from frl_env.commands import worklist as command
 from frl_env.commands.worklist import _long_past, _told, worklist_command
@@ -99,6 +101,10 @@ def test_the_page_says_what_the_list_does_not_know_and_what_is_not_shown(table):
     assert "in hospital today" in text
     assert "leave out the last ranks" in text
     assert "The list has no time for these members" in text
+    assert "Of all who are not listed" not in text  # some were drawn to be left alone; and limits have prices
+    assert "What is scarcer counts for more" in text
+    assert "Who was drawn to be left alone is not among them" in text
+    assert "An answered contact, one that reached the member, is like this one where" in text
     assert "Time that is available and not used was that of members who were then drawn" in text
     assert "who goes: pharmacist" in text
     shown = "0 is within that range"
@@ -148,9 +154,11 @@ def test_command_from_a_trained_model(tmp_path, capsys):
     assert rows["reason"].str.contains("times as many events as the average member here").all()
     said = capsys.readouterr().out
     assert re.search(r"expected to avoid \d+\.\d events \(-?\d+\.\d to \d+\.\d\)", said)
-    similar = rows["reason"].str.extract(r"(?:rests on (.*) answered|(no) answered contact)")
-    similar = similar[0].fillna(similar[1])
-    assert similar.str.fullmatch(r"fewer than 11|no|[1-9][1-9]|[2-9]0|\d[\d,]{2,}").all()
+    similar = rows["reason"].str.rpartition("; ")[2]
+    few = (
+        "rests on contacts like this one that fewer than 11 members answered|no answered contact like this one to go by"
+    )
+    assert similar.str.fullmatch(rf"rests on about [\d,]*[02468]0 answered contacts like this one|{few}").all()
     algorithm.save(str(tmp_path / "policy.d3"))  # what `make run` leaves
     arguments[2] = tmp_path / "policy.d3"
     assert _frl(*arguments, "--force") == 0
@@ -259,6 +267,49 @@ def test_the_terminal_says_what_may_be_wrong(table, tmp_path, capsys, monkeypatc
     assert "\\n" not in problem
 
 
+OTHER_ACTIONS = (
+    ({"levels": ("nobody", "doctor", "nurse")}, "staff: ..., nurse, doctor", "staff: ..., doctor, nurse"),
+    ({"levels": ("nobody", "nurse")}, "staff: ..., doctor", "staff: ..., no more levels"),
+    ({"levels": ("nobody", *"abcdef")}, "staff: ..., nurse, doctor", "staff: ..., a, b, c, ..."),
+    ({"name": "role"}, "staff: nobody, nurse, doctor", "role: nobody, nurse, doctor"),
+    (None, "topic: none, diet", "no more factors"),
+    (
+        {"null": "doctor"},
+        "nothing is staff nobody, topic none; contact_factors staff",
+        "nothing is staff doctor, topic none; contact_factors staff",
+    ),
+)
+
+
+@pytest.mark.parametrize(("change", "trained_on", "has"), OTHER_ACTIONS)
+def test_a_policy_of_other_actions_is_told_by_what_differs(change, trained_on, has):
+    """Levels in another order have the same sizes."""
+    staff, topic = _staff_and_topic()
+    other = (staff,) if change is None else (replace(staff, **change), topic)
+    with pytest.raises(UserError) as problem:
+        _check((staff, topic), other)
+    assert str(problem.value) == (
+        f"m.d3 was trained on other actions ({trained_on}) than the table has ({has}); use the map that the training "
+        "data were imported with"
+    )
+
+
+def test_other_spellings_of_a_level_are_the_same_actions():
+    staff, topic = _staff_and_topic()
+    _check((staff, topic), (replace(staff, aliases={"RN": "nurse"}), topic))
+
+
+def _staff_and_topic() -> tuple[Factor, Factor]:
+    staff = Factor(name="staff", levels=("nobody", "nurse", "doctor"))
+    return staff, Factor(name="topic", levels=("none", "diet"))
+
+
+def _check(trained: tuple[Factor, ...], table: tuple[Factor, ...]) -> None:
+    spaces = [ActionSpace(factors=factors, contact_factors=(factors[0].name,)) for factors in (trained, table)]
+    policy = SimpleNamespace(action_space=spaces[0], impl=SimpleNamespace(observation_shape=(2,)))
+    command._check_fits(policy, SimpleNamespace(actions=spaces[1], states=("age", "visits")), Path("m.d3"))
+
+
 MAP = """
 demographics = ["care_team", "language", "race_ethnicity", "gender"]
 [values.action_modality]
@@ -331,6 +382,20 @@ def test_a_team_has_a_list_of_its_own(own, tmp_path, capsys):
         assert _frl(*own, "--capacity", "20", "-o", tmp_path / "none.csv", "--only", only) == 2
         assert why in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "none.csv").exists()
+
+
+def test_who_has_no_row_of_the_week_is_told_of_all_groups(own, table, tmp_path, capsys):
+    """A list of one team says so, else its reader takes all who left for her own."""
+    frame = pd.read_parquet(table)
+    frame[(frame["member_id"] >= "m020") | (frame["week"] < frame["week"].max())].to_parquet(table)
+    left = "about 20 members: their last row is of an earlier week: they left, or the week is missing"
+    for name, only in (("all", []), ("north", ["--only", "care_team=North", "--only", "race_ethnicity=Black"])):
+        assert _frl(*own, "--capacity", "20", "-o", tmp_path / f"{name}.html", *only) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert left in said
+        of_all = "(of all groups, not only of those listed here)"
+        assert said.count(of_all) == (f"{left} {of_all}" in said) == bool(only)
+        assert (of_all in (tmp_path / f"{name}.html").read_text()) == bool(only)
 
 
 @pytest.mark.parametrize(("name", "out"), [("members.parquet", "members.parquet"), ("x-chances.parquet", "x.csv")])

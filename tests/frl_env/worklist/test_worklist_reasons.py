@@ -3,7 +3,8 @@
 import re
 
 import numpy as np
-from worklist_members import EFFORT, ByRisk, member_table, worklist_of
+import pytest
+from worklist_members import EFFORT, ByRisk, Explained, member_table, worklist_of
 
 from frl_env.capacity import Capacity
 from frl_env.parameters import MEASURES
@@ -100,3 +101,27 @@ def test_a_contact_that_is_drawn_without_a_gain_says_so(table):
     assert said.any()
     assert (said == (worklist.rows.gain_per_1000 <= 0)).all()
     assert worklist.rows.drawn[said].all()
+
+
+@pytest.mark.parametrize(
+    ("similar", "said"),
+    [
+        (0, "no answered contact like this one to go by"),
+        (1, "rests on contacts like this one that fewer than 11 members answered"),
+        (20, "rests on about 20 answered contacts like this one"),
+        (1_240, "rests on about 1,240 answered contacts like this one"),
+    ],
+)
+def test_contacts_that_a_gain_rests_on_are_told_as_what_they_are(table, similar, said):
+    """1 stands for the answered contacts of 1 to 10 people, who may have answered more; others are rounded to 20."""
+
+    class OfSome(Explained):
+        def predict_gains(self, observations, *, memory):
+            parts = super().predict_gains(observations, memory=memory)
+            parts.similar_contacts[:] = similar
+            return parts
+
+    worklist = make_worklist(
+        read_caseload(table, OfSome()), OfSome(), EFFORT, Capacity(minutes=75.0), np.random.default_rng(1)
+    )
+    assert (worklist.rows.reason.str.rpartition("; ")[2] == said).all()
