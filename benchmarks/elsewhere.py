@@ -29,7 +29,7 @@ from benchmarks.result_records.kept_results import Kept
 from benchmarks.training.algorithms import check_fits, create, label, parse_names, program_of
 from benchmarks.training.train import train
 from benchmarks.worlds.dataset import ensure_world_dataset
-from benchmarks.worlds.episodes import EPISODES, references, true_returns
+from benchmarks.worlds.episodes import EPISODES, References, references, true_returns
 from benchmarks.worlds.registry import CONTROL, CONTROL_EPISODES, SMALL, WORLDS, world_entry
 from frl_algos import LearnedPolicy, load_replay_buffer
 from frl_algos.policies.adapter import modes
@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for seed in range(options.seeds):
                 for name in names:
                     runs.append(run(name, world, seed, options, progress))
-    rows = [*reference_rows(worlds, options), *table_rows(runs, names, worlds)]
+    known = {world: references(entry.make(), episodes=entry.episodes) for world, entry in entries.items()}
+    rows = [logged_row(known), *table_rows(runs, names, known)]
     show(rows, worlds)
     if options.figure:
         write_figure(
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             | {world: f"{{{field(world)}}}" for world in worlds}
             | {"mean": "{mean}", "lowest": "{lowest}"},
             command=f"python benchmarks/elsewhere.py --worlds {options.worlds} --algo {options.algo} "
-            f"--seeds {options.seeds} --steps {options.steps} --figure",
+            f"--seeds {options.seeds} --steps {options.steps}"
+            f"{'' if options.episodes is None else f' --episodes {options.episodes}'} --figure",
             programs=["benchmarks.elsewhere"],
             settings={"seeds": options.seeds, "updates": options.steps}
             | {f"episodes of {world}": episodes_of(world, options) for world in worlds},
@@ -118,26 +120,27 @@ def _trained(name: str, world: str, seed: int, options: argparse.Namespace, prog
     return found
 
 
-def reference_rows(worlds: Sequence[str], options: argparse.Namespace) -> list[dict[str, Any]]:
+def logged_row(known: Mapping[str, References]) -> dict[str, Cell]:
     """The logging policy on the scale, by world."""
-    known = [references(world_entry(world).make(), episodes=episodes_of(world, options)) for world in worlds]
-    scores = [[each.score(each.logged)] for each in known]
-    return [{"policy": "what was logged"} | _cells(worlds, scores)]
+    return {"policy": "what was logged"} | _cells(list(known), [[each.score(each.logged)] for each in known.values()])
 
 
-def table_rows(runs: Sequence[Mapping[str, Any]], names: Sequence[str], worlds: Sequence[str]) -> list[dict[str, Cell]]:
+def table_rows(
+    runs: Sequence[Mapping[str, Any]], names: Sequence[str], known: Mapping[str, References]
+) -> list[dict[str, Cell]]:
     """A row an algorithm and mode: mean score of its seeds and, of several, the lowest and highest.
 
     Over all worlds it has the mean and the lowest of these means, and None where it has no value in one of them.
     """
-    known = {world: references(world_entry(world).make(), episodes=world_entry(world).episodes) for world in worlds}
     rows: list[dict[str, Cell]] = []
     for name in names:
         for word in WORDS.values():
             own = [each for each in runs if each["algo"] == name and word in each]
-            scores = [[known[world].score(each[word]) for each in own if each["world"] == world] for world in worlds]
+            scores = [
+                [scale.score(each[word]) for each in own if each["world"] == world] for world, scale in known.items()
+            ]
             if any(scores):
-                rows.append({"policy": f"{label(name)}, {word}"} | _cells(worlds, scores))
+                rows.append({"policy": f"{label(name)}, {word}"} | _cells(list(known), scores))
     return rows
 
 
@@ -191,7 +194,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="updates a run (default 3000)")
     parser.add_argument(
         "--episodes", type=int,
-        help=f"of a true value (default {EPISODES:,}; of the tasks of DM Control {CONTROL_EPISODES})",
+        help=f"of a policy's true value (default {EPISODES:,}; of the tasks of DM Control {CONTROL_EPISODES}); "
+        "random actions and the best policy, between which it lies, have the default",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, help="folder of finished runs (default results-elsewhere)")
     parser.add_argument("--figure", action="store_true", help="also write what the pages show")

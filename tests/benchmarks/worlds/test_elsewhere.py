@@ -10,7 +10,7 @@ from benchmarks import elsewhere
 from benchmarks.training.algorithms import ALGORITHMS
 from benchmarks.worlds.dataset import ensure_world_dataset, world_dataset_id
 from benchmarks.worlds.environment import make_environment
-from benchmarks.worlds.episodes import flat, log_rows
+from benchmarks.worlds.episodes import References, flat, log_rows
 from benchmarks.worlds.registry import SMALL, world_entry
 from frl_algos import load_replay_buffer
 from frl_env.errors import UserError
@@ -103,3 +103,18 @@ def test_a_row_has_its_mean_and_its_lowest_world():
     missing = elsewhere._cells(["rooms", "maze-3"], [[10.0], []])
     assert (missing["rooms"], missing["maze_3"], missing["maze_3_mean"]) == ("10", None, None)
     assert (missing["mean"], missing["lowest"]) == (None, None), "no mean without one of them"
+
+
+def test_a_table_has_one_scale_whatever_episodes_are_asked_for(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def known(world, *, episodes):
+        asked.append(episodes)
+        return References(random=0.0, logged=1.0, best=2.0)
+
+    monkeypatch.setattr(elsewhere, "references", known)
+    arguments = ["--quick", "--steps", "1", "--episodes", "5", "--worlds", "rooms", "--algo", "discrete_bc"]
+    elsewhere.main([*arguments, "--seeds", "1", "--out", str(tmp_path)])
+    assert asked == [elsewhere.EPISODES], "once, and as many as of any table"
+    line = next(line for line in capsys.readouterr().out.splitlines() if "what was logged" in line)
+    assert " 50 " in line
