@@ -27,7 +27,7 @@ class Acting:
 
     Attributes:
         effect: theta, in units of reward; credit-weighted.
-        error: Its standard error, over episodes.
+        error: Its standard error, over people.
     """
 
     effect: float
@@ -66,5 +66,5 @@ def effect_of_acting(scaled_observations: Float32[np.ndarray, "row k"], targets:
     residuals = targets.residuals - targets.residuals.mean()
     spread = float((surplus**2).sum())
     effect = float((surplus * residuals).sum()) / spread
-    by_episode = np.bincount(targets.episodes, weights=surplus * (residuals - effect * surplus))
-    return Acting(effect=effect, error=float(np.sqrt((by_episode**2).sum())) / spread)
+    by_person = np.bincount(targets.people[targets.episodes], weights=surplus * (residuals - effect * surplus))
+    return Acting(effect=effect, error=float(np.sqrt((by_person**2).sum())) / spread)

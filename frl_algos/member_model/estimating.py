@@ -56,10 +56,12 @@ def estimate_member_model(
     terms = Terms.of_space(
         buffer.action_space, buffer.observations.shape[1], indications=indications, scales=CAUTIOUS_SCALES
     )
-    everybody = np.unique(buffer.people, return_inverse=True)[1].astype(np.int32)
-    low, high = shared_range(buffer.observations, np.repeat(everybody, buffer.lengths), terms.indicated.any(axis=0))
+    everybody = np.repeat(source.people.astype(np.int32), buffer.lengths)
+    low, high = shared_range(buffer.observations, everybody, terms.indicated.any(axis=0))
+    # Where credit does not fall, it counts the weeks that an episode has left.
+    window = 1 / (1 - decay) if decay < 1 else float(sample.weeks.mean())
     model.take(
-        usual=source.usual, chosen=source.chosen, window=1 / (1 - decay), decay=decay, unit=rate,
+        usual=source.usual, chosen=source.chosen, window=window, decay=decay, unit=rate,
         nothing=null_position(buffer.action_space), low=low, high=high,
     )  # fmt: skip
     forecast = CrossFittedForecast.fit(sample)
@@ -77,12 +79,12 @@ def estimate_member_model(
     acted = numbers_of(buffer.actions != source.null)
     positions = source.position[buffer.actions[acted]]
     dose = minutes / max(float(minutes[positions].mean()), 1e-12)
-    people = buffer.people[np.searchsorted(buffer.starts, acted, side="right") - 1]
+    people = source.people[np.searchsorted(buffer.starts, acted, side="right") - 1]
     suited = suitability(buffer.action_space, positions, people, need=need, skill=skill)
     source.release()
     shares = ShareRegression(
         terms, dose, signs_of=(np.asarray(model.low), np.asarray(model.high)), sign=source.sign,
-        divided=_in_several(buffer.people, PART),
+        divided=_in_several(source.people, PART),
     )  # fmt: skip
     made = (
         source.rows(np.arange(start, min(start + PART, len(buffer.lengths))))
@@ -90,15 +92,16 @@ def estimate_member_model(
     )
     for part in one_ahead(made):
         shares.add(part, forecast.weekly(part) * part.weeks, answers.chance(part, lead))
-    base, indicated, error = shares.solve(terms.told_apart(suited.told))
-    gains = base > 0
+    base, added, known_to = shares.solve(terms.told_apart(suited.told))
+    suits = np.where(base > 0, suited.needs * suited.skills, 1.0)
+    skilled = np.where(added > 0, suited.skills, 1.0)
     model.take(
-        share=np.where(gains, base * suited.needs * suited.skills, base),
-        share_error=error * np.where(gains, suited.needs * suited.skills, 1.0),
+        share=np.where(base > 0, base * suited.needs * suited.skills, base),
+        share_covariance=known_to * [suits**2, suits * skilled, skilled**2],
         similar=shares.similar(buffer.action_space, need, simulated=buffer.simulated),
     )
-    if model.indicated:
-        model.take(indicated_share=np.where(indicated > 0, indicated * suited.skills, indicated))
+    if model.indicates:
+        model.take(indicated=terms.indicated.T, indicated_share=(terms.indicated * (added * skilled)[:, None]).T)
 
 
 def _in_several(people: Int[np.ndarray, "episode"], size: int) -> Int[np.ndarray, "person"]:

@@ -52,6 +52,8 @@ class WeekSource:
     def __init__(self, layout: MemoryLayout, buffer: FactoredReplayBuffer, decay: float) -> None:
         """Finds what contacts write themselves, by the first rows."""
         self.layout, self.buffer, self.decay = layout, buffer, decay
+        self.people = np.unique(buffer.people, return_inverse=True)[1]
+        """Person of each episode, numbered from 0: halves are of even and of odd numbers."""
         space = buffer.action_space
         self.position = valid_positions(space)
         self.null = int(space.ravel(space.null_action))
@@ -113,7 +115,7 @@ class WeekSource:
             attempted=attempted[mask],
             answered=answered,
             signs=buffer.observations[rows],
-            members=np.repeat(buffer.people[episodes], lengths),
+            members=np.repeat(self.people[episodes], lengths),
         )
         self.release()
         return found

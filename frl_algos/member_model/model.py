@@ -36,8 +36,8 @@ class GainParts:
     Attributes:
         gains: `(members, valid)`, reward gained over doing nothing, in the credit window; minus infinity while a
             member rests, and for actions that may not be chosen.
-        standard_error: `(members, valid)`, of a gain about a need that no answered contact was about and no observation
-            indicates: from the uncertainty of the share alone, and not of what meeting an indication adds to it.
+        standard_error: `(members, valid)`, of a gain, from the uncertainty of the share alone; where several contacts
+            are taken to do equally much, at most that.
         expected_events: `(members,)`, amount of reward lost in the credit window without a contact.
         answer_chance: `(members, valid)`.
         share: `(members, valid)`, of the expected events that an answered contact prevents.
@@ -78,8 +78,9 @@ class MemberModel(nn.Module):
     fading: Tensor
     answer_levels: Tensor
     share: Tensor
+    share_covariance: Tensor
+    indicated: Tensor
     indicated_share: Tensor
-    share_error: Tensor
     similar: Tensor
     low: Tensor
     high: Tensor
@@ -107,9 +108,10 @@ class MemberModel(nn.Module):
             "answer_levels": (leading,),
             "share": (actions,),
         }
-        shapes |= {"share_error": (actions,), "low": (size,), "high": (size,), "window": (), "decay": (), "unit": ()}
+        shapes |= {"share_covariance": (3, actions), "low": (size,), "high": (size,)}
+        shapes |= {"window": (), "decay": (), "unit": ()}
         if indicated:
-            shapes["indicated_share"] = (size, actions)
+            shapes |= {"indicated": (size, actions), "indicated_share": (size, actions)}
         # The leading factor's level of each action, and the need that it is about.
         for name in ("lead", "need"):
             self.register_buffer(name, torch.zeros(actions, dtype=torch.int64))
@@ -120,7 +122,7 @@ class MemberModel(nn.Module):
         self.register_buffer("similar", torch.zeros(actions, dtype=torch.int64))
         self.register_buffer("nothing", torch.tensor(-1))
         self.register_buffer("known", torch.tensor(False))
-        self.indicated = indicated
+        self.indicates = indicated
 
     def take(self, **found: np.ndarray | float | int | bool) -> None:
         """Keeps what was estimated, by name; features fewer than there is room for leave zeros at the end."""
@@ -188,16 +190,21 @@ class MemberModel(nn.Module):
         since_attempt, since_answer = contacts[:, -2], contacts[:, -1]
         recovered = np.where(since_answer >= LONG_AGO, 1.0, 1 - float(self.decay) ** since_answer)
         share = np.broadcast_to(_numpy(self.share).astype(np.float32), chance.shape)
-        if self.indicated:
+        variance, across, added = _numpy(self.share_covariance).astype(np.float32)[:, None]
+        if self.indicates:
             low, high = _numpy(self.low), _numpy(self.high)
-            signs = (observations - low) / np.where(high > low, high - low, 1.0)
-            share = share + signs.clip(0, 1).astype(np.float32) @ _numpy(self.indicated_share).astype(np.float32)
+            signs = ((observations - low) / np.where(high > low, high - low, 1.0)).clip(0, 1).astype(np.float32)
+            share = share + signs @ _numpy(self.indicated_share).astype(np.float32)
+            met = signs @ _numpy(self.indicated).astype(np.float32)
+            variance = variance + met * (2 * across + met * added)
+        share_error = np.broadcast_to(np.sqrt(np.maximum(variance, 0)), chance.shape)
         scale = (expected * recovered).astype(np.float32)[:, None] * chance
         if turns is None:
-            gains = scale * share
-            self._less_again(gains, self.layout.met(memory, observations))
+            left = self._left_of_needs(self.layout.met(memory, observations))
+            gains, error = scale * share * left, scale * share_error * left
         else:
             share = np.repeat(share[:, turns].mean(axis=1, keepdims=True), share.shape[1], axis=1)
+            error = scale * share_error[:, turns].mean(axis=1, keepdims=True)
             now = turns[self.layout.attempts(memory) % len(turns)]
             gains = np.full(chance.shape, -np.inf, dtype=np.float32)
             members = np.arange(len(gains))
@@ -206,7 +213,7 @@ class MemberModel(nn.Module):
         gains[:, int(self.nothing)] = 0.0
         return GainParts(
             gains=gains,
-            standard_error=scale * _numpy(self.share_error).astype(np.float32)[None],
+            standard_error=error,
             expected_events=expected,
             answer_chance=chance,
             share=share,
@@ -214,14 +221,14 @@ class MemberModel(nn.Module):
             similar_contacts=_numpy(self.similar),
         )
 
-    def _less_again(self, gains: Float32[np.ndarray, "member valid"], met: Float32[np.ndarray, "member need"]) -> None:
-        """Lessens, in place, what is to be gained about needs that answered contacts were about."""
+    def _left_of_needs(self, met: Float32[np.ndarray, "member need"]) -> Float32[np.ndarray, "member valid"]:
+        """What answered contacts about the same need leave to be gained, as a share."""
         need = _numpy(self.need)
         if need.max(initial=0) == need.min(initial=0):
-            return
+            return np.ones((len(met), len(need)), dtype=np.float32)
         left = (AGAIN**met)[:, need]
         left[:, _numpy(self.share) <= 0] = 1.0
-        gains *= left
+        return left
 
     def gains(
         self,

@@ -84,9 +84,13 @@ class ShareRegression:
         self.clustered += float((sums[~divided] ** 2).sum())
 
     def solve(self, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Shares gained by each valid action, what meeting an indication adds by observation, and their errors.
+        """Shares gained by each valid action, what meeting an indication adds to them, and how well both are known.
 
         Fewer of what is lost is a gain, and more of what is earned.
+
+        Returns:
+            Shares `(valid,)`; what an indication that is met in full adds `(valid,)`; and `(3, valid)`, the variance of
+            the share, its covariance with what is added, and the variance of that.
         """
         clustered = self.clustered + sum(float((sums**2).sum()) for sums in self.unfinished.values())
         overlap = max(clustered / max(self.scores, 1e-12), 1.0)
@@ -98,15 +102,16 @@ class ShareRegression:
         mean, covariance = variational_posterior(
             self.squares / noise, self.products / noise, groups, terms.scales, known
         )
-        base = self.sign * (self.fixed @ mean[: self.fixed.shape[1]])
-        own = covariance[: self.fixed.shape[1], : self.fixed.shape[1]]
-        error = np.sqrt(np.maximum(((self.fixed @ own) * self.fixed).sum(axis=1), 0.0))
-        indicated = np.zeros((len(self.low), len(self.dose)))
+        at = self.fixed.shape[1]
+        base, added = self.sign * (self.fixed @ mean[:at]), np.zeros(len(self.dose))
+        known_to = np.zeros((3, len(self.dose)))
+        known_to[0] = ((self.fixed @ covariance[:at, :at]) * self.fixed).sum(axis=1)
         if terms.indicated.any():
-            at = self.fixed.shape[1]
-            met = (mean[at] + terms.levels @ mean[at + 1 : k]) * self.dose
-            indicated = self.sign * (terms.indicated * met[:, None]).T
-        return base, indicated, error
+            added = self.sign * ((mean[at] + terms.levels @ mean[at + 1 : k]) * self.dose)
+            met = np.concatenate([np.ones((len(added), 1)), terms.levels], axis=1) * self.dose[:, None]
+            known_to[1] = ((self.fixed @ covariance[:at, at:k]) * met).sum(axis=1)
+            known_to[2] = ((met @ covariance[at:k, at:k]) * met).sum(axis=1)
+        return base, added, known_to
 
     def similar(self, space, need: str | None, *, simulated: bool) -> Int[np.ndarray, "valid"]:  # type: ignore[no-untyped-def]
         """Answered contacts of the same leading level and need.

@@ -168,7 +168,7 @@ class ExportedGains(nn.Module):
         spent = torch.exp(torch.log(model.decay) * since_answer.double())
         recovered = torch.where(since_answer >= LONG_AGO, 1.0, 1 - spent)
         share = model.share.float().expand_as(chance)
-        if model.indicated:
+        if model.indicates:
             span = torch.where(model.high > model.low, model.high - model.low, 1.0)
             signs = ((x - model.low) / span).clamp(0, 1).float()
             share = share + signs @ model.indicated_share.float()

@@ -55,8 +55,8 @@ DRAWS = 20_000
 class Worth:
     """Gains of a policy over the behaviour policy, one a judged person, in units of reward.
 
-    Judged are people of whom at least one decision is. Who was never given any action is not among them. With a
-    response, `own`, `whole` and `nearby` have the one credit that is tried, and `later` is 0.
+    Judged are people with at least one decision to judge, drawn or not; who was never given any action is not among
+    them. With a response, `own`, `whole` and `nearby` have the one credit that is tried, and `later` is 0.
 
     Attributes:
         own: With the credit that its advantages were estimated with.
@@ -91,20 +91,25 @@ class HeldOut:
         every = np.flatnonzero(targets.attempted)
         rows, most = every, MOST_SCORES // valid
         self._share = 1.0
-        """Of a judged person's decisions, those that are judged."""
+        """Of the decisions of judged people, those that are judged."""
+        judged = people[every]
         if len(rows) > most:
             rng = np.random.default_rng(seed)
             count = np.bincount(people[rows])
             order = rng.permutation(len(count))
             drawn = order[np.cumsum(count[order]) <= most]
             rows = rows[np.isin(people[rows], drawn)]
-            if not _enough(people[rows], targets.halves[rows]):
+            if _enough(people[rows], targets.halves[rows]):
+                judged = people[rows]
+            else:
                 rows = np.sort(rng.choice(every, most, replace=False))
                 self._share = most / len(every)
         self.rows = rows
         self.actions = targets.actions[rows].astype(np.int64)
         self.halves = targets.halves[rows]
-        self._person = np.unique(people[rows], return_inverse=True)[1]
+        persons = np.unique(judged)
+        self._judged = len(persons)
+        self._person = np.searchsorted(persons, people[rows])
         self._log_what = torch.zeros(0, valid)
 
     @property
@@ -171,8 +176,7 @@ class HeldOut:
         return ratios
 
     def _by_person(self, gains: Float[np.ndarray, "judged"]) -> Float[np.ndarray, "person"]:
-        sums = np.bincount(self._person, weights=gains, minlength=int(self._person.max(initial=-1)) + 1)
-        return sums / self._share
+        return np.bincount(self._person, weights=gains, minlength=self._judged) / self._share
 
 
 def _enough(people: Int[np.ndarray, "row"], halves: Int[np.ndarray, "row"]) -> bool:

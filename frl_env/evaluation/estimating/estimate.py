@@ -2,10 +2,13 @@
 
 Every estimator here is a mean over members plus a sum of ratios of such means,
 
-    value = mean(plain) + sum over columns c of  mean(numerators[:, c]) / mean(denominators[:, c])
+    value = mean(plain) + sum over columns c of  mean(numerators[:, c]) / mean(denominators[:, c]),
 
-where the columns are the steps of a self-normalised estimator. Without columns it *decomposes*: it is a mean of one
-term a member. With columns it does not: each member's weight depends on all others. Then the terms are linearised,
+    numerators = denominators * weighted,
+
+where the columns are the steps of a self-normalised estimator, and the denominators its weights. Without columns it
+*decomposes*: it is a mean of one term a member. With columns it does not: each member's weight depends on all others.
+Then the terms are linearised,
 
     term_i = value + (plain_i - mean(plain))
              + sum over c of (numerators_ic - ratio_c * denominators_ic) / mean(denominators_c)
@@ -19,11 +22,9 @@ and the larger one of them is told:
 
     leaving out     the jackknife: what the estimate would be without each member, one after the other. Who carries
                     much weight of a column counts by more than the linearised term (as in HC3)
-    pooled          each member's numerators over its denominators have the spread of all members, whatever their
-                    weight above 0: sqrt(sum over i of a_i' S a_i) / n, where a_i are the weights of member i over
-                    their means and S is the covariance of these quotients. Of a weight of 0 the quotient counts as
-                    0. So this error is too small where many weights are 0, as a target that leaves nothing to chance
-                    has them, and the first one alone is left
+    pooled          what is weighted has the spread of all members, whatever their weight, 0 among them:
+                    sqrt(sum over i of a_i' S a_i) / n, where a_i are the weights of member i over their means and S
+                    is the covariance of what they weight
 """
 
 from dataclasses import dataclass, replace
@@ -41,8 +42,8 @@ class Estimate:
         name: Short name, for instance "WDR".
         weights: Kind of its weights, None when it has none.
         plain: Each member's own term.
-        numerators: Weighted terms of the self-normalised part, None when there is none.
-        denominators: Their weights.
+        weighted: What is weighted in the self-normalised part, None when there is none.
+        denominators: Its weights.
         shared: Standard error of what is the same for all members and so does not show in their spread, for instance
             what a prior leaves open.
         outside: Share of the target's decisions that a model has to extrapolate to, as far as it knows.
@@ -51,7 +52,7 @@ class Estimate:
     name: str
     weights: str | None = None
     plain: Float64[np.ndarray, "member"]
-    numerators: Float64[np.ndarray, "member column"] | None = None
+    weighted: Float64[np.ndarray, "member column"] | None = None
     denominators: Float64[np.ndarray, "member column"] | None = None
     shared: float = 0.0
     outside: float = 0.0
@@ -59,7 +60,12 @@ class Estimate:
     @property
     def decomposes(self) -> bool:
         """Whether the value is the mean of one term a member that depends on that member alone."""
-        return self.numerators is None
+        return self.weighted is None
+
+    @cached_property
+    def numerators(self) -> Float64[np.ndarray, "member column"] | None:
+        """Weighted terms of the self-normalised part, None when there is none."""
+        return None if self.weighted is None or self.denominators is None else self.denominators * self.weighted
 
     @cached_property
     def ratios(self) -> Float64[np.ndarray, "column"]:
@@ -97,11 +103,10 @@ class Estimate:
 
         Source: Efron & Stein (1981); MacKinnon & White (1985).
         """
-        if self.numerators is None or self.denominators is None or len(self.plain) < 2:
+        if self.weighted is None or self.denominators is None or len(self.plain) < 2:
             return self.linear_error
-        return max(
-            self._leaving_out(self.numerators, self.denominators), self._pooled(self.numerators, self.denominators)
-        )
+        leaving_out = self._leaving_out(self.denominators * self.weighted, self.denominators)
+        return max(leaving_out, self._pooled(self.weighted, self.denominators))
 
     def _leaving_out(self, above: np.ndarray, below: np.ndarray) -> float:
         """The jackknife error, in closed form; without the only member that has weight a ratio is 0."""
@@ -112,12 +117,12 @@ class Estimate:
         changes -= (self.plain - self.plain.mean()) / (n - 1)
         return float(np.sqrt((n - 1) / n * ((changes - changes.mean()) ** 2).sum()))
 
-    def _pooled(self, above: np.ndarray, below: np.ndarray) -> float:
+    def _pooled(self, weighted: np.ndarray, weights: np.ndarray) -> float:
         """The error if what is weighted varies alike for all members, in one column as the plain terms do."""
         n = len(self.plain)
-        residuals = np.concatenate((self.plain[:, None], _divide(above, below)), axis=1)
+        residuals = np.concatenate((self.plain[:, None], weighted), axis=1)
         residuals -= residuals.mean(axis=0)
-        excess = _divide(below, below.mean(axis=0)) - 1  # of the weights over 1, so that equal ones leave no rounding
+        excess = _divide(weights, weights.mean(axis=0)) - 1  # over 1, so that equal ones leave no rounding
         together = residuals.sum(axis=1)
         squares = excess.T @ excess
         first, second = together @ residuals[:, 1:], residuals[:, 1:].T @ residuals[:, 1:]
@@ -141,7 +146,7 @@ class Estimate:
         return replace(
             self,
             plain=self.plain[members],
-            numerators=None if self.numerators is None else self.numerators[members],
+            weighted=None if self.weighted is None else self.weighted[members],
             denominators=None if self.denominators is None else self.denominators[members],
         )
 

@@ -98,7 +98,7 @@ def weighted_importance_sampling(
         name="WIS",
         weights=CUMULATIVE,
         plain=np.zeros(len(rewards)),
-        numerators=weights * rewards * _discounts(rewards, discount),
+        weighted=rewards * _discounts(rewards, discount),
         denominators=weights,
     )
 
@@ -145,7 +145,7 @@ def weighted_doubly_robust(
         name="WDR",
         weights=CUMULATIVE,
         plain=values.policy[:, 0].copy(),
-        numerators=weights * unforeseen * _discounts(rewards, discount),
+        weighted=unforeseen * _discounts(rewards, discount),
         denominators=weights,
     )
 
@@ -222,7 +222,7 @@ def marginalised_doubly_robust(
         plain += (_exp(logs, None) * unforeseen).sum(axis=1)
         return Estimate(name="MDR", weights=MARGINAL, plain=plain)
     weights = _scaled(logs, None)
-    return Estimate(name="MDR", weights=MARGINAL, plain=plain, numerators=weights * unforeseen, denominators=weights)
+    return Estimate(name="MDR", weights=MARGINAL, plain=plain, weighted=unforeseen, denominators=weights)
 
 
 def cumulative_weights(log_ratios: Grid, clip: float | None = None) -> Grid:

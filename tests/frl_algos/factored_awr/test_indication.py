@@ -2,9 +2,12 @@
 
 import d3rlpy
 import numpy as np
+import pytest
 from d3rlpy.logging import NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
+from frl_algos.action_effects.indication import effect_of_acting
+from frl_algos.action_effects.targets import compute_targets
 from frl_env.actions import ActionSpace, Factor
 
 SPACE = ActionSpace(
@@ -65,3 +68,30 @@ def test_what_is_done_always_says_nothing_of_indication():
         next_observations=buffer.next_observations, terminated=buffer.terminated, action_space=SPACE,
     )  # fmt: skip
     assert "since its decisions" not in str(_fit(always).choice)
+
+
+def test_spells_of_a_person_go_together():
+    """Each member twice over, as spells of one person: the error of twice as many people would be smaller."""
+    buffer = _members(insight=0.5)
+    rows = len(buffer.actions)
+
+    def twice(people):
+        return FactoredReplayBuffer(
+            observations=np.concatenate([buffer.observations] * 2),
+            actions=SPACE.unravel(np.concatenate([buffer.actions] * 2)),
+            rewards=np.concatenate([buffer.rewards] * 2),
+            next_observations=np.concatenate([buffer.next_observations] * 2),
+            lengths=np.concatenate([buffer.lengths] * 2),
+            terminated=np.concatenate([buffer.terminated] * 2),
+            action_space=SPACE,
+            people=people,
+        )
+
+    members = len(buffer.lengths)
+    errors = []
+    for people in (np.arange(2 * members), np.tile(np.arange(members), 2)):
+        doubled = twice(people)
+        targets = compute_targets(doubled, doubled.observations, decay=0.9, response=None)
+        errors.append(effect_of_acting(doubled.observations, targets).error)
+    assert len(doubled.actions) == 2 * rows
+    assert errors[1] == pytest.approx(np.sqrt(2) * errors[0], rel=0.01)

@@ -242,3 +242,12 @@ def test_few_people_with_long_records_all_judge_by_some_of_their_decisions(monke
     assert error < 0.1 * known
     algorithm = _fit(_bandit(_by_level, rows=20_000, steps=400), steps=2)
     assert algorithm.choice.people == 50, str(algorithm.choice)
+
+
+def test_people_of_whom_no_decision_was_drawn_count(monkeypatch):
+    """2,000 people of 10 decisions, 200 of which judge: a gain a person is what it is when all of them do."""
+    everybody = _judged(temperature=1.0, steps=10).whole
+    monkeypatch.setattr(held_out, "MOST_SCORES", 200 * 6)
+    drawn = _judged(temperature=1.0, steps=10).whole
+    assert len(drawn) == len(everybody) == 2_000
+    assert abs(drawn.mean() - everybody.mean()) < 3 * drawn.std() / np.sqrt(2_000)

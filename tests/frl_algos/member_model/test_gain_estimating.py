@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from d3rlpy.logging import NoopAdapterFactory
 from gains_program import MEMBERS, SPACE, WEEKS, fitted, fold, program
 
-from frl_algos import FactoredReplayBuffer
-from frl_algos.member_model import estimating
+from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
+from frl_algos.action_effects.terms import Terms
+from frl_algos.member_model import estimating, share_regression
+from frl_algos.member_model.share_regression import ShareRegression
 
 
 def test_visits_gain_and_texts_do_not(algorithm, buffer: FactoredReplayBuffer) -> None:  # type: ignore[no-untyped-def]
@@ -40,7 +43,7 @@ def test_a_person_in_several_parts_is_one_person(monkeypatch, neighbours: bool) 
     for size in (MEMBERS, 250):
         monkeypatch.setattr(estimating, "PART", size)
         gains = fitted(buffer).impl.modules.gains
-        errors.append(np.stack([gains.share.numpy(), gains.share_error.numpy()]))
+        errors.append(np.stack([gains.share.numpy(), gains.share_covariance[0].numpy()]))
     for found in errors[1:]:
         np.testing.assert_allclose(found, errors[0], rtol=1e-5)
 
@@ -80,3 +83,41 @@ def test_no_effect_gives_hardly_any_gain() -> None:
 def test_same_data_same_gains(algorithm, buffer: FactoredReplayBuffer) -> None:  # type: ignore[no-untyped-def]
     now = buffer.observations[:50]
     assert np.array_equal(fitted(buffer).gains(now), algorithm.gains(now))
+
+
+def test_numbers_of_people_are_names(algorithm, buffer: FactoredReplayBuffer) -> None:  # type: ignore[no-untyped-def]
+    """Even ones alone make no other model: of each person it forecasts by those of the other half."""
+    named = fitted(program(people=10 + 2 * np.arange(MEMBERS)))
+    for name, found in algorithm.impl.modules.gains.named_buffers():
+        np.testing.assert_array_equal(getattr(named.impl.modules.gains, name), found, err_msg=name)
+
+
+def test_credit_that_does_not_fall_counts_the_weeks_that_are_left() -> None:
+    """A week has on average half of the episode ahead, itself included."""
+    algorithm = FactoredAWRConfig(response=0, gamma=1.0, td_lambda=1.0).create()
+    algorithm.fit(program(), n_steps=2, show_progress=False, logger_adapter=NoopAdapterFactory())
+    parts = algorithm.predict_gains(np.zeros((1, 2), dtype=np.float32))
+    assert float(algorithm.impl.modules.gains.window) == (WEEKS + 1) / 2
+    assert np.isfinite(parts.gains).all()
+    assert parts.gains.max() > 0
+
+
+def test_an_error_is_that_of_the_share_with_its_indication(monkeypatch) -> None:
+    """Of the whole linear form, by its covariance."""
+    terms = Terms.of_space(SPACE, 2, indications={"FOOD": 1})
+    dose = np.linspace(0.5, 1.5, len(SPACE.valid_joints))
+    shares = ShareRegression(
+        terms, dose, signs_of=(np.zeros(2), np.ones(2)), sign=-1.0, divided=np.zeros(0, dtype=np.int64)
+    )
+    k, fixed = len(shares.groups), terms.fixed.shape[1]
+    root = np.random.default_rng(0).normal(size=(k, k))
+    covariance, mean = root @ root.T, np.random.default_rng(1).normal(size=k)
+    monkeypatch.setattr(share_regression, "variational_posterior", lambda *_: (mean, covariance))
+    base, added, known_to = shares.solve(np.zeros(len(terms.scales), dtype=bool))
+    met = 0.3  # as much as the observation indicates
+    columns = [terms.fixed, np.full((len(dose), 1), met), met * terms.levels]
+    form = np.concatenate(columns, axis=1) * dose[:, None]
+    assert form.shape[1] == k > fixed
+    np.testing.assert_allclose(base + met * added, -form @ mean, rtol=1e-5)
+    variance = known_to[0] + 2 * met * known_to[1] + met**2 * known_to[2]
+    np.testing.assert_allclose(variance, np.einsum("ac,cd,ad->a", form, covariance, form), rtol=1e-5)

@@ -5,6 +5,7 @@ import pytest
 
 from frl_algos.member_model.log_linear import fit_logistic, fit_poisson
 from frl_algos.member_model.memory import FADINGS, LONG_AGO, NEED_FADING, MemoryLayout
+from frl_algos.member_model.model import MemberModel
 from frl_algos.member_model.shrunk_regression import variational_posterior
 
 
@@ -51,3 +52,43 @@ def test_variational_posterior_shrinks_noise_and_keeps_what_is_there() -> None:
     assert mean[0] == pytest.approx(1.0, abs=0.08)
     assert np.abs(mean[1:]).mean() < 0.7 * np.abs(least_squares[1:]).mean()
     assert np.sqrt(covariance[0, 0]) == pytest.approx(1 / np.sqrt(2_000), rel=0.15)
+
+
+def _one_contact(**found: object) -> MemberModel:
+    """A model of one observation that indicates the only contact; 2 events are expected, half of the attempts answered.
+
+    The contact prevents a tenth of them, and a fifth more where the indication is met in full.
+    """
+    model = MemberModel(2, 2, response=0, leading=2, needs=2, indicated=True)
+    model.take(
+        nothing=0, need=np.asarray([0, 1]), lead=np.asarray([0, 1]), window=2.0, unit=1.0, decay=0.9,
+        scale=np.ones(2 * (1 + 2 * len(FADINGS))), bend=np.asarray([0.0, 1.0, 0.0, 0.0]), high=np.ones(2),
+        share=np.asarray([0.0, 0.1]), indicated=np.asarray([[0, 0], [0, 1.0]]),
+        indicated_share=np.asarray([[0, 0], [0, 0.2]]),
+        share_covariance=np.asarray([[0, 0.0016], [0, -0.0004], [0, 0.0036]]), **found,
+    )  # fmt: skip
+    return model
+
+
+def test_a_gain_and_its_error_are_of_the_same_contact() -> None:
+    model = _one_contact()
+    quiet, met = (np.asarray([[0.0, sign]], dtype=np.float32) for sign in (0.0, 0.5))
+    plain, indicated = model.parts(quiet), model.parts(met)
+    assert plain.gains[0, 1] == pytest.approx(2 * 0.5 * 0.1)
+    assert plain.standard_error[0, 1] == pytest.approx(2 * 0.5 * 0.04)
+    assert indicated.gains[0, 1] == pytest.approx(2 * 0.5 * (0.1 + 0.5 * 0.2))
+    variance = 0.0016 - 2 * 0.5 * 0.0004 + 0.25 * 0.0036
+    assert indicated.standard_error[0, 1] == pytest.approx(2 * 0.5 * np.sqrt(variance))
+
+
+def test_what_lessens_a_gain_lessens_its_error() -> None:
+    """After an answered contact about the need half of both is left; of contacts in turn, the error is theirs."""
+    model = _one_contact()
+    memory = model.remember(model.start_memory(1), np.zeros((1, 2), dtype=np.float32), np.asarray([1]))
+    again = model.parts(np.asarray([[1.0, 0.0]], dtype=np.float32), memory)
+    first = model.parts(np.asarray([[1.0, 0.0]], dtype=np.float32))
+    same = again.expected_events * again.recovered / (first.expected_events * first.recovered)
+    answer = again.answer_chance[0, 1] / first.answer_chance[0, 1]
+    assert again.standard_error[0, 1] == pytest.approx(0.5 * same * answer * first.standard_error[0, 1], rel=1e-5)
+    turn = model.parts(np.zeros((1, 2), dtype=np.float32), turns=np.asarray([1]))
+    assert turn.standard_error[0, 1] == model.parts(np.zeros((1, 2), dtype=np.float32)).standard_error[0, 1]

@@ -226,7 +226,7 @@ def test_every_cut_is_noticed(file):
     ("change", "message"),
     [
         ({"metadata": {"format": "other"}}, "no model of this project"),
-        ({"model": {"format_version": 7}}, "format version 7, and this version of frl-medicaid reads 5"),
+        ({"model": {"format_version": 7}}, "format version 7, and this version of frl-medicaid reads 6"),
         ({"metadata": {"frl_model": "{"}}, "settings that make no model"),
         ({"metadata": {"frl_model": "[]"}}, "settings that make no model"),
         ({"model": {"type": "cql"}}, "type 'cql'; 'factored_awr' is known"),

@@ -13,7 +13,7 @@ def ratio_estimate(rng: np.random.Generator, n: int = 50) -> Estimate:
     return Estimate(
         name="ratio",
         plain=rng.normal(size=n),
-        numerators=weights * rng.normal(1, 1, (n, 3)),
+        weighted=rng.normal(1, 1, (n, 3)),
         denominators=weights,
     )
 
@@ -58,7 +58,7 @@ def test_coverage_where_the_truth_is_known(method):
     for _ in range(200):
         weights = rng.exponential(size=(80, 1))
         rewards = rng.exponential(size=(80, 1))  # independent of the weights: the truth is 1
-        estimate = Estimate(name="x", plain=np.zeros(80), numerators=weights * rewards, denominators=weights)
+        estimate = Estimate(name="x", plain=np.zeros(80), weighted=rewards, denominators=weights)
         replicates = resample([estimate], np.zeros(80), rng, resamples=200)[0][0]
         covered += 1.0 in interval(estimate, replicates, method=method)
     assert 0.89 <= covered / 200 <= 0.98
@@ -75,7 +75,7 @@ def few_carry(rng: np.random.Generator, n: int = 300, steps: int = 13) -> tuple[
     drawn = rng.random((n, steps))
     ratios = np.select([drawn < 0.02, drawn < 0.1], [8.0, 0.5], (1 - 0.02 * 8 - 0.08 * 0.5) / 0.9)
     weights = np.minimum(np.cumprod(ratios, axis=1), 30.0)
-    return Estimate(name="few", plain=np.zeros(n), numerators=weights * rewards, denominators=weights), rewards.sum(1)
+    return Estimate(name="few", plain=np.zeros(n), weighted=rewards, denominators=weights), rewards.sum(1)
 
 
 @pytest.mark.parametrize("method", ["studentised", "normal"])
@@ -92,23 +92,43 @@ def test_coverage_where_few_members_carry_rare_events(method):
     assert blind / count < 0.9
 
 
+def nothing_left_to_chance(rng: np.random.Generator, n: int = 400, steps: int = 8) -> Estimate:
+    """Rare events, and a target with one action a week, which is the logged one in six weeks of ten; value -0.4.
+
+    In the last week seven members of 400 have a weight, and all others none.
+    """
+    rewards = -(rng.random((n, steps)) < 0.05).astype(float)
+    weights = np.cumprod(rng.random((n, steps)) < 0.6, axis=1).astype(float)
+    return Estimate(name="greedy", plain=np.zeros(n), weighted=rewards, denominators=weights)
+
+
+def test_coverage_where_a_target_leaves_nothing_to_chance():
+    """Members without weight had events, too: the error knows how much the weighted ones may have had."""
+    rng = np.random.default_rng(7)
+    estimates = [nothing_left_to_chance(rng) for _ in range(200)]
+    covered = [-0.4 in interval(estimate, method="normal") for estimate in estimates]
+    blind = [abs(estimate.value + 0.4) <= 1.96 * estimate.linear_error for estimate in estimates]
+    assert np.mean(covered) >= 0.94
+    assert np.mean(blind) < 0.9
+
+
 def test_errors_of_a_ratio_by_hand():
     """The jackknife by leaving out, and the pooled error by its definition; both are that of a mean without weights."""
     rng = np.random.default_rng(2)
     estimate = ratio_estimate(rng, n=12)
-    assert estimate.numerators is not None
+    assert estimate.weighted is not None
     assert estimate.denominators is not None
     without = np.asarray([estimate.of(np.arange(12) != i).value for i in range(12)])
     left_out = np.sqrt(11 / 12 * ((without - without.mean()) ** 2).sum())
     weights = np.concatenate((np.ones((12, 1)), estimate.denominators / estimate.denominators.mean(axis=0)), axis=1)
-    alike = np.concatenate((estimate.plain[:, None], estimate.numerators / estimate.denominators), axis=1)
+    alike = np.concatenate((estimate.plain[:, None], estimate.weighted), axis=1)
     spread = np.cov(alike, rowvar=False)
     pooled = np.sqrt(sum(each @ spread @ each for each in weights)) / 12
     assert estimate.sampling_error == pytest.approx(max(left_out, pooled))
     rewards = rng.normal(size=(12, 3))
-    same = Estimate(name="mean", plain=np.zeros(12), numerators=2 * rewards, denominators=np.full((12, 3), 2.0))
+    same = Estimate(name="mean", plain=np.zeros(12), weighted=rewards, denominators=np.full((12, 3), 2.0))
     assert same.sampling_error == pytest.approx(rewards.sum(axis=1).std(ddof=1) / np.sqrt(12))
-    alone = Estimate(name="one", plain=np.zeros(3), numerators=np.eye(3)[:, :1], denominators=np.eye(3)[:, :1])
+    alone = Estimate(name="one", plain=np.zeros(3), weighted=np.ones((3, 1)), denominators=np.eye(3)[:, :1])
     assert np.isfinite(alone.sampling_error)
 
 
