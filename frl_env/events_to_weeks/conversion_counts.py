@@ -41,6 +41,7 @@ class Counted:
         spans: The canonical table `enrolment`.
         cut: Last complete day.
         coverage, events, contacts: As made.
+        adjusting: The claim that each replacement or void names; None without any.
         lines, current: Claim lines of covered members, and those in force.
         totals: Of the member-weeks.
         unmapped: Contacts left out because a word has no level, and the members they are of.
@@ -55,6 +56,7 @@ class Counted:
     coverage: Coverage
     lines: ir.Table
     current: ir.Table
+    adjusting: ir.Table | None
     events: Events
     contacts: LoggedContacts
     totals: "Totals"
@@ -141,7 +143,7 @@ def count(engine: Any, spec: Spec, found: Counted) -> dict[str, Any]:
     digits = 4 if spec.simulated else 2
     doubted = Doubted(
         seen=found.seen, lines=found.read, spans=found.spans, spells=found.coverage.spells,
-        contacts=found.contacts.rows, cut=found.cut, strangers=found.strangers,
+        contacts=found.contacts.rows, adjusting=found.adjusting, cut=found.cut, strangers=found.strangers,
     )  # fmt: skip
     figures["response"] = {
         "after_attempt": None if small or not response.attempts else round(response.after_attempt, digits),

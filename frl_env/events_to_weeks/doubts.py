@@ -7,6 +7,7 @@
     night               calls at three in the morning                  times of another zone
     late cut            the week to decide, for a list                 claims missing where events are learned from
     without coverage    calls to members between their spans           dropped in silence
+    adjusting nothing   a void of claim 123.0 where claim is 123       nothing is taken back
     spans of visits     every span ends with a visit                   who is well is never seen
 
 Nothing is said of fewer than 11 members, and no day, unless 11 stand behind it. Strangers are no members: of their rows
@@ -62,6 +63,7 @@ class Doubted:
         spans: The canonical table `enrolment`.
         spells: Of coverage.
         contacts: Cleaned, one row an attempt.
+        adjusting: `who` and the key of the claim that each replacement or void names; None without any.
         cut: Last complete day.
         strangers: People without a span, and members without a row in table members.
     """
@@ -71,6 +73,7 @@ class Doubted:
     spans: ir.Table
     spells: ir.Table
     contacts: ir.Table
+    adjusting: ir.Table | None
     cut: int
     strangers: Strangers
 
@@ -79,7 +82,8 @@ def doubts(engine: Any, rules: Rules, found: Doubted) -> list[str]:
     """A sentence for each thing that looks like a mistake."""
     said = [
         *_newest_day(engine, rules, found), *_strangers(found), *_unnamed(found), *_exclusive_ends(engine, found),
-        *_at_night(engine, found), *_without_coverage(engine, found), *_spans_of_visits(engine, found),
+        *_at_night(engine, found), *_without_coverage(engine, found), *_adjusting_nothing(engine, found),
+        *_spans_of_visits(engine, found),
     ]  # fmt: skip
     return said
 
@@ -205,6 +209,23 @@ def _without_coverage(engine: Any, found: Doubted) -> list[str]:
     return [
         f"{counted['rows'] / every:.0%} of the attempts up to the cut are on days on which the member has no coverage, "
         "and are not used: are spans missing in table enrolment?"
+    ]
+
+
+def _adjusting_nothing(engine: Any, found: Doubted) -> list[str]:
+    """A void finds its claim by the identifier: one that is written otherwise takes nothing back."""
+    if found.adjusting is None:
+        return []
+    claims = found.lines["claims"].select(whose="who", there="key").distinct()
+    named = [found.adjusting.who == claims.whose, found.adjusting.adjusts == claims.there]
+    lost = found.adjusting.anti_join(claims, named)
+    every = _numbers(engine, found.adjusting.aggregate(rows=found.adjusting.count()))["rows"]
+    counted = _numbers(engine, lost.aggregate(rows=lost.count(), people=lost.who.nunique()))
+    if counted["people"] < SMALLEST or counted["rows"] <= MOST * every:
+        return []
+    return [
+        "most replacements and voids name a claim that is not in table claims, so they take nothing back: if these "
+        "claims are there, write adjusts as claim is written (12345.0 is not 12345, and leading zeros count)"
     ]
 
 

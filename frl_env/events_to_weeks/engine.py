@@ -333,10 +333,14 @@ def separator_of(file: Path) -> str:
 
 
 def read_arrow(file: Path) -> pa.Table:
-    """An Arrow file or stream."""
+    """An Arrow file or stream; numbers of types that no engine reads become fractions."""
     with pa.OSFile(str(file)) as source:
         try:
-            return pa.ipc.open_file(source).read_all()
+            table = pa.ipc.open_file(source).read_all()
         except pa.ArrowInvalid:
             source.seek(0)
-            return pa.ipc.open_stream(source).read_all()
+            table = pa.ipc.open_stream(source).read_all()
+    for place, field in enumerate(table.schema):
+        if pa.types.is_float16(field.type) or pa.types.is_decimal256(field.type):
+            table = table.set_column(place, field.name, table.column(place).cast(pa.float64()))
+    return table

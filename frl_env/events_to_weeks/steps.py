@@ -99,12 +99,14 @@ class MadeFacts:
     Attributes:
         coverage: Spans of the members, in numbers of days.
         lines, current: Claim lines of covered members, and those in force.
+        adjusting: The claim that each replacement or void names; None without any.
         facts: What goes into member-weeks.
     """
 
     coverage: Coverage
     lines: ir.Table
     current: ir.Table
+    adjusting: ir.Table | None
     facts: Facts
 
 
@@ -215,7 +217,8 @@ def make_facts(engine: Engine, spec: Spec, tables: ReadTables, cut: int, done: S
     contacts = make_contacts(engine, tables.contacts, coverage, spec)
     done(4)
     facts = Facts(events=events, known=in_time, contacts=contacts, paid=paid)
-    return MadeFacts(coverage=coverage, lines=lines, current=current, facts=facts)
+    named = related.adjusting if related is not None else None
+    return MadeFacts(coverage=coverage, lines=lines, current=current, adjusting=named, facts=facts)
 
 
 def write_table(
@@ -306,6 +309,7 @@ def _summary(
         coverage=made.coverage,
         lines=made.lines,
         current=made.current,
+        adjusting=made.adjusting,
         events=made.facts.events,
         contacts=made.facts.contacts,
         totals=totals,

@@ -281,12 +281,10 @@ def _word(label: str, item: Field, column: Any, spec: Spec) -> cell_parsing.Pars
     walk = spec.crosswalk[item.name]
     if item.name in GROUPS:
         cell = cell.nullif("")
-        words = {word: target for word, target in walk.words.items() if word != ANY}
-        other = ibis.literal(walk.words[ANY]) if ANY in walk.words else cell
+        empty, other = (ibis.literal(walk.words[word]) if word in walk.words else cell for word in ("", ANY))
+        words = {word: target for word, target in walk.words.items() if word not in ("", ANY)}
         named = [(cell == word, ibis.literal(target)) for word, target in sorted(words.items())]
-        return cell_parsing.Parsed(
-            value=ibis.cases(*named, else_=ibis.ifelse(cell.isnull(), None, other)) if named else cell
-        )
+        return cell_parsing.Parsed(value=ibis.cases((cell.isnull(), empty), *named, else_=other))
     value = word_code(cell, walk)
     faults = {"unknown word": value == UNKNOWN}
     if label == "contacts":  # whether it matters depends on the other words of the contact

@@ -17,8 +17,8 @@ from frl_env.events_to_weeks.event_tables.contract import DAY, TABLES
 LOOKED_AT = 1_000
 """Rows of a table that are looked at: whoever writes a zone writes it in every row."""
 
-_ZONE = r"\d:\d{2}(:\d{2}([.]\d+)?)?\s?([AaPp][Mm])?\s*([Zz]|[+-]\d{2}:?\d{2})\s*$"
-_MIDNIGHT = r"[T ]0?0:00(:00([.]0+)?)?\s*([Zz]|[+-]\d{2}:?\d{2})\s*$"
+_ZONE = r"\d:\d{2}(:\d{2}([.]\d+)?)?\s?([AaPp][Mm])?\s*([Zz]|[+-]\d{2}(:?\d{2})?)\s*$"
+_MIDNIGHT = r"[T ]0?0:00(:00([.]0+)?)?\s*([Zz]|[+-]\d{2}(:?\d{2})?)\s*$"
 
 
 def zoned_days(engine: Any, raws: Mapping[str, ir.Table]) -> list[str]:

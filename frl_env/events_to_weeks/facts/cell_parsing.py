@@ -41,7 +41,7 @@ _SPACE = r"[ \t\n\r\x0b\f]"
 _SPACES = " \t\n\r\x0b\f"
 """What trimming takes away."""
 
-_CLOCK = r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.]\d+)?)?(?:\s?([AaPp])[Mm])?)?\s*(Z|z|[+-]\d{2}:?\d{2})?"
+_CLOCK = r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.]\d+)?)?(?:\s?([AaPp])[Mm])?([+-]\d{2})?)?\s*(Z|z|[+-]\d{2}:?\d{2})?"
 _NUMBER = r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d{1,2})?$"
 _DOLLARS = (
     r"^[+-]?\$\s?[+-]?(\d{1,3}(,\d{3})+|\d+)([.]\d*)?$"  # with the sign of currency a comma can mean thousands only
@@ -102,6 +102,11 @@ def capitals(column: Any) -> Any:
     Made of functions of one column alone: of such DuckDB works out each word of a dictionary once, not each cell.
     """
     return column.cast("string").re_replace(_EDGES, "").upper()
+
+
+def without_fraction(cell: Any) -> Any:
+    """Whole numbers without the zeros behind their point: 450.0, as tables with empty cells write 450."""
+    return cell.re_replace(r"[.]0+\z", "")
 
 
 def place_in(cell: Any, words: Sequence[str]) -> Any:
@@ -175,13 +180,16 @@ def moment(column: Any, date_format: str, zone: str) -> Parsed | None:
         ((half == "A").fill_null(False) & (hour == 12), -43_200),
         else_=0,
     )
-    sign = part(8)
+    sign = ibis.coalesce(part(9), part(8))  # +05:30, or +05
     digits = sign.substr(1).replace(":", "")
-    minutes = digits.substr(0, 2).nullif("").cast("int64") * 60 + digits.substr(2, 2).nullif("").cast("int64")
+    hours, rest = (digits.substr(place, 2).nullif("").cast("int64") for place in (0, 2))
+    minutes = hours * 60 + rest.fill_null(0)
     seconds = ibis.ifelse(sign.substr(0, 1) == "-", -minutes, minutes) * 60
     offset = ibis.ifelse(sign.upper() == "Z", ibis.literal(0, "int64"), seconds)
     parsed = _in_range(*_of_text(column, whole, places))
-    late = ((hour > 23) | (half.notnull() & ((hour < 1) | (hour > 12)))).fill_null(False)
+    late = (hour > 23) | (half.notnull() & ((hour < 1) | (hour > 12)))
+    late |= (part(5).cast("int64") > 59) | (part(6).cast("int64") > 60)  # a leap second is the 60th
+    late = late.fill_null(False)
     outside = {"out of range": parsed.faults["out of range"] | late}
     return _moment(
         Parsed(value=parsed.value, faults=parsed.faults | outside), clock, offset, zone,
@@ -240,7 +248,7 @@ def code(column: Any) -> Parsed | None:
     """A code in capitals, empty if there is none; numbers as text."""
     kind = column.type()
     if kind.is_string() or kind.is_integer():
-        return Parsed(value=capitals(column))
+        return Parsed(value=without_fraction(capitals(column)))
     return identifier(column)
 
 

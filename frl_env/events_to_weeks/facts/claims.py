@@ -7,6 +7,9 @@ decides:
     A <- B voids A                          nothing is
     A <- B voids A <- C voids B             A is again
     A <- B replaces A <- C voids B          nothing is: the replacement was the claim
+    A <- B voids A, C replaces A            C is, if both arrive on one day
+
+Where its frequency does not say so, a claim that adjusts another is a void if it is paid below zero.
 
 A reversal is a line of the same claim with a negative amount or the status "reversed"; it takes back one line of its
 kind. One of a smaller amount takes back that part of it: the event stands as long as something of its lines is left.
@@ -23,12 +26,15 @@ import ibis.expr.types as ir
 
 from frl_env.events_to_weeks.facts.coverage import week_of
 from frl_env.events_to_weeks.facts.events import IS_ED, IS_OBSERVED, IS_STAY, IS_TRANSFER
-from frl_env.events_to_weeks.facts.lines import VOID
+from frl_env.events_to_weeks.facts.lines import ORIGINAL, VOID
 from frl_env.events_to_weeks.faults import EventTablesError, Fault
 from frl_env.events_to_weeks.rules import Rules
 
 KIND = IS_ED | IS_STAY | IS_OBSERVED
 """Bits that say of which kind a line is."""
+
+_IN_TURN = ("received", "depth", "stands", "claim")
+"""By which adjustments of a claim follow each other; `stands` is 0 where one leaves nothing in force."""
 
 LONGEST_CHAIN = 25
 """Adjustments of adjustments, at most; more can only go in a circle."""
@@ -128,10 +134,12 @@ class Families:
         current: `of_whom`, `member_claim`, `content`: of each claim of a family the one that is in force now, or null;
             claims by their keys.
         steps: `who`, `root`, `claim`, `received`, `depth`, `content`: of each adjustment, what it leaves in force.
+        adjusting: `who`, `adjusts`: of each adjustment the claim that it names.
     """
 
     current: ir.Table
     steps: ir.Table
+    adjusting: ir.Table
 
 
 def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
@@ -151,16 +159,18 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
         return None
     keyed = adjusting.mutate(key=engine.key(adjusting.claim))
     nodes = keyed.group_by(["who", "key"]).aggregate(
-        claim=keyed.claim.max(), action=keyed.action.max(), adjusts=keyed.adjusts.max(), received=keyed.received.max()
-    )
-    nodes = nodes.mutate(adjusts=engine.key(nodes.adjusts))
+        claim=keyed.claim.max(), action=keyed.action.max(), adjusts=keyed.adjusts.max(),
+        received=keyed.received.max(), cents=keyed.cents.sum(),
+    )  # fmt: skip
+    voiding = (nodes.action == VOID) | ((nodes.action == ORIGINAL) & (nodes.cents < 0))
+    nodes = nodes.mutate(adjusts=engine.key(nodes.adjusts), voiding=voiding)
     nodes = engine.keep("adjustments", nodes, lasting=False)
     chain = nodes.select(
         "who", "key", "claim", "received", root=nodes.adjusts, depth=ibis.literal(1, "int64"), point=nodes.adjusts,
-        voids=ibis.ifelse(nodes.action == VOID, 1, 0).cast("int64"), voiding=nodes.action == VOID,
+        voids=ibis.ifelse(nodes.voiding, 1, 0).cast("int64"), voiding="voiding",
         moved=ibis.literal(1, "int64"),
     )  # fmt: skip
-    above = nodes.select(above_who="who", above="key", above_adjusts="adjusts", above_voids=nodes.action == VOID)
+    above = nodes.select(above_who="who", above="key", above_adjusts="adjusts", above_voids="voiding")
     arrived = []
     for step in range(LONGEST_CHAIN + 1):
         joined = chain.left_join(above, [chain.who == above.above_who, chain.root == above.above])
@@ -185,9 +195,8 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
     chain = ibis.union(*arrived) if len(arrived) > 1 else arrived[0]
     restored = ibis.ifelse(chain.voids // 2 * 2 == chain.voids, chain.point, None)
     after = chain.mutate(content=ibis.ifelse(chain.voids > 0, restored, chain.key))
-    newest = ibis.window(
-        group_by=["who", "root"], order_by=[ibis.desc("received"), ibis.desc("depth"), ibis.desc("claim")]
-    )
+    after = after.mutate(stands=ibis.ifelse(after.content.isnull(), 0, 1))
+    newest = ibis.window(group_by=["who", "root"], order_by=[ibis.desc(name) for name in _IN_TURN])
     ranked = after.mutate(rank=ibis.row_number().over(newest))
     last = ranked.filter(ranked["rank"] == 0).select(last_who="who", last_root="root", last_content="content")
     adjusted = after.join(last, [after.who == last.last_who, after.root == last.last_root])
@@ -195,7 +204,8 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
     current = adjusted.select(of_whom="who", member_claim="key", content="last_content").union(
         last.select(of_whom="last_who", member_claim="last_root", content="last_content")
     )
-    return Families(current=engine.keep("families", current), steps=after)
+    adjusted_claims = nodes.select("who", "adjusts")
+    return Families(current=engine.keep("families", current), steps=after, adjusting=adjusted_claims)
 
 
 def over_time(engine: Any, lines: ir.Table, related: Families | None) -> ir.Table:
@@ -219,7 +229,7 @@ def over_time(engine: Any, lines: ir.Table, related: Families | None) -> ir.Tabl
 def _versions(engine: Any, found: Families) -> ir.Table:
     """What was in force from which day on: `of_whom`, `root`, `content`, `since`, `until`, `number`."""
     after = found.steps
-    oldest = ibis.window(group_by=["who", "root"], order_by=["received", "depth", "claim"])
+    oldest = ibis.window(group_by=["who", "root"], order_by=list(_IN_TURN))
     numbered = after.mutate(until=after.received.lead(1).over(oldest), number=ibis.row_number().over(oldest))
     return engine.keep(
         "versions", numbered.select("root", "content", "until", "number", of_whom="who", since="received")

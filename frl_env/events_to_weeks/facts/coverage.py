@@ -92,7 +92,8 @@ def make_coverage(
         joined = spans.left_join(ended, spans.who == ended.of_whom)
         gone = (joined[name].fill_null(LAST_DAY) for name in ("death", "left"))
         spans = joined.select("who", "first", last=ibis.least(joined.last, *gone).cast("int32"))
-    spans = spans.filter(spans.first <= spans.last)
+    # A span that is given twice is one: the windows below may see rows that are alike in different orders.
+    spans = spans.filter(spans.first <= spans.last).distinct()
     order = ibis.window(group_by="who", order_by=["first", "last"])
     running = ibis.window(group_by="who", order_by=["first", "last"], preceding=None, following=0)
     reached = spans.mutate(reach=spans["last"].max().over(running))
@@ -144,11 +145,11 @@ def _members(
     if "left" in has:
         left = members.left
     else:
-        away = members.last_covered + rules.enrolment.gone_after_days <= cut
+        # Who dies before so many days are over has not left.
+        away = members.last_covered + rules.enrolment.gone_after_days <= ibis.coalesce(members.death, cut)
         left = ibis.ifelse(away, members.last_covered, None)
     end_day = ibis.coalesce(members.death, left)
-    if "left" in has:
-        end_day = ibis.ifelse((left < end_day).fill_null(False), left, end_day)
+    end_day = ibis.ifelse((left < end_day).fill_null(False), left, end_day)
     if rules.enrolment.gaps == "left_out":
         # Who dies or leaves in a gap is not seen again: the end is the last covered day.
         end_day = ibis.ifelse(end_day.isnull(), None, ibis.least(end_day, members.last_covered))

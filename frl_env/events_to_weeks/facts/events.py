@@ -163,7 +163,9 @@ def _joined_stays(lines: ir.Table, rules: EventsRules) -> ir.Table:
     reach = parts["last"] + ibis.ifelse(
         parts.transfer, max(rules.transfer_days, rules.stay_gap_days), rules.stay_gap_days
     )
+    # Parts that are alike are one row: the windows below may see such rows in different orders.
     parts = parts.mutate(reach=reach)
+    parts = parts.group_by(["who", "anchor", "first", "last", "reach"]).aggregate(parts=parts.count())
     order = ["first", "last", "reach"]
     running = ibis.window(group_by="who", order_by=order, preceding=None, following=0)
     reached = parts.mutate(far=parts.reach.max().over(running))
@@ -172,7 +174,7 @@ def _joined_stays(lines: ir.Table, rules: EventsRules) -> ir.Table:
     numbered = marked.mutate(stay=marked.new.sum().over(running))
     return (
         numbered.group_by(["who", "anchor", "stay"])
-        .aggregate(first=numbered["first"].min(), last=numbered["last"].max(), parts=numbered.count())
+        .aggregate(first=numbered["first"].min(), last=numbered["last"].max(), parts=numbered.parts.sum().cast("int64"))
         .drop("stay")
     )
 

@@ -245,7 +245,7 @@ def adjusting_lines(engine: Any, known: ir.Table, coverage: Coverage, spec: Spec
         spec: How cells are read, and how is counted.
 
     Returns:
-        `who`, `received`, `claim`, `adjusts`, `action`.
+        `who`, `received`, `claim`, `adjusts`, `action` (as its frequency says), `cents`.
     """
     # What is empty as it stands is left out before anything else is read, and only two codes matter here.
     some = known.filter(known.adjusts != "") if known.adjusts.type().is_string() else known
@@ -255,12 +255,12 @@ def adjusting_lines(engine: Any, known: ir.Table, coverage: Coverage, spec: Spec
     marks: Any = ibis.literal(0, "int16")
     for name in of_codes:
         marks |= table[name]
-    voids = marked(marks, VOIDS) if "frequency" in known.columns else (table.paid < 0).fill_null(False)
+    said = ibis.cases((marked(marks, VOIDS), VOID), (marked(marks, CHANGES), REPLACEMENT), else_=ORIGINAL)
     rows = table.filter(~marked(marks, LEFT_OUT)).select(
         "who", "claim", "adjusts",
         received=ibis.coalesce(table.received, table.end, table.start).cast("int32"),
-        action=ibis.ifelse(voids, VOID, REPLACEMENT).cast("int8"),
+        action=said.cast("int8"), cents=table.paid.fill_null(0).cast("int64"),
     )  # fmt: skip
     # On whatever day: a claim that is voided, or moved to a day without coverage, no longer counts where it did.
     lines = of_members(rows, coverage, spec.rules)
-    return engine.keep("adjusting", lines.select("who", "received", "claim", "adjusts", "action"), lasting=False)
+    return engine.keep("adjusting", lines.drop("anchor"), lasting=False)

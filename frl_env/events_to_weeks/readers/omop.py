@@ -120,4 +120,4 @@ def _identifier(label: str, name: str, column: Any) -> Any:
         raise UserError(
             f"table {label}: {name} must be whole numbers, not a column of type {column.type()}; convert it"
         )
-    return parsed.value.re_replace(r"[.]0+\z", "")
+    return cell_parsing.without_fraction(parsed.value)

@@ -15,6 +15,7 @@ import ibis.expr.types as ir
 from frl_env.errors import UserError
 from frl_env.events_to_weeks.event_tables.reading import column_named
 from frl_env.events_to_weeks.event_tables.spec import Spec
+from frl_env.events_to_weeks.facts import cell_parsing
 
 DUAL = tuple(f"{zero}{code}" for zero in ("0", "") for code in (1, 2, 3, 4, 5, 6, 8))
 """Codes of those whom Medicare and Medicaid cover both."""
@@ -41,7 +42,7 @@ def read_tuva(engine: Any, spec: Spec) -> dict[str, ir.Table]:
                    "discharge_disposition_code")  # fmt: skip
     claim = opened("medical_claim", "person_id", "claim_start_date", "claim_end_date", "paid_amount")
     kind = visit.encounter_type.cast("string").strip()
-    from_ed = (visit.ed_flag.cast("string").isin(("1", "true"))).fill_null(False) & (kind.lower() == "acute inpatient")
+    from_ed = _plain(visit.ed_flag).isin(("1", "TRUE")).fill_null(False) & (kind.lower() == "acute inpatient")
     visits = visit.select(
         member="person_id", start="encounter_start_date", end="encounter_end_date",
         kind=ibis.ifelse(from_ed, ibis.literal("acute inpatient ed"), kind),
@@ -51,7 +52,6 @@ def read_tuva(engine: Any, spec: Spec) -> dict[str, ir.Table]:
         member="person_id", start="claim_start_date", end="claim_end_date", kind=ibis.literal("paid line"),
         discharge=ibis.literal(None, "string"), paid="paid_amount",
     )  # fmt: skip
-    dual = spans.dual_status_code.cast("string").strip()
     people = spans.group_by(member=spans.person_id).aggregate(
         birth=spans.birth_date.min(), death=spans.death_date.min(), gender=spans.gender.min(),
         race_ethnicity=spans.race.min(),
@@ -59,8 +59,13 @@ def read_tuva(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     return {
         "enrolment": spans.select(
             member="person_id", start="enrollment_start_date", end="enrollment_end_date",
-            dual=dual.isin(DUAL).fill_null(False),
+            dual=_plain(spans.dual_status_code).isin(DUAL).fill_null(False),
         ),
         "members": people,
         "encounters": visits.union(lines),
     }  # fmt: skip
+
+
+def _plain(column: Any) -> Any:
+    """A code as text in capitals, however it is written: 2, 2.0 and "2.0" are one."""
+    return cell_parsing.without_fraction(cell_parsing.capitals(column))

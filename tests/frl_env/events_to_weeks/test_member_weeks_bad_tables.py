@@ -100,6 +100,9 @@ CELLS = {
     "an hour that does not exist": (
         "contacts", _cell("CONTACT_TIME", "2024-01-02 25:00"), "contacts.time: out of range in 3 rows"
     ),
+    "a minute that does not exist": (
+        "contacts", _cell("CONTACT_TIME", "2024-01-02 10:75"), "contacts.time: out of range in 3 rows"
+    ),
     "a time that is none": (
         "contacts", _cell("CONTACT_TIME", "2024-01-02 noon"), "contacts.time: not a date in 3 rows"
     ),

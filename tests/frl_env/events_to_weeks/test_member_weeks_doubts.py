@@ -131,6 +131,21 @@ def test_a_mistake_is_told(mistake, words, tmp_path):
     assert len(said) == 1 or mistake is _spans_of_visits
 
 
+@pytest.mark.parametrize(("adjusts", "told"), [("{}", False), ("{}.0", True)])
+def test_voids_that_find_no_claim_are_told(adjusts, told, tmp_path):
+    tables = _extract()
+    claims = tables.pop("encounters").drop(columns="kind")
+    claims = claims.assign(claim=np.arange(len(claims)), adjusts="", paid=50)
+    voids = claims.iloc[::60].assign(claim=lambda all_: all_["claim"] + 10_000, paid=-50)
+    voids["adjusts"] = [adjusts.format(number - 10_000) for number in voids["claim"]]
+    tables["claims"] = pd.concat([claims, voids])
+    spec = SPEC.replace("encounters", "claims").replace(
+        'kind = "kind"', 'claim = "claim"\nadjusts = "adjusts"\npaid = "paid"'
+    )
+    said = _written(tables, tmp_path, spec)
+    assert ["replacements and voids name a claim that is not in table claims" in each for each in said] == [True] * told
+
+
 def test_ends_on_the_first_of_a_month_are_told(tmp_path):
     tables = _extract()
     tables["enrolment"] = pd.DataFrame({"member": np.arange(MEMBERS), "start": -1, "end": 150})  # to 2023-06-01
@@ -168,6 +183,7 @@ def test_a_table_has_a_date_format_of_its_own(tmp_path):
         ("T20:30:00", ""),
         ("T20:30:00Z", "the day that is written counts"),
         (" 8:30 PM-05:00", "the day that is written counts"),
+        (" 20:30:00+00", "the day that is written counts"),
     ],
 )
 def test_a_zone_of_days_in_text_is_told_where_it_may_matter(clock, words, tmp_path):

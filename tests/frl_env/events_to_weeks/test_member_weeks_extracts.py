@@ -133,6 +133,19 @@ def _cells(said, made):
     return [row[1:] for row in connection.con.sql(connection.compile(query)).fetchall()]
 
 
+def test_groups_have_words_for_empty_cells_and_for_every_other(extracts):
+    spans = (extracts / "eligibility.csv").read_text()
+    spans = spans.replace("M001,1/1/2024,1/31/2024,6/22/1992,F", "M001,1/1/2024,1/31/2024,6/22/1992,")
+    (extracts / "eligibility.csv").write_text(spans)
+    text = (SPEC + WORDS).replace('gender = "Sex"', 'gender = "Sex"\nrace_ethnicity = "Sex"')
+    text += '[crosswalk.gender]\n"" = "NOT_SAID"\n[crosswalk.race_ethnicity]\n"*" = "OTHER"\n'
+    (extracts / "spec.toml").write_text(text)
+    weeks(extracts / "spec.toml", extracts / "weeks.parquet")
+    people = pd.read_parquet(extracts / "weeks.parquet").groupby("member_id")[["gender", "race_ethnicity"]].first()
+    assert people.loc["M001"].tolist() == ["NOT_SAID", "UNKNOWN"]
+    assert people.loc["M002"].tolist() == ["FEMALE", "OTHER"]
+
+
 def test_clocks_of_twelve_hours():
     said = {
         "1/2/1970 12:00 AM": 0, "1/2/1970 12:30 pm": 45_000, "1/2/1970 1:05 PM": 47_100, "1/2/1970 11:59:59AM": 43_199,
@@ -140,8 +153,22 @@ def test_clocks_of_twelve_hours():
     }  # fmt: skip
     found = _cells(list(said), lambda column: cell_parsing.moment(column, "us", ""))
     assert found == [(None if second is None else 86_400 + second, False) for second in said.values()]
-    wrong = ["1/2/1970 13:00 PM", "1/2/1970 0:30 AM", "1/2/1970 5 PM", "1/2/1970 5:00 XM"]
-    assert [row[1] for row in _cells(wrong, lambda column: cell_parsing.moment(column, "us", ""))] == [True] * 4
+    wrong = [
+        "1/2/1970 13:00 PM", "1/2/1970 0:30 AM", "1/2/1970 5 PM", "1/2/1970 5:00 XM", "1/2/1970 5:60",
+        "1/2/1970 5:00:61",
+    ]  # fmt: skip
+    found = _cells(wrong, lambda column: cell_parsing.moment(column, "us", ""))
+    assert [row[1] for row in found] == [True] * len(wrong)
+
+
+def test_zones_as_databases_write_them():
+    said = {
+        "1970-01-02 01:00:00+00": 3_600, "1970-01-02 01:00:00.25-05": 21_600, "1970-01-02T01:00+0530": -16_200,
+        "1970-01-02 01:00:00 +01:00": 0, "1970-01-02 01:00Z": 3_600, "1970-01-02 01:00": 3_600,
+    }  # fmt: skip
+    found = _cells(list(said), lambda column: cell_parsing.moment(column, "iso", "UTC"))
+    assert found == [(86_400 + second, False) for second in said.values()]
+    assert _cells(["1970-01-02-05"], lambda column: cell_parsing.moment(column, "iso", "UTC")) == [(None, True)]
 
 
 def test_amounts_in_dollars():

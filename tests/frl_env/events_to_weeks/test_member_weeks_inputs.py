@@ -60,6 +60,9 @@ def test_claims_and_encounters_from_four_kinds_of_files(tmp_path):
     store.execute("CREATE TABLE core.visit AS SELECT 2 AS M, DATE '2024-01-09' AS D, 'er ' AS K").fetchall()
     store.close()
     log = pa.table({"M": ["1"], "T": pd.to_datetime(["2024-01-08 10:00"]), "O": ["talked"]})
+    # Columns that nobody asks for, of types that DuckDB does not read.
+    log = log.append_column("score", pa.array([0.5]).cast(pa.float16()))
+    log = log.append_column("cost", pa.array([7]).cast(pa.decimal256(50, 2)))
     with pa.OSFile(str(tmp_path / "log.arrow"), "wb") as file, pa.ipc.new_stream(file, log.schema) as stream:
         stream.write_table(log)
     (tmp_path / "spec.toml").write_text(SPEC)

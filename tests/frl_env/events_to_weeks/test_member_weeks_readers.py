@@ -101,6 +101,21 @@ def test_people_of_each_format(tmp_path):
     assert tuva["members"]["gender"].tolist() == ["FEMALE"]
 
 
+@pytest.mark.parametrize(("flag", "dual"), [("1", "02"), ("1.0", "2.0"), ("True", "2")])
+def test_flags_of_tuva_are_read_however_they_are_written(flag, dual, tmp_path, monkeypatch):
+    eligibility = BESIDE["tuva"]["eligibility"].replace(",02\n", f",{dual}\n")
+    monkeypatch.setitem(BESIDE["tuva"], "eligibility", eligibility)
+    blocks = {
+        name: text.replace("2024-02-04,1,01", f"2024-02-04,{flag},02.0") if name == "tuva/encounter" else text
+        for name, text in _blocks().items()
+    }
+    monkeypatch.setitem(globals(), "_blocks", lambda: blocks)
+    tables = _tables("tuva", tmp_path)
+    assert tables["enrolment"]["dual"].tolist() == [True]
+    stay = tables["encounters"].query("kind == @KINDS.index('ed_stay')")
+    assert stay["discharge"].tolist() == ["02"]
+
+
 def test_coverage_in_meds_is_what_is_opened_and_closed_or_all_that_was_seen(tmp_path):
     seen = _tables("meds", tmp_path)["enrolment"]
     days = [pd.to_datetime(int(seen[name].iloc[0]), unit="D").strftime("%m-%d") for name in ("start", "end")]

@@ -1,4 +1,4 @@
-"""Eighty short histories of spans, claims and contacts, and the member-weeks that are right for each.
+"""Short histories of spans, claims and contacts, and the member-weeks that are right for each.
 
 `history.py` says how one is written; the other files hold one subject each.
 """

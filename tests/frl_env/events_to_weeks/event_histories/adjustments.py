@@ -59,6 +59,25 @@ ADJUSTMENTS = [
         right=QUIET,
     ),
     History(
+        name="voided and replaced on one day: the replacement, whatever its number",
+        claims=[
+            ed("a", "01-10", 100, received="02-01"),
+            ed("v", "01-10", -100, received="03-01", adjusts="a", frequency="8"),
+            ed("r", "01-10", 80, received="03-01", adjusts="a", frequency="7"),
+        ],
+        right=ONE_ED.replace("14 0 -", "14 80 -").replace("21 0 -", "21 80 -"),
+    ),
+    History(
+        name="taken back by another claim below zero, whose frequency says nothing",
+        claims=[ed("a", "01-10", 100), ed("v", "01-10", -100, adjusts="a", frequency="1")],
+        right=QUIET,
+    ),
+    History(
+        name="a replacement with a line below zero, whose frequency says nothing",
+        claims=[ed("a", "01-10", 100), ed("r", "01-10", 90, adjusts="a"), office("r", "01-10", -20, adjusts="a")],
+        right=ONE_ED.replace("14 0 -", "14 70 -").replace("21 0 -", "21 70 -"),
+    ),
+    History(
         name="voided and billed again",
         claims=[
             ed("a", "01-10", 100),

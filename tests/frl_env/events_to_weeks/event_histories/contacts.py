@@ -87,7 +87,7 @@ CONTACTS = [
         name="points in time become days of the plan's zone",
         contacts=[
             ("01-15T04:59:59Z", CALL, "attempted"),
-            ("01-15T05:00:00+00:00", "SMS_TEXT/CHW/CARE/ROUTINE", "attempted"),
+            ("01-15 05:00:00.123+00", "SMS_TEXT/CHW/CARE/ROUTINE", "attempted"),
         ],
         rules={"contacts": {"time_zone": "America/New_York"}},
         right=f"""

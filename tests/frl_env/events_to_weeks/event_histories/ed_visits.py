@@ -6,6 +6,15 @@ ED_VISITS = [
     History(name="an ED visit by revenue code", claims=[ed("a", "01-10")], right=ONE_ED),
     History(name="a revenue code that lost its zero", claims=[ed("a", "01-10", revenue="450")], right=ONE_ED),
     History(
+        name="codes that a table of fractions has made 450.0, 23.0 and 99284.0",
+        claims=[
+            ed("a", "01-10", revenue="450.0"),
+            {"claim": "b", "start": "01-11", "place": "23.0"},
+            {"claim": "c", "start": "01-13", "hcpcs": "99284.0"},
+        ],
+        right=TWO_ED.replace("- -2", "- -3").replace("0 2 0", "0 3 0"),
+    ),
+    History(
         name="an ED visit by procedure code",
         claims=[{"claim": "a", "start": "01-10", "hcpcs": "99284 ", "paid": 0}],
         right=ONE_ED,

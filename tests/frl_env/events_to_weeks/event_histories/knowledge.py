@@ -93,6 +93,21 @@ KNOWLEDGE = [
         """,
     ),
     History(
+        name="voided and replaced on one day: the replacement is known",
+        claims=[
+            ed("a", "01-03", 100, received="01-05"),
+            ed("v", "01-03", -100, received="01-10", adjusts="a", frequency="8"),
+            ed("r", "01-03", 80, received="01-10", adjusts="a", frequency="7"),
+        ],
+        rules={"claims": {"known": "when_received"}},
+        right="""
+        01-01 0 0 0 0 0  0 0   - -1
+        01-08 0 1 0 0 0  7 100 - 0
+        01-15 0 0 0 0 0 14 80  - 0
+        01-22 0 0 0 0 0 21 80  - 0
+        """,
+    ),
+    History(
         name="a void becomes known: no event, but the state had it",
         claims=[
             ed("a", "01-03", 100, received="01-05"),

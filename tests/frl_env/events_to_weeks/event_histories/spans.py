@@ -109,6 +109,16 @@ SPANS = [
         """,
     ),
     History(
+        name="gone for good, and died later: the end is the last covered day, gaps kept or not",
+        spans=[("01-01", "01-10")],
+        person={"death": "01-26"},
+        rules={"enrolment": {"gaps": "kept", "gone_after_days": 14}},
+        right="""
+        01-01 0 0 0 0 0 0 0 - 0
+        01-08 0 0 0 0 0 7 0 - 0 x
+        """,
+    ),
+    History(
         name="away, but not known to be gone",
         spans=[("01-01", "01-10")],
         right="""
