@@ -24,6 +24,12 @@ from frl_env.worklist.writing import chances_file, check_files
 ZERO = "0 is within that range: it is not shown that these contacts avoid any event"
 """Said of a list whose interval holds 0."""
 
+SILENT = (
+    "warning: the table has no contact of the week before, of anybody; if its log is late, those contacted then may be "
+    "listed again: name them in --leave-alone, or wait for the log"
+)
+"""Said where an empty decision is a week without a contact, and so is a decision that is not in the table yet."""
+
 OF_ALL = "of all groups, not only of those listed here"
 """Said beside --only of numbers of members who have no row of the week, and so no group in it."""
 
@@ -115,6 +121,8 @@ def worklist_command(
     lines = _told(worklist.summary, limits)
     if week is None:
         lines += _long_past(worklist.summary["week"], datetime.date.today())
+    if caseload.silent:
+        lines.append(f"  {SILENT}")
     lines += _strangers(alone, everybody, leave_alone)
     lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in worklist.summary["left_out"]]
     lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")

@@ -62,6 +62,8 @@ class Caseload:
         groups: Attribute to label of each member.
         left_out: Who is not on it, and why.
         made: Joint actions that the table has before the week, in order.
+        silent: Whether the table has rows of the week before and contacts of earlier weeks, and none of that week: its
+            log may be late.
     """
 
     week: str
@@ -75,6 +77,7 @@ class Caseload:
     groups: dict[str, np.ndarray]
     left_out: tuple[Rule, ...]
     made: Int64[np.ndarray, "joint"]
+    silent: bool = False
 
     def __len__(self) -> int:
         """Number of members."""
@@ -95,6 +98,7 @@ class Caseload:
             groups={name: labels[chosen] for name, labels in self.groups.items()},
             left_out=(*self.left_out, *((Rule(why=rule, members=out),) if out else ())),
             made=self.made,
+            silent=self.silent,
         )
 
 
@@ -154,12 +158,14 @@ def read_caseload(
         for name in layout.demographics
         if read["groups"].get(name)
     }
+    rows, contacts, earlier = np.sum([each.logged for each in found], axis=0)
     return Caseload(
         week=_shown(wanted, kind),
         states=tuple(columns.states),
         groups=groups,
         left_out=_left_out(found),
         made=np.unique(np.concatenate([each.made for each in found])),
+        silent=bool(rows and earlier and not contacts),
         **{name: np.concatenate([getattr(each, name) for each in found]) for name in OF_MEMBERS},
     )
 

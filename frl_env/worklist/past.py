@@ -77,6 +77,7 @@ class Past:
         earlier, later: Members without a row of the week, whose first row is of an earlier or a later one.
         unusable: Members whose row of the week can't be used.
         made: Joint actions of all rows before the week, in order.
+        logged: Rows of the week before, contacts in them, and contacts of the weeks before these.
     """
 
     identifiers: np.ndarray
@@ -90,6 +91,7 @@ class Past:
     later: int
     unusable: int
     made: Int64[np.ndarray, "joint"]
+    logged: Int64[np.ndarray, "3"]
 
 
 def past_of(rows: Rows, policy: Remembering, columns: ColumnMap, wanted: int) -> Past:
@@ -120,6 +122,7 @@ def past_of(rows: Rows, policy: Remembering, columns: ColumnMap, wanted: int) ->
     first = np.full(len(weeks.identifiers), np.iinfo(np.int64).max)
     np.minimum.at(first, weeks.member, weeks.day)
     later = int((first[others] > wanted).sum())
+    last, earlier = rows.day == wanted - DAYS, rows.day < wanted - DAYS
     return Past(
         identifiers=np.asarray(weeks.identifiers.to_pylist(), dtype=object)[present],
         observations=observations[row],
@@ -132,6 +135,7 @@ def past_of(rows: Rows, policy: Remembering, columns: ColumnMap, wanted: int) ->
         later=later,
         unusable=len(unusable),
         made=np.unique(joints[(joints >= 0) & (weeks.day < wanted)]),
+        logged=np.asarray([each.sum() for each in (last, last & rows.contact, earlier & rows.contact)]),
     )
 
 

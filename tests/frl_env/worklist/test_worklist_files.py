@@ -254,6 +254,12 @@ def test_the_terminal_says_what_may_be_wrong(table, tmp_path, capsys, monkeypatc
     last = tmp_path / "last.parquet"
     frame[frame.week == frame.week.max()].to_parquet(last)
     assert "the week before is not on record: about 60 members; the list goes by this week alone" in said(last, "m000")
+    assert "no contact of the week before" not in whole + said(last, "m000")
+    late = frame.copy()
+    actions = ["action_modality", "action_provider", "action_goal", "action_urgency"]
+    late.loc[late.week == late.week.max() - 1, actions] = ["NONE", "NONE", "NONE", "ROUTINE"]
+    late.to_parquet(last)
+    assert "warning: the table has no contact of the week before, of anybody" in said(last, "m000")
     assert "of the ids in" in said(table, "\n".join(["m000", *"abcdefghijkl"]))
     assert "about 20 are nobody's on the caseload" in said(table, "\n".join(["m000", *"abcdefghijklmnop"]))
     assert "fewer than 11 are nobody's on the caseload" in said(table, "m000\n0m01\n")
