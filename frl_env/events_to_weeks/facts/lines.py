@@ -178,7 +178,7 @@ def tally(engine: Any, lines: ir.Table) -> dict[str, int]:
         "denied": having(LEFT_OUT),
         "adjusting": having(ADJUSTS),
         "reversed": having(TAKEN, without=ADJUSTS),
-        "orphans": having(CHANGES, without=ADJUSTS),
+        "orphans": having(CHANGES, without=ADJUSTS | LEFT_OUT),
         "faulty": having(FAULTY),
     }
 

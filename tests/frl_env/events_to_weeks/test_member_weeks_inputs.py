@@ -104,6 +104,14 @@ def test_replacements_of_nothing_count_as_rows_where_adjustments_are_ignored(tmp
     assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [-1, 0]
 
 
+def test_a_denied_replacement_need_not_say_of_what(tmp_path):
+    """It doesn't count, so nothing depends on what it would replace."""
+    text = _small(tmp_path, "M,C,D,F,R,S\n1,c,2024-01-03,7,450,denied\n1,d,2024-01-04,1,450,paid\n")
+    (tmp_path / "spec.toml").write_text(text.replace('= "R"', '= "R"\nfrequency = "F"\nstatus = "S"'))
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [-1, 0]
+
+
 def _small(tmp_path, claims: str, more: str = "") -> str:
     """Tables of one member, and the text of their spec."""
     (tmp_path / "spans.csv").write_text("M,FROM,THRU\n1,2024-01-01,\n")
