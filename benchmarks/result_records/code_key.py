@@ -23,15 +23,11 @@ PACKAGES = ("frl_env", "frl_algos", "benchmarks")
 DATA = (".json", ".npz", ".csv", ".parquet")
 
 
-def code_key(
-    *entries: str | Path, alone: tuple[str, ...] = (), without: tuple[str, ...] = (), root: Path = ROOT
-) -> str:
+def code_key(*entries: str | Path, without: tuple[str, ...] = (), root: Path = ROOT) -> str:
     """Hash of the code that programs depend on: 16 hexadecimal digits.
 
     Args:
         entries: Modules (`"benchmarks.studies.habits"`), or files of others; their imports are followed.
-        alone: Modules that count themselves, while their imports are not followed: those that only choose between
-            programs that `entries` names.
         without: Modules and rooms that do not count, nor what only they import: those that show results.
         root: The checkout.
 
@@ -40,7 +36,7 @@ def code_key(
     """
     digest = hashlib.sha256()
     files = code_files(*entries, without=without, root=root)
-    for file in sorted({*files, *(_module_file(name, root) for name in alone)}):
+    for file in sorted(files):
         place = file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
         digest.update(f"{place}\n".encode())
         digest.update(_code(file, file.stat().st_mtime_ns))

@@ -21,14 +21,11 @@ SHOWING = (
 """Modules and rooms that take options, keep results and show them, and make none."""
 
 
-def run_key(
-    *programs: str | Path, alone: tuple[str, ...] = (), without: tuple[str, ...] = (), root: Path = ROOT, **facts: Any
-) -> str:
+def run_key(*programs: str | Path, without: tuple[str, ...] = (), root: Path = ROOT, **facts: Any) -> str:
     """Hash of what a result depends on, besides versions of packages: 24 hexadecimal digits.
 
     Args:
         programs: Modules whose code, with all that they import, makes the result; the study's own among them.
-        alone: Modules whose imports are not followed; see `benchmarks.result_records.code_key`.
         without: Modules that only sum up or show results, besides `SHOWING`.
         root: The checkout.
         facts: All else, JSON-able: checksum of the data, settings, updates, seed, members.
@@ -37,7 +34,7 @@ def run_key(
         TypeError: If a fact is no JSON.
     """
     everything: Mapping[str, Any] = {
-        "code": code_key(*programs, alone=alone, without=(*SHOWING, *without), root=root),
+        "code": code_key(*programs, without=(*SHOWING, *without), root=root),
         "facts": facts,
     }
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:24]

@@ -1,13 +1,11 @@
 """`frl import --worklist`: what was listed comes back beside what was done, with its chance where that is known."""
 
-import sys
-
 import minari
 import numpy as np
 import pandas as pd
 import pytest
+from worklist_members import frl
 
-from frl_env import cli
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.datasets import ColumnMap, ImportOptions, export_table, import_table
 from frl_env.errors import UserError
@@ -225,22 +223,14 @@ def test_lists_that_are_not_there_or_of_other_weeks(table, lists, tmp_path):
         import_table(table, "me/bad-v0", worklists=[lists / "week-12.html"])
 
 
-def _frl(*arguments: object) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["frl", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    return int(ended.value.code or 0)
-
-
 def test_the_command_says_how_much_is_known_and_no_small_number(table, lists, capsys):
-    assert _frl("import", table, "--id", "me/said-v0", "--worklist", lists) == 0
+    assert frl("import", table, "--id", "me/said-v0", "--worklist", lists) == 0
     said = capsys.readouterr().out.replace("\n", " ")
     assert "not done 30" in said
     assert "as listed 35, changed not told" in said
     assert "with --decision listed every chance is exact" in said
-    assert _frl("import", table, "--id", "me/other-v0", "--worklist", lists / "gone.csv") == 2
-    assert _frl("import", table, "--id", "me/other-v0", "--worklist", lists, "--decision", "wished") == 2
+    assert frl("import", table, "--id", "me/other-v0", "--worklist", lists / "gone.csv") == 2
+    assert frl("import", table, "--id", "me/other-v0", "--worklist", lists, "--decision", "wished") == 2
 
 
 def test_an_empty_cell_is_a_level_only_where_the_map_says_so(table, tmp_path):

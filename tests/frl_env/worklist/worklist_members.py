@@ -1,10 +1,13 @@
 """Simulated members and policies for the tests of worklists."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from frl_env import cli
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.capacity import Capacity, Effort
 from frl_env.parameters import MEASURES
@@ -67,3 +70,12 @@ def worklist_of(table, capacity: Capacity, **options):
     return make_worklist(
         read_caseload(table, ByRisk()), ByRisk(), EFFORT, capacity, np.random.default_rng(1), **options
     )
+
+
+def frl(*arguments: object) -> int:
+    """The exit status of the command `frl` with these arguments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["frl", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    return int(ended.value.code or 0)
