@@ -63,6 +63,53 @@ def test_code_that_is_reached_counts_and_nothing_else(project, file, before, aft
     assert (code_key("benchmarks.study", root=project) != key) is other
 
 
+@pytest.mark.parametrize(
+    ("study", "reached"),
+    [
+        ("import frl_algos\n", {"frl_algos/__init__.py"}),
+        ("import frl_algos\nfrl_algos.judge()\n", {"frl_algos/__init__.py", "frl_algos/judge.py"}),
+        ("import frl_algos as a\na.judge.__name__\n", {"frl_algos/__init__.py", "frl_algos/judge.py"}),
+        ("import frl_algos.deep\nfrl_algos.deep.RATE\n", {"frl_algos/deep/__init__.py"}),
+        ("from frl_algos import deep\ndeep.constants\n", {"frl_algos/deep/__init__.py", "frl_algos/deep/constants.py"}),
+        ("import frl_algos\nprint(vars(frl_algos))\n", "all"),
+        ("from frl_algos import *\n", "all"),
+    ],
+)
+def test_an_imported_package_counts_by_what_is_used_of_it(project, study, reached):
+    everything = {"frl_algos/__init__.py", "frl_algos/judge.py", "frl_algos/learner.py", "frl_algos/deep/constants.py"}
+    (project / "benchmarks/study.py").write_text(study)
+    found = {file.relative_to(project).as_posix() for file in code_files("benchmarks.study", root=project)}
+    assert found - {"benchmarks/study.py"} == (everything if reached == "all" else reached)
+
+
+def test_what_an_init_uses_itself_counts(project):
+    _change(project / "frl_algos/__init__.py", "import judge\n", "import judge\njudge()\n")
+    (project / "benchmarks/study.py").write_text("import frl_algos\n")
+    assert project / "frl_algos/judge.py" in code_files("benchmarks.study", root=project)
+    assert project / "frl_algos/learner.py" not in code_files("benchmarks.study", root=project)
+
+
+@pytest.mark.parametrize(
+    ("program", "room"),
+    [
+        ("benchmarks.run", "frl_env/events_to_weeks"),
+        ("benchmarks.elsewhere", "frl_env/datasets/table_import"),
+        ("benchmarks.ope", "frl_env/evaluation/sensitivity"),
+        ("benchmarks.studies.forecast", "frl_algos/factored_awr"),
+        ("benchmarks.studies.fairness_checks", "frl_algos/action_effects"),
+    ],
+)
+def test_results_do_not_depend_on_rooms_that_their_program_has_no_use_for(copy, program, room):
+    assert not [file for file in code_files(program, root=copy) if file.is_relative_to(copy / room)]
+
+
+def test_a_stock_algorithms_result_elsewhere_does_not_depend_on_ours(copy):
+    entries = ("benchmarks.elsewhere", "benchmarks.training.stock_lines")
+    reached = code_files(*entries, without=("benchmarks.training.algorithms",), root=copy)
+    assert copy / "frl_algos/policies/stock.py" in reached
+    assert not [file for file in reached if file.is_relative_to(copy / "frl_algos/factored_awr")]
+
+
 def test_a_moved_file_is_noticed(project):
     key = code_key("benchmarks.study", root=project)
     (project / "frl_algos/deep/rates.py").write_bytes((project / "frl_algos/deep/constants.py").read_bytes())
