@@ -27,7 +27,7 @@ from frl_env.evaluation.inputs import (
 )
 from frl_env.evaluation.nuisances.ridge import state_features
 from frl_env.evaluation.sensitivity.confounding import Confounding
-from frl_env.evaluation.sensitivity.turning import turning_points, turning_sentence
+from frl_env.evaluation.sensitivity.turning import CONFOUNDING, turning_points, turning_sentence
 from frl_env.evaluation.threads import numpy_alone
 
 STRENGTHS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
@@ -113,7 +113,8 @@ def sensitivity(
         propensities: As in `evaluate`.
         discount: In [0, 1].
         estimator: Whose answer is varied; by default that of the headline of `evaluate`.
-        strengths: Of hidden confounding, each at least 1; see `frl_env.evaluation.sensitivity.confounding`.
+        strengths: Of hidden confounding, each at least 1, which is always among them; see
+            `frl_env.evaluation.sensitivity.confounding`.
         clips: Cut-offs of the weights.
         windows: Weeks that the marginal weights keep as they are.
         run_out: Last weeks of the follow-up whose rewards are left out, since late claims may be missing there; by
@@ -157,10 +158,10 @@ def sensitivity(
             values=inputs.values,
             discount=discount,
         )
-        for strength in strengths:
+        for strength in (strengths := sorted({1.0, *strengths})):
             bounds = confounding.bounds(strength)
             rows.add_bounds(f"Lambda = {strength:g}", bounds.low, bounds.high, inputs.observed)
-        tipping = confounding.tipping_strength(inputs.observed)
+        tipping = confounding.tipping_strength(inputs.observed, strengths=strengths)
     marginal = (found[name].weights or "").startswith(MARGINAL)
     for label, changed in _other_propensities(episodes, inputs, propensities, rng).items():
         if marginal:
@@ -212,17 +213,15 @@ class _Rows:
         )
 
     def add_bounds(self, setting: str, low: Estimate, high: Estimate, observed: np.ndarray) -> None:
-        limits = [interval(bound.minus(observed), method="normal") for bound in (low, high)]
-        self.rows.append(
-            {
-                "what": "hidden confounding",
-                "setting": setting,
-                "lowest": low.minus(observed).value,
-                "highest": high.minus(observed).value,
-                "low": limits[0].low,
-                "high": limits[1].high,
-            }
-        )
+        """A row of confounding, the weakest first: what it leaves open holds what a weaker one leaves open."""
+        lower, upper = (interval(bound.minus(observed), method="normal") for bound in (low, high))
+        least = {"lowest": low.minus(observed).value, "low": lower.low}
+        most = {"highest": high.minus(observed).value, "high": upper.high}
+        weaker = self.rows[-1]
+        if weaker["what"] == CONFOUNDING:
+            least = {limit: min(value, weaker[limit]) for limit, value in least.items()}
+            most = {limit: max(value, weaker[limit]) for limit, value in most.items()}
+        self.rows.append({"what": CONFOUNDING, "setting": setting, **least, **most})
 
 
 def _other_propensities(

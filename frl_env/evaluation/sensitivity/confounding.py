@@ -24,6 +24,7 @@ reflects it; and the assumption that the record is a Markov state. The bound is 
 confounding have to be", not a guarantee.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,6 +112,9 @@ class Confounding:
     def bounds(self, strength: float) -> Bounds:
         """Bounds under confounding of this strength.
 
+        All that a weaker confounding may do, a stronger one may do too. But regressions are made anew for each
+        strength, so that an estimated bound may come out a little inside that of a weaker one.
+
         Raises:
             UserError: If the strength is not a number from 1 on.
         """
@@ -122,12 +126,18 @@ class Confounding:
         )
 
     def tipping_strength(
-        self, observed: Float64[np.ndarray, "member"], *, largest: float = 20.0, tolerance: float = 0.02
+        self,
+        observed: Float64[np.ndarray, "member"],
+        *,
+        strengths: Sequence[float] = (),
+        largest: float = 20.0,
+        tolerance: float = 0.02,
     ) -> float:
         """The weakest confounding under which the difference to the observed returns may be zero.
 
         Args:
             observed: Return of each member as logged.
+            strengths: That are tried first, the weakest first, so that the answer agrees with their bounds.
             largest: Strength at which the search ends.
             tolerance: Of the answer.
 
@@ -140,11 +150,12 @@ class Confounding:
             found = self.bounds(strength)
             return found.low.value <= level <= found.high.value
 
-        if not undecided(largest):
+        steps = 1 + tolerance * 2.0 ** np.arange(np.log2((largest - 1) / tolerance))
+        tried = [*sorted(strengths), *steps[steps > max(strengths, default=1.0)], largest]
+        first = next((number for number, strength in enumerate(tried) if undecided(strength)), None)
+        if first is None:
             return float("inf")
-        low, high = 1.0, 1.0 + tolerance
-        while not undecided(high):
-            low, high = high, min(1 + 2 * (high - 1), largest)
+        low, high = ([1.0, *tried][first], tried[first])
         while high - low > tolerance:
             middle = (low + high) / 2
             low, high = (low, middle) if undecided(middle) else (middle, high)

@@ -1,7 +1,8 @@
 """Where a conclusion turns: at which settings of what data can't settle another one would be drawn.
 
 A *conclusion* is what an interval of the difference to behaviour says: the policy is better (above 0), worse (below 0),
-or neither. Rows that use another estimator, because a Q is of the whole reward, are compared with their own first row.
+or neither. Rows that use another estimator, because a Q is of the whole reward, are compared with their own first row,
+whose conclusion may be another one than that of the whole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 BASE = "as evaluated"
-OWN_BASE = (("hidden confounding",), ("run-out", "reward"))
+CONFOUNDING = "hidden confounding"
+OWN_BASE = ((CONFOUNDING,), ("run-out", "reward"))
 """Kinds of rows by an estimator of their own, those with the same together; the first row of them is as evaluated."""
 
 
@@ -55,10 +57,10 @@ def turning_sentence(table: pd.DataFrame, turned: Mapping[str, list[str]]) -> st
     }[found]
     told = f"By {first['setting']}, {said} ({first['difference']:+.4g}, {first['low']:+.4g} to {first['high']:+.4g})"
     turns = [
-        f"{what} ({'from ' + at[0] if 'confounding' in what else ', '.join(at)})" for what, at in turned.items() if at
+        f"{what} ({'from ' + at[0] if what == CONFOUNDING else ', '.join(at)})" for what, at in turned.items() if at
     ]
     holds = [what for what, at in turned.items() if not at]
     if not turns:
         return f"{told}; no setting that was tried says otherwise."
     kept = f", and not with {', '.join(holds)}" if holds else ""
-    return f"{told}. Another conclusion is drawn with {'; '.join(turns)}{kept}."
+    return f"{told}. Compared with the row that it varies, another conclusion is drawn with {'; '.join(turns)}{kept}."

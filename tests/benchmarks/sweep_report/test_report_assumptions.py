@@ -43,7 +43,7 @@ def test_the_section_says_where_the_conclusion_turns_or_why_there_is_none():
     told |= {"results": {"SNM": result(0.1, 0.2), "FQE": result(-0.1, 0.2)}}
     results = _results(told)
     found = assumptions(results)
-    assert "Another conclusion is drawn with estimator (FQE)" in found.text[0]
+    assert "another conclusion is drawn with estimator (FQE)" in found.text[0]
     assert [table.name for table in found.tables] == ["assumptions"]
     drawn, height = found.parts[0].draw(760)
     assert "FQE" in drawn

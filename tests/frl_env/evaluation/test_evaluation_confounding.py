@@ -217,6 +217,41 @@ def test_one_table_of_everything(table):
     assert rows.loc[("reward", "act x 10"), "difference"] == pytest.approx(3 * 0.6 - acts.sum(axis=1).mean(), abs=0.06)
 
 
+def test_a_stronger_confounding_leaves_open_all_that_a_weaker_one_does():
+    """Regressions are made anew for each strength: here the bounds of 3 come out inside those of 2."""
+    rng = np.random.default_rng(24)
+    shape = (60, 6)
+    features, rewards = rng.normal(size=(*shape, 8)), rng.normal(size=shape)
+    propensities, target = rng.uniform(0.05, 0.95, shape), rng.uniform(0, 1, shape)
+    alone = Confounding(rewards, target, propensities, features, np.ones(shape, dtype=bool))
+    weak, strong = alone.bounds(2.0), alone.bounds(3.0)
+    assert weak.low.value < strong.low.value < strong.high.value < weak.high.value
+    episodes = LoggedEpisodes(
+        rewards=rewards,
+        lengths=np.full(shape[0], shape[1]),
+        actions=np.zeros(shape, dtype=int),
+        action_space=ActionSpace.from_nvec([2]),
+    )
+    found = sensitivity(
+        episodes, target, rng=rng, propensities=propensities, features=features, strengths=(3.0, 2.0), run_out=()
+    )
+    table = found.table[found.table.what == "hidden confounding"]
+    assert [*table.setting] == ["Lambda = 1", "Lambda = 2", "Lambda = 3"]
+    assert all(table[lower].is_monotonic_decreasing for lower in ("lowest", "low"))
+    assert all(table[upper].is_monotonic_increasing for upper in ("highest", "high"))
+
+
+def test_the_tipping_strength_agrees_with_the_bounds_in_the_table():
+    episodes = confounded(2_000, 1, 1.0)
+    target = episodes.actions.astype(float)
+    confounding = one_step(episodes.rewards[:, 0], target[:, 0], episodes.propensities[:, 0])
+    observed = episodes.returns() - 0.15
+    found = confounding.tipping_strength(observed, strengths=(1.0, 3.0))
+    assert 1 < found <= 3
+    assert found == pytest.approx(confounding.tipping_strength(observed), abs=0.02)
+    assert confounding.tipping_strength(observed, strengths=(3.0,), tolerance=4.0) == 3.0
+
+
 def rows(**intervals):
     """A table of one row a kind, as evaluated first."""
     found = [{"what": "as evaluated", "setting": "WDR", "difference": 0.2, "low": 0.1, "high": 0.3}]
@@ -237,6 +272,7 @@ def test_a_conclusion_turns_where_the_interval_says_something_else():
 def test_rows_by_another_estimator_are_compared_with_their_own_first_row():
     table = rows(**{"run-out_0": (-0.1, 0.2), "run-out_4": (-0.1, 0.1), "reward_ip": (0.1, 0.2)})
     assert turning_points(table) == {"run-out": [], "reward": ["ip"]}
+    assert "Compared with the row that it varies, another" in turning_sentence(table, turning_points(table))
     bounds = {
         f"hidden confounding_{at}": ends for at, ends in (("1", (-0.1, 0.2)), ("2", (-0.2, 0.3)), ("3", (-3, -1)))
     }
