@@ -20,7 +20,7 @@ from frl_algos.value_models.allocations import member_allocations, recorded_use
 from frl_env.datasets import ensure_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
-from frl_env.evaluation.dataset_reading.dataset_facts import facts_of
+from frl_env.evaluation.dataset_reading.dataset_facts import state_names_of
 from frl_env.evaluation.dataset_reading.member_records import MemberRecords, load_members, load_people
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 from frl_env.evaluation.fairness.audit import AuditedMembers, audit
@@ -122,5 +122,5 @@ def _records(dataset_id: str) -> tuple[MemberRecords, list[str]]:
     data = ensure_dataset(dataset_id)
     records = load_members(data, attributes=attributes_of(data)).of(load_people(data))
     several = {name: labels for name, labels in records.labels.items() if len(set(labels) - {None}) > 1}
-    names = list(facts_of(data).get("frl_observation_names", []))
+    names = state_names_of(data)
     return MemberRecords(labels=several, needs=records.needs, simulated=records.simulated), names

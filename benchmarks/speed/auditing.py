@@ -19,7 +19,7 @@ from benchmarks.training.awr_lines import factored_awr
 from frl_algos import audit_fairness, save_model
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import ensure_dataset
-from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, state_names_of
 from frl_env.terminal import progress_bar
 
 
@@ -50,7 +50,7 @@ def audits(console: Console, *, dataset_id: str, repetitions: int) -> None:
 def write_policy(dataset_id: str, file: Path) -> None:
     """Writes an untrained FactoredAWR policy for a dataset."""
     dataset = ensure_dataset(dataset_id)
-    names = dataset.storage.metadata.get("frl_observation_names", [])
+    names = state_names_of(dataset)
     space = action_space_of(dataset)
     with quiet_d3rlpy():
         algorithm = replace(factored_awr(names, space), action_schema=space.to_json()).create()

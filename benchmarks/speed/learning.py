@@ -24,6 +24,7 @@ from frl_algos.policies.policy import MODES, LearnedPolicy
 from frl_algos.policies.stock import StockAlgorithm, create_stock
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import ensure_dataset
+from frl_env.evaluation.dataset_reading.dataset_facts import state_names_of
 from frl_env.terminal import progress_bar
 
 BATCH_SIZE = 256
@@ -93,7 +94,7 @@ def learn(
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
         buffer = load_replay_buffer(dataset)
-    names = dataset.storage.metadata.get("frl_observation_names", [])
+    names = state_names_of(dataset)
     contenders: dict[str, Callable[[], Any]] = {
         OURS: lambda: _of_size(factored_awr(names, buffer.action_space), batch_size, hidden_size).create()
     }

@@ -21,6 +21,7 @@ from frl_algos import FactoredReplayBuffer, load_replay_buffer, training_threads
 from frl_algos.policies.stock import create_stock
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.datasets import ensure_dataset
+from frl_env.evaluation.dataset_reading.dataset_facts import state_names_of
 from frl_env.terminal import progress_bar
 
 STOCK = ("discrete_bc", "discrete_cql")
@@ -57,7 +58,7 @@ def threads(
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
         buffer = load_replay_buffer(dataset)
-    names = dataset.storage.metadata.get("frl_observation_names", [])
+    names = state_names_of(dataset)
     made: dict[str, Callable[[], Any]] = {"FactoredAWR": lambda: factored_awr(names, buffer.action_space).create()}
     made |= {name: lambda name=name: create_stock(name, batch_size=256) for name in STOCK}
     table = Table(

@@ -38,6 +38,7 @@ from frl_algos import FactoredAWR, load_replay_buffer
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import unknown_name
+from frl_env.evaluation.dataset_reading.dataset_facts import state_names_of
 from frl_env.evaluation.dataset_reading.member_records import ATTRIBUTES, LATENT_NEED
 from frl_env.evaluation.fairness.allocations import joints_with
 from frl_env.terminal import progress_bar, run_or_say
@@ -138,7 +139,7 @@ def _rollouts(
 
 def _trained(dataset: Any, seed: int, options: argparse.Namespace, tell: Tell) -> FactoredAWR:
     buffer = load_replay_buffer(dataset, groups=[options.attribute], need=LATENT_NEED)
-    names = list(dataset.storage.metadata.get("frl_observation_names", []))
+    names = state_names_of(dataset)
     config = dataclasses.replace(
         factored_awr(names, buffer.action_space),
         fairness=options.target,

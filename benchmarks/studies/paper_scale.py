@@ -36,6 +36,7 @@ from frl_algos.policies.policy import LearnedPolicy
 from frl_algos.threads import training_threads
 from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.errors import UserError
+from frl_env.evaluation.dataset_reading.dataset_facts import state_names_of
 from frl_env.reference_returns import reference_policies
 from frl_env.rollout import standard_error
 from frl_env.terminal import progress_bar, run_or_say, write_atomically
@@ -123,7 +124,7 @@ def _train(
     dataset: Any, buffer: FactoredReplayBuffer, options: argparse.Namespace, out: Path, tell: Tell
 ) -> tuple[FactoredAWR, Progress]:
     """The algorithm after all epochs, and what they took; begins after the last epoch that is kept."""
-    names = list(dataset.storage.metadata.get("frl_observation_names", []))
+    names = state_names_of(dataset)
     made = seed_awr() if options.algo == "seed_awr" else factored_awr(names, buffer.action_space)
     config = dataclasses.replace(made, batch_size=options.batch_size)
     content = dataset.storage.metadata.get("frl_content_sha256", dataset.spec.dataset_id)

@@ -12,7 +12,7 @@ from typing import Any
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, shorten
-from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, state_names_of
 from frl_env.meaning import Meaning, said_of
 
 NONE = "none"
@@ -92,7 +92,7 @@ def told_of(dataset: Any, said: str = "{}") -> Told:
     Raises:
         UserError: If a state, factor or level does not exist.
     """
-    names = facts_of(dataset).get("frl_observation_names", ())
+    names = state_names_of(dataset)
     return told(names, action_space_of(dataset), kept=said_of(dataset), said=json.loads(said))
 
 

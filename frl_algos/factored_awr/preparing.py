@@ -57,6 +57,13 @@ def buffer_of(dataset: Any, config: FactoredAWRSettings) -> FactoredReplayBuffer
         if not config.action_schema:
             raise plain_episodes("set action_schema=space.to_json() in FactoredAWRConfig")
         buffer = FactoredReplayBuffer.from_replay_buffer(dataset, ActionSpace.from_json(config.action_schema))
+    names = list(getattr(buffer, "state_names", ()))
+    if config.state_names and names and config.state_names != names:
+        raise UserError(
+            f"the algorithm was made for the states {', '.join(config.state_names)}, the dataset has "
+            f"{', '.join(names)}; give it data with these states in this order"
+        )
+    config.state_names = config.state_names or names
     if not config.effort and getattr(buffer, "effort", None) is not None:
         config.effort = json.dumps(buffer.effort.to_json())
     return buffer

@@ -86,6 +86,8 @@ class FactoredAWRSettings(LearnableConfig):
             what its contacts are about and asks who gets them: they are taken to do equally much. None: every valid
             action.
         action_schema: `ActionSpace.to_json` of the actions; taken from the replay buffer when empty.
+        state_names: Names of the observations, in order; taken from the replay buffer when empty. Data whose states
+            have other names, or another order, are refused.
         choice: What was chosen, as JSON (`chosen_critic.Choice`); filled in by fitting.
     """
 
@@ -119,6 +121,7 @@ class FactoredAWRSettings(LearnableConfig):
     rest: int = 4
     contacts: list[dict[str, str]] | None = None
     action_schema: str = ""
+    state_names: list[str] = dataclasses.field(default_factory=list)
     choice: str = ""
 
     def __post_init__(self) -> None:

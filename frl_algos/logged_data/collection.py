@@ -68,5 +68,6 @@ class Collector:
             people=joined("people", [beyond + np.arange(new)]),
             since=joined("since", [np.zeros(new, dtype=np.int64)]),
         )
-        together.effort = None if offline is None else offline.effort
+        if offline is not None:
+            together.effort, together.state_names = offline.effort, offline.state_names
         return together

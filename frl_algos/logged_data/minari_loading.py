@@ -20,6 +20,7 @@ from frl_env.evaluation.dataset_reading.dataset_facts import (
     fitting_actions,
     is_simulated,
     multi_discrete,
+    state_names_of,
 )
 from frl_env.evaluation.dataset_reading.member_records import load_members
 from frl_env.evaluation.dataset_reading.minari_reading import read_arrays
@@ -66,6 +67,7 @@ def load_replay_buffer(
     if buffer is None:
         buffer = _read(dataset, action_space, seed, groups, need)
     buffer.effort = effort_of(dataset, action_space)
+    buffer.state_names = tuple(state_names_of(dataset))
     return buffer
 
 

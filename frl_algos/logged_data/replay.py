@@ -67,6 +67,9 @@ class FactoredReplayBuffer(ReplayBuffer):
     effort: Effort | None = None
     """Staff minutes of each action, where the dataset says them."""
 
+    state_names: tuple[str, ...] = ()
+    """Names of the observations, in order, where the dataset says them."""
+
     def __init__(
         self,
         *,

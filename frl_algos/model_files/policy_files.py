@@ -1,7 +1,7 @@
 """Trained policies from their files, whatever wrote them."""
 
 import os
-from itertools import zip_longest
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -9,22 +9,24 @@ from typing import Any
 from frl_algos.model_files.saving import SUFFIX, load_model
 from frl_algos.policies.adapter import adapt
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError, shorten
-from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, facts_of
+from frl_env.errors import UserError
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, state_names_of
 from frl_env.files.integrity import check_beside
 from frl_env.meaning import meaning_of
+from frl_env.trained_on import check_actions, check_states
 
 
-def load_policy(path: str | os.PathLike[str], space: ActionSpace) -> Any:
+def load_policy(path: str | os.PathLike[str], space: ActionSpace, states: Sequence[str] = ()) -> Any:
     """A trained algorithm.
 
     Args:
         path: A `.safetensors` file of `frl_algos.save_model`, or d3rlpy's `.d3`, which is a pickle: open one only if
             you trust where it comes from.
         space: Actions of the data that it is to be asked about.
+        states: Names of their states, in order, if they have names.
 
     Raises:
-        UserError: If there is no such file, or it is no policy over these actions.
+        UserError: If there is no such file, or it is no policy over these actions and states.
     """
     file = Path(path)
     if file.suffix == SUFFIX:
@@ -34,16 +36,10 @@ def load_policy(path: str | os.PathLike[str], space: ActionSpace) -> Any:
     else:
         raise UserError(f"{file} is no trained policy; name a {SUFFIX} file of save_model, or a .d3 file of d3rlpy")
     own = getattr(algorithm, "action_space", None)
-    if isinstance(own, ActionSpace) and _names(own) != _names(space):
-        pairs = zip_longest(_names(own), _names(space), fillvalue="no more factors")
-        first, second = next((one, other) for one, other in pairs if one != other)
-        raise UserError(f"{file} decides among other actions ({shorten(first)}) than the data has ({shorten(second)})")
+    if isinstance(own, ActionSpace):
+        check_actions(file, own, space)
+    check_states(file, getattr(getattr(algorithm, "config", None), "state_names", ()), states)
     return algorithm
-
-
-def _names(space: ActionSpace) -> list[str]:
-    """Factors with their levels: a number means the same where these agree."""
-    return [f"{factor.name}: {', '.join(factor.levels)}" for factor in space]
 
 
 def load_d3(file: Path) -> Any:
@@ -66,7 +62,12 @@ def load_d3(file: Path) -> Any:
             f"{file} holds an algorithm {problem} that d3rlpy does not know in this process; import the package that "
             "registers it first (import frl_algos for FactoredAWR)"
         ) from None
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, RuntimeError, UnpicklingError) as problem:
+    except RuntimeError as problem:  # torch's word for weights that are not those of the networks
+        raise UserError(
+            f"{file} holds other weights than its algorithm has in this version of frl-medicaid; load it with the "
+            "version that wrote it, or train it again"
+        ) from problem
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, UnpicklingError) as problem:
         raise UserError(
             f"{file} can't be read as a model of d3rlpy ({type(problem).__name__}); it is cut off, damaged or of "
             "another program: copy or train it again"
@@ -83,7 +84,7 @@ def told_by(algorithm: Any, dataset: Any) -> tuple[int | None, dict[str, int]]:
     Raises:
         UserError: If the dataset says what can't be read.
     """
-    names = list(facts_of(dataset).get("frl_observation_names", []))
+    names = state_names_of(dataset)
     meaning = meaning_of(dataset, names, action_space_of(dataset))
     config: Any = getattr(algorithm, "config", None)
     response = getattr(config, "response", None)
@@ -102,7 +103,7 @@ def high_touch_of(dataset: Any) -> tuple[str, ...]:
     Raises:
         UserError: If there are none, or the dataset says what can't be read.
     """
-    names = list(facts_of(dataset).get("frl_observation_names", []))
+    names = state_names_of(dataset)
     found = meaning_of(dataset, names, action_space_of(dataset)).high_touch
     if not found:
         raise UserError(

@@ -3,7 +3,7 @@
 A model file is one `.safetensors` file: every weight under its name in the networks ("clone.gate.weight"), and in the
 metadata of its header, as JSON under the key "frl_model":
 
-    format_version       6
+    format_version       7
     type                 "factored_awr"
     observation_shape    [k]
     settings             `FactoredAWRConfig`, observation scaler and action schema among them
@@ -33,7 +33,7 @@ from frl_env.files import atomic
 
 SUFFIX = ".safetensors"
 KEY = "frl_model"  # one key: safetensors writes several in an order that changes from run to run
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Raised whenever a file of the version before would be read wrongly: settings or tensors that come, go or change."""
 
 

@@ -20,7 +20,7 @@ from frl_algos.value_models.allocations import Progress, member_allocations, rec
 from frl_algos.value_models.counterfactual import Counterfactual
 from frl_algos.value_models.selection import target_probabilities
 from frl_env.evaluation import LoggedEpisodes, load_episodes
-from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, state_names_of
 from frl_env.evaluation.dataset_reading.member_records import ATTRIBUTES, load_members, load_people
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH
 from frl_env.evaluation.fairness.audit import AuditedMembers, FairnessAudit, audit
@@ -71,8 +71,8 @@ def audit_fairness(
     """
     tell = progress or silent
     with open_members(data_path, columns=columns, options=options, progress=progress) as dataset:
-        names = list(facts_of(dataset).get("frl_observation_names", []))
-        algorithm = None if policy_path is None else load_policy(policy_path, action_space_of(dataset))
+        names = state_names_of(dataset)
+        algorithm = None if policy_path is None else load_policy(policy_path, action_space_of(dataset), names)
         tell("reading", 0, 1)
         records = load_members(dataset, attributes=attributes, needs=needs).of(load_people(dataset))
         episodes = replace(load_episodes(dataset), groups=records.labels)

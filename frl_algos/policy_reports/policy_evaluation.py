@@ -32,7 +32,7 @@ from frl_algos.value_models.selection import default_mode
 from frl_algos.value_models.value_policy import value_policy
 from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.evaluation import Evaluation, LoggedEpisodes, Sensitivity, load_with_parts
-from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, state_names_of
 from frl_env.evaluation.files import write_together
 from frl_env.evaluation.privacy.hidden_actions import hidden_actions
 from frl_env.evaluation.privacy.suppression import people as number_of_people
@@ -143,7 +143,7 @@ def evaluate_policy(
     with open_members(data_path, columns=columns, options=options, progress=progress) as dataset:
         tell("reading", 0, 1)
         space = action_space_of(dataset)
-        algorithm = load_policy(policy_path, space)
+        algorithm = load_policy(policy_path, space, state_names_of(dataset))
         episodes = load_with_parts(dataset)
         response, indications = told_by(algorithm, dataset)
         tell("reading", 1, 1)

@@ -4,20 +4,19 @@ import datetime
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
-from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity import Capacity, Effort, parse_budget
 from frl_env.datasets.table_import import ColumnMap, TableError
 from frl_env.datasets.table_import.table_files.source import open_table
 from frl_env.errors import UserError, check_number, check_whole, shorten, unknown_name
 from frl_env.evaluation.privacy.suppression import roughly
 from frl_env.terminal import console, progress_bar
+from frl_env.trained_on import check_actions, check_states
 from frl_env.worklist import make_worklist, only_group, read_caseload, write_worklist
 from frl_env.worklist.writing import chances_file, check_files
 
@@ -37,7 +36,7 @@ LONG_PAST_DAYS = 28
 """Days after which the last week of a table is hardly the one to decide."""
 
 SAID = 3
-"""Problems of a table, or levels of a factor, that one line names."""
+"""Problems of a table that one line names."""
 
 
 def worklist_command(
@@ -226,43 +225,14 @@ def _check_fits(policy: Any, columns: ColumnMap, model: Path) -> None:
     Raises:
         UserError: If so.
     """
-    differs = _first_difference(policy.action_space, columns.actions)
-    if differs:
+    check_actions(model, policy.action_space, columns.actions)
+    check_states(model, policy.config.state_names, columns.states)
+    size = int(policy.impl.observation_shape[0])
+    if size != len(columns.states):
         raise UserError(
-            f"{model} was trained on other actions ({differs[0]}) than the table has ({differs[1]}); use the map that "
-            "the training data were imported with"
+            f"{model} was trained on {size} states and the data have {len(columns.states)}; use the map that the "
+            "training data were imported with"
         )
-    states, size = columns.states, int(policy.impl.observation_shape[0])
-    if size != len(states):
-        raise UserError(
-            f"{model} was trained on {size} state columns and the table has {len(states)} ({', '.join(states[:5])}, "
-            "...); use the map that the training data were imported with"
-        )
-
-
-def _first_difference(trained: ActionSpace, table: ActionSpace) -> tuple[str, str] | None:
-    """The first place where two spaces give a code another meaning, as each has it; other spellings are none."""
-    for one, other in zip_longest(trained, table):
-        if one is None or other is None or one.name != other.name:
-            return _levels(one), _levels(other)
-        if one.levels != other.levels:
-            at = next(n for n, (a, b) in enumerate(zip_longest(one.levels, other.levels)) if a != b)
-            return _levels(one, at), _levels(other, at)
-    rules = [
-        f"nothing is {', '.join(f'{factor.name} {factor.null}' for factor in space)}; contact_factors "
-        f"{', '.join(space.contact_factors) or 'none'}"
-        for space in (trained, table)
-    ]
-    return (rules[0], rules[1]) if rules[0] != rules[1] else None
-
-
-def _levels(factor: Factor | None, start: int = 0) -> str:
-    """A factor and some of its levels, from one on."""
-    if factor is None:
-        return "no more factors"
-    some = factor.levels[start : start + SAID]
-    more = ", ..." if len(factor.levels) > start + SAID else ""
-    return f"{factor.name}: {'..., ' if start else ''}{', '.join(some) or 'no more levels'}{more}"
 
 
 def _strangers(alone: frozenset[str], caseload: np.ndarray, file: Path | None) -> list[str]:

@@ -160,7 +160,7 @@ class Diagnostics:
 
         Of real members no number of 1 to 10 is told, nor one that could be worked out: small groups and the weeks at
         the end in which fewer are followed are left out, `followed` falls in steps of at least 11, and effective
-        members are told by week as shares of those followed, with two decimals.
+        members are told by week as shares of those followed, with two decimals, and mass with three.
         """
         simulated, hidden = self.simulated, self.hidden
         followed = self.followed if simulated else coarse_steps(self.followed)
@@ -175,7 +175,7 @@ class Diagnostics:
             "mean_ratio": self.mean_ratio,
             "mean_ratio_error": self.mean_ratio_error,
             "mean_ratio_by_week": ratios.tolist() if simulated else np.round(ratios, 2).tolist(),
-            "unsupported": self.unsupported,
+            "unsupported": self.unsupported if simulated or self.unsupported is None else round(self.unsupported, 3),
             "groups": {
                 name: {label: n for label, n in groups.items() if label not in hidden[name]}
                 for name, groups in self.groups.items()

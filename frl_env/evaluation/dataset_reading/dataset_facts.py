@@ -54,6 +54,11 @@ def action_space_of(dataset: Any) -> ActionSpace:
     return ActionSpace.from_nvec(space.nvec.tolist())
 
 
+def state_names_of(dataset: Any) -> list[str]:
+    """Names of a Minari dataset's observations, in order; empty where nothing says them."""
+    return [str(name) for name in facts_of(dataset).get(OBSERVATIONS) or ()]
+
+
 def fitting_actions(dataset: Any, action_space: ActionSpace | None) -> ActionSpace:
     """Names and validity of a dataset's actions as the caller gives them, checked; without, those of `action_space_of`.
 

@@ -79,11 +79,12 @@ def test_collected_episodes_are_aligned():
         assert buffer.actions[row] == joint
     np.testing.assert_array_equal(buffer.next_observations[:3], buffer.observations[1:])
     assert buffer.rewards.sum() == steps[3][2]
-    buffer.people, buffer.effort = np.array([6]), care_effort(preset())
+    buffer.people, buffer.effort, buffer.state_names = np.array([6]), care_effort(preset()), ("a", "b")
     both = collector.buffer(buffer, seed=0)
     assert both.lengths.tolist() == [4, 4]
     assert both.people.tolist() == [6, 7], "somebody else"
     assert both.effort is buffer.effort
+    assert both.state_names == ("a", "b")
     assert not both.simulated
     np.testing.assert_array_equal(both.observations[4:], buffer.observations)
 

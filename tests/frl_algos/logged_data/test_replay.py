@@ -6,8 +6,9 @@ import pickle
 import numpy as np
 import pytest
 from d3rlpy.constants import ActionSpace as ActionKind
+from d3rlpy.logging import NoopAdapterFactory
 
-from frl_algos import FactoredReplayBuffer
+from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
 from frl_algos.action_effects.targets import credit_returns, history_features
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.capacity import Effort
@@ -41,6 +42,19 @@ def test_with_minutes_it_is_copied_and_pickled(tiny_buffer):
     for other in (copy.deepcopy(buffer), pickle.loads(pickle.dumps(buffer))):
         assert other.effort == minutes
         np.testing.assert_array_equal(other.observations, buffer.observations)
+
+
+def test_states_have_the_names_of_the_dataset_and_a_model_is_not_fitted_to_other_ones(tiny_dataset, tiny_buffer):
+    names = tiny_dataset.storage.metadata["frl_observation_names"]
+    assert list(tiny_buffer.state_names) == names
+    algorithm = FactoredAWRConfig(batch_size=32).create()
+    few = {"n_steps": 1, "show_progress": False, "logger_adapter": NoopAdapterFactory()}
+    algorithm.fit(tiny_buffer, **few)
+    assert algorithm.config.state_names == names
+    other = copy.copy(tiny_buffer)
+    other.state_names = tuple(reversed(names))
+    with pytest.raises(UserError, match=f"made for the states {', '.join(names)}, the dataset has {names[-1]}"):
+        algorithm.fit(other, **few)
 
 
 def test_a_plain_d3rlpy_buffer_converts(tiny_buffer):

@@ -226,7 +226,7 @@ def test_every_cut_is_noticed(file):
     ("change", "message"),
     [
         ({"metadata": {"format": "other"}}, "no model of this project"),
-        ({"model": {"format_version": 7}}, "format version 7, and this version of frl-medicaid reads 6"),
+        ({"model": {"format_version": 8}}, "format version 8, and this version of frl-medicaid reads 7"),
         ({"metadata": {"frl_model": "{"}}, "settings that make no model"),
         ({"metadata": {"frl_model": "[]"}}, "settings that make no model"),
         ({"model": {"type": "cql"}}, "type 'cql'; 'factored_awr' is known"),
@@ -272,8 +272,27 @@ def test_a_policy_over_other_levels_of_the_same_number_is_refused(name, tmp_path
     file = tmp_path / name
     save_model(algorithm, file) if name.endswith("s") else algorithm.save(str(file))
     assert load_policy(file, spaces[0]).action_space.to_json() == spaces[0].to_json()
-    with pytest.raises(UserError, match=r"other actions \(.*CALL, VISIT.*\) than the data has \(.*VISIT, CALL"):
+    with pytest.raises(UserError, match=r"other actions \(.*CALL, VISIT.*\) than the data have \(.*VISIT, CALL"):
         load_policy(file, spaces[1])
+
+
+@pytest.mark.parametrize("name", ["policy.safetensors", "policy.d3"])
+def test_a_policy_of_the_same_states_in_another_order_is_refused(name, tmp_path):
+    algorithm = _algorithm(size=2, state_names=["age", "visits"])
+    file = tmp_path / name
+    save_model(algorithm, file) if name.endswith("s") else algorithm.save(str(file))
+    for known in (["age", "visits"], []):
+        assert load_policy(file, MEDICAID_ACTIONS, known).config.state_names == ["age", "visits"]
+    with pytest.raises(UserError, match=f"{name} was trained on 2 states .*number 1 is age there and visits here"):
+        load_policy(file, MEDICAID_ACTIONS, ["visits", "age"])
+
+
+def test_a_d3_file_of_another_version_says_so(tmp_path, monkeypatch):
+    algorithm = _algorithm()
+    algorithm.impl.modules.statistics.register_buffer("of_another_version", torch.zeros(()))
+    algorithm.save(str(tmp_path / "policy.d3"))
+    with pytest.raises(UserError, match=r"policy.d3 holds other weights .* in this version .*; load it with the ver"):
+        load_policy(tmp_path / "policy.d3", MEDICAID_ACTIONS)
 
 
 def test_a_d3_file_is_compared_with_the_checksum_beside_it(tmp_path):

@@ -169,6 +169,11 @@ def test_shares_by_week_of_real_members_have_two_decimals_and_no_counts_beside_t
     lengths = np.where(np.arange(400) < 3, 2, 4)
     weights = 1 + np.random.default_rng(0).random((400, 4))
     real = replace(episodes, simulated=False, lengths=lengths)
-    said = diagnose(real, np.zeros((400, 4)), {"x": Weights(grid=weights)}).to_dict()
+    off = np.zeros((400, 4))
+    off[0, 0] = 1  # of 1,594 decisions: a greedy target's count can be worked out
+    found = diagnose(real, np.zeros((400, 4)), {"x": Weights(grid=weights)}, unsupported=off)
+    said = found.to_dict()
+    assert said["unsupported"] == 0.001
+    assert replace(found, simulated=True).to_dict()["unsupported"] == pytest.approx(1 / 1594, rel=1e-12)
     assert said["followed"] == [400, 400, 400, 400]  # nobody learns that 3 left
     assert all(0 < week <= 1 and week == round(week, 2) for week in said["weights"]["x"]["by_week"])

@@ -106,6 +106,10 @@ def test_command_from_a_trained_model(tmp_path, capsys):
         "rests on contacts like this one that fewer than 11 members answered|no answered contact like this one to go by"
     )
     assert similar.str.fullmatch(rf"rests on about [\d,]*[02468]0 answered contacts like this one|{few}").all()
+    states = dataset.storage.metadata["frl_observation_names"]
+    (tmp_path / "map.toml").write_text(f"states = {[states[1], states[0], *states[2:]]}")
+    assert frl(*arguments, "--force", "--map", tmp_path / "map.toml") == 2
+    assert f"number 1 is {states[0]} there and {states[1]} here" in capsys.readouterr().err
     algorithm.save(str(tmp_path / "policy.d3"))  # what `make run` leaves
     arguments[2] = tmp_path / "policy.d3"
     assert frl(*arguments, "--force") == 0

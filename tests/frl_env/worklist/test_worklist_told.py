@@ -75,7 +75,7 @@ def test_a_policy_of_other_actions_is_told_by_what_differs(change, trained_on, h
     with pytest.raises(UserError) as problem:
         _check((staff, topic), other)
     assert str(problem.value) == (
-        f"m.d3 was trained on other actions ({trained_on}) than the table has ({has}); use the map that the training "
+        f"m.d3 was trained on other actions ({trained_on}) than the data have ({has}); use the map that the training "
         "data were imported with"
     )
 
@@ -92,5 +92,33 @@ def _staff_and_topic() -> tuple[Factor, Factor]:
 
 def _check(trained: tuple[Factor, ...], table: tuple[Factor, ...]) -> None:
     spaces = [ActionSpace(factors=factors, contact_factors=(factors[0].name,)) for factors in (trained, table)]
-    policy = SimpleNamespace(action_space=spaces[0], impl=SimpleNamespace(observation_shape=(2,)))
-    command._check_fits(policy, SimpleNamespace(actions=spaces[1], states=("age", "visits")), Path("m.d3"))
+    _check_table(_policy(spaces[0], []), spaces[1], ("age", "visits"))
+
+
+def _policy(space: ActionSpace, states: list[str]) -> SimpleNamespace:
+    config = SimpleNamespace(state_names=states)
+    return SimpleNamespace(action_space=space, impl=SimpleNamespace(observation_shape=(2,)), config=config)
+
+
+def _check_table(policy: SimpleNamespace, space: ActionSpace, states: tuple[str, ...]) -> None:
+    command._check_fits(policy, SimpleNamespace(actions=space, states=states), Path("m.d3"))
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "has", "said"),
+    [
+        (
+            ["age", "visits"],
+            ("visits", "age"),
+            "on 2 states .*; number 1 is age there and visits here",
+        ),
+        (["age", "visits"], ("age",), "on 2 states .*; number 2 is visits there and none here"),
+        ([], ("age",), "on 2 states and the data have 1"),
+    ],
+)
+def test_a_policy_of_other_states_is_told_by_the_first_that_differs(trained_on, has, said):
+    """The same columns in another order are as many."""
+    space = ActionSpace(factors=_staff_and_topic())
+    with pytest.raises(UserError, match=f"^m.d3 was trained {said}; use the map that the training data were imported"):
+        _check_table(_policy(space, trained_on), space, has)
+    _check_table(_policy(space, trained_on), space, ("age", "visits"))
