@@ -6,7 +6,7 @@
 
 Any n will do. A row with NaN or an infinite number has NaN probabilities and the greedy action -1, never advice. A
 joint index is the C-order index of the levels, `numpy.unravel_index(joint, [number of levels of each factor])`; the
-factors and the names of their levels are in the file, under the names in `METADATA`:
+factors, the names of their levels and those of the k observations are in the file, under the names in `METADATA`:
 
     onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map["frl_action_schema"]
 
@@ -34,8 +34,9 @@ from frl_algos.model_files.frozen import chosen_format, file_content
 from frl_algos.model_files.saving import write_whole
 from frl_env.errors import UserError
 
-METADATA: tuple[str, ...] = ("frl_format_version", "frl_action_schema", "frl_observation_scaler")
-"""Texts in each file: "1"; `ActionSpace.to_json`; JSON of mean, std and eps or null, which is applied inside."""
+METADATA: tuple[str, ...] = ("frl_format_version", "frl_action_schema", "frl_observation_scaler", "frl_state_names")
+"""Texts in each file: "1"; `ActionSpace.to_json`; JSON of mean, std and eps or null, which is applied inside; a JSON
+list of the names of the observations, in order, empty where the training data had none."""
 
 
 def export_policy(algorithm: FactoredAWR, path: str | os.PathLike[str], format: str | None = None) -> None:
@@ -109,7 +110,8 @@ class ExportedPolicy(nn.Module):
         }
         for name, value in numbers.items():
             self.register_buffer(name, value.clone())
-        texts = ("1", algorithm.action_space.to_json(), json.dumps(_describe(scaler)))
+        schema, names = algorithm.action_space.to_json(), json.dumps(config.state_names)
+        texts = ("1", schema, json.dumps(_describe(scaler)), names)
         self.metadata: dict[str, str] = dict(zip(METADATA, texts, strict=True))
         self.cpu().eval().requires_grad_(False)
 

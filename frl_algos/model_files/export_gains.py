@@ -10,8 +10,9 @@
 Gains don't depend on `joints`. So a week is two calls: one with any joints, for the gains; with these and the minutes
 of each action somebody decides within the staff there is; and one with what was done, for the memory. The text
 `frl_memory` in the file is the memory of a member of whom nothing is known, a JSON list of m numbers, and `frl_minutes`
-the staff minutes of each joint action. Any n will do. A row with NaN or an infinite number has NaN gains, and its
-memory stays; an action that is not valid makes a memory of NaN.
+the staff minutes of each joint action; `frl_action_schema` and `frl_state_names` say what the joint actions and the k
+observations are (`frl_algos.model_files.export`). Any n will do. A row with NaN or an infinite number has NaN gains,
+and its memory stays; an action that is not valid makes a memory of NaN.
 
 Source: the formulas of `frl_algos.member_model.model` and `frl_algos.member_model.memory`, whose results these are.
 """
@@ -104,6 +105,7 @@ class ExportedGains(nn.Module):
         self.metadata: dict[str, str] = {
             "frl_format_version": "1",
             "frl_action_schema": space.to_json(),
+            "frl_state_names": json.dumps(algorithm.config.state_names),
             "frl_memory": json.dumps(start[0].tolist()),
             "frl_minutes": json.dumps(effort.minutes.tolist()),
         }

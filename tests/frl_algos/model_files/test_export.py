@@ -125,6 +125,7 @@ def test_a_trained_policy_on_the_dataset(trained, tiny_buffer, tmp_path):
     _agree(trained, lambda rows: session.run(None, {"observations": rows}), tiny_buffer.observations)
     names = session.get_modelmeta().custom_metadata_map
     assert names["frl_action_schema"] == MEDICAID_ACTIONS.to_json()
+    assert json.loads(names["frl_state_names"]) == list(tiny_buffer.state_names) != []
     scaler = json.loads(names["frl_observation_scaler"])
     np.testing.assert_array_equal(scaler["mean"], trained.config.observation_scaler.mean)
 

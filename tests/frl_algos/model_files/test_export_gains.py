@@ -74,6 +74,8 @@ def _agree(algorithm, buffer, run):
 def _metadata_holds(algorithm, texts):
     assert json.loads(texts["frl_memory"]) == algorithm.start_memory(1)[0].tolist()
     assert json.loads(texts["frl_action_schema"]) == json.loads(algorithm.action_space.to_json())
+    assert json.loads(texts["frl_state_names"]) == algorithm.config.state_names
+    assert len(algorithm.config.state_names) == 7
     minutes = json.loads(texts["frl_minutes"])
     assert minutes == algorithm.budget(1.0).effort.minutes.tolist()
     assert max(minutes) > 0
@@ -104,7 +106,7 @@ def test_onnx_gives_the_same(algorithm, tiny_buffer, tmp_path):
 @pytest.mark.parametrize("algorithm", SETTINGS, indirect=True)
 def test_torchscript_gives_the_same(algorithm, tiny_buffer, tmp_path):
     export_gains(algorithm, tmp_path / "gains.pt")
-    texts = dict.fromkeys(("frl_memory", "frl_action_schema", "frl_minutes"), "")
+    texts = dict.fromkeys(("frl_memory", "frl_action_schema", "frl_state_names", "frl_minutes"), "")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
         loaded = torch.jit.load(tmp_path / "gains.pt", _extra_files=texts)
