@@ -9,7 +9,7 @@ import pytest
 from own_tables import content_of, episodes_of, facts_of, imported
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
-from frl_env.datasets.table_import import ColumnMap
+from frl_env.datasets.table_import import ColumnMap, TableError
 from frl_env.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("empty_store")
@@ -116,3 +116,18 @@ def test_a_file_of_actions_is_named_whatever_is_wrong_in_it(tmp_path):
     file.write_text("[")
     with pytest.raises(UserError, match=rf"{re.escape(str(file))}: not an action schema"):
         ColumnMap.read(action_schema=file)
+
+
+def test_a_code_that_a_map_of_own_codes_leaves_out_is_not_ours(plain_table, tmp_path):
+    own = {"NONE": 9, "PHONE_CALL": 1, "SMS_TEXT": 2, "HOME_VISIT": 3, "VIDEO_VISIT": 4, "EHR_COMMUNICATION": 5}
+    codes = {str(code): level for level, code in own.items()}
+    table = plain_table.assign(action_modality=plain_table["action_modality"].map(own))
+    visits = int((plain_table["action_modality"] == "HOME_VISIT").sum())
+    columns = ColumnMap(values={"action_modality": codes})
+    assert content_of(imported(table, tmp_path, columns=columns)) == content_of(imported(plain_table, tmp_path))
+    del codes["3"]  # which is our code of a video visit
+    with pytest.raises(TableError) as caught:
+        imported(table, tmp_path, columns=ColumnMap(values={"action_modality": codes}))
+    (problem,) = caught.value.problems
+    assert (problem.kind, problem.rows) == ("unknown level", visits)
+    assert problem.allowed.endswith("EHR_COMMUNICATION, or the codes in the map")

@@ -1,4 +1,4 @@
-"""What people write for a level of the decision: its name in any letters, an alias, their own word, or its code."""
+"""What people write for a level of the decision: its name in any letters, an alias, their own word, or a code."""
 
 import re
 from collections.abc import Mapping
@@ -11,9 +11,14 @@ UNKNOWN, NO_LEVEL = -1, -2
 """Codes that stand for no level: one that is not known, and nothing at all."""
 
 
+def has_own_codes(spellings: Mapping[str, str]) -> bool:
+    """Whether a map gives numbers of the table's own; one that it leaves out is then no code of ours either."""
+    return any(re.fullmatch(r"[+-]?\d+(\.0+)?", word.strip()) for word in spellings)
+
+
 def codes_of(factor: Factor, spellings: Mapping[str, str]) -> dict[str, int]:
     """Everything that means a level, and its code."""
-    codes = {str(code): code for code in range(len(factor))}
+    codes = {} if has_own_codes(spellings) else {str(code): code for code in range(len(factor))}
     codes |= {level: code for code, level in enumerate(factor.levels)}
     codes |= {alias: factor.levels.index(level) for alias, level in factor.aliases.items()}
     return codes | {word: factor.levels.index(level) for word, level in spellings.items()}

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 import pyarrow as pa
 
 from frl_env.datasets.table_import.cells.convert import is_bytes, is_date, is_number, is_text
+from frl_env.datasets.table_import.cells.spelling import has_own_codes
 from frl_env.datasets.table_import.schema.columns import (
     MEMBER,
     OUTCOMES,
@@ -93,7 +94,8 @@ class Layout:
             return "true or false"
         if name in self.map.action_columns:
             factor = self.map.action_columns[name]
-            return f"{', '.join(factor.levels)}, or 0..{len(factor) - 1}"
+            codes = "the codes in the map" if has_own_codes(self.map.values.get(name, {})) else f"0..{len(factor) - 1}"
+            return f"{', '.join(factor.levels)}, or {codes}"
         if name in self.map.chances:
             return "above 0, at most 1"
         if name in self.map.demographics:
