@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from own_tables import episodes_of, facts_of, imported
 
+from frl_env.datasets.table_import import export_table, import_table
+
 pytestmark = pytest.mark.usefixtures("empty_store")
 
 
@@ -39,6 +41,34 @@ def test_clipped_numbers_stay_and_are_counted(plain_table, tmp_path):
     assert {(r["kind"], r["done"]) for r in facts["repairs"]} == {
         ("out of range", "clipped"), ("impossible action", "clipped"), ("missing", "dropped"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("on_error", ["drop", "clip"])
+def test_what_is_no_chance_is_left_out(on_error, table, tmp_path):
+    table.loc[3, "propensity"] = 0.0
+    table.loc[7, "propensity_goal"] = 1.5
+    table.loc[9, "propensity_goal"] = np.nan  # not known
+    facts = facts_of(imported(table, tmp_path, on_error=on_error))
+    assert facts["repairs"] == [
+        {"column": "propensity", "kind": "not a chance", "rows": 1, "done": "dropped"},
+        {"column": "propensity_goal", "kind": "not a chance", "rows": 1, "done": "dropped"},
+    ]
+    assert (facts["rows_left_out"], facts["rows_clipped"]) == (2, 0)
+    assert facts["odd"] == ["propensity_goal: 1 rows are empty: the chance of what was done there is not known"]
+
+
+def test_the_chance_of_an_impossible_action_is_not_that_of_no_contact(table, tmp_path):
+    table.loc[4, ["action_modality", "action_provider"]] = ["PHONE_CALL", "NONE"]
+    dataset = imported(table, tmp_path, on_error="clip")
+    first = episodes_of(dataset)[0]
+    assert (first.actions[4] == 0).all()
+    for key in ("propensity", "factor_propensities"):
+        unknown = np.isnan(first.infos[key]).any(axis=1)
+        assert np.flatnonzero(unknown).tolist() == [5], "the row after the action"
+    assert facts_of(dataset)["odd"][0] == "propensity: not known in 1 rows, whose action was made no contact"
+    export_table(dataset, tmp_path / "again.parquet")
+    again = import_table(tmp_path / "again.parquet", "tests/again-v0").load()
+    np.testing.assert_array_equal(episodes_of(again)[0].infos["propensity"], first.infos["propensity"])
 
 
 def test_gaps_duplicates_and_disputes(plain_table, tmp_path):

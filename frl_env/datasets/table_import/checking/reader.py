@@ -119,7 +119,7 @@ class Reader:
             for kind, rows in kinds.items():
                 self.without_place[kind] += int((rows & ~placed).sum())
             self.without_place["events"] += float(events_of(arrays | numbers, layout)[~placed].sum())
-        self._possible(arrays)
+        self._possible(arrays, numbers)
         if self.listed is not None:
             self._join(self.listed, arrays, numbers)
         self.leakage.look(numbers, ~self._bad)
@@ -190,7 +190,7 @@ class Reader:
             self.notes[name, style] += int((~missing).sum())
         if name in OUTCOMES:
             self.findings.add(name, "missing", missing.sum())  # which matters only if rewards are made of outcomes
-        elif name == PROPENSITY:
+        elif name in layout.map.chances:
             self.notes[name, "chances not known"] += int(missing.sum())
         elif name not in layout.map.next_states:  # the state after the last week is often unknown
             self._mark(name, {"missing": missing})
@@ -202,7 +202,7 @@ class Reader:
         low, high = (0.0, 1.0) if chance else layout.map.limit(name)
         outside = (values < low) | (values > high)
         if chance:
-            self._mark(name, {"out of range": outside | (values == 0)})
+            self._mark(name, {"not a chance": outside | (values == 0)})
         elif self.clip:
             self.findings.add(name, "out of range", outside.sum())
             self._clipped |= outside
@@ -270,8 +270,11 @@ class Reader:
                 arrays[name] = np.where(no_list, arrays[name], intended[:, number])
         arrays |= {LISTED: became, LISTED_ACTION: joints, LISTED_PROPENSITY: chances}
 
-    def _possible(self, arrays: dict[str, Any]) -> None:
-        """Marks actions that make no sense, or makes them no contact, as the environment does."""
+    def _possible(self, arrays: dict[str, Any], numbers: dict[str, np.ndarray]) -> None:
+        """Marks actions that make no sense, or makes them no contact, as the environment does.
+
+        The chance of such an action is not that of no contact, which nobody knows.
+        """
         space = self.layout.map.actions
         names = list(self.layout.map.action_columns)
         levels = [np.maximum(arrays[name], 0) for name in names]
@@ -281,6 +284,9 @@ class Reader:
             self._clipped |= impossible
             for name, level in zip(names, space.null_action, strict=True):
                 arrays[name] = np.where(impossible, level, arrays[name])
+            for name in self.layout.of(*self.layout.map.chances):
+                numbers[name] = np.where(impossible, np.nan, numbers[name])
+                self.notes[name, "chances of impossible actions"] += int(impossible.sum())
         else:
             self._mark_decision("action", {"impossible action": impossible})
         if self.undecided:

@@ -30,6 +30,7 @@ NOTES = {
     ),
     "time of day left out": "{rows} rows have a time of day; the date alone counts",
     "chances not known": "{rows} rows are empty: the chance of what was done there is not known",
+    "chances of impossible actions": "not known in {rows} rows, whose action was made no contact",
     "empty means no": "{rows} rows are empty and were taken for no, because no row says no",
     "thousands": "commas were taken for thousands",
     "decimal comma": "commas were taken for the decimal point",

@@ -48,6 +48,9 @@ KINDS: dict[str, Kind] = {
         way_out="correct them, set [limits] in the map, or use --on-error clip or drop",
         repair={"drop": "dropped", "clip": "clipped"},
     ),
+    "not a chance": Kind(
+        way_out=f"write the chance with which the action was chosen, or nothing where it is not known, {_DROP}"
+    ),
     "the other sign": Kind(
         way_out="a reward is minus the number of events (two events are -2), and an outcome is the number itself: "
         "change the column's sign; if it holds something else, set [limits] and [definitions] in the map",
