@@ -111,7 +111,7 @@ def check_writable(folder: Path) -> None:
 
 
 def check_folder_can_be_made(folder: Path) -> None:
-    """As `check_writable`, before other options are looked at: what was not there before is not there afterwards.
+    """Checks that a folder can be written, and leaves none behind; for use before other options are checked.
 
     Raises:
         UserError: If the folder can't be made or written.

@@ -158,7 +158,7 @@ def show_told(known: Told, action_rate: float | None) -> None:
 
 
 def _folder(dataset_id: str, *, quick: bool) -> str:
-    """Where results go by default: what is tried or measured on other data stays apart from the benchmark's own."""
+    """Default results folder: trials and other datasets get their own, apart from the benchmark's."""
     if quick:
         return "results-quick"
     return "results" if dataset_id == DATASET else f"results-{dataset_id.replace('/', '-')}"

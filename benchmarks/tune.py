@@ -189,7 +189,7 @@ def _settings_of(file: Path) -> dict[str, Any]:
 def choose(
     jobs: Sequence[Job], results: Results, validation: Any, known: Told | None = None
 ) -> dict[str, dict[str, Any]]:
-    """For each algorithm what was tried, its estimates, and the settings of `one_standard_error`.
+    """What was tried of each algorithm, its estimates, and the settings that `one_standard_error` takes.
 
     Args:
         jobs: Finished runs, with all seeds of all settings.

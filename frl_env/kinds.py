@@ -37,7 +37,7 @@ def check_kinds(settings: Any) -> None:
 
 
 def check_kind(name: str, value: object, declared: Any) -> None:
-    """The same for one value.
+    """Checks that one value is of its declared kind.
 
     Args:
         name: Of it, for the message.

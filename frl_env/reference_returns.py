@@ -165,7 +165,7 @@ def broken_steps(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def ladder_check(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """In words: whether the order holds, and how much of the gap to the oracle the observations allow."""
+    """Says whether the order of the policies holds, and how much of the gap to the oracle observations allow."""
     if "best_observation_only" not in rows:
         return ""
     broken = broken_steps(rows)

@@ -74,12 +74,12 @@ class Shorter:
 
     @property
     def said(self) -> str:
-        """On a page."""
+        """The commands as one line of shell, for a page."""
         return " && ".join(f"python {each}" for each in self.run)
 
 
 def shorter_runs(folder: Path | None = None) -> list[Shorter]:
-    """Those of `confirm.toml`; figures of the same run are together."""
+    """The runs in `confirm.toml`, each with all figures that it makes."""
     found: dict[tuple[str, ...], Shorter] = {}
     for name, entry in tomllib.loads(((folder or FOLDER) / "confirm.toml").read_text(encoding="utf-8")).items():
         run = (entry["run"],) if isinstance(entry["run"], str) else tuple(entry["run"])
@@ -138,7 +138,7 @@ def _leaves(place: str, result: Any, aside: frozenset[str]) -> dict[str, str]:
 
 
 def difference(earlier: Mapping[str, str], today: Mapping[str, str]) -> str | None:
-    """Where two runs differ first, in words; None where all that they found is the same."""
+    """The first result that differs between two runs, in words; None where all are the same."""
     for what in dict.fromkeys((*earlier, *today)):
         if earlier.get(what) != today.get(what):
             return f"{what}: {earlier.get(what, 'nothing')} before, {today.get(what, 'nothing')} today"
@@ -239,7 +239,7 @@ def _run(run: Shorter, trees: Mapping[str, Path], place: Path) -> None:
 
 
 def lies_at(tree: Path, program: str) -> str:
-    """Where a file of `benchmarks` lies in a tree: rooms get other names, their files keep theirs.
+    """Where a file of `benchmarks` lies in another commit's tree: folders get other names, files keep theirs.
 
     Raises:
         UserError: If it is not there, and no file or several have its name.

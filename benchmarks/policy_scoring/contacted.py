@@ -48,7 +48,7 @@ class ContactWatch:
             self._contacts[name] += np.bincount(code[before.active & outcome.attempted], minlength=size)
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
-        """By attribute and group: contacts a member-week, share of all contacts, and share of all member-weeks."""
+        """Contacts a member-week, share of all contacts, share of all member-weeks, by attribute and group."""
         found: dict[str, dict[str, Any]] = {}
         for name, labels in KINDS.items():
             weeks, contacts = self._weeks[name], self._contacts[name]

@@ -138,7 +138,7 @@ def _beside(file: Path, name: str, home: Path) -> list[Path]:
 
 
 def _near(module: str, file: Path, home: Path) -> Path | None:
-    """Where a module that a file imports is looked for; among installed packages a file's own alone."""
+    """Folder in which to look for an imported module; None for an installed package's imports of other packages."""
     installed = home.name in ("site-packages", "dist-packages")
     return None if installed and module.split(".")[0] != file.relative_to(home).parts[0] else home
 

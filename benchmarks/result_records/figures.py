@@ -236,7 +236,7 @@ def commands(folder: Path | None = None) -> dict[str, str]:
 
 
 def _code(programs: Sequence[str], without: Sequence[str] = ()) -> str:
-    """As of a kept result: without the code that only shows."""
+    """The code key of a figure: without the modules that only show results."""
     return code_key(*programs, without=(*SHOWING, *without))
 
 

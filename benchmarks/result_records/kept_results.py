@@ -58,11 +58,11 @@ class Kept:
         return run_key(self.program, *self.makers, without=self.shown_by, root=root, **facts)
 
     def file(self, folder: Path, label: str, suffix: str, **facts: Any) -> Path:
-        """Where a result stands that the study reads and writes itself."""
+        """Path of a result that the study reads and writes itself."""
         return folder / f"{label}-{self.key(**facts)}{suffix}"
 
     def made(self, folder: Path, label: str, suffix: str, write: Callable[[Path], Any], **facts: Any) -> Path:
-        """Where a result stands that is made if it is missing.
+        """Path of a result; it is made first if it is missing.
 
         Args:
             folder: Where results are kept.

@@ -60,6 +60,6 @@ def write_policy(dataset_id: str, file: Path) -> None:
 
 
 def write_policy_in(store: str, dataset_id: str, file: str) -> None:
-    """The same for a dataset of some store, which this process uses from then on."""
+    """Writes the policy for a dataset of another Minari store, which this process uses from then on."""
     os.environ["MINARI_DATASETS_PATH"] = store
     write_policy(dataset_id, Path(file))

@@ -99,7 +99,7 @@ def make_events(folder: str, events: int) -> None:
 
 
 def _renamed(table: pa.Table, prefix: str) -> pa.Table:
-    """The same rows of other people."""
+    """The table's rows under prefixed identifiers, so that they are other people's."""
     for i, name in enumerate(table.column_names):
         if name in ("MEMBER_ID", "CLAIM_ID", "ADJUSTS_CLAIM_ID", "CONTACT_ID"):
             column = table.column(name).cast(pa.string())

@@ -144,7 +144,7 @@ class _Scales:
         return np.where(spread > 1e-6, spread, 1.0)  # what never changes counts as it is
 
     def controller(self, weights: Float[np.ndarray, "k f"]) -> Controller:
-        """Of observations as they are."""
+        """A controller of unscaled observations that acts as `weights` do on standardised ones."""
         own = weights / self.spread[:, None]
         return Controller(weights=own, bias=-self.mean @ own)
 

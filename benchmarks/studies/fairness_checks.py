@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def without_disparity(world: Parameters) -> Parameters:
-    """The same world with nothing in it that depends on race."""
+    """The world with every parameter that depends on race made equal for all."""
     alike, nothing = (1.0,) * len(RACES), (0.0,) * len(RACES)
     changes = {"race_social_odds": alike, "race_clinical_odds": alike, "race_ed_residual": alike}
     return dataclasses.replace(

@@ -37,7 +37,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """As in the table."""
+        """Name of the setting in the table."""
         return f"weight {self.weight:g}" if self.slack is None else f"slack {self.slack:g}"
 
 

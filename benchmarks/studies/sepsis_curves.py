@@ -57,7 +57,7 @@ class Size:
 
     @property
     def label(self) -> str:
-        """In a table."""
+        """Name of this amount of data in a table."""
         how = "at random" if self.epsilon == 1 else f"the best, but for {self.epsilon:.0%}"
         return f"{self.episodes:,}, {how}"
 

@@ -91,7 +91,7 @@ class ModelGains:
         return self.model.remember(memory, observations, np.searchsorted(self.joints, joints))
 
     def gains(self, observations: np.ndarray, memory: np.ndarray) -> Float[np.ndarray, "member action"]:
-        """Of all valid actions."""
+        """Gain of each valid action over doing nothing."""
         return self.model.gains(observations, memory, rest=REST, turns=self._turns)
 
 
@@ -118,7 +118,7 @@ class InTurn:
         return np.column_stack([self._policy.remember(memory[:, :-1], observations, joints), contacts])
 
     def gains(self, observations: np.ndarray, memory: np.ndarray) -> Float[np.ndarray, "member action"]:
-        """Of the contact whose turn it is; minus infinity for others."""
+        """Gain of the contact whose turn it is; minus infinity for others. Memory's last column counts contacts."""
         gains = self._policy.gains(observations, memory[:, :-1])
         rows = np.arange(len(gains))
         now = self._turns[memory[:, -1].astype(np.int64) % len(self._turns)]
@@ -155,7 +155,7 @@ def of_rule(members: int) -> dict[str, list[float]]:
 
 
 def of_learner(draw: int, members: int, judges: int) -> dict[str, list[float]]:
-    """The same of FactoredAWR, learned from one draw of the members."""
+    """Gains by what contacts are about, with *whom* by FactoredAWR, learned from one draw of the members."""
     logged = collect(preset(), members=members, seed=(SEED + draw, 1))
     model = fitted(logged, need="goal", skill="provider")
     return {about: gain(ModelGains(model, named), judges) for about, named in ABOUT.items()}

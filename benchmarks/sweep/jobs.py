@@ -188,13 +188,13 @@ def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, cont
 
 
 def _aimed(job: Job, action_rate: float) -> Job:
-    """The same run with a share of member-weeks to act in."""
+    """The job, with the share of member-weeks in which its policy is to act."""
     settings = json.loads(job.settings) | {"action_rate": action_rate}
     return dataclasses.replace(job, settings=json.dumps(settings, sort_keys=True))
 
 
 def source_of(dataset: str, seed: int) -> str | Recipe:
-    """Where the data of a seed comes from."""
+    """The data of a training seed: the dataset itself, or for simulated data a replicate of other members."""
     return replicate(dataset, seed) if dataset in RECIPES and seed > 0 else dataset
 
 

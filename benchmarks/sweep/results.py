@@ -86,7 +86,7 @@ class Results:
             return True  # `get` says what is wrong with it
 
     def older(self, job: Job) -> Job:
-        """The same run by earlier code, the newest, where that is here and the run itself is not; else the run."""
+        """The newest finished run of this job by earlier code, if the job itself is not done; else the job."""
         if self.has(job):
             return job
         found = []

@@ -50,7 +50,7 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
 
 
 def logged_sentence(logged: Mapping[str, Any]) -> str:
-    """In words: what the policy that made the data spent."""
+    """A sentence on what the policy that made the data spent."""
     minutes = logged["effort_minutes_per_week"]
     contacts = logged["contacts_per_week"]
     if contacts is None:
@@ -130,7 +130,7 @@ def _show_curves(card: Mapping[str, Any], out: Console) -> None:
 
 
 def _followed(card: Mapping[str, Any]) -> str:
-    """For how long members are followed, where that was kept."""
+    """How long members are followed, as words to append; empty where it was not kept."""
     weeks = card["references"]["behaviour"].get("weeks_per_member")
     return "" if weeks is None else f", {span(weeks)}"
 
@@ -342,5 +342,5 @@ def contact_shares(contacted: Mapping[str, Any]) -> tuple[float, float | None, f
 
 
 def unlimited(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Those of `references` that are without a budget."""
+    """The rows of reference policies that no budget limits."""
     return {name: row for name, row in rows.items() if row.get("budget", NONE) == NONE}

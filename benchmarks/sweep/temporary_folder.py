@@ -53,7 +53,9 @@ def desk() -> Iterator[Path]:
 
 
 def watch_over() -> None:
-    """In a worker process of a sweep, first of all, has it end when the sweep is gone; elsewhere does nothing.
+    """Has a worker process end when its sweep is gone; in other processes does nothing. To be called first.
+
+    Importing all that a run needs takes seconds, in which the sweep may be killed, too.
 
     Importing all that a run needs takes seconds, in which the sweep may be killed, too.
     """

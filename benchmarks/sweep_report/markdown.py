@@ -53,7 +53,7 @@ def _table(table: Table) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    """The same in a table, where a pipe opens a column even in code."""
+    """Text for a table cell, with pipes escaped: there a pipe opens a column even in code."""
     return re.sub(r"(?<!\\)\|", r"\\|", _plain(text))
 
 

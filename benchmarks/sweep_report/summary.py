@@ -73,7 +73,7 @@ def _found(results: SweepResults) -> tuple[str, str]:
 
 
 def _at_team(results: SweepResults) -> str:
-    """With as many staff minutes as the team spends: what a program can have without more staff."""
+    """What is gained with the care team's own staff minutes: what a program can have without more staff."""
     entries = [entry for entry in results.card.get("curves") or [] if entry["kind"] == "algorithm" and point_at(entry)]
     if not entries:
         return ""
@@ -101,7 +101,7 @@ def _at_team(results: SweepResults) -> str:
 
 
 def _lead(results: SweepResults) -> str:
-    """Against the best policy of another algorithm."""
+    """The lead over the best policy of another algorithm."""
     others = [row for row in results.card["summary"] if row["algo"] != results.leading[0]]
     if not others:
         return ""

@@ -201,7 +201,7 @@ def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
 
 
 def _losses(entries: list[dict[str, Any]]) -> Figure:
-    """Where there is no truth: the first loss that each algorithm logs."""
+    """Figure of the first loss that each algorithm logs, for data without true values."""
     each: dict[str, list[Series]] = {}
     rows = []
     for entry in entries:

@@ -180,7 +180,7 @@ def check_fits(name: str, space: ActionSpace, known: Told | None = None) -> None
 
 
 def fitting(text: str, names: Sequence[str], space: ActionSpace, known: Told) -> tuple[list[str], list[str]]:
-    """Of the algorithms asked for, those that fit; a peer that only "all" asked for is left out, and why is said.
+    """The algorithms asked for that fit the data. A peer that only "all" asked for is left out with a reason.
 
     Args:
         text: As the user named them.

@@ -73,7 +73,7 @@ class Told:
         return [(LABELS[key], _words(said[key]), self.sources[key]) for key in LABELS]
 
     def lines(self) -> list[str]:
-        """The same, a line each; at the end what follows from knowing no response."""
+        """One line for each column known; a last one says what it costs if no response is known."""
         lines = [f"{label}: {words} ({source})" for label, words, source in self.rows()]
         return lines if self.meaning.response is not None else [*lines, NO_RESPONSE]
 

@@ -7,7 +7,7 @@ from frl_env.evaluation import LoggedEpisodes
 
 
 def buffer_of(episodes: Episodes) -> FactoredReplayBuffer:
-    """To learn from."""
+    """Simulated episodes as a replay buffer, to learn from."""
     mask = episodes.mask
     return FactoredReplayBuffer(
         observations=episodes.observations[:, :-1][mask],
@@ -22,7 +22,7 @@ def buffer_of(episodes: Episodes) -> FactoredReplayBuffer:
 
 
 def logged_of(episodes: Episodes) -> LoggedEpisodes:
-    """To value policies by, with the propensities of what was done."""
+    """Simulated episodes as logged ones, to value policies by, with the propensities of what was done."""
     return LoggedEpisodes(
         rewards=episodes.rewards,
         lengths=episodes.lengths,

@@ -62,7 +62,7 @@ class Maze(World):
 
     @cached_property
     def _guide(self) -> Int64[np.ndarray, "direction actuator"]:
-        """For each of `DIRECTIONS` directions the levels whose motion comes nearest to going there at full speed."""
+        """Actuator levels whose motion comes nearest to full speed, for each of `DIRECTIONS` directions."""
         bits = self.space.joint_levels
         angles = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
         motions = bits @ self.directions

@@ -167,7 +167,7 @@ class SepsisTreatments(World):
 
     @cached_property
     def _chances(self) -> Float[np.ndarray, "state action signs"]:
-        """Of each combination of signs after each action."""
+        """Chance of each combination of vital signs after each action, in each state that is no end."""
         now = {name: levels[self._deciding][:, None] for name, levels in self._parts.items()}
         given = {name: ACTION_LEVELS[:, f][None, :] for f, name in enumerate(TREATMENTS)}
         moves = [kernel(now, given) for kernel in (_heart_rate, _blood_pressure, _oxygen, _glucose)]
@@ -186,7 +186,7 @@ class SepsisTreatments(World):
 
 
 def _first_chances() -> Float[np.ndarray, "all"]:
-    """Of all states, before those that are an end already are left out."""
+    """Chance to start in each of all states; `process` leaves out those that are already an end."""
     chances = np.zeros(tuple(PARTS.values()))
     for diabetes, share in enumerate((1 - DIABETES, DIABETES)):
         signs = np.einsum("h,b,o,g->hbog", *(FIRST[sign][diabetes] for sign in NORMAL))
@@ -229,7 +229,7 @@ def _by_antibiotics(now: Levels, given: Levels, sign: str, *, drifts: Bool[np.nd
 
 
 def _shifts(size: int, *, up: float = 0.0, down: float = 0.0) -> Float[np.ndarray, "level level"]:
-    """One level up or down with these chances; at either end it stays instead."""
+    """Chances to move one level up or down, as a matrix; at either end the move is not made."""
     moves = up * np.eye(size, k=1) + down * np.eye(size, k=-1)
     return moves + np.diag(1 - moves.sum(axis=1))
 

@@ -153,12 +153,12 @@ class StepTable:
         return (self.shares * q).sum(axis=1)
 
     def filled(self, values: Float[np.ndarray, "state"]) -> Float[np.ndarray, "state"]:
-        """Of a state without rows no more is known than of the others: their mean."""
+        """Puts the visit-weighted mean of the states with rows where a state has none: no more is known of it."""
         values[~self.seen] = np.average(values[self.seen], weights=self.visits[self.seen])
         return values
 
     def variance(self, values: Float[np.ndarray, "state"]) -> float:
-        """Of r + gamma v(s') over the rows of a cell."""
+        """Variance of r + gamma v(s') around the mean of its cell (a state and an action), pooled over cells."""
         around = self.outcomes(values) - self.means(values).ravel()[self.cells]
         return float((around**2).sum() / max((self.count - 1).clip(0).sum(), 1))
 

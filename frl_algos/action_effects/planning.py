@@ -44,7 +44,7 @@ class Planned:
     halves: tuple[np.ndarray, np.ndarray]
 
     def only(self, states: Bool[np.ndarray, "state"]) -> "Planned":
-        """Those of some states."""
+        """The advantages of some states, and of each half of the people in these."""
         first, second = self.halves
         return Planned(
             states=self.states[states], advantages=self.advantages[states], halves=(first[states], second[states])

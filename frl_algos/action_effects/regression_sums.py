@@ -93,7 +93,7 @@ class RegressionSums:
         return squares, products
 
     def _moments_by_action(self, columns: ProductColumns, half: int) -> tuple[np.ndarray, np.ndarray]:
-        """The same, the rows gone through once whatever the columns; see `frl_algos.action_effects.moments`."""
+        """`moments` from one pass over the rows, however many columns; see `frl_algos.action_effects.moments`."""
         rows = numbers_of(self.targets.halves == half)
         free, features = self._places()
         shape = (len(self.terms.fixed), 3 * len(self.rows.center) + 1)
@@ -128,7 +128,7 @@ class RegressionSums:
         return np.concatenate([features[:, :1], states, features[:, 1:]], axis=1)
 
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where in that the free columns and the features are."""
+        """Places of the free columns (1 and the states), and of the features, among the known columns."""
         size = len(self.rows.center)
         return np.arange(1 + size), np.concatenate([[0], np.arange(1 + size, 1 + 3 * size)])
 

@@ -155,7 +155,7 @@ class Terms:
         return "pairs" if "state_pairs" in self.kinds else "levels"
 
     def crossed_with(self, states: str) -> "Terms":
-        """The same terms with less of the state, one of `STATES`; no more than they have."""
+        """These terms, with no more products of actions and states than `states` (one of `STATES`) names."""
         left_out = {"none": ("state", "state_pairs"), "levels": ("state_pairs",), "pairs": ()}[states]
         kept = [group for group, kind in enumerate(self.kinds) if kind not in left_out]
         columns = np.isin(self.groups, kept)

@@ -88,7 +88,7 @@ class AutoregressivePolicy(JointPolicy):
         return joint[:, self.scores.valid]
 
     def log_likelihood(self, x: Float[Tensor, "batch k"], joints: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
-        """Of one joint action a state: only its own prefixes are looked at."""
+        """Log-probability of one joint action a state: the sum of its factors', each given the levels before it."""
         features, levels = self.features(x), self.scores.levels[joints]
         prefix, total = torch.zeros_like(joints), torch.zeros(len(x), device=x.device)
         for f, size in enumerate(self.scores.nvec):

@@ -82,7 +82,7 @@ class BaselineImpl(QLearningAlgoImplBase):
         """Takes what it needs to know of the dataset before training."""
 
     def log_probabilities(self, x: Float[Tensor, "batch k"]) -> Float[Tensor, "batch valid"]:
-        """Of the valid joint actions."""
+        """Log-probability of each valid joint action in each state."""
         raise NotImplementedError
 
     def inner_sample_action(self, x: Any) -> Int[Tensor, "batch"]:

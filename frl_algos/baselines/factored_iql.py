@@ -48,7 +48,7 @@ class FactoredPolicy(JointPolicy):
         return torch.log_softmax(self.scores(self.logits(x)), dim=1)
 
     def log_likelihood(self, x: Float[Tensor, "batch k"], joints: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
-        """Of one joint action a state."""
+        """Log-probability of one joint action a state, among the valid ones."""
         logits = self.logits(x)
         return self.scores.of(logits, joints) - self.scores.log_sum_exp(logits)
 

@@ -80,7 +80,7 @@ class JointPolicy(nn.Module):
     """What implicit Q-learning asks of a policy over valid joint actions. Calling it gives all log-probabilities."""
 
     def log_likelihood(self, x: Float[Tensor, "batch k"], joints: Int[Tensor, "batch"]) -> Float[Tensor, "batch"]:
-        """Of one joint action a state."""
+        """Log-probability of one joint action a state."""
         raise NotImplementedError
 
     def best(self, x: Float[Tensor, "batch k"]) -> Int[Tensor, "batch"]:
@@ -177,7 +177,7 @@ class ImplicitQImpl(BaselineImpl):
         return {name: float(value) for name, value in (metrics | more | weights).items()}
 
     def log_probabilities(self, x: Float[Tensor, "batch k"]) -> Float[Tensor, "batch valid"]:
-        """Of the valid joint actions."""
+        """Log-probability of each valid joint action in each state."""
         return self._modules.policy(x)
 
     def draw(self, x: Float[Tensor, "batch k"], uniform: Float[Tensor, "batch"]) -> Int[Tensor, "batch"]:

@@ -104,7 +104,10 @@ def create_modules(
 
 
 def create_member_model(observation_size: int, space: ActionSpace, config: FactoredAWRSettings) -> MemberModel | None:
-    """Where minutes and a response are known, and something can be left undone; stays on the processor."""
+    """The model that forecasts a member's answers and events, on the CPU; None where settings lack what it needs.
+
+    It needs minutes, a response, and an action that does nothing.
+    """
     if (
         config.critic not in ("auto", "effects")
         or not config.effort

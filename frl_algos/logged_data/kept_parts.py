@@ -30,7 +30,7 @@ class KeptParts:
         self._shapes: list[tuple[int, ...]] = []
 
     def __enter__(self) -> "KeptParts":
-        """The same."""
+        """Returns itself; `__exit__` removes the file."""
         return self
 
     def __exit__(

@@ -202,7 +202,7 @@ class FactoredReplayBuffer(ReplayBuffer):
     def from_replay_buffer(
         cls, buffer: ReplayBuffer, action_space: ActionSpace, seed: int = 0
     ) -> "FactoredReplayBuffer":
-        """The same episodes as a factored buffer.
+        """A factored buffer with the episodes of a d3rlpy buffer.
 
         d3rlpy episodes have no observation after the last action; zeros stand in for it, as in d3rlpy.
         """

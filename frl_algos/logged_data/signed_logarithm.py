@@ -12,5 +12,5 @@ def squash(x: Float[np.ndarray, "row k"]) -> Float[np.ndarray, "row k"]:
 
 
 def squash_tensor(x: Float[Tensor, "row k"]) -> Float[Tensor, "row k"]:
-    """The same of a tensor."""
+    """sign(x) ln(1 + |x|) of a torch tensor; `squash` does it for arrays."""
     return torch.sign(x) * torch.log1p(torch.abs(x))

@@ -33,7 +33,7 @@ class CaseloadPolicy:
         self.memory: Float32[np.ndarray, "member m"] | None = None
 
     def start(self, members: int) -> "CaseloadPolicy":
-        """The same policy for so many members of whom nothing is known yet."""
+        """A copy of the policy for `members` members of whom nothing is known yet."""
         started = CaseloadPolicy(self.policy, self.effort, self.capacity)
         started.memory = self.policy.start_memory(members)
         return started

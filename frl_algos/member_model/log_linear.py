@@ -49,7 +49,7 @@ def fit_logistic(
 def log_likelihood(
     features: Float[np.ndarray, "row feature"], weights: Float[np.ndarray, "feature"], target: Float[np.ndarray, "row"]
 ) -> float:
-    """Of a logistic regression."""
+    """Log-likelihood of 0/1 targets under a logistic regression with these weights."""
     score = features @ weights
     return float((target * score - np.logaddexp(0.0, score)).sum())
 

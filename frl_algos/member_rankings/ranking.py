@@ -110,7 +110,7 @@ class Ranking:
 
 
 class RiskRanking(Ranking):
-    """By the expected events of the next four weeks: a gradient-boosted Poisson regression on the record."""
+    """Ranks by expected events of the next four weeks: a gradient-boosted Poisson regression on the record."""
 
     def scores(self, observations: np.ndarray, memory: np.ndarray) -> Float64[np.ndarray, "member"]:
         """Expected events."""
@@ -125,7 +125,7 @@ class RiskRanking(Ranking):
 
 
 class SpendingRanking(Ranking):
-    """By past spending, which many programs take for risk.
+    """Ranks by past spending, which many programs take for risk.
 
     Args:
         spending: Index of the observation.

@@ -28,7 +28,7 @@ OVERLAP = 0.01
 
 
 class UpliftRanking(Ranking):
-    """By estimated uplift. A program that has staff uses it: the list goes on where the estimates are below zero.
+    """Ranks by estimated uplift. A program uses its staff: the list goes on where the estimates are below zero.
 
     Args:
         visits: What those at the top get.

@@ -161,7 +161,7 @@ class ExportedGains(nn.Module):
         since_attempt: Tensor,
         since_answer: Tensor,
     ) -> Float[Tensor, "batch valid"]:
-        """Of the valid actions, from this week's memory."""
+        """Gain of each valid action over doing nothing, from the observation and this week's memory."""
         model = self.model
         expected = self._expected(x, sums, weights)
         odds = torch.log((answers + 0.6) / (attempts - answers + 1.4))

@@ -118,7 +118,7 @@ def _logs_of_small_chances(graph: Any) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what torch's exporters say at every use, none of it about the policy."""
+    """Silences what torch's exporters say at every use: none of it is about the policy."""
     # One log line for each operator of torchvision, which is not needed.
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level

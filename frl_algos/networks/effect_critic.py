@@ -110,5 +110,5 @@ class LazyScores:
         self._critic, self._observations, self._weights = critic, observations, weights
 
     def __getitem__(self, states: slice | np.ndarray) -> Float[Tensor, "some valid"]:
-        """Those of some states."""
+        """Advantages of all valid actions in some states, computed now."""
         return self._critic(self._observations[states], self._weights)

@@ -13,7 +13,7 @@ from frl_env.errors import UserError
 
 
 def stack_history(buffer: FactoredReplayBuffer, steps: int) -> FactoredReplayBuffer:
-    """The same episodes with observations of the last `steps` steps, `steps * k` wide.
+    """A buffer whose observations are those of the last `steps` steps, the newest first, `steps * k` wide.
 
     Raises:
         UserError: If `steps` is below 1.

@@ -163,7 +163,9 @@ class Counterfactual:
 
     @cached_property
     def fewest_attempts(self) -> Float[np.ndarray, "step"]:
-        """By step, the number of earlier attempts, faded, that enough members had no more than; 0 where few are left.
+        """The `support_members`-th smallest number of earlier attempts (faded), by step; 0 where members are fewer.
+
+        A policy with fewer attempts than this has too few logged members like it.
 
         Enough are as many as an action needs to count as supported.
         """

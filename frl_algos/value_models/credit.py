@@ -42,7 +42,7 @@ class CreditedRewards:
 
     @classmethod
     def of(cls, rows: Histories, kappa: float) -> "CreditedRewards":
-        """Of logged decisions.
+        """Credit-weighted rewards of logged decisions, with what is expected of them.
 
         Args:
             rows: The decisions.

@@ -171,7 +171,7 @@ class _Watcher:
 
 
 class _Named:
-    """One of the numbers, as d3rlpy asks for it."""
+    """A callable that returns one number of the watcher, as d3rlpy's `evaluators` ask for it."""
 
     def __init__(self, watcher: _Watcher, name: str) -> None:
         self._watcher, self._name = watcher, name

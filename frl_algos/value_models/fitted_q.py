@@ -85,7 +85,7 @@ class Features:
 
     @property
     def penalties(self) -> Float[np.ndarray, "column"]:
-        """Of each column."""
+        """Ridge penalty of each column: first those of the state, then those of the action."""
         states = 2 * (2 * len(self.mean) + 1) + 1
         actions = 2 * (len(self.terms.groups) + len(self.mean))
         return np.concatenate([np.full(states, STATE_PENALTY), np.full(actions, ACTION_PENALTY)])
@@ -172,7 +172,7 @@ class FittedQ:
 
     @property
     def probabilities(self) -> Float[np.ndarray, "episode step"]:
-        """Of the logged actions under the target; one after the end."""
+        """Probability of each logged action under the target policy; 1 after the end."""
         return self.scores.logged
 
     def q(

@@ -92,7 +92,7 @@ class Histories:
 
     @property
     def features(self) -> int:
-        """Of the history, a one among them."""
+        """Number of features of the history, with the constant 1."""
         return 1 + len(self.mean)
 
     def parts(self, columns: int = 0) -> Iterator[tuple[slice, Float[np.ndarray, "some_rows feature"]]]:

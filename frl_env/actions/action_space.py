@@ -241,7 +241,7 @@ class ActionSpace:
         return joint
 
     def check(self, levels: Any) -> Int[np.ndarray, "*batch factor"]:
-        """The same levels as an int64 array.
+        """Levels as an int64 array, once they are known to be whole, in range, and one a factor.
 
         Raises:
             UserError: If the last axis is not one level a factor, a value is not whole, or a level does not exist.

@@ -98,7 +98,7 @@ def allocate_offers(
     *,
     least: Float64[np.ndarray, "member"],
 ) -> Allocation:
-    """The same from each member's best contact of every kind.
+    """Allocates the week's limits to contacts, from each member's best contact of every kind.
 
     Args:
         offers: What members can get.

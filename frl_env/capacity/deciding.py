@@ -197,7 +197,7 @@ def draw_within(
     *,
     groups: Mapping[str, np.ndarray] | None = None,
 ) -> Allocation:
-    """The same, with the chance of every member's action."""
+    """Draws every member's action within capacity, as `draw`, and finds the chance that it was this one."""
     drawn = draw(ask, members, effort, capacity, rng, groups=groups)
     chances, promise, limits, space = drawn.chances, drawn.promise, drawn.limits, effort.action_space
     stays = np.ones(chances.kinds.shape)

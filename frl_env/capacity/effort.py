@@ -81,7 +81,7 @@ class Effort:
 
     @classmethod
     def of_levels(cls, action_space: ActionSpace, levels: Mapping[str, Mapping[str, float]]) -> "Effort":
-        """The same as the class; reads better where minutes are written down by hand."""
+        """Makes an `Effort`; reads better than the class where minutes are written down by hand."""
         return cls(action_space, levels)
 
     @cached_property

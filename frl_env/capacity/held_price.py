@@ -142,7 +142,9 @@ def check_price(price: float, lot: float | None) -> None:
 def shortest_and_longest(
     gains: Float64[np.ndarray, "n action"], minutes: Float64[np.ndarray, "action"], price: float
 ) -> tuple[Bool[np.ndarray, "n action+1"], Bool[np.ndarray, "n action+1"]]:
-    """Of the actions that are best at a price and equal there, the shortest and the longest; the first is nothing.
+    """Among the actions that are equally best at a price: which take the fewest minutes, which the most.
+
+    Column 0 is doing nothing, the others are the actions.
 
     Args:
         gains: Over doing nothing; minus infinity for what may not be taken.

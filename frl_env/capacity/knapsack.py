@@ -143,7 +143,7 @@ def _make_way(
 
 
 def _free(offers: Offers) -> tuple[Int64[np.ndarray, "member"], Float64[np.ndarray, "member"]]:
-    """Where each hull starts: doing nothing, or the best contact that takes nothing of the limit."""
+    """Kind and gain where each hull starts: doing nothing, or the best contact that uses nothing of the limit."""
     free = np.flatnonzero(offers.use[0] == 0)
     n = len(offers)
     if not len(free):

@@ -78,7 +78,7 @@ def logged_effort(
     told = simulated or not 0 < len(np.unique(who[contact])) < SMALLEST
 
     def spent(rows: np.ndarray, kind: np.ndarray) -> dict[str, float | None]:
-        """Of some rows; of which kind they are, as joint actions."""
+        """Contacts and minutes a week of the logged `rows`; `kind` marks the joint actions that they can be."""
         made = rough_share(rows.sum() / weeks, weeks, simulated=simulated)
         if effort is None or minutes is None:
             return {"contacts_per_week": made, "minutes_per_week": None}

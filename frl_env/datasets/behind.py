@@ -28,7 +28,7 @@ class Behind:
         return self._running
 
     def wait(self) -> None:
-        """Until nothing runs."""
+        """Waits until the running call has ended; raises what it raised."""
         if self._running is not None:
             running, self._running = self._running, None
             running.result()

@@ -75,7 +75,7 @@ def _check_imports(ids: tuple[str, str], training: dict[str, Any], validation: d
 
 
 def _fingerprint(facts: dict[str, Any]) -> str | None:
-    """Of the import that made a split; None for an import of a whole table."""
+    """Hash that tells by which import a table was split into partners; None for an import of a whole table."""
     if "split" in facts:
         return str(facts["split"]["fingerprint"])
     return str(facts.get("made_of")) if facts.get("validation_share") else None

@@ -27,7 +27,7 @@ def numpy_alone() -> ContextDecorator:
 
 
 def one_ahead(made: Iterable[T]) -> Iterator[T]:
-    """The same, each made on a thread of its own while the one before it is worked on.
+    """Yields the items, the next one made on a thread of its own while the caller works on this one.
 
     They are made one after the other, so that draws and sums are what they are without. How each is made must not
     depend on what is done with the one before.

@@ -96,7 +96,7 @@ def claims(care: Care, made: pd.DataFrame, rng: np.random.Generator) -> pd.DataF
 
 
 def _adjusted(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """The same claims with their adjustments; what is in force stays the same."""
+    """Adds corrected, voided, restored and denied claims, so that what is in force stays what it was."""
     draw = rng.random(len(table))
     edges = np.cumsum([REPLACED, VOIDED, RESTORED, DENIED])
     replaced, voided, restored, denied = (

@@ -263,7 +263,7 @@ def _rows(found: Counted, decided: int) -> _Numbers:
 
 
 def _months(engine: Any, spec: Spec, found: Counted) -> dict[str, dict[str, int | None]]:
-    """By month of service: claim lines, ED visits, stays; months as 2024-01."""
+    """Numbers of claim lines, ED visits and stays by month of service (2024-01)."""
     events = found.events
     sources = {
         "rows in force": (found.current, "start"), "ED visits": (events.ed, "day"), "stays": (events.stays, "first"),

@@ -235,7 +235,7 @@ class DuckDB(Engine):
             self._raw.execute(f'CREATE TABLE {self._database}.main."{name}" AS FROM temp.main."{name}"').fetchall()
 
     def compile(self, expression: Any) -> str:
-        """In DuckDB's words."""
+        """The expression as SQL of DuckDB."""
         return str(self._connection.compile(expression))
 
     def run(self, query: str) -> Iterator[pa.RecordBatch]:

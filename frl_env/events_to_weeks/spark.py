@@ -118,7 +118,7 @@ class Spark(Engine):
         return text
 
     def compile(self, expression: Any) -> str:
-        """In Spark's words."""
+        """The expression as SQL of Spark."""
         return str(self._connection.compile(expression))
 
     def run(self, query: str) -> Iterator[pa.RecordBatch]:

@@ -192,7 +192,7 @@ def _bands(ages: np.ndarray) -> pa.DictionaryArray:
 
 
 def _even(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of the same size."""
+    """Rows regrouped into tables of `rows` rows each; the last has what is left."""
     waiting: list[pa.Table] = []
     held = 0
     for table in tables:

@@ -138,7 +138,7 @@ def settle(journal: Path) -> None:
 
 
 def retired(place: Path) -> Path:
-    """Where what stands in a place goes until the new one stands there."""
+    """Where a file or folder is moved to while a new one takes its place."""
     return place.with_name(f".{place.name}.{RETIRED}")
 
 

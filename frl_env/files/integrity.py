@@ -58,7 +58,7 @@ def file_facts(folder: Path, files: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def facts_of(content: bytes) -> dict[str, Any]:
-    """The same of what is to be a file."""
+    """Size and SHA-256 of what is to be written as a file."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 

@@ -100,7 +100,7 @@ class BehaviourPolicy:
     def propensity_of_one(
         self, member: Members, state: State, action: tuple[int, int, int, int]
     ) -> tuple[float, tuple[float, ...]]:
-        """The same for one member, in plain numbers."""
+        """Propensity of one member's action and of each factor, in plain numbers."""
         return _propensities(member, state, action, self._scalars)
 
     def joint_probabilities(self, members: Members, state: State) -> Float64[np.ndarray, "member joint"]:

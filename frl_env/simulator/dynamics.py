@@ -47,7 +47,7 @@ def enter(members: Members, rng: np.random.Generator, parameters: Parameters) ->
 
 
 def enter_one(members: Members, rng: np.random.Generator, parameters: Parameters) -> State:
-    """The same for a batch of one member, in plain numbers: same draws, same values."""
+    """`enter` for one member in plain numbers, which is faster: same draws, same values."""
     rules, member = scalar_rules(parameters), only(members)
     state = only(_before_warm_up(members, rng, parameters))
     for _ in range(WEEKS_PER_WINDOW):

@@ -91,7 +91,7 @@ def describe_one(
     outcome: Outcome | None,
     behaviour: BehaviourPolicy,
 ) -> dict[str, Any]:
-    """The same for one member in plain numbers, as fresh arrays of shape `(k,)`, with the action mask."""
+    """`describe` for one member in plain numbers: fresh arrays of shape `(k,)`, with the action mask."""
     factors: tuple[float, ...] = (1.0,) * len(MEDICAID_ACTIONS.nvec)
     if before is None or action is None or outcome is None:
         columns: dict[str, Any] = dict.fromkeys(ACTION_KEYS + EVENT_KEYS, 0) | {"propensity": 1.0}

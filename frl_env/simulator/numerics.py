@@ -68,7 +68,7 @@ class Scalars:
 
     @staticmethod
     def rint(number: float) -> float:
-        """To the nearest whole number, halves to even, as NumPy does."""
+        """Rounds to a whole number, halves to even, as NumPy does."""
         return float(round(number))
 
     @staticmethod

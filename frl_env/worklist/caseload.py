@@ -84,7 +84,7 @@ class Caseload:
         return len(self.identifiers)
 
     def keep(self, chosen: np.ndarray, rule: str) -> "Caseload":
-        """Those of the members, with one more rule for the others."""
+        """The caseload of the chosen members; the others are counted as left out by `rule`."""
         out = int((~chosen).sum())
         return Caseload(
             week=self.week,

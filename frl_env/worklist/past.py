@@ -57,7 +57,7 @@ class Rows:
 
     @classmethod
     def read(cls, folder: Path, number: int, layout: Layout) -> "Rows":
-        """Those of one file of the read stage."""
+        """Rows of one of the files that the read stage sorted members into."""
         found: list[dict[str, np.ndarray]] = []
 
         def look(rows: Sorted) -> None:

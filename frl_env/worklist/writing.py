@@ -32,7 +32,7 @@ NO_WORDS: Words = {}
 
 
 def chances_file(file: Path) -> Path:
-    """Where the chances go: beside the list."""
+    """The file of everybody's chances, beside the list."""
     return file.with_name(f"{file.stem}{CHANCES}")
 
 

@@ -35,7 +35,7 @@ class Log:
     minutes: list[np.ndarray] = field(default_factory=list)
 
     def copy(self) -> "Log":
-        """The same weeks, to go on from."""
+        """A copy that can go on with other weeks than the original."""
         return Log(**{each.name: list(getattr(self, each.name)) for each in fields(self)})
 
     def value(self, weeks: slice) -> float:

@@ -19,7 +19,7 @@ NOTHING = null_joint(SPACE)
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Of one replicate.
+    """Settings of one replicate.
 
     Attributes:
         members: Of the caseload at the start.

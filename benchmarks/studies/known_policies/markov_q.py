@@ -106,7 +106,7 @@ class Regression:
         return self.own.q(found).ravel()[self.cell] * unforeseen
 
     def _moves(self, q: np.ndarray) -> np.ndarray:
-        """Where Q is within the returns that were seen."""
+        """Which Q lie strictly between the lowest and highest return seen: only there does clipping leave a slope."""
         return (q > self.low) & (q < self.high)
 
     def _kept(self, q: np.ndarray) -> np.ndarray:

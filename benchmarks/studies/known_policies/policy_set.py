@@ -98,7 +98,7 @@ def blend(first: Probabilities, second: Probabilities, share: float) -> Probabil
 
 
 def over(modality: str, policy: Probabilities) -> Probabilities:
-    """Does what the policy does, but every contact goes over one channel."""
+    """A policy that contacts whom `policy` does, about the same, but always over one channel."""
     level = _MODALITIES.index(modality)
 
     def probabilities(observations: np.ndarray) -> np.ndarray:

@@ -69,7 +69,7 @@ class ControlTask(World):
         return known_controller(self.name)
 
     def start(self, episodes: int, rng: np.random.Generator) -> Float[np.ndarray, "episode d"]:
-        """As the task begins, at random; every episode another kind of controller."""
+        """Draws the task's start states, and for each episode how often its logging controller errs."""
         shares, weights = np.asarray(MIXTURE).T
         errs = rng.choice(shares, size=episodes, p=weights)
         rows = []

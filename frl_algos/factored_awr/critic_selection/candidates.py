@@ -40,17 +40,17 @@ class Candidate:
 
 
 def own_gains(worth: Worth) -> Float[np.ndarray, "person"]:
-    """With the credit of the advantages."""
+    """Gain of a candidate's policy by the credit that its advantages were estimated with."""
     return worth.own
 
 
 def nearby_gains(worth: Worth) -> Float[np.ndarray, "person"]:
-    """Of a small step along the advantages."""
+    """Gain, by the whole return, of a small step from the behaviour policy along the candidate's advantages."""
     return worth.nearby
 
 
 def reaches(candidate: Candidate, least: float, gains: Callable[[Worth], np.ndarray] = own_gains) -> bool:
-    """Whether its mean gain is at least so many standard errors.
+    """Whether a candidate's mean gain is at least `least` standard errors.
 
     Where nobody gains anything, both are 0: that reaches a `least` below 0 only.
     """
@@ -60,7 +60,7 @@ def reaches(candidate: Candidate, least: float, gains: Callable[[Worth], np.ndar
 
 
 def loses(candidate: Candidate) -> bool:
-    """Whether it loses by the whole return, or a small step along its advantages does, beyond chance."""
+    """Whether a policy loses more by the whole return, or by a small step, than chance explains."""
     assert candidate.worth is not None
     whole, nearby = mean_and_error(candidate.worth.whole), mean_and_error(candidate.worth.nearby)
     return whole[0] < -whole[1] or nearby[0] < -CLEARLY * nearby[1]
@@ -69,7 +69,7 @@ def loses(candidate: Candidate) -> bool:
 def first_of_best(
     candidates: Sequence[Candidate], gains: Callable[[Any], np.ndarray], errors: float = 1.0
 ) -> Candidate:
-    """The first that is within so many standard errors of the best, in pairs by person."""
+    """The first candidate whose gain is within `errors` standard errors of the best's, compared by person."""
     best = max(candidates, key=lambda candidate: gains(candidate.worth).mean())
     for candidate in candidates:
         behind, error = mean_and_error(gains(best.worth) - gains(candidate.worth))

@@ -69,7 +69,7 @@ class Choice:
         return f"{said}; at temperature {self.temperature:g}, as more would claim what no episode pays"
 
     def to_json(self) -> str:
-        """As text, for settings and model files."""
+        """The choice as JSON, for settings and model files."""
         return json.dumps(asdict(self))
 
     @classmethod

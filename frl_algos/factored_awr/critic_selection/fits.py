@@ -166,7 +166,7 @@ class Fits:
         return self._made["expectile"][0]
 
     def planned(self) -> list[Candidate]:
-        """Planned values, and the mean of these, without caution, and of expectile values, where it is wanted."""
+        """Planned values; where wanted, also the mean of expectile values and planned ones without caution."""
         assert self.steps is not None
         if "planned" not in self._made:
             found = plan(self.steps, self.targets.halves)
@@ -198,7 +198,7 @@ class Fits:
 
     @cached_property
     def _bold(self) -> Planned:
-        """Planned values without caution."""
+        """Planned values that are not lowered for their uncertainty (`caution=0`)."""
         assert self.steps is not None
         return plan(self.steps, self.targets.halves, caution=0.0)
 
@@ -209,7 +209,7 @@ class Fits:
 
     @property
     def _expectile_halves(self) -> list[Tensor]:
-        """Those where asked."""
+        """Expectile values by each half of the people, in the states that candidates are judged in."""
         return self._expectile_fits if self.steps is None else [fit[self._asked_states] for fit in self._expectile_fits]
 
     def _fit_terms(self, targets: Targets, credit: float) -> list[Candidate]:

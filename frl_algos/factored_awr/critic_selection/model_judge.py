@@ -81,7 +81,10 @@ class ModelJudge:
         return best if calmer is best else dataclasses.replace(best, calmer=calmer)
 
     def _gains(self, halves: Sequence[Float[Tensor, "state valid"]], temperature: float) -> Float[np.ndarray, "person"]:
-        """Over the logged decisions; where no advantage differs from another, of the clone."""
+        """Gain of each person over the logged decisions, by the model of the half whose values were not used.
+
+        Each half's advantages tilt the clone (the learned behaviour policy); where they are all equal, the clone stays.
+        """
         gains = np.zeros(int(self._person.max(initial=-1)) + 1)
         chances = self._log_what.exp()
         for half, mine in enumerate(halves):

@@ -161,7 +161,7 @@ class Contest:
         return [best, *(candidate for candidate in paying if candidate is not best)]
 
     def _candidates(self) -> tuple[list[Candidate], list[Candidate]]:
-        """Those of the second comparison, at the temperatures tried now, and the rest of the first where it is all."""
+        """Candidates of the second comparison, and the losers of the first one where only its best goes on."""
         fits = self._fits
         if "effects" not in self._critics:
             return self._planned() or [self._judged(fits.expectile())], []
@@ -247,12 +247,12 @@ class Contest:
         return bar([gains(candidate.worth) for candidate in self._tried if candidate.worth is not None])
 
     def _reaching(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Those whose gain over the behaviour policy is shown."""
+        """Candidates whose gain over the behaviour policy is larger than chance explains."""
         least = self._bar()
         return [candidate for candidate in candidates if reaches(candidate, least)]
 
     def _nearby(self, candidates: list[Candidate], gains: Callable[[Worth], np.ndarray]) -> list[Candidate]:
-        """Those of which a small step is shown to gain, and that gain anything themselves.
+        """Candidates with a gain above 0, of which a small step gains more than chance explains.
 
         None where decisions follow reasons that the observations don't show: a small step would show these, too.
         """
@@ -268,7 +268,7 @@ class Contest:
         return [] if acting is not None and acting.harms else gaining
 
     def _shown(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Those whose gain over the behaviour policy is shown; all where none is."""
+        """Candidates whose gain over the behaviour policy is larger than chance explains; all where there are none."""
         return self._reaching(candidates) or candidates
 
     def _by_credit(self, credit: float, states: str) -> Candidate:
@@ -283,7 +283,7 @@ class Contest:
         return [] if self._fits.steps is None else [self._judged(candidate) for candidate in self._fits.planned()]
 
     def _judged(self, candidate: Candidate) -> Candidate:
-        """With its worth, and counted among those that had a chance to pass by luck."""
+        """The candidate with its `worth`. It is counted as tried: the more are, the higher `_bar` has to be."""
         effects, at = candidate.effects, self._settings.temperature
         if effects is None:
             worth = self._worth(candidate.halves, temperature=at)
@@ -304,7 +304,7 @@ class Contest:
         return judged
 
     def _model_judge(self) -> ModelJudge | None:
-        """Where states recur often and tell what matters of the past."""
+        """A judge by a model of the states; None unless states recur often and tell what matters of the past."""
         steps, space = self._fits.steps, self._buffer.action_space
         if steps is None or not steps.states.often:
             return None
@@ -316,7 +316,10 @@ class Contest:
     def _worth(
         self, halves: Sequence[Tensor | LazyScores], own: np.ndarray | None = None, temperature: float | None = None
     ) -> Worth:
-        """By the model where states recur, else by the held-out rows; `own` None for the whole return's surprise."""
+        """Gains of a candidate, by the model of the states if there is one, else by the held-out rows.
+
+        `own` holds each row's surprise at the candidate's own credit; None takes that of the whole return.
+        """
         if self._model is not None:
             return self._model.worth([half[:] for half in halves], temperature)
         if self._respond and own is not None:

@@ -178,7 +178,7 @@ class _Import:
         return _digest(self.made_of)
 
     def missing(self, ids: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of the datasets that the same import did not make before, or that were damaged since.
+        """Ids of the datasets to make: not yet made by this import, or damaged since.
 
         Raises:
             UserError: If one is of another import, or something else.

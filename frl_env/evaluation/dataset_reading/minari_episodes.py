@@ -120,7 +120,7 @@ def load_episodes(
 
 
 def load_with_parts(dataset: Any) -> LoggedEpisodes:
-    """The same, with what the reward counts where the dataset says it and it makes up the reward."""
+    """`load_episodes`, with the events that the reward counts; without them where they do not sum to the reward."""
     infos = next(iter(dataset.iterate_episodes(dataset.episode_indices[:1]))).infos or {}
     episodes = load_episodes(dataset, reward_parts=COUNTED if set(COUNTED) <= set(infos) else None)
     parts = sum(episodes.reward_parts.values(), np.zeros(episodes.mask.shape))

@@ -90,13 +90,13 @@ class Estimate:
 
     @cached_property
     def linear_error(self) -> float:
-        """Of the value, from the spread of the linearised terms over members; NaN for one member."""
+        """Standard error of the value from the spread of the linearised terms over members; NaN for one member."""
         n = len(self.terms)
         return float(np.std(self.terms, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
 
     @cached_property
     def sampling_error(self) -> float:
-        """Of the value, from what varies from member to member; NaN for one member.
+        """Standard error of the value, from what varies from member to member; NaN for one member.
 
         That of the terms for a mean; of a self-normalised estimate the larger of two that do not shrink where few
         members carry the weights.
@@ -131,7 +131,7 @@ class Estimate:
 
     @property
     def standard_error(self) -> float:
-        """Of the value: what varies from member to member and what is shared; NaN for one member."""
+        """Of the value: `sampling_error` and the error that all members share; NaN for one member."""
         return float(np.hypot(self.sampling_error, self.shared))
 
     def minus(self, returns: Float64[np.ndarray, "member"]) -> "Estimate":
@@ -142,7 +142,7 @@ class Estimate:
         return replace(self, plain=self.plain - returns)
 
     def of(self, members: np.ndarray) -> "Estimate":
-        """The same estimator on some of the members, by index or mask."""
+        """The estimate from some of the members only, by index or mask."""
         return replace(
             self,
             plain=self.plain[members],

@@ -48,11 +48,11 @@ class Measure:
 
     @property
     def overall(self) -> float:
-        """Of all members."""
+        """The measure over all members; 1 by definition where it is relative to them."""
         return 1.0 if self.relative else float(_quotient(self.numerator.sum(), self.denominator.sum()))
 
     def of(self, rows: np.ndarray, least: int) -> float:
-        """Of some members; NaN where it speaks of fewer than `least` of them, or there is nothing to be relative to."""
+        """The measure over some members; NaN where it rests on fewer than `least`, or all members have none."""
         if (self.denominator[rows] != 0).sum() < least:
             return float("nan")
         quotient = _quotient(self.numerator[rows].sum(), self.denominator[rows].sum())

@@ -110,7 +110,7 @@ class LevelModel:
         return (first[:, :, None] * standard[:, None, self.parts[block[1]]]).reshape(len(standard), -1)
 
     def _chosen(self, standard: np.ndarray, candidates: Sequence[Block], left: np.ndarray) -> list[Block]:
-        """Those of the candidates that Akaike's criterion takes, the most telling first."""
+        """Candidates that lower Akaike's criterion, by a score test, the most telling first."""
         base = np.concatenate([np.ones((len(standard), 1)), self._columns(standard, self.blocks)], axis=1)
         inverse = np.linalg.pinv(base.T @ base, rcond=1e-10, hermitian=True)
         gains = []

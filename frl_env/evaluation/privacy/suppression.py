@@ -90,7 +90,7 @@ def rough_share(part: float, whole: float, *, simulated: bool) -> float:
 
 
 def roughly(number: float, *, simulated: bool = False) -> str:
-    """The same in words."""
+    """A number of people as text, rough on real data; 1 to 10 are not told."""
     if simulated or not number:
         return f"{number:,.0f}"
     return SECRET if number < SMALLEST else f"about {rough(number, simulated=False):,}"
@@ -102,7 +102,9 @@ def part(number: int, whole: int) -> int | str:
 
 
 def hidden_counts(met: Int[np.ndarray, "level"]) -> Bool[np.ndarray, "level"]:
-    """As `hidden_levels`, where only the people of each level are known: a large level is hidden with the small ones.
+    """Which levels to hide where only their numbers of people are known: small ones, and one large beside these.
+
+    The large one keeps a small one from following as the total less the others. `hidden_levels` does it by person.
 
     Args:
         met: People with any row of each level.

@@ -227,7 +227,7 @@ class _Rows:
 def _other_propensities(
     episodes: LoggedEpisodes, inputs: Inputs, used: str | np.ndarray, rng: np.random.Generator
 ) -> dict[str, Inputs]:
-    """The same evaluation with propensities that are wrong on purpose, or come from elsewhere."""
+    """The evaluation's inputs with propensities that are wrong on purpose, or from another source; by label."""
     given, mask = inputs.propensities, episodes.mask
     frequency = np.bincount(episodes.actions[mask], minlength=episodes.action_space.n_joint) / mask.sum()
     marginal = np.where(mask, frequency[episodes.actions], 1.0)

@@ -131,7 +131,7 @@ class Weeks:
         return self._ip[self.rows]
 
     def state(self, name: str, *, after: bool = False) -> Int[np.ndarray, "row"]:
-        """One of `STATES` before the decision of each row, or after it."""
+        """A state (one of `STATES`) before the decision of each row, or after it."""
         values = self._cells.enrolled if name == "enrolled" else self._states[name]
         return values[self.rows + 1 if after else self.rows]
 

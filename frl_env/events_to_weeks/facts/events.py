@@ -121,7 +121,7 @@ def make_events(engine: Any, lines: ir.Table, rules: EventsRules, name: str, *, 
 
 
 def without_hindsight(engine: Any, events: Events, rules: EventsRules) -> Events:
-    """The same, but that an ED visit is not part of a stay that starts in the week after it.
+    """Events as known when each week ends: an ED visit counts though a stay of the next week takes it in later.
 
     Args:
         engine: Where stages are kept.

@@ -184,7 +184,7 @@ def tally(engine: Any, lines: ir.Table) -> dict[str, int]:
 
 
 def of_members(lines: ir.Table, coverage: Coverage, rules: Rules) -> ir.Table:
-    """Rows of members, on whatever day, that have arrived in time.
+    """Rows of members, with `anchor`: those that had arrived by the day of the rules, if they name one.
 
     Args:
         lines: With `who`, `received`.
@@ -205,7 +205,10 @@ def _arrived(lines: ir.Table, rules: Rules) -> ir.Table:
 
 
 def of_covered(lines: ir.Table, coverage: Coverage, rules: Rules) -> ir.Table:
-    """As `of_members`, on covered days unless the rules keep others; `lines` have their `start`, too."""
+    """Rows of members on covered days, with `anchor`; on any day where the rules keep what is outside coverage.
+
+    `lines` have a column `start`.
+    """
     if rules.claims.outside_coverage == "kept":
         return of_members(lines, coverage, rules)
     lines = _arrived(lines, rules)

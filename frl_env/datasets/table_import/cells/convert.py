@@ -82,7 +82,7 @@ def is_date(kind: pa.DataType) -> bool:
 
 
 def plain(array: pa.Array) -> pa.Array:
-    """The same values without dictionary encoding; bytes as text.
+    """Values without dictionary encoding, and bytes as text.
 
     Raises:
         UnicodeDecodeError: If bytes of any length are not UTF-8.

@@ -163,7 +163,7 @@ class Reader:
             self._bad |= rows
 
     def _mark_decision(self, name: str, wrong: Mapping[str, np.ndarray]) -> None:
-        """The same of the decision, which a row may lack that is undecided."""
+        """Marks rows whose decision is wrong; where rows may be undecided, these lack their decision instead."""
         if self.undecided:
             self._open |= np.logical_or.reduce(list(wrong.values()))
         else:

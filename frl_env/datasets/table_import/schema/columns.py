@@ -223,7 +223,7 @@ class ColumnMap:
 
     @property
     def own_words(self) -> dict[str, dict[str, str]]:
-        """By factor and level, what the table calls it: the first of its spellings in `values` that is a word.
+        """The table's own word for each level, by factor: the first of its spellings in `values` that is a word.
 
         A code ("3") is none, nor is a spelling that is the name of another level.
         """

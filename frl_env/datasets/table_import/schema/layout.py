@@ -49,7 +49,7 @@ class Layout:
         return self.present.issuperset(names)
 
     def of(self, *names: str) -> tuple[str, ...]:
-        """Those of the columns that the table has, in their order."""
+        """The given columns that the table has, in the given order."""
         return tuple(name for name in names if name in self.present)
 
     @property

@@ -168,7 +168,7 @@ def _all_columns(files: list[DataFile]) -> pa.Schema:
 
 
 def _open_quote_in(place: Path) -> tuple[int, int] | None:
-    """Where a text file that can't be read has a quote that is not closed, if that is why."""
+    """Where a text file that can't be read has an unclosed quote; None if that is not why it can't be."""
     try:
         return open_quote(place, delimiter(place, ",")) if lines(place)[1] else None
     except OSError:
