@@ -54,7 +54,6 @@ COLUMNS = {
     "survival": "{survival:.4f}",
     "least": "{least:.4f}",
     "most": "{most:.4f}",
-    "seconds": "{seconds:.0f}",
 }
 
 ALGORITHMS: dict[str, Callable[[dict[str, Any]], Any]] = {

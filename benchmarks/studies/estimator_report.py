@@ -33,7 +33,6 @@ COLUMNS = {
     "Spearman": "{spearman:+.2f}",
     "regret@1": "{regret_1:.3f}",
     "regret@3": "{regret_3:.3f}",
-    "seconds": "{seconds:.2f}",
 }
 POLICY_COLUMNS = {
     "dataset": "{dataset}",
