@@ -37,8 +37,14 @@ from frl_env.datasets.placing import (
     read_metadata,
 )
 from frl_env.datasets.store import cannot_write, open_dataset
-from frl_env.datasets.table_import.checking.left_out import in_words, losses
-from frl_env.datasets.table_import.checking.outcomes import Evidence, choose_rewards, describe, reward_limits
+from frl_env.datasets.table_import.checking.left_out import in_words, losses, without_outcomes
+from frl_env.datasets.table_import.checking.outcomes import (
+    ONE_STEP,
+    Evidence,
+    choose_rewards,
+    describe,
+    reward_limits,
+)
 from frl_env.datasets.table_import.checking.partition import shares
 from frl_env.datasets.table_import.checking.report import judge
 from frl_env.datasets.table_import.checking.stages import Progress, check_stage, forget_stages, read_stage, sorted_rows
@@ -276,7 +282,8 @@ class _Import:
             read, checked, layout, source=source, on_error=options.on_error,
             gaps_are_meant=gaps_are_meant(self.table.schema),
         )  # fmt: skip
-        lost = losses(read, checked["tally"])
+        one_step = source == ONE_STEP
+        lost = losses(read, checked["tally"], one_step=one_step)
         if problems:
             raise TableError(problems, in_words(lost))
         facts = {
@@ -284,7 +291,7 @@ class _Import:
             "table": self.table_digest,
             "on_error": options.on_error,
             "rows_read": read["rows"],
-            "rows_left_out": read["rows"] - evidence.rows,
+            "rows_left_out": read["rows"] - evidence.rows + (without_outcomes(checked["tally"]) if one_step else 0),
             "rows_clipped": read["clipped_rows"],
             "repairs": repairs,
             "left_out": lost,
@@ -301,7 +308,7 @@ class _Import:
         if made:
             facts["member_weeks"] = made
         facts["understood"] = describe_table(layout, read, checked, facts)
-        facts["odd"] = odd(layout, read, checked, made)
+        facts["odd"] = odd(layout, read, checked, made, source=source)
         self.tell(facts)
         return read, checked, facts
 

@@ -10,6 +10,8 @@ import pytest
 from frl_env import MEDICAID_ACTIONS, cli
 from frl_env.datasets import collect
 from frl_env.datasets.table_import import ColumnMap, ImportOptions, TableError, import_table
+from frl_env.datasets.table_import.checking.left_out import in_words
+from frl_env.datasets.table_import.checking.outcomes import COUNTS
 from frl_env.parameters import preset
 from tests.frl_env.conftest import table_of
 
@@ -53,6 +55,83 @@ def test_a_week_that_is_not_over_is_neither_with_a_contact_nor_without(many, tmp
     assert lost["other_weeks"] == {"left_out": 0, "of": 20 * round(others / 20), "share": 0.0}
     assert lost["undecided_weeks"] == last.sum()
     assert "undecided_weeks" not in _facts(many, tmp_path)["left_out"]
+
+
+def test_an_open_week_is_no_lost_week_without_a_contact(many, tmp_path):
+    """Where the map takes an empty decision for no contact, only the reward tells that a week is not over."""
+    last = many["week"] == many["week"].max()
+    early = many["member_id"].isin(many.loc[last, "member_id"].unique()[:40]) & (many["week"] == many["week"].max() - 3)
+    contact, other = (kind & ~last for kind in _kinds(many))
+    table = many.astype({"reward": "float64"})
+    table.loc[last, ["reward", *ACTIONS]] = None
+    table.loc[last, "terminated"] = False
+    table["reward"] = table["reward"].mask(early)  # these are over
+    spellings = {name: {"": MEDICAID_ACTIONS[name.removeprefix("action_")].levels[0]} for name in ACTIONS}
+    columns = ColumnMap(values=spellings)
+    facts = _facts(table, tmp_path, columns=columns, on_error="drop")
+    lost = facts["left_out"]
+    assert facts["rows_left_out"] == last.sum() + early.sum()
+    assert lost["open_weeks"] == last.sum()
+    assert lost["contacts"]["left_out"] == (early & contact).sum()
+    assert lost["other_weeks"]["left_out"] == (early & other).sum()
+    assert lost["other_weeks"]["of"] == 20 * round(other.sum() / 20)
+    said = in_words(lost)
+    assert f"{last.sum():,} that are a member's last and have no reward (a week that is not over has none yet;" in said
+    table["reward"] = table["reward"].mask(early, 0.0)
+    assert "far more often" not in in_words(_facts(table, tmp_path, columns=columns, on_error="drop")["left_out"])
+
+
+def test_a_last_week_whose_next_state_is_known_is_over(many, tmp_path):
+    last = many["week"] == many["week"].max()
+    states = [f"num_{name}_last_week" for name in ("encounters", "ed_visits", "ip_visits", "calls", "texts")]
+    states += ["enrolled_days", "total_paid"]
+    following = many.groupby("member_id")[states].shift(-1).add_prefix("next_").fillna(0)
+    table = many.join(following).assign(reward=many["reward"].mask(last))
+    lost = _facts(table, tmp_path, on_error="drop")["left_out"]
+    assert "open_weeks" not in lost
+    assert lost["contacts"]["left_out"] + lost["other_weeks"]["left_out"] == last.sum()
+
+
+def test_members_whose_end_is_lost_are_told(many, tmp_path):
+    ends = many["terminated"].copy()
+    gone = many["member_id"].isin(many["member_id"].unique()[:40])
+    ends |= gone & (many["week"] == many.groupby("member_id")["week"].transform("max"))
+    assert ends.sum() > 40
+    table = many.assign(terminated=ends, total_paid=many["total_paid"].mask(gone & ends))
+    lost = _facts(table, tmp_path, on_error="drop")["left_out"]
+    assert lost["ends"] == {"left_out": "all but fewer than 11", "of": int(ends.sum())}
+    assert "that a member died or left for good is lost for all but fewer than 11 of 4" in in_words(lost)
+    few = table.assign(total_paid=many["total_paid"].mask(table.index == table.index[ends][0]))
+    assert _facts(few, tmp_path, on_error="drop")["left_out"]["ends"]["left_out"] == "fewer than 11"
+
+
+def test_an_end_without_outcomes_is_told(many, tmp_path):
+    """Where the next state's counts are the rewards, the outcomes of the last week say what came of it."""
+    last = many["week"] == many.groupby("member_id")["week"].transform("max")
+    ends = last & many["member_id"].isin(many["member_id"].unique()[:40])
+    table = many.drop(columns="reward").assign(terminated=ends, future_ed_30d=0.0, future_ip_30d=0.0)
+    states = ["num_ed_visits_last_week", "num_ip_visits_last_week"]
+    table[states] = 0.0
+    assert not any("died or left" in line for line in _facts(table, tmp_path)["odd"])
+    table["future_ip_30d"] = table["future_ip_30d"].mask(ends)
+    facts = _facts(table, tmp_path)
+    assert facts["rewards"] == COUNTS
+    (said,) = [line for line in facts["odd"] if "died or left" in line]
+    assert said.startswith("terminated: 40 of 40 members who died or left for good have no outcomes in that week")
+
+
+def test_rows_without_outcomes_are_left_out_of_single_steps_and_counted(many, tmp_path):
+    contact, _ = _kinds(many)
+    chosen = many.index[contact][:60]
+    table = many.drop(columns="reward").assign(future_ed_30d=1.0, future_ip_30d=0.0)
+    table.loc[chosen, "future_ed_30d"] = np.nan
+    problem = _problems(table, tmp_path, rewards="one-step")
+    assert "60 of about" in problem.losses
+    assert "contacts are lost far more often" in problem.losses
+    facts = _facts(table, tmp_path, rewards="one-step", on_error="drop")
+    assert facts["rows_left_out"] == 60
+    assert facts["left_out"]["contacts"]["left_out"] == 60
+    assert facts["left_out"]["other_weeks"]["left_out"] == 0
 
 
 def test_a_row_without_a_week_and_decision_is_undecided_too(many, tmp_path):

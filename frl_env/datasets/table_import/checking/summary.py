@@ -12,14 +12,23 @@ from typing import Any
 import numpy as np
 
 from frl_env.capacity.effort import Effort
-from frl_env.datasets.table_import.checking.outcomes import ONE_STEP
+from frl_env.datasets.table_import.checking.outcomes import COUNTS, ONE_STEP
 from frl_env.datasets.table_import.checking.rewards import has_own_meaning, odd_rewards
 from frl_env.datasets.table_import.checking.tally import response_of
 from frl_env.datasets.table_import.provenance import FOR_LISTS, for_lists, states_know_less
 from frl_env.datasets.table_import.schema.columns import OUTCOMES, REWARD, TERMINATED, UNDEFINED
 from frl_env.datasets.table_import.schema.layout import Layout
 from frl_env.datasets.table_import.schema.listed import AS_LISTED, NO_LIST, OUTCOMES_OF_LISTS
-from frl_env.evaluation.privacy.suppression import SECRET, SMALLEST, hidden_cells, hidden_counts, people, rough, roughly
+from frl_env.evaluation.privacy.suppression import (
+    SECRET,
+    SMALLEST,
+    hidden_cells,
+    hidden_counts,
+    part,
+    people,
+    rough,
+    roughly,
+)
 from frl_env.member_months import per_1000_member_months
 from frl_env.parameters import MEASURES
 
@@ -84,10 +93,34 @@ def lists_in_words(said: dict[str, Any]) -> str:
     return f"worklists, member-weeks: {', '.join(parts)}; recorded is what was {said['decision']}"
 
 
-def odd(layout: Layout, read: dict[str, Any], checked: dict[str, Any], made: Mapping[str, Any]) -> list[str]:
-    """What looks odd, a sentence each; `made` is what a table of `frl weeks` says of itself, else empty."""
+def odd(
+    layout: Layout, read: dict[str, Any], checked: dict[str, Any], made: Mapping[str, Any], *, source: str
+) -> list[str]:
+    """What looks odd, a sentence each.
+
+    Args:
+        layout: The columns.
+        read: Facts of the read stage.
+        checked: Facts of the check stage.
+        made: What a table of `frl weeks` says of itself, else empty.
+        source: Where rewards are taken from.
+    """
     said = _odd(layout, read, checked["tally"], late=states_know_less(made))
+    if source == COUNTS:
+        said += _ends_not_known(layout, Counter(checked["tally"]["counts"]))
     return [*said, *_without_minutes(layout), *([FOR_LISTS] if for_lists(made) else [])]
+
+
+def _ends_not_known(layout: Layout, counts: Counter[str]) -> list[str]:
+    """Members who died or left in a week of which no column says what came of it, so that the week is no step."""
+    unknown, ends = counts["ends without outcomes"], counts["ends kept"]
+    if not unknown:
+        return []
+    return [
+        f"{layout.show(TERMINATED)}: {part(unknown, ends)} of {people(ends, simulated=False)} members who died or left "
+        "for good have no outcomes in that week, so that this is lost, as if the table only ended there; fill in "
+        f"{' and '.join(map(layout.show, OUTCOMES))} (events up to the end), or give a column of rewards"
+    ]
 
 
 def _without_minutes(layout: Layout) -> list[str]:

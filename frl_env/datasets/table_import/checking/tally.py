@@ -1,9 +1,10 @@
 """What a table holds once it is read, and who is lost with the rows that have problems.
 
 Counted over members, file by file: people, spells (runs of consecutive weeks), contacts and events; and how many weeks
-with a contact, weeks without and events stand in rows that can't be used. Problems are seldom spread evenly: a word of
-the care team that is no known level stands in contacts only, and who leaves those rows out leaves out the treated. A
-week whose decision is empty is neither with a contact nor without: it may not be over yet.
+with a contact, weeks without, events and members' ends stand in rows that can't be used. Problems are seldom spread
+evenly: a word of the care team that is no known level stands in contacts only, and who leaves those rows out leaves out
+the treated. A week that may not be over yet is neither with a contact nor without: one whose decision is empty, or a
+member's last one without a reward.
 """
 
 from collections import Counter
@@ -13,9 +14,10 @@ import numpy as np
 
 from frl_env.datasets.table_import.cells.spelling import NO_LEVEL
 from frl_env.datasets.table_import.checking.contact_response import ContactResponse
+from frl_env.datasets.table_import.checking.outcomes import known_next
 from frl_env.datasets.table_import.checking.rewards import Rewards
 from frl_env.datasets.table_import.checking.weeks import Sorted, Weeks
-from frl_env.datasets.table_import.schema.columns import EVENTS, OUTCOMES, PROPENSITY, REWARD
+from frl_env.datasets.table_import.schema.columns import EVENTS, OUTCOMES, PROPENSITY, REWARD, TERMINATED
 from frl_env.datasets.table_import.schema.layout import Layout
 from frl_env.datasets.table_import.schema.listed import LISTED, OUTCOMES_OF_LISTS
 
@@ -49,6 +51,7 @@ class Tally:
         if not len(rows.member):
             return
         contact, undecided = contacts(rows.columns, self.layout), undecided_weeks(rows.columns, self.layout)
+        without_reward = _open_weeks(rows, self.layout) & ~undecided
         events = events_of(rows.columns, self.layout)
         first = (np.diff(rows.member, prepend=-1) != 0) | (np.diff(rows.day, prepend=rows.day[0] - 1) != 0)
         kept = rows.keep
@@ -58,9 +61,12 @@ class Tally:
             chosen = kept | lost  # a row that is kept speaks for the others of its week
             contact = np.logical_or.reduceat(contact & chosen, starts)
             undecided = np.logical_and.reduceat(undecided | ~chosen, starts)
+            without_reward = np.logical_and.reduceat(without_reward | ~chosen, starts)
             events = np.maximum.reduceat(np.where(chosen, events, 0), starts)
             kept = np.logical_or.reduceat(kept, starts)
-        for name, some in (("contact", contact), ("other", ~contact & ~undecided), ("undecided", undecided)):
+        unsaid = undecided | without_reward
+        kinds = {"contact": contact & ~unsaid, "other": ~contact & ~unsaid}
+        for name, some in (kinds | {"undecided": undecided, "open": without_reward}).items():
             self.counts[f"{name} weeks kept"] += int((some & kept).sum())
             self.counts[f"{name} weeks left out"] += int((some & ~kept).sum())
         self.events["kept"] += float(events[kept].sum())
@@ -69,6 +75,10 @@ class Tally:
         same = rows.member[rest[1:]] == rows.member[rest[:-1]]
         self.counts["cuts"] += int((same & (np.diff(rest) > 1) & rows.heads[rest[1:]]).sum())
         self.counts["members lost"] += _members(rows.member) - _members(rows.member[rest])
+        if self.layout.has(TERMINATED):
+            ends = rows.columns[TERMINATED]
+            self.counts["ends"] += _members(rows.member[ends])
+            self.counts["ends kept"] += _members(rows.member[ends & rows.keep])
 
     def look_at_weeks(self, weeks: Weeks) -> None:
         """Counts what the rows that are kept say."""
@@ -85,7 +95,8 @@ class Tally:
             met = np.zeros((len(first), len(counted)), dtype=bool)
             met[number, weeks.columns[name]] = True
             self.met[name] += met.sum(axis=0)
-        self.counts["members contacted"] += _members(weeks.member[contacts(weeks.columns, self.layout)])
+        contact = contacts(weeks.columns, self.layout)
+        self.counts["members contacted"] += _members(weeks.member[contact])
         for name, counted in self.groups.items():
             codes, members = np.unique(weeks.columns[name][first], return_counts=True)
             counted.update(dict(zip(codes.tolist(), members.tolist(), strict=True)))
@@ -97,9 +108,15 @@ class Tally:
             met = np.bincount(weeks.columns[LISTED], minlength=len(OUTCOMES_OF_LISTS))
             self.counts.update(dict(zip(OUTCOMES_OF_LISTS, met.tolist(), strict=True)))
             self.counts["chances known"] += int(np.isfinite(weeks.columns[PROPENSITY]).sum())
+        if self.layout.has(*OUTCOMES):
+            unknown = np.isnan(weeks.stack(OUTCOMES)).any(axis=1)
+            self.counts["contact weeks without outcomes"] += int((contact & unknown).sum())
+            self.counts["other weeks without outcomes"] += int((~contact & unknown).sum())
+            if self.layout.has(TERMINATED):
+                ends = weeks.columns[TERMINATED] & unknown & ~known_next(weeks, self.layout)
+                self.counts["ends without outcomes"] += int(ends.sum())
         response = self.layout.map.meaning.response
         if response is not None:
-            contact = contacts(weeks.columns, self.layout)
             known = np.ones(len(weeks), dtype=bool)
             known[weeks.ends] = False
             answered = np.append(weeks.columns[response][1:] > 0, False)
@@ -148,6 +165,18 @@ def undecided_weeks(columns: dict[str, np.ndarray], layout: Layout) -> np.ndarra
     """Rows that don't say whether something was done, because a cell of the decision is empty and no other says so."""
     empty = [columns[f"action_{name}"] == NO_LEVEL for name in _deciding(layout)]
     return np.logical_or.reduce(empty) & ~contacts(columns, layout)
+
+
+def _open_weeks(rows: Sorted, layout: Layout) -> np.ndarray:
+    """Rows of each member's last week of which nobody knows yet what came of it: they lack the reward."""
+    if not layout.has(REWARD):
+        return np.zeros(len(rows.member), dtype=bool)
+    last = np.flatnonzero(np.diff(rows.member, append=-1))
+    newest = np.repeat(rows.day[last], np.diff(last, prepend=-1))
+    known = rows.columns[TERMINATED].copy() if layout.has(TERMINATED) else np.zeros(len(rows.member), dtype=bool)
+    if layout.has(*layout.map.next_states):
+        known |= ~np.isnan([rows.columns[name] for name in layout.map.next_states]).any(axis=0)
+    return (rows.day == newest) & np.isnan(rows.columns[REWARD]) & ~known
 
 
 def _deciding(layout: Layout) -> tuple[str, ...]:
