@@ -59,6 +59,7 @@ def effect_of_acting(scaled_observations: Float32[np.ndarray, "row k"], targets:
         x = value_features(scaled_observations[rows]).astype(np.float64)
         squares += x.T @ x
         products += x.T @ done[rows]
+    # Surplus: acting, less its linear prediction from the state.
     weights = ridge_weights(squares, products)
     surplus = np.empty(len(done))
     for rows, _ in parts(lengths, size):
@@ -66,5 +67,6 @@ def effect_of_acting(scaled_observations: Float32[np.ndarray, "row k"], targets:
     residuals = targets.residuals - targets.residuals.mean()
     spread = float((surplus**2).sum())
     effect = float((surplus * residuals).sum()) / spread
+    # Summed by person: the standard error holds though a person's rows go together.
     by_person = np.bincount(targets.people[targets.episodes], weights=surplus * (residuals - effect * surplus))
     return Acting(effect=effect, error=float(np.sqrt((by_person**2).sum())) / spread)

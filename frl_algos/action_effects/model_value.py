@@ -94,6 +94,7 @@ class ModelOfSteps:
         backwards = table.moves.T.tocsr()
 
         def further(here: Float[np.ndarray, "state"]) -> Float[np.ndarray, "state"]:
+            # The transpose of `StepTable.shrunk`, by which Q also rests on rows of the state's other actions.
             flow = here[:, None] * policy / table.certain
             of_state = (SHRINKAGE * flow.sum(axis=1) / visits)[:, None]
             return start + table.gamma * (backwards @ (flow + of_state).ravel()) * table.seen

@@ -33,7 +33,7 @@ class Variance:
 
     @classmethod
     def fit(cls, targets: Targets, unit: float) -> "Variance":
-        """Fitted on all rows, a part at a time."""
+        """Fits it to the squared residuals of all rows, a part at a time."""
         rows = len(targets.history)
         mean = float(mean_and_spread(rows, lambda some: targets.of(some).residuals ** 2)[0])
         if targets.sign == 0 or _amount_range(targets, unit) == 0:
@@ -42,6 +42,7 @@ class Variance:
         for some in slices(rows, CHUNK):
             part = targets.of(some)
             amount = _amount(part, unit)
+            # Divided by the amount: squares of rows with a large one vary most, and would rule the fit.
             powers = _powers(amount) / amount[:, None]
             squares += powers.T @ powers
             products += powers.T @ (part.residuals**2 / amount)

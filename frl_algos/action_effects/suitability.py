@@ -125,6 +125,7 @@ def _needs(
     if len(used) < 2 or len(decisions) < 2:
         return result
     # Sums over ordered pairs of different decisions; a member counts as often as it has decisions.
+    # The square of a member's summed deviations, less the squares of single decisions, leaves the pairs.
     single = counts * (1 - share) ** 2 + (decisions[:, None] - counts) * share**2
     products = ((counts - decisions[:, None] * share) ** 2 - single) / (decisions[:, None] - 1)
     covariance = products.sum(axis=0) / decisions.sum()
@@ -133,8 +134,10 @@ def _needs(
     if mean <= CERTAIN * error:
         return result
     deviation = _shrunk(covariance / mean - 1, (spread**2).sum(axis=0) / mean**2)
+    # Levels are compared with the mean covariance; so far as that itself is uncertain, nothing is made of it.
     reliable = 1 - (CERTAIN * error / mean) ** 2
     found = 1 + reliable * (np.maximum(1 + deviation, 0.0) - 1)
+    # 1 on average over decisions: what the action does on the whole was estimated and stays.
     result[used] = found / (found @ share)
     return result
 
@@ -152,12 +155,14 @@ def _skills(
     free = (seen.any(axis=1).sum() - 1) * (seen.any(axis=0).sum() - 1)
     if statistic <= free + CERTAIN * np.sqrt(2 * free):
         return np.ones_like(table)
+    # Lift: choices of a skill for a need over those expected, shrunk to 1. Its variance is that of a binomial count.
     lift = np.ones_like(table)
     variance = (1 - table.sum(axis=0) / table.sum())[None, :] / np.where(seen, expected, 1.0)
     lift[seen] = np.maximum(1 + _shrunk((table[seen] / expected[seen]) - 1, variance[seen]), 0.0)
     relative = np.ones_like(table)
     largest = np.where(seen, lift, 0.0).max(axis=1, keepdims=True)
     relative[seen] = (lift / np.where(largest > 0, largest, 1.0))[seen]
+    # 1 on average over decisions, as for the needs.
     return relative / ((relative * table).sum() / table.sum())
 
 

@@ -223,6 +223,7 @@ class Terms:
         joint[0] = self.fixed @ weights[:terms]
         at = terms
         if across:
+            # Weights follow the order of `columns`: fixed, states of any action, states by level, indications.
             own, crossed = weights[at : at + k], weights[at + k : at + k + across * k].reshape(across, k)
             joint[1 : 1 + k] = self.fixed[:, 0] * own[:, None] + (self.crossing @ crossed).T
             at += k + across * k

@@ -106,6 +106,7 @@ class AutoregressivePolicy(JointPolicy):
         return self._in_turn(x, uniform.double())
 
     def _in_turn(self, x: Tensor, uniform: Tensor | None) -> Int[Tensor, "batch"]:
+        """Joint indices, factor by factor: the most probable level, or, given a uniform draw a state, a drawn one."""
         features = self.features(x)
         prefix = torch.zeros(len(x), dtype=torch.long, device=x.device)
         for f, size in enumerate(self.scores.nvec):
@@ -114,6 +115,7 @@ class AutoregressivePolicy(JointPolicy):
                 level = chances.argmax(dim=1)
             else:
                 level = inverse_draw(chances, uniform)
+                # Where the draw lies within the chosen level is uniform again: one draw serves all factors.
                 chosen = chances.gather(1, level[:, None])[:, 0]
                 below = chances.cumsum(dim=1).gather(1, level[:, None])[:, 0] - chosen
                 uniform = ((uniform * chances.sum(dim=1) - below) / chosen).clamp(0, 1)

@@ -185,6 +185,7 @@ def fit_tilt(
     """
     measures, log_odds = measures.double().cpu(), log_odds.double().cpu()
     chances = torch.sigmoid(log_odds)
+    # Weights of the rows by which all members count alike.
     every = data.share / data.share.sum()
     level = (every * chances).sum().clamp(min=1e-12)
 

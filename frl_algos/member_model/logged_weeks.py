@@ -61,6 +61,7 @@ class WeekSource:
         some = np.arange(min(len(buffer.actions), 500_000))
         following = squash(buffer.next_observations[some])
         levels = np.unique(space.unravel(buffer.actions[some])[:, 0], return_inverse=True)[1]
+        # Observations that the contact itself writes (a count of calls) say nothing of how ill a member is.
         self.chosen = _explained(following, levels) < WRITTEN
         if not self.chosen.any():
             self.chosen[:] = True

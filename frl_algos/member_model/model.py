@@ -196,6 +196,7 @@ class MemberModel(nn.Module):
             signs = ((observations - low) / np.where(high > low, high - low, 1.0)).clip(0, 1).astype(np.float32)
             share = share + signs @ _numpy(self.indicated_share).astype(np.float32)
             met = signs @ _numpy(self.indicated).astype(np.float32)
+            # Variance of share + met x indicated share: v + 2 met cov + met^2 v'.
             variance = variance + met * (2 * across + met * added)
         share_error = np.broadcast_to(np.sqrt(np.maximum(variance, 0)), chance.shape)
         scale = (expected * recovered).astype(np.float32)[:, None] * chance
@@ -209,6 +210,7 @@ class MemberModel(nn.Module):
             gains = np.full(chance.shape, -np.inf, dtype=np.float32)
             members = np.arange(len(gains))
             gains[members, now] = scale[members, now] * share[members, now]
+        # Minus infinity: no price makes such a contact worth it.
         gains[since_attempt <= rest] = -np.inf
         gains[:, int(self.nothing)] = 0.0
         return GainParts(

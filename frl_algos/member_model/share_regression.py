@@ -52,6 +52,7 @@ class ShareRegression:
     def add(self, part: LoggedWeeks, expected: np.ndarray, chance: np.ndarray) -> None:
         """Adds the attempts of some members."""
         kept = part.attempted
+        # m: events expected of the member; effect and noise both grow with it.
         actions, m = part.actions[kept], np.maximum(expected[kept], 1e-6)
         answered = part.answered[kept]
         self.answered += np.bincount(actions[answered], minlength=len(self.dose))
@@ -73,6 +74,7 @@ class ShareRegression:
         self.products += x.T @ y
         self.error += float(y @ y)
         self.rows += len(y)
+        # Scores summed by person, squared, against squared scores: how much the rows of a person go together.
         scores = x[:, :OVERLAP_COLUMNS] * y[:, None]
         persons, own = np.unique(part.members[kept], return_inverse=True)
         sums = np.zeros((len(persons), scores.shape[1]))

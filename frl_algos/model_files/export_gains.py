@@ -118,6 +118,7 @@ class ExportedGains(nn.Module):
         finite = torch.isfinite(observations).all(dim=1, keepdim=True)
         x = torch.where(finite, observations, torch.zeros_like(observations))
         squashed = squash_tensor(x)
+        # A memory is: for each fading sums of observations, their weight, and attempts; needs met; five numbers.
         width = self.size + 2
         sums = [fading * memory[:, i * width : i * width + self.size] + squashed for i, fading in enumerate(FADINGS)]
         weights = [fading * memory[:, i * width + self.size, None] + 1 for i, fading in enumerate(FADINGS)]
@@ -135,6 +136,7 @@ class ExportedGains(nn.Module):
         everything = torch.cat([gains, torch.full_like(gains[:, :1], -torch.inf)], dim=1)[:, self.columns]
 
         places = self.columns[joints.clamp(0, len(self.columns) - 1)]
+        # An action that is not valid makes a memory of NaN instead of a wrong one.
         known = (joints >= 0) & (joints < len(self.columns)) & (places < gains.shape[1])
         places = torch.where(known, places, self.model.nothing)
         attempted = (places != self.model.nothing)[:, None].float()
@@ -164,9 +166,11 @@ class ExportedGains(nn.Module):
         """Gain of each valid action over doing nothing, from the observation and this week's memory."""
         model = self.model
         expected = self._expected(x, sums, weights)
+        # Answers so far, with a prior of 0.6 answers in 2 attempts, as in `MemoryLayout.contacts`.
         odds = torch.log((answers + 0.6) / (attempts - answers + 1.4))
         score = model.answer[0] + model.answer[1] * load.double() + model.answer[2] * odds.double()
         chance = torch.sigmoid(score + model.answer_levels).float()[:, model.lead]
+        # What an answered contact did fades; until it has, the next one adds the rest only.
         spent = torch.exp(torch.log(model.decay) * since_answer.double())
         recovered = torch.where(since_answer >= LONG_AGO, 1.0, 1 - spent)
         share = model.share.float().expand_as(chance)

@@ -86,6 +86,7 @@ def _predicted(
         x = baseline(history, weeks[part])
         squares += x.T @ x
         products += x.T @ targets[part]
+    # Scaled to mean square 1, so that one ridge penalty is the same for all columns.
     scale = np.sqrt(np.diagonal(squares) / len(targets))
     scale = np.where(scale < 1e-12, 1.0, scale)
     weights = ridge_weights(squares / np.outer(scale, scale), products / scale[:, None]) / scale[:, None]
@@ -114,6 +115,7 @@ def _variance(amount: np.ndarray, residual: np.ndarray) -> np.ndarray:
     """Variance of the residuals as a quadratic in the expected amount, as for counts that vary more than Poisson."""
     if np.ptp(amount) == 0:
         return np.full(len(residual), float((residual**2).mean()) or 1.0)
+    # Divided by the amount: squares of rows with a large one vary most, and would rule the fit.
     powers = np.stack([np.ones_like(amount), amount, amount**2], axis=1) / amount[:, None]
     coefficients = np.linalg.lstsq(powers, residual**2 / amount, rcond=None)[0]
     least = FLOOR * float((residual**2).mean()) * np.minimum(amount / amount.mean(), 1.0)

@@ -127,6 +127,7 @@ class Features:
         weights: Float[np.ndarray, "column"],
     ) -> Float[np.ndarray, "row valid"]:
         """Q of every valid action under one theta; arguments as in `columns`."""
+        # psi: the state, the state times the share of time left, its square; the action's terms, plain and times share.
         state, signs, share = self._parts(observations, steps)
         size, count, k = state.shape[1], len(self.terms.groups), len(self.mean)
         total = state @ weights[:size] + share[:, 0] * (state @ weights[size : 2 * size])

@@ -340,6 +340,7 @@ def _solve(
     # The effects explain next to nothing of the variance, so the residual of the free columns is the noise.
     noise = max((length - float(rest @ target[effects:])) / len(rows.actions), 1e-12)
     prior = np.diag(1 / believed**2)
+    # Covariance of the weights given the data; a fold's own weights come from the members of the other folds.
     inverse = np.linalg.inv(matrix / noise + prior)
     weights = np.empty((folds, effects))
     scores = np.zeros((len(rows.episodes), effects))
@@ -351,12 +352,15 @@ def _solve(
         member = rows.member[part]
         clean = columns[:, :effects] - columns[:, effects:] @ out
         left = credit - columns[:, effects:] @ rest - np.einsum("rc,rc->r", clean, weights[fold[member]])
+        # How far each action moves the weights where it does more than its levels add up to; for `beside_levels`.
         amount = treated[part] * outcome.felt[part] * root[part]
         along += (
             sparse.csr_array((amount, (rows.actions[part], np.arange(len(amount)))), (len(along), len(amount))) @ clean
         )
+        # Scores: each member's part of the gradient of the log-likelihood, for the error of a value.
         clean *= (left / noise)[:, None]
         scores[member[0] : member[-1] + 1] = np.add.reduceat(clean, np.flatnonzero(np.diff(member, prepend=-1)), axis=0)
+    # The prior pulls the weights towards 0; so far off they are if effects are as large as `terms.scales` says.
     shrinkage = inverse @ prior
     covariance = shrinkage @ np.diag(terms.scales[terms.groups] ** 2) @ shrinkage.T
     return weights, scores @ inverse, covariance, along @ inverse / noise

@@ -264,8 +264,10 @@ def _sums(
     calling, shown = calling[order], shown[order]
     calls, chance = _sigmoid(calling @ weights[split:]), _sigmoid(answering @ weights[:split])
     any_response = calls.copy()
+    # A response shows unless there is neither an answer nor an unprompted one.
     any_response[:n] = 1 - (1 - chance) * (1 - calls[:n])
     likelihood = float(np.log(np.where(shown, any_response, 1 - any_response)).sum())
+    # Fisher scoring: slopes over the standard deviation of a 0/1 outcome.
     root = 1 / np.sqrt(any_response * (1 - any_response))
     called = root * calls * (1 - calls)
     called[:n] *= 1 - chance

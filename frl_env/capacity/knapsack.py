@@ -99,8 +99,10 @@ def _chances(steps: Steps, accepted: Bool[np.ndarray, "step"], members: int) -> 
     differs = np.diff(steps.ratio, prepend=np.inf) != 0
     if differs.all():
         return chances
+    # Steps that their member had come to: those taken, and the first of the hull that was not.
     come = accepted | (steps.number == np.bincount(steps.member[accepted], minlength=members)[steps.member])
     kinds = int(steps.kind.max()) + 1
+    # One lot for each gain a unit and kind.
     group = np.unique(np.cumsum(differs) * kinds + steps.kind, return_inverse=True)[1]
     share = np.bincount(group, weights=accepted) / np.maximum(np.bincount(group, weights=come), 1)
     at = np.flatnonzero(come & (share[group] > 0))

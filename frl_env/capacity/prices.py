@@ -62,6 +62,7 @@ def _find_prices(
     gains, use = offers.gains / typical, offers.use / unit[:, None]
     scaled = np.zeros(len(room))
     few = np.sort(rng.permutation(n)[:SAMPLE])
+    # Smoother problems first, each the start of the next; the last two on all members, the others on a sample.
     for number, temperature in enumerate(TEMPERATURES):
         everyone = number >= len(TEMPERATURES) - 2
         rows, share = (slice(None), 1.0) if everyone or n <= SAMPLE else (few, n / len(few))
@@ -87,6 +88,7 @@ def _smooth_dual(
     temperature: float,
 ) -> tuple[float, Float64[np.ndarray, "limit"]]:
     """The smoothed dual a member, and its gradient: room less what is used."""
+    # A smooth maximum over contacts and doing nothing (0): temperature x log-sum-exp of gains less their price.
     reduced = (gains - prices @ use) / temperature
     top = np.maximum(reduced.max(axis=1, keepdims=True), 0.0)
     np.subtract(reduced, top, out=reduced)

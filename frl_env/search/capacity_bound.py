@@ -110,6 +110,7 @@ def relax(
         values[:, rows] = _solve(year.of(rows), parameters, prices)
         if progress is not None:
             progress(done, len(starts))
+    # Control variates: events without a program go with the bound, and are known of far more members.
     slope = [float(np.cov(row, own)[0, 1] / own.var(ddof=1)) for row in values]
     rest = [row - share * own for row, share in zip(values, slope, strict=True)]
     return Relaxed(
@@ -156,7 +157,7 @@ class _Year:
 
 
 def _twins(parameters: Parameters, members: int, seed: int, horizon: int, *, keep_weeks: bool = True) -> _Year:
-    """A year without a program."""
+    """What befalls members in a year without a program, rolled out on the simulator."""
     rules, hazards = array_rules(parameters), parameters.hazards
     weeks: dict[str, list[np.ndarray]] = {name: [] for name in ("covered", "ed", "own", "ratio", "needs")}
     entry: dict[str, Any] = {"expected": np.zeros(members)}
@@ -205,6 +206,7 @@ def _solve(year: _Year, parameters: Parameters, prices: Sequence[float]) -> np.n
     )
     engagement = np.asarray(effects.engagement)
     with np.errstate(divide="ignore"):
+        # The step of support that each modality lifts a member to; support is kept ** step of full.
         given = np.where(engagement > 0, np.floor(np.log(np.maximum(engagement, 1e-12)) / np.log(kept) + 1e-9), _STEPS)
     given = np.minimum(given, _STEPS).astype(int)
     scope = np.asarray([max(need.scope) for need in NEEDS])
@@ -216,6 +218,7 @@ def _solve(year: _Year, parameters: Parameters, prices: Sequence[float]) -> np.n
     tired = np.stack([_level(outreach.fatigue_decay * _FATIGUE + unit) for unit in units])
     answer = np.exp(-outreach.fatigue_reach * _FATIGUE)
 
+    # Axes: price, member, weeks since a stay, weeks since a visit, needs closed, fatigue, step of support.
     value = np.zeros((len(prices), n, _STAY, _VISIT, _CLOSED, len(_FATIGUE), _STEPS + 1), dtype=f4)
     for week in range(weeks - 1, -1, -1):
         covered, is_open = year.covered[week], need_flags(year.needs[week])
@@ -247,6 +250,7 @@ def _solve(year: _Year, parameters: Parameters, prices: Sequence[float]) -> np.n
             for modality in range(1, len(minutes)):
                 after = ahead_of[:, :, :, :, tired[modality]]
                 chance = (covered * year.reach[:, modality]).astype(f4)[:, None, None, None, None] * answer.astype(f4)
+                # If it reaches the member, support rises to `top`, and one more need may be closed.
                 top = given[modality]
                 reached = after.copy()
                 reached[..., top:] = after[..., top, None]

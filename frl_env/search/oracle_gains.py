@@ -56,14 +56,17 @@ class OracleGains:
         ed_rate = members.ed_base * illness * now[:, 0] * support_ed
         ip_rate = members.ip_base * illness * now[:, 1] * support_ip
         readmission = rules.readmission[state.since_ip] * now[:, 1]
+        # Weeks that support given now is worth: each week keeps a share of it (a geometric sum).
         lasting = (1 - rules.support_kept**left) / (1 - rules.support_kept)
 
         scope = goal_scope(self.parameters)[_GOALS].max(axis=1)
         is_open = (state.needs[:, None] & NEED_BITS) > 0
         window = state.since_ip <= effects.transition_weeks
+        # A contact matches if its need is open; a CARE contact, if a discharge was a few weeks ago.
         fits = np.concatenate((is_open, window[:, None]), axis=1)
         fall = np.zeros((len(members), len(_GOALS)))
         for number, (need, bit) in enumerate(zip(NEEDS, NEED_BITS, strict=True)):
+            # Events a week fewer without this need, times the weeks until it would open again on average.
             lower = now - ratios[state.needs & ~bit]
             onset = hazards.need_turnover / (1 - need.open_share)
             weeks = (1 - (1 - onset) ** left) / onset
@@ -76,6 +79,7 @@ class OracleGains:
         gained = np.asarray(effects.engagement)[modality]
         resolve = np.asarray(rules.resolve)[modality]
         share = np.where(fits, 1.0, effects.unmatched)[:, None, :] * gained[None, :, None]
+        # What the contact adds to the support that would be left without it.
         more = np.maximum(share - (rules.support_kept * state.support)[:, None, None], 0.0)
         relief_ed = -np.expm1(rules.log_support_ed * more)
         relief_ip = -np.expm1(rules.log_support_ip * more)

@@ -86,6 +86,7 @@ class LinearPolicy:
         """Sum over members of the advantage times the gradient of the log-probability of the decision."""
         x = features(observations)
         contact = levels[:, 0] > 0
+        # The gradient of a logit's or softmax's log-probability is (chosen - probability) times the features.
         missed = contact - _sigmoid(x @ self.weights["contact"])[:, 0]
         gradient: dict[str, np.ndarray] = {"contact": x.T @ (advantage * missed)[:, None]}
         x, chosen, weight = x[contact], levels[contact] - 1, advantage[contact][:, None]

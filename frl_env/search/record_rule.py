@@ -205,6 +205,7 @@ class RecordRule:
     def _open(self, observations: np.ndarray, known: np.ndarray, risk: np.ndarray) -> np.ndarray:
         """Chance that each goal fits an open need."""
         numbers = self.numbers
+        # Log odds that a need is open: its prevalence, the member's risk, and what contacts or screening found.
         logit = numbers.open + numbers.open_slope * _PREVALENCE + numbers.open_risk * np.log(risk)[:, None]
         logit = logit - numbers.seen * known[:, _SEEN : _SEEN + len(NEEDS)]
         if self.screening:

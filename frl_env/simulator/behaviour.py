@@ -187,10 +187,12 @@ class _Habits:
 
 @lru_cache(maxsize=32)
 def _habits(parameters: Parameters, ops: Numerics) -> _Habits:
+    """The team's habits as tables to index: by kind of member (tier, race, age) and by set of open needs."""
     team = parameters.team
     kinds = np.arange(2 * len(RACES) * 2)
     high, race, young = kinds // (2 * len(RACES)), kinds // 2 % len(RACES), kinds % 2
     modality = np.tile(np.asarray(team.modality), (len(kinds), 1))
+    # An exponent of 0, no insight, makes every factor 1: the team then looks at nobody's tier, race or age.
     modality[:, _HOME] *= np.where(high, team.home_high_tier**team.insight, 1.0)
     modality[:, _HOME] *= np.asarray(team.race_home)[race] ** team.insight
     modality[:, _DIGITAL] *= np.where(young, team.digital_young**team.insight, 1.0)[:, None]
@@ -202,6 +204,7 @@ def _habits(parameters: Parameters, ops: Numerics) -> _Habits:
     count = flags.sum(axis=1)
     each_open = np.where(count > 0, team.goal_insight / np.maximum(count, 1), 0.0)
     generic = np.where(count > 0, 1 - team.goal_insight, 1.0)
+    # Chance of each provider before the goal is known, for propensities factor by factor.
     marginal = generic[:, None] * (goal @ provider) + each_open[:, None] * (flags @ provider[_NEED_GOALS])
     return _Habits(
         team=team,

@@ -62,12 +62,13 @@ class Kinds:
 
     @classmethod
     def of(cls, effort: Effort, capacity: Capacity, joints: np.ndarray, members: int) -> "Kinds":
-        """Arguments as in `uses`."""
+        """Kinds of the contacts allowed, and how many people of the list get each; arguments as in `uses`."""
         limits, space = capacity.limits(effort, members), effort.action_space
         contacts = space.valid_joints[limits.allowed[space.valid_joints]]
         contacts = contacts[contacts != null_joint(space)]
         if not len(limits.names):
             return cls(takes=np.zeros((0, 1)), people=np.asarray([len(joints)]))
+        # Contacts of a kind take the same of every limit.
         takes, kind = np.unique(limits.use[:, contacts], axis=1, return_inverse=True)
         listed = kind.ravel()[np.searchsorted(contacts, joints)]
         return cls(takes=takes, people=np.bincount(listed, minlength=takes.shape[1]))
@@ -84,8 +85,10 @@ def uses(effort: Effort, capacity: Capacity, joints: np.ndarray, members: int) -
     """
     limits = capacity.limits(effort, members)
     about = capacity.limits(effort, max(rough(members, simulated=False), COARSE)).room
-    tables = [*capacity.weekly_minutes.items(), *capacity.weekly_contacts.items()]
-    factors = [""] * (capacity.minutes is not None) + [factor for factor, levels in tables for _ in levels]
+    # Limits come in this order: all minutes (of no factor), minutes by level, contacts by level.
+    factors = [] if capacity.minutes is None else [""]
+    for table in (capacity.weekly_minutes, capacity.weekly_contacts):
+        factors += [factor for factor, levels in table.items() for _ in levels]
     taken = limits.use[:, joints]
     return tuple(
         Use(

@@ -82,6 +82,7 @@ def linear(policy: LinearPolicy, *, contact: float = 1.0) -> Probabilities:
         provider = softmax(weights["provider"], axis=1)
         urgent = expit(x @ weights["urgency"])
         urgency = np.concatenate([1 - urgent, urgent], axis=1)
+        # Axes: observation, modality, provider, goal, urgency; level 0 of the first three factors is no contact.
         joint = np.zeros((len(x), *_SPACE.nvec), dtype=np.float32)
         pairs = (goal[:, None, :] * provider.T[None]) * act[:, None, None]
         joint[:, 1:, 1:, 1:] = modality[:, :, None, None, None] * (pairs[..., None] * urgency[:, None, None])[:, None]

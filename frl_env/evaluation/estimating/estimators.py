@@ -246,7 +246,7 @@ def marginal_weights(log_ratios: Grid, state_ratios: Grid, *, lengths: Lengths |
 def marginal_log_weights(
     log_ratios: Grid, state_ratios: Grid, *, lengths: Lengths | None = None, window: int = 1
 ) -> Grid:
-    """Natural logarithm of mu_t."""
+    """Logarithm of mu_t: the density ratio of the state `window` decisions ago, times the ratios of these decisions."""
     if window < 1:
         raise UserError(f"window must be at least 1 week, not {window}")
     if (state_ratios < 0).any():
@@ -259,6 +259,7 @@ def marginal_log_weights(
         with np.errstate(divide="ignore"):
             logs[:, window - 1 :] += np.log(state_ratios[:, : steps - window + 1])
     if lengths is not None:
+        # After its end a member keeps its last weight.
         last = np.asarray(lengths)[:, None] - 1
         logs = np.where(np.arange(steps) > last, np.take_along_axis(logs, last, axis=1), logs)
     return logs

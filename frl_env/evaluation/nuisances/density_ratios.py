@@ -52,6 +52,7 @@ def state_density_ratios(
 
 
 def _recursion(features: np.ndarray, one_week: Grid, mask: np.ndarray, train: np.ndarray) -> Grid:
+    """d_t(s_t) of every decision by the recursion above, fitted on the members of `train`."""
     ratios = np.ones(mask.shape)
     for step in range(1, mask.shape[1]):
         weights = np.minimum(ratios[:, step - 1] * one_week[:, step - 1], LARGEST)
@@ -62,6 +63,7 @@ def _recursion(features: np.ndarray, one_week: Grid, mask: np.ndarray, train: np
         responses = weights[here & train]
         ridge = Ridge.of(rows)
         intercept, slopes = ridge.coefficients(rows, responses, ridge.penalty(rows, responses))
+        # Cut at 0, and scaled back to the mean weight that the cut has moved.
         predicted = np.maximum(intercept + features[here, step] @ slopes, 0.0)
         fitted = np.maximum(intercept + rows @ slopes, 0.0).mean()
         ratios[here, step] = predicted * (responses.mean() / fitted if fitted > 0 else 0.0)

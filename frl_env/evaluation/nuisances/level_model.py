@@ -116,8 +116,10 @@ class LevelModel:
         gains = []
         for block in candidates:
             columns = self._block(standard, block)
+            # Only what the columns already in do not explain.
             columns = columns - base @ (inverse @ (base.T @ columns))
             chi2, freedom, width = _score(columns, left, self.share)
+            # Akaike asks for 2 a degree of freedom; the logarithm pays for looking at many candidates.
             if chi2 > 2 * freedom + 2 * np.log(len(candidates)):
                 gains.append((chi2, freedom, width, block))
         found, used = [], 0
@@ -136,6 +138,7 @@ def _pairs(parts: int) -> list[Block]:
 
 def _score(columns: np.ndarray, left: np.ndarray, share: np.ndarray) -> tuple[float, int, int]:
     """Chi2 of a block, its degrees of freedom, and how many columns it adds."""
+    # In principal directions; those that other columns explain (values near 0) count for nothing.
     values, directions = np.linalg.eigh(columns.T @ columns)
     kept = values > 1e-6 * max(len(columns), 1)
     along = directions[:, kept].T @ (columns.T @ left)

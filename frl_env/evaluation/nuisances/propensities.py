@@ -193,6 +193,7 @@ class _Held:
                 "weight": np.bincount(bins, predicted[order], _BINS)[used] / max(mass[-1], 1e-300),
                 "decisions": len(self.levels),
                 "log_probability": float(np.log(self.logged).mean()),
+                # What frequencies alone reach, without looking at the state.
                 "log_frequency": float((frequency[frequency > 0] * np.log(frequency[frequency > 0])).sum()),
                 "stretch": self.stretch,
             }

@@ -85,6 +85,7 @@ class Weeks:
         """Members with decisions in weeks that are no row."""
         self.left_out_by_age = cells.who[cells.left_out_by_age]
         """Members of weeks that are no row for the member's age, once a week."""
+        # An action is packed as rank x PLACES + joint index, so that the smallest is what counts in its week.
         packed = np.full(len(cells), _LATER, np.int64)
         np.minimum.at(packed, place[tried[found]], log["action"][found & tried])
         found, place = cells.at(log["who"], log["week"] + 1)

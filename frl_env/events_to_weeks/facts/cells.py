@@ -83,6 +83,7 @@ def read_spells(engine: Any, coverage: Coverage, rules: Rules, cut: int) -> Spel
         end = np.minimum(found["end_day"], LAST_DAY)
         until = np.maximum(last, np.minimum(np.where(found["next_first"] < NEVER, found["next_first"] - 1, end), end))
     last_day = cut if rules.weeks.last_day is None else min(cut, day_number(rules.weeks.last_day))
+    # Whole weeks: the first to start on or after `start`, the last to start within the spell and end by `last_day`.
     low = (start - anchor + 6) // 7
     high = np.minimum((until - anchor) // 7, (last_day - 6 - anchor) // 7)
     names = ("who", "anchor", "first", "last", "before", "birth", "entry", "end_day")

@@ -90,6 +90,8 @@ def _opened_and_closed(starts: ir.Table, ends: ir.Table) -> ir.Table:
 
 
 def _people(of: Any) -> ir.Table:
+    """One row a subject: the smallest time or code of its events of each kind, so that the order doesn't matter."""
+
     def one(name: str, value: Any) -> ir.Table:
         events = of(name)
         return events.group_by(subject="subject_id").aggregate(value(events).min().name(name))

@@ -71,6 +71,7 @@ class Tally:
             self.counts[f"{name} weeks left out"] += int((some & ~kept).sum())
         self.events["kept"] += float(events[kept].sum())
         self.events["left out"] += float(events[~kept].sum())
+        # Cuts: spells that begin only because rows before them are left out.
         rest = np.flatnonzero(rows.keep)
         same = rows.member[rest[1:]] == rows.member[rest[:-1]]
         self.counts["cuts"] += int((same & (np.diff(rest) > 1) & rows.heads[rest[1:]]).sum())
@@ -118,6 +119,7 @@ class Tally:
         response = self.layout.map.meaning.response
         if response is not None:
             known = np.ones(len(weeks), dtype=bool)
+            # Whether a contact was answered stands in the next row, which the last of a spell lacks.
             known[weeks.ends] = False
             answered = np.append(weeks.columns[response][1:] > 0, False)
             for name, chosen in (("attempts", contact & known), ("others", ~contact & known)):
