@@ -1,6 +1,7 @@
 """References at a budget: the rule, the oracle, the bound, their order, and what is stored."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +102,15 @@ def test_stored_figures_are_of_these_worlds_budgets_and_rules():
     base, null = (figures["worlds"][f"frl/MedicaidCare{name}-v0"] for name in ("", "Null"))
     assert not budget_references.broken_steps(base["team"]["references"])
     assert {row["above_behaviour"] for row in null["7.0"]["references"].values()} == {0.0}
+
+
+def test_the_page_has_the_stored_figures():
+    page = (Path(__file__).parents[2] / "docs" / "capacity.md").read_text()
+    shown = ("no_program", "heuristic", "best_observation_only", "best_record_and_contacts", "oracle", "upper_bound")
+    for label, found in budget_references._read(budget_references._FIGURES)["worlds"]["frl/MedicaidCare-v0"].items():
+        budget = f"team ({found['capacity']['minutes']:.1f})" if label == "team" else label
+        cells = [f"{found['references'][name]['above_behaviour']:+.3f}" for name in shown]
+        assert f"| {' | '.join([budget, *cells])} |" in page
 
 
 def test_the_command_measures_and_says_bad_budgets(monkeypatch):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from report_files import alter, written
 
+from benchmarks.result_records.code_key import ROOT
 from benchmarks.sweep_report import evidence
 from benchmarks.sweep_report.contents import report_of
 from benchmarks.sweep_report.document import Figure
@@ -261,6 +262,16 @@ def test_fairness_and_frontier_are_drawn_where_they_are(results):
     assert (gaps["difference"], gaps["first"], gaps["measure"]) == ("0.1", "FEMALE", "high touch")
     assert [row["setting"] for row in _table(folder, "frontier")] == ["weight 0", "weight 9"]
     assert "no fairness audit" not in text
+
+
+def test_the_page_about_the_report_has_every_section_by_its_title_and_in_order(results):
+    made = report_of(read_results(results), command="x")
+    titles = [section.title for section in made.sections if section.anchor != "left-out"]
+    left_out = [title for section in made.sections if section.anchor == "left-out" for title, _ in section.points]
+    table = (ROOT / "docs" / "report.md").read_text().partition("| Section | What | From |")[2].partition("\n\n")[0]
+    rows = re.findall(r"(?m)^\| (\w[^|]*) \|", table)
+    assert [row for row in rows if row not in left_out] == titles
+    assert set(left_out) <= set(rows)
 
 
 def test_all_drawings_are_whole_at_any_width(results):
