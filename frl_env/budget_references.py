@@ -46,6 +46,8 @@ SEARCHES = (("team", 20), ("7.0", 8), ("1.0", 8))
 """Budget and generations of each search for a rule; each starts where the one before it ended."""
 
 MEMBERS = 20_000
+"""Members on whom each reference is measured."""
+
 BOUND = "upper_bound"
 ORDER = ("no_program", "heuristic", "best_record_and_contacts", "oracle")
 """Policies that are promised to be in this order at the team's own minutes, where contacts do something."""

@@ -24,6 +24,8 @@ from frl_env.simulator.behaviour import BehaviourPolicy
 from frl_env.worlds import LADDER, World, environment_id
 
 MEMBERS = 50_000
+"""Members on whom each reference is measured."""
+
 SEED = 977
 """Members and seed of the stored figures; no dataset is collected with this seed."""
 

@@ -17,6 +17,8 @@ from benchmarks.charts.svg import (
 )
 
 COLOURS = 8
+"""Colours of the style sheet, classes s1 to s8; a ninth line takes the first again."""
+
 DASHES = ("", "5 3", "1.5 3")
 
 

@@ -27,9 +27,12 @@ from frl_env.datasets import ensure_dataset
 from frl_env.evaluation.dataset_reading.dataset_facts import state_names_of
 from frl_env.terminal import progress_bar
 
+# Sizes of mini-batch and networks, the same for all libraries.
 BATCH_SIZE = 256
 HIDDEN_SIZE = 256
 STATES = 20_480
+"""States that a policy decides for where predicting is timed."""
+
 PART_REPETITIONS = 10
 RIVALS = ("discrete_bc", "discrete_cql", "iql")
 OURS = "FactoredAWR"

@@ -33,7 +33,10 @@ from frl_env.terminal import run_or_say
 from frl_env.worklist import make_worklist, read_caseload, write_worklist
 
 MINUTES = 2.9
+"""Staff minutes a member-week, about what the simulated care team spends."""
+
 EXPLORE = 0.1
+"""Share of the minutes that is drawn by lot."""
 
 
 def write_caseload(file: Path, members: int, weeks: int) -> int:

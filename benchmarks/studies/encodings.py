@@ -42,6 +42,7 @@ from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.terminal import progress_bar, run_or_say
 
 RESULTS = Kept("benchmarks.studies.encodings")
+# Sizes of the networks that are compared, and states that the time of a decision is taken over.
 BATCH_SIZE = 512
 HIDDEN_SIZE = 128
 EMBEDDING_SIZE = 32

@@ -43,6 +43,7 @@ SEED = 1_733
 
 GOALS = len(MEDICAID_ACTIONS.factors[2].levels) - 1
 FEW = 6
+"""Goals that members' own ones are dealt from, where they are few."""
 
 
 @dataclass(frozen=True)

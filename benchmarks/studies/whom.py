@@ -41,6 +41,8 @@ SEED, JUDGES_SEED = 1_801, 1_907
 """Of the first members to learn from, and of those on whom policies are scored; no dataset is collected with them."""
 
 REST = 4
+"""Weeks after an attempt in which a member is left alone."""
+
 BEST = (
     {"modality": "HOME_VISIT", "provider": "PHARMACIST", "goal": "MEDICATION_ADHERENCE"},
     {"modality": "HOME_VISIT", "provider": "CHW", "goal": "FOOD_INSECURITY"},

@@ -29,6 +29,7 @@ from frl_env.reference_returns import FLOOR, ceiling
 from frl_env.rollout import standard_error
 
 NO_DIFFERENCE = 1e-9
+"""Scales shorter than this have no length: there is no score on them."""
 
 
 def assemble(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 DRAWS = 2_000
+"""Bootstrap resamples."""
 
 PROFILE = tuple(range(0, 101, 10))
 """Normalised scores at which the performance profile is read."""

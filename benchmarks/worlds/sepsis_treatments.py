@@ -38,6 +38,8 @@ PARTS = {"diabetes": 2, "heart_rate": 3, "blood_pressure": 3, "oxygen": 2, "gluc
 
 NORMAL = {"heart_rate": 1, "blood_pressure": 1, "oxygen": 1, "glucose": 2}
 DIABETES = 0.2
+"""Share of the patients who have diabetes."""
+
 FIRST = {
     "heart_rate": ((0.25, 0.5, 0.25),) * 2,
     "blood_pressure": ((0.25, 0.5, 0.25),) * 2,
@@ -47,6 +49,8 @@ FIRST = {
 """Chances of each level in the beginning, without diabetes and with it; whoever would start dead or well is redrawn."""
 
 GAMMA = 0.99
+"""Discount of a step, as Tang et al. have it."""
+
 TREATMENTS = ("antibiotics", "ventilation", "vasopressors")
 ACTIONS = ActionSpace(factors=tuple(Factor(name=name, levels=("OFF", "ON")) for name in TREATMENTS))
 ACTION_LEVELS = ACTIONS.joint_levels

@@ -5,6 +5,8 @@ from jaxtyping import Float
 from scipy.special import expit
 
 STEPS = 30
+"""Newton steps at most; a handful are usual."""
+
 CHUNK = 8_000
 """Rows whose weighted copies are held at once: few enough for the processor's cache."""
 

@@ -13,6 +13,7 @@ FREE = 1e-4
 """Prior precision of coefficients that belong to no group."""
 
 ROUNDS = 60
+"""Updates of weights and prior scales in turn, at most."""
 
 
 def variational_posterior(
@@ -44,6 +45,7 @@ def variational_posterior(
         for g, own in enumerate(columns):
             if known[g] or not len(own):
                 continue
+            # A half-Cauchy is a mixture of inverse gammas; the mixing scale and the precision are updated in turn.
             mixing = 1 / (1 / scales[g] ** 2 + inverse[g])
             inverse[g] = ((len(own) + 1) / 2) / (mixing + float(spread[own].sum()) / 2)
         if np.abs(mean - before).max() < 1e-7:

@@ -30,6 +30,7 @@ PEOPLE = 50
 CHANCE = 0.05
 ECHO = 0.1
 DIRECT = 0.01
+"""Limits of the five rules; the head of this file says why."""
 
 IDLE = 100
 """Decisions without an attempt, at least, to see what shows without one."""

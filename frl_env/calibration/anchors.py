@@ -16,7 +16,7 @@ class Anchor(NamedTuple):
         what: What is compared, in words.
         target: The published figure.
         low, high: Range that the simulation has to fall into.
-        certainty: H, M, D or A, as in `frl_env.parameters`.
+        certainty: H read in the source itself, M read with a caveat, D derived from H, A an assumption.
         source: Where the figure stands.
         note: Why the range is what it is.
     """
@@ -32,6 +32,7 @@ class Anchor(NamedTuple):
 
 
 _USE = (
+    # Name, what, published figure, lowest, highest, certainty, source, why this range.
     Anchor("ed_per_1000_months", "ED visits per 1,000 member-months", 79, 71, 87, "H", "NHAMCS 1997-2007", "10 %"),
     Anchor(
         "high_risk_ip",
@@ -109,6 +110,7 @@ _USE = (
     ),
 )
 _MONEY = (
+    # Name, what, published figure, lowest, highest, certainty, source, why this range.
     Anchor("paid_a_year", "US dollars a member and year", 7593, 6800, 8400, "H", "KFF 2021", "10 %"),
     Anchor("top_5", "share of spending, top 5 %", 0.48, 0.43, 0.53, "H", "GAO-15-460", "tolerance 5 points"),
     Anchor("bottom_half", "share of spending, lower half", 0.08, 0.0, 0.08, "H", "GAO-15-460", "'under 8 %'"),
@@ -124,6 +126,7 @@ _MONEY = (
     ),
 )
 _PEOPLE = (
+    # Name, what, published figure, lowest, highest, certainty, source, why this range.
     Anchor("black", "members who are Black", 0.21, 0.20, 0.22, "H", "KFF", "1 point: drawn from it"),
     Anchor("hispanic", "members who are Hispanic", 0.25, 0.24, 0.26, "H", "KFF", "1 point: drawn from it"),
     Anchor("black_ed_ratio", "ED rate ratio, Black to White", 1.47, 1.25, 1.7, "H", "Agarwal 2016", "0.22: unadjusted"),
@@ -152,6 +155,7 @@ _PEOPLE = (
     Anchor("lung", "asthma or COPD", 0.19, 0.15, 0.23, "A", "panel-scale working value", "4 points"),
 )
 _REACH = (
+    # Name, what, published figure, lowest, highest, certainty, source, why this range.
     Anchor(
         "reach_phone",
         "phone calls answered, rested members",
@@ -198,6 +202,7 @@ _REACH = (
         "video_young", "video reach, youngest to oldest band", 1.67, 1.4, 1.9, "D", "ASPE HP-2022-04", "72.5 / 43.5 %"
     ),
     Anchor("sms_black", "SMS reach, Black to White", 0.95, 0.80, 0.999, "M", "PMC7598235", "'lower': below 1"),
+    # The rct team acts in the world whose effects are those of randomised trials.
     Anchor(
         "engaged",
         "members with two or more completed contacts in a year of the rct team",
@@ -210,6 +215,7 @@ _REACH = (
     ),
 )
 _EFFECTS = (
+    # Name, what, published figure, lowest, highest, certainty, source, why this range.
     Anchor(
         "rct_ed", "rct: care team against no program, ED", 0.96, 0.91, 1.00, "H", "Contra Costa trial", "its interval"
     ),

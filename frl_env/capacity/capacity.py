@@ -40,6 +40,7 @@ Table = Mapping[str, Mapping[str, float]]
 
 _KEYS = ("minutes", "caseload", "weekly_minutes", "weekly_contacts", "least_chance", "forbidden")
 _MANY = 1e9
+"""No real team has more of anything; a larger number is a mistake."""
 
 
 @dataclass(frozen=True, kw_only=True)

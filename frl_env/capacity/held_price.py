@@ -17,6 +17,7 @@ from frl_env.capacity.offers import columns_of
 from frl_env.errors import UserError, check_number
 
 _MOST = 1e12
+"""A larger price of a minute is a mistake."""
 
 TIE = 1e-9
 """Share of a gain and of its price by which their differences may differ for being computed in binary."""

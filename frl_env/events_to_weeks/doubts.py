@@ -48,6 +48,7 @@ UNNAMED = 0.05
 """Share of the members without a row in table members."""
 
 MOST = 0.5
+"""Share of the rows above which an oddity is the rule, and is said."""
 
 
 ALIKE = "write identifiers alike in both tables (capitals and leading zeros count)"

@@ -42,8 +42,14 @@ PRICES = (0.0, 0.0003, 0.0006, 0.0011, 0.002)
 """Events a staff minute at which the bound is computed; for a budget the lowest is taken."""
 
 MEMBERS = 400
+"""Members for whom the relaxed problem is solved."""
+
 CONTROL_MEMBERS = 100_000
+"""Members whose events without a program, as control variates, make the bound more exact."""
+
 CHUNK = 50
+"""Members solved at once."""
+
 _STEPS = 34
 """Steps of support, each a week's fading from full; what is below the last is credited at once."""
 

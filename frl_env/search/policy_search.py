@@ -42,6 +42,8 @@ HEADS = {"contact": 1, "modality": 5, "goal": 17, "urgency": 1}
 SEARCH_SEED = 71_001
 _FILE = "data/best_observation_only.json"
 _N_SEEN = 7
+"""Measures that every world shows."""
+
 _N_MEASURES, _N_PROVIDERS = 14, 4
 
 

@@ -35,6 +35,8 @@ _WINDOW = 4
 """Weeks after a discharge in which transitional care fits."""
 
 _LONG_AGO = 99.0
+"""Weeks that stand for "never, or so long ago that it no longer counts"."""
+
 _UNITS = np.asarray([0.0, 1.0, 0.5, 1.0, 1.0, 0.3])
 """How much an attempt over each modality tires, in home visits."""
 
@@ -100,6 +102,7 @@ class RuleNumbers:
 
 # Columns of the memory, one row a member.
 _ED_FAST, _ED_SLOW, _IP_FAST, _IP_SLOW, _SINCE_IP, _FATIGUE, _SUPPORT, _TRIED, _HITS, _LAST, _ABOUT = range(11)
+# Behind these columns, one a goal: completed contacts about it so far.
 _SEEN = 11
 
 

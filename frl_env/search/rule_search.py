@@ -20,6 +20,8 @@ from frl_env.search.record_rule import RecordRule, RuleNumbers
 SEED = 71_002
 GENERATIONS, CANDIDATES, ELITE = 20, 24, 6
 MEMBERS = 8_000
+"""Members on whom each candidate is scored."""
+
 _SPREAD, _LEAST_SPREAD = 0.6, 0.05
 _STEP = 0.7
 """Share of the way to the elite that the distribution moves."""

@@ -27,6 +27,8 @@ PHONE, SMS, VIDEO, HOME, EHR = (
     for name in ("PHONE_CALL", "SMS_TEXT", "VIDEO_VISIT", "HOME_VISIT", "EHR_COMMUNICATION")
 )
 _EIGHT_WEEKS = 255
+"""Eight bits, one a week."""
+
 URGENT = MEDICAID_ACTIONS["urgency"].levels.index("URGENT")
 _INSURANCE = int(NEED_BITS[NEED_NAMES.index("INSURANCE_COVERAGE")])
 

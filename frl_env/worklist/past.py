@@ -24,6 +24,7 @@ WINDOW = 13
 """Weeks over which counts of the record are summed for the reasons."""
 
 DAYS = 7
+"""Of a week."""
 
 
 class Remembering(Protocol):

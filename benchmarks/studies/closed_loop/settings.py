@@ -9,6 +9,8 @@ HISTORY = 26
 """Weeks that the care team logs before the first list."""
 
 QUARTER = 13
+"""Weeks of a quarter."""
+
 QUARTERS = 4
 QUARTERS_A_YEAR = 4
 

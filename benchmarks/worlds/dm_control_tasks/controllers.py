@@ -17,6 +17,7 @@ from frl_env.errors import unknown_name
 
 FILE = "data/controllers.json"
 THRESHOLD = 0.5
+"""A control beyond it, either way, takes the outer of the actuator's three levels."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

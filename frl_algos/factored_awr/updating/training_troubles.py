@@ -17,6 +17,8 @@ MAX_CLIPPED = 0.5
 COLLAPSED, MANY = 1.5, 5.0
 """Effective numbers of joint actions: of a collapsed policy, and of a clone that uses many."""
 MAX_OUTSIDE = 0.9
+"""Share of what the policy does that the data all but never shows, above which this is said."""
+
 ALWAYS, NEVER = 0.99, 0.01
 TIMES = 5.0
 """How many times as often the clone must do the other thing, for always or never to be the policy's own doing."""

@@ -25,6 +25,7 @@ REST = "everyone else"
 """What a joint group of two attributes is compared with; groups of one attribute are compared in pairs."""
 
 LEAST_PERMUTATIONS = 10_000
+"""Permutations, at least, unless a caller says otherwise."""
 
 _CHUNK = 4_000_000
 """Numbers held at once."""

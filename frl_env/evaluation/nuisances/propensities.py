@@ -43,6 +43,7 @@ DIRECTIONS = 60
 """Of the scores of one factor, about: more would be as many as there are members."""
 
 _BINS = 10
+"""Bins of predicted probability that are compared with what was chosen."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -19,6 +19,7 @@ FIRST_DAY, LAST_DAY = -25_567, 84_005
 """1900-01-01 and 2199-12-31."""
 
 MOST_CENTS = 10_000_000_000
+"""A hundred million dollars: a larger amount on one line is a mistake."""
 
 _DATES = {
     "iso": (r"(\d{4})-(\d{1,2})-(\d{1,2})", (1, 2, 3)),

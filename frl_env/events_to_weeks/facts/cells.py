@@ -27,6 +27,8 @@ CELLS = 1 << 19
 """Cells that are assembled at a time: few enough that arrays stay in the processor's cache."""
 
 UNKNOWN_AGE = 255
+"""Stands for an age that is not known."""
+
 NEVER = 1 << 30
 """Stands for a day that there is not."""
 

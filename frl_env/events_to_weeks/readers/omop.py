@@ -17,6 +17,7 @@ from frl_env.events_to_weeks.event_tables.spec import Spec
 from frl_env.events_to_weeks.facts import cell_parsing
 
 HISPANIC = 38003563
+"""OMOP's concept of the ethnicity "Hispanic or Latino"."""
 
 
 def read_omop(engine: Any, spec: Spec) -> dict[str, ir.Table]:

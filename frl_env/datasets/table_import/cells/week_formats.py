@@ -22,6 +22,8 @@ WEEK_KINDS = ("number", "date", "compact date", "year-week")
 """How weeks may be written: 12; 2024-01-31; 20240131; 202405 or 2024-W05, a week of ISO 8601."""
 
 MOST_WEEKS = 1_000_000
+"""A larger number is no number of a week: it is a date like 20240131, or garbled."""
+
 FIRST_DAY, LAST_DAY = -25_567, 84_005
 """1900-01-01 and 2199-12-31, in days since 1970-01-01."""
 

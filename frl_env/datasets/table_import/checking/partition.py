@@ -25,6 +25,8 @@ AT_ONCE = 1 << 17
 """Rows sorted out in one go, at the least: a file of small groups of rows would cost the more."""
 
 MOST_FILES = 512
+"""Files that rows are sorted into, at most."""
+
 MOST_ROWS = 10 * ROWS
 """Rows of one file that can't come about by chance: one identifier has nearly all."""
 
