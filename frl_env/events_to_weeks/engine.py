@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from frl_env.datasets.table_import.table_files import folders
+from frl_env.datasets.table_import.table_files.source import check_whole_folder
 from frl_env.datasets.table_import.table_files.text_files import delimiter
 from frl_env.errors import UserError, unknown_name
 from frl_env.events_to_weeks.event_tables.spec import TableSpec
@@ -303,7 +304,9 @@ def table_files(label: str, table: TableSpec) -> tuple[list[Path], str]:
     if not path.exists():
         raise UserError(f"table {label}: {path} does not exist; check path in the spec")
     if path.is_dir():
-        files = [file for file in folders.table_files(path) if _format(file)]
+        found = folders.table_files(path)
+        files = [file for file in found if _format(file)]
+        check_whole_folder(f"table {label}: {path}", path, (file for file in found if not _format(file)))
     else:
         files = folders.table_files(path)
     kinds = {_format(file) for file in files}

@@ -308,7 +308,7 @@ class _Import:
         if made:
             facts["member_weeks"] = made
         facts["understood"] = describe_table(layout, read, checked, facts)
-        facts["odd"] = odd(layout, read, checked, made, source=source)
+        facts["odd"] = odd(layout, read, checked, made, source=source, unread=self.table.others)
         self.tell(facts)
         return read, checked, facts
 

@@ -39,6 +39,14 @@ def _cut(name: str, bytes_off: int) -> Callable[[pd.DataFrame, Path], Path]:
     return make
 
 
+def _linked(table: pd.DataFrame, folder: Path) -> Path:
+    (folder.parent / "elsewhere").mkdir()
+    table.iloc[100:].to_parquet(folder.parent / "elsewhere" / "b.parquet")
+    table.iloc[:100].to_parquet(folder / "a.parquet")
+    (folder / "sub").symlink_to(folder.parent / "elsewhere")
+    return folder
+
+
 def _several(table: pd.DataFrame, folder: Path, *names: str) -> Path:
     for name in names:
         table.to_csv(folder / name, index=False) if name.endswith("csv") else table.to_parquet(folder / name)
@@ -110,6 +118,11 @@ FILES: dict[str, tuple[Callable[[pd.DataFrame, Path], Path], str]] = {
     "a spreadsheet": (_file("table.xlsx", b"PK"), "no table of a known format; known endings: .parquet"),
     "no ending": (_file("table", b"a,b"), "no table of a known format"),
     "two formats": (lambda t, d: _several(t, d, "a.csv", "b.parquet"), "files of several formats"),
+    "a part that nothing unpacks": (
+        lambda t, d: _with(t, d, "other.csv.xz"), "holds 1 file packed as nothing here unpacks",
+    ),
+    "a part that is still copied": (lambda t, d: _with(t, d, "other.parquet.tmp"), "holds 1 file that look not wholly"),
+    "a link to a folder": (_linked, "holds 1 link to folders, which are not followed"),
     "Parquet cut off": (_cut("table.parquet", 500), "cut off or of another format"),
     "Parquet damaged": (_flipped, "is damaged"),
     "Arrow cut off": (_cut("table.arrow", 500), "cut off or of another format"),
@@ -198,6 +211,17 @@ def test_folders_named_after_members_are_not_named(table, tmp_path, empty_store)
     with pytest.raises(UserError, match="cut off") as caught:
         import_table(tmp_path / "table", ID)
     check_refusal(str(caught.value), empty_store)
+
+
+def test_files_that_are_not_read_are_counted_and_not_named(table, tmp_path, empty_store):
+    folder = tmp_path / "table"
+    folder.mkdir()
+    _with(table, folder, f"notes.{SECRET}", "README.md", "_SUCCESS", ".hidden.csv")
+    (said,) = import_table(folder, ID, check_only=True).facts[0]["odd"]
+    assert said.startswith("2 files of the folder are not read; known endings: .parquet, .pq, .csv")
+    table.to_csv(folder / "b.csv")
+    with pytest.raises(UserError, match=r"several formats \(.csv, .parquet\); keep one"):
+        import_table(folder, ID)
 
 
 def test_nothing_but_the_columns_that_mean_something_is_read(table, tmp_path, empty_store):

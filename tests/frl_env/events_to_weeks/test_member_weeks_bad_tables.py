@@ -43,6 +43,11 @@ FILES = {
         lambda path: (path.mkdir(), (path / "a.csv").write_text("a"), (path / "b.parquet").write_text("b")),
         "nor a folder with files of one kind",
     ),
+    "a part of a folder that nothing unpacks": (
+        "t",
+        lambda path: (path.mkdir(), (path / "a.csv").write_text("a"), (path / "b.csv.xz").write_text("b")),
+        "holds 1 file packed as nothing here unpacks them",
+    ),
 }
 
 

@@ -19,6 +19,7 @@ from frl_env.datasets.table_import.provenance import FOR_LISTS, for_lists, state
 from frl_env.datasets.table_import.schema.columns import OUTCOMES, REWARD, TERMINATED, UNDEFINED
 from frl_env.datasets.table_import.schema.layout import Layout
 from frl_env.datasets.table_import.schema.listed import AS_LISTED, NO_LIST, OUTCOMES_OF_LISTS
+from frl_env.datasets.table_import.table_files.data_file import FORMATS
 from frl_env.evaluation.privacy.suppression import (
     SECRET,
     SMALLEST,
@@ -94,7 +95,13 @@ def lists_in_words(said: dict[str, Any]) -> str:
 
 
 def odd(
-    layout: Layout, read: dict[str, Any], checked: dict[str, Any], made: Mapping[str, Any], *, source: str
+    layout: Layout,
+    read: dict[str, Any],
+    checked: dict[str, Any],
+    made: Mapping[str, Any],
+    *,
+    source: str,
+    unread: int,
 ) -> list[str]:
     """What looks odd, a sentence each.
 
@@ -104,8 +111,11 @@ def odd(
         checked: Facts of the check stage.
         made: What a table of `frl weeks` says of itself, else empty.
         source: Where rewards are taken from.
+        unread: Files of the table's folder that are not read.
     """
     said = _odd(layout, read, checked["tally"], late=states_know_less(made))
+    if unread:
+        said.append(f"{unread:,} files of the folder are not read; known endings: {', '.join(FORMATS)}")
     if source == COUNTS:
         said += _ends_not_known(layout, Counter(checked["tally"]["counts"]))
     return [*said, *_without_minutes(layout), *([FOR_LISTS] if for_lists(made) else [])]

@@ -5,7 +5,7 @@ by its own columns and types, and one that lacks a column has nothing in it ther
 more, and no message quotes what stands in the table: Arrow's own do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from frl_env.datasets.table_import.cells.convert import family
-from frl_env.datasets.table_import.table_files.data_file import FORMATS, DataFile, ending, open_file
+from frl_env.datasets.table_import.table_files.data_file import FORMATS, PACKED, DataFile, ending, open_file
 from frl_env.datasets.table_import.table_files.folders import table_files
 from frl_env.datasets.table_import.table_files.text_files import delimiter, lines, open_quote
 from frl_env.errors import UserError, system_reason
+
+NOT_UNPACKED = (*PACKED, ".xz", ".lz4", ".lzma", ".lzo", ".br", ".snappy", ".z", ".7z", ".zip")
+UNFINISHED = (".part", ".partial", ".filepart", ".crdownload", ".download", ".tmp")
+"""Endings behind that of a table, of what is a part of it and can't be read as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +31,13 @@ class Table:
         path: File or folder.
         files: Its files, in order.
         schema: All columns of all files, each with the first type that is one; metadata of the first file.
+        others: Files of the folder that are not read, because they look like no part of a table.
     """
 
     path: Path
     files: tuple[DataFile, ...]
     schema: pa.Schema
+    others: int = 0
 
     @property
     def unreadable(self) -> int:
@@ -131,11 +137,13 @@ def open_table(path: Path) -> Table:
     if not files:
         raise UserError(f"folder {path} holds no table; known endings: {', '.join(FORMATS)}")
     endings = {ending(file) for file in files}
-    kinds = {FORMATS[ending] for ending in endings if ending in FORMATS}
+    known = endings & set(FORMATS)
+    kinds = {FORMATS[ending] for ending in known}
+    check_whole_folder(str(path), path, (file for file in files if ending(file) not in FORMATS))
     if not kinds:
         raise UserError(f"{path} is no table of a known format; known endings: {', '.join(FORMATS)}")
     if len(kinds) > 1 or len(endings & {".csv", ".tsv"}) > 1:
-        raise UserError(f"{path} holds files of several formats ({', '.join(sorted(endings))}); keep one")
+        raise UserError(f"{path} holds files of several formats ({', '.join(sorted(known))}); keep one")
     places = [file for file in files if ending(file) in FORMATS]
     opened = []
     for place in places:
@@ -149,7 +157,42 @@ def open_table(path: Path) -> Table:
             raise _unreadable(path, problem) from None
         if len(set(names := opened[-1].schema.names)) < len(names):
             raise UserError(f"can't read {path}: a column name occurs twice; rename or remove one")
-    return Table(path=path, files=tuple(opened), schema=_all_columns(opened))
+    others = len(files) - len(places)
+    return Table(path=path, files=tuple(opened), schema=_all_columns(opened), others=others)
+
+
+def check_whole_folder(name: str, path: Path, unread: Iterable[Path]) -> None:
+    """Refuses a folder of which a part would not be read, so that rows would be missing without a word.
+
+    Args:
+        name: Of the table, for messages.
+        path: The table.
+        unread: Files that are not read.
+
+    Raises:
+        UserError: If a file is packed as nothing here unpacks it, or not whole, or a folder in it is a link.
+    """
+    if not path.is_dir():
+        return
+    inside = (entry for entry in path.rglob("*") if not entry.name.startswith((".", "_")))
+    links = sum(entry.is_symlink() and entry.is_dir() for entry in inside)
+    if links:
+        raise UserError(
+            f"{name} holds {links:,} link{'s' if links > 1 else ''} to folders, which are not followed, so that rows "
+            "would be missing; put the files themselves there"
+        )
+    parts = [file for file in unread if any(suffix.lower() in (*FORMATS, ".txt") for suffix in file.suffixes[:-1])]
+    packed, unfinished = (sum(file.suffix.lower() in kinds for file in parts) for kinds in (NOT_UNPACKED, UNFINISHED))
+    if packed:
+        raise UserError(
+            f"{name} holds {packed:,} file{'s' if packed > 1 else ''} packed as nothing here unpacks them, so that "
+            "rows would be missing; unpack them, or move them away"
+        )
+    if unfinished:
+        raise UserError(
+            f"{name} holds {unfinished:,} file{'s' if unfinished > 1 else ''} that look not wholly written or copied "
+            f"({', '.join(UNFINISHED)}); let that end, or move them away"
+        )
 
 
 def _all_columns(files: list[DataFile]) -> pa.Schema:
