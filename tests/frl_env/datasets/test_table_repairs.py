@@ -82,3 +82,20 @@ def test_gaps_duplicates_and_disputes(plain_table, tmp_path):
     assert repairs == {"same row twice": (1, "dropped"), "two rows for one week": (2, "dropped"), "gap": (2, "split")}
     own = [e for e in episodes_of(dataset) if e.infos["member"][0, 0] == 0]
     assert [e.infos["week"][:, 0].tolist() for e in own] == [[0, 1, 2], [4, 5], [8, 9, 10, 11]]
+
+
+def test_a_row_within_a_week_costs_none_of_the_others(plain_table, tmp_path):
+    start = pd.Timestamp("2024-01-01")
+    table = plain_table.assign(week=start + pd.to_timedelta(7 * plain_table["week"], unit="D"))
+    stray = table[table["week"] == start + pd.Timedelta(days=28)]
+    daily = [stray.assign(week=stray["week"] + pd.Timedelta(days=days)) for days in (1, 3, 6)]
+    facts = facts_of(imported(pd.concat([table, *daily]), tmp_path, on_error="drop"))
+    assert facts["repairs"] == [
+        {"column": "week", "kind": "overlapping weeks", "rows": 3 * len(stray), "done": "dropped"}
+    ]
+    assert facts["rows_left_out"] == 3 * len(stray)
+    assert facts["episodes"] == facts["members"] == plain_table["member_id"].nunique()
+    later = table["member_id"].eq(1000) & (table["week"] >= stray["week"].iloc[0])
+    moved = table.assign(week=table["week"].mask(later, table["week"] - pd.Timedelta(days=1)))
+    repairs = facts_of(imported(moved, tmp_path, on_error="drop"))["repairs"]
+    assert {each["kind"]: each["rows"] for each in repairs} == {"overlapping weeks": 1, "gap": 1}

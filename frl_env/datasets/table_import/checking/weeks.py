@@ -166,12 +166,12 @@ def order_weeks(
     keep &= _few_enough(member, findings)
     keep &= _before_the_end(member, columns, keep, findings)
     left = np.flatnonzero(keep)
-    step = np.diff(day[left], prepend=0)
-    first = np.diff(member[left], prepend=-1) != 0
-    overlap = ~first & (step < 7)
-    findings.add(WEEK, "overlapping weeks", overlap.sum())
-    findings.add(WEEK, "gap", (~first & (step > 7)).sum())
-    keep[left[overlap]] = False
+    apart = _seven_days_apart(member[left], day[left])
+    findings.add(WEEK, "overlapping weeks", (~apart).sum())
+    keep[left[~apart]] = False
+    left = left[apart]
+    same = member[left[1:]] == member[left[:-1]]
+    findings.add(WEEK, "gap", (same & (np.diff(day[left]) > 7)).sum())
     keep &= ~bad
     heads = _heads(member, day, columns, keep, layout, findings)
     if look is not None:
@@ -261,6 +261,30 @@ def _before_the_end(
     before = ended - np.repeat(ended[first], np.diff(first, append=len(member)))
     findings.add(TERMINATED, "after the end", ((before > 0) & keep).sum())
     return before == 0
+
+
+def _seven_days_apart(member: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """Which rows to keep so that a member's are seven days apart: the first, then each so far from the last one kept.
+
+    Args:
+        member: Whose each row is, ascending.
+        day: Of each row; a member's are ascending, each once.
+    """
+    first = np.diff(member, prepend=-1) != 0
+    close = ~first & (np.diff(day, prepend=0) < 7)
+    if not close.any():
+        return ~close
+    since = day - day.min()
+    place = member * (since.max() + 8) + since  # seven days later is never another member's
+    later = np.searchsorted(place, place + 7)
+    apart = np.zeros(len(member), dtype=bool)
+    row = np.flatnonzero(first)
+    while len(row):
+        apart[row] = True
+        following = later[row]
+        inside = following < len(member)
+        row = following[inside][member[following[inside]] == member[row[inside]]]
+    return apart
 
 
 def _heads(
