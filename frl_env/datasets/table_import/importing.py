@@ -147,6 +147,7 @@ def import_table(
         "options": asdict(options),
         "version": package_version(),
         **({} if listed is None else {"worklists": listed.fingerprint()}),
+        **({"description": description} if description else {}),
     }
     table_digest = _digest(table.fingerprint())
     task = _Import(
@@ -359,9 +360,11 @@ class _Import:
                 draft.add(recorded)
         self.progress(what, checked["runs"], checked["runs"])
         if not draft.total("steps"):
+            share = self.options.validation_share
+            drawn = f", of the members whom the share {share:g} puts there; choose another share" if share else ""
             raise UserError(
-                f"no row of the table can be used for {dataset_id!r}: a decision counts only if what comes of it is "
-                "known, from the member's next week or columns of the next state"
+                f"no row of the table can be used for {dataset_id!r}{drawn}: a decision counts only if what comes of "
+                "it is known, from the member's next week or columns of the next state"
             )
         counts: dict[str, Any] = {what: draft.total(what) for what in ("rows", "members", "episodes", "steps")}
         # Beside the number of all members: neither those in here nor the others must be few.

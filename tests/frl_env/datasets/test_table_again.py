@@ -37,6 +37,16 @@ def test_an_import_that_is_there_is_left_alone(table, tmp_path, empty_store):
     assert minari.load_dataset(ID).total_episodes == 29
 
 
+def test_another_description_is_another_import(table, tmp_path):
+    file = write(table, tmp_path)
+    import_table(file, ID, description="of the north")
+    import_table(file, ID, description="of the north")
+    with pytest.raises(UserError, match="exists already"):
+        import_table(file, ID, description="of the south")
+    dataset = import_table(file, ID, description="of the south", force=True).load()
+    assert dataset.storage.metadata["description"] == "of the south"
+
+
 def test_checking_writes_nothing(table, tmp_path, empty_store):
     facts = import_table(write(table, tmp_path), ID, check_only=True)
     assert facts.dataset_ids == ()

@@ -57,3 +57,11 @@ def test_broken_requests_are_refused_in_words(dataset_id, options, said, table, 
     with pytest.raises(UserError, match=said):
         import_table(tmp_path / "table.parquet", dataset_id, options=ImportOptions(**options))
     nothing_left(empty_store)
+
+
+def test_a_share_for_which_nobody_is_left_is_said(table, tmp_path, empty_store):
+    table.to_parquet(tmp_path / "table.parquet")
+    said = "for 'tests/broken-validation-v0', of the members whom the share 0.001 puts there; choose another share"
+    with pytest.raises(UserError, match=said):
+        import_table(tmp_path / "table.parquet", ID, options=ImportOptions(validation_share=0.001))
+    nothing_left(empty_store)
