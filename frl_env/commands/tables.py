@@ -1,6 +1,7 @@
 """`frl import` and `frl export`: tables of your own members in and out, from the command line."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from frl_env.datasets.table_import import (
 from frl_env.datasets.table_import.checking.left_out import in_words
 from frl_env.datasets.table_import.checking.summary import lists_in_words, size_in_words
 from frl_env.datasets.table_import.exporting import check_target
+from frl_env.datasets.table_import.table_files.source import open_table
 from frl_env.errors import UserError, unknown_name
 from frl_env.event_export import FORMATS, export_events
 from frl_env.terminal import console, progress_bar
@@ -86,10 +88,11 @@ def import_command(
 ) -> None:
     """Imports a table of member-weeks as a Minari dataset; checks all of it before anything is written."""
     columns = None
-    if map_file is not None or column or action_schema is not None or ignore:
-        columns = ColumnMap.read(
-            map_file, columns=_pairs(column or []), action_schema=action_schema, ignore=tuple(ignore or ())
-        )
+    renamed, ignored = _pairs(column or []), tuple(ignore or ())
+    if map_file is not None or action_schema is not None:
+        columns = ColumnMap.read(map_file, columns=renamed, action_schema=action_schema, ignore=ignored)
+    elif renamed or ignored:
+        columns = replace(ColumnMap.of_table(open_table(table).schema), columns=renamed, ignore=ignored)
     options = ImportOptions(
         on_error=on_error,
         rewards=rewards,

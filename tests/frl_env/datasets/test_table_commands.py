@@ -6,10 +6,12 @@ import sys
 
 import minari
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from frl_env import cli
 from frl_env.datasets import Recipe, build_dataset, store
+from frl_env.datasets.table_import import ColumnMap, export_table, import_table
 
 SECRET = "Zebulon"
 
@@ -64,6 +66,28 @@ def test_a_part_of_few_people_is_not_counted_by_spells_or_weeks(frl, table, tmp_
             assert "fewer than 11 members" in out
         for number in (kept.total_episodes, kept.total_steps):
             assert not re.search(rf"(?<![\w.-]){number}(?![\w.-])", out), out
+
+
+def test_flags_leave_what_a_table_says_of_itself(frl, table, tmp_path):
+    columns = ColumnMap(
+        said={"response": "num_calls_last_week"}, effort={"modality": {"PHONE_CALL": 15}},
+        limits={"total_paid": (0, 5e6)}, definitions={"num_calls_last_week": "answered; count; 7 days"},
+    )  # fmt: skip
+    table.to_parquet(tmp_path / "t.parquet")
+    dataset = import_table(tmp_path / "t.parquet", "my/own-v0", columns=columns).load()
+    export_table(dataset, tmp_path / "again.parquet")
+    again = pq.read_table(tmp_path / "again.parquet")
+    renamed = again.rename_columns(["wk" if name == "week" else name for name in again.column_names])
+    pq.write_table(renamed.replace_schema_metadata(again.schema.metadata), tmp_path / "again.parquet")
+    flags = ("--column", "week=wk", "--ignore", "gender")
+    assert frl("import", tmp_path / "again.parquet", "--id", "my/again-v0", *flags)[0] == 0
+    one, two = (minari.load_dataset(each).storage.metadata for each in ("my/own-v0", "my/again-v0"))
+    assert two["frl_effort"] == one["frl_effort"]
+    told, meant = (each["frl_meaning"] for each in (two, one))
+    assert told.pop("definitions").items() >= meant.pop("definitions").items()
+    assert told == meant
+    assert two["frl_import"]["limits"] == one["frl_import"]["limits"]
+    assert "gender" not in two["frl_vocabularies"]
 
 
 def test_show_counts_members_not_spells(frl, table, tmp_path):
