@@ -147,6 +147,7 @@ def _values(world: Ranked) -> Any:
 def _estimates(
     world: Ranked, target: Probabilities, fit: Any, propensities: Any, seed: tuple[int, int]
 ) -> tuple[dict[str, Estimate], Any]:
+    """Every estimate of a policy's value by name, and the diagnostics of their weights."""
     values, probabilities, fitted = fit(target)
     inputs = prepare(
         world.episodes,
@@ -166,6 +167,7 @@ def _estimates(
 
 
 def _numbers(world: Ranked, estimate: Estimate) -> dict[str, float]:
+    """Value, and the 95 % limits of its difference to the logged returns."""
     change = interval(estimate.minus(world.episodes.returns(world.discount)), method="normal")
     return {"value": estimate.value, "low": change.low, "high": change.high}
 
@@ -180,6 +182,7 @@ def table(world: str, draws: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
 
 
 def _row(world: str, label: str, draws: Sequence[Mapping[str, Any]], chosen: Sequence[str]) -> dict[str, Any]:
+    """One row of the table: how well an estimator's values, in each draw, agree with the truth."""
     names = list(draws[0]["truth"])
     truth = np.array([[draw["truth"][name] for name in names] for draw in draws])
     behaviour = np.array([draw["behaviour"] for draw in draws])

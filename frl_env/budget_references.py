@@ -316,6 +316,7 @@ def _difference(name: str, returns: Returns, other: Returns) -> dict[str, float]
 
 
 def _bound_row(relaxed: Relaxed, minutes: float | None, nothing: Returns, behaviour: Returns) -> dict[str, Any]:
+    """The upper bound as a row among the references: value and difference to behaviour, with errors."""
     spared, error = relaxed.at(minutes)
     difference = nothing.value - behaviour.value
     return {

@@ -133,6 +133,7 @@ def _plot(
     *,
     first: bool = True,
 ) -> None:
+    """Draws one plot between these edges; only the first of a row has its y axis labelled."""
     most = max(3, int((bottom - top) / 42))
     ys = Scale(*span, bottom, top)
     step = nice_step((ys.high - ys.low) / most)
@@ -164,6 +165,7 @@ def _x_ticks(scale: Scale) -> list[tuple[float, str]]:
 
 
 def _draw_line(canvas: Canvas, line: Series, xs: Scale, ys: Scale) -> None:
+    """Draws a line, broken where a value is missing, with its intervals and marks."""
     colour, dash = line.style % COLOURS + 1, DASHES[line.dash % len(DASHES)]
     part: list[tuple[float, float]] = []
     for x, y in [*zip(line.xs, line.ys, strict=True), (0.0, None)]:

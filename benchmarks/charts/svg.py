@@ -164,6 +164,7 @@ def tick_label(value: float, step: float, *, percent: bool = False) -> str:
 
 
 def _n(number: float) -> str:
+    """A coordinate as SVG has it, to a tenth."""
     return f"{number:.1f}".rstrip("0").rstrip(".")
 
 

@@ -83,6 +83,7 @@ def panel_of(dataset: Any, *, members: int, validation: str) -> Panel | None:
 
 @lru_cache(maxsize=1)
 def _simulated(world: Any, members: int, horizon: int) -> Panel:
+    """A panel of members who are simulated and followed under the care team."""
     collected = collect(world.parameters, members=members, seed=SEED, horizon=horizon)
     mask, known = collected.mask, collected.information
     vocabularies = {"race_ethnicity": RACES, "gender": GENDERS, "age_band": AGE_BANDS}

@@ -214,6 +214,7 @@ def _care_team(world: Parameters, members: int, number: int) -> pd.DataFrame:
 
 
 def _table(policy: Policy, world: Parameters, members: int, number: int) -> pd.DataFrame:
+    """One row a member of a rollout of the policy, with its chance of a home visit."""
     watch = MemberWatch({"high_touch": joints_with(MEDICAID_ACTIONS, ["HOME_VISIT"]).astype(np.float32)})
     return watch.table(rollout(policy, world, members=members, seed=(SEED, number), record=watch))
 

@@ -200,6 +200,7 @@ def fitted(episodes: Episodes, *, need: str | None = None, skill: str | None = N
 
 
 def _ratio(name: str, weeks: Weeks, kept: Bool[np.ndarray, "row"]) -> dict[str, object]:
+    """Events that happened over events expected, of some weeks, with a standard error over members."""
     if not kept.any():
         return {}
     expected = weeks.expected[kept] * weeks.weeks[kept]

@@ -174,6 +174,7 @@ _TEAMS: dict[int, tuple[np.ndarray, float]] = {}
 
 
 def _team(members: int) -> tuple[np.ndarray, float]:
+    """Events of each member and minutes a member-week under the care team; rolled out once."""
     if members not in _TEAMS:
         _TEAMS[members] = _events(BehaviourPolicy(preset()), members)
     return _TEAMS[members]

@@ -66,6 +66,7 @@ def point_at(entry: Mapping[str, Any], budget: str | float = TEAM) -> Mapping[st
 
 
 def _rank(entry: Mapping[str, Any]) -> tuple[bool, float]:
+    """Sorts by gain, the largest first, and entries without one last."""
     gain = gain_at(entry)
     return gain is None, -(gain or 0.0)
 
@@ -117,6 +118,7 @@ def _entry(
     gains: np.ndarray,
     drawn: np.ndarray,
 ) -> dict[str, Any]:
+    """What one policy gains and spends at each budget, over seeds, with intervals."""
     algo, mode = line
     first = runs[seeds[0]]
     points = []

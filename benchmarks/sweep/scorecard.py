@@ -119,6 +119,7 @@ def normalized_score(value: float, references: Mapping[str, np.ndarray]) -> floa
 
 
 def _against(value: np.ndarray, references: Mapping[str, np.ndarray], weeks: float | None) -> dict[str, float | None]:
+    """How a policy's value stands to the references'."""
     difference = value.astype(np.float64) - references["behaviour"]
     found = {
         "normalized_score": normalized_score(float(value.mean(dtype=np.float64)), references),

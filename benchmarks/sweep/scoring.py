@@ -135,6 +135,7 @@ def curve_score(algorithm: Any, space: ActionSpace, evaluation: Evaluation) -> C
 
 
 def _telling(tell: Tell, name: str) -> Callable[[int, int], None]:
+    """Progress of one rollout, by week, as progress of the whole run."""
     return lambda week, total: tell(f"scoring {name}", week, total)
 
 

@@ -37,6 +37,7 @@ def fairness(results: SweepResults) -> Section:
 
 
 def _bars(results: SweepResults, audits: list[Mapping[str, Any]]) -> Figure:
+    """Figure of high-touch care by group, the leading policy beside the care team."""
     known = {(entry["algo"], entry["mode"], entry["seed"]): entry for entry in reversed(audits)}
     own = [key for key in known if key[:2] == results.leading] or list(known)
     algo, mode, seed = min(own, key=lambda key: key[2])
@@ -153,6 +154,7 @@ def _pairs(results: SweepResults, audits: list[Mapping[str, Any]]) -> list[Table
 
 
 def _frontier(results: SweepResults) -> Figure:
+    """Figure and table of what closing the gap between groups costs, a point a setting of the penalty."""
     content = results.frontier
     points = content["points"]
     rows, series = [], []

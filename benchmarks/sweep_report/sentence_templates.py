@@ -33,6 +33,7 @@ def pages() -> jinja2.Environment:
 @lru_cache(maxsize=1)
 def _sentences() -> jinja2.Environment:
     found = jinja2.Environment(loader=_OneLine(FOLDER), undefined=jinja2.StrictUndefined)
+    # Templates format numbers with it: {{ gain | f("+.4f") }}.
     found.filters["f"] = lambda value, how: format(value, how)
     return found
 

@@ -34,6 +34,7 @@ def horizon(results: SweepResults) -> str:
 
 
 def _tried(results: SweepResults) -> str:
+    """The sentence on what was trained, on which data."""
     card = results.card
     rows = sorted({row["rows"] for row in card["runs"] if row.get("rows")})
     learners = [row for row in card["runs"] if row["algo"] not in PEERS]
@@ -112,6 +113,7 @@ def _lead(results: SweepResults) -> str:
 
 
 def _worth(results: SweepResults) -> str:
+    """Sentences on the size of the gain: on the scale of the references, and in staff minutes."""
     first, references = results.card["summary"][0], results.card["references"]
     score = first["normalized_score"]
     said = []
@@ -132,6 +134,7 @@ def _worth(results: SweepResults) -> str:
 
 
 def _estimated(results: SweepResults) -> tuple[str, str]:
+    """Sentences on what logged members say: how many policies they can value, and what the best is worth."""
     entries = results.card["ope"]
     valued = [entry for entry in entries if entry.get("headline")]
     found = words("summary", "supported", policies=len(entries), valued=len(valued), seeds=len(results.seeds))

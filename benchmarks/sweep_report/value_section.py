@@ -45,6 +45,7 @@ def values(results: SweepResults) -> Section:
 
 
 def _true_values(results: SweepResults) -> Figure:
+    """Figure of each policy's true difference to behaviour, with interval and a point a seed."""
     card = results.card
     team = card["references"]["behaviour"]["difference_to_behaviour"]
     rows = [Row(label="Trained policies")]

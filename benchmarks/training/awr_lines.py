@@ -53,6 +53,7 @@ def seed_awr() -> FactoredAWRConfig:
 
 
 def _awr(make: Callable[[Told, ActionSpace], FactoredAWRConfig]) -> Maker:
+    """Makes FactoredAWR from its configuration for some columns, with the settings of a run put over it."""
     return lambda space, known, settings: dataclasses.replace(make(known, space), **settings).create()
 
 

@@ -111,6 +111,7 @@ class Maze(World):
 
 
 def _next_waypoint(place: Float[np.ndarray, "episode 2"]) -> Int64[np.ndarray, "episode"]:
+    """Which waypoint comes next, by where in the maze the walker is."""
     x, y = place.T
     below = (y < 0.25) & (x < 0.57)
     rising = (x >= 0.5) & (y < 0.82)

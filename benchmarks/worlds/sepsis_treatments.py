@@ -152,15 +152,18 @@ class SepsisTreatments(World):
 
     @cached_property
     def _deciding(self) -> Int64[np.ndarray, "state"]:
+        """Numbers of the states in which something is decided: neither dead nor discharged."""
         return np.flatnonzero(self._reward == 0)
 
     @cached_property
     def _parts(self) -> dict[str, Int64[np.ndarray, "all"]]:
+        """Level of each part in each of all states."""
         sizes = tuple(PARTS.values())
         return dict(zip(PARTS, np.unravel_index(np.arange(np.prod(sizes)), sizes), strict=True))
 
     @cached_property
     def _reward(self) -> Float[np.ndarray, "all"]:
+        """-1 with three or more abnormal signs (death), 1 with none and untreated (discharge), else 0."""
         abnormal = sum((self._parts[sign] != normal).astype(int) for sign, normal in NORMAL.items())
         treated = sum(self._parts[name] for name in TREATMENTS)
         return np.where(abnormal >= 3, -1.0, np.where((abnormal == 0) & (treated == 0), 1.0, 0.0))
@@ -199,10 +202,12 @@ def _first_chances() -> Float[np.ndarray, "all"]:
 
 
 def _heart_rate(now: Levels, given: Levels) -> Moves:
+    """Chances to move between levels of heart rate, by state and action, as in the table above."""
     return _by_antibiotics(now, given, "heart_rate", drifts=True)
 
 
 def _blood_pressure(now: Levels, given: Levels) -> Moves:
+    """Chances to move between levels of blood pressure: by antibiotics first, then by vasopressors."""
     untouched = (now["vasopressors"] == 0) & (given["vasopressors"] == 0)
     first = _by_antibiotics(now, given, "blood_pressure", drifts=untouched)
     raised = _matrices(_shifts(3, up=0.7), [[0.1, 0.5, 0.4], [0, 0.1, 0.9], [0, 0, 1]])[now["diabetes"]]
@@ -213,19 +218,21 @@ def _blood_pressure(now: Levels, given: Levels) -> Moves:
 
 
 def _oxygen(now: Levels, given: Levels) -> Moves:
+    """Chances to move between levels of oxygen: ventilated, just withdrawn, or neither."""
     on, withdrawn = given["ventilation"] == 1, (now["ventilation"] == 1) & (given["ventilation"] == 0)
     kind = np.where(on, 0, np.where(withdrawn, 1, 2))
     return _matrices([[0.3, 0.7], [0, 1]], [[1, 0], [0.1, 0.9]], _shifts(2, up=0.1, down=0.1))[kind, now["oxygen"]]
 
 
 def _glucose(now: Levels, given: Levels) -> Moves:
+    """Chances to move between levels of glucose, by vasopressors and diabetes."""
     kind = 2 * (given["vasopressors"] == 1) + now["diabetes"]
     moves = _matrices(_shifts(5, up=0.1, down=0.1), _shifts(5, up=0.3, down=0.3), np.eye(5), _shifts(5, up=0.5))
     return moves[kind, now["glucose"]]
 
 
 def _by_antibiotics(now: Levels, given: Levels, sign: str, *, drifts: Bool[np.ndarray, "state action"] | bool) -> Moves:
-    """What they do to a sign of three levels; if they neither are nor were given, it drifts or stays."""
+    """What antibiotics do to a sign of three levels; if they neither are nor were given, it drifts or stays."""
     on, withdrawn = given["antibiotics"] == 1, (now["antibiotics"] == 1) & (given["antibiotics"] == 0)
     kind = np.where(on, 0, np.where(withdrawn, 1, np.where(drifts, 2, 3)))
     falls, rises = [[1, 0, 0], [0, 1, 0], [0, 0.5, 0.5]], [[1, 0, 0], [0, 0.9, 0.1], [0, 0, 1]]

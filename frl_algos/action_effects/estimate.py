@@ -196,6 +196,7 @@ class EffectRegression:
 
     @property
     def _both(self) -> tuple[np.ndarray, np.ndarray]:
+        """X'X and X'y of all rows: those of the two halves of the people, added."""
         (first, one), (second, two) = self._halves
         return first + second, one + two
 

@@ -67,6 +67,10 @@ class ModelOfSteps:
         return sums
 
     def _values(self, policy: Float[np.ndarray, "state valid"]) -> Float[np.ndarray, "episode"]:
+        """Value of a policy by episode: v at its start, plus the weighted surprises of its rows.
+
+        A surprise is r + gamma v(s') - q(s, a). Its weight is how much more often the policy comes there than the data.
+        """
         table = self._table
         q, values = self._solved(policy)
         weights = len(self.episodes) * (self._come(policy) / np.maximum(table.count, 1)).ravel()[table.cells]
@@ -87,7 +91,7 @@ class ModelOfSteps:
         return table.shrunk(values), values
 
     def _come(self, policy: Float[np.ndarray, "state valid"]) -> Float[np.ndarray, "state valid"]:
-        """d_pi: discounted number of times, an episode."""
+        """d_pi(s, a): discounted number of times that an episode comes to a state and action."""
         table = self._table
         start = np.bincount(table.before[self._first], minlength=len(policy)) / len(self.episodes)
         visits = np.maximum(table.visits, 1)

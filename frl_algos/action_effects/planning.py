@@ -69,6 +69,7 @@ def plan(steps: LoggedSteps, halves: Int[np.ndarray, "row"], caution: float = CA
 
 
 def _advantages(table: StepTable, caution: float) -> Float32[np.ndarray, "state valid"]:
+    """A(s, a) by value iteration on the rows of `table`, with `caution` for c; see the head of this file."""
     values = settled(lambda values: table.filled(table.logged_mean(table.means(values))), np.zeros(len(table.visits)))
     for _ in range(ROUNDS if caution else 1):
         less = caution * np.sqrt(table.variance(values) / table.certain)

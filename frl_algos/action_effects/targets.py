@@ -177,6 +177,7 @@ def _predict(
 def _columns(
     scaled_observations: Float32[np.ndarray, "row k"], lengths: Int64[np.ndarray, "episode"], longest: int
 ) -> np.ndarray:
+    """What returns are predicted from: the state's features, a summary of the history, and its square."""
     features = value_features(scaled_observations)
     history = history_features(scaled_observations, np.cumsum(lengths) - lengths, lengths, longest=longest)
     return np.concatenate([features, history, history**2], axis=1, dtype=np.float64)

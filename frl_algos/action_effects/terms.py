@@ -248,6 +248,7 @@ def _indicators(codes: Int[np.ndarray, "valid"], acts: np.ndarray) -> Float[np.n
 def _indicated(
     space: ActionSpace, levels_of: Int[np.ndarray, "valid factor"], size: int, indications: Mapping[str, int]
 ) -> Float[np.ndarray, "valid k"]:
+    """1 where an action has a level that an observation indicates, by action and observation."""
     indicated = np.zeros((len(levels_of), size), dtype=np.float32)
     factors = list(space)
     for level, observation in indications.items():

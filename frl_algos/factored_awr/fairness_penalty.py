@@ -190,10 +190,12 @@ def fit_tilt(
     level = (every * chances).sum().clamp(min=1e-12)
 
     def gap(weights: Tensor) -> float:
+        """Largest gap between two groups of an attribute, in probability of high touch beyond their target."""
         deviations = data.means(torch.sigmoid(log_odds + measures @ weights))[0] - level * data.target
         return max(float(deviations[own].max() - deviations[own].min()) for own in data.attributes)
 
     def divergence(weights: Tensor) -> Tensor:
+        """D: Kullback-Leibler divergence of the tilted chances from the given ones, mean over the states."""
         odds = log_odds + measures @ weights
         terms = chances * (F.logsigmoid(log_odds) - F.logsigmoid(odds))
         terms = terms + (1 - chances) * (F.logsigmoid(-log_odds) - F.logsigmoid(-odds))

@@ -47,6 +47,7 @@ def create_modules(
     joints = torch.as_tensor(space.valid_joints)
 
     def policy() -> JointPolicy:
+        """A policy of its own over joint actions, with encoded or learned embeddings of them."""
         encoder = None
         if config.encoder not in ("learned", "frozen"):
             structure = "factored" if config.encoder == "one_hot" else config.encoder

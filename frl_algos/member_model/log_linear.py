@@ -78,10 +78,12 @@ def _newton(features, weights, penalty, step_of):  # type: ignore[no-untyped-def
 
 
 def _poisson_step(score: np.ndarray, target: np.ndarray, exposure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slope and curvature of each row's log-likelihood by its score: Poisson events with an exposure."""
     mean = exposure * np.exp(np.clip(score, -20, 20))
     return target - mean, mean
 
 
 def _logistic_step(score: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slope and curvature of each row's log-likelihood by its score: a 0/1 target."""
     chance = expit(score)
     return target - chance, chance * (1 - chance)

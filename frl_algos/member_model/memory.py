@@ -150,11 +150,14 @@ class MemoryLayout:
         return slice(start, start + self.needs)
 
     def _sums(self, number: int) -> slice:
+        """Where the faded sums of the observations stand, for the fading of this number."""
         start = number * (self.size + 2)
         return slice(start, start + self.size)
 
     def _weight(self, number: int) -> int:
+        """Where the faded number of weeks stands, by which `_sums` become means."""
         return number * (self.size + 2) + self.size
 
     def _contact(self, number: int) -> int:
+        """Where the faded number of attempts stands."""
         return number * (self.size + 2) + self.size + 1

@@ -47,6 +47,7 @@ class UpliftRanking(Ranking):
         return np.maximum(uplift - self._least, 0.0) + LEAST
 
     def _fit_scores(self, buffer: FactoredReplayBuffer, rng: np.random.Generator) -> None:
+        """Fits the effect of an answered contact by the R-learner; what is expected comes from the other half."""
         space = buffer.action_space
         attempted = (buffer.actions != int(space.ravel(space.null_action))) & space.valid[buffer.actions]
         logged = logged_records(buffer, self.record, rng, None if self.response is None else attempted)
@@ -73,6 +74,7 @@ class UpliftRanking(Ranking):
             exposure[own] = treated[own] - np.clip(
                 chance.predict_proba(logged.columns[own])[:, 1], OVERLAP, 1 - OVERLAP
             )
+        # The R-learner (Nie & Wager, 2021): events left over treatment left, weighted by the square of the latter.
         self._effect = _regression("squared_error", FEW).fit(
             logged.columns, surprise / exposure, sample_weight=exposure**2
         )

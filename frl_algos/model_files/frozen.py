@@ -51,6 +51,7 @@ def file_content(module: Exported, format: str) -> bytes:
     Raises:
         UserError: If the format needs a package that is missing.
     """
+    # `Exported` says what a module must offer besides; torch needs to know that it is one.
     assert isinstance(module, nn.Module)
     return _onnx(module) if format == "onnx" else _torchscript(module)
 

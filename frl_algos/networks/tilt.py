@@ -111,6 +111,7 @@ class Tilt(nn.Module):
 def _odds(
     log_high: Float[Tensor, "batch"], log_low: Float[Tensor, "batch"], gate_logits: Float[Tensor, "batch"] | None
 ) -> Float[Tensor, "batch"]:
+    """Log odds of high touch among everything, doing nothing included, cut so that they stay finite."""
     if gate_logits is not None:
         acting = F.logsigmoid(gate_logits)
         log_high, log_low = acting + log_high, torch.logaddexp(F.logsigmoid(-gate_logits), acting + log_low)
@@ -118,5 +119,6 @@ def _odds(
 
 
 def _state(observations: Float[Tensor, "batch k"]) -> Float[Tensor, "batch twice"]:
+    """Measures of the state: the signed logarithm of each observation, and its square."""
     squashed = squash_tensor(observations)
     return torch.cat([squashed, squashed**2], dim=1)

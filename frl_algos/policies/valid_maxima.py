@@ -73,6 +73,8 @@ def _best_supported(valid: torch.Tensor) -> Any:
 
 
 def _unlikely(valid: torch.Tensor) -> Any:
+    """A hook that leaves invalid actions of a policy next to no probability."""
+
     def hook(module: Any, inputs: Any, output: Any) -> Any:
         logits = output.logits
         least = logits.detach()[:, valid].amin(dim=1, keepdim=True) - BELOW
@@ -96,6 +98,8 @@ def _aiming_at_valid(actions: int) -> Any:
 
 
 def _lower(valid: torch.Tensor) -> Any:
+    """A hook that puts Q of invalid actions below that of all valid ones, so that no maximum is theirs."""
+
     def hook(module: Any, inputs: Any, output: Any) -> Any:
         values = output.q_value
         least = values.detach()[:, valid].amin(dim=1, keepdim=True) - BELOW

@@ -128,6 +128,7 @@ class _Watcher:
         return dict(zip(NAMES[:4], (estimate.value, difference.value, limits.low, limits.high), strict=True))
 
     def _actions(self, target: Probabilities) -> dict[str, float]:
+        """Numbers on what the policy does in the logged states: how often it acts, how many actions it uses."""
         rows = self.valuation.model.rows
         episodes, space = rows.episodes, rows.episodes.action_space
         logged = episodes.actions[episodes.mask]
@@ -155,6 +156,7 @@ class _Watcher:
         return found
 
     def _td_error(self, policy: Any) -> float:
+        """Mean squared temporal-difference error of the policy's own Q on some logged decisions; NaN without a Q."""
         if not hasattr(policy, "predict_value") or getattr(policy, "name", "") == "discrete_bc":
             return float("nan")
         rows = self.valuation.model.rows

@@ -201,6 +201,7 @@ def _people(diary: Diary) -> dict[str, float]:
 
 
 def _reach_of(members: Members, modality: int, race: str) -> float:
+    """Mean chance of members of a race to be reached over a modality."""
     return float(members.reach[members.race == RACES.index(race), modality].mean())
 
 
@@ -285,6 +286,7 @@ def _return(events: list[np.ndarray], weeks: int) -> float:
 
 
 def _every_other(weeks: int, modality: str, provider: str, goal: str) -> Policy:
+    """A program with the same contact for everybody, once in so many weeks."""
     contact = MEDICAID_ACTIONS.encode((modality, provider, goal, "ROUTINE"))
 
     def decide(observations: Float64[np.ndarray, "member 7"], rng: np.random.Generator) -> np.ndarray:
@@ -295,6 +297,7 @@ def _every_other(weeks: int, modality: str, provider: str, goal: str) -> Policy:
 
 
 def _after_discharge() -> Policy:
+    """A program with an urgent home visit in the week after a discharge, and nothing else."""
     contact = MEDICAID_ACTIONS.encode(("HOME_VISIT", "CARE_COORDINATOR", "CARE", "URGENT"))
 
     def decide(observations: Float64[np.ndarray, "member 7"], rng: np.random.Generator) -> np.ndarray:

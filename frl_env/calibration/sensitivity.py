@@ -77,6 +77,7 @@ def sweep_markdown(rows: list[Swept], *, members: int, report: str) -> str:
 
 
 def _measure(what: str, world: Parameters, members: int) -> Swept:
+    """Effects of the team, and the order of the reference policies, in one changed world."""
     nothing, team, heuristic, oracle = (
         rollout(policy, world, members=members, seed=SEED)
         for policy in (NoProgram(), BehaviourPolicy(world), Heuristic(), Oracle(world))
@@ -96,6 +97,8 @@ def _measure(what: str, world: Parameters, members: int) -> Swept:
 
 
 def _reach(modality: int, shift: float) -> Change:
+    """A change that adds to the chance of being reached over one modality."""
+
     def change(world: Parameters) -> Parameters:
         reach = np.asarray(world.outreach.reach)
         reach[modality] += shift
@@ -109,6 +112,7 @@ def _effects(**values: object) -> Change:
 
 
 def _resolve(ratio: float) -> Change:
+    """A change of every chance that a contact closes its need, by a ratio."""
     return lambda world: _effects(resolve=tuple(ratio * value for value in world.effects.resolve))(world)
 
 

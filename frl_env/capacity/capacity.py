@@ -110,6 +110,7 @@ class Capacity:
             raise UserError(f"{self.source or 'capacity'}: {problem}") from None
 
     def _check(self, action_space: ActionSpace) -> None:
+        """Refuses levels that no contact has, and limits that forbid everything."""
         contacts = None
         for table in (self.weekly_minutes, self.weekly_contacts, *self.forbidden):
             for name, levels in table.items():

@@ -286,6 +286,7 @@ def _report(
     effort: Effort,
     limits: Limits,
 ) -> Allocation:
+    """What was allocated as an `Allocation`; gain and bound are not known of policies without gains."""
     used = limits.use[:, joints].sum(axis=1)
     return Allocation(
         joints=joints,

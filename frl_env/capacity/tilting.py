@@ -181,6 +181,7 @@ def _weights(prices: np.ndarray, log_odds: np.ndarray, use: np.ndarray) -> tuple
 
 
 def _used(prices: np.ndarray, log_odds: np.ndarray, use: np.ndarray) -> np.ndarray:
+    """Mean use of each limit by a member at these prices."""
     weight, _ = _weights(prices, log_odds, use)
     return use @ weight.mean(axis=0)
 

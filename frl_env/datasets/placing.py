@@ -275,6 +275,7 @@ def package_version() -> str:
 
 
 def _acquire(held: ExitStack, dataset_id: str) -> None:
+    """Takes the lock of a dataset for as long as `held` lasts; says so if another process has it."""
     place = dataset_place(dataset_id)
     lock_file = FileLock(place.parent / f".{place.name}.lock")
     try:
@@ -299,6 +300,7 @@ def _journals(places: Sequence[Path] | Any) -> dict[Path, set[str]]:
 
 
 def _begun(folder: Path) -> dict[Path, set[str]]:
+    """What journals of unfinished renames would still put in place, by journal, as ids in the store."""
     namespace = folder.relative_to(store_root())
     return {
         journal: {(namespace / name).as_posix() for name in moves.values()}

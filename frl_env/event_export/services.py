@@ -123,6 +123,7 @@ def _adjusted(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _void(claims: pd.DataFrame) -> pd.DataFrame:
+    """Claims that cancel these (frequency 8, a negative amount)."""
     void = claims.copy()
     void["adjusts"], void["frequency"] = void["claim"], "8"
     void["claim"] += "V"
@@ -131,4 +132,5 @@ def _void(claims: pd.DataFrame) -> pd.DataFrame:
 
 
 def _day(week: np.ndarray, of_week: np.ndarray | int) -> np.ndarray:
+    """A day of a week, counted from 0."""
     return (FIRST_DAY + 7 * week + of_week).astype("datetime64[s]")

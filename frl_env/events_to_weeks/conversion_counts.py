@@ -210,6 +210,7 @@ def _all_of(engine: Any, spec: Spec, rows: ir.Table) -> tuple[int, int]:
 
 
 def _events(engine: Any, spec: Spec, found: Counted) -> _Numbers:
+    """Numbers of ED visits and stays, and of the people behind them."""
     ed, before, stays = found.events.ed, found.events.ed_before, found.events.stays
     visits, alone = _all_of(engine, spec, before)[0], _all_of(engine, spec, ed)
     ended = before.anti_join(ed, ["who", "day"])
@@ -231,6 +232,7 @@ def _tried_weeks(found: Counted) -> ir.Table:
 
 
 def _contacts(engine: Any, spec: Spec, found: Counted, tried: ir.Table, many: Mapping[str, Any]) -> _Numbers:
+    """Numbers of contacts by what became of them, and of the people behind them."""
     rows = found.contacts.rows
     several = tried.filter(tried.contacts > 1)
     kinds = {"reached": rows.reached == 1, "inbound": rows.inbound == 1, "planned": rows.planned == 1}
@@ -288,6 +290,7 @@ def _of_month(month: int) -> str:
 
 
 def _by_level(engine: Any, spec: Spec, found: Counted, place: int) -> dict[str, dict[str, int | None]]:
+    """Attempts and reached contacts by level of one factor, decoded from the joint index."""
     rows = found.contacts.rows.filter(found.contacts.rows.inbound == 0)
     factor = spec.actions.factors[place]
     later = 1

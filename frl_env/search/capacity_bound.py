@@ -169,6 +169,7 @@ def _twins(parameters: Parameters, members: int, seed: int, horizon: int, *, kee
     entry: dict[str, Any] = {"expected": np.zeros(members)}
 
     def keep(week: int, who: Members, before: State, levels: np.ndarray, after: State, outcome: Outcome) -> None:
+        """Keeps what the bound needs of a week: rates of events, each as it is without a program."""
         if week == 0:
             entry.update(
                 reach=who.reach,

@@ -192,6 +192,7 @@ class RecordRule:
         return known
 
     def _risk(self, observations: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Expected events in relation to those of a member with none on record."""
         numbers = self.numbers
         paid = np.log1p(observations[:, 6].astype(np.float64) / 1000.0)
         inbound = np.maximum(observations[:, 0] - (known[:, _LAST] > 0), 0.0)
@@ -231,6 +232,7 @@ class RecordRule:
 
 
 def _share(log_odds: float) -> float:
+    """A share from its log odds."""
     return float(1 / (1 + np.exp(-log_odds)))
 
 

@@ -124,10 +124,12 @@ class BehaviourPolicy:
         )
 
     def _modality(self, members: Members) -> np.ndarray:
+        """Chance of each modality, given a contact."""
         table = self._arrays.modality.reshape(-1, _MODALITIES)
         return table[_kind(members, ARRAYS)]
 
     def _goal(self, needs: np.ndarray) -> np.ndarray:
+        """Chance of each goal, given a contact: by habit, or, with insight, one of the open needs."""
         habits = self._arrays
         goal = habits.generic[needs][:, None] * habits.goal
         goal[:, _NEED_GOALS] += habits.each_open[needs][:, None] * need_flags(needs)

@@ -59,6 +59,7 @@ def enter_one(members: Members, rng: np.random.Generator, parameters: Parameters
 
 
 def _before_warm_up(members: Members, rng: np.random.Generator, parameters: Parameters) -> State:
+    """Members as they come, with no past; 13 weeks without a program follow before week 0."""
     n = len(members)
     none = np.zeros(n)
     return State(

@@ -126,6 +126,7 @@ def _invalid(modality: Any, provider: Any, goal: Any, urgency: Any) -> Any:
 
 
 def _columns(joint: Any, invalid: Any, outcome: Outcome, minutes: Any, cost: Any) -> dict[str, Any]:
+    """What the info tells of a week, by key; `joint` is the propensity of the whole action."""
     return {
         "propensity": joint,
         "invalid_action": invalid,

@@ -124,9 +124,11 @@ def need_hazard_ratios(cap: float) -> Float64[np.ndarray, "bits 2"]:
 
 
 def _categories(rng: np.random.Generator, n: int, mix: tuple[float, ...]) -> Int8[np.ndarray, "member"]:
+    """Draws a category of each member with the shares of `mix`."""
     edges = np.cumsum(mix)[:-1]
     return np.searchsorted(edges, rng.random(n), side="right").astype(np.int8)
 
 
 def _bits(flags: Bool[np.ndarray, "need member"]) -> UInt16[np.ndarray, "member"]:
+    """Flags of the needs as one number a member, a bit a need."""
     return (NEED_BITS.astype(np.int64) @ flags).astype(np.uint16)

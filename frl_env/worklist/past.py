@@ -165,4 +165,5 @@ def _joints(levels: dict[str, np.ndarray], columns: ColumnMap) -> Int64[np.ndarr
 
 
 def _nothing(space: ActionSpace) -> int:
+    """Joint index of doing nothing."""
     return int(space.ravel(space.null_action))

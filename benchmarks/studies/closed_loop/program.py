@@ -142,6 +142,7 @@ def remember_all(policy: Any, log: Log) -> np.ndarray:
 
 
 def _team_week(arm: Arm, members: Members, week: int, number: int, parameters: Parameters) -> None:
+    """A week in which the care team decides, as it does without a list."""
     team = BehaviourPolicy(parameters)
     levels = team.act(members, arm.state, np.random.default_rng((number, 4, week)))
     chances, _ = team.propensities(members, arm.state, levels)

@@ -153,10 +153,13 @@ SETS: dict[str, Callable[[Seed], Known]] = {
 
 
 def _always(chances: Float[np.ndarray, "joint"]) -> Probabilities:
+    """A policy that has these chances whatever it observes."""
     return lambda observations: np.tile(chances.astype(np.float32), (len(observations), 1))
 
 
 def _drawn(world: World, policy: Probabilities) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+    """The policy as a function that draws levels, to log data with."""
+
     def decide(observations: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         cumulative = np.cumsum(policy(observations), axis=1, dtype=np.float64)
         joint = (cumulative <= rng.random((len(observations), 1)) * cumulative[:, -1:]).sum(axis=1)

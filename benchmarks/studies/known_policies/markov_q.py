@@ -110,15 +110,17 @@ class Regression:
         return (q > self.low) & (q < self.high)
 
     def _kept(self, q: np.ndarray) -> np.ndarray:
+        """Q cut to the returns that were seen."""
         return np.clip(q, self.low, self.high)
 
     def _step(self, values: Float[np.ndarray, "state"]) -> Weights:
-        """One regression, where the states seen are worth so much from then on."""
+        """Weights of one regression of r + discount v(s') on the logged steps, with `values` for v."""
         wanted = self.rewards.copy()
         wanted[self.follows] += self.discount * values[self.next_state]
         return self.form.solved(self.own.gathered(self._sums(wanted)))
 
     def _sums(self, of: Float[np.ndarray, "row"]) -> Float[np.ndarray, "state joint"]:
+        """Sums of a number of each logged step by state and joint action."""
         return np.bincount(self.cell, of, minlength=len(self.seen) * self.joints).reshape(-1, self.joints)
 
 

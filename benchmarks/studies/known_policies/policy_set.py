@@ -130,6 +130,7 @@ def policy_set(world: World, learned: Mapping[str, Probabilities]) -> dict[str, 
 
 
 def _of_searched(found: LinearPolicy) -> dict[str, Probabilities]:
+    """Policies made from the best observation-only one: blends, and ones made worse on purpose."""
     best = linear(found)
     return {
         "best_observation_only": best,

@@ -114,13 +114,13 @@ class Form:
         self.inverse = self._inverse(left)
 
     def at(self, observations: Float[np.ndarray, "state k"]) -> States:
-        """Any states."""
+        """Columns of any states, and which of the states seen they are."""
         rows = np.asarray(observations, dtype=self.kind)
         place = np.array([self.places.get(row.tobytes(), -1) for row in rows], dtype=np.int64)
         return States(self.shape.states(observations)[:, self.used], self.actions, place, len(self.places))
 
     def solved(self, sums: Weights) -> Weights:
-        """Weights that come nearest to what is wanted, by least squares and penalties, from its gathered sums."""
+        """Least-squares weights, with penalties, of what is wanted of each step; `sums` are its `gathered` sums."""
         size = len(self.inverse)
         if not self.shape.cells:
             return self.inverse @ sums
@@ -129,11 +129,14 @@ class Form:
         return np.concatenate([columns, self._own(wanted - self.counts * self.columns.q(columns)).ravel()])
 
     def _own(self, sums: Grid) -> Grid:
-        """What states have of their own, where columns leave so much."""
+        """Each state's u_s + u_sa that fit sums by state and action, after what the columns explain is taken off."""
         return np.einsum("sab,sb->sa", self.own, sums)
 
     def _inverse(self, left: Float[np.ndarray, "state joint joint"]) -> Float[np.ndarray, "weight weight"]:
-        """Of the columns' equations, in which so much of each state's steps is left to them."""
+        """Inverse of the columns' normal equations, once each state's own part has taken its share of the steps.
+
+        `left` weighs the pairs of actions by state: diag(steps), less what the state's own part explains.
+        """
         rows = self.columns.rows.astype(np.float64)
         squares = np.empty((rows.shape[1], self.actions.shape[1]) * 2)
         for (i, j), share in zip(np.ndindex(squares.shape[1::2]), self._by_action(left), strict=True):
@@ -142,5 +145,6 @@ class Form:
         return np.linalg.inv(squares.reshape(size, size) + PENALTY * np.eye(size))
 
     def _by_action(self, left: Float[np.ndarray, "state joint joint"]) -> Float[np.ndarray, "pair state"]:
+        """z_i(a) left_ab z_j(b), summed over a and b, for each pair i, j of action columns."""
         by = np.einsum("ai,sab,bj->ijs", self.actions, left, self.actions, optimize=True)
         return by.reshape(-1, len(left))

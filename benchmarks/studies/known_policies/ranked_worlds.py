@@ -182,6 +182,7 @@ WORLDS: dict[str, Callable[[Seed], Ranked]] = {"care": care, "sepsis": sepsis, "
 
 
 def _logged(drawn: Episodes, space: ActionSpace, propensities: np.ndarray | None = None) -> LoggedEpisodes:
+    """What was rolled out as logged episodes; with their propensities where these are given."""
     whole = LoggedEpisodes(
         rewards=drawn.rewards.astype(float),
         lengths=drawn.lengths,
@@ -220,6 +221,8 @@ def _by_iteration(
 def _greedy(
     fit: Regression, weights: Float[np.ndarray, "column action"], anything: float, open_to: Probabilities | None
 ) -> Probabilities:
+    """The policy that takes the action of the largest Q, or with chance `anything` any that `open_to` allows."""
+
     def probabilities(observations: np.ndarray) -> np.ndarray:
         q = fit.q(weights, observations)
         there = np.ones(q.shape) if open_to is None else open_to(observations)
@@ -230,6 +233,8 @@ def _greedy(
 
 
 def _drawn(space: ActionSpace, policy: Probabilities) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+    """The policy as a function that draws levels, to log data with."""
+
     def decide(observations: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         cumulative = np.cumsum(policy(observations), axis=1, dtype=np.float64)
         return space.unravel((cumulative <= rng.random((len(observations), 1)) * cumulative[:, -1:]).sum(axis=1))

@@ -213,6 +213,7 @@ class Fits:
         return self._expectile_fits if self.steps is None else [fit[self._asked_states] for fit in self._expectile_fits]
 
     def _fit_terms(self, targets: Targets, credit: float) -> list[Candidate]:
+        """Candidates with one credit: cautious priors first, then open ones with ever more terms of the state."""
         regression = self._regression(targets)
         made = []
         if credit == self.credits[0]:
@@ -267,6 +268,7 @@ class Fits:
         )  # fmt: skip
 
     def _where_asked(self, planned: Planned) -> list[Tensor]:
+        """Planned values of each half of the people, in the states that candidates are judged in."""
         return [torch.as_tensor(half[self._asked_states]) for half in planned.halves]
 
     def _quick_expectile(self, rows: np.ndarray) -> Tensor:

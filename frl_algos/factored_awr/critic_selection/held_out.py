@@ -176,6 +176,7 @@ class HeldOut:
         return ratios
 
     def _by_person(self, gains: Float[np.ndarray, "judged"]) -> Float[np.ndarray, "person"]:
+        """Summed gain of each judged person, scaled up where only a share of the decisions was drawn."""
         return np.bincount(self._person, weights=gains, minlength=self._judged) / self._share
 
 

@@ -277,6 +277,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
     def _critic_loss(
         self, critic: ExpectileCritic, batch: TorchMiniBatch, actions: Tensor
     ) -> tuple[Tensor, losses.Metrics]:
+        """Expectile loss of the critic on a mini-batch, rewards over their unit."""
         assert isinstance(batch.observations, Tensor)
         assert isinstance(batch.next_observations, Tensor)
         return critic.loss(
@@ -290,6 +291,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         )
 
     def _actor_loss(self, batch: TorchMiniBatch, actions: Tensor) -> tuple[Tensor, losses.Metrics]:
+        """Weighted regression of the actor: log-likelihood of the logged actions, weighted by exp(advantage)."""
         net, observations = self._modules, batch.observations
         assert self._targets is not None
         assert isinstance(observations, Tensor)

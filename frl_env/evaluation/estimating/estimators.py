@@ -266,6 +266,7 @@ def marginal_log_weights(
 
 
 def _cumulative(log_ratios: Grid) -> Grid:
+    """Logarithm of the product of all ratios up to each step."""
     return np.cumsum(log_ratios, axis=1)
 
 
@@ -285,6 +286,7 @@ def _scaled(logs: Grid, clip: float | None) -> Grid:
 
 
 def _ceiling(clip: float | None) -> float:
+    """Logarithm of the largest weight: of the cut-off, or so large that only overflow is prevented."""
     if clip is None:
         return CEILING
     if not clip > 0:
@@ -299,6 +301,7 @@ def _discounts(rewards: Grid, discount: float) -> Float64[np.ndarray, "step"]:
 
 
 def _unforeseen(rewards: Grid, values: ActionValues, discount: float) -> Grid:
+    """What the values did not foresee of each step: r + discount V(s') - Q(s, a)."""
     following = np.zeros_like(values.policy)
     following[:, :-1] = values.policy[:, 1:]
     return rewards + discount * following - values.logged

@@ -168,5 +168,6 @@ def _replicate(estimate: Estimate, observed: np.ndarray, counts: np.ndarray) -> 
 
 
 def _spread(counts: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    """Standard error of the mean of terms, in each resample."""
     n = counts.shape[1]
     return np.sqrt(np.einsum("bn,bn,bn->b", counts, terms, terms) / n / (n - 1))

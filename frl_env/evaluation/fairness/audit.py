@@ -118,6 +118,7 @@ def audit(
     scores = member_scores(members, members.needs[need], threshold, bins)
     measures = group_measures(members, scores)
     smallest = 0 if members.simulated else SMALLEST
+    # Groups of each measure that are not told of real people, since few of them stand behind it.
     secret: list[dict[str, set[str]]] = [
         {} if members.simulated else {name: untold(grouping, measure, minimum) for name, measure in measures.items()}
         for grouping in groupings

@@ -111,6 +111,7 @@ def _name_rows(axes: Axes, groups: Sequence[Group]) -> None:
 def _dots(
     axes: Axes, groups: Sequence[Group], measure: str, colour: str, *, label: str | None = None, shift: float = 0.0
 ) -> None:
+    """A row of points with intervals, one a group."""
     for row, group in enumerate(groups):
         measured = group.measures.get(measure)
         if measured is not None:

@@ -104,6 +104,7 @@ class LevelModel:
         return np.concatenate([standard[:, :0], *(self._block(standard, block) for block in blocks)], axis=1)
 
     def _block(self, standard: np.ndarray, block: Block) -> np.ndarray:
+        """Columns of a block: those of one part of the input, or all products of two parts'."""
         first = standard[:, self.parts[block[0]]]
         if len(block) == 1:
             return first

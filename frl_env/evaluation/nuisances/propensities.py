@@ -310,6 +310,7 @@ def _calibration(probabilities: np.ndarray, levels: np.ndarray, shifts: bool) ->
 
 
 def _stretched(probabilities: np.ndarray, stretch: float, shift: float) -> np.ndarray:
+    """Probabilities with their logits multiplied by `stretch`, and that of the second level moved by `shift`."""
     with np.errstate(divide="ignore"):
         scores = stretch * np.log(probabilities)
     scores[:, 1:2] += shift

@@ -110,4 +110,5 @@ class Ridge:
         return intercept + features @ slopes
 
     def _products(self, features: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+        """Principal components of the features times the responses, summed over rows."""
         return self.directions.T @ (features.T @ deviation - self.mean * deviation.sum())

@@ -244,6 +244,7 @@ def _other_propensities(
 
 
 def _weighted(episodes: LoggedEpisodes, weights: Mapping[str, float]) -> np.ndarray:
+    """Rewards with other weights of what they count."""
     if not weights:
         raise UserError("weights of the reward name no part; leave them out or name one")
     for part in weights:

@@ -1,4 +1,4 @@
-"""MEDS 0.4: one table of events in shards."""
+"""MEDS 0.4 (Medical Event Data Standard): one table of events in shards."""
 
 from pathlib import Path
 
@@ -67,6 +67,7 @@ def _joined(spans: pd.DataFrame) -> pd.DataFrame:
 
 
 def _events(member: pd.Series, time: object, code: object, value: object = None) -> pd.DataFrame:
+    """One row an event, in the columns of the standard; our identifiers are "M" and a number."""
     table = pd.DataFrame(
         {"subject_id": member.str[1:].astype("int64"), "time": time, "code": code, "numeric_value": value}
     )

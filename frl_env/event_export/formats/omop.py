@@ -1,4 +1,4 @@
-"""OMOP 5.4: person, observation_period, visit_occurrence, cost, death."""
+"""OMOP 5.4, a common data model of health records: person, observation_period, visit_occurrence, cost, death."""
 
 from pathlib import Path
 
@@ -69,4 +69,5 @@ def write(
 
 
 def _number(members: pd.Series) -> pd.Series:
+    """Members as numbers; identifiers are a letter and a number."""
     return members.str[1:].astype("int64")

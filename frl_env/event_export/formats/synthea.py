@@ -1,4 +1,4 @@
-"""Synthea's CSV files: patients, payer_transitions, encounters."""
+"""CSV files as Synthea, a simulator of patients, writes them: patients, payer_transitions, encounters."""
 
 from pathlib import Path
 

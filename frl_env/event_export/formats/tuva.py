@@ -1,4 +1,4 @@
-"""Tuva's core tables: eligibility, encounter, medical_claim."""
+"""Core tables of Tuva, an open data model of claims: eligibility, encounter, medical_claim."""
 
 from pathlib import Path
 

@@ -102,6 +102,7 @@ def with_meanings(raw: ir.Table, found: Mapping[str, Spellings], also: Mapping[s
 
 
 def _compared(cell: Any, found: Spellings) -> Any:
+    """A chain of comparisons that gives each spelling its meaning, the most frequent one without comparing."""
     others = found.others or {}
     branches = [(cell == spelling, ibis.literal(meaning, "int16")) for spelling, meaning in sorted(others.items())]
     if found.empty != found.most:

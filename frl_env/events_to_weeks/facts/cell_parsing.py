@@ -284,6 +284,7 @@ def _of_text(cell: Any, pattern: str, places: tuple[int, int, int]) -> tuple[Any
 
 
 def _in_range(days: Any, garbled: Any = None) -> Parsed:
+    """Days as parsed; empty, and a fault, where they are out of range."""
     inside = days.between(FIRST_DAY, LAST_DAY)
     faults = {"out of range": (~inside).fill_null(False)}
     if garbled is not None:

@@ -197,6 +197,7 @@ class Cells:
 
     @property
     def _of_age(self) -> Bool[np.ndarray, "cell"] | np.bool_:
+        """Which cells are of an age that the rules keep."""
         rules = self._rules.enrolment
         if rules.min_age <= 0 and rules.max_age >= 120:
             return np.True_
@@ -244,6 +245,7 @@ class Cells:
 
     @cached_property
     def _keys(self) -> np.ndarray:
+        """One number for member and week, ascending, to search in."""
         return (self.who.astype(np.int64) - self.low) * _WEEKS + self.week
 
 

@@ -131,6 +131,7 @@ def _local(values: pa.Array) -> pa.Array:
 
 
 def _is_day(numbers: Float64[np.ndarray, "row"]) -> Bool[np.ndarray, "row"]:
+    """Whether numbers look like dates, 20240131."""
     year, rest = np.divmod(numbers, 10_000)
     month, day = np.divmod(rest, 100)
     return (year >= FIRST_YEAR) & (year <= LAST_YEAR) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)

@@ -46,6 +46,7 @@ class Leakage:
         return late + [[state, "copy of an outcome"] for state in copies]
 
     def _pairs(self, numbers: Mapping[str, np.ndarray]) -> Iterator[tuple[tuple[str, str], np.ndarray, np.ndarray]]:
+        """States beside each outcome that they must not hold already, with both columns; signs don't matter."""
         for outcome in self.layout.of(REWARD, *OUTCOMES):
             later = np.abs(numbers[outcome])
             for state in self.layout.map.states:

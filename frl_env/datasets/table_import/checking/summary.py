@@ -184,6 +184,7 @@ def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> lis
 
 
 def _columns(layout: Layout, facts: dict[str, Any]) -> list[str]:
+    """Lines on which columns were found, and what they were taken for."""
     columns = layout.map
     lines = [f"states, {kind}" for kind in _by_kind(layout, columns.states)]
     later = _by_kind(layout, layout.of(REWARD, *OUTCOMES, TERMINATED))
@@ -219,6 +220,7 @@ def _by_kind(layout: Layout, names: Sequence[str]) -> list[str]:
 
 
 def _odd(layout: Layout, read: dict[str, Any], tally: dict[str, Any], *, late: bool) -> list[str]:
+    """Sentences on what is allowed but looks odd."""
     said = [
         f"{layout.show(column)}: {NOTES[note].format(rows=f'{rows:,}', column=column)}"
         for column, note, rows in read["notes"]

@@ -105,6 +105,7 @@ class DataFile:
         return round(self.place.stat().st_size / line_length(self.place))
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """The wanted columns, a batch of rows at a time, so that a large file never is in memory as a whole."""
         if self.data is not None:
             for part in self._parts(self.data):
                 yield from part.to_batches(
