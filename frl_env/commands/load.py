@@ -7,12 +7,15 @@ import minari.cli
 from rich.table import Table
 
 from frl_env.datasets import check_dataset, ensure_dataset, verify_dataset
-from frl_env.datasets.table_import.checking.summary import size_in_words, tells_size
+from frl_env.datasets.table_import.checking.summary import size_in_words
 from frl_env.terminal import console, progress_bar
 
 
 def load_and_show(dataset_id: str) -> None:
-    """Loads a dataset, building it when it is one of ours and missing, and prints what `minari show` prints.
+    """Loads a dataset, building it when it is one of ours and missing, and prints what it holds.
+
+    Of simulated members that is what `minari show` prints; its numbers of episodes and steps, exact, would tell of few
+    imported members by what the import said.
 
     Args:
         dataset_id: In the local store, or of a recipe.
@@ -24,11 +27,10 @@ def load_and_show(dataset_id: str) -> None:
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
         verified = verify_dataset(dataset, progress=progress)
-    facts = dataset.storage.metadata.get("frl_import")
-    if facts is None or tells_size(facts):
-        minari.cli.show(dataset_id)
-    else:  # Minari's table has numbers that tell of few people
+    if "frl_import" in dataset.storage.metadata:
         show_dataset(dataset)
+    else:
+        minari.cli.show(dataset_id)
     # Plain lines, so that a path stays in one piece.
     print("checksums: " + ("as written" if verified else "none were recorded when it was made"))
     print(f"path: {Path(dataset.spec.data_path)}")

@@ -25,6 +25,7 @@ from frl_env.datasets.table_import.checking.summary import lists_in_words, size_
 from frl_env.datasets.table_import.exporting import check_target
 from frl_env.datasets.table_import.table_files.source import open_table
 from frl_env.errors import UserError, unknown_name
+from frl_env.evaluation.privacy.suppression import roughly
 from frl_env.event_export import FORMATS, export_events
 from frl_env.terminal import console, progress_bar
 
@@ -149,9 +150,13 @@ def export_command(
     check_dataset(dataset_id)
     with progress_bar() as progress:
         dataset = ensure_dataset(dataset_id, progress=progress)
-        rows = export_table(dataset, table, force=force, progress=lambda done, total: progress("writing", done, total))
+        real = "frl_import" in dataset.storage.metadata  # of whom no exact number of steps or episodes is told
+        rows = export_table(
+            dataset, table, force=force,
+            progress=lambda done, total: progress("writing", *((100 * done // total, 100) if real else (done, total))),
+        )  # fmt: skip
     then = f"next: frl import {table} --id myorg/care-v0 --check"
-    console.print(f"wrote {table}: {rows:,} rows; {then}", markup=False, soft_wrap=True)
+    console.print(f"wrote {table}: {roughly(rows, simulated=not real)} rows; {then}", markup=False, soft_wrap=True)
 
 
 def _pairs(columns: list[str]) -> dict[str, str]:

@@ -60,7 +60,7 @@ from frl_env.datasets.table_import.schema.problems import Findings, TableError
 from frl_env.datasets.table_import.table_files.source import Table, open_table
 from frl_env.datasets.table_import.writing import Draft
 from frl_env.errors import UserError
-from frl_env.evaluation.privacy.suppression import part
+from frl_env.evaluation.privacy.suppression import SMALLEST, part, roughly
 from frl_env.evaluation.threads import one_ahead
 from frl_env.files.integrity import KEY, REWARD_LIMITS, damaged_file
 from frl_env.meaning import METADATA as MEANING
@@ -328,7 +328,7 @@ class _Import:
             folder=self._building(dataset_id) / "data",
             columns=self.layout.map,
             identifiers=self._identifiers if self.options.keep_identifiers else None,
-            progress=lambda done: self.progress(what, done, checked["runs"]),
+            progress=lambda done: self.progress(what, done, len(read["files"])),  # spells would tell of few
         )
         vocabularies = {name: _vocabulary(name, groups) for name, groups in read["groups"].items()}
         groups = {
@@ -358,7 +358,7 @@ class _Import:
         with draft:
             for recorded in one_ahead(episodes()):
                 draft.add(recorded)
-        self.progress(what, checked["runs"], checked["runs"])
+        self.progress(what, len(read["files"]), len(read["files"]))
         if not draft.total("steps"):
             share = self.options.validation_share
             drawn = f", of the members whom the share {share:g} puts there; choose another share" if share else ""
@@ -367,8 +367,8 @@ class _Import:
                 "it is known, from the member's next week or columns of the next state"
             )
         counts: dict[str, Any] = {what: draft.total(what) for what in ("rows", "members", "episodes", "steps")}
-        # Beside the number of all members: neither those in here nor the others must be few.
-        counts["members"] = part(counts["members"], checked["tally"]["counts"].get("members", 0))
+        everybody = checked["tally"]["counts"].get("members", 0)
+        counts["members"] = self._members(counts["members"], everybody, beside=ids[0] if validation else "")
         draft.finish({
             "dataset_id": dataset_id,
             "description": self.description or "Imported from a table of members; real people may stand behind it.",
@@ -380,6 +380,23 @@ class _Import:
             REWARD_LIMITS: reward_limits(facts["rewards"], self.layout.map),
         })  # fmt: skip
         return draft
+
+    def _members(self, members: int, everybody: int, *, beside: str) -> int | str:
+        """Members of a dataset as they may be told beside all of the table: none of the parts must be few.
+
+        Args:
+            members: How many it has.
+            everybody: All of the table whose rows can be used, with and without a step.
+            beside: Id of the dataset of the training members, if this one is for validation.
+        """
+        told = part(members, everybody)
+        if not beside or isinstance(told, str):
+            return told
+        written = self._building(beside) / "data" / "metadata.json"
+        metadata = json.loads(written.read_text()) if written.exists() else read_metadata(dataset_place(beside))
+        others = metadata.get("frl_import", {}).get("members")
+        without_step = everybody - members - others if isinstance(others, int) else 0
+        return roughly(members) if 0 < without_step < SMALLEST else told
 
     @property
     def _definitions(self) -> dict[str, str]:

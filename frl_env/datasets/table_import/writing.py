@@ -35,7 +35,7 @@ class Draft:
         folder: Where; becomes the dataset's `data` folder.
         columns: What the observations and actions are.
         identifiers: Type of the members' identifiers if a file is to say which number stands for whom, else None.
-        progress: Called with the number of episodes written.
+        progress: Called with the number of partitions written.
     """
 
     folder: Path
@@ -89,7 +89,7 @@ class Draft:
         written = self._shards(atomic.write_bytes, self._shard(number), image) if image else None
         self._others(self._keep, number, part, recorded, image, written)
         self.done.append(part)
-        self.progress(first + part["episodes"])
+        self.progress(len(self.done))
 
     def _keep(
         self, number: int, part: dict[str, Any], recorded: Recorded, image: bytes, written: Future[None] | None

@@ -44,7 +44,7 @@ def test_import_says_what_became_of_the_rows(frl, table, tmp_path):
     assert "imported" in out
     status, out, _ = frl("load", "my/own-v0")
     assert status == 0
-    assert "30 members, 349 steps in a few more episodes" in out, "one was cut where a number was clipped"
+    assert "30 members, about 340 steps in a few more episodes" in out, "one was cut where a number was clipped"
     assert "checksums: as written" in out
     assert f"path: {minari.load_dataset('my/own-v0').spec.data_path}" in out
     assert frl("export", "my/own-v0", tmp_path / "out.parquet")[0] == 0
@@ -91,7 +91,7 @@ def test_flags_leave_what_a_table_says_of_itself(frl, table, tmp_path):
 
 
 def test_show_counts_members_not_spells(frl, table, tmp_path):
-    """Two members with weeks missing: 30 members in a few more spells, of which neither command tells the number."""
+    """Two members with weeks missing: 30 members in a few more spells, of which no command tells the number."""
     members = sorted(table["member_id"].unique())[:2]
     table = table[~(table["member_id"].isin(members) & (table["week"] == table["week"].min() + 4))]
     table.to_parquet(tmp_path / "t.parquet")
@@ -100,8 +100,44 @@ def test_show_counts_members_not_spells(frl, table, tmp_path):
     assert kept.total_episodes > 30
     for command in ("show", "load"):
         _, out, _ = frl(command, "my/own-v0")
-        assert f"30 members, {kept.total_steps:,} steps in a few more episodes" in out
+        assert f"30 members, about {20 * round(kept.total_steps / 20):,} steps in a few more episodes" in out
         assert not re.search(rf"(members|Episodes)\W+{kept.total_episodes}\W", out)
+
+
+def test_no_two_commands_tell_of_few_by_a_difference(frl, plain_table, tmp_path):
+    """Three members of a single week, and two who died: neither follows from spells, weeks, episodes and steps."""
+    last = plain_table["week"] == plain_table.groupby("member_id")["week"].transform("max")
+    single = plain_table["member_id"].isin([1000, 1001, 1002]) & (plain_table["week"] > 0)
+    gap = plain_table["member_id"].between(1005, 1020) & (plain_table["week"] == 4)
+    table = plain_table.assign(terminated=last & plain_table["member_id"].isin([1007, 1009]))[~(single | gap)]
+    table.to_parquet(tmp_path / "t.parquet")
+    flags = (tmp_path / "t.parquet", "--id", "my/own-v0", "--on-error", "drop")
+    printed = [frl("import", *flags, "--check"), frl("import", *flags)]
+    kept = minari.load_dataset("my/own-v0")
+    printed += [frl("show", "my/own-v0"), frl("load", "my/own-v0"), frl("export", "my/own-v0", tmp_path / "x.parquet")]
+    assert {status for status, *_ in printed} == {0}
+    episodes, steps = kept.total_episodes, kept.total_steps
+    runs = len(table) - steps + 2
+    assert runs - episodes == 3
+    for text in ("".join((out, err)) for _, out, err in printed):
+        for number in (episodes, steps, runs):
+            assert not re.search(rf"(?<![\w.,/-]){number}(?![\w.,-])", text), text
+    assert f"{len(table)} read, 0 left out" in printed[0][1]
+
+
+def test_members_of_two_datasets_and_of_the_table_tell_of_nobody_without_a_step(frl, plain_table, tmp_path):
+    """Members of training and validation and three of a single week make up all, so that one number is not exact."""
+    several = [plain_table.assign(member_id=plain_table["member_id"] + 1_000 * i) for i in range(3)]
+    table = pd.concat(several)
+    single = table["member_id"].isin([1000, 2001, 3002]) & (table["week"] > 0)
+    table[~single].to_parquet(tmp_path / "t.parquet")
+    _, out, _ = frl("import", tmp_path / "t.parquet", "--id", "my/own-v0", "--validation-share", "0.5")
+    train, held = (
+        minari.load_dataset(name).storage.metadata["frl_import"] for name in ("my/own-v0", "my/own-validation-v0")
+    )
+    assert isinstance(train["members"], int)
+    assert held["members"] == f"about {20 * round((87 - train['members']) / 20)}"
+    assert f"imported my/own-validation-v0: {held['members']} members\n" in out
 
 
 def test_problems_are_a_table_and_a_line(frl, table, tmp_path, empty_store):

@@ -68,7 +68,7 @@ def test_check_says_in_a_screenful_what_was_understood(many, tmp_path, monkeypat
     said = "\n".join(lines)
     contacts = (many["action_modality"] != "NONE").sum()
     assert f"people: {many['member_id'].nunique()} members in 150 spells" in said
-    assert f"{len(many):,} member-weeks, weeks 0 to 25" in said
+    assert f"about {20 * round(len(many) / 20):,} member-weeks, weeks 0 to 25" in said
     told = 20 * round(contacts / 20)
     assert f"contacts: about {told:,} ({told / len(many):.0%} of member-weeks): PHONE_CALL" in said
     assert f"events: about {20 * round(-many['reward'].sum() / 20):,.0f} (sum of minus the reward)" in said

@@ -1,7 +1,10 @@
 """What a table was taken for, in a screenful: people, spells, contacts, events, and what looks odd.
 
-Of real people no number from 1 to 10 is told, and a group is named only where at least 11 belong to it. Contacts and
-events are told to the nearest 20: what is told of the parts of an import must not tell of few by a difference.
+Of real people no number from 1 to 10 is told, and a group is named only where at least 11 belong to it. Contacts,
+events, spells and weeks are told to the nearest 20, so that no difference of two tells of few:
+
+    spells less episodes                 members of a single week, of which nothing that came after is known
+    spells, and weeks less steps         members who died or left for good, whose last week is a step
 """
 
 import datetime
@@ -151,7 +154,7 @@ def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> lis
     spells = spells_in_words(counts["spells"], counts["members"], "spells")
     lines = [
         f"people: {people(counts['members'], simulated=False)} members in {spells} (a spell is a run of "
-        f"weeks without a gap), {rows:,} member-weeks{_span(tally['days'], facts['week'])}"
+        f"weeks without a gap), {roughly(rows)} member-weeks{_span(tally['days'], facts['week'])}"
     ]
     contact = counts["contact weeks kept"]
     share = f" ({rough(contact, simulated=False) / rows:.0%} of member-weeks)" if rows and contact >= SMALLEST else ""
@@ -285,17 +288,7 @@ def spells_in_words(spells: int, members: int, called: str) -> str:
     """
     if 0 < spells - members < SMALLEST <= members:
         return f"a few more {called} than members"
-    return f"{people(spells, simulated=False)} {called}"
-
-
-def tells_size(facts: Mapping[str, Any]) -> bool:
-    """Whether numbers of an imported dataset's members, spells and weeks may stand beside each other.
-
-    Args:
-        facts: What its metadata say of the import.
-    """
-    members = facts.get("members", 0)  # in words where a part of the people is few: weeks and spells tell how many
-    return not isinstance(members, str) and spells_in_words(facts["episodes"], members, "") == f"{facts['episodes']:,} "
+    return f"{people(spells, simulated=False) if spells == members else roughly(spells)} {called}"
 
 
 def size_in_words(facts: Mapping[str, Any]) -> str:
@@ -305,10 +298,10 @@ def size_in_words(facts: Mapping[str, Any]) -> str:
         facts: What its metadata say of the import.
     """
     members = facts["members"]
-    if isinstance(members, str):
+    if isinstance(members, str):  # where a part of the people is few, weeks and spells tell how many
         return f"{members} members"
     spells = spells_in_words(facts["episodes"], members, "episodes")
-    return f"{people(members, simulated=False)} members, {facts['steps']:,} steps in {spells}"
+    return f"{people(members, simulated=False)} members, {roughly(facts['steps'])} steps in {spells}"
 
 
 def _span(days: list[int], week: str) -> str:
