@@ -231,6 +231,7 @@ def main() -> None:
 
 
 def _run() -> None:
+    """Runs the command; before that, refuses empty arguments."""
     for before, argument in pairwise(sys.argv):
         name, mark, value = argument.partition("=")
         option = name if mark else before

@@ -102,6 +102,7 @@ def _full(row: Row) -> bool:
 
 
 def _estimate(canvas: Canvas, row: Row, scale: Scale, y: float) -> None:
+    """Draws a row's estimate: interval, point, single runs and truth, as far as it has them."""
     if row.bar and row.value is not None:
         start, end = sorted((scale(0.0), scale(row.value)))
         canvas.box(start, y - 6, end - start, 12, f"f{row.colour}", strength=0.35)

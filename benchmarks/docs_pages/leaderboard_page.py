@@ -167,6 +167,7 @@ def _heading(card: Mapping[str, Any]) -> str:
 
 
 def _dataset(card: Mapping[str, Any]) -> list[str]:
+    """The section of one dataset: command, curves, all policies without a limit, references, profile."""
     summary = card["summary"]
     updates = sorted({row["steps"] for row in card["runs"]})
     lines = [

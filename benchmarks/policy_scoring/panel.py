@@ -110,6 +110,7 @@ def _simulated(world: Any, members: int, horizon: int) -> Panel:
 
 @kept_while_unchanged
 def _recorded(validation: str) -> Panel:
+    """A panel of members of the validation dataset, at most `MOST_RECORDED` of them."""
     data = ensure_dataset(validation)
     metadata = facts_of(data)
     attributes = [name for name in attributes_of(data) if name in metadata.get("frl_vocabularies", {})]

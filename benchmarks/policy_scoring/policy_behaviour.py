@@ -73,6 +73,7 @@ def portrait(algorithm: Any, modes: Sequence[str], panel: Panel, *, effort: Effo
 
 
 def _of_mode(algorithm: Any, mode: str, panel: Panel, effort: Effort | None) -> dict[str, Any]:
+    """What a policy does in one mode: by factor and by state, minutes spent, and weights off-policy."""
     policy = LearnedPolicy(algorithm, panel.episodes.action_space, mode)
     exact = mode == "greedy" or has_probabilities(algorithm)
     target = policy.probabilities if exact else _drawn(policy)

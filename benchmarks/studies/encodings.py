@@ -169,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: dict[str, list[np.ndarray]] = {name: [] for name in makers}
     for (name, _), one in zip(asked, STUDY.each(units, options, "clones", kind="array"), strict=True):
         found[name].append(one)
+    # After two rates, see `_measure`, comes the log-likelihood of each step.
     ours = np.mean([one[2:] for one in found[ENCODERS["learned"]]], axis=0)
     STUDY.tell(
         [_row(name, each, ours, test) for name, each in found.items()],
@@ -182,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _row(name: str, found: Sequence[np.ndarray], ours: np.ndarray, test: FactoredReplayBuffer) -> dict[str, Any]:
     """What all seeds of a candidate came to; see `_measure`."""
+    # Two rates, then the log-likelihood of each step.
     means = [one[2:].mean() for one in found]
     below = ours - np.mean([one[2:] for one in found], axis=0)
     return {

@@ -108,6 +108,7 @@ def _one_by_one(pending: Sequence[Job], signs: Path) -> Generator[Outcome | Fail
 def _in_parallel(
     pending: Sequence[Job], signs: Path, processes: int, scheduler: str | None
 ) -> Generator[Outcome | Failure, None, None]:
+    """Runs in processes of their own, here or at a Dask scheduler; whatever stops it, no process stays."""
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 

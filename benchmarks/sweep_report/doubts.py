@@ -34,6 +34,7 @@ def doubts(results: SweepResults) -> Section:
 
 
 def _of_weights(results: SweepResults, weights: Any) -> list[tuple[str, str]]:
+    """Doubts that follow from the importance weights: few members carry them, or they are cut off."""
     if not weights:
         return []
     seed, found = weights

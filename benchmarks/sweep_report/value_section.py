@@ -169,6 +169,7 @@ def _loss_names(entry: dict[str, Any]) -> list[str]:
 
 
 def _watched(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
+    """Figure of the true difference to behaviour while training, a line a seed."""
     each: dict[str, list[Series]] = {}
     rows, members = [], 0
     for entry in entries:

@@ -201,6 +201,7 @@ class EffectRegression:
         return first + second, one + two
 
     def _wanted(self, states: str) -> np.ndarray:
+        """Which columns take part where only some terms of the state are wanted."""
         left_out = {"none": ("state", "state_pairs"), "levels": ("state_pairs",), "pairs": ()}[states]
         # Columns of no group, -1, are always used.
         used = np.asarray([kind not in left_out for kind in self.terms.kinds])

@@ -78,6 +78,7 @@ class AutoregressivePolicy(JointPolicy):
         return torch.cat([self._all(few) for few in x.split(FEW)])
 
     def _all(self, x: Float[Tensor, "few k"]) -> Float[Tensor, "few valid"]:
+        """Log-probability of every valid joint action, built up factor by factor over all prefixes."""
         features, joint = self.features(x)[:, None], torch.zeros(len(x), 1, device=x.device)
         for f, _ in enumerate(self.scores.nvec):
             prefixes = torch.arange(joint.shape[1], device=x.device)

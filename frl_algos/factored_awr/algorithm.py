@@ -362,6 +362,7 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
     @as_trained()
     @numpy_alone()
     def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
+        """Everything before the first update: buffer, scales, fairness, the choice of a critic, networks."""
         config = self._config
         buffer = buffer_of(dataset, config)
         self._contacts()  # says before any work that one does not exist
@@ -387,6 +388,7 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
         return np.asarray(scaled_by(self._config, observations))
 
     def _checked(self, observations: Any) -> np.ndarray:
+        """Observations as a float32 array of the right shape, finite."""
         size = self._require_impl().observation_shape[0]
         try:
             array = np.asarray(observations, dtype=np.float32)

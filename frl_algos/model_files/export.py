@@ -124,6 +124,7 @@ class ExportedPolicy(nn.Module):
         gate = self.policy.gate_logits(hidden)
         gate = None if gate is None else gate + self.shift
         what = self.policy.log_what(hidden)
+        # `what`: log-probabilities of the actions given that something is done; `gate`: log odds of doing anything.
         log_what = scores = what
         if self.critic is not None:
             what = supported(what, self.support_threshold)

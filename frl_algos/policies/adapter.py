@@ -136,6 +136,7 @@ class OwnProbabilities:
         return answer
 
     def _try(self, observations: np.ndarray, answer: np.ndarray) -> None:
+        """Refuses an algorithm whose answers are the same whatever scaler it has: it forgets to scale."""
         config = self.algorithm.config
         scaler = config.observation_scaler
         if scaler is None or (answer == answer[:1]).all() or np.isin(answer, (0.0, 1.0)).all():

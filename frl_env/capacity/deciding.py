@@ -200,6 +200,7 @@ def draw_within(
     """Draws every member's action within capacity, as `draw`, and finds the chance that it was this one."""
     drawn = draw(ask, members, effort, capacity, rng, groups=groups)
     chances, promise, limits, space = drawn.chances, drawn.promise, drawn.limits, effort.action_space
+    # Chance that a drawn contact is kept; it is sure where all draws fit whatever the lots.
     stays = np.ones(chances.kinds.shape)
     most = (chances.use[:, None, :] * (chances.kinds > 0)).max(axis=2, initial=0.0).sum(axis=1)
     if (most > limits.room).any():
@@ -212,7 +213,7 @@ def draw_within(
         stays = promise[:, None] + (1 - promise[:, None]) * shares
     at = np.arange(members)
     idle = chances.nothing + (chances.kinds * (1 - stays)).sum(axis=1)
-    idle = np.where(drawn.kept == drawn.joints, idle, np.maximum(idle, 1 / SIMULATED))  # what was dropped can be
+    idle = np.where(drawn.kept == drawn.joints, idle, np.maximum(idle, 1 / SIMULATED))  # it happened: not 0
     contact = (chances.kinds * stays * chances.shares)[at, drawn.kinds]
     propensities = np.where(drawn.kept == null_joint(space), idle, contact)
     return _report(drawn.kept, propensities, drawn.prices, effort, limits)
@@ -256,7 +257,7 @@ def thin_given(
 def _promised(
     promise: Float64[np.ndarray, "member"], kinds: Int64[np.ndarray, "member"], rng: np.random.Generator
 ) -> Bool[np.ndarray, "member"]:
-    """Whose contacts are those that were promised."""
+    """Members whose drawn contact may not be dropped: it is what their group was promised (`least_chance`)."""
     if not promise.any():
         return np.zeros(len(kinds), dtype=bool)
     return (kinds != NOTHING) & (rng.random(len(kinds)) < promise)

@@ -154,6 +154,7 @@ def shortest_and_longest(
     """
     worth = np.where(gains > 0, gains - price * minutes, -np.inf)
     worth = np.concatenate((np.zeros((len(gains), 1)), worth), axis=1)
+    # Equal up to rounding, which grows with the numbers that were subtracted.
     size = np.concatenate((np.zeros((len(gains), 1)), np.where(gains > 0, gains, 0.0) + price * minutes), axis=1)
     at, best = np.arange(len(worth)), worth.argmax(axis=1)
     equal = worth[at, best][:, None] - worth <= TIE * np.maximum(size, size[at, best][:, None])

@@ -137,6 +137,7 @@ def tilt_prices(chances: Chances, room: Float64[np.ndarray, "limit"]) -> Float64
     wanted = np.maximum(room, 1e-6 * (chances.use @ total))
     with np.errstate(divide="ignore"):
         log_odds = np.log(chances.kinds) - np.log(np.maximum(chances.nothing, 1e-300))[:, None]
+    # Each limit in units of its largest use, so that prices are of one size for the solver.
     unit = np.maximum(chances.use.max(axis=1), 1e-300)
     use, scaled_room = chances.use / unit[:, None], wanted / unit / len(chances.nothing)
     if len(room) == 1:

@@ -264,6 +264,7 @@ def content_hash(episodes: Episodes) -> str:
 
 
 def _write(made: Recipe, progress: Progress) -> None:
+    """Makes a dataset beside its place, and puts it there once it is whole."""
     place = dataset_place(made.dataset_id)
     building = building_folder(made.dataset_id, made.fingerprint())
     try:
@@ -315,6 +316,7 @@ def _write_episodes(made: Recipe, building: Path, progress: Progress) -> tuple[s
 
 
 def _metadata(made: Recipe, content: str) -> dict[str, Any]:
+    """What Minari and this package keep beside the data."""
     scores = reference_scores(made.world, horizon=made.horizon, members=REFERENCE_MEMBERS)
     low, high = scores["no_program"]["value"], scores[ceiling(scores)]["value"]
     # Where no policy changes anything there is no scale, and Minari would divide by zero.

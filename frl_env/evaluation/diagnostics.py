@@ -285,6 +285,7 @@ def tail_index(weights: Float64[np.ndarray, "member"]) -> float:
 
 
 def _spread(episodes: LoggedEpisodes, weights: Weights) -> WeightDiagnostics:
+    """How concentrated weights of one kind are on few members: overall, by week, by group."""
     mask = episodes.mask
     inside = np.where(mask, weights.grid, 0.0)
     kept = inside if weights.clip is None else np.minimum(inside, weights.clip)

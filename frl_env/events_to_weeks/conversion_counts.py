@@ -164,6 +164,7 @@ _Numbers = dict[str, tuple[Any, int]]
 
 
 def _enrolment(engine: Any, spec: Spec, found: Counted) -> _Numbers:
+    """Numbers of spans, members, spells and gaps, and of the people behind them."""
     spells, members = found.coverage.spells, found.coverage.members
     gap, gone = spells.next_first.notnull(), members.end_day.notnull()
     counted = engine.row(spells.aggregate(spells=spells.count(), gaps=gap.cast("int64").sum().fill_null(0)))
@@ -183,6 +184,7 @@ def _enrolment(engine: Any, spec: Spec, found: Counted) -> _Numbers:
 
 
 def _claims(engine: Any, spec: Spec, found: Counted) -> _Numbers:
+    """Numbers of claim lines by what became of them, and of the people behind them."""
     said = found.seen.get("claims", {})
     kinds = {"read": 0, "denied": 0, "adjusting": 0, "reversed": 0}
     for label, rows in found.read.items():

@@ -93,6 +93,7 @@ def write_weeks(
             writer.write_table(_named(table, names, schema), row_group_size=ROWS)
 
         of_groups = _even(_results(tables(), AHEAD), ROWS)
+        # A deque of length 0 runs through the results and keeps none.
         deque(_results((writing.submit(write, table) for table in of_groups), AHEAD * (CELLS // ROWS)), maxlen=0)
         said = summary()
         writer.add_key_value_metadata(

@@ -81,6 +81,7 @@ def goal_scope(parameters: Parameters) -> Float64[np.ndarray, "goal provider"]:
 
 
 def _rules(parameters: Parameters, ops: Numerics) -> Rules:
+    """A world's parameters as tables to index, by need, goal, week or weeks since an event."""
     hazards, effects = parameters.hazards, parameters.effects
     goals = MEDICAID_ACTIONS["goal"].levels
     goal_bit = np.zeros(len(goals), dtype=np.uint16)

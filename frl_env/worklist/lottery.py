@@ -88,6 +88,7 @@ class Lots:
         for kind, (first, end) in enumerate(zip(self.kinds.starts[:-1], self.kinds.starts[1:], strict=True)):
             own = np.flatnonzero(kinds == kind)
             columns = self.columns[first:end]
+            # Drawn by inverting the cumulative chances: the first step of the ladder above a uniform mark.
             ladder = np.cumsum(by_rank(gains[np.ix_(rows[own], columns)]), axis=1)
             able = np.flatnonzero(ladder[:, -1] > 0)
             mark = rng.random(len(own))[able, None] * ladder[able, -1:]

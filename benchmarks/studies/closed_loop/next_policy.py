@@ -84,6 +84,7 @@ def value_next(
     memories = [np.asarray(policy.start_memory(len(members)), dtype=np.float64)]
     for observations, joints in zip(log.observations, log.joints, strict=True):
         memories.append(np.asarray(policy.remember(memories[-1], observations, joints), dtype=np.float64))
+    # The memory of each week, with a last column that says who is in a coverage gap.
     flags = np.stack(log.gap)[:, :, None].astype(np.float64)
     last = np.concatenate((np.stack(memories[:-1]), flags), axis=2)
     seen = log.episodes(~kept, weeks, last)

@@ -134,6 +134,7 @@ def known_truth(name: str, steps: int, members: int, out: Path) -> dict[str, dic
 
 
 def _truth_facts(name: str, label: str, steps: int, members: int) -> dict[str, Any]:
+    """All that a policy's true value depends on, by which it is kept."""
     learned = learned_facts(name, steps).get(label)
     world = recipe(PREFIX + name).world
     if label != BEHAVIOUR:

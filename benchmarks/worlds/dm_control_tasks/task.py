@@ -118,6 +118,7 @@ class ControlTask(World):
         return np.concatenate([[errs], moving, _flat(shown)])
 
     def _go_on_from(self, row: Float[np.ndarray, "d"]) -> None:
+        """Puts the simulator into the state of a row."""
         moving = np.ascontiguousarray(row[1 : -self.observation_size])
         self._mujoco.mj_setState(self._model, self._data, moving, self._kind)
         self._mujoco.mj_step1(self._model, self._data)  # a step of dm_control starts in the middle of one of MuJoCo

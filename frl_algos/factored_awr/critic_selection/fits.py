@@ -112,6 +112,7 @@ class Fits:
         # Where nobody did anything, nobody responded either.
         self.respond = settings.response is not None and bool(self.targets.attempted.any())
         self.people = np.repeat(np.unique(buffer.people, return_inverse=True)[1], buffer.lengths)
+        # People drawn until there are enough rows: further credits are tried on these alone.
         order = np.random.default_rng((buffer.seed, 10)).permutation(int(self.people.max()) + 1)
         few = order[np.cumsum(np.bincount(self.people)[order]) <= TRIAL_ROWS]
         self._some = None if len(self.people) <= TRIAL_ROWS else np.isin(self.people, few)
@@ -272,6 +273,7 @@ class Fits:
         return [torch.as_tensor(half[self._asked_states]) for half in planned.halves]
 
     def _quick_expectile(self, rows: np.ndarray) -> Tensor:
+        """Expectile values from some rows, in all states where these recur, else in those asked for."""
         wanted = self.asked if self.steps is None else self.steps.states.states
         unit = float(self.targets.returns.std()) or 1.0
         return quick_expectile(
@@ -314,6 +316,7 @@ class Fits:
         return states.shared(self.people, 1 if self.buffer.simulated else SMALLEST)
 
     def _regression(self, targets: Targets, states: str | None = None) -> EffectRegression:
+        """The regression of effects on returns with one credit."""
         terms = self._terms if states is None else self._terms_of(states)
         # Another credit than the first is tried on fewer rows.
         some = None if targets is self.targets else self._some

@@ -192,6 +192,10 @@ class Contest:
         return Chosen(choice=choice, targets=self.targets, effects=effects, planned=planned)
 
     def _decided(self, candidates: list[Candidate], others: Sequence[Candidate] = ()) -> Chosen:
+        """The best candidate with all that is said of the choice; the clone where no gain is shown.
+
+        With several candidates gains are by the whole return, with one by its own credit.
+        """
         by_whole = len(candidates) > 1
 
         def gains(worth: Worth) -> np.ndarray:
@@ -331,6 +335,7 @@ class Contest:
         return self._judges.worth(halves, self._whole if own is None else own, self._whole, self._step, at)
 
     def _take_behaviour(self) -> None:
+        """Fits a quick clone of the behaviour policy, from which the judges form ratios."""
         acted = np.flatnonzero(self.targets.attempted)
         space = self._buffer.action_space
         log_what = quick_clone(

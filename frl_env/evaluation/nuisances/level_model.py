@@ -75,6 +75,7 @@ class LevelModel:
         self.share = np.bincount(place) / len(place)
         logged = np.eye(len(seen))[place]
         expected = np.tile(self.share, (len(place), 1))
+        # Single parts first, then all products of two; each round explains what is left.
         for candidates in ([(part,) for part in range(len(self.parts))], _pairs(len(self.parts))):
             chosen = self._chosen(standard, candidates, logged - expected)
             if chosen:

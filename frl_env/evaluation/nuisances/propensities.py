@@ -247,6 +247,7 @@ def _cross_fit(
     *,
     shifts: bool,
 ) -> _Held:
+    """Probabilities of the levels of one factor, each member's from a model of the other folds' members."""
     count = np.bincount(levels)
     probabilities = np.zeros((len(levels), len(count)))
     model: _Gate | LevelModel | None = None

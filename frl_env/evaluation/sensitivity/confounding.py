@@ -213,7 +213,11 @@ class _Week:
     most: np.ndarray
 
     def worst(self, z: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-        """Smallest product of ratio and z of each decision, given the mean of the ratio, and its slope in z."""
+        """Smallest mean product of ratio and z that the odds allow, and its slope in z.
+
+        A ratio may lie between `low` and `high` while the mean is kept, so it is high up to a quantile of z and low
+        above.
+        """
         middle = self.target * (1 + self.rest)
         low, high = self.target * (1 + self.rest / strength), self.target * (1 + self.rest * strength)
         quantile, share = np.empty_like(z), np.empty_like(z)

@@ -25,6 +25,7 @@ def write(
     del rng
     birth = pd.to_datetime(who["birth"])
     hispanic = who["race_ethnicity"] == "HISPANIC"
+    # Numbers of gender and ethnicity are OMOP's own concepts.
     person = pd.DataFrame({
         "person_id": _number(who["member"]),
         "gender_concept_id": np.where(who["gender"] == "MALE", 8507, 8532),
@@ -34,6 +35,7 @@ def write(
         "race_concept_id": who["race_ethnicity"].map(RACE_CONCEPTS),
         "ethnicity_concept_id": np.where(hispanic, 38003563, 38003564),
     })  # fmt: skip
+    # OMOP has no open end: whoever is still covered is so up to the day of the extract.
     last = pd.Timestamp("2025-12-31")
     period = pd.DataFrame({
         "observation_period_id": care.first_member * 10 + np.arange(len(spans)),

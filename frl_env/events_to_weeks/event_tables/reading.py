@@ -247,6 +247,7 @@ def by_code_of(word: str, walk: Crosswalk) -> int:
 
 
 def _parsed(label: str, item: Field, column: Any, spec: Spec) -> cell_parsing.Parsed:
+    """A cell parsed by the kind of its column."""
     if item.kind == WORD:
         return _word(label, item, column, spec)
     dates = spec.date_format_of(label)
@@ -277,6 +278,7 @@ _A = {
 
 
 def _word(label: str, item: Field, column: Any, spec: Spec) -> cell_parsing.Parsed:
+    """A cell of words as the target of its crosswalk; what has none is a fault, but for contacts."""
     cell = cell_parsing.capitals(column) if not column.type().is_floating() else cell_parsing.identifier(column).value
     walk = spec.crosswalk[item.name]
     if item.name in GROUPS:

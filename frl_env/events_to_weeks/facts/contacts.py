@@ -212,6 +212,7 @@ def _packed(rows: ir.Table, spec: Spec) -> Any:
 
 
 def _log(rows: ir.Table, spec: Spec) -> ir.Table:
+    """Each contact with its week: the packed decision, whether it was completed, and whether a call or a text."""
     rules, levels = spec.rules.contacts, spec.actions.factors[0].levels
     attempt = (rows.inbound == 0) & (rows.planned == 0)
 

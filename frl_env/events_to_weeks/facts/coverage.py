@@ -130,6 +130,7 @@ def _people(people: ir.Table | None, numbers: ir.Table, cut: int) -> ir.Table | 
 def _members(
     spells: ir.Table, numbers: ir.Table, people: ir.Table | None, has: frozenset[str], rules: Rules, cut: int
 ) -> ir.Table:
+    """One row a member: entry, end for good (death or leaving) if there is one, and groups."""
     members = spells.group_by("who").aggregate(entry=spells["first"].min(), last_covered=spells["last"].max())
     members = members.join(numbers, "who")
     if people is not None:

@@ -170,6 +170,7 @@ def _joined_stays(lines: ir.Table, rules: EventsRules) -> ir.Table:
     running = ibis.window(group_by="who", order_by=order, preceding=None, following=0)
     reached = parts.mutate(far=parts.reach.max().over(running))
     reached = reached.mutate(far=reached.far.lag(1).over(ibis.window(group_by="who", order_by=order)))
+    # A new stay begins where a part starts after all that the parts before it reach.
     marked = reached.mutate(new=ibis.ifelse(reached.far.isnull() | (reached["first"] > reached.far), 1, 0))
     numbered = marked.mutate(stay=marked.new.sum().over(running))
     return (

@@ -141,6 +141,7 @@ def read_encounters(engine: Any, reading: Reading, numbers: ir.Table, rules: Rul
 
 
 def _kept(engine: Any, label: str, table: Any, key: Any, marks: Any) -> ir.Table:
+    """The rows that are read, in small types, kept as a stage."""
     end = table.end.fill_null(table.start)
     rows = table.select(
         "who", key=key, start=table.start.cast("int32"), end=end.cast("int32"),

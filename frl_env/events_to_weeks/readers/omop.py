@@ -64,6 +64,7 @@ def read_omop(engine: Any, spec: Spec) -> dict[str, ir.Table]:
 
 
 def _people(engine: Any, spec: Spec, opened: Any) -> ir.Table:
+    """Who the members are, from `person` and `death`."""
     person = opened(
         "person", "person_id", "gender_concept_id", "year_of_birth", "month_of_birth", "day_of_birth",
         "race_concept_id", "ethnicity_concept_id",

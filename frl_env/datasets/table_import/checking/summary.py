@@ -149,6 +149,7 @@ def _without_minutes(layout: Layout) -> list[str]:
 
 
 def _people(layout: Layout, tally: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Lines on people, weeks and contacts; small numbers of people are not told."""
     counts = Counter(tally["counts"])
     rows = counts["contact weeks kept"] + counts["other weeks kept"]
     spells = spells_in_words(counts["spells"], counts["members"], "spells")
