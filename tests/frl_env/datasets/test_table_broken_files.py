@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from refusals import ID, SECRET, check_refusal
 
-from frl_env.datasets.table_import import import_table
+from frl_env.datasets.table_import import TableError, import_table
 from frl_env.datasets.table_import.table_files.data_file import open_file
 from frl_env.datasets.table_import.table_files.source import open_table
 from frl_env.errors import UserError
@@ -211,6 +211,20 @@ def test_folders_named_after_members_are_not_named(table, tmp_path, empty_store)
     with pytest.raises(UserError, match="cut off") as caught:
         import_table(tmp_path / "table", ID)
     check_refusal(str(caught.value), empty_store)
+
+
+def test_a_file_without_names_of_columns_shows_none_of_its_first_row(table, tmp_path, empty_store):
+    """The first row stands where the names should: an identifier, ages, numbers."""
+    table = table[[name for name in table if not name.startswith(("propensity", "next_"))]]
+    cells = [f"{SECRET}1", "0", "1.5", "2", "-3", "4", "5", "60", "71.25", "gender", "CHW", "week_1", "U", "-0.0", "no"]
+    lines = [cells, *([str(value) for value in row] for row in table.iloc[:, : len(cells)].to_numpy()[1:])]
+    (tmp_path / "t.csv").write_text("\n".join(map(",".join, lines)))
+    with pytest.raises(TableError) as caught:
+        import_table(tmp_path / "t.csv", ID)
+    check_refusal(str(caught.value), empty_store)
+    assert caught.value.unused == ()
+    assert "may lack its first line, the names of the columns" in str(caught.value)
+    assert not [cell for cell in ("71.25", "week_1") if cell in str(caught.value)]
 
 
 def test_files_that_are_not_read_are_counted_and_not_named(table, tmp_path, empty_store):

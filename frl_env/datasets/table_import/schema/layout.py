@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 import pyarrow as pa
 
-from frl_env.datasets.table_import.cells.convert import is_bytes, is_date, is_number, is_text
+from frl_env.datasets.table_import.cells.convert import NUMBER, is_bytes, is_date, is_number, is_text
 from frl_env.datasets.table_import.cells.spelling import has_own_codes
 from frl_env.datasets.table_import.schema.columns import (
     MEMBER,
@@ -26,6 +26,9 @@ SEVERAL = ("most-minutes", "first", "last")
 
 LATER = re.compile(r"^(next|future)_|^(outcome|label|target|reward)s?$", re.IGNORECASE)
 """Names of what is not known before the decision."""
+
+CELL = re.compile(rf"{NUMBER}|\d{{4}}-?\d\d-?\d\d")
+"""What looks like a cell of a row, and not like a column's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,7 @@ def lay_out(columns: ColumnMap, schema: pa.Schema) -> tuple[Layout, list[Problem
         What there is, and all that is wrong with it as far as names and types tell.
     """
     problems = []
+    cells = [name for name in schema.names if CELL.match(name)]
     used: dict[str, str] = {}
     resolved: dict[str, str] = dict(columns.columns)
     for name in columns.names:
@@ -142,9 +146,11 @@ def lay_out(columns: ColumnMap, schema: pa.Schema) -> tuple[Layout, list[Problem
             # For a state never what comes after the decision: that would be leakage.
             others = [each for each in schema.names if name not in columns.states or not LATER.search(each)]
             letters = {_letters(each): each for each in others}
-            near = get_close_matches(_letters(own), list(letters), n=1, cutoff=0.6)
+            near = [] if cells else get_close_matches(_letters(own), list(letters), n=1, cutoff=0.6)
             hint = f"{letters[near[0]]!r} is the nearest" if near else ""
             problems.append(Problem(column=own, kind="no such column", allowed=hint))
+    if cells and any(problem.kind == "no such column" for problem in problems):
+        problems.insert(0, Problem(column="names of columns", kind="cells for names", allowed="no numbers or dates"))
     found = {name: resolved[name] for name in used.values() if resolved.get(name, name) != name}
     columns = replace(columns, columns=found)
     layout = Layout(map=columns, present=frozenset(used.values()))

@@ -88,6 +88,11 @@ KINDS: dict[str, Kind] = {
     "not the next row's state": Kind(
         way_out="make both the same; --on-error drop ends the episode there and starts another", repair=_SPLIT
     ),
+    "cells for names": Kind(
+        way_out="a text file may lack its first line, the names of the columns; write it (no name is shown here, since "
+        "it may be a cell)",
+        repair=None,
+    ),
     "no such column": Kind(way_out="name it with --column or under [columns] in the map", repair=None),
     "wrong type": Kind(way_out="convert the column", repair=None),
     "another type in some files": Kind(way_out="write all files with the same types", repair=None),
@@ -161,8 +166,8 @@ class TableError(UserError):
         """
         self.problems = list(problems)
         self.losses = losses
-        missing = any(problem.kind == "no such column" for problem in self.problems)
-        self.unused = tuple(columns) if missing else ()
+        kinds = {problem.kind for problem in self.problems}
+        self.unused = tuple(columns) if "no such column" in kinds and "cells for names" not in kinds else ()
         lines = "".join(f"\n  {problem}" for problem in self.problems)
         lines += f"\n  columns that are not used: {self.unused_in_words}" if self.unused else ""
         lines += f"\n  leaving rows out would lose {losses}" if losses else ""

@@ -156,7 +156,8 @@ def open_table(path: Path) -> Table:
                     raise _not_closed(path, len(opened), len(places), *found) from None
             raise _unreadable(path, problem) from None
         if len(set(names := opened[-1].schema.names)) < len(names):
-            raise UserError(f"can't read {path}: a column name occurs twice; rename or remove one")
+            first = " (in a text file the first line has them)" if opened[-1].kind == "csv" else ""
+            raise UserError(f"can't read {path}: a column name occurs twice{first}; rename or remove one")
     others = len(files) - len(places)
     return Table(path=path, files=tuple(opened), schema=_all_columns(opened), others=others)
 
