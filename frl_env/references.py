@@ -110,6 +110,7 @@ class Heuristic:
     ) -> Int64[np.ndarray, "member 4"]:
         """The rule itself; nothing in it is random."""
         _, ed, ip, _, _, days, paid = observations[:, :7].T
+        # One week in four: those who cost much get three kinds of visits in turn, the others a call.
         month, week = np.divmod(days.astype(np.int64) // 7, 4)
         turn = np.where(paid > cls.HIGH_SPENDING, month % 3, 3)
         levels = np.where((week == 0)[:, None], _MONTHLY[turn], MEDICAID_ACTIONS.null_action)

@@ -24,6 +24,7 @@ LOOKS = 4
 """Looks at an algorithm while it trains, at most."""
 
 LINUX_STATUS, LINUX_RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+"""Where Linux tells the peak of memory, and where it is set back."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,6 +60,7 @@ class ProductColumns:
     def with_themselves(self, sums: Float[np.ndarray, "valid z z"]) -> Float[np.ndarray, "column column"]:
         """Weighted products of columns with columns."""
         found = np.zeros((len(self.of_state), len(self.of_state)))
+        # Columns with the same factor of the state have the same sums: whole blocks at once.
         groups = [np.flatnonzero(self.of_state == i) for i in range(int(self.of_state.max()) + 1)]
         for i, mine in enumerate(groups):
             for j, other in enumerate(groups[: i + 1]):

@@ -104,6 +104,7 @@ class RegressionSums:
             size, precision = self.rows.size_and_precision(part)
             add_by_action(sums, z, size**2 * precision, own.actions)
             add_by_action(with_residuals, z, size * precision, own.actions, own.residuals)
+        # X'X and X'y of columns less what the state's features predict of them, from sums alone.
         own, known, alone = columns.with_themselves(sums), columns.with_known(sums), sums.sum(axis=0)
         centred = known[:, features] @ self.expected
         squares = own - centred - centred.T + self.expected.T @ alone[np.ix_(features, features)] @ self.expected

@@ -95,6 +95,7 @@ class ShareRegression:
             the share, its covariance with what is added, and the variance of that.
         """
         clustered = self.clustered + sum(float((sums**2).sum()) for sums in self.unfinished.values())
+        # Rows of one person go together: sums vary by so much more than if they did not.
         overlap = max(clustered / max(self.scores, 1e-12), 1.0)
         noise = max(self.error / max(self.rows, 1.0), 1e-12) * overlap
         if self.error <= 1e-9:

@@ -100,6 +100,7 @@ class ActionEncoder(nn.Module):
         total = chosen @ self.tables
         if factors == 1:
             return torch.cat([total, torch.zeros_like(total)], dim=2)
+        # Sum of the products of all pairs, as half of the square of the sum less the sum of squares.
         products = (total**2 - chosen @ self.tables**2) / 2
         pairs = factors * (factors - 1) / 2
         return torch.cat([total / math.sqrt(factors), products / math.sqrt(pairs)], dim=2)
@@ -248,6 +249,7 @@ class JointPolicy(nn.Module):
         gate = self.gate_logits(hidden)
         if gate is None:
             return self.log_what(hidden).gather(1, actions[:, None])[:, 0]
+        # ln P(act) + ln P(action | act) where something was done, else ln P(not act).
         acted = (actions != self.null).nonzero()[:, 0]
         sign = torch.full_like(gate, -1.0).index_fill_(0, acted, 1.0)
         chosen = self.log_what(hidden[acted]).gather(1, actions[acted, None])[:, 0]

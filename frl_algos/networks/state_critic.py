@@ -48,6 +48,7 @@ class StateCritic(nn.Module):
         """
         if not len(self.states):
             return observations.new_zeros(len(observations), self.table.shape[1])
+        # Squared distance to each state of the table; where none is as good as 0, nothing is known.
         squares = (observations**2).sum(dim=1, keepdim=True) + (self.states**2).sum(dim=1)
         distance, nearest = (squares - 2 * observations @ self.states.T).min(dim=1)
         known = distance < SAME * observations.shape[1]

@@ -221,6 +221,7 @@ class Counterfactual:
         echoes = action_echoes(rows, self.model.terms.levels, besides=model.response)
         changed = np.asarray([*echoes, *([] if model.response is None else [model.response])], dtype=np.int64)
         places = rows.rows[asked]
+        # Load: attempts of late, which make an answer less likely. Cover: what earlier effects still do.
         load, cover = np.zeros(len(asked)), np.zeros(len(asked), dtype=np.float32)
         strength = model.strength.astype(np.float32)
         shown = rows.observations[places[:, 0]]
@@ -261,6 +262,7 @@ class Counterfactual:
                     shown[who, observation] = values[drawn]
                 signs = model.signs(at)
                 terms = model.terms.expected(signs, signs, chances)
+                # m_t, what an effect of 1 changes in the return; times the target's effects less those on record.
                 worth = self.discount**t * model.amount[at]
                 total[who] += (terms - model.expected(at)) * worth[:, None]
                 exposure += worth @ chances
@@ -301,6 +303,7 @@ def _draw(chances: np.ndarray, uniform: np.ndarray, null: int | None) -> np.ndar
     if null is not None:
         doing[:, null] = 0.0
     cumulative = np.cumsum(doing, axis=1)
+    # Above the chance of doing nothing the rest of the draw is uniform again.
     level = (uniform[acts] - idle[acts]) / np.maximum(1 - idle[acts], 1e-12)
     drawn[acts] = (cumulative[:, :-1] <= level[:, None] * cumulative[:, -1:]).sum(axis=1)
     return drawn

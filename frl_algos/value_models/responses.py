@@ -89,6 +89,7 @@ class Responses:
         kept[0] = False
         n = terms.levels.shape[1]
         split = 2 + 2 * n + int(kept.sum())
+        # Starts where the fit without history and by-level loads ended; what is new starts at 0.
         start = np.concatenate(
             [start[:2], np.zeros(n), start[2:-1], np.zeros(kept.sum()), start[-1:], np.zeros(len(kept) - 1)]
         )

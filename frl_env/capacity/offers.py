@@ -66,6 +66,7 @@ class Kinds:
             raise UserError("none of the policy's contacts may be taken: all are forbidden or invalid")
         if not len(limits.names):
             return cls(contacts, np.asarray([0, len(contacts)]), np.zeros((len(limits.names), 1)))
+        # Contacts that use the same of every limit are one kind; they stand together, kind after kind.
         use, kind = np.unique(limits.use[:, contacts], axis=1, return_inverse=True)
         kind = kind.ravel()
         order = np.argsort(kind, kind="stable")

@@ -43,6 +43,7 @@ class LogReach:
             numbers = np.bincount(days - first)
             for place in np.flatnonzero(numbers):
                 counts[first + int(place)] += int(numbers[place])
+        # Days of the first and last attempts of members; from 11 members on such a day may be told.
         who, start = weeks.who[attempt], weeks.start[attempt].astype(np.int64)
         firsts, lasts = np.diff(who, prepend=-1) != 0, np.diff(who, append=-1) != 0
         self._first = np.sort(np.concatenate([self._first, start[firsts]]))[:SMALLEST]

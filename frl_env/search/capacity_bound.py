@@ -290,6 +290,7 @@ def _expected(table: np.ndarray, ed_chance: np.ndarray, ip_chance: np.ndarray) -
     """Expectation over whether there is an ED visit and a stay this week, which set the weeks since them back to 1."""
     ed = ed_chance.astype(np.float32)[:, None, :, None, None, None]
     ip = ip_chance.astype(np.float32)[:, :, None, None, None, None]
+    # Without an event the weeks since the last one grow by 1, up to "longer".
     visits = table[:, :, [1, 2, 2]]
     visits += ed * (table[:, :, :1] - visits)
     stays = visits[:, [1, 2, 3, 4, 4]]

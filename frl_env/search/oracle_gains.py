@@ -68,6 +68,7 @@ class OracleGains:
         for number, (need, bit) in enumerate(zip(NEEDS, NEED_BITS, strict=True)):
             # Events a week fewer without this need, times the weeks until it would open again on average.
             lower = now - ratios[state.needs & ~bit]
+            # A closed need opens at the rate at which the share of open ones stays the same.
             onset = hazards.need_turnover / (1 - need.open_share)
             weeks = (1 - (1 - onset) ** left) / onset
             per_week = (

@@ -85,6 +85,7 @@ def draw_members(rng: np.random.Generator, n: int, parameters: Parameters) -> Me
     base_reach = np.asarray(outreach.reach)
     odds = base_reach / (1 - base_reach) * np.exp(outreach.responsiveness_sd * rng.standard_normal(n))[:, None]
     access = np.asarray(outreach.race_reach)[race]
+    # Texts, video visits and EHR messages need a device, which fewer of the old use.
     access[:, [2, 3, 5]] *= np.asarray(outreach.age_digital)[age][:, None]
     spender = rng.random(n) >= spending.routine_zero
     routine = spender * spending.routine_median * np.exp(spending.routine_sigma * rng.standard_normal(n))

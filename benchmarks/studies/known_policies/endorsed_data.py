@@ -110,6 +110,7 @@ def elsewhere(name: str, rows: int, seed: Seed) -> Known:
     """Episodes of a small world; propensities are not known there, and estimated."""
     world = world_entry(name).make()
     space = world.space
+    # Policies are valued on `logged` and learned from `other`.
     logged, other = (log_rows(world, rows=rows, seed=int(np.dot(seed, (1, 2))) + half) for half in (0, 1))
     episodes = LoggedEpisodes(
         rewards=logged.rewards.astype(float),

@@ -33,6 +33,8 @@ class PolicyMetrics:
             observations: Scaled.
             actions: Position of each logged action among the valid ones.
         """
+        # "ess" is an effective sample size, (sum w)^2 / sum w^2; "rare" is a cloned probability below 1e-5 =
+        # exp(-11.5).
         log_policy = self._decisions.log_probabilities(observations)
         policy = log_policy.exp()
         log_clone = self._decisions.modules.clone(observations)

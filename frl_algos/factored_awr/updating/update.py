@@ -239,6 +239,7 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
             slack=settings.fairness_slack,
         )
         hidden = net.actor.encode(self._sample)
+        # The greedy policy acts above a threshold at which it acts as often as the tilted policy draws to.
         gate = net.tilt(self._sample, self._decisions.what(hidden, self._sample), self._decisions.gate(hidden))[1]
         if gate is not None:
             net.statistics.threshold.fill_(float(torch.quantile(gate, 1 - float(torch.sigmoid(gate).mean()))))

@@ -259,6 +259,7 @@ def cells_of(spells: Spells, rules: Rules, at_a_time: int = CELLS) -> Iterator[C
     """
     if not len(spells.who):
         return
+    # Cells up to each spell's end, with the one after it; a member's spells stay together.
     before = np.cumsum(spells.high - spells.low + 2)
     start = 0
     while start < len(spells.who):

@@ -114,6 +114,7 @@ def _that_take_back(lines: ir.Table) -> ir.Table:
         amount=ibis.ifelse(touched.sign > 0, touched.cents, 0).sum().over(every),
         taken=touched.cents.sum().over(so_far),
     )  # fmt: skip
+    # A reversal counts while there is a payment left to take back, by number or by amount.
     left = (counted.turn < counted.paid) | (counted.amount + counted.taken >= 0)
     counted = counted.filter((counted.sign > 0) | left)
     return untouched.union(counted.select(lines.columns))
@@ -193,6 +194,7 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
     else:
         raise EventTablesError([Fault(table="claims", column="adjusts", kind="adjustments in a circle", rows=moving)])
     chain = ibis.union(*arrived) if len(arrived) > 1 else arrived[0]
+    # A void of a void restores: with an even number of them the claim at the end is in force again.
     restored = ibis.ifelse(chain.voids // 2 * 2 == chain.voids, chain.point, None)
     after = chain.mutate(content=ibis.ifelse(chain.voids > 0, restored, chain.key))
     after = after.mutate(stands=ibis.ifelse(after.content.isnull(), 0, 1))

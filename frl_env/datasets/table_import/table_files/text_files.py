@@ -116,6 +116,7 @@ def open_quote(file: Path, separator: str) -> tuple[int, int] | None:
     text = b"".join(_chunks(file))
     field = re.escape(separator.encode())
     fields = len(re.sub(rb'"[^"]*"', b"", _first_line(file)).split(separator.encode()))
+    # A quote that begins a field, all up to one that is not doubled, and that one if it is there.
     quoted = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\r\n])|(?<=" + field + rb'))"([^"]*+(?:""[^"]*+)*+)("?)')
     for match in quoted.finditer(text):
         inside = match[1]
