@@ -12,7 +12,8 @@ import ibis
 import ibis.expr.types as ir
 
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError, unknown_name
+from frl_env.datasets.table_import.cells.convert import hold_cells
+from frl_env.errors import UserError, shorten, unknown_name
 from frl_env.events_to_weeks.event_tables.contract import CODE, DAY, FLAG, ID, MOMENT, MONEY, TABLES, WORD, Field
 from frl_env.events_to_weeks.event_tables.crosswalk import ANY, GROUPS, IGNORE, Crosswalk
 from frl_env.events_to_weeks.event_tables.spec import Spec
@@ -61,6 +62,11 @@ def column_named(label: str, raw: ir.Table, name: str) -> Any:
                 raise UserError(
                     f"table {label} has no column {name!r}, but {near!r}; capitals matter, correct the spec"
                 )
+        if hold_cells(raw.columns):
+            raise UserError(
+                f"table {label} has no column {shorten(name)!r}, and numbers or dates for names of columns: the file "
+                "may lack its first line, the names; write it"
+            )
         raise unknown_name(f"column of table {label} (the file has none of that name):", name, raw.columns)
     kind = raw[name].type()
     if kind.is_null() or 'kind="NULL"' in str(kind):  # a column that is empty throughout, as DuckDB and Arrow type it

@@ -37,6 +37,11 @@ FILES = {
         lambda path: path.write_text(f"MEMBER_ID,BIRTH_DATE\n{SECRET},1990-01-01\n{SECRET},1,2,3\n" * 20),
         "damaged, empty, or not what",
     ),
+    "a first row for names of columns": (
+        "t.csv",
+        lambda path: path.write_text(f"{SECRET},1990-01-01,1\n{SECRET},1991-01-01,2\n" * 20),
+        "numbers or dates for names of columns: the file may lack its first line",
+    ),
     "an empty folder": ("t", lambda path: path.mkdir(), "nor a folder with files of one kind"),
     "a folder of two kinds": (
         "t",

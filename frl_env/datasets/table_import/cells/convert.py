@@ -3,6 +3,8 @@
 No value ever reaches a message: Arrow's own errors quote the cell that they failed on, so conversions here can't fail.
 """
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ THOUSANDS = r"^[+-]?\$?([1-9]\d{0,2}(,\d{3})+|\d+)(\.\d*)?$"
 DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
 """Numbers with a comma for the point, perhaps with points every three digits."""
 
+CELL = rf"{NUMBER}|^\d{{4}}-?\d\d-?\d\d|^\d\d?/\d\d?/\d{{4}}"
+"""What looks like a cell of a row, and not like a column's name."""
+
 STYLES = ("point", "thousands", "decimal comma")
 """How numbers may be written in text."""
 
@@ -35,6 +40,14 @@ BLANK_WORDS = ("NA", "N/A", "n/a", "na", "None", "none", ".", "-", "--", "?")
 """What people, R and SAS write for a missing value. Among groups they may be names (NA for Native American)."""
 
 MISSING = pa.array([*NULL_WORDS, *BLANK_WORDS])
+
+
+def hold_cells(names: Iterable[str]) -> bool:
+    """Whether names of columns look like the cells of a row, numbers or dates, so that no message may show them.
+
+    A text file may lack its first line, the names: then its first row stands there.
+    """
+    return any(re.match(CELL, name.strip()) for name in names)
 
 
 def family(kind: pa.DataType) -> str:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 import pyarrow as pa
 
-from frl_env.datasets.table_import.cells.convert import NUMBER, is_bytes, is_date, is_number, is_text
+from frl_env.datasets.table_import.cells.convert import hold_cells, is_bytes, is_date, is_number, is_text
 from frl_env.datasets.table_import.cells.spelling import has_own_codes
 from frl_env.datasets.table_import.schema.columns import (
     MEMBER,
@@ -26,9 +26,6 @@ SEVERAL = ("most-minutes", "first", "last")
 
 LATER = re.compile(r"^(next|future)_|^(outcome|label|target|reward)s?$", re.IGNORECASE)
 """Names of what is not known before the decision."""
-
-CELL = re.compile(rf"{NUMBER}|\d{{4}}-?\d\d-?\d\d")
-"""What looks like a cell of a row, and not like a column's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +117,7 @@ def lay_out(columns: ColumnMap, schema: pa.Schema) -> tuple[Layout, list[Problem
         What there is, and all that is wrong with it as far as names and types tell.
     """
     problems = []
-    cells = [name for name in schema.names if CELL.match(name)]
+    cells = hold_cells(schema.names)
     used: dict[str, str] = {}
     resolved: dict[str, str] = dict(columns.columns)
     for name in columns.names:
