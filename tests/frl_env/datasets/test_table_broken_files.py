@@ -201,6 +201,17 @@ def test_a_broken_file_is_refused_in_words(fault, table, tmp_path, empty_store):
     check_refusal(str(caught.value), empty_store)
 
 
+def test_a_time_zone_that_nobody_knows_is_one_line(table, tmp_path, empty_store):
+    made = pa.Table.from_pandas(table, preserve_index=False)
+    weeks = pa.array(7 * 86_400 * table["week"].to_numpy()).cast(pa.timestamp("s", tz="Mars/Base"))
+    pq.write_table(made.set_column(made.column_names.index("week"), "week", weeks), tmp_path / "t.parquet")
+    with pytest.raises(
+        UserError, match="weeks have a time zone that is not known on this machine; write dates"
+    ) as caught:
+        import_table(tmp_path / "t.parquet", ID)
+    check_refusal(str(caught.value), empty_store)
+
+
 def test_folders_named_after_members_are_not_named(table, tmp_path, empty_store):
     """A partitioned table may hold identifiers in its paths."""
     folder = tmp_path / "table" / f"member_id={SECRET}"

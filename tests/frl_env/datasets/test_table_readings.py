@@ -134,6 +134,47 @@ def test_rows_without_outcomes_are_left_out_of_single_steps_and_counted(many, tm
     assert facts["left_out"]["other_weeks"]["left_out"] == 0
 
 
+@pytest.mark.parametrize("how", ["of the next member", "zeros"])
+def test_a_next_state_of_somebody_else_is_found(how, many, tmp_path):
+    """LEAD without its members, or with a default: what stands behind a member's last row is no state a week later."""
+    states = list(ColumnMap().states)
+    table = many.sort_values(["member_id", "week"]).reset_index(drop=True)
+    following = table[states].shift(-1) if how == "of the next member" else table.groupby("member_id")[states].shift(-1)
+    table = table.join(following.fillna(0.0).add_prefix("next_"))
+    last = (table["member_id"] != table["member_id"].shift(-1)) & ~table["terminated"]
+    wrong = last & ~(table["next_enrolled_days"] - table["enrolled_days"]).between(0, 14)
+    assert wrong.sum() > 0.9 * last.sum()
+    (problem,) = _problems(table, tmp_path).problems
+    assert (problem.column, problem.rows) == ("next_enrolled_days", wrong.sum())
+    assert "the same member's a week later (LEAD by member)" in problem.way_out
+    facts = _facts(table, tmp_path, on_error="drop")
+    assert [repair["done"] for repair in facts["repairs"]] == ["taken for not known"]
+    assert facts["rows_left_out"] == 0
+    dataset = import_table(tmp_path / "t.parquet", ID, options=ImportOptions(on_error="drop")).load()
+    assert dataset.total_steps == len(table) - wrong.sum()
+    table.loc[wrong, [f"next_{name}" for name in states]] = np.nan
+    assert _facts(table, tmp_path)["repairs"] == []
+
+
+def test_chances_of_a_contact_are_not_those_of_what_was_done(tmp_path):
+    table = table_of(collect(preset(), members=150, seed=5, horizon=26))
+    table = table[[name for name in table if not name.startswith(("next_", "propensity_"))]]
+    assert _facts(table, tmp_path)["odd"] == []
+    contact, other = _kinds(table)
+    of_contact = table.assign(propensity=contact.mean())
+    (said,) = _facts(of_contact, tmp_path)["odd"]
+    ratio = other.mean() / contact.mean()
+    assert said.startswith("propensity: chances and what was done don't fit: over weeks without a contact 1 / chance")
+    assert f"{ratio:.1f} times the number of all weeks" in said
+    assert _facts(of_contact.assign(propensity=contact.mean() * contact + other.mean() * other), tmp_path)["odd"] == []
+
+
+def test_where_the_table_ends_nobody_died(many, tmp_path):
+    last = many["week"] == many.groupby("member_id")["week"].transform("max")
+    (said,) = _facts(many.assign(terminated=last), tmp_path)["odd"]
+    assert said.startswith("terminated: 100% of the members with a row of the newest week end in it; it is for those")
+
+
 def test_a_row_without_a_week_and_decision_is_undecided_too(many, tmp_path):
     table = many.copy()
     rows = table.index[:30]

@@ -12,6 +12,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float64, Int64
 
 from frl_env.datasets.table_import.cells.convert import is_date, is_text, pc, plain, texts, to_numbers, without_words
+from frl_env.errors import UserError
 
 DATE = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)? ?(Z|UTC|[+-]\d\d(:?\d\d)?)?$"
 """A date; a time of day and a zone may stand behind it and say nothing: the date is taken as it is written."""
@@ -123,10 +124,17 @@ def _days_of_dates(
 
 
 def _local(values: pa.Array) -> pa.Array:
-    """Points in time without their zone, as clocks there show them."""
+    """Points in time without their zone, as clocks there show them.
+
+    Raises:
+        UserError: If nobody knows the zone.
+    """
     zone = values.type.tz if pa.types.is_timestamp(values.type) else None
     if zone is not None and zone.upper() != "UTC":
-        values = pc.local_timestamp(values)
+        try:
+            values = pc.local_timestamp(values)
+        except pa.ArrowInvalid:
+            raise UserError("weeks have a time zone that is not known on this machine; write dates instead") from None
     return values.cast(pa.timestamp("us"), safe=False)
 
 

@@ -76,6 +76,6 @@ def _allowed(column: str, kind: str, layout: Layout, findings: Findings) -> str:
         return "one identifier a member"
     if kind == "unknown level" and findings.nearest.get(column):
         return f"nearest: {', '.join(findings.nearest[column])}; all: {layout.allowed(column)}"
-    if kind in ("time runs backwards", "not the next row's state", "after the end"):
+    if kind in ("time runs backwards", "not the next row's state", "next state of another time", "after the end"):
         return ""
     return layout.allowed(column)

@@ -19,7 +19,7 @@ from frl_env.datasets.table_import.checking.outcomes import COUNTS, ONE_STEP
 from frl_env.datasets.table_import.checking.rewards import has_own_meaning, odd_rewards
 from frl_env.datasets.table_import.checking.tally import response_of
 from frl_env.datasets.table_import.provenance import FOR_LISTS, for_lists, states_know_less
-from frl_env.datasets.table_import.schema.columns import OUTCOMES, REWARD, TERMINATED, UNDEFINED
+from frl_env.datasets.table_import.schema.columns import OUTCOMES, PROPENSITY, REWARD, TERMINATED, UNDEFINED
 from frl_env.datasets.table_import.schema.layout import Layout
 from frl_env.datasets.table_import.schema.listed import AS_LISTED, NO_LIST, OUTCOMES_OF_LISTS
 from frl_env.datasets.table_import.table_files.data_file import FORMATS
@@ -49,6 +49,13 @@ NOTES = {
     "decimal comma": "commas were taken for the decimal point",
 }
 """What was assumed on the way, in words."""
+
+FEWEST = 20
+"""Rows or ends below which nothing is called odd."""
+
+FEWEST_CHANCES, MOST_KNOWN, FAR_OFF, ERRORS = 1_000, 0.99, 0.25, 5.0
+"""Weeks with a chance, and the share of all that they must be, for a look at the chances; and how far off, as a share
+and in standard errors, their sum must be."""
 
 NO_MINUTES = "not said; without them there is no worklist: give [effort.FACTOR] in the map, or in the spec of frl weeks"
 
@@ -119,9 +126,39 @@ def odd(
     said = _odd(layout, read, checked["tally"], late=states_know_less(made))
     if unread:
         said.append(f"{unread:,} files of the folder are not read; known endings: {', '.join(FORMATS)}")
+    said += _ends_with_the_table(layout, checked["tally"]["newest"])
+    said += _not_of_what_was_done(layout, checked["tally"])
     if source == COUNTS:
         said += _ends_not_known(layout, Counter(checked["tally"]["counts"]))
     return [*said, *_without_minutes(layout), *([FOR_LISTS] if for_lists(made) else [])]
+
+
+def _ends_with_the_table(layout: Layout, newest: Sequence[int]) -> list[str]:
+    """Members are seldom all lost in the newest week; the table is that ends there."""
+    rows, ends = newest
+    if ends < FEWEST or 2 * ends <= rows:
+        return []
+    return [
+        f"{layout.show(TERMINATED)}: {ends / rows:.0%} of the members with a row of the newest week end in it; it is "
+        "for those who died or left for good, and not for where the table ends: nothing counts for them afterwards"
+    ]
+
+
+def _not_of_what_was_done(layout: Layout, tally: Mapping[str, Any]) -> list[str]:
+    """Chances that can't be those of the logged actions: over weeks without a contact, their inverses don't add up."""
+    found = tally["inverse_chances"]
+    weeks = found["weeks"]
+    rows = sum(tally["counts"].get(f"{kind} weeks kept", 0) for kind in ("contact", "other"))
+    if weeks < FEWEST_CHANCES or weeks < MOST_KNOWN * rows or found["nothing"] < FEWEST:
+        return []
+    ratio, error = found["sum"] / weeks, np.sqrt(found["variance"]) / weeks
+    if abs(ratio - 1) < max(FAR_OFF, ERRORS * error):
+        return []
+    return [
+        f"{layout.show(PROPENSITY)}: chances and what was done don't fit: over weeks without a contact 1 / chance adds "
+        f"up to {ratio:.1f} times the number of all weeks, and should to once. A chance is that of what was done, also "
+        "where nothing was; not that of a contact"
+    ]
 
 
 def _ends_not_known(layout: Layout, counts: Counter[str]) -> list[str]:

@@ -41,6 +41,8 @@ class Tally:
         self.groups: dict[str, Counter[int]] = {name: Counter() for name in layout.demographics}
         self.ranges: dict[str, list[float]] = {}
         self.days: list[int] = []
+        self.by_day: dict[int, list[int]] = {}
+        self.inverse = {"weeks": 0, "nothing": 0, "sum": 0.0, "variance": 0.0}
         self.rewards = Rewards(layout)
 
     def look_at_rows(self, rows: Sorted) -> None:
@@ -109,6 +111,10 @@ class Tally:
             met = np.bincount(weeks.columns[LISTED], minlength=len(OUTCOMES_OF_LISTS))
             self.counts.update(dict(zip(OUTCOMES_OF_LISTS, met.tolist(), strict=True)))
             self.counts["chances known"] += int(np.isfinite(weeks.columns[PROPENSITY]).sum())
+        if self.layout.has(TERMINATED):
+            self._look_at_ends(weeks)
+        if self.layout.has(PROPENSITY) and not self.layout.with_lists:
+            self._look_at_chances(weeks.columns[PROPENSITY], contact)
         if self.layout.has(*OUTCOMES):
             unknown = np.isnan(weeks.stack(OUTCOMES)).any(axis=1)
             self.counts["contact weeks without outcomes"] += int((contact & unknown).sum())
@@ -126,6 +132,32 @@ class Tally:
                 self.counts[name] += int(chosen.sum())
                 self.counts[f"{name} answered"] += int((chosen & answered).sum())
 
+    def _newest(self) -> list[int]:
+        """Rows of the newest seven days, and members' ends in them."""
+        some = [met for day, met in self.by_day.items() if day > self.days[1] - 7]
+        return [sum(met[place] for met in some) for place in (0, 1)]
+
+    def _look_at_ends(self, weeks: Weeks) -> None:
+        """Counts rows and members' ends day by day."""
+        days, which = np.unique(weeks.day, return_inverse=True)
+        rows, ends = np.bincount(which), np.bincount(which, weights=weeks.columns[TERMINATED])
+        for day, some, ended in zip(days.tolist(), rows.tolist(), ends.tolist(), strict=True):
+            before = self.by_day.get(day, [0, 0])
+            self.by_day[day] = [before[0] + some, before[1] + int(ended)]
+
+    def _look_at_chances(self, chances: np.ndarray, contact: np.ndarray) -> None:
+        """Sums 1 / chance over weeks in which nothing was done.
+
+        If the chances are right this is, up to chance, the number of all weeks: each week adds
+        chance * (1 / chance) = 1 on average, whatever was done.
+        """
+        known = np.isfinite(chances)
+        inverse = 1 / chances[known & ~contact]
+        self.inverse["weeks"] += int(known.sum())
+        self.inverse["nothing"] += len(inverse)
+        self.inverse["sum"] += float(inverse.sum())
+        self.inverse["variance"] += float((inverse * (inverse - 1)).sum())
+
     def facts(self) -> dict[str, Any]:
         """All of it, JSON-able."""
         return {
@@ -136,6 +168,8 @@ class Tally:
             "groups": {name: sorted(counted.items()) for name, counted in self.groups.items()},
             "ranges": self.ranges,
             "days": self.days,
+            "newest": self._newest(),
+            "inverse_chances": self.inverse,
             "rewards": self.rewards.facts(),
             "response": self.layout.map.meaning.response,
         }

@@ -23,6 +23,8 @@ from frl_env.datasets.table_import.schema.problems import Findings
 MOST_WEEKS = 5_200
 """Weeks of one member, a hundred years; more are several members under one identifier."""
 
+MOST_DAYS = 14
+"""By which days in the program may grow until a week later; twice of what they do."""
 
 KINDS = (
     "too large a member",
@@ -35,6 +37,7 @@ KINDS = (
     "gap",
     "time runs backwards",
     "not the next row's state",
+    "next state of another time",
 )
 """Problems that a member's rows together have, in the order in which they are told."""
 
@@ -174,6 +177,7 @@ def order_weeks(
     findings.add(WEEK, "gap", (same & (np.diff(day[left]) > 7)).sum())
     keep &= ~bad
     heads = _heads(member, day, columns, keep, layout, findings)
+    _forget_others(member, day, columns, keep, layout, findings)
     if look is not None:
         look(Sorted(member=member, day=day, columns=columns, keep=keep, heads=heads))
     return _kept(identifiers, member, day, columns, keep, heads)
@@ -317,6 +321,36 @@ def _heads(
     heads[rows[0]] = True
     heads[now] = ~follows
     return heads
+
+
+def _forget_others(
+    member: np.ndarray,
+    day: np.ndarray,
+    columns: dict[str, np.ndarray],
+    keep: np.ndarray,
+    layout: Layout,
+    findings: Findings,
+) -> None:
+    """Takes for not known what can't be the state a week later, where no row of the member follows to tell.
+
+    Such are the next member's first state, or zeros: what a database writes behind a member's last row unless told
+    otherwise. Days in the program give them away, because they neither fall nor leap.
+    """
+    after = f"next_{DAYS_ENROLLED}"
+    if DAYS_ENROLLED not in layout.map.states or not layout.has(*layout.map.next_states):
+        return
+    rows = np.flatnonzero(keep)
+    alone = np.ones(len(rows), dtype=bool)
+    alone[:-1] = (member[rows[1:]] != member[rows[:-1]]) | (np.diff(day[rows]) != 7)
+    days = columns[after][rows] - columns[DAYS_ENROLLED][rows]
+    wrong = alone & ((days < 0) | (days > MOST_DAYS))
+    if layout.has(TERMINATED):
+        wrong &= ~columns[TERMINATED][rows]
+    findings.add(after, "next state of another time", wrong.sum())
+    if wrong.any():
+        for name in layout.map.next_states:
+            columns[name] = columns[name].copy()
+            columns[name][rows[wrong]] = np.nan
 
 
 def _kept(

@@ -93,6 +93,11 @@ KINDS: dict[str, Kind] = {
         "it may be a cell)",
         repair=None,
     ),
+    "next state of another time": Kind(
+        way_out="it must be the same member's a week later (LEAD by member), and empty where there is no such row; "
+        "--on-error drop takes it for not known",
+        repair={"drop": "taken for not known", "clip": "taken for not known"},
+    ),
     "no such column": Kind(way_out="name it with --column or under [columns] in the map", repair=None),
     "wrong type": Kind(way_out="convert the column", repair=None),
     "another type in some files": Kind(way_out="write all files with the same types", repair=None),
