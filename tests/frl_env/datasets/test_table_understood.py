@@ -14,6 +14,7 @@ from frl_env import MEDICAID_ACTIONS, cli
 from frl_env.capacity import effort_of
 from frl_env.datasets import collect, export_table
 from frl_env.datasets.table_import import ColumnMap, ImportOptions, TableError, import_table
+from frl_env.datasets.table_import.checking.summary import became_of_lists
 from frl_env.errors import UserError
 from frl_env.meaning import DEFINITIONS, meaning_of
 from frl_env.parameters import preset
@@ -322,3 +323,13 @@ def test_levels_without_minutes_are_named(many, tmp_path):
     minutes["modality"] |= {"SMS_TEXT": 0, "VIDEO_VISIT": 30, "EHR_COMMUNICATION": 0}
     assert _imported(many, tmp_path, columns=ColumnMap(effort=minutes))["odd"] == [], "a 0 that is said is meant"
     assert _imported(many, tmp_path, columns=ColumnMap(effort=None))["odd"] == []
+
+
+def test_weeks_of_few_people_on_a_list_are_not_told():
+    weeks = {"no list": 80, "as listed": 60, "changed": 0, "not done": 30, "added": 0}
+    members = {"members no list": 40, "members as listed": 35, "members not done": 3}
+    told = became_of_lists({"counts": {**weeks, **members, "chances known": 60}}, "done")
+    assert told["weeks"] == {"no list": 80, "as listed": None, "changed": 0, "not done": None, "added": 0}
+    assert "known" not in told, "it is the number as listed"
+    many = became_of_lists({"counts": {**weeks, **members, "members not done": 20, "chances known": 60}}, "done")
+    assert many["weeks"] == weeks

@@ -82,7 +82,8 @@ def became_of_lists(tally: dict[str, Any], decision: str) -> dict[str, Any]:
     """
     counts = Counter(tally["counts"])
     became = {name: counts[name] for name in OUTCOMES_OF_LISTS}
-    hidden = hidden_cells(became)
+    # It is people that are counted: many weeks of few of them are few, too.
+    hidden = hidden_cells({name: min(count, counts[f"members {name}"]) for name, count in became.items()})
     said: dict[str, Any] = {
         "decision": decision,
         "weeks": {name: None if name in hidden else count for name, count in became.items()},

@@ -110,6 +110,10 @@ class Tally:
         if self.layout.with_lists:
             met = np.bincount(weeks.columns[LISTED], minlength=len(OUTCOMES_OF_LISTS))
             self.counts.update(dict(zip(OUTCOMES_OF_LISTS, met.tolist(), strict=True)))
+            people = {
+                name: _members(weeks.member[weeks.columns[LISTED] == k]) for k, name in enumerate(OUTCOMES_OF_LISTS)
+            }
+            self.counts.update({f"members {name}": met for name, met in people.items()})
             self.counts["chances known"] += int(np.isfinite(weeks.columns[PROPENSITY]).sum())
         if self.layout.has(TERMINATED):
             self._look_at_ends(weeks)
