@@ -131,3 +131,15 @@ def test_a_code_that_a_map_of_own_codes_leaves_out_is_not_ours(plain_table, tmp_
     (problem,) = caught.value.problems
     assert (problem.kind, problem.rows) == ("unknown level", visits)
     assert problem.allowed.endswith("EHR_COMMUNICATION, or the codes in the map")
+
+
+def test_identifiers_that_their_type_can_not_tell_apart_are_none(plain_table, tmp_path):
+    """Floats of 32 bits hold whole numbers up to 2 to the 24th; beyond it 16777217 is kept as 16777216."""
+    small = plain_table.assign(member_id=plain_table["member_id"].astype("float32"))
+    assert content_of(imported(small, tmp_path)) == content_of(imported(plain_table, tmp_path))
+    large = plain_table.assign(member_id=(plain_table["member_id"] + 2**24).astype("float32"))
+    with pytest.raises(TableError) as caught:
+        imported(large, tmp_path)
+    assert [(each.column, each.kind, each.rows) for each in caught.value.problems] == [
+        ("member_id", "not an identifier", len(large))
+    ]

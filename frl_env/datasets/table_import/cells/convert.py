@@ -196,8 +196,9 @@ def to_identifiers(array: pa.Array) -> tuple[pa.Array, Bool[np.ndarray, "row"], 
     garbled = np.zeros(len(values), dtype=bool)
     if pa.types.is_floating(values.type):
         numbers, _, garbled = to_numbers(values)
+        exact = 2.0 ** {16: 11, 32: 24}.get(values.type.bit_width, 53)  # from here on neighbours are one number
         with np.errstate(invalid="ignore"):
-            garbled |= np.isfinite(numbers) & ((numbers != np.floor(numbers)) | (np.abs(numbers) >= 2**53))
+            garbled |= np.isfinite(numbers) & ((numbers != np.floor(numbers)) | (np.abs(numbers) >= exact))
         whole = np.where(garbled | np.isnan(numbers), 0, numbers).astype(np.int64)
         identifiers = pa.array(whole, mask=garbled | np.isnan(numbers)).cast(pa.string())
     else:
