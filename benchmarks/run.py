@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             check_partners(data, ensure_dataset(validation, progress=progress))
         known = told_of(data, said_of_columns)
         if validation:
-            check_valuable(validation, said_of_columns)
+            check_valuable(data, validation, said_of_columns)
         names, left_out = fitting(options.algo, names, action_space_of(data), known)
         jobs = plan(
             names,
@@ -219,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         "--older",
         metavar="NAMES",
         help="algorithms whose finished runs by earlier code in the folder are taken as they are, and marked; by "
-        "default a change to the code makes every run another one",
+        "default a change to code that trains or scores one makes it another run",
     )
     parser.add_argument("--quick", action="store_true", help="a smoke test in under a minute: small dataset, few steps")
     return parser

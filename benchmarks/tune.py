@@ -125,9 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     check_folder_can_be_made(options.out)
     with progress_bar() as progress:
-        data = ensure_dataset(options.validation, progress=progress)
-        check_partners(ensure_dataset(options.dataset, progress=progress), data)
-        check_valuable(options.validation, said)
+        data, training = (ensure_dataset(name, progress=progress) for name in (options.validation, options.dataset))
+        check_partners(training, data)
+        check_valuable(training, options.validation, said)
         chosen_from = {name: CANDIDATES[name] for name in names}
         known = told_of(data, said)
         jobs = plan_settings(

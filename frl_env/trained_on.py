@@ -17,11 +17,11 @@ SAID = 3
 _WAY_OUT = "use the map that the training data were imported with"
 
 
-def check_actions(file: Path, trained: ActionSpace, data: ActionSpace) -> None:
+def check_actions(policy: Path | str, trained: ActionSpace, data: ActionSpace) -> None:
     """Refuses data of other actions.
 
     Args:
-        file: Of the policy.
+        policy: Its file, or other words for it.
         trained: Actions of the policy.
         data: Actions of the data; other spellings of a level are the same.
 
@@ -30,15 +30,15 @@ def check_actions(file: Path, trained: ActionSpace, data: ActionSpace) -> None:
     """
     if differs := _first_difference(trained, data):
         raise UserError(
-            f"{file} was trained on other actions ({differs[0]}) than the data have ({differs[1]}); {_WAY_OUT}"
+            f"{policy} was trained on other actions ({differs[0]}) than the data have ({differs[1]}); {_WAY_OUT}"
         )
 
 
-def check_states(file: Path, trained: Sequence[str], data: Sequence[str]) -> None:
+def check_states(policy: Path | str, trained: Sequence[str], data: Sequence[str]) -> None:
     """Refuses data of other states, or of the same in another order.
 
     Args:
-        file: Of the policy.
+        policy: Its file, or other words for it.
         trained: Names of its states, in order; none where its training data had no names.
         data: Names of theirs.
 
@@ -50,7 +50,7 @@ def check_states(file: Path, trained: Sequence[str], data: Sequence[str]) -> Non
     for place, (one, other) in enumerate(zip_longest(trained, data), start=1):
         if one != other:
             raise UserError(
-                f"{file} was trained on {len(trained)} states and the data have {len(data)}; number {place} is "
+                f"{policy} was trained on {len(trained)} states and the data have {len(data)}; number {place} is "
                 f"{_name(one)} there and {_name(other)} here; {_WAY_OUT}"
             )
 

@@ -20,6 +20,8 @@ from frl_env.datasets import check_dataset, ensure_dataset
 from frl_env.datasets.ids import parse_id
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
+from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, state_names_of
+from frl_env.trained_on import check_actions, check_states
 
 MOVED = 500
 """Members at most on whom it is asked what the estimate hangs on: every setting is an evaluation of its own."""
@@ -50,18 +52,23 @@ def validation_dataset(dataset_id: str, asked: str | None) -> str:
     return found
 
 
-def check_valuable(validation_id: str, said: str) -> None:
+def check_valuable(training: Any, validation_id: str, said: str) -> None:
     """Says before any training that policies can't be valued on these members.
 
     Args:
+        training: The `minari.MinariDataset` that policies are trained on.
         validation_id: Minari id of the logged members.
         said: What options say of the columns; see `benchmarks.training.column_roles`.
 
     Raises:
-        UserError: If there are too few members, too few of their attempts got a response, or the actions don't fit.
+        UserError: If their actions or states are others, or in another order, there are too few members, too few of
+            their attempts got a response, or the actions don't fit.
     """
-    known = told_of(ensure_dataset(validation_id), said)
+    validation, policy = ensure_dataset(validation_id), f"a policy of {training.spec.dataset_id}"
     try:
+        check_actions(policy, action_space_of(training), action_space_of(validation))
+        check_states(policy, state_names_of(training), state_names_of(validation))
+        known = told_of(validation, said)
         check_members(Histories.of(episodes_of(validation_id)), known.response)
     except UserError as problem:
         raise UserError(f"policies can't be valued on {validation_id!r}: {problem}") from None
