@@ -32,7 +32,7 @@ def few(tiny_recipe, tmp_path_factory):
 def table(tiny_recipe, tmp_path_factory):
     """Members enough to value on."""
     file = tmp_path_factory.mktemp("others") / "table.parquet"
-    recipe = dataclasses.replace(tiny_recipe, dataset_id="tests/others-v0", seed=9, members=60)
+    recipe = dataclasses.replace(tiny_recipe, dataset_id="tests/sixty-v0", seed=9, members=60)
     export_table(build_dataset(recipe), file)
     return file
 
