@@ -10,7 +10,7 @@ import numpy as np
 
 from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import CHUNK
-from frl_algos.value_models.selection import target_probabilities
+from frl_algos.value_models.selection import check_trained_on, target_probabilities
 from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, joints_with
 
@@ -51,7 +51,8 @@ class GroupGap:
         """The gap, as d3rlpy calls it after every epoch.
 
         Raises:
-            UserError: If the buffer has no such groups, or fewer than two that are large enough.
+            UserError: If the buffer has no such groups, fewer than two that are large enough, or other actions or
+                states than the algorithm was trained on.
         """
         buffer = dataset if self.buffer is None else self.buffer
         if not isinstance(buffer, FactoredReplayBuffer) or not buffer.groups:
@@ -60,6 +61,7 @@ class GroupGap:
             )
         if self.attribute not in buffer.groups:
             raise unknown_name("attribute", self.attribute, buffer.groups)
+        check_trained_on("the algorithm", algo, buffer)
         chosen = np.arange(len(buffer.lengths))
         if self.members is not None and self.members < len(chosen):
             chosen = np.sort(np.random.default_rng(self.seed).permutation(chosen)[: self.members])

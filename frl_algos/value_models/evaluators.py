@@ -30,7 +30,7 @@ from frl_algos.policies.policy import Probabilities, softened
 from frl_algos.policies.stock import STOCK, StockAlgorithm
 from frl_algos.value_models.counterfactual import Counterfactual
 from frl_algos.value_models.histories import as_episodes
-from frl_algos.value_models.selection import target_probabilities
+from frl_algos.value_models.selection import check_trained_on, target_probabilities
 from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
 from frl_env.errors import UserError, check_generator, unknown_name
 from frl_env.evaluation import LoggedEpisodes, effective_members, interval
@@ -93,15 +93,17 @@ def policy_evaluators(
     if "ope_effective_members" in names and episodes.propensities is None:
         raise UserError("effective members need the propensities of the logged actions, and the episodes hold none")
     valuation = Counterfactual.fit(episodes, rng=rng, response=response, indications=indications, discount=discount)
-    watcher = _Watcher(valuation, epsilon, int(rng.integers(2**63)))
+    watcher = _Watcher(valuation, epsilon, int(rng.integers(2**63)), data)
     return {name: _Named(watcher, name) for name in names}
 
 
 class _Watcher:
     """Measures an algorithm once in each state of its training."""
 
-    def __init__(self, valuation: Counterfactual, epsilon: float, seed: int) -> None:
-        self.valuation, self.epsilon, self.seed = valuation, epsilon, seed
+    def __init__(
+        self, valuation: Counterfactual, epsilon: float, seed: int, data: LoggedEpisodes | FactoredReplayBuffer
+    ) -> None:
+        self.valuation, self.epsilon, self.seed, self._data = valuation, epsilon, seed, data
         self._seen: tuple[Any, int] | None = None
         self._found: dict[str, float] = {}
 
@@ -109,6 +111,7 @@ class _Watcher:
         """One number, by name."""
         state = (algo, algo.grad_step)
         if self._seen != state:
+            check_trained_on("the algorithm", algo, self._data)
             self._seen, self._found = state, {}
         if name not in self._found:
             space = self.valuation.model.rows.episodes.action_space

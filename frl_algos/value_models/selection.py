@@ -18,9 +18,10 @@ from frl_algos.policies.policy import LearnedPolicy, Probabilities, has_probabil
 from frl_algos.value_models.counterfactual import Counterfactual
 from frl_algos.value_models.histories import as_episodes
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, shorten, unknown_name
 from frl_env.evaluation import Estimate, LoggedEpisodes, interval
 from frl_env.kinds import check_kind
+from frl_env.trained_on import check_actions, check_states
 
 CRITERIA = ("value", "lower")
 
@@ -111,7 +112,8 @@ def select_policy(
         progress: Called with (candidates done, candidates in all).
 
     Raises:
-        UserError: If there is no candidate, one has no probabilities, or the data does not fit.
+        UserError: If there is no candidate, one has no probabilities or was trained on other actions or states, or
+            the data does not fit.
     """
     if criterion not in CRITERIA:
         raise unknown_name("criterion", criterion, CRITERIA)
@@ -120,7 +122,9 @@ def select_policy(
     check_kind("level", level, float)
     if not candidates:
         raise UserError("there is no candidate to choose from; pass at least one")
-    data = as_episodes(data)
+    logged, data = data, as_episodes(data)
+    for name, candidate in candidates.items():
+        check_trained_on(f"candidate {shorten(str(name))}", candidate, logged)
     space = data.action_space
     targets = {name: target_probabilities(candidate, space) for name, candidate in candidates.items()}
     valuation = Counterfactual.fit(data, rng=rng, response=response, indications=indications, discount=discount)
@@ -144,6 +148,24 @@ def select_policy(
         candidates=tuple(ordered),
         doubt=valuation.response_doubt or valuation.support_doubt(estimates[ordered[0].name]),
     )
+
+
+def check_trained_on(name: str, candidate: Any, data: Any) -> None:
+    """Refuses logged members of other actions or states than a policy was trained on, as far as both say theirs.
+
+    Args:
+        name: Words for the policy.
+        candidate: As in `target_probabilities`; a function says nothing.
+        data: Logged members. A replay buffer says the names of its states, episodes don't.
+
+    Raises:
+        UserError: If they are others, or in another order.
+    """
+    algorithm = candidate.algorithm if isinstance(candidate, LearnedPolicy) else candidate
+    actions, config = getattr(algorithm, "action_space", None), getattr(algorithm, "config", None)
+    if isinstance(actions, ActionSpace):
+        check_actions(name, actions, data.action_space)
+    check_states(name, getattr(config, "state_names", ()), getattr(data, "state_names", ()))
 
 
 def target_probabilities(candidate: Any, action_space: ActionSpace) -> Probabilities:

@@ -1,13 +1,16 @@
+import json
+
 import numpy as np
 import pytest
 from d3rlpy.logging import NoopAdapterFactory
 
-from frl_algos import select_policy
+from frl_algos import GroupGap, load_replay_buffer, policy_evaluators, select_policy
 from frl_algos.policies.policy import LearnedPolicy
 from frl_algos.policies.stock import create_stock
 from frl_algos.value_models.selection import target_probabilities
-from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
+from frl_env.parameters import MEASURES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -48,6 +51,38 @@ def test_probabilities_of_a_greedy_policy_are_its_choice(tiny_buffer, trained, o
     np.testing.assert_array_equal(greedy.argmax(axis=1), trained.predict(observations))
     drawn = target_probabilities(trained, MEDICAID_ACTIONS)(observations)
     np.testing.assert_array_equal(drawn, trained.predict_probabilities(observations))
+
+
+def _swapped(space):
+    """The same actions with two levels of a factor in each other's place."""
+    said = json.loads(space.to_json())
+    levels = next(factor for factor in said["factors"] if factor["name"] == "provider")["levels"]
+    levels[1], levels[2] = levels[2], levels[1]
+    return ActionSpace.from_json(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        (
+            {"state_names": MEASURES[::-1]},
+            "on 7 states and the data have 7; number 1 is num_encounters_last_week there",
+        ),
+        ({"action_space": _swapped(MEDICAID_ACTIONS)}, r"on other actions \(provider: \.\.\., CHW"),
+    ],
+)
+def test_members_of_other_columns_are_refused(of, words, tiny_dataset, trained):
+    """The same names in another order are as many: a policy would be asked for the fourth state about the fifth."""
+    buffer = load_replay_buffer(tiny_dataset, groups=["race_ethnicity"])
+    for name, value in of.items():
+        setattr(buffer, name, value)
+    for candidate in (trained, LearnedPolicy(trained, MEDICAID_ACTIONS)):
+        with pytest.raises(UserError, match=f"candidate x was trained {words}"):
+            select_policy({"x": candidate}, buffer, rng=np.random.default_rng(0))
+    evaluators = policy_evaluators(buffer, rng=np.random.default_rng(0), members=20)
+    for evaluator in (*evaluators.values(), GroupGap("race_ethnicity", buffer=buffer)):
+        with pytest.raises(UserError, match=f"the algorithm was trained {words}"):
+            evaluator(trained, None)
 
 
 @pytest.mark.parametrize(
