@@ -34,7 +34,7 @@ class ContactWatch:
     def __call__(
         self, week: int, members: Members, before: State, levels: np.ndarray, after: State, outcome: Outcome
     ) -> None:
-        """Adds a week."""
+        """Adds a week's contacts and member-weeks by group."""
         codes = {
             "open needs": np.minimum(need_flags(before.needs).sum(axis=1), len(NEEDS) - 1).astype(np.int64),
             "risk tier": members.tier,

@@ -67,6 +67,7 @@ class SepsisTables:
         environment = _package_environment()
         tables = environment.dynamics
         expert = environment.expert_policy.copy()
+        # Death and survival: clinicians have no action there, and any policy will do.
         ended = expert.sum(axis=1) == 0
         expert[ended] = 1 / expert.shape[1]
         admissible = np.zeros(expert.shape, dtype=bool)

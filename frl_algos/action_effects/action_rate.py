@@ -59,7 +59,7 @@ def steady_rate(
 def _load(
     attempted: Bool[np.ndarray, "row"], lengths: Int64[np.ndarray, "episode"], fading: float
 ) -> Float[np.ndarray, "attempt"]:
-    """Attempts lately, F, at each attempt."""
+    """Load at each attempt: the attempts before it in its episode, each faded by `fading` a step."""
     found: list[np.ndarray] = []
     for rows, own in parts(lengths, 4):
         grid, mask = to_grid(attempted[rows].astype(np.float64), np.cumsum(own) - own, own)

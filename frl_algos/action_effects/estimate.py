@@ -104,7 +104,7 @@ class EffectRegression:
         seed: int,
         some: Bool[np.ndarray, "row"] | None = None,
     ) -> None:
-        """Sums over the rows."""
+        """Makes X'X and X'y of each half of the people; what depends on priors comes later."""
         low, high = shared_range(observations, targets.people[targets.episodes], terms.indicated.any(axis=0))
         relative = targets.sign != 0
         mean, sd = mean_and_spread(len(targets.returns), lambda some: _absolute(targets.returns[some], relative))

@@ -115,7 +115,7 @@ class StepTable:
     """
 
     def __init__(self, steps: LoggedSteps, mine: Bool[np.ndarray, "row"]) -> None:
-        """Counts."""
+        """Counts rows by state, action and next state."""
         size, valid = len(steps.states.states), steps.valid
         rows = np.flatnonzero(mine)
         self.gamma = steps.gamma
@@ -166,7 +166,7 @@ class StepTable:
 def settled(
     better: Callable[[Float[np.ndarray, "state"]], Float[np.ndarray, "state"]], values: Float[np.ndarray, "state"]
 ) -> Float[np.ndarray, "state"]:
-    """Values that another sweep hardly changes."""
+    """Values at which `better`, applied again and again, hardly changes them any more."""
     for _ in range(SWEEPS):
         new = better(values)
         change, values = np.abs(new - values).max(), new

@@ -78,7 +78,7 @@ class RegressionRows:
         low: np.ndarray,
         high: np.ndarray,
     ) -> None:
-        """Measures the states."""
+        """Finds mean and spread of the states, by which they are standardised."""
         self._observations, self.chosen = observations, chosen
         self.targets = targets if chosen is None else targets.of(chosen)
         self._unit, self._variance, self._low, self._high = unit, variance, low, high

@@ -48,6 +48,7 @@ class RegressionSums:
             self.expected = self._expected()
         nuisance = terms.levels.shape[1] if respond else 0
         self.groups = np.concatenate([terms.groups, np.full(1 + nuisance + size, -1)])
+        # Scores by episode, their squares and squared residuals, for the noise; see `noise`.
         self._scored = self.simple[:SCORED_COLUMNS]
         self._scores = np.zeros((int(self.targets.episodes.max()) + 1, len(self._scored)))
         self._squares = 0.0

@@ -65,6 +65,22 @@ class MemberModel(nn.Module):
         leading: Levels of the factor that answers depend on (the modality).
         needs: Levels of the factor that answers to needs (the goal); 1 where there is none.
         indicated: Whether observations indicate actions.
+
+    Attributes:
+        usual: Mean of the signed logarithm of each observation; 0 where it can be negative, as no rate is made of it.
+        chosen: Observations that the forecast looks at: not those that a contact writes itself.
+        center, scale, forecast: Mean and spread of the features, and weights of the log-linear forecast of events.
+        knots, bend: Where and how its score is bent so that expected events are right by size.
+        answer, fading: Weights of an intercept, the load of attempts and past answers; which fading the load has.
+        answer_levels: What each level of the leading factor adds to the log odds of an answer.
+        share, share_covariance: Of the expected events that an answer prevents, by action; see `ShareRegression.solve`.
+        indicated, indicated_share: Observations that indicate actions, and what meeting one adds to the share.
+        similar: Answered contacts in the data of the same leading level and need.
+        low, high: Range of each observation, for indications.
+        window, decay: Weeks of credit, and what is left of credit after a week.
+        unit: Mean events a week.
+        nothing, lead, need: Position of doing nothing; each action's leading level, and the need it is about.
+        known: Whether anything was estimated.
     """
 
     usual: Tensor

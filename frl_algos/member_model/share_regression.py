@@ -28,6 +28,12 @@ class ShareRegression:
     """The regression of the shares, from sums over parts of the data; `sign` is that of the rewards.
 
     Sums of a person who is in several parts, one of `divided`, are kept until all parts are added.
+
+    Attributes:
+        squares, products, error, rows: X'X, X'y and y'y of the weighted rows, and their number.
+        scores, clustered: Squared scores, summed by row and by person: how much a person's rows go together.
+        unfinished: Sums of scores of each person whose rows are not all added.
+        answered, answerers: Answered contacts by action, and which person answered which action, as one number.
     """
 
     def __init__(

@@ -62,6 +62,11 @@ class ExportedGains(nn.Module):
     Args:
         algorithm: Trained; its numbers are copied to the processor.
 
+    Attributes:
+        columns: Position of each joint action among the valid ones; past the end where it is not valid.
+        chosen_places, rated_places: Observations that the forecast looks at, and those of which rates are made.
+        turns: Positions of the only contacts that may be made, in turn; empty for all.
+
     Raises:
         UserError: If it offers no gains.
     """
@@ -86,7 +91,7 @@ class ExportedGains(nn.Module):
         chosen = self.model.chosen.cpu()
         turns = algorithm._contacts()
         numbers = {
-            "columns": columns,  # of each joint index; past the end where it is not valid
+            "columns": columns,
             "chosen_places": torch.nonzero(chosen)[:, 0],
             "rated_places": torch.nonzero(chosen & (self.model.usual.cpu() > 0))[:, 0],
             "turns": torch.as_tensor(np.empty(0, np.int64) if turns is None else turns),

@@ -36,6 +36,11 @@ class Tilt(nn.Module):
         observation_size: Number of observed numbers.
         high_touch: Names of levels that count as high touch.
 
+    Attributes:
+        weights: Of f(s) on phi(s): 1, the measures of the state, log odds of high touch.
+        center, spread: Of the measures of the state.
+        high_touch, inside, outside: Which valid actions are high touch; their positions, and those of the others.
+
     Raises:
         UserError: If a level does not exist, or doing nothing or everything would be high touch.
     """

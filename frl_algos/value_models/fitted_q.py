@@ -327,13 +327,13 @@ class _Piece:
         return np.cumsum(self.lengths) - self.lengths
 
     def ahead(self, discount: float) -> Float[np.ndarray, "some_rows column"]:
-        """psi_t - g psi(pi)_t+1."""
+        """Rows psi_t - discount psi(pi)_t+1 of the equations; nothing follows a member's last row."""
         following = np.roll(self.policy, -1, axis=0)
         following[np.cumsum(self.lengths) - 1] = 0.0
         return self.logged - discount * following.astype(np.float64)
 
     def traces(self, decay: float) -> Float[np.ndarray, "some_rows column"]:
-        """e_t = psi_t + decay e_t-1."""
+        """Eligibility traces e_t = psi_t + decay e_t-1 of each row."""
         if not decay:
             return self.logged.astype(np.float64)
         grid, mask = to_grid(self.logged.astype(np.float64), self.starts, self.lengths)

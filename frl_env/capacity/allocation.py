@@ -127,7 +127,7 @@ def allocate_offers(
 
 
 def _choose(offers: Offers, limits: Limits, rng: np.random.Generator) -> Choice:
-    """The allocation without promises to groups."""
+    """Allocates without promises to groups: one limit by the knapsack, several at prices, none to all who gain."""
     if len(limits.names) == 1:
         return knapsack(offers, float(limits.room[0]), rng)
     if len(limits.names):

@@ -158,7 +158,7 @@ class Budgeted:
     def _decide(
         self, ask: Ask, members: Any, enrolled: Int64[np.ndarray, "enrolled"], rng: np.random.Generator
     ) -> Int64[np.ndarray, "enrolled"]:
-        """Joint actions of the enrolled members."""
+        """Joint actions of the enrolled members, within the week's capacity or at the held price."""
         n = len(enrolled)
         if self.price is not None:
             return self._at_price(ask, n, rng)

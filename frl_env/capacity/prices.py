@@ -52,7 +52,7 @@ def dual(offers: Offers, room: Float64[np.ndarray, "limit"], prices: Float64[np.
 def _find_prices(
     offers: Offers, room: Float64[np.ndarray, "limit"], rng: np.random.Generator
 ) -> Float64[np.ndarray, "limit"]:
-    """Prices that make the dual smallest."""
+    """Prices at which the dual is smallest, that is, at which about as much is used as there is."""
     best = np.maximum(offers.gains.max(axis=1), 0.0)
     n = len(offers)
     if not best.any():

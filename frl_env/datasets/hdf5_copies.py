@@ -189,6 +189,7 @@ def _copied(
         head = np.frombuffer(image_of(empty), dtype=np.uint8)
     if _words(head)[END_OF_FILE] != len(head):
         raise AssertionError("HDF5 says the end of a file elsewhere")
+    # One pattern a length of episodes; each episode is a copy of its own length's.
     kinds, kind = np.unique(columns.lengths, return_inverse=True)
     patterns = [pattern(columns.kind(length)) for length in kinds.tolist()]
     sizes = np.array([len(each.content) for each in patterns], dtype=np.int64)[kind]

@@ -229,7 +229,7 @@ def _kind(members: Members, ops: Numerics) -> Any:
 
 
 def _contact(members: Members, state: State, habits: _Habits) -> Any:
-    """Probability of a contact."""
+    """Probability that the team contacts a member: logistic in the record and, by `insight`, in what it lacks."""
     team, ops = habits.team, habits.ops
     logit = (
         team.contact_intercept

@@ -37,7 +37,7 @@ class Explored:
     width: int
 
     def probabilities(self, rows: np.ndarray) -> Float64[np.ndarray, "row joint"]:
-        """Exact chances of all joint actions."""
+        """Exact chances of all joint actions: by lot where a lot is drawn, else as the policy has them."""
         seen, memory = rows[:, : self.width], rows[:, self.width : -1].astype(np.float64)
         chances = self.held.probabilities(seen, memory)
         if self.lots is not None:

@@ -66,7 +66,7 @@ class Regression:
         return found
 
     def evaluated(self, target: Probabilities) -> Weights:
-        """Fitted Q evaluation of a policy."""
+        """Weights of Q of a policy, by fitted Q evaluation."""
         chances = np.asarray(target(self.seen))
         values = np.zeros(len(self.seen))
         weights = self._step(values)

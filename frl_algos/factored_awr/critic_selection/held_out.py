@@ -87,7 +87,7 @@ class HeldOut:
     """
 
     def __init__(self, targets: Targets, people: Int[np.ndarray, "row"], *, valid: int, seed: int) -> None:
-        """Draws the rows."""
+        """Takes all attempts, or, where scores would be too many, those of people drawn at random."""
         every = np.flatnonzero(targets.attempted)
         rows, most = every, MOST_SCORES // valid
         self._share = 1.0

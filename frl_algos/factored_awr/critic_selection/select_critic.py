@@ -84,7 +84,7 @@ class Contest:
     """
 
     def __init__(self, fits: Fits) -> None:
-        """Finds who can judge."""
+        """Finds who can judge, people or a model of the states, and where candidates are asked for."""
         self._fits, self._settings, self._critics = fits, fits.settings, fits.critics
         self._buffer, self._scaled = fits.buffer, fits.scaled
         self.targets, self._respond = fits.targets, fits.respond
@@ -98,6 +98,7 @@ class Contest:
         else:
             states = slice(0) if steps is None else steps.states.before[self._judges.rows]
             fits.ask(self._scaled[self._judges.rows], states)
+        # Surprises by the whole return and by the step's own reward, made when asked for; a milder temperature, if any.
         self._whole: np.ndarray | None = None
         self._step: np.ndarray | None = None
         self._mild: float | None = None
@@ -177,7 +178,7 @@ class Contest:
         return across, others if len(across) == 1 else []
 
     def _unjudged(self) -> Chosen:
-        """The first candidate."""
+        """The first candidate, where too few people are there to judge it by."""
         fits, states = self._fits, "none"
         effects, planned, label = None, None, "expectile values"
         if "effects" in self._critics:
@@ -233,7 +234,7 @@ class Contest:
         return Chosen(choice=choice, targets=best.targets, effects=effects, planned=planned)
 
     def _clone(self, chosen: Chosen) -> Chosen:
-        """The clone, instead of what was chosen."""
+        """The clone, named as what beat the choice that was made."""
         choice = chosen.choice
         if choice.critic == "none":
             return chosen

@@ -122,7 +122,7 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def _action_space(algo: Any, env: Any, offline: FactoredReplayBuffer | None) -> ActionSpace:
-    """The actions that all three agree on."""
+    """The actions of the environment, once algorithm and buffer agree."""
     space = env.get_wrapper_attr("factors") if env.has_wrapper_attr("factors") else None
     if algo.config.action_schema:
         space = algo.action_space

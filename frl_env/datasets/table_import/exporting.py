@@ -119,6 +119,12 @@ class _Source:
 
     Args:
         dataset: Which.
+
+    Attributes:
+        groups: Names of the groups of each attribute.
+        keys: Infos that are written.
+        outcomes: Where outcomes of 30 days come from: "given", "events" or "states" of the weeks after, or "none".
+        identifiers: The members' own, where the import kept them.
     """
 
     def __init__(self, dataset: minari.MinariDataset) -> None:

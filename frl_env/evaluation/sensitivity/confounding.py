@@ -82,7 +82,7 @@ class Confounding:
         values: ActionValues | None = None,
         discount: float = 1.0,
     ) -> None:
-        """Prepares one regression a week."""
+        """Prepares, for each week, its members, a regression on their states, and limits of the values."""
         nothing = np.zeros_like(rewards)
         values = values or ActionValues(logged=nothing, policy=nothing)
         following = np.concatenate([values.policy[:, 1:], np.zeros((len(rewards), 1))], axis=1)

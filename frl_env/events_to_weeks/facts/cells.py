@@ -121,7 +121,7 @@ class Cells:
     """
 
     def __init__(self, spells: Spells, rules: Rules) -> None:
-        """Lays them out."""
+        """Numbers the cells, and finds where each member's begin."""
         self._spells, self._rules = spells, rules
         self.low, self.high = int(spells.who[0]), int(spells.who[-1])
         counts = spells.high - spells.low + 2
@@ -141,6 +141,7 @@ class Cells:
         self._first_week = np.zeros(members, np.int64)
         self._first_week[of_member[opening]] = spells.low[opening]
         weeks = spells.low[closing] + counts[closing] - spells.low[opening]
+        # Members with a gap between spells: their cells are not consecutive weeks.
         self._broken = np.zeros(members, bool)
         self._broken[of_member[opening]] = weeks != cells[of_member[opening]]
 

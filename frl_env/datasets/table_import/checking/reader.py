@@ -60,6 +60,12 @@ class Reader:
         conventions: How columns write what they mean.
         listed: Decisions of worklists; None without.
         undecided: Whether rows may lack a decision: one that can't be used leaves the row good, with `UNKNOWN` levels.
+
+    Attributes:
+        groups: Code of each group, by attribute, in the order in which they were met.
+        findings, leakage, seen, signs: What is wrong, states that hold outcomes, conventions seen, signs of rewards.
+        without_place: Rows whose member or week is not known, by kind, and the events in them.
+        notes: Rows by column and what was noted of them.
     """
 
     def __init__(

@@ -27,6 +27,13 @@ class Tally:
 
     Args:
         layout: The columns.
+
+    Attributes:
+        counts: Weeks, members and the like, by name.
+        events: ED visits and stays in rows that are kept, and in those left out.
+        levels, met: Rows with each level of each factor, and members who met it.
+        groups: Members of each group, by attribute and code.
+        ranges, days: Smallest and largest number of each state; first and last day.
     """
 
     def __init__(self, layout: Layout) -> None:

@@ -361,7 +361,7 @@ def _kept(
     keep: np.ndarray,
     heads: np.ndarray,
 ) -> Weeks:
-    """The rows to keep."""
+    """The rows to keep, with the starts of their spells."""
     if keep.all():
         return Weeks(identifiers=identifiers, member=member, day=day, columns=columns, starts=np.flatnonzero(heads))
     return Weeks(
