@@ -213,20 +213,24 @@ def test_bad_usage_of_frl_is_one_line_and_status_two():
 
 
 def test_ctrl_c_in_training_ends_in_one_line_and_leaves_no_half_file(tmp_path, tiny_dataset):
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "benchmarks/run.py", "--dataset", "tests/tiny-v0", "--steps", "1000000", "--eval-members",
          "50", "--out", str(tmp_path)],
         cwd=ROOT, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
         start_new_session=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 240
-    while len(list(tmp_path.glob("runs/*.json"))) < len(REFERENCES):  # they come first; then there is only training
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    time.sleep(2)
-    os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    ) as process:  # fmt: skip
+        try:
+            deadline = time.monotonic() + 240
+            while len(list(tmp_path.glob("runs/*.json"))) < len(REFERENCES):  # they come first, then only training
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            time.sleep(2)
+            os.killpg(process.pid, signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        finally:
+            if process.poll() is None:  # else it would train on, beside all other tests
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, err
     assert "error: stopped" in err
     assert "Traceback" not in err

@@ -104,7 +104,7 @@ def test_workers_end_when_their_sweep_is_killed(tmp_path):
     script = (
         "import os, sys, tempfile, time\nfrom pathlib import Path\nfrom joblib import Parallel, delayed\n"
         "from benchmarks.sweep.temporary_folder import desk, sit_down\n"
-        "def rest(place):\n    tempfile.mkdtemp()\n    Path(place).touch()\n    time.sleep(60)\n"
+        "def rest(place):\n    tempfile.mkdtemp()\n    Path(place).touch()\n    time.sleep(600)\n"
         "with desk() as folder:\n"
         "    Parallel(n_jobs=2, initializer=sit_down, initargs=(str(folder), os.getpid()), temp_folder=str(folder))(\n"
         "        delayed(rest)(sys.argv[1] + str(i)) for i in range(2))\n"
@@ -115,7 +115,7 @@ def test_workers_end_when_their_sweep_is_killed(tmp_path):
         env=os.environ | {"TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     try:
-        for _ in range(600):
+        for _ in range(2_400):
             if len(list(tmp_path.glob("at-work-*"))) == 2:
                 break
             time.sleep(0.1)
@@ -133,6 +133,7 @@ def test_workers_end_when_their_sweep_is_killed(tmp_path):
     finally:
         for number in _session(process.pid):
             os.kill(number, signal.SIGKILL)
+        process.wait()
 
 
 SMALL_SWEEP = """
