@@ -4,9 +4,8 @@
     code_files("benchmarks.studies.habits")      the files
 
 Imports are read from the source, recursively; nothing is run. An import from a package's `__init__` leads to the module
-that defines the name, and not to all that the package holds; `import package` leads to what is used of it, and to what
-its `__init__` uses itself. Comments, docstrings and blank lines are not code: who explains a line throws no result
-away. Files that a module names in quotes (`"data/best_observation_only.json"`) count
+that defines the name, and not to all that the package holds. Comments, docstrings and blank lines are not code: who
+explains a line throws no result away. Files that a module names in quotes (`"data/best_observation_only.json"`) count
 where they lie beside it or a room that it is in. What a program finds in other ways (entry points, strings with module
 names) must be named.
 """
@@ -15,7 +14,7 @@ import ast
 import hashlib
 import io
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -78,55 +77,22 @@ def _reached(file: Path, root: Path, _changed: int) -> tuple[Path, ...]:
     home = file.parent
     while (home / "__init__.py").is_file():
         home = home.parent
-    tree = _parsed(file, _changed)
-    used = _used(tree)
     found: list[Path] = []
-    for module, name, called in _imports(tree, file.relative_to(home).parent.parts):
-        if file.name == "__init__.py" and name not in (None, "*") and called not in used:
-            continue  # passed on: it counts where it is asked for
-        near = _near(module, file, home)
-        found += _defining(module, name, near, root)
-        whole = module if name is None else f"{module}.{name}"
-        for part in used.get(called, ()):
-            found += _defining(whole, part, near, root)
-    for node in _running(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA):
+    for node in _running(_parsed(file, _changed)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found += _defining(alias.name, None, _near(alias.name, file, home), root)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                package = file.relative_to(home).parent.parts
+                inside = package[: len(package) - node.level + 1]
+                module = ".".join([*inside, *([module] if module else [])])
+            for alias in node.names:
+                found += _defining(module, alias.name, _near(module, file, home), root)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA):
             found += _beside(file, node.value, home)
     return tuple(found)
-
-
-def _imports(tree: ast.AST, room: Sequence[str]) -> Iterator[tuple[str, str | None, str]]:
-    """Each module that is imported, the name that is imported from it, and what the code calls it.
-
-    Args:
-        tree: Of a file.
-        room: Names of the packages that it lies in, outermost first.
-    """
-    for node in _running(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, None, alias.asname or alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = room[: len(room) - node.level + 1] if node.level else ()
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            yield from ((module, alias.name, alias.asname or alias.name) for alias in node.names)
-
-
-def _used(tree: ast.AST) -> dict[str, set[str]]:
-    """Names that the code reads, dotted ones too, and what it takes of each: attributes, or "*", the thing itself."""
-    used: dict[str, set[str]] = {}
-    inner = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            inner.add(id(node.value))
-            owner = node.value
-            while isinstance(owner, ast.Attribute):
-                owner = owner.value
-            if isinstance(owner, ast.Name):
-                used.setdefault(ast.unparse(node.value), set()).add(node.attr)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in inner:
-            used.setdefault(node.id, set()).add("*")
-    return used
 
 
 def _beside(file: Path, name: str, home: Path) -> list[Path]:
@@ -158,17 +124,15 @@ def _defining(module: str, name: str | None, home: Path | None, root: Path) -> l
     init = place / "__init__.py"
     if not init.is_file():
         return []
-    if name is None:
+    if name is None or name == "*":
         return [init]
-    tree = _parsed(init, init.stat().st_mtime_ns)
-    if name == "*":
-        exports = [(source, each) for source, each, _ in _imports(tree, parts) if each is not None]
-        return [init, *(file for source, each in exports for file in _defining(source, each, base, root))]
     if (place / f"{name}.py").is_file() or (place / name / "__init__.py").is_file():
         return _defining(f"{module}.{name}", None, base, root)
-    for source, each, called in _imports(tree, parts):
-        if each is not None and called == name:
-            return _defining(source, each, base, root)
+    for node in _running(_parsed(init, init.stat().st_mtime_ns)):
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return _defining(node.module, alias.name, base, root)
     return [init]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.result_records.code_key import PACKAGES, ROOT, code_files, code_key
-from benchmarks.result_records.run_key import run_key
+from benchmarks.result_records.run_key import SHOWING, run_key
 
 
 @pytest.fixture(scope="module")
@@ -64,32 +64,6 @@ def test_code_that_is_reached_counts_and_nothing_else(project, file, before, aft
 
 
 @pytest.mark.parametrize(
-    ("study", "reached"),
-    [
-        ("import frl_algos\n", {"frl_algos/__init__.py"}),
-        ("import frl_algos\nfrl_algos.judge()\n", {"frl_algos/__init__.py", "frl_algos/judge.py"}),
-        ("import frl_algos as a\na.judge.__name__\n", {"frl_algos/__init__.py", "frl_algos/judge.py"}),
-        ("import frl_algos.deep\nfrl_algos.deep.RATE\n", {"frl_algos/deep/__init__.py"}),
-        ("from frl_algos import deep\ndeep.constants\n", {"frl_algos/deep/__init__.py", "frl_algos/deep/constants.py"}),
-        ("import frl_algos\nprint(vars(frl_algos))\n", "all"),
-        ("from frl_algos import *\n", "all"),
-    ],
-)
-def test_an_imported_package_counts_by_what_is_used_of_it(project, study, reached):
-    everything = {"frl_algos/__init__.py", "frl_algos/judge.py", "frl_algos/learner.py", "frl_algos/deep/constants.py"}
-    (project / "benchmarks/study.py").write_text(study)
-    found = {file.relative_to(project).as_posix() for file in code_files("benchmarks.study", root=project)}
-    assert found - {"benchmarks/study.py"} == (everything if reached == "all" else reached)
-
-
-def test_what_an_init_uses_itself_counts(project):
-    _change(project / "frl_algos/__init__.py", "import judge\n", "import judge\njudge()\n")
-    (project / "benchmarks/study.py").write_text("import frl_algos\n")
-    assert project / "frl_algos/judge.py" in code_files("benchmarks.study", root=project)
-    assert project / "frl_algos/learner.py" not in code_files("benchmarks.study", root=project)
-
-
-@pytest.mark.parametrize(
     ("program", "room"),
     [
         ("benchmarks.run", "frl_env/events_to_weeks"),
@@ -100,12 +74,13 @@ def test_what_an_init_uses_itself_counts(project):
     ],
 )
 def test_results_do_not_depend_on_rooms_that_their_program_has_no_use_for(copy, program, room):
-    assert not [file for file in code_files(program, root=copy) if file.is_relative_to(copy / room)]
+    reached = code_files(program, without=SHOWING, root=copy)
+    assert not [file for file in reached if file.is_relative_to(copy / room)]
 
 
 def test_a_stock_algorithms_result_elsewhere_does_not_depend_on_ours(copy):
     entries = ("benchmarks.elsewhere", "benchmarks.training.stock_lines")
-    reached = code_files(*entries, without=("benchmarks.training.algorithms",), root=copy)
+    reached = code_files(*entries, without=(*SHOWING, "benchmarks.training.algorithms"), root=copy)
     assert copy / "frl_algos/policies/stock.py" in reached
     assert not [file for file in reached if file.is_relative_to(copy / "frl_algos/factored_awr")]
 
