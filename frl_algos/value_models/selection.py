@@ -18,7 +18,7 @@ from frl_algos.policies.policy import LearnedPolicy, Probabilities, has_probabil
 from frl_algos.value_models.counterfactual import Counterfactual
 from frl_algos.value_models.histories import as_episodes
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError, shorten, unknown_name
+from frl_env.errors import UserError, check_generator, shorten, unknown_name
 from frl_env.evaluation import Estimate, LoggedEpisodes, interval
 from frl_env.kinds import check_kind
 from frl_env.trained_on import check_actions, check_states
@@ -120,6 +120,7 @@ def select_policy(
     check_kind("candidates", candidates, dict)
     check_kind("members", members, int | None)
     check_kind("level", level, float)
+    check_generator(rng)
     if not candidates:
         raise UserError("there is no candidate to choose from; pass at least one")
     logged, data = data, as_episodes(data)
