@@ -192,13 +192,13 @@ def _show_fairness(card: Mapping[str, Any], out: Console) -> None:
     """The pair of groups of each attribute that a policy of the first seed treats most differently in high touch."""
     headings = ("policy", "attribute", "groups", "difference, points [95 %]")
     rows: list[tuple[str, ...] | None] = []
-    said = []
+    said: dict[str, list[str]] = {}
     for entry in card["fairness"]:
         if entry["seed"] != 0 or (entry["mode"] == REFERENCE and entry["algo"] != "behaviour"):
             continue
         name = f"{entry['algo']} {entry['mode']}"
         if "sentence" in entry:
-            said.append(f"{name}: {entry['sentence']}")
+            said.setdefault(entry["sentence"], []).append(name)
             continue
         pairs = [pair for pair in entry["gaps"] if pair["measure"] == "high_touch"]
         for attribute in dict.fromkeys(pair["attribute"] for pair in pairs):
@@ -212,8 +212,8 @@ def _show_fairness(card: Mapping[str, Any], out: Console) -> None:
         several = any(entry["seed"] != 0 for entry in card["fairness"])
         title = f"high-touch contact by group{', of seed 0' if several else ''}: the pair that lies furthest apart"
         print_table(out, title, headings, rows, broken=("groups",), left=("attribute", "groups"))
-    for sentence in said:
-        out.print(sentence, highlight=False)
+    for sentence, policies in said.items():
+        out.print(f"{', '.join(policies)}: {sentence}", highlight=False)
     out.print("All groups, measures and pairs: `fairness` in scorecard.json; docs/fairness.md.")
 
 

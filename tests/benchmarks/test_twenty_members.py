@@ -37,8 +37,9 @@ def test_a_sweep_says_so_and_its_report_is_written(told, twenty, tmp_path, capsy
     assert card["ope"]
     assert all(entry["sentence"].startswith(("No headline", "No estimate")) for entry in card["ope"])
     assert all(entry["sentence"].startswith("Not audited: ") for entry in card["fairness"])
-    page = (tmp_path / "report.html").read_text()
-    assert "Traceback" not in page + capsys.readouterr().out
+    page, said = (tmp_path / "report.html").read_text(), capsys.readouterr().out
+    assert "Traceback" not in page + said
+    assert said.count("Not audited: ") == len({entry["sentence"] for entry in card["fairness"]})
     model = next((tmp_path / "results").glob("factored_awr*.d3"))
     for name in (VALIDATION, NAME) if told == "simulated" else (OWN,):
         if told == "own":
