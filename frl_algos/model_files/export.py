@@ -92,6 +92,8 @@ class ExportedPolicy(nn.Module):
         self.inputs = {"observations": torch.zeros(2, impl.observation_shape[0])}
         self.outputs = ("probabilities", "greedy")
         self.support_threshold = config.support_threshold
+        # Whether the greedy action is the likeliest, or the one with the largest advantage; as the algorithm has it.
+        self.by_policy = impl._decisions._by_policy
         self.policy = copy.deepcopy(impl.modules.actor)
         self.critic = None if config.extraction == "regression" else copy.deepcopy(impl.modules.critic)
         self.tilt = copy.deepcopy(impl.modules.tilt)
@@ -131,9 +133,10 @@ class ExportedPolicy(nn.Module):
             advantages = self.critic(scaled) * self.unit
             scores = torch.where(torch.isfinite(what), advantages, what)
             what = torch.log_softmax(what + advantages / self.scale, dim=1)
+            scores = what if self.by_policy else scores
         if self.tilt is not None:
             what, gate, lift = self.tilt(scaled, what, gate)
-            scores = scores + (lift if self.critic is None else lift * self.scale)
+            scores = scores + (lift if self.by_policy else lift * self.scale)
         best = likeliest_best(scores, log_what)
         if gate is not None and self.policy.null is not None:
             best = torch.where(gate > self.threshold, best, self.policy.null)

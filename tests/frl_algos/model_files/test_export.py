@@ -118,6 +118,29 @@ def test_the_module_and_torchscript_give_the_same(tmp_path, space, settings):
         _agree(algorithm, lambda rows, policy=policy: [t.numpy() for t in policy(torch.as_tensor(rows))], _numbers(6))
 
 
+@pytest.mark.parametrize("fairness", ["none", "parity"])
+@pytest.mark.parametrize("choice", [{"critic": "effects", "mild": True}, {"critic": "planned", "table": 40}], ids=str)
+def test_the_greedy_action_is_the_likeliest_where_the_algorithms_own_is(tmp_path, choice, fairness):
+    """Where advantages hold near the behaviour policy only, and where they are of single states of a table."""
+    algorithm = _algorithm(choice=json.dumps(choice), fairness=fairness)
+    modules, observations = algorithm.impl.modules, _numbers(6)
+    scaled = torch.as_tensor(algorithm._scaled(observations))
+    if choice["critic"] == "planned":
+        modules.critic.states.copy_(scaled[:40])
+    if modules.tilt is not None:
+        modules.tilt.weights.add_(torch.randn_like(modules.tilt.weights) * 0.2)
+    greedy = algorithm.predict(observations)
+    acts = greedy != MEDICAID_ACTIONS.ravel(MEDICAID_ACTIONS.null_action)
+    largest = MEDICAID_ACTIONS.valid_joints[modules.critic(scaled).argmax(dim=1).numpy()]
+    assert (greedy[acts] != largest[acts]).any(), "the largest advantage is another action"
+    export_policy(algorithm, tmp_path / "policy.pt")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
+        loaded = torch.jit.load(tmp_path / "policy.pt")
+    for policy in (ExportedPolicy(algorithm), loaded):
+        _agree(algorithm, lambda rows, policy=policy: [t.numpy() for t in policy(torch.as_tensor(rows))], observations)
+
+
 def test_a_trained_policy_on_the_dataset(trained, tiny_buffer, tmp_path):
     export_policy(trained, tmp_path / "policy.onnx")
     assert str(Path(frl_algos.__file__).parent).encode() not in (tmp_path / "policy.onnx").read_bytes()
