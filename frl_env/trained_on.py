@@ -1,7 +1,8 @@
 """Whether data have the actions and states that a policy was trained on: numbers alone don't tell.
 
 A model asks for the fourth state and decides for the second level. Data whose map names the same columns in another
-order have as many of both, and get an answer to another question.
+order have as many of both, and get an answer to another question. Staff minutes are the policy's own, too: what a map
+says of them later changes no list.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from frl_env.actions import ActionSpace, Factor
+from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError, shorten
 
 SAID = 3
@@ -53,6 +55,29 @@ def check_states(policy: Path | str, trained: Sequence[str], data: Sequence[str]
                 f"{policy} was trained on {len(trained)} states and the data have {len(data)}; number {place} is "
                 f"{_name(one)} there and {_name(other)} here; {_WAY_OUT}"
             )
+
+
+def check_minutes(policy: Path | str, trained: Effort, data: Effort) -> None:
+    """Refuses data whose contacts take other staff minutes.
+
+    Args:
+        policy: Its file, or other words for it.
+        trained: Minutes of the policy.
+        data: Minutes of the data, of the same actions.
+
+    Raises:
+        UserError: If a contact takes other minutes; it says the first level of which others are said.
+    """
+    if trained == data:
+        return
+    for factor in trained.action_space:
+        for level in factor.levels:
+            own, other = (each.levels.get(factor.name, {}).get(level, 0.0) for each in (trained, data))
+            if own != other:
+                raise UserError(
+                    f"{policy} was trained with {own:g} staff minutes for {factor.name} {level} and the data have "
+                    f"{other:g}; {_WAY_OUT}, or train again"
+                )
 
 
 def _name(state: str | None) -> str:

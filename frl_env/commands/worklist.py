@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pyarrow as pa
 import typer
 
 from frl_env.capacity import Capacity, Effort, parse_budget
 from frl_env.datasets.table_import import ColumnMap, TableError
+from frl_env.datasets.table_import.cells.convert import to_identifiers
 from frl_env.datasets.table_import.table_files.source import open_table
 from frl_env.errors import UserError, check_number, check_whole, shorten, unknown_name
 from frl_env.evaluation.privacy.suppression import roughly
 from frl_env.terminal import console, progress_bar
-from frl_env.trained_on import check_actions, check_states
+from frl_env.trained_on import check_actions, check_minutes, check_states
 from frl_env.worklist import make_worklist, only_group, read_caseload, write_worklist
 from frl_env.worklist.writing import chances_file, check_files
 
@@ -57,7 +59,7 @@ def worklist_command(
     explore: Annotated[
         float, typer.Option(help="Share of the capacity that is drawn by lot, with known chances.")
     ] = 0.0,
-    least_weeks: Annotated[int, typer.Option(help="Weeks that must lie between two contacts of a member.")] = 0,
+    least_weeks: Annotated[int, typer.Option(help="Weeks from one contact of a member to the next, at least.")] = 0,
     leave_alone: Annotated[
         Path | None, typer.Option(help="Text file of member ids, one a line, who must not be contacted.")
     ] = None,
@@ -67,7 +69,9 @@ def worklist_command(
             help="COLUMN=GROUP: only members of this group, such as a team, by a demographic column; repeatable."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the draws; the same one gives the same list.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the draws of each week and --only; the same one gives the same list.")
+    ] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace files of these names.")] = False,
 ) -> None:
     """Lists whom to contact this week: who gains most by the minute, within capacity. Not to guide care."""
@@ -89,6 +93,8 @@ def worklist_command(
     with progress_bar() as progress:
         columns = ColumnMap.of_table(open_table(members).schema) if map_file is None else ColumnMap.read(map_file)
         _check_fits(policy, columns, model)
+        if columns.effort is not None:
+            check_minutes(model, effort, Effort(columns.actions, columns.effort))
         for name, _ in groups:
             if name not in columns.demographics:
                 raise unknown_name("column of groups for --only:", name, columns.demographics)
@@ -110,7 +116,7 @@ def worklist_command(
             policy,
             effort,
             limits,
-            np.random.default_rng(seed),
+            _draws(seed, caseload.week, only or []),
             explore=explore,
             least_weeks=least_weeks,
             leave_alone=alone,
@@ -128,16 +134,25 @@ def worklist_command(
     console.print("\n".join(lines), markup=False)
 
 
+def _draws(seed: int, week: str, only: Sequence[str]) -> np.random.Generator:
+    """Draws of this week and of these groups. By the seed alone the same members would be drawn week after week."""
+    return np.random.default_rng([seed, *"\n".join((week, *sorted(only))).encode()])
+
+
 def _groups(only: Sequence[str]) -> list[tuple[str, str]]:
     """Columns and groups of COLUMN=GROUP.
 
     Raises:
-        UserError: If one is not of that form.
+        UserError: If one is not of that form, or a column is named twice.
     """
     pairs = [text.partition("=") for text in only]
     for text, (name, _, group) in zip(only, pairs, strict=True):
         if not (name and group):
             raise UserError(f"--only takes COLUMN=GROUP, for instance care_team=North, not {shorten(text)!r}")
+        if [each for each, *_ in pairs].count(name) > 1:
+            raise UserError(
+                f"--only names {shorten(name)} twice, and a member is in one group of it; make a list for each"
+            )
     return [(name, group) for name, _, group in pairs]
 
 
@@ -257,6 +272,8 @@ def _identifiers(file: Path | None) -> frozenset[str]:
     if file is None:
         return frozenset()
     try:
-        return frozenset(line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
         raise UserError(f"can't read {file} ({getattr(problem, 'strerror', None) or 'not UTF-8 text'})") from None
+    # As the table's are read: 1001.0 of a column of numbers is 1001.
+    return frozenset(each for each in to_identifiers(pa.array(lines, pa.string()))[0].to_pylist() if each is not None)

@@ -200,7 +200,44 @@ def test_a_team_has_a_list_of_its_own(own, tmp_path, capsys):
     ):
         assert frl(*own, "--capacity", "20", "-o", tmp_path / "none.csv", "--only", only) == 2
         assert why in " ".join(capsys.readouterr().err.split())
+    both = ["--only", "care_team=North", "--only", "care_team=South side"]
+    assert frl(*own, "--capacity", "20", "-o", tmp_path / "none.csv", *both) == 2
+    assert "--only names care_team twice, and a member is in one" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "none.csv").exists()
+
+
+def test_each_week_draws_others(own, tmp_path):
+    """By one seed and as many members the same ones were drawn in every week."""
+    drawn = {}
+    for name, week in (("a", "16"), ("b", "17"), ("again", "17")):
+        command_of_week = [*own, "--capacity", "20", "--explore", "0.4", "--week", week, "-o", tmp_path / f"{name}.csv"]
+        assert frl(*command_of_week) == 0
+        rows = pd.read_csv(tmp_path / f"{name}.csv")
+        drawn[name] = set(rows.loc[rows["drawn"], "member_id"])
+    assert len(drawn["a"]) > 5
+    assert drawn["a"] != drawn["b"] == drawn["again"]
+
+
+def test_who_is_left_alone_is_named_as_in_the_table_also_where_numbers_have_a_point(own, table, tmp_path, capsys):
+    frame = pd.read_parquet(table)
+    frame.assign(member_id=frame["member_id"].str[1:].astype(float) + 1_000).to_csv(tmp_path / "t.csv", index=False)
+    own[own.index(table)] = tmp_path / "t.csv"
+    (tmp_path / "alone.txt").write_text("1000.0\n1001\n 1002 \n\n")
+    assert frl(*own, "--capacity", "75", "--leave-alone", tmp_path / "alone.txt", "-o", tmp_path / "x.csv") == 0
+    assert "nobody" not in capsys.readouterr().out
+    listed = pd.read_csv(tmp_path / "x.csv")["member_id"].tolist()
+    assert listed
+    assert not {1000, 1001, 1002} & set(listed)
+
+
+def test_other_staff_minutes_than_the_policys_are_refused(own, tmp_path, capsys):
+    """The list would take the policy's, whatever the map says."""
+    for minutes, ends in ((75, 0), (90, 2)):
+        effort = f"PHONE_CALL = 15\nSMS_TEXT = 2\nVIDEO_VISIT = 30\nHOME_VISIT = {minutes}\n"
+        (tmp_path / "map.toml").write_text(f"{MAP}[effort.modality]\n{effort}")
+        assert frl(*own, "--capacity", "20", "-o", tmp_path / f"{minutes}.csv") == ends
+    said = " ".join(capsys.readouterr().err.split())
+    assert "m.d3 was trained with 75 staff minutes for modality HOME_VISIT and the data have 90; use the map" in said
 
 
 def test_who_has_no_row_of_the_week_is_told_of_all_groups(own, table, tmp_path, capsys):
