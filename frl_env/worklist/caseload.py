@@ -18,7 +18,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from frl_env.datasets.table_import.cells.week_formats import to_days
 from frl_env.datasets.table_import.checking.stages import read_stage
-from frl_env.datasets.table_import.schema.columns import OUTCOMES, REWARD, ColumnMap
+from frl_env.datasets.table_import.schema.columns import OUTCOMES, REWARD, TERMINATED, ColumnMap
 from frl_env.datasets.table_import.schema.layout import lay_out
 from frl_env.datasets.table_import.schema.problems import TableError
 from frl_env.datasets.table_import.table_files.source import open_table
@@ -159,7 +159,14 @@ def read_caseload(
         if read["groups"].get(name)
     }
     rows, contacts, earlier = np.sum([each.logged for each in found], axis=0)
-    return Caseload(
+    ended = np.concatenate([each.ended for each in found])
+    if ended.all():
+        raise UserError(
+            f"the table says of every member of week {_shown(wanted, kind)} that they died or left for good in it "
+            f'({layout.show(TERMINATED)}); where a table only ends, nobody did: ignore = ["{TERMINATED}"] in a map '
+            "leaves the column out"
+        )
+    caseload = Caseload(
         week=_shown(wanted, kind),
         states=tuple(columns.states),
         groups=groups,
@@ -168,6 +175,7 @@ def read_caseload(
         silent=bool(rows and earlier and not contacts),
         **{name: np.concatenate([getattr(each, name) for each in found]) for name in OF_MEMBERS},
     )
+    return caseload.keep(~ended, "the table says that they died or left for good in this week")
 
 
 def only_group(caseload: Caseload, name: str, group: str) -> Caseload:
@@ -206,6 +214,15 @@ def _left_out(found: list[Past]) -> tuple[Rule, ...]:
             members=sum(each.earlier for each in found),
         ),
         Rule(why="their first row is of a later week", members=sum(each.later for each in found)),
+        Rule(
+            why="they have rows of earlier and of later weeks, and none of this one",
+            members=sum(each.around for each in found),
+        ),
+        Rule(
+            why="their row begins on another day, and a list takes rows that begin on one day (docs/event_tables.md, "
+            "A list for next week)",
+            members=sum(each.aside for each in found),
+        ),
     )
     return tuple(rule for rule in rules if rule.members)
 

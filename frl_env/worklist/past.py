@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from frl_env.actions import ActionSpace
 from frl_env.datasets.table_import.checking.stages import ordered_weeks
 from frl_env.datasets.table_import.checking.weeks import Sorted, Weeks
-from frl_env.datasets.table_import.schema.columns import ColumnMap
+from frl_env.datasets.table_import.schema.columns import TERMINATED, ColumnMap
 from frl_env.datasets.table_import.schema.layout import Layout
 
 WINDOW = 13
@@ -75,7 +75,10 @@ class Past:
     """Members with a row of the week, and their past; see `frl_env.worklist.Caseload` for what is of members.
 
     Attributes:
-        earlier, later: Members without a row of the week, whose first row is of an earlier or a later one.
+        ended: Of whom the row of the week says that they died or left for good in it.
+        earlier, later, around: Members without a row of the week, whose rows are of earlier weeks, of later ones, or of
+            both.
+        aside: Members without a row of the week, of whom one begins less than seven days from it.
         unusable: Members whose row of the week can't be used.
         made: Joint actions of all rows before the week, in order.
         logged: Rows of the week before, contacts in them, and contacts of the weeks before these.
@@ -87,9 +90,12 @@ class Past:
     memory: Float32[np.ndarray, "member m"]
     weeks_known: Int64[np.ndarray, "member"]
     since_contact: Int64[np.ndarray, "member"]
+    ended: Bool[np.ndarray, "member"]
     groups: dict[str, np.ndarray] = field(default_factory=dict)
     earlier: int
     later: int
+    around: int
+    aside: int
     unusable: int
     made: Int64[np.ndarray, "joint"]
     logged: Int64[np.ndarray, "3"]
@@ -119,10 +125,17 @@ def past_of(rows: Rows, policy: Remembering, columns: ColumnMap, wanted: int) ->
         if lag < WINDOW:
             sums[has] += observations[at]
     unusable = np.setdiff1d(rows.member[~rows.usable & (rows.day == wanted)], present)
-    others = np.setdiff1d(np.unique(weeks.member), np.concatenate((present, unusable)))
-    first = np.full(len(weeks.identifiers), np.iinfo(np.int64).max)
-    np.minimum.at(first, weeks.member, weeks.day)
-    later = int((first[others] > wanted).sum())
+    absent = np.ones(len(weeks.identifiers), dtype=bool)
+    absent[present] = absent[unusable] = False
+
+    def those_with(row: Bool[np.ndarray, "row"]) -> Bool[np.ndarray, "member"]:
+        """Of the absent, who has such a row."""
+        found = np.zeros(len(absent), dtype=bool)
+        found[rows.member[row]] = True
+        return found & absent
+
+    aside = those_with(np.abs(rows.day - wanted) < DAYS)
+    before, after = those_with(rows.day < wanted) & ~aside, those_with(rows.day > wanted) & ~aside
     last, earlier = rows.day == wanted - DAYS, rows.day < wanted - DAYS
     return Past(
         identifiers=np.asarray(weeks.identifiers.to_pylist(), dtype=object)[present],
@@ -131,9 +144,12 @@ def past_of(rows: Rows, policy: Remembering, columns: ColumnMap, wanted: int) ->
         memory=memory,
         weeks_known=known.astype(np.int64),
         since_contact=_since_contact(rows, wanted)[present],
+        ended=weeks.columns[TERMINATED][row] if TERMINATED in weeks.columns else np.zeros(len(row), dtype=bool),
         groups={name: weeks.columns[name][row] for name in columns.demographics if name in weeks.columns},
-        earlier=len(others) - later,
-        later=later,
+        earlier=int((before & ~after).sum()),
+        later=int((after & ~before).sum()),
+        around=int((before & after).sum()),
+        aside=int(aside.sum()),
         unusable=len(unusable),
         made=np.unique(joints[(joints >= 0) & (weeks.day < wanted)]),
         logged=np.asarray([each.sum() for each in (last, last & rows.contact, earlier & rows.contact)]),

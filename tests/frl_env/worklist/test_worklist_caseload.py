@@ -7,6 +7,7 @@ from worklist_members import VISITED, ByRisk, member_table, worklist_of
 
 from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.capacity import Capacity
+from frl_env.datasets import ColumnMap
 from frl_env.errors import UserError
 from frl_env.worklist import read_caseload
 
@@ -105,3 +106,40 @@ def test_weeks_are_given_as_the_table_writes_them(tmp_path):
         assert read_caseload(tmp_path / "t.parquet", ByRisk(), week=week).week == "2026-02-09"
         with pytest.raises(UserError, match="is no date"):
             read_caseload(tmp_path / "t.parquet", ByRisk(), week="soon")
+
+
+def test_who_has_no_row_of_the_week_is_told_by_where_their_rows_are(tmp_path):
+    """Who is seen again later did not leave, and neither did those whose weeks begin on another day."""
+    frame = member_table(72)
+    number, week = frame.member_id.str[1:].astype(int), frame.week
+    days = pd.to_datetime("2026-01-05") + pd.to_timedelta(7 * (week - 10), unit="D")
+    days += pd.to_timedelta(np.where(number.between(36, 47), 3, 0), unit="D")
+    missing = ((number < 12) & (week >= 15)) | (number.between(12, 23) & (week == 15))
+    missing |= number.between(24, 35) & (week <= 15)
+    states = frame["num_ed_visits_last_week"].mask(number < 6)  # no row of these members can be used
+    frame = frame.assign(week=days.dt.strftime("%Y-%m-%d"), num_ed_visits_last_week=states)
+    frame[~missing].to_parquet(tmp_path / "members.parquet")
+    caseload = read_caseload(tmp_path / "members.parquet", ByRisk(), week="2026-02-09")
+    assert caseload.identifiers.tolist() == [f"m{n:03d}" for n in range(48, 72)]
+    told = {each.why: each.members for each in caseload.left_out}
+    beginnings = ("their last row is of an earlier week", "their first row is of a later week")
+    beginnings += ("they have rows of earlier and of later weeks", "their row begins on another day")
+    assert [next(n for why, n in told.items() if why.startswith(each)) for each in beginnings] == [12, 12, 12, 12]
+
+
+def test_nobody_is_listed_of_whom_the_table_says_that_they_died_or_left(tmp_path):
+    file = tmp_path / "members.parquet"
+    frame = member_table(40).assign(terminated=False)
+    frame.loc[(frame.member_id < "m012") & (frame.week == 17), "terminated"] = True
+    frame.to_parquet(file)
+    caseload = read_caseload(file, ByRisk())
+    assert caseload.identifiers.tolist() == [f"m{n:03d}" for n in range(12, 40)]
+    assert [(each.members, "died or left for good" in each.why) for each in caseload.left_out] == [(12, True)]
+    made = worklist_of(file, Capacity(minutes=75.0))
+    assert set(made.chances.member_id) == set(caseload.identifiers)
+    assert len(read_caseload(file, ByRisk(), week="16")) == 40
+    frame.loc[frame.week == 17, "terminated"] = True
+    frame.to_parquet(file)
+    with pytest.raises(UserError, match=r"of every member of week 17 that they died .* \(terminated\).*ignore = "):
+        read_caseload(file, ByRisk())
+    assert len(read_caseload(file, ByRisk(), columns=ColumnMap(ignore=("terminated",)))) == 40
