@@ -25,19 +25,25 @@ NORMAL = 1.96
 NEXT = 10
 """Members just below the line who are named."""
 
+OWN = (
+    "rank", "member_id", "minutes", "gain_per_1000", "gain_low", "gain_high", "reason", "drawn", "propensity",
+)  # fmt: skip
+"""Columns of the list that are of no factor."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Worklist:
     """What was decided for one week.
 
     Attributes:
-        rows: A row a listed member, the largest gain a minute first. Columns: rank, member_id, one a factor, minutes,
-            gain_per_1000 with gain_low and gain_high (events prevented by 1,000 such contacts, 95 % interval), reason,
-            drawn, propensity.
+        rows: A row a listed member, the largest gain a minute first. Columns: rank, member_id, one a factor (see
+            `column_of`), minutes, gain_per_1000 with gain_low and gain_high (events prevented by 1,000 such contacts,
+            95 % interval), reason, drawn, propensity.
         below: The same columns without rank, drawn and propensity, for those just below the line.
         chances: A row a member of the caseload, those who must not be contacted included: member_id, week, levels,
             propensity; for the data to come.
         use: Of each limit, exactly; for who holds the list.
+        factors: Names, in order.
         role: Factor that says who goes: the page has a section for each of its levels.
         summary: JSON-able; nothing in it is, or tells, a number of 1 to 10 people.
     """
@@ -46,8 +52,14 @@ class Worklist:
     below: pd.DataFrame
     chances: pd.DataFrame
     use: tuple[Use, ...]
+    factors: tuple[str, ...]
     role: str
     summary: dict[str, Any]
+
+
+def column_of(factor: str) -> str:
+    """Column of a factor in a list: its name, or as in the table where the list's own column has that name."""
+    return f"action_{factor}" if factor in OWN else factor
 
 
 def make_worklist(
@@ -70,13 +82,13 @@ def make_worklist(
         capacity: Of the week, or staff minutes a member-week.
         rng: For draws and ties.
         explore: Share of the capacity that is drawn instead of picked.
-        least_weeks: Weeks that must lie between two contacts of a member.
+        least_weeks: Weeks from one contact of a member to the next, at least.
         leave_alone: Identifiers of members who must not be contacted.
 
     Raises:
         UserError: If nobody is left, or an option makes no sense.
     """
-    check_whole("least weeks between contacts", least_weeks, low=0, high=10_000)
+    check_whole("least weeks from one contact to the next", least_weeks, low=0, high=10_000)
     capacity = as_capacity(capacity)
     alone = np.asarray([str(each) in leave_alone for each in caseload.identifiers], dtype=bool)
     everybody = caseload
@@ -90,6 +102,7 @@ def make_worklist(
     contacts = space.valid_joints != nothing
     gains[np.ix_(recent, contacts)] = -np.inf
     choice = choose(gains, effort, capacity, rng, explore=explore)
+    closed = ~recent & ~np.isfinite(choice.offers.gains).any(axis=1)
     listed = _listed(effort, choice, gains)
     left = np.flatnonzero((choice.joints == nothing) & ~choice.drawn)
     prices = np.asarray([*choice.allocation.prices.values()])
@@ -104,6 +117,7 @@ def make_worklist(
         below=tell.rows(below, instead, np.zeros(len(caseload), dtype=bool))[0],
         chances=_chances(everybody, ~alone, effort, choice),
         use=use,
+        factors=tuple(factor.name for factor in space),
         role=_role(policy, [factor.name for factor in space]),
         summary=summarise(
             caseload,
@@ -114,6 +128,7 @@ def make_worklist(
             events=together(rows["gain_per_1000"].to_numpy() / PER, errors),
             need=expected,
             recent=recent,
+            closed=closed,
             explore=explore,
             waiting=waiting,
             never_made=_never_made(caseload, effort, capacity),
@@ -205,7 +220,7 @@ class _Telling:
         names = space.decode(space.unravel(joints))
         table = pd.DataFrame({"member_id": self.caseload.identifiers[members]})
         for number, factor in enumerate(space):
-            table[factor.name] = names[:, number] if len(members) else []
+            table[column_of(factor.name)] = names[:, number] if len(members) else []
         table["minutes"] = self.effort.minutes[joints]
         table["gain_per_1000"] = PER * worth
         table["gain_low"], table["gain_high"] = PER * (worth - NORMAL * error), PER * (worth + NORMAL * error)

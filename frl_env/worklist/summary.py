@@ -8,7 +8,8 @@ and logs. So each number of people in it is looked at beside the others that are
     Black         12           10      22      Black         -             22            and 12 of the totals
 
 Minutes and the number of contacts are equations in how many there are of each kind: 30 contacts of 15 or 75 minutes
-that take 690 are 26 and 4. So uses are left out until no number of 1 to 10 people follows from those that are told.
+that take 690 are 26 and 4. No number is below 0, which tells as well: 40 contacts of 2, 15 or 75 minutes that take 132
+are texts but for 1 to 4. So uses are left out until no number of 1 to 10 people follows from those that are told.
 
 The next week has a summary, too, and who left is the difference of two caseloads. So the caseload, who is new to it and
 who can't be listed are told to the nearest 20, shares with two decimals, and a limit that grows with the caseload is
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy.optimize import linprog
 
 from frl_env.capacity.capacity import Capacity
 from frl_env.capacity.effort import Effort, null_joint
@@ -113,6 +115,7 @@ def summarise(
     events: tuple[float, float, float] | None,
     need: np.ndarray,
     recent: np.ndarray,
+    closed: np.ndarray,
     explore: float,
     waiting: int,
     never_made: list[str],
@@ -128,6 +131,7 @@ def summarise(
         events: Expected to be avoided, with the ends of an interval; None where not known.
         need: Events expected of each member; NaN where not known.
         recent: Whose last contact is too recent.
+        closed: To whom no contact is open for other reasons.
         explore: Share of the capacity that was drawn.
         waiting: Members below the line: a contact would gain something, and there is no time for it.
         never_made: Levels that no contact on record has, and the list may have.
@@ -137,6 +141,9 @@ def summarise(
     left_out = list(caseload.left_out)
     if recent.any():
         left_out.append(Rule(why="their last contact is too recent", members=int(recent.sum())))
+    if closed.any():
+        why = "the policy has no contact for them that may be made this week, as in the weeks after one"
+        left_out.append(Rule(why=why, members=int(closed.sum())))
     open_list = not hidden_cells({"listed": len(listed), "others": n - len(listed)})
     hidden = _hidden_uses(use, len(listed))
     hidden |= _solvable(use, kinds, hidden)
@@ -190,21 +197,39 @@ def _solvable(use: tuple[Use, ...], kinds: Kinds, hidden: set[str]) -> set[str]:
     """
     small = (kinds.people > 0) & (kinds.people < SMALLEST)
     secrets = [*np.eye(len(small))[small]]
-    secrets += [row for row, each in zip(kinds.takes, use, strict=True) if 0 < each.people < SMALLEST]
+    rest = kinds.people.sum() - kinds.people
+    secrets += [*(1 - np.eye(len(small)))[(rest > 0) & (rest < SMALLEST)]]
+    of_few = [row for row, each in zip(kinds.takes, use, strict=True) if 0 < each.people < SMALLEST]
+    secrets += [*of_few, *(np.sign(row) for row in of_few)]
     more: set[str] = set()
     while secrets:
         told = [at for at, each in enumerate(use) if each.what not in hidden | more]
         nobody = kinds.takes[[at for at in told if not use[at].people]].any(axis=0)  # of these kinds there are none
         known = np.vstack([np.ones(len(small)), kinds.takes[told]])[:, ~nobody]
-        solved = [np.linalg.lstsq(known.T, secret[~nobody], rcond=None)[0] @ known for secret in secrets]
-        follows = any(
-            np.allclose(found, secret[~nobody], atol=1e-7) for found, secret in zip(solved, secrets, strict=True)
-        )
+        values = np.asarray([kinds.people.sum(), *(use[at].used for at in told)])
         open_ = [use[at] for at in told if use[at].people]
-        if not follows or not open_:
+        if not open_ or not any(_follows(secret[~nobody], known, values) for secret in secrets):
             break
         more.add(min(open_, key=lambda each: (each.factor != "", each.people, each.what)).what)
     return more
+
+
+def _follows(
+    secret: Float64[np.ndarray, "kind"], known: Float64[np.ndarray, "told kind"], values: Float64[np.ndarray, "told"]
+) -> bool:
+    """Whether sums that are told say of a number of people what it is, or that it is one of 1 to 10.
+
+    Args:
+        secret: What a contact of each kind adds to the number.
+        known: What it adds to each of the sums.
+        values: Of the sums.
+    """
+    if np.allclose(np.linalg.lstsq(known.T, secret, rcond=None)[0] @ known, secret, atol=1e-7):
+        return True
+    least, most = (linprog(sign * secret, A_eq=known, b_eq=values) for sign in (1, -1))
+    if not (least.success and most.success):
+        return True
+    return least.fun > 1e-6 and -most.fun < SMALLEST - 1e-6
 
 
 def _rounded(shares: list[dict[str, Any]]) -> list[dict[str, Any]]:

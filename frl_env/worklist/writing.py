@@ -6,7 +6,7 @@ worklist-chances.parquet              a row a member of the caseload: what was d
 A list in two formats has one name and one file of chances, so that both must decide the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from glob import escape
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,7 @@ from frl_env.errors import UserError, system_reason
 from frl_env.files import atomic
 from frl_env.files.output_paths import check_new
 from frl_env.files.spreadsheets import plain_cells
-from frl_env.worklist.listing import Worklist
+from frl_env.worklist.listing import Worklist, column_of
 from frl_env.worklist.summary import Use
 
 ENDINGS = (".parquet", ".csv", ".html")
@@ -128,15 +128,14 @@ HEADINGS = {"modality": "How", "provider": "Who goes", "goal": "About", "race_et
 def page(worklist: Worklist, words: Words = NO_WORDS) -> str:
     """The list as one HTML page, by who goes; no network, prints with a sheet of its own for each role."""
     rows = worklist.rows
-    factors = list(rows.columns[2 : rows.columns.get_loc("minutes")])
-    rest = [factor for factor in factors if factor != worklist.role]
+    rest = [factor for factor in worklist.factors if factor != worklist.role]
     roles: list[dict[str, Any]] = [
         {
             "name": _said(worklist.role, name, words),
             "time": _time(float(part["minutes"].sum())),
             "rows": _cells(part, rest, words),
         }
-        for name, part in rows.groupby(worklist.role, sort=True)
+        for name, part in rows.groupby(column_of(worklist.role), sort=True)
     ]
     template = resources.files("frl_env.worklist").joinpath("page.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -149,25 +148,26 @@ def page(worklist: Worklist, words: Words = NO_WORDS) -> str:
         groups={_heading(name): shares for name, shares in worklist.summary["groups"].items()},
         roles=roles,
         columns=[_heading(factor) for factor in rest],
-        below=_cells(worklist.below, factors, words),
-        everything=[_heading(factor) for factor in factors],
+        below=_cells(worklist.below, worklist.factors, words),
+        everything=[_heading(factor) for factor in worklist.factors],
     )
 
 
 def _in_words(rows: pd.DataFrame, words: Words) -> pd.DataFrame:
     """Rows with levels as people call them."""
+    columns = {column_of(name): own for name, own in words.items()}
     return rows.assign(
-        **{name: rows[name].map(lambda level, own=own: own.get(level, level)) for name, own in words.items()}
+        **{name: rows[name].map(lambda level, own=own: own.get(level, level)) for name, own in columns.items()}
     )
 
 
-def _cells(rows: pd.DataFrame, factors: list[str], words: Words) -> list[dict[str, Any]]:
+def _cells(rows: pd.DataFrame, factors: Sequence[str], words: Words) -> list[dict[str, Any]]:
     """Rows of a table of contacts, as the page shows them."""
     return [
         {
             "rank": int(row["rank"]) if "rank" in row else 0,
             "member": str(row["member_id"]),
-            "what": [_said(factor, row[factor], words) for factor in factors],
+            "what": [_said(factor, row[column_of(factor)], words) for factor in factors],
             "minutes": float(row["minutes"]),
             "reason": row["reason"],
         }

@@ -5,11 +5,15 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
+import pandas as pd
 import pytest
-from worklist_members import worklist_of
+from worklist_members import EFFORT, ByRisk, worklist_of
 
-from frl_env.capacity import Capacity
+from frl_env.actions import ActionSpace, Factor
+from frl_env.capacity import Capacity, Effort
 from frl_env.commands.worklist import _told
+from frl_env.worklist import make_worklist, read_caseload, write_worklist
 from frl_env.worklist.writing import _words, page
 
 
@@ -49,6 +53,55 @@ def test_the_page_says_what_the_list_does_not_know_and_what_is_not_shown(table):
 )
 def test_levels_in_words(level, said):
     assert _words(level) == said
+
+
+def test_factors_may_be_called_as_columns_of_the_list_are(table, tmp_path):
+    """Why a contact is made and how long it is are factors that a program may have."""
+    factors = {"staff": ("nobody", "nurse"), "reason": ("none", "Food", "Pills"), "minutes": ("zero", "Short", "Long")}
+    space = ActionSpace(
+        factors=tuple(Factor(name=name, levels=levels) for name, levels in factors.items()), contact_factors=(*factors,)
+    )
+    effort = Effort(space, {"minutes": {"Short": 10, "Long": 30}})
+    valid = space.valid_joints
+
+    class OfFood(ByRisk):
+        def gains(self, observations, memory):
+            gains = np.full((len(observations), len(valid)), 0.01, dtype=np.float32)
+            gains[:, 0] = 0
+            gains[: len(gains) // 2, space.joint_levels[valid, 1] == 1] = 0.02
+            return gains
+
+    caseload = replace(read_caseload(table, ByRisk()), made=np.zeros(0, dtype=np.int64))  # the table's are others
+    made = make_worklist(caseload, OfFood(), effort, Capacity(minutes=5.0), np.random.default_rng(0))
+    write_worklist(made, tmp_path / "list.csv", words={"reason": {"Food": "Hunger"}})
+    rows, chances = pd.read_csv(tmp_path / "list.csv"), made.chances.set_index("member_id")
+    assert len(rows) == 30
+    for column in ("action_reason", "action_minutes"):
+        named = rows[column].replace({"Hunger": "Food"})
+        assert named.tolist() == chances.loc[rows["member_id"], column].tolist()
+    assert set(rows["action_reason"]) == {"Hunger"}
+    assert set(rows["minutes"]) == {10.0}
+    assert rows["reason"].str.contains("contact").all()
+    text = page(made)
+    assert len(re.findall('data-name="Reason">(Food|Pills)</td>', text)) == 30 + len(made.below)
+    assert text.count('data-name="Minutes">Short</td>') == 30 + len(made.below)
+
+
+def test_who_rests_by_the_policy_alone_is_told(table):
+    class Resting(ByRisk):
+        def gains(self, observations, memory):
+            gains = super().gains(observations, memory)
+            gains[:13, 1:] = -np.inf
+            return gains
+
+    for policy, told in ((Resting(), ["about 20"]), (ByRisk(), [])):
+        for explore in (0.0, 0.4):
+            made = make_worklist(
+                read_caseload(table, policy), policy, EFFORT, Capacity(minutes=20.0), np.random.default_rng(0),
+                explore=explore,
+            )  # fmt: skip
+            rules = [rule for rule in made.summary["left_out"] if "the policy has no contact for them" in rule["why"]]
+            assert [rule["members"] for rule in rules] == told
 
 
 class _Page(HTMLParser):

@@ -131,6 +131,8 @@ def test_a_small_part_of_a_long_list_is_not_told(table):
         ((40, 30, 5), ["minutes", "contacts of TEXT"], {"minutes"}),
         ((40, 30, 25), ["minutes", "contacts of TEXT"], set()),  # nothing to hide
         ((40, 30, 5), ["contacts of TEXT"], set()),
+        ((4, 36, 0), ["minutes"], {"minutes"}),  # 52 minutes above 40 texts are 4 calls, or fewer contacts with a visit
+        ((36, 4, 0), ["minutes"], set()),  # 52 below 40 calls may be texts and visits of any number
     ],
 )
 def test_small_numbers_are_no_solution_of_what_is_told(counts, limits, hidden):
