@@ -75,8 +75,9 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
     """Advantage-weighted regression over factored actions; see the module and `FactoredAWRConfig`.
 
     `predict` returns, for each state, the supported joint action with the largest advantage, found among all valid
-    ones (the limit of temperature 0); `sample_action` draws from the policy. Both give joint indices, as d3rlpy's
-    discrete algorithms do; `action_space.unravel` turns them into levels.
+    ones (the limit of temperature 0); the likeliest one where advantages hold near the behaviour policy only, are of
+    single states, or made a network of the policy's own. `sample_action` draws from the policy. Both give joint
+    indices, as d3rlpy's discrete algorithms do; `action_space.unravel` turns them into levels.
     """
 
     @property
