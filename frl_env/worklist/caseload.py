@@ -3,6 +3,7 @@
 The table is the one that `frl import` reads, and it is read and checked by the same code. A member is on the caseload
 when the table has a row of theirs for the week; its state columns are what the record shows at the start of the week.
 What comes after is not looked at, and may be empty: the action, because it is what is being decided, and the outcome.
+But whoever died or left for good in the week, as far as the table says so already, is not on the caseload.
 The weeks before make up the policy's memory (`frl_env.worklist.past`).
 """
 

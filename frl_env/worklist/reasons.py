@@ -62,8 +62,8 @@ def reasons(
         since, known = int(caseload.since_contact[row]), int(caseload.weeks_known[row])
         if known == 0:
             clauses.append(NEW)
-        if since > 0:
-            weeks = f"{since} week{'s' if since > 1 else ''} ago"
+        if since >= 0:  # 0 where it stands in a row that begins within the seven days before
+            weeks = f"{since} week{'s' if since > 1 else ''} ago" if since else "less than a week ago"
             clauses.append(f"last contact {weeks}" if since <= known else f"last contact on record {weeks}")
         elif known:
             clauses.append("no contact in the one week on record" if known == 1 else f"no contact in {known} weeks")

@@ -3,9 +3,11 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
-from worklist_members import EFFORT, ByRisk, Explained, member_table, worklist_of
+from worklist_members import EFFORT, VISITED, ByRisk, Explained, member_table, worklist_of
 
+from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.capacity import Capacity
 from frl_env.parameters import MEASURES
 from frl_env.worklist import make_worklist, read_caseload
@@ -80,6 +82,25 @@ def test_every_clause_of_every_reason_is_true_of_the_table(tmp_path):
             assert CLAUSES[number][1](said, at), (clause, at)
             met.add(number)
     assert met == set(range(len(CLAUSES)))
+
+
+def test_a_contact_of_days_ago_is_the_last_one(table):
+    """Its row overlaps the weeks before and after it, and is no week of its own; the contact was made all the same."""
+    frame = pd.read_parquet(table)
+    actions = [f"action_{factor.name}" for factor in SPACE]
+    frame[actions] = ["NONE", "NONE", "NONE", "ROUTINE"]
+    frame["week"] = pd.to_datetime("2026-01-05") + pd.to_timedelta(7 * frame["week"], unit="D")
+    last = frame[frame["week"] == frame["week"].max()].copy()
+    last["week"] -= pd.to_timedelta(3, unit="D")
+    last[actions] = VISITED
+    pd.concat([frame, last]).to_parquet(table)
+    caseload = read_caseload(table, ByRisk())
+    assert caseload.since_contact.tolist() == [0] * 60
+    assert caseload.weeks_known.tolist() == [7] * 60
+    rows = worklist_of(table, Capacity(minutes=75.0)).rows
+    assert len(rows) > 20
+    assert rows.reason.str.endswith("last contact less than a week ago").all()
+    assert not len(worklist_of(table, Capacity(minutes=75.0), least_weeks=1).rows)
 
 
 def test_a_contact_that_is_drawn_without_a_gain_says_so(table):
