@@ -34,8 +34,8 @@ SILENT = (
 OF_ALL = "of all groups, not only of those listed here"
 """Said beside --only of numbers of members who have no row of the week, and so no group in it."""
 
-LONG_PAST_DAYS = 28
-"""Days after which the last week of a table is hardly the one to decide."""
+FAR_DAYS = 28
+"""Days from today beyond which the last week of a table is hardly the one to decide."""
 
 SAID = 3
 """Problems of a table that one line names."""
@@ -125,7 +125,7 @@ def worklist_command(
         progress("choosing", 1, 1)
     lines = _told(worklist.summary, limits)
     if week is None:
-        lines += _long_past(worklist.summary["week"], datetime.date.today())
+        lines += _far_off(worklist.summary["week"], datetime.date.today())
     if caseload.silent:
         lines.append(f"  {SILENT}")
     lines += _strangers(alone, everybody, leave_alone)
@@ -184,13 +184,18 @@ def _told(said: Mapping[str, Any], limits: Capacity) -> list[str]:
     return lines
 
 
-def _long_past(week: str, today: datetime.date) -> list[str]:
-    """A line where the last week of the table is not one to decide any more."""
+def _far_off(week: str, today: datetime.date) -> list[str]:
+    """A line where the last week of the table is not one to decide any more, or not yet."""
     try:
         since = (today - datetime.date.fromisoformat(week)).days
     except ValueError:  # a number
         return []
-    if since <= LONG_PAST_DAYS:
+    if since < -FAR_DAYS:
+        return [
+            f"  warning: the last week of the table begins {-since:,} days from today; a slip in the week of one row "
+            "makes it the week to decide: correct it, or give --week"
+        ]
+    if since <= FAR_DAYS:
         return []
     return [
         f"  warning: the last week of the table began {since:,} days ago; a table to train on ends where claims are "

@@ -11,7 +11,7 @@ from worklist_members import EFFORT, ByRisk, frl, worklist_of
 
 from frl_env.capacity import Capacity
 from frl_env.commands import worklist as command
-from frl_env.commands.worklist import _long_past, worklist_command
+from frl_env.commands.worklist import _far_off, worklist_command
 from frl_env.errors import UserError
 from frl_env.worklist import write_worklist
 
@@ -271,8 +271,10 @@ def test_a_list_has_no_team_whose_minutes_are_known(tmp_path):
         worklist_command(Path("m.safetensors"), Path("members.csv"), "team", tmp_path / "list.csv")
 
 
-def test_a_list_for_a_week_of_long_ago_is_told():
+def test_a_list_for_a_week_of_long_ago_or_of_years_to_come_is_told():
     today = datetime.date(2024, 3, 18)
-    assert _long_past("2024-03-18", today) == _long_past("2024-02-19", today) == _long_past("51", today) == []
-    (said,) = _long_past("2023-12-04", today)
+    assert [_far_off(week, today) for week in ("2024-03-18", "2024-02-19", "2024-04-15", "51")] == [[]] * 4
+    (said,) = _far_off("2023-12-04", today)
     assert "the last week of the table began 105 days ago" in said
+    (said,) = _far_off("2042-03-18", today)
+    assert "the last week of the table begins 6,574 days from today; a slip in the week of one row" in said
