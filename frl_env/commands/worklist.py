@@ -12,6 +12,7 @@ import pyarrow as pa
 import typer
 
 from frl_env.capacity import Capacity, Effort, parse_budget
+from frl_env.capacity.effort import null_joint
 from frl_env.datasets.table_import import ColumnMap, TableError
 from frl_env.datasets.table_import.cells.convert import to_identifiers
 from frl_env.datasets.table_import.table_files.source import open_table
@@ -128,6 +129,7 @@ def worklist_command(
         lines += _far_off(worklist.summary["week"], datetime.date.today())
     if caseload.silent:
         lines.append(f"  {SILENT}")
+    lines += _without_minutes(effort, limits)
     lines += _strangers(alone, everybody, leave_alone)
     lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in worklist.summary["left_out"]]
     lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
@@ -200,6 +202,18 @@ def _far_off(week: str, today: datetime.date) -> list[str]:
     return [
         f"  warning: the last week of the table began {since:,} days ago; a table to train on ends where claims are "
         "complete, and one for a list ends with the week to decide (docs/event_tables.md, A list for next week)"
+    ]
+
+
+def _without_minutes(effort: Effort, limits: Capacity) -> list[str]:
+    """A line where contacts that may be listed take no minutes because none were said, so that no limit holds them."""
+    free = limits.allowed(effort.action_space) & (effort.minutes == 0)
+    free[null_joint(effort.action_space)] = False
+    if not (effort.unsaid and free.any()) or (limits.minutes is None and not limits.weekly_minutes):
+        return []
+    return [
+        f"  warning: no staff minutes are said for {', '.join(effort.unsaid)}; such contacts take 0, and no limit of "
+        "minutes holds them: say them under [effort.FACTOR] in the map and train again, or forbid these contacts"
     ]
 
 

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from worklist_members import EFFORT, ByRisk, frl
 
+from frl_env.actions import MEDICAID_ACTIONS as SPACE
 from frl_env.actions import ActionSpace, Factor
+from frl_env.capacity import Capacity, Effort
 from frl_env.commands import worklist as command
 from frl_env.errors import UserError
 
@@ -51,6 +53,21 @@ def test_the_terminal_says_what_may_be_wrong(table, tmp_path, capsys, monkeypatc
     assert " problems: " in problem
     assert "; and " in problem
     assert "\\n" not in problem
+
+
+def test_contacts_that_no_minutes_were_said_of_are_told():
+    """A list has one for everybody who would gain anything."""
+    kept_off = Capacity(minutes=20.0, forbidden=({"modality": "EHR_COMMUNICATION"},))
+    free = Effort(SPACE, {"modality": {**EFFORT.levels["modality"], "EHR_COMMUNICATION": 0}})  # which is meant
+    for effort, capacity, told in (
+        (EFFORT, Capacity(minutes=20.0), True),
+        (EFFORT, Capacity(weekly_minutes={"provider": {"CHW": 60}}), True),
+        (EFFORT, kept_off, False),
+        (EFFORT, Capacity(), False),
+        (free, Capacity(minutes=20.0), False),
+    ):
+        said = " ".join(command._without_minutes(effort, capacity))
+        assert ("no staff minutes are said for EHR_COMMUNICATION;" in said) == bool(said) == told
 
 
 OTHER_ACTIONS = (
