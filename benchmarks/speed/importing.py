@@ -4,8 +4,9 @@
     python benchmarks/speed/importing.py --rows 1000000 --folder rows --before COMMIT
 
 Members are simulated, and repeated under other identifiers until there are enough rows; by default the rows come week
-by week over all members, so that no two rows of a member stand together. Every figure is of a process of its own.
-With `--before`, the packages as they were at that commit import the same file in the same run.
+by week over all members, so that no two rows of a member stand together. Every figure is of a process of its own, from
+where it has loaded what it needs. With `--before`, the packages as they were at that commit import the same file in the
+same run, by the same lines.
 """
 
 import sys
@@ -15,14 +16,10 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
 import multiprocessing
-import os
-import resource
 import shutil
-import subprocess
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,9 +31,10 @@ from rich.table import Table
 from benchmarks.command_line import Parser, check_at_least, check_writable, command_of
 from benchmarks.result_records.checkout import checked_out
 from benchmarks.result_records.figures import write_figure
-from benchmarks.training.train import peak_rss_mb
+from benchmarks.speed.timing import Run, alone
+from frl_algos import load_replay_buffer  # noqa: F401 - is measured: the figure depends on its code
 from frl_env import MEDICAID_ACTIONS
-from frl_env.datasets import collect, import_table
+from frl_env.datasets import collect, import_table  # noqa: F401 - likewise
 from frl_env.errors import UserError
 from frl_env.parameters import AGE_BANDS, GENDERS, MEASURES, RACES, preset
 from frl_env.terminal import run_or_say
@@ -107,40 +105,17 @@ def write_rows(file: Path, rows: int, order: str) -> int:
     return len(members)
 
 
-class Run(NamedTuple):
-    """What something took in a process of its own.
+def apart(work: Callable[..., None], *arguments: object) -> None:
+    """Does something in a new process: a process that is measured later would inherit its peak of memory.
 
-    Attributes:
-        seconds: By the clock.
-        peak: Memory, MB.
-        processor: Seconds of all processors.
+    Raises:
+        UserError: If it fails.
     """
-
-    seconds: float
-    peak: float
-    processor: float
-
-
-def apart(work: Callable[..., None], *arguments: object) -> Run:
-    """Does something in a new process."""
-    context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe()
-    process = context.Process(target=_measured, args=(theirs, work, *arguments))
+    process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
     process.start()
-    theirs.close()  # or the end of a process that failed would not be noticed
-    try:
-        found = mine.recv()
-    except EOFError:
-        raise UserError(f"{work.__name__} failed; see above") from None
-    finally:
-        process.join()
-    return Run(*found)
-
-
-def _measured(pipe: object, work: Callable[..., None], *arguments: object) -> None:
-    started, before = time.perf_counter(), time.process_time()
-    work(*arguments)
-    pipe.send((time.perf_counter() - started, peak_rss_mb(), time.process_time() - before))  # type: ignore[attr-defined]
+    process.join()
+    if process.exitcode:
+        raise UserError(f"{work.__name__} failed; see above")
 
 
 def make_table(file: str, rows: int, order: str) -> None:
@@ -149,49 +124,42 @@ def make_table(file: str, rows: int, order: str) -> None:
     print(f"{rows:,} rows of {members:,} members, {Path(file).stat().st_size / 1e6:,.0f} MB of Parquet", flush=True)
 
 
-def read_with_pandas(file: str) -> None:
-    """What most people would do first."""
-    pd.read_parquet(file)
+PANDAS = ("import sys; import pandas", "pandas.read_parquet(sys.argv[1])")
+"""What most people would do first, to load and to do."""
 
+IMPORT = (
+    """
+file, store, dataset = sys.argv[1:]
+os.environ["MINARI_DATASETS_PATH"] = store
+from frl_env.datasets import import_table
+""",
+    """
+said = set()
 
-def import_rows(file: str, store: str) -> None:
-    """The import, with the seconds at which its parts ended."""
-    os.environ["MINARI_DATASETS_PATH"] = store
-    started = time.perf_counter()
-    said: set[str] = set()
+def tell(what, done, total):
+    if done >= total and what not in said:
+        said.add(what)
+        print(f"  {what}: done after {time.perf_counter() - clock:.0f} s")
 
-    def tell(what: str, done: int, total: int) -> None:
-        if done >= total and what not in said:
-            said.add(what)
-            print(f"  {what}: done after {time.perf_counter() - started:.0f} s", flush=True)
+import_table(file, dataset, progress=tell)
+""",
+)
+"""The import, with the seconds at which its parts ended; it runs on the packages of any commit."""
 
-    import_table(file, DATASET, progress=tell)
-
-
-def apart_before(packages: Path, file: Path, store: Path) -> tuple[float, float]:
-    """`apart(import_rows)` of other packages."""
-    names = f"{str(file.resolve())!r}, {str(store.resolve())!r}"
-    code = f"from benchmarks.speed.importing import *; print(*apart(import_rows, {names}))"
-    theirs = os.environ | {"PYTHONPATH": str(packages)}
-    found = subprocess.run([sys.executable, "-c", code], env=theirs, cwd=packages, stdout=subprocess.PIPE)
-    if found.returncode:
-        raise UserError("the import of the packages before failed; see above")
-    *said, figures = found.stdout.decode().splitlines()
-    print(*said, sep="\n", flush=True)
-    seconds, peak, *_ = figures.split()
-    return float(seconds), float(peak)
-
-
-def load_rows(store: str) -> None:
-    """The replay buffer, and 1,000 mini-batches from it."""
-    os.environ["MINARI_DATASETS_PATH"] = store
-    import minari
-
-    from frl_algos import load_replay_buffer
-
-    buffer = load_replay_buffer(minari.load_dataset(DATASET))
-    for _ in range(1_000):
-        buffer.sample_transition_batch(512)
+LOAD = (
+    """
+store, dataset = sys.argv[1:]
+os.environ["MINARI_DATASETS_PATH"] = store
+import minari
+from frl_algos import load_replay_buffer
+""",
+    """
+buffer = load_replay_buffer(minari.load_dataset(dataset))
+for _ in range(1_000):
+    buffer.sample_transition_batch(512)
+""",
+)
+"""The replay buffer, and 1,000 mini-batches from it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -206,17 +174,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_at_least(options, rows=100)
     if options.figure and not options.before:
         raise UserError("the table on the page compares with an earlier build; name its commit with --before")
-    folder = Path(options.folder)
+    folder = Path(options.folder).resolve()
     check_writable(folder)
     file, store = folder / f"{options.order}-{options.rows}.parquet", folder / "store"
     packages = checked_out(options.before, folder / "before") if options.before else None
     apart(make_table, str(file), options.rows, options.order)
-    rows = [_row("pandas.read_parquet", options.rows, lambda: apart(read_with_pandas, str(file)))]
+    rows = [_row("pandas.read_parquet", options.rows, alone(*PANDAS, str(file)))]
+    asked = (*IMPORT, str(file), str(store), DATASET)
     if packages:
-        what = f"frl import, as of {options.before}"
-        rows.append(_row(what, options.rows, lambda: apart_before(packages.resolve(), file, store)))
+        rows.append(_row(f"frl import, as of {options.before}", options.rows, alone(*asked, packages=packages)))
         shutil.rmtree(store)
-    rows.append(_row("frl import", options.rows, lambda: apart(import_rows, str(file), str(store))))
+    rows.append(_row("frl import", options.rows, alone(*asked)))
     size = sum(f.stat().st_size for f in store.rglob("*") if f.is_file()) / 1e6
     rows[-1] |= {"table_rows": options.rows, "table": file.stat().st_size / 1e6, "dataset": size}
     if packages:
@@ -224,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ours["faster"] = before["seconds"] / ours["seconds"]
         ours["less"] = before["processor"] / ours["processor"]
     what = "load_replay_buffer, 1,000 batches of 512"
-    rows.append(_row(what, options.rows, lambda: apart(load_rows, str(store))))
+    rows.append(_row(what, options.rows, alone(*LOAD, str(store), DATASET)))
     table = Table(*COLUMNS)
     for row in rows:
         table.add_row(*(cell.format(**row) for cell in COLUMNS.values()))
@@ -241,17 +209,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_figure("speed-import", rows, columns=COLUMNS, command=command, programs=[PROGRAM])
 
 
-def _row(what: str, rows: int, measure: Callable[[], tuple[float, ...]]) -> dict[str, Any]:
-    """Seconds of the processor are of all processes that it starts, with their imports."""
-    before = _of_children()
-    seconds, megabytes, *_ = measure()
-    processor = _of_children() - before
-    return {"what": what, "seconds": seconds, "processor": processor, "rate": rows / seconds, "megabytes": megabytes}
-
-
-def _of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _row(what: str, rows: int, took: Run) -> dict[str, Any]:
+    return {
+        "what": what, "seconds": took.seconds, "processor": took.processor, "rate": rows / took.seconds,
+        "megabytes": took.peak,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

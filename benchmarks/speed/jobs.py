@@ -3,8 +3,8 @@
     python benchmarks/speed/jobs.py                           all of them, about a quarter of an hour
     python benchmarks/speed/jobs.py --jobs build-v0,audit
 
-A job is the function that its command calls, from an empty folder to finished files. Seconds are by the clock, so they
-are those of whatever else the machine did then.
+A job is the function that its command calls, from an empty folder to finished files, in a process that has loaded what
+it needs and no more. Seconds are by the clock, so they are those of whatever else the machine did then.
 """
 
 import sys
@@ -13,7 +13,6 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -26,7 +25,9 @@ from rich.table import Table
 from benchmarks.command_line import Parser, command_of
 from benchmarks.result_records.figures import write_figure
 from benchmarks.speed.importing import apart
-from frl_env.datasets import ensure_dataset
+from benchmarks.speed.timing import alone
+from frl_algos import audit_fairness  # noqa: F401 - is measured: the figure depends on its code
+from frl_env.datasets import ensure_dataset  # noqa: F401 - likewise
 from frl_env.errors import unknown_name
 from frl_env.terminal import run_or_say
 
@@ -45,21 +46,31 @@ JOBS = {
 COLUMNS = {"job": "{what}", "seconds": "{seconds:,.0f}", "peak memory, MB": "{megabytes:,.0f}"}
 
 
-# A job's process imports this file: what only some need is imported in the functions, or all would be as large.
+BUILD = (
+    """
+dataset, store = sys.argv[1:]
+os.environ["MINARI_DATASETS_PATH"] = store
+from frl_env.datasets import ensure_dataset
+""",
+    "ensure_dataset(dataset)",
+)
+"""Builds a dataset in an empty store."""
 
+AUDIT = (
+    """
+policy, dataset, out, value, store = sys.argv[1:]
+os.environ["MINARI_DATASETS_PATH"] = store
+from frl_algos import audit_fairness
+""",
+    "audit_fairness(policy or None, dataset, out, value=value == 'with')",
+)
+"""Audits a policy, or logged decisions, on the dataset of a store."""
 
-def build(dataset_id: str, store: str) -> None:
-    """Builds a dataset in an empty store."""
-    os.environ["MINARI_DATASETS_PATH"] = store
-    ensure_dataset(dataset_id)
-
-
-def audit(store: str, policy: str | None, out: str, value: bool) -> None:
-    """Audits a policy, or logged decisions, on the dataset of a store."""
-    from frl_algos import audit_fairness
-
-    os.environ["MINARI_DATASETS_PATH"] = store
-    audit_fairness(None if policy is None else Path(policy), AUDITED, Path(out), value=value)
+LIST = (
+    "from benchmarks.speed.worklists import make_list",
+    "make_list(*sys.argv[1:])",
+)
+"""A week's list; its policy is torch's, and so is what the file imports."""
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
@@ -69,16 +80,17 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
 
     store, policy, out = (str(folder / part) for part in ("store", "policy.safetensors", "out"))
     if name.startswith("build"):
-        found = apart(build, f"frl/medicaid-synthetic-{name.removeprefix('build-')}", store)
+        found = alone(*BUILD, f"frl/medicaid-synthetic-{name.removeprefix('build-')}", store)
     elif name == "worklist":
         table, listed = str(folder / "members.parquet"), str(folder / "worklist.html")
         apart(worklists.prepare, table, policy, LISTED, WEEKS)
-        found = apart(worklists.make_list, table, policy, listed)
+        found = alone(*LIST, table, policy, listed)
     else:
-        apart(build, AUDITED, store)
+        alone(*BUILD, AUDITED, store)
         apart(write_policy_in, store, AUDITED, policy)
-        found = apart(audit, store, None if name == "audit-logged" else policy, out, name == "audit")
-    return {"name": name, "what": JOBS[name], "seconds": found[0], "megabytes": found[1]}
+        asked = "" if name == "audit-logged" else policy
+        found = alone(*AUDIT, asked, AUDITED, out, "with" if name == "audit" else "without", store)
+    return {"name": name, "what": JOBS[name], "seconds": found.seconds, "megabytes": found.peak}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -30,6 +30,7 @@ from benchmarks.result_records.checkout import checked_out
 from benchmarks.result_records.kept_results import Kept
 from benchmarks.result_records.study import Study, Unit
 from benchmarks.speed.importing import SIMULATED
+from frl_algos import FactoredAWRConfig, FactoredReplayBuffer  # noqa: F401 - are measured: the figure depends on them
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import collect
 from frl_env.errors import UserError

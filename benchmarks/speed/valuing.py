@@ -30,6 +30,7 @@ from benchmarks.result_records.checkout import checked_out
 from benchmarks.result_records.figures import write_figure
 from benchmarks.result_records.study import show
 from benchmarks.speed.auditing import write_policy
+from frl_algos import audit_fairness, evaluate_policy  # noqa: F401 - are measured: the figure depends on their code
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.terminal import progress_bar, run_or_say

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.command_line import Parser, check_at_least, check_writable
 from benchmarks.speed import importing
+from benchmarks.speed.timing import alone
 from benchmarks.training.simulated import buffer_of
 from benchmarks.training.train import train
 from frl_algos import FactoredAWRConfig, load_model, save_model
@@ -110,12 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", default="results/worklists", help="for table and list (default results/worklists)")
     options = parser.parse_args(arguments)
     check_at_least(options, members=100, weeks=1)
-    folder = Path(options.folder)
+    folder = Path(options.folder).resolve()
     check_writable(folder)
     table, model, out = (str(folder / name) for name in ("members.parquet", "policy.safetensors", "worklist.html"))
     importing.apart(prepare, table, model, options.members, options.weeks)
-    seconds, peak, _ = importing.apart(make_list, table, model, out)
-    print(f"list of {options.members:,} members: {seconds:,.1f} s, peak memory {peak:,.0f} MB")
+    load, work = "from benchmarks.speed.worklists import make_list", "make_list(*sys.argv[1:])"
+    took = alone(load, work, table, model, out)
+    print(f"list of {options.members:,} members: {took.seconds:,.1f} s, peak memory {took.peak:,.0f} MB")
 
 
 if __name__ == "__main__":
