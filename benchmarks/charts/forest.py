@@ -56,7 +56,7 @@ def forest(
         axis: What the axis is.
         lines: Places on the axis that are marked, with what they are.
         percent: Whether ticks are in percent.
-        limits: Of the axis; what lies outside is drawn on its edge.
+        limits: Of the axis; an arrow on its edge says where something lies outside.
     """
     numbers = [n for r in rows for n in (r.value, r.low, r.high, r.truth, *r.points) if n is not None]
     numbers += [0.0] if any(row.bar for row in rows) else []
@@ -109,17 +109,25 @@ def _estimate(canvas: Canvas, row: Row, scale: Scale, y: float) -> None:
     if row.low is not None and row.high is not None:
         low, high = scale(row.low), scale(row.high)
         canvas.line(low, y, high, y, f"s{row.colour}", wide=2.2)
-        for place, number, sign in ((low, row.low, -1), (high, row.high, 1)):
+        for place, number in ((low, row.low), (high, row.high)):
             if scale.holds(number):
                 canvas.line(place, y - 3.5, place, y + 3.5, f"s{row.colour}", wide=1.6)
-            else:  # it goes on beyond the edge
-                canvas.path([(place - 5 * sign, y - 4), (place, y), (place - 5 * sign, y + 4)], f"s{row.colour}")
+            else:
+                _beyond(canvas, number, scale, y, f"s{row.colour}")
     for point in row.points:
         canvas.mark(scale(point), y, "ring", "f8", 3)
-    if row.value is not None and not row.bar:
+    if row.value is not None and not scale.holds(row.value):  # a mark on the edge would say that it lies there
+        _beyond(canvas, row.value, scale, y, f"s{row.colour}")
+    elif row.value is not None and not row.bar:
         canvas.mark(scale(row.value), y, row.mark, f"f{row.colour}", 4.6)
     if row.truth is not None:
         canvas.mark(scale(row.truth), y, "diamond", "ink", 4)
+
+
+def _beyond(canvas: Canvas, number: float, scale: Scale, y: float, colour: str) -> None:
+    """Draws an arrow on the edge beyond which a number lies."""
+    place, sign = scale(number), 1 if number > scale.high else -1
+    canvas.path([(place - 5 * sign, y - 4), (place, y), (place - 5 * sign, y + 4)], colour)
 
 
 def _vertical_axis_lines(canvas: Canvas, scale: Scale, top: float, bottom: float, percent: bool, axis: str) -> None:

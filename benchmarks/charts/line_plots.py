@@ -21,6 +21,13 @@ COLOURS = 8
 
 DASHES = ("", "5 3", "1.5 3")
 
+SHAPES = ("dot", "square", "triangle", "diamond", "wedge", "bar")
+"""Marks of the first four lines, of the next four, and so on. By them those of one colour are told apart, and those of
+two that some eyes see as one: no two of the first four colours are, nor of the last four."""
+
+SPARSE = 8
+"""Points between two marks, on a line whose points are not marked and whose mark is no dot."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
@@ -31,7 +38,7 @@ class Series:
         xs, ys: Its points.
         lows, highs: Whiskers upwards; empty for none.
         spans: Whiskers sideways; empty for none.
-        style: Number of its colour, from 0; colours and then dashes change.
+        style: Number of its colour and of its mark, from 0.
         dash: Number of its dash.
         strong: Whether it is drawn in front and thick.
         marks: Whether its points are marked.
@@ -180,10 +187,15 @@ def _draw_line(canvas: Canvas, line: Series, xs: Scale, ys: Scale) -> None:
     for (low, high), y in zip(line.spans, line.ys, strict=False):
         if y is not None:
             canvas.line(xs(low), ys(y), xs(high), ys(y), f"s{colour}", wide=1.3)
-    if line.marks:
-        for x, y in zip(line.xs, line.ys, strict=True):
-            if y is not None:
-                canvas.mark(xs(x), ys(y), "dot", f"f{colour}", 3.2)
+    shape = _shape(line)
+    sparse = bool(line.label) and shape != SHAPES[0]
+    for number, (x, y) in enumerate(zip(line.xs, line.ys, strict=True)):
+        if y is not None and (line.marks or (sparse and number % SPARSE == 0)):
+            canvas.mark(xs(x), ys(y), shape, f"f{colour}", 3.2)
+
+
+def _shape(line: Series) -> str:
+    return SHAPES[line.style // (COLOURS // 2) % len(SHAPES)]
 
 
 def _legend(canvas: Canvas, series: Sequence[Series], width: float, top: float) -> float:
@@ -202,6 +214,8 @@ def _legend(canvas: Canvas, series: Sequence[Series], width: float, top: float) 
         canvas.line(
             x, y - 4, x + 22, y - 4, f"s{line.style % COLOURS + 1}", dash=dash, wide=2.6 if line.strong else 1.8
         )
+        if _shape(line) != SHAPES[0]:
+            canvas.mark(x + 11, y - 4, _shape(line), f"f{line.style % COLOURS + 1}", 3.2)
         canvas.text(x + 28, y, label, "ink", size=SIZE - 0.5)
         x += wide
     return y + 12

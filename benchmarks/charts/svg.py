@@ -69,7 +69,7 @@ class Canvas:
         self._parts.append(f'<rect class="{colour}" x="{_n(x)}" y="{_n(y)}" {size}{faint}/>')
 
     def mark(self, x: float, y: float, kind: str, colour: str, size: float = 4) -> None:
-        """A mark: "dot", "ring", "diamond", "square", "triangle" or "cross"."""
+        """A mark: "dot", "ring", "diamond", "square", "triangle", "wedge" (on its point), "bar" or "cross"."""
         if kind in ("dot", "ring"):
             extra = " hollow" if kind == "ring" else ""
             self._parts.append(f'<circle class="{colour}{extra}" cx="{_n(x)}" cy="{_n(y)}" r="{_n(size)}"/>')
@@ -78,6 +78,8 @@ class Canvas:
             "diamond": [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
             "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
             "triangle": [(0, -1.2), (1.1, 0.9), (-1.1, 0.9)],
+            "wedge": [(0, 1.2), (1.1, -0.9), (-1.1, -0.9)],
+            "bar": [(-1.3, -0.5), (1.3, -0.5), (1.3, 0.5), (-1.3, 0.5)],
         }
         if kind == "cross":
             d = size * 0.9

@@ -30,11 +30,11 @@ def budgets(results: SweepResults) -> Section:
     entries = results.card.get("curves") or []
     if not results.has_truth:
         return section(missing=words("budgets", "no_simulator"))
-    drawn = [entry for entry in entries if len(_finite(entry)) > 0]
-    if not drawn:
+    limited = [entry for entry in entries if _limited(entry)]
+    if not limited:
         return section(missing=words("budgets", "no_budget"))
-    team = _at_team(results, drawn)
-    return section(parts=(*([team] if team.rows else []), _curves(results, drawn)))
+    team, curves = _at_team(results, limited), _curves(results, limited)
+    return section(parts=(*([team] if team.rows else []), curves if any(map(_finite, limited)) else curves.table))
 
 
 def who(results: SweepResults) -> Section:
@@ -43,16 +43,22 @@ def who(results: SweepResults) -> Section:
     known = [entry for entry in results.card.get("curves") or [] if entry["contacted"]]
     known = [entry for entry in known if entry["policy"] != "no_program"]
     if not known:
-        others = any(_finite(entry) for entry in results.card.get("curves") or [])
+        others = any(_limited(entry) for entry in results.card.get("curves") or [])
         why = "no_team" if others else "no_budget" if results.has_truth else "no_simulator"
         return section(missing=words("budgets", why))
     known.sort(key=lambda entry: entry["kind"] != "algorithm")  # what was trained comes before what it is beside
     return section(parts=(_shares(known), _contacted(known)))
 
 
+def _limited(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Points within a budget."""
+    return [point for point in entry["points"] if point["budget"] != NONE]
+
+
 def _finite(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """Points within a budget, by minutes spent."""
-    return sorted((point for point in entry["points"] if point["budget"] != NONE), key=lambda point: point["minutes"])
+    """Points within a number of minutes, by minutes spent; a capacity file may limit more than minutes."""
+    points = [point for point in _limited(entry) if point["budget"] == TEAM or not isinstance(point["budget"], str)]
+    return sorted(points, key=lambda point: point["minutes"])
 
 
 def _curves(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
@@ -60,7 +66,8 @@ def _curves(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
     team = references["behaviour"]["effort_minutes_per_week"]
     start = references["no_program"]["difference_to_behaviour"]
     series, rows = [], []
-    shown = [entry for entry in entries if _is_drawn(results, entry)]
+    shown = [entry for entry in entries if _is_drawn(results, entry) and _finite(entry)]
+    files = any(len(_finite(entry)) < len(_limited(entry)) for entry in entries)
     for number, entry in enumerate(shown):
         points = _finite(entry)
         series.append(
@@ -102,7 +109,7 @@ def _curves(results: SweepResults, entries: list[dict[str, Any]]) -> Figure:
             ),
             rows=rows,
         ),
-        notes=(words("budgets", "note"),),
+        notes=(words("budgets", "note", files=files),),
     )
 
 

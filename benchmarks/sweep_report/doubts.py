@@ -20,7 +20,7 @@ def doubts(results: SweepResults) -> Section:
     points = [named("doubts", block) for block in (SIMULATED if results.has_truth else RECORDED)]
     if results.seeds_compared < FEW_SEEDS:
         points.append(named("doubts", "few_seeds", seeds=results.seeds_compared))
-    points += _of_weights(results, weights) + _of_the_runs(results)
+    points += _of_seeds(results) + _of_weights(results, weights) + _of_the_runs(results)
     without = words("doubts", "not_exact", policy=results.name(results.leading))
     parts = [table for table in (_diagnostics(results), _groups(results, weights)) if table.rows]
     return Section(
@@ -31,6 +31,16 @@ def doubts(results: SweepResults) -> Section:
         parts=tuple(parts),
         missing="" if weights else words("doubts", "unknown", why=results.why_missing(without)),
     )
+
+
+def _of_seeds(results: SweepResults) -> list[tuple[str, str]]:
+    """That means are over fewer seeds than were run."""
+    within = [entry["seeds"] for entry in results.card.get("curves") or [] if entry["kind"] in ("algorithm", "peer")]
+    least = min(within, default=None)
+    if min([results.seeds_compared, *within]) == len(results.seeds):
+        return []
+    facts = {"seeds": len(results.seeds), "compared": results.seeds_compared, "within": least}
+    return [named("doubts", "fewer_seeds", **facts)]
 
 
 def _of_weights(results: SweepResults, weights: Any) -> list[tuple[str, str]]:

@@ -55,7 +55,8 @@ def effective_members(results: SweepResults) -> Section:
 
 def _by_policy(results: SweepResults, found: list[Weighed], rows: list[tuple[Any, ...]], axes: Axes) -> Figure:
     """A line a policy, of cumulative weights."""
-    first, seed, weights = found[0]
+    first, _, weights = found[0]
+    seeds = sorted({seed for _, seed, _ in found})
     drawn = [
         Series(
             label=results.name(policy),
@@ -78,7 +79,7 @@ def _by_policy(results: SweepResults, found: list[Weighed], rows: list[tuple[Any
             columns=columns_of(EFFECTIVE),
             rows=[row for row in rows if row[2] == "cumulative"],
         ),
-        notes=(words("evidence", "weeks_note", source=weights["panel"]["source"], seed=seed),),
+        notes=(words("evidence", "weeks_note", source=weights["panel"]["source"], seeds=seeds),),
     )
 
 

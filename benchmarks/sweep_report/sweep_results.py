@@ -1,6 +1,7 @@
 """A results folder as the report reads it: the scorecard, the details beside it, the frontier of a fairness penalty."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -150,7 +151,23 @@ def read_results(folder: Path, fairness: Path | None = None) -> SweepResults:
     frontier = _json(file) if file.exists() else {}
     if not isinstance(frontier, dict) or not isinstance(frontier.get("points", []), list):
         raise UserError(f"{file} is damaged; run benchmarks/studies/fairness_frontier.py again")
-    return SweepResults(card=card, details=details, frontier=frontier)
+    return SweepResults(**_told_apart(card, details), frontier=frontier)
+
+
+def _told_apart(card: dict[str, Any], details: list[dict[str, Any]]) -> dict[str, Any]:
+    """Scorecard and details in which no two algorithms have the same label: those that did have their names, too.
+
+    An algorithm says itself what it is called, and two settings of one call themselves the same.
+    """
+    labels = {row["algo"]: row["label"] for row in card["runs"]}
+    often = Counter(labels.values())
+    unlike = {algo: f"{label} ({algo})" for algo, label in labels.items() if often[label] > 1}
+
+    def told(rows: Any, key: str) -> Any:
+        return [row | {"label": unlike[row[key]]} if row.get(key) in unlike else row for row in rows or ()]
+
+    card = card | {"runs": told(card["runs"], "algo"), "curves": told(card.get("curves"), "policy")}
+    return {"card": card, "details": told(details, "algo")}
 
 
 def _check(folder: Path) -> None:

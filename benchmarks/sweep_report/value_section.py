@@ -67,6 +67,7 @@ def _true_values(results: SweepResults) -> Figure:
         gain = entry["difference_to_behaviour"]
         table.append((results.name(policy), gain, low, high, _true_rate(results, gain), *_by_seed(results, policy)))
     rows.append(Row(label="References"))
+    seeds = {"seeds": len(results.seeds), "compared": results.seeds_compared}
     for name, label in REFERENCES.items():
         if name in card["references"]:
             value = card["references"][name]["difference_to_behaviour"]
@@ -86,7 +87,7 @@ def _true_values(results: SweepResults) -> Figure:
             ),
             rows=table,
         ),
-        notes=(words("values", "true_note", members=card["eval_members"]),),
+        notes=(words("values", "true_note", members=card["eval_members"], **seeds),),
     )
 
 

@@ -13,6 +13,7 @@ from benchmarks.charts.forest import Row, forest
 from benchmarks.charts.svg import NARROW, text_width
 from benchmarks.docs_pages import leaderboard, leaderboard_page
 from benchmarks.sweep_report import evidence
+from benchmarks.sweep_report.budgets import budgets
 from benchmarks.sweep_report.document import NO_VALUE, Column, Report, Section, Table
 from benchmarks.sweep_report.markdown import markdown
 from benchmarks.sweep_report.sweep_results import read_results
@@ -97,6 +98,73 @@ def test_seeds_are_those_that_were_compared(results):
     assert "One seed says nothing about" in text
     assert "With one seed, the interval is over the members" in text
     assert "One seed has no profile" in text
+    assert "Some algorithms lack runs of some of the 2 seeds." in text[text.index("## Why not") :]
+    assert "over those that all have: 1 without a limit on staff, 1 within budgets." in text
+    assert "Rings are of 2 seeds, the mean of the 1 that every algorithm has." in text
+
+
+def test_where_all_seeds_are_compared_nothing_is_said_of_others(results):
+    text = _said(results)
+    assert "Not all seeds are compared" not in text
+    assert "Rings are of" not in text
+    assert "Policies that act without a limit, over the seeds that all algorithms have." in text
+
+
+def test_two_algorithms_that_call_themselves_the_same_are_told_apart(results):
+    def change(card):
+        for row in card["runs"]:
+            row["label"] = "Mine"
+        for entry in card["curves"]:
+            if entry["kind"] in ("algorithm", "peer"):
+                entry["label"] = "Mine"
+
+    alter(results / "scorecard.json", change)
+    text = _said(results)
+    assert "Mine (factored_awr) and Mine (risk_ranking) on " in text.replace("\\_", "_")
+    found = read_results(results)
+    names = [found.name(policy) for policy in found.policies]
+    assert len(set(names)) == len(names)
+    section = budgets(found)
+    within = [row[0] for row in next(table for table in section.tables if table.name == "team_minutes").rows]
+    assert len(set(within)) == len(within)
+    assert {entry["label"] for entry in found.details} == {"Mine (factored_awr)", "Mine (risk_ranking)"}
+
+
+def test_what_is_scored_within_a_capacity_file_is_no_point_of_a_line(results):
+    """A file may forbid contacts or limit a provider: its minutes say nothing of the others on the line."""
+    before = budgets(read_results(results)).parts[-1]
+
+    def change(card):
+        for entry in card["curves"]:
+            if entry["kind"] == "algorithm":
+                interval = [-5.0, 5.0]
+                entry["points"].append({"budget": "nurse.toml", "minutes": 0.5, "gain": 0.0, "interval": interval})
+
+    alter(results / "scorecard.json", change)
+    after = budgets(read_results(results)).parts[-1]
+    assert after.draw(760) == before.draw(760)
+    assert "Capacity files may limit more than minutes" in after.notes[0]
+    assert "Capacity files" not in before.notes[0]
+    assert "nurse.toml" in {row[2] for row in after.table.rows}
+
+    def only(card):
+        for entry in card["curves"]:
+            entry["points"] = [point for point in entry["points"] if point["budget"] in ("none", "nurse.toml")]
+
+    alter(results / "scorecard.json", only)
+    (table,) = budgets(read_results(results)).parts
+    assert table.name == "value_against_minutes"
+
+
+def test_effective_members_name_every_seed_that_they_are_of(results):
+    def change(details):
+        other = json.loads(json.dumps(details[0])) | {"algo": "risk_ranking", "seed": 3}
+        other["modes"] = {"gains": other["modes"]["greedy"]}
+        details.append(other)
+
+    assert "; seed 0, of each policy the lowest." in _said(results)
+    alter(results / "details.json", change)
+    assert "; seed 0, 3, of each policy the lowest." in _said(results)
 
 
 def test_one_seed_has_no_chance_that_a_run_is_better(results):
