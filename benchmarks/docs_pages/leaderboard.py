@@ -30,6 +30,7 @@ from benchmarks.result_records.code_key import ROOT
 from benchmarks.result_records.figures import FOLDER, figure_text, read_figure
 from benchmarks.sweep.budgets import NONE, TEAM
 from benchmarks.sweep.curves import point_at
+from benchmarks.sweep.jobs import code_hash
 from frl_env.errors import UserError
 from frl_env.evaluation.files import write_together
 from frl_env.files.output_paths import check_new
@@ -39,6 +40,9 @@ PAGE = Path(__file__).resolve().parents[1] / "LEADERBOARD.md"
 
 FIGURE = f"{FOLDER.name}/leaderboard.json"
 """Beside the page."""
+
+OTHER_CODE = "other code than today's"
+"""In place of a hash of code, which nobody knows of scorecards of an earlier day."""
 
 SWEEPS = {
     "v0": "--algo all --budget 1.0,team,7.0,none --seeds 5",
@@ -133,17 +137,24 @@ def figure_rows(card: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def kept_figures(cards: Sequence[Mapping[str, Any]], file: Path) -> str:
-    """The file of figures: rows of these datasets anew, of others as they were; then it is as old as the oldest."""
+    """The file of figures: rows of these datasets anew, of others as they were; then it is as old as the oldest.
+
+    Scorecards may be of other code than today's, too: their folders are named by whoever types the command.
+    """
     rows = [row for card in cards for row in figure_rows(card)]
     new = {row["name"].split()[0] for row in rows}
     data = {card["dataset"]: str(card["dataset_sha256"]) for card in cards}
-    code, confirmed = None, None
+    code, measured_at, confirmed = None, None, None
     if file.exists():
         before = read_figure(file.stem, file.parent)
         kept = [dict(row) for row in before.rows if str(row["name"]).split()[0] not in new]
         rows += kept
         data = dict(before.data) | data
-        code, confirmed = (before.code, before.confirmed) if kept else (None, None)
+        if kept:
+            code, measured_at, confirmed = before.code, before.commit, before.confirmed
+    for card in cards:
+        if _is_of_other_code(card):
+            code, measured_at, confirmed = OTHER_CODE, str(card.get("commit") or ""), None
     return figure_text(
         file.stem,
         rows,
@@ -153,8 +164,15 @@ def kept_figures(cards: Sequence[Mapping[str, Any]], file: Path) -> str:
         without=NOT_USED,
         data=data,
         code=code,
+        measured_at=measured_at,
         confirmed=confirmed,
     )
+
+
+def _is_of_other_code(card: Mapping[str, Any]) -> bool:
+    """Whether a run of a scorecard was trained or scored by other code than today's; each keeps the hash of its own."""
+    codes = {(row["algo"], row.get("code")) for row in card["runs"]}
+    return any(code != code_hash(algo, bool(card.get("ope"))) for algo, code in codes)
 
 
 def _read(folder: Path) -> dict[str, Any]:

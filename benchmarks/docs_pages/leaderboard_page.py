@@ -62,7 +62,8 @@ READING = (
     "- **score**: 0 is no program, 100 the best policy on the observations that search found on the",
     "  simulator.",
     "- **behind the first**: difference to the first line, in pairs (same seed, same members). **P**:",
-    "  chance that a run of the first beats a run of this one.",
+    "  chance that a run of the first beats a run of this one, which one seed does not tell.",
+    "- *Told the ranking's contacts*: within a budget. Without a limit that line is FactoredAWR.",
     "- *stochastic*: actions are drawn from the policy; *greedy*: its best action. Q-learning has the",
     "  latter only.",
     "- Same data, scaling of observations and number of updates for all; settings by the same rule,",
@@ -195,7 +196,8 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
             f"| {place} | {row['label']}{mark} | {row['mode']} "
             f"| {spread(row['difference_to_behaviour'], row['interval'])} "
             f"| {_number(row['normalized_score'], '.1f')} | {spread(row['lead_of_first'], row['lead_interval'])} "
-            f"| {row['probability_that_first_is_better']:.2f} | {row['wall_s']:.0f} | {row['updates_per_s']:.0f} "
+            f"| {_number(row['probability_that_first_is_better'] if row['seeds'] > 1 else None, '.2f')} "
+            f"| {row['wall_s']:.0f} | {row['updates_per_s']:.0f} "
             f"| {row['peak_rss_mb']:,.0f} |"
         )
     lines += ["", "References:", "", "| policy | vs behaviour (SE) | score |", "|---|---|---|"]
@@ -204,7 +206,7 @@ def _dataset(card: Mapping[str, Any]) -> list[str]:
             f"| {name} | {row['difference_to_behaviour']:+.4f} ({row['difference_se']:.4f}) "
             f"| {_number(row['normalized_score'], '.1f')} |"
         )
-    profiled = [row for row in summary if row["profile"]]
+    profiled = [row for row in summary if row["profile"] and row["seeds"] > 1]
     if profiled:
         lines += ["", "Performance profile: share of the seeds that score above"]
         lines += ["", f"| algorithm | policy | {' | '.join(str(score) for score in PROFILE)} |"]

@@ -154,6 +154,7 @@ def figure_text(
     settings: Mapping[str, Any] | None = None,
     without: Sequence[str] = (),
     code: str | None = None,
+    measured_at: str | None = None,
     confirmed: Mapping[str, Any] | None = None,
 ) -> str:
     """What a study found, as its file has it.
@@ -167,7 +168,8 @@ def figure_text(
         data: Checksum of each dataset, by its id.
         settings: What else it depends on.
         without: As in `Figure`.
-        code: `Figure.code` of the oldest row, where rows are taken from an earlier file (default: of today).
+        code: `Figure.code` of the oldest row, where rows are of an earlier file or of earlier code (default: of today).
+        measured_at: `Figure.commit` of that row (default: today's).
         confirmed: `Figure.confirmed` of that file.
 
     Raises:
@@ -184,7 +186,7 @@ def figure_text(
     figure = Figure(
         study=study,
         command=command,
-        commit=commit(),
+        commit=commit() if measured_at is None else measured_at,
         programs=list(programs),
         code=_code(programs, without) if code is None else code,
         data=dict(data or {}),

@@ -189,14 +189,18 @@ def rate_of(headline: Mapping[str, Any] | None) -> str:
 
 
 def _show_fairness(card: Mapping[str, Any], out: Console) -> None:
-    """The pair of groups of each attribute that a policy of the first seed treats most differently in high touch."""
+    """The pair of groups of each attribute that a policy treats most differently in high touch, of its first seed."""
     headings = ("policy", "attribute", "groups", "difference, points [95 %]")
     rows: list[tuple[str, ...] | None] = []
     said: dict[str, list[str]] = {}
+    seeds: dict[str, int] = {}
+    for entry in card["fairness"]:  # a run of the first seed may have failed: then it is of the first that there is
+        seeds[entry["algo"]] = min(entry["seed"], seeds.get(entry["algo"], entry["seed"]))
     for entry in card["fairness"]:
-        if entry["seed"] != 0 or (entry["mode"] == REFERENCE and entry["algo"] != "behaviour"):
+        if entry["seed"] != seeds[entry["algo"]] or (entry["mode"] == REFERENCE and entry["algo"] != "behaviour"):
             continue
-        name = f"{entry['algo']} {entry['mode']}"
+        which = f", seed {entry['seed']}" if entry["seed"] else ""
+        name = f"{entry['algo']} {entry['mode']}{which}"
         if "sentence" in entry:
             said.setdefault(entry["sentence"], []).append(name)
             continue

@@ -14,6 +14,7 @@ from benchmarks.docs_pages import leaderboard, leaderboard_page
 from benchmarks.result_records.code_key import code_files, code_key
 from benchmarks.result_records.figures import FOLDER, read_figure
 from benchmarks.result_records.run_key import SHOWING
+from benchmarks.sweep.jobs import code_hash
 from frl_env.errors import UserError
 
 
@@ -52,11 +53,54 @@ def test_with_kept_rows_the_figure_is_as_old_as_they_are(tmp_path):
     before = json.loads((FOLDER / "leaderboard.json").read_text())
     before.pop("confirmed", None)
     file = tmp_path / "leaderboard.json"
-    file.write_text(json.dumps(before | {"code": "0" * 16}))
+    file.write_text(json.dumps(before | {"code": "0" * 16, "commit": "e" * 40}))
     file.write_text(leaderboard.kept_figures([], file))
     kept = read_figure("leaderboard", tmp_path)
     assert not kept.current
+    assert kept.commit == "e" * 40, "and was measured where they were"
     assert [row["name"] for row in kept.rows] == [row["name"] for row in before["rows"]]
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_scorecards_of_other_code_are_not_taken_for_todays(tmp_path, earlier):
+    """Whoever types the command may name a folder of any day."""
+    codes = ["0" * 16 if earlier else code_hash("cql"), code_hash("discrete_bc")]
+    card = {
+        "dataset": "frl/tiny-v0", "dataset_sha256": "1f", "commit": "a" * 40, "curves": [], "ope": [],
+        "summary": [{"seeds": 1, "algo": "cql", "mode": "greedy"}],
+        "references": {"behaviour": {"effort_minutes_per_week": 2.9}},
+        "runs": [{"algo": name, "code": code} for name, code in zip(("cql", "discrete_bc"), codes, strict=True)],
+    }  # fmt: skip
+    file = tmp_path / "leaderboard.json"
+    file.write_text(leaderboard.kept_figures([card], file))
+    kept = read_figure("leaderboard", tmp_path)
+    assert kept.current == (not earlier)
+    assert (kept.commit == "a" * 40) == earlier
+    assert ("has changed since" in kept.measured()) == earlier
+
+
+def _section(seeds):
+    row = {
+        "algo": "a", "label": "A", "mode": "greedy", "seeds": seeds, "difference_to_behaviour": 0.1, "interval": [0, 1],
+        "normalized_score": 3.0, "lead_of_first": 0.0, "lead_interval": [0, 0], "wall_s": 1.0, "updates_per_s": 1.0,
+        "probability_that_first_is_better": 0.5, "peak_rss_mb": 1.0, "profile": [1.0] * 11,
+    }  # fmt: skip
+    card = {"dataset": "d", "runs": [{"steps": 3}], "eval_members": 9, "parameters_version": "v0", "curves": []}
+    card |= {"dataset_sha256": "1f", "commit": "c", "command": "x", "summary": [row], "references": {}, "failed": []}
+    return leaderboard_page._dataset(card)
+
+
+def test_one_seed_has_no_chance_that_a_run_is_better_and_no_profile():
+    one, two = ("\n".join(_section(seeds)) for seeds in (1, 2))
+    assert "| - | 1 | 1 | 1 |" in one
+    assert "| 0.50 | 1 | 1 | 1 |" in two
+    assert "Performance profile" not in one
+    assert "Performance profile" in two
+    for part in re.split(r"^(?=## )", leaderboard.PAGE.read_text(), flags=re.MULTILINE):
+        if re.match(r"## `.+`, 1 seed\n", part):
+            table = part.partition("Without a limit:")[2].partition("References:")[0]
+            assert {line.split(" | ")[6] for line in table.splitlines() if line[:3].strip("| ").isdigit()} == {"-"}
+            assert "Performance profile" not in part
 
 
 def test_kept_rows_that_were_confirmed_stay_confirmed(tmp_path):
