@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,7 +21,15 @@ LARGEST = 2**31 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
+    """A parser whose complaints are one line, and that takes options by their whole names.
+
+    Else `--seed 3` were `--seeds 3`, three other seeds, and a command that is kept would mean something else once there
+    is an option of that name.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        """As argparse, without abbreviations."""
+        super().__init__(**settings, allow_abbrev=False)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """Parses, after a look at values that are empty, as of a shell variable that nobody set.
@@ -46,7 +55,7 @@ NO_PART = ("help", "out", "folder", "kept", "figure", "report")
 
 
 def command_of(program: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
-    """The command line that gives these results, wherever they are written: options that are not the default.
+    """The command line that gives these results, as a shell reads it, wherever they are written: what is no default.
 
     Args:
         program: The module that is run.
@@ -59,7 +68,7 @@ def command_of(program: str, parser: argparse.ArgumentParser, options: argparse.
         if action.dest in NO_PART or value == parser.get_default(action.dest):
             continue
         option = [action.option_strings[-1]] if action.option_strings else []
-        parts += option if value is True else [*option, str(value) or repr(value)]
+        parts += option if value is True else [*option, shlex.quote(str(value))]
     return " ".join([f"python {program.replace('.', '/')}.py", *parts])
 
 

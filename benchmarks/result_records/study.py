@@ -28,6 +28,7 @@ from rich.table import Table
 from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made, check_writable, command_of
 from benchmarks.result_records.figures import Field, is_number, write_figure, written
 from benchmarks.result_records.kept_results import Kept
+from frl_env.errors import UserError
 from frl_env.terminal import progress_bar
 
 WIDTH = 150
@@ -115,7 +116,7 @@ class Study:
             kind: `json`, `array` or `table`; see `benchmarks.result_records.kept_results`.
 
         Raises:
-            UserError: If something can't be kept, or is damaged.
+            UserError: If something can't be kept, or is damaged; or if pages are to have it and not all is there.
         """
         if tell is None:
             with progress_bar() as bar:
@@ -130,6 +131,12 @@ class Study:
             else:
                 found.append(keep(options.out, unit.label, unit.make, **unit.facts))
         tell(what, len(units), len(units))
+        missing = sum(each is None for each in found)
+        if missing and getattr(options, "figure", False):  # its command would say more than was measured
+            raise UserError(
+                f"--figure is for a study that is finished, and {missing} of {len(units)} ({what}) are missing; run "
+                "without --report"
+            )
         return found
 
     def tell(
