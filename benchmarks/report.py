@@ -8,7 +8,7 @@ Writes the page, its twin in Markdown, and a folder with every number of every f
     report.md        the same in Markdown
     report-data/     a CSV a table, and report.json with all of them
 
-It computes nothing: every number was kept by `benchmarks/run.py`.
+It measures nothing: every number was kept by `benchmarks/run.py`, or is a rate or a share of such numbers.
 """
 
 import sys
