@@ -124,6 +124,15 @@ def _small(tmp_path, claims: str, more: str = "") -> str:
     return text
 
 
+def test_all_parts_are_read_whose_names_differ_after_a_point(tmp_path):
+    """As Dask names them; what stands before the first point is the same in all."""
+    _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
+    (tmp_path / "claims" / "a.csv").rename(tmp_path / "claims" / "part.0.csv")
+    (tmp_path / "claims" / "part.1.csv").write_text("M,C,D,R\n1,d,2024-01-09,0450\n")
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [-1, -1]
+
+
 def test_columns_of_a_folder_go_by_their_names(tmp_path):
     """The second file has them in another order, and one fewer."""
     _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
