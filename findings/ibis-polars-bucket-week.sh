@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check 'ibis-framework[duckdb,polars]==12.0.0' duckdb==2.0.1 \
-  polars==2.1.0 pyarrow==26.0.1 numpy==2.4.6 pandas==3.1.1
+  polars==2.1.0 pyarrow==26.0.1 numpy==2.4.6 pandas==3.1.1 sqlglot==30.30.0
 cd "$work"
 "$work/venv/bin/python" -W ignore - <<'PYTHON'
 from datetime import datetime
