@@ -174,7 +174,7 @@ def _command(arguments: Sequence[str] | None) -> str:
             skip = not skip and not value
             continue
         kept.append(argument)
-    return " ".join(["python benchmarks/run.py", *kept])
+    return " ".join(["python benchmarks/run.py", *map(shlex.quote, kept)])
 
 
 def _parser() -> argparse.ArgumentParser:

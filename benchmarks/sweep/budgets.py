@@ -90,6 +90,10 @@ def budget_policy(algorithm: Any, space: ActionSpace, mode: str) -> tuple[Any, s
 
 
 def finite(said: Mapping[str, Capacity]) -> dict[str, float]:
-    """Minutes of the budgets that are a number of minutes, fewest first."""
-    minutes = {label: each.minutes for label, each in said.items() if each.minutes is not None}
+    """Minutes of the budgets that are a number of minutes and nothing else, fewest first."""
+    minutes = {
+        label: each.minutes
+        for label, each in said.items()
+        if each.minutes is not None and each == Capacity(minutes=each.minutes)
+    }
     return dict(sorted(minutes.items(), key=lambda item: item[1]))

@@ -8,7 +8,7 @@ reference policy is a job, too, without training.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from benchmarks.training.column_roles import told_of
 from frl_env.budget_references import budget_policies
 from frl_env.datasets import RECIPES, Recipe, ensure_dataset, replicate
 from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
+from frl_env.files.integrity import content_of, file_facts
 from frl_env.reference_returns import reference_policies
 
 Tell = Callable[[str, int, int], None]
@@ -111,10 +112,8 @@ def plan(
     """
     jobs = []
     budgets = "{}"
-    others = _content(ensure_dataset(validation, progress=tell)) if validation else ""
-    for seed in range(seeds):
-        data = ensure_dataset(source_of(dataset, seed), progress=tell)
-        content = _content(data)
+    others = content_of_dataset(ensure_dataset(validation, progress=tell)) if validation else ""
+    for seed, data, content in _replicates(dataset, seeds, tell):
         if seed == 0:
             known = told_of(data, said)
             for name in names:
@@ -156,9 +155,7 @@ def plan_settings(
         tell: Progress.
     """
     jobs = []
-    for seed in range(seeds):
-        data = ensure_dataset(source_of(dataset, seed), progress=tell)
-        content = _content(data)
+    for seed, _, content in _replicates(dataset, seeds, tell):
         for name, each in candidates.items():
             made = dataclasses.replace(_job(name, dataset, seed, steps, 0, content), told=said)
             jobs += [
@@ -167,9 +164,25 @@ def plan_settings(
     return jobs
 
 
-def _content(data: Any) -> str:
-    """What a dataset holds, as a hash; where it lies for one that does not say."""
-    return str(data.storage.metadata.get("frl_content_sha256") or data.spec.data_path)
+def _replicates(dataset: str, seeds: int, tell: Tell) -> Iterator[tuple[int, Any, str]]:
+    """Each seed with the data it trains on, and the hash of these; data that all seeds share are hashed once."""
+    contents: dict[Any, str] = {}
+    for seed in range(seeds):
+        source = source_of(dataset, seed)
+        data = ensure_dataset(source, progress=tell)
+        if source not in contents:
+            contents[source] = content_of_dataset(data)
+        yield seed, data, contents[source]
+
+
+def content_of_dataset(data: Any) -> str:
+    """Hash of what a dataset holds: the one in its metadata, else over all its files."""
+    said = data.storage.metadata.get("frl_content_sha256")
+    if said:
+        return str(said)
+    folder = Path(data.spec.data_path)
+    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    return content_of(file_facts(folder, (file.relative_to(folder).as_posix() for file in files)))
 
 
 def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, content: str, validation: str = "") -> Job:

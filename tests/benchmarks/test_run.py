@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -189,6 +190,11 @@ def test_a_model_that_cannot_be_saved_is_said(capsys, tmp_path, tiny_dataset):
     assert "can't write" in _says(capsys, [*TINY, "--out", str(tmp_path)])
     assert sorted(f.name for f in tmp_path.iterdir()) == [".lock", "factored_awr-seed0.d3", "runs"]
     assert "factored_awr" not in "".join(f.read_text() for f in (tmp_path / "runs").glob("*.json"))
+
+
+def test_the_command_of_a_scorecard_can_be_typed_again():
+    given = ["--dataset", "me/care-v0", "--high-touch", "In person,Home", "--out", "my results"]
+    assert shlex.split(run._command(given)) == ["python", "benchmarks/run.py", *given[:4]]
 
 
 def test_frl_command(capsys, empty_store, monkeypatch, tiny_recipe):

@@ -13,7 +13,7 @@ from benchmarks.docs_pages import leaderboard
 from benchmarks.policy_scoring.true_values import Evaluation
 from benchmarks.result_records.figures import read_figure
 from benchmarks.sweep import curves
-from benchmarks.sweep.budgets import budget_policy, budgets_of, capacities, mode_and_budget, slot
+from benchmarks.sweep.budgets import budget_policy, budgets_of, capacities, finite, mode_and_budget, slot
 from benchmarks.sweep.scorecard_tables import NOT_SCORED, show
 from benchmarks.training import algorithms
 from benchmarks.training.train import train
@@ -110,6 +110,13 @@ def test_curves_are_sorted_by_the_gain_at_the_teams_minutes(swept):
 def test_the_area_is_that_of_trapezoids_from_no_program():
     gains = np.asarray([[0.1], [0.3], [-0.1]])  # at 1 and at 3 minutes; last no program
     assert curves._area([(1.0, 0), (3.0, 1)], gains) == pytest.approx((0.1 + 0.6) / 3)
+
+
+def test_a_capacity_that_limits_more_than_minutes_is_no_point_of_the_area():
+    """Its gain is that of other rules as well, so that it does not lie on the curve of minutes."""
+    own = Capacity(minutes=2.0, forbidden=({"modality": "HOME_VISIT"},))
+    said = {"none": Capacity(), "own.toml": own, "7.0": Capacity(minutes=7.0), "team": Capacity(minutes=2.9)}
+    assert finite(said) == {"team": 2.9, "7.0": 7.0}
 
 
 def test_who_is_contacted_adds_up(swept):
