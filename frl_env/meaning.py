@@ -28,21 +28,6 @@ METADATA = "frl_meaning"
 PAID_WEEKS = 13
 """Weeks over which `total_paid` adds up what was paid: in the simulator, in `frl weeks`, in what is said of a table."""
 
-DEFINITIONS = {
-    "num_encounters_last_week": "completed contacts of the care program; count; 7 days before the week",
-    "num_ed_visits_last_week": "emergency department visits; count; 7 days before the week",
-    "num_ip_visits_last_week": "hospital stays that began; count; 7 days before the week",
-    "num_calls_last_week": "calls to or from the member, answered or not; count; 7 days before the week",
-    "num_texts_last_week": "text messages to or from the member; count; 7 days before the week",
-    "enrolled_days": "days in the program; days; since enrolment",
-    "total_paid": f"paid claims; US dollars; {PAID_WEEKS} weeks ({7 * PAID_WEEKS} days) before the week",
-    "reward": "minus (emergency department visits + hospital stays); count; the week after the decision",
-    "future_ed_30d": "emergency department visits; count; 30 days after the decision",
-    "future_ip_30d": "hospital stays; count; 30 days after the decision",
-    "terminated": "died or left for good; yes or no; in the week after the decision",
-}
-"""What the contract's columns hold; unit; window."""
-
 RESPONSE = "num_encounters_last_week"
 NEED_FACTOR, SKILL_FACTOR = "goal", "provider"
 HIGH_TOUCH = ("VIDEO_VISIT", "HOME_VISIT")

@@ -15,8 +15,9 @@ from frl_env.capacity import effort_of
 from frl_env.datasets import collect, export_table
 from frl_env.datasets.table_import import ColumnMap, ImportOptions, TableError, import_table
 from frl_env.datasets.table_import.checking.summary import became_of_lists
+from frl_env.datasets.table_import.schema.definitions import DEFINITIONS
 from frl_env.errors import UserError
-from frl_env.meaning import DEFINITIONS, meaning_of
+from frl_env.meaning import meaning_of
 from frl_env.parameters import preset
 from tests.frl_env.conftest import table_of
 

@@ -18,9 +18,9 @@ import numpy as np
 
 from frl_env.datasets.table_import.checking.weeks import Weeks
 from frl_env.datasets.table_import.schema.columns import EVENTS, LIMITS, OUTCOMES, REWARD
+from frl_env.datasets.table_import.schema.definitions import DEFINITIONS
 from frl_env.datasets.table_import.schema.layout import Layout
 from frl_env.evaluation.privacy.suppression import roughly
-from frl_env.meaning import DEFINITIONS
 
 FEWEST = 20
 """Rows with another sign or unit below which they are single mistakes."""

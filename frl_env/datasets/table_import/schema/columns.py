@@ -29,9 +29,10 @@ from jaxtyping import Float64
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.capacity.effort import Effort
 from frl_env.care_effort import care_effort
+from frl_env.datasets.table_import.schema.definitions import DEFINITIONS
 from frl_env.datasets.table_import.schema.map_file import LISTS, read_map, read_text
 from frl_env.errors import UserError, in_file, unknown_name
-from frl_env.meaning import DEFINITIONS, Meaning
+from frl_env.meaning import Meaning
 from frl_env.parameters import MEASURES, preset
 from frl_env.simulator.information import DEMOGRAPHIC_KEYS
 
