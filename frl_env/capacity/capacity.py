@@ -294,8 +294,9 @@ def parse_budget(text: str, *, team: float | None = None) -> Capacity:
     try:
         minutes = float(word)
     except ValueError:
+        known = "" if team is None else "'team', "
         raise UserError(
-            f"budget {shorten(word)!r} is no number of minutes; give one, 'team', 'none' or a file that ends in .toml"
+            f"budget {shorten(word)!r} is no number of minutes; give one, {known}'none' or a file that ends in .toml"
         ) from None
     check_number("budget: minutes a member-week", minutes, low=0, high=MOST)
     return Capacity(minutes=minutes)

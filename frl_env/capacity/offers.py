@@ -117,7 +117,7 @@ def make_offers(
         zero = table[rows, nothing[0]].astype(np.float64) if len(nothing) else np.zeros(chunk.shape[1])
         wrong = np.isnan(chunk).any(axis=0) | np.isposinf(chunk).any(axis=0) | ~np.isfinite(zero)
         if wrong.any():
-            raise UserError(f"gains are no numbers in {int(wrong.sum())} of {len(wrong)} members")
+            raise UserError(f"gains are no numbers for some of {len(table)} members; only minus infinity means never")
         for kind, (first, end) in enumerate(zip(kinds.starts[:-1], kinds.starts[1:], strict=True)):
             block = chunk[first:end]
             top = block.max(axis=0)

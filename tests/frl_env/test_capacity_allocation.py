@@ -208,7 +208,7 @@ def test_a_promise_to_nobody_is_refused_with_the_nearest_name():
 def test_gains_that_are_no_numbers_are_refused_in_one_line():
     gains = np.zeros((3, 7))
     gains[1, 2] = np.nan
-    with pytest.raises(UserError, match="no numbers in 1 of 3 members"):
+    with pytest.raises(UserError, match="no numbers for some of 3 members; only minus infinity means never"):
         allocate(gains, EFFORT, Capacity(minutes=1), np.random.default_rng(0))
     with pytest.raises(UserError, match=r"shape \(members, 7 actions\)"):
         allocate(np.zeros((3, 5)), EFFORT, Capacity(minutes=1), np.random.default_rng(0))

@@ -205,5 +205,8 @@ def test_budgets_are_parsed_and_bad_ones_said_in_one_line(tmp_path):
     for text, words in (("fast", "no number of minutes"), ("team", "own minutes"), ("none.toml", "can't read")):
         with pytest.raises(UserError, match=words):
             parse_budget(text)
+    for team, offered in ((None, "give one, 'none' or"), (2.9, "give one, 'team', 'none' or")):
+        with pytest.raises(UserError, match=offered):
+            parse_budget("fast", team=team)
     with pytest.raises(UserError, match="twice"):
         parse_budgets("1,1")
