@@ -16,10 +16,7 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
 import functools
-import json
-import os
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ from benchmarks.result_records.checkout import checked_out
 from benchmarks.result_records.kept_results import Kept
 from benchmarks.result_records.study import Study, Unit
 from benchmarks.speed.importing import SIMULATED
+from benchmarks.speed.timing import alone
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer  # noqa: F401 - are measured: the figure depends on them
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import collect
@@ -57,32 +55,22 @@ STUDY = Study(
     name="speed-preparing",
 )
 
-PREPARE = """
-import json, os, resource, sys, time
+LOAD = """
 import numpy as np
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.care_effort import care_effort
 from frl_env.parameters import preset
 
-def peak():
-    try:  # of this program alone: the resource usage of a new process begins at its parent's peak
-        lines = open("/proc/self/status").read().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-
 FlatArrays = sys.modules[FactoredReplayBuffer.__module__].FlatArrays  # rooms have other names in other commits
 arrays = {name: np.load(f"{sys.argv[1]}/{name}.npy", mmap_mode="r") for name in FlatArrays.__dataclass_fields__}
 buffer = FactoredReplayBuffer.from_arrays(FlatArrays(**arrays), MEDICAID_ACTIONS)
 buffer.effort = care_effort(preset())
 algorithm = FactoredAWRConfig(response=0, need_factor="goal", skill_factor="provider").create()
-start, clock, processor = peak(), time.perf_counter(), time.process_time()
-algorithm.build_with_dataset(buffer)
-seconds, processor = time.perf_counter() - clock, time.process_time() - processor
-print(json.dumps({"seconds": seconds, "processor": processor, "start": start, "peak": peak()}))
 """
-"""What is measured; it runs on the packages of any commit that can map arrays."""
+"""What is at hand before it is measured; it runs on the packages of any commit that can map arrays."""
+
+PREPARE = "algorithm.build_with_dataset(buffer)"
 
 
 def write_rows(folder: Path, rows: int) -> int:
@@ -117,18 +105,14 @@ def write_rows(folder: Path, rows: int) -> int:
 
 
 def prepare(packages: Path, folder: Path) -> dict[str, float]:
-    """Figures of preparing in a new process, with the packages of some folder.
+    """Figures of preparing in a new process, with the packages of some folder, and the memory of one that only loads.
 
     Raises:
         UserError: If it fails.
     """
-    theirs = os.environ | {"PYTHONPATH": str(packages.resolve())}
-    found = subprocess.run(
-        [sys.executable, "-c", PREPARE, str(folder.resolve())], env=theirs, cwd=packages, stdout=subprocess.PIPE
-    )
-    if found.returncode:
-        raise UserError(f"preparing with the packages in {packages} failed; see above")
-    return json.loads(found.stdout.decode().splitlines()[-1])
+    rows = str(folder.resolve())
+    start, took = (alone(LOAD, work, rows, packages=packages) for work in ("", PREPARE))
+    return {"seconds": took.seconds, "processor": took.processor, "start": start.peak, "peak": took.peak}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,10 +15,7 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
-import json
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,35 +27,22 @@ from benchmarks.result_records.checkout import checked_out
 from benchmarks.result_records.figures import write_figure
 from benchmarks.result_records.study import show
 from benchmarks.speed.auditing import write_policy
+from benchmarks.speed.timing import alone
 from frl_algos import audit_fairness, evaluate_policy  # noqa: F401 - are measured: the figure depends on their code
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.terminal import progress_bar, run_or_say
 
-WORK = """
-import inspect, json, resource, sys, time
-from frl_algos import audit_fairness, evaluate_policy
-
-def peak():
-    try:  # of this program alone: the resource usage of a new process begins at its parent's peak
-        lines = open("/proc/self/status").read().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-
-what, policy, dataset, output = sys.argv[1:]
-start, clock, processor = peak(), time.perf_counter(), time.process_time()
-if what == "audit":
-    audit_fairness(policy, dataset, output)
-else:
-    known = inspect.signature(evaluate_policy).parameters
-    evaluate_policy(policy, dataset, output, **({"sensitivity": False} if "sensitivity" in known else {}))
-seconds, processor = time.perf_counter() - clock, time.process_time() - processor
-print(json.dumps({"seconds": seconds, "processor": processor, "start": start, "peak": peak()}))
-"""
+LOAD = "import inspect; from frl_algos import audit_fairness, evaluate_policy; policy, dataset, output = sys.argv[1:]"
+WORK = {
+    "values": """
+known = inspect.signature(evaluate_policy).parameters
+evaluate_policy(policy, dataset, output, **({"sensitivity": False} if "sensitivity" in known else {}))
+""",
+    "audit": "audit_fairness(policy, dataset, output)",
+}
 """What is measured; it runs on the packages of any commit that have both."""
 
-WHAT = ("values", "audit")
 PROGRAM = "benchmarks.speed.valuing"
 COLUMNS = {
     "job": "{job}",
@@ -69,20 +53,14 @@ COLUMNS = {
 
 
 def measured(what: str, packages: Path, policy: Path, dataset_id: str) -> dict[str, float]:
-    """Seconds, processor seconds and peak memory in MB of one of `WHAT`, with the packages of some folder.
+    """Seconds, processor seconds and peak memory in MB of one of `WORK`, with the packages of some folder.
 
     Raises:
         UserError: If it fails.
     """
-    theirs = os.environ | {"PYTHONPATH": str(packages.resolve())}
     with tempfile.TemporaryDirectory(prefix="frl-valuing-") as output:
-        found = subprocess.run(
-            [sys.executable, "-c", WORK, what, str(policy.resolve()), dataset_id, f"{output}/out"],
-            env=theirs, cwd=packages, stdout=subprocess.PIPE,
-        )  # fmt: skip
-    if found.returncode:
-        raise UserError(f"{what} with the packages in {packages} failed; see above")
-    return json.loads(found.stdout.decode().splitlines()[-1])
+        took = alone(LOAD, WORK[what], str(policy.resolve()), dataset_id, f"{output}/out", packages=packages)
+    return {"seconds": took.seconds, "processor": took.processor, "peak": took.peak}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         policy = folder / "policy.safetensors"
         write_policy(dataset_id, policy)
         members = len(ensure_dataset(dataset_id))
-        for what in WHAT:
+        for what in WORK:
             found: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
             for _ in range(options.repetitions):
                 for name, packages in subjects.items():

@@ -1,5 +1,6 @@
 import pytest
 
+from benchmarks.result_records.code_key import ROOT
 from benchmarks.speed import preparing
 from frl_env import UserError
 
@@ -23,6 +24,15 @@ def test_one_build_has_no_shares():
     (row,) = preparing.summed_up({"today": [_run(60.0, 500.0)]}, rows=1_000, mapped=200.0)
     assert row["bytes"] == 0, "all that it takes is the map"
     assert "time_share" not in row
+
+
+def test_preparing_is_measured_in_a_process_that_has_loaded_what_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparing, "SIMULATED", 20)
+    preparing.write_rows(tmp_path, 100)
+    took = preparing.prepare(ROOT, tmp_path)
+    assert {*took} == {*_run(1.0, 1.0)}
+    assert took["seconds"] > 0
+    assert 0 < took["start"] < took["peak"]
 
 
 def test_the_page_needs_an_earlier_build(tmp_path):
