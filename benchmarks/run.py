@@ -27,7 +27,7 @@ from benchmarks.sweep.results import Results
 from benchmarks.sweep.workers import Failure, check_scheduler, default_processes, run_all
 from benchmarks.training.algorithms import ALGORITHMS, REFERENCES, fitting, parse_names
 from benchmarks.training.checked_options import check_said
-from benchmarks.training.column_roles import Told, add_options, options_said, told_of
+from benchmarks.training.column_roles import OPTION, Told, add_options, options_said, told_of
 from frl_env.budget_references import budgets_without_promises
 from frl_env.datasets import check_dataset, check_partners, ensure_dataset
 from frl_env.errors import UserError, check_number
@@ -91,9 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with results.lock():
         print(_plan_in_words([*names], dataset_id, jobs))
         # Of the benchmark's own members everything is known; their columns are assumptions only where options say so.
-        said_for_own = has_simulator(data) and not any(who.startswith("option") for who in known.sources.values())
+        said_for_own = has_simulator(data) and not any(who.startswith(OPTION) for who in known.sources.values())
         if not said_for_own:
-            show_told(known, options.action_rate)
+            show_told(known, options.action_rate, has_null=bool(action_space_of(data).contact_factors))
         for sentence in left_out:
             print(sentence)
         planned, jobs = jobs, [results.older(job) if job.algo in older else job for job in jobs]
@@ -149,11 +149,19 @@ def _plan_in_words(names: Sequence[str], dataset_id: str, jobs: Sequence[Job]) -
     return f"{what}, each policy tried on {members:,} simulated members" if members else what
 
 
-def show_told(known: Told, action_rate: float | None) -> None:
-    """Says what is assumed of the columns."""
-    print("assumed of the columns (options or [meaning] say otherwise):")
-    rate = "as often as responses are most frequent, or as the care team" if action_rate is None else f"{action_rate:g}"
-    for line in (*known.lines(), f"share of member-weeks that FactoredAWR acts in: {rate}"):
+def show_told(known: Told, action_rate: float | None, *, has_null: bool) -> None:
+    """Says what is assumed of the columns, and how often FactoredAWR acts where it can leave it.
+
+    Args:
+        known: Of the columns.
+        action_rate: Share of member-weeks in which it is to act.
+        has_null: Whether an action does nothing.
+    """
+    who = "options or [meaning] say otherwise" if known.of_care else "options say otherwise"
+    print(f"assumed of the columns ({who}):")
+    weeks, others = ("member-weeks", "the care team") if known.of_care else ("steps", "the log")
+    rate = f"as often as responses are most frequent, or as {others}" if action_rate is None else f"{action_rate:g}"
+    for line in (*known.lines(), *([f"share of {weeks} that FactoredAWR acts in: {rate}"] if has_null else [])):
         print(f"  {line}")
 
 

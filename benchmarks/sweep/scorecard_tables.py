@@ -29,16 +29,22 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
     out = console or Console()
     if not out.is_terminal:
         out.width = 120
+    care = is_of_care(card)
     if card["references"]:
         _show_truth(card, out)
     else:
+        estimated = (
+            "what the care team did with other members. Value against staff minutes, Q(B), takes a simulator, too."
+            if care
+            else "other logged episodes."
+        )
         out.print(
-            f"{card['dataset']} has no simulator: [bold]there is no true value[/]. What follows is estimated from what "
-            "the care team did with other members. Value against staff minutes, Q(B), takes a simulator, too.",
+            f"{card['dataset']} has no simulator: [bold]there is no true value[/]. What follows is estimated from "
+            f"{estimated}",
             highlight=False,
         )
     if "logged" in card:  # older scorecards have none
-        out.print(logged_sentence(card["logged"]), highlight=False, markup=False)
+        out.print(logged_sentence(card["logged"], of_care=care), highlight=False, markup=False)
     if card["ope"]:
         _show_estimates(card, out)
     if card["fairness"]:
@@ -49,10 +55,24 @@ def show(card: Mapping[str, Any], console: Console | None = None) -> None:
         out.print(f"trained by earlier code than this (--older): {', '.join(card['older'])}", highlight=False)
 
 
-def logged_sentence(logged: Mapping[str, Any]) -> str:
-    """A sentence on what the policy that made the data spent."""
+def is_of_care(card: Mapping[str, Any]) -> bool:
+    """Whether a scorecard is of data of care; older ones do not say so, and count as if they were."""
+    return bool(card.get("told", {}).get("of_care", True))
+
+
+def logged_sentence(logged: Mapping[str, Any], *, of_care: bool = True) -> str:
+    """A sentence on what the policy that made the data spent.
+
+    Args:
+        logged: Of a scorecard.
+        of_care: Whether it was spent by a care team; of others there is no staff, and an action is no contact.
+    """
     minutes = logged["effort_minutes_per_week"]
     contacts = logged["contacts_per_week"]
+    if minutes is None and not of_care:
+        if contacts is None:
+            return "Logged: so few episodes in which something was done that nothing is told of them."
+        return f"In {100 * contacts:.1f} % of the logged steps something was done."
     if contacts is None:
         return "Logged: contacts with so few people that nothing is told of them."
     made = f"In the logged weeks the care team made {contacts:.3f} contacts a member-week"

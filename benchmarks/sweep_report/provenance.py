@@ -1,5 +1,6 @@
 """Where the numbers come from: data, seeds, code, versions, commands, and what each run took."""
 
+from benchmarks.sweep.scorecard_tables import is_of_care
 from benchmarks.sweep_report.document import Section, Table, columns_of
 from benchmarks.sweep_report.sentence_templates import words
 from benchmarks.sweep_report.sweep_results import SweepResults
@@ -19,7 +20,9 @@ def assumed(results: SweepResults) -> Section:
         rows.append(
             ("share of member-weeks that FactoredAWR acts in", f"{told['action_rate']:g}", "option --action-rate")
         )
-    text = () if told["meaning"]["response"] is not None else (NO_RESPONSE,)
+    text = (NO_RESPONSE,) if told["meaning"]["response"] is None and is_of_care(results.card) else ()
+    if not rows:
+        return Section(anchor="assumed", title="What the columns were taken for", missing=words("contents", "nothing"))
     return Section(
         anchor="assumed",
         title="What the columns were taken for",

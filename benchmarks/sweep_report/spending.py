@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.sweep.scorecard_tables import logged_sentence
+from benchmarks.sweep.scorecard_tables import is_of_care, logged_sentence
 from benchmarks.sweep_report.document import Section, Table, columns_of
 from benchmarks.sweep_report.sentence_templates import words
 from benchmarks.sweep_report.sweep_results import SweepResults
@@ -18,8 +18,9 @@ def spending(results: SweepResults) -> Section:
         for mode, said in entry.get("modes", {}).items():
             if spent := said.get("spent"):
                 rows += _rows(f"{results.name((entry['algo'], mode))}, seed {entry['seed']}", spent)
-    text = [logged_sentence(logged)]
-    if logged["effort_minutes_per_week"] is None:
+    care = is_of_care(results.card)
+    text = [logged_sentence(logged, of_care=care)]
+    if care and logged["effort_minutes_per_week"] is None:
         text.append(words("contents", "no_minutes"))
     return Section(
         anchor="spending",

@@ -21,6 +21,9 @@ NONE = "none"
 USUAL = "the usual column names"
 """Who says what a column means where nobody does."""
 
+OPTION = "option --"
+"""Begins who says it where an option does."""
+
 LABELS = {
     "response": "a member's answer shows in",
     "need_factor": "need is said by",
@@ -53,6 +56,15 @@ class Told:
     sources: Mapping[str, str]
 
     @property
+    def of_care(self) -> bool:
+        """Whether these are data of care: the dataset says what columns mean, or a usual name is among them."""
+        meaning = self.meaning.to_json()
+        return any(
+            bool(meaning[key]) if source == USUAL else not source.startswith(OPTION)
+            for key, source in self.sources.items()
+        )
+
+    @property
     def response(self) -> int | None:
         """Index of the state that shows a response."""
         return None if self.meaning.response is None else self.states.index(self.meaning.response)
@@ -68,18 +80,29 @@ class Told:
         return tuple(index for index, name in enumerate(self.states) if name not in self.meaning.contact_counts)
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """What is asked, what it was taken for, and who said so."""
-        said = self.meaning.to_json()
-        return [(LABELS[key], _words(said[key]), self.sources[key]) for key in LABELS]
+        """What is asked, what it was taken for, and who said so; of data that are not of care what options say."""
+        said, care = self.meaning.to_json(), self.of_care
+        return [
+            (LABELS[key], _words(said[key]), source)
+            for key, source in self.sources.items()
+            if care or source.startswith(OPTION)
+        ]
 
     def lines(self) -> list[str]:
-        """One line for each column known; a last one says what it costs if no response is known."""
+        """One line for each of `rows`; of data of care, a last one says what it costs if no response is known."""
         lines = [f"{label}: {words} ({source})" for label, words, source in self.rows()]
-        return lines if self.meaning.response is not None else [*lines, NO_RESPONSE]
+        if self.of_care and self.meaning.response is None:
+            lines.append(NO_RESPONSE)
+        return lines or ["nothing"]
 
     def to_json(self) -> dict[str, Any]:
         """All of it, JSON-able."""
-        return {"meaning": self.meaning.to_json(), "sources": dict(self.sources), "rows": [*map(list, self.rows())]}
+        return {
+            "meaning": self.meaning.to_json(),
+            "sources": dict(self.sources),
+            "rows": [*map(list, self.rows())],
+            "of_care": self.of_care,
+        }
 
 
 def told_of(dataset: Any, said: str = "{}") -> Told:
@@ -119,7 +142,7 @@ def told(
     if said.get("skill_factor") and meaning.need_factor is None:
         raise UserError(f"--skill-factor {meaning.skill_factor!r} needs a need factor; name it with --need-factor")
     sources = {
-        key: f"option --{key.replace('_', '-')}" if key in said
+        key: f"{OPTION}{key.replace('_', '-')}" if key in said
         else ("the dataset says so" if kept[key] else "the dataset names none") if key in kept
         else USUAL
         for key in LABELS
