@@ -1,7 +1,6 @@
 """`frl import` and `frl export`: tables of your own members in and out, from the command line."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,10 +89,9 @@ def import_command(
     """Imports a table of member-weeks as a Minari dataset; checks all of it before anything is written."""
     columns = None
     renamed, ignored = _pairs(column or []), tuple(ignore or ())
-    if map_file is not None or action_schema is not None:
-        columns = ColumnMap.read(map_file, columns=renamed, action_schema=action_schema, ignore=ignored)
-    elif renamed or ignored:
-        columns = replace(ColumnMap.of_table(open_table(table).schema), columns=renamed, ignore=ignored)
+    if map_file is not None or action_schema is not None or renamed or ignored:
+        schema = open_table(table).schema
+        columns = ColumnMap.read(map_file, table=schema, columns=renamed, action_schema=action_schema, ignore=ignored)
     options = ImportOptions(
         on_error=on_error,
         rewards=rewards,

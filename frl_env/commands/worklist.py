@@ -92,7 +92,7 @@ def worklist_command(
     limits.check(effort.action_space)
     alone = _identifiers(leave_alone)
     with progress_bar() as progress:
-        columns = ColumnMap.of_table(open_table(members).schema) if map_file is None else ColumnMap.read(map_file)
+        columns = ColumnMap.read(map_file, table=open_table(members).schema)
         _check_fits(policy, columns, model)
         if columns.effort is not None:
             check_minutes(model, effort, Effort(columns.actions, columns.effort))

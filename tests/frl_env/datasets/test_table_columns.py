@@ -1,15 +1,18 @@
 """Columns and words of other programs: names, dates, codes, spellings, vocabularies."""
 
 import datetime
+import json
 import re
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from own_tables import content_of, episodes_of, facts_of, imported
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.datasets.table_import import ColumnMap, TableError
+from frl_env.datasets.table_import.schema.columns import SCHEMA_KEY
 from frl_env.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("empty_store")
@@ -90,6 +93,27 @@ def test_other_vocabularies_and_measures(tmp_path):
     first = episodes_of(dataset)[0]
     np.testing.assert_allclose(first.observations[:, 0], table["glucose"][:20], rtol=1e-6)
     np.testing.assert_array_equal(first.actions[:, 0], drug[:19])
+
+
+def test_a_map_adds_to_what_a_table_says_of_itself(tmp_path):
+    own = ColumnMap(
+        limits={"total_paid": (0, 9), "reward": (-5, 0)}, said={"response": "num_calls_last_week", "spending": ""},
+        definitions={"total_paid": "net"}, effort={"modality": {"PHONE_CALL": 7}, "provider": {"PHARMACIST": 3}},
+    )  # fmt: skip
+    schema = pa.schema([], metadata={SCHEMA_KEY: json.dumps(own.facts())})
+    assert ColumnMap.read(table=schema).facts() == own.facts() == ColumnMap.of_table(schema).facts()
+    (tmp_path / "map.toml").write_text(
+        '[limits]\ntotal_paid = [-1, 20]\n[meaning]\nspending = "total_paid"\n[effort.modality]\nHOME_VISIT = 60\n'
+    )
+    found = ColumnMap.read(tmp_path / "map.toml", table=schema, columns={"week": "wk"}, ignore=["terminated"])
+    assert (found.limit("total_paid"), found.limit("reward")) == ((-1, 20), (-5, 0))
+    assert (found.meaning.response, found.meaning.spending) == ("num_calls_last_week", "total_paid")
+    assert found.definition("total_paid") == "net"
+    assert found.effort == {"modality": {"HOME_VISIT": 60}, "provider": {"PHARMACIST": 3}}, "a factor at a time"
+    assert (found.in_table("week"), found.ignore) == ("wk", ("terminated",))
+    (tmp_path / "anew.toml").write_text('demographics = ["county"]\n')
+    anew = ColumnMap.read(tmp_path / "anew.toml", table=schema)
+    assert (anew.effort, anew.definitions, anew.meaning) == (None, {}, ColumnMap().meaning)
 
 
 @pytest.mark.parametrize(

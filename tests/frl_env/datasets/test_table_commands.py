@@ -68,7 +68,8 @@ def test_a_part_of_few_people_is_not_counted_by_spells_or_weeks(frl, table, tmp_
             assert not re.search(rf"(?<![\w.-]){number}(?![\w.-])", out), out
 
 
-def test_flags_leave_what_a_table_says_of_itself(frl, table, tmp_path):
+@pytest.mark.parametrize("how", ["flags", "map"])
+def test_flags_and_maps_leave_what_a_table_says_of_itself(how, frl, table, tmp_path):
     columns = ColumnMap(
         said={"response": "num_calls_last_week"}, effort={"modality": {"PHONE_CALL": 15}},
         limits={"total_paid": (0, 5e6)}, definitions={"num_calls_last_week": "answered; count; 7 days"},
@@ -79,7 +80,8 @@ def test_flags_leave_what_a_table_says_of_itself(frl, table, tmp_path):
     again = pq.read_table(tmp_path / "again.parquet")
     renamed = again.rename_columns(["wk" if name == "week" else name for name in again.column_names])
     pq.write_table(renamed.replace_schema_metadata(again.schema.metadata), tmp_path / "again.parquet")
-    flags = ("--column", "week=wk", "--ignore", "gender")
+    (tmp_path / "map.toml").write_text('ignore = ["gender"]\n[columns]\nweek = "wk"')
+    flags = ("--map", tmp_path / "map.toml") if how == "map" else ("--column", "week=wk", "--ignore", "gender")
     assert frl("import", tmp_path / "again.parquet", "--id", "my/again-v0", *flags)[0] == 0
     one, two = (minari.load_dataset(each).storage.metadata for each in ("my/own-v0", "my/again-v0"))
     assert two["frl_effort"] == one["frl_effort"]

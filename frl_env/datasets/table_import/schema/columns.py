@@ -17,7 +17,7 @@ A `ColumnMap` says which states, actions and demographics there are, and which o
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from frl_env.actions import MEDICAID_ACTIONS, ActionSpace, Factor
 from frl_env.capacity.effort import Effort
 from frl_env.care_effort import care_effort
 from frl_env.datasets.table_import.schema.definitions import DEFINITIONS
-from frl_env.datasets.table_import.schema.map_file import LISTS, read_map, read_text
+from frl_env.datasets.table_import.schema.map_file import LISTS, TABLES, read_map, read_text
 from frl_env.errors import UserError, in_file, unknown_name
 from frl_env.meaning import Meaning
 from frl_env.parameters import MEASURES, preset
@@ -140,6 +140,7 @@ class ColumnMap:
         cls,
         file: Path | None = None,
         *,
+        table: pa.Schema | None = None,
         columns: Mapping[str, str] = NOTHING,
         action_schema: Path | None = None,
         ignore: Sequence[str] = (),
@@ -150,6 +151,8 @@ class ColumnMap:
             file: With `states`, `demographics`, `ignore`, `action_schema` (a path, relative to the file), and tables
                 `[columns]`, `[values.NAME]`, `[limits]`, `[meaning]`, `[definitions]` and `[effort.FACTOR]`; all
                 optional.
+            table: Schema of the table. What it says of itself (`of_table`) holds where nothing is said here. A map that
+                gives states, groups or an action schema describes the table anew.
             columns: Name here to name in the table.
             action_schema: A file of `ActionSpace.to_json`.
             ignore: Optional columns that are not read.
@@ -161,25 +164,30 @@ class ColumnMap:
         schema = action_schema
         if schema is None and file is not None and "action_schema" in said:
             schema = file.parent / str(said["action_schema"])
-        settings: dict[str, Any] = {
-            "columns": {**said.get("columns", {}), **columns},
-            "values": said.get("values", {}),
-            "limits": {name: tuple(pair) for name, pair in said.get("limits", {}).items()},
-        }
-        settings |= {key: tuple(said[key]) for key in LISTS if key in said}
-        names = {"meaning": "said", "definitions": "definitions", "effort": "effort"}
-        settings |= {name: said[key] for key, name in names.items() if key in said}
-        settings["ignore"] = tuple(dict.fromkeys((*settings.get("ignore", ()), *ignore)))
+        anew = table is None or schema is not None or "states" in said or "demographics" in said
+        base = cls() if anew else cls.of_table(table)
+        said |= {"columns": {**said.get("columns", {}), **columns}}
+        said["limits"] = {name: tuple(pair) for name, pair in said.get("limits", {}).items()}
+        said["ignore"] = dict.fromkeys((*said.get("ignore", ()), *ignore))
+        settings: dict[str, Any] = {key: tuple(said[key]) for key in LISTS if key in said}
+        for key in TABLES:
+            name = "said" if key == "meaning" else key
+            if said.get(key):
+                settings[name] = {**(getattr(base, name) or {}), **said[key]}
         if schema is not None:
             text = read_text(schema)
             with in_file(schema):
                 settings["actions"] = ActionSpace.from_json(text)
         with in_file(None if columns else file):
-            return cls(**settings)
+            return replace(base, **settings)
 
     @classmethod
     def of_table(cls, schema: pa.Schema) -> "ColumnMap":
-        """What a table says of itself, if `export_table` wrote it; else the names here."""
+        """What a table says of itself, if `export_table` or `frl weeks` wrote it; else the names here.
+
+        Raises:
+            UserError: If it can't be read.
+        """
         said = (schema.metadata or {}).get(SCHEMA_KEY)
         if said is None:
             return cls()
@@ -195,7 +203,9 @@ class ColumnMap:
                 effort=facts.get("effort"),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError("what the table says of its columns can't be read; give a map with --map") from None
+            raise UserError(
+                "what the table says of its columns can't be read; give a map with --map that names states and groups"
+            ) from None
 
     @property
     def meaning(self) -> Meaning:
