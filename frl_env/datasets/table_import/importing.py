@@ -137,7 +137,9 @@ def import_table(
     elif options.decision != DECISIONS[0]:
         raise UserError("the decision that was listed can be recorded only with a worklist; give one with --worklist")
     layout, problems = lay_out(columns, table.schema)
-    layout = replace(layout, several=options.several, with_lists=listed is not None)
+    one_step = options.rewards == "one-step" and layout.has(*OUTCOMES)
+    used = layout.present - {REWARD} if one_step else layout.present  # what is not used need not be whole
+    layout = replace(layout, present=used, several=options.several, with_lists=listed is not None)
     problems += unlike_files(table, layout)
     if problems:
         raise TableError(problems, columns=(name for name in table.schema.names if name not in layout.columns))

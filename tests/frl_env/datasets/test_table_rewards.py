@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from own_tables import episodes_of, facts_of, imported
+from own_tables import content_of, episodes_of, facts_of, imported
 
 from frl_env.datasets.table_import import ColumnMap
 from frl_env.datasets.table_import.checking.outcomes import COUNTS, ONE_STEP, Evidence, choose_rewards
@@ -66,6 +66,14 @@ def test_what_rewards_are_made_of_can_be_asked_for(outcome_table, plain_table, t
     assert facts_of(imported(outcome_table, tmp_path, columns=other))["rewards"] == ONE_STEP
     with pytest.raises(UserError, match="weekly rewards need a reward column, or the states num_ed"):
         imported(outcome_table, tmp_path, columns=other, rewards="weekly")
+
+
+def test_a_reward_that_is_not_used_need_not_be_whole(outcome_table, tmp_path):
+    expected = content_of(imported(outcome_table, tmp_path, rewards="one-step"))
+    table = outcome_table.assign(reward=np.nan)
+    assert content_of(imported(table, tmp_path, rewards="one-step")) == expected
+    with pytest.raises(UserError, match="reward: missing in"):
+        imported(table, tmp_path)
 
 
 def test_rows_far_apart_are_one_step_problems(outcome_table, tmp_path):
