@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.result_records.code_key import ROOT, code_key
+from frl_env.files.integrity import content_of, file_facts, has_grown
 
 SHOWING = (
     "benchmarks.__init__", "benchmarks.command_line", "benchmarks.result_records", "benchmarks.docs_pages",
@@ -38,6 +39,21 @@ def run_key(*programs: str | Path, without: tuple[str, ...] = (), root: Path = R
         "facts": facts,
     }
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def content_of_dataset(dataset: Any) -> str:
+    """Hash of what a dataset holds: the one that was kept when it was made, else over all its files.
+
+    Args:
+        dataset: A `minari.MinariDataset`; one of somebody's own keeps none, and one to which Minari added episodes one
+            of before.
+    """
+    metadata = dataset.storage.metadata
+    if metadata.get("frl_content_sha256") and not has_grown(metadata):
+        return str(metadata["frl_content_sha256"])
+    folder = Path(dataset.spec.data_path)
+    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    return content_of(file_facts(folder, (file.relative_to(folder).as_posix() for file in files)))
 
 
 def checksum(*arrays: np.ndarray) -> str:

@@ -32,6 +32,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.run_key import content_of_dataset
 from benchmarks.result_records.study import Study, Unit
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_algos.factored_awr.modules import create_modules
@@ -151,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         datasets = [ensure_dataset(name, progress=tell) for name in (options.train, options.test)]
     check_partners(*datasets)
     train, test = (load_replay_buffer(dataset) for dataset in datasets)
-    content = [dataset.storage.metadata.get("frl_content_sha256") for dataset in datasets]
+    content = [content_of_dataset(dataset) for dataset in datasets]
     space, size = train.action_space, train.observations.shape[1]
     makers: dict[str, Callable[[], nn.Module]] = {
         label: partial(_clone, encoder, size, space) for encoder, label in ENCODERS.items()

@@ -29,6 +29,7 @@ from benchmarks.command_line import check_writable, command_of, numbers
 from benchmarks.policy_scoring.member_table import roll_out
 from benchmarks.policy_scoring.true_values import Evaluation
 from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.run_key import content_of_dataset
 from benchmarks.result_records.study import Study, Tell, Unit
 from benchmarks.studies import frontier_table
 from benchmarks.studies.frontier_table import Setting
@@ -125,7 +126,7 @@ def _rollouts(
 
     names = ("steps", "target", "attribute", "high_touch")
     facts = {
-        "data": dataset.storage.metadata.get("frl_content_sha256"),
+        "data": content_of_dataset(dataset),
         "seed": seed,
         "evaluation": dataclasses.asdict(evaluation),
         "options": {name: getattr(options, name) for name in names},

@@ -28,6 +28,7 @@ import torch
 from benchmarks.command_line import check_writable
 from benchmarks.policy_scoring.true_values import Evaluation, paired_difference
 from benchmarks.result_records.kept_results import Kept
+from benchmarks.result_records.run_key import content_of_dataset
 from benchmarks.result_records.study import Study, Tell
 from benchmarks.training.awr_lines import factored_awr, seed_awr
 from benchmarks.training.train import forget_peak_rss, peak_rss_mb
@@ -100,10 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     with progress_bar() as progress:
         dataset = ensure_dataset(options.dataset, progress=progress)
+        content = content_of_dataset(dataset)
         buffer = load_replay_buffer(dataset)
         forget_peak_rss()
         with training_threads(options.threads):
-            algorithm, state = _train(dataset, buffer, options, out, progress)
+            algorithm, state = _train(dataset, content, buffer, options, out, progress)
         file = out / f"{options.algo}.safetensors"
         save_model(algorithm, file)
         values = _true_values(dataset, algorithm, options.eval_members, progress)
@@ -116,18 +118,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         part="" if options.algo == "factored_awr" else options.algo,
         title=f"{facts['algo']} on {facts['dataset']}",
         caption="In brackets: standard errors. Simulated members; not to guide care.",
-        data={options.dataset: dataset.storage.metadata.get("frl_content_sha256", "")},
+        data={options.dataset: content},
     )
 
 
 def _train(
-    dataset: Any, buffer: FactoredReplayBuffer, options: argparse.Namespace, out: Path, tell: Tell
+    dataset: Any, content: str, buffer: FactoredReplayBuffer, options: argparse.Namespace, out: Path, tell: Tell
 ) -> tuple[FactoredAWR, Progress]:
     """The algorithm after all epochs, and what they took; begins after the last epoch that is kept."""
     names = state_names_of(dataset)
     made = seed_awr() if options.algo == "seed_awr" else factored_awr(names, buffer.action_space)
     config = dataclasses.replace(made, batch_size=options.batch_size)
-    content = dataset.storage.metadata.get("frl_content_sha256", dataset.spec.dataset_id)
     facts = {"data": content, "seed": options.seed, "settings": config.serialize(), "threads": options.threads}
     kept = RESULTS.file(out, options.algo, ".pt", **facts)
     algorithm = config.create()

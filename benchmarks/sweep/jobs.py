@@ -14,14 +14,13 @@ from typing import Any
 
 from benchmarks.policy_scoring.true_values import Evaluation, has_simulator
 from benchmarks.result_records.code_key import code_key
-from benchmarks.result_records.run_key import SHOWING
+from benchmarks.result_records.run_key import SHOWING, content_of_dataset
 from benchmarks.sweep.budgets import NONE, budgets_of, capacities
 from benchmarks.training import algorithms
 from benchmarks.training.column_roles import told_of
 from frl_env.budget_references import budget_policies
 from frl_env.datasets import RECIPES, Recipe, ensure_dataset, replicate
 from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of
-from frl_env.files.integrity import content_of, file_facts
 from frl_env.reference_returns import reference_policies
 
 Tell = Callable[[str, int, int], None]
@@ -173,16 +172,6 @@ def _replicates(dataset: str, seeds: int, tell: Tell) -> Iterator[tuple[int, Any
         if source not in contents:
             contents[source] = content_of_dataset(data)
         yield seed, data, contents[source]
-
-
-def content_of_dataset(data: Any) -> str:
-    """Hash of what a dataset holds: the one in its metadata, else over all its files."""
-    said = data.storage.metadata.get("frl_content_sha256")
-    if said:
-        return str(said)
-    folder = Path(data.spec.data_path)
-    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")]
-    return content_of(file_facts(folder, (file.relative_to(folder).as_posix() for file in files)))
 
 
 def _job(name: str, dataset: str, seed: int, steps: int, eval_members: int, content: str, validation: str = "") -> Job:

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.policy_scoring.true_values import SEED, Evaluation
 from benchmarks.result_records.circumstances import commit, versions
+from benchmarks.result_records.run_key import content_of_dataset
 from benchmarks.sweep.budgets import NONE, amount, mode_and_budget, slot
 from benchmarks.sweep.curves import curves
 from benchmarks.sweep.runs import Outcome
@@ -57,7 +58,7 @@ def assemble(
     return {
         "dataset": dataset.spec.dataset_id,
         "environment": environment.to_json() if environment is not None else None,
-        "dataset_sha256": dataset.storage.metadata.get("frl_content_sha256"),
+        "dataset_sha256": content_of_dataset(dataset),
         "parameters_version": VERSION if values else None,
         "logged": spent,
         "eval_members": len(values["behaviour"]) if values else 0,

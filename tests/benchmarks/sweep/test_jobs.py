@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from minari.data_collector import EpisodeBuffer
 
-from benchmarks.sweep.jobs import Job, content_of_dataset, plan
+from benchmarks.result_records.run_key import content_of_dataset
+from benchmarks.sweep.jobs import Job, plan
+from benchmarks.sweep.scorecard import assemble
+from frl_env.datasets import Recipe, build_dataset
 
 
 def test_other_settings_and_other_code_are_other_runs():
@@ -57,5 +60,19 @@ def test_a_dataset_of_ones_own_that_is_made_anew_is_another_run(empty_store):
     assert not {*first, *named} & {*keys()}
 
 
+def test_the_scorecard_of_a_dataset_of_ones_own_has_the_hash_of_its_files(empty_store):
+    made = _made([0.0, 0.0, 1.0])
+    (job,) = plan(["discrete_bc"], "me/pumps-v0", seeds=1, steps=3, eval_members=9, tell=lambda *progress: None)
+    assert assemble(made, [], command="")["dataset_sha256"] == job.data
+
+
 def test_a_dataset_that_says_what_it_holds_is_taken_at_its_word(tiny_dataset):
     assert content_of_dataset(tiny_dataset) == tiny_dataset.storage.metadata["frl_content_sha256"]
+
+
+def test_a_dataset_that_has_grown_is_taken_by_its_files(empty_store):
+    data = build_dataset(Recipe(dataset_id="tests/growing-v0", description="for tests", members=6, seed=4, horizon=4))
+    before = content_of_dataset(data)
+    data.storage.update_metadata({"total_episodes": 7})
+    assert data.storage.metadata["frl_content_sha256"] == before
+    assert content_of_dataset(data) != before
