@@ -50,7 +50,7 @@ def assumptions(results: SweepResults) -> Section:
         ),
         notes=(words("assumptions", "note"),),
     )
-    return section(text=(*told, turning_sentence(table, turned), words("assumptions", "beyond")), parts=(figure,))
+    return section(text=(*told, turning_sentence(table, turned, OWN), words("assumptions", "beyond")), parts=(figure,))
 
 
 def _drawn(rows: list[dict[str, Any]]) -> list[Row]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_whole, unknown_name
 from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
 from frl_env.evaluation.diagnostics import Thresholds, Weights, diagnose
 from frl_env.evaluation.estimating.estimate import Estimate
@@ -26,6 +26,7 @@ from frl_env.evaluation.inputs import (
     with_state_ratios,
 )
 from frl_env.evaluation.nuisances.ridge import state_features
+from frl_env.evaluation.privacy.suppression import effective
 from frl_env.evaluation.sensitivity.confounding import Confounding
 from frl_env.evaluation.sensitivity.turning import CONFOUNDING, turning_points, turning_sentence
 from frl_env.evaluation.threads import numpy_alone
@@ -51,9 +52,9 @@ class Sensitivity:
         estimator: Of all rows but those on confounding.
         tipping_strength: Weakest fresh hidden confounding under which the difference may be zero; infinity beyond 20.
         table: One row a setting: `what` is varied, its `setting`, `value` and `difference` to behaviour, the 95 %
-            interval of the difference as `low` and `high`, effective `members`. Rows on confounding have no value:
-            they hold the bounds of the difference as `lowest` and `highest`, and these with their sampling error as
-            `low` and `high`.
+            interval of the difference as `low` and `high`, effective `members` (missing where they are fewer than 11
+            real ones). Rows on confounding have no value: they hold the bounds of the difference as `lowest` and
+            `highest`, and these with their sampling error as `low` and `high`.
     """
 
     estimator: str
@@ -127,6 +128,8 @@ def sensitivity(
     Raises:
         UserError: If anything does not fit.
     """
+    for weeks in run_out:
+        check_whole("weeks of run-out", weeks, low=1, high=10**6)
     inputs = prepare(
         episodes,
         target_probabilities,
@@ -200,6 +203,7 @@ class _Rows:
         limits = interval(change, method="normal")
         used = {kind: grid for kind, grid in weights.items() if kind == estimate.weights}
         spread = diagnose(self.episodes, inputs.log_ratios, used).weights
+        members = next((own.members for own in spread.values()), float(len(self.episodes)))
         self.rows.append(
             {
                 "what": what,
@@ -208,7 +212,7 @@ class _Rows:
                 "difference": change.value,
                 "low": limits.low,
                 "high": limits.high,
-                "members": next((own.members for own in spread.values()), float(len(self.episodes))),
+                "members": effective(members, simulated=self.episodes.simulated),
             }
         )
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -273,12 +274,42 @@ def test_rows_by_another_estimator_are_compared_with_their_own_first_row():
     table = rows(**{"run-out_0": (-0.1, 0.2), "run-out_4": (-0.1, 0.1), "reward_ip": (0.1, 0.2)})
     assert turning_points(table) == {"run-out": [], "reward": ["ip"]}
     assert "Compared with the row that it varies, another" in turning_sentence(table, turning_points(table))
+    assert (
+        ". By estimators of their own, before anything is varied, the interval holds 0, so that nothing is decided "
+        "(run-out: 0). Compared" in turning_sentence(table, turning_points(table))
+    ), "the first row of run-out is no setting, but says something else"
+    unmoved = rows(**{"run-out_0": (-0.1, 0.2), "run-out_4": (-0.1, 0.1)})
+    assert "no setting that was tried says otherwise" not in (said := turning_sentence(unmoved, {"run-out": []}))
+    assert said.endswith(
+        "(run-out: 0). No setting that was tried draws another conclusion than the row that it varies."
+    )
     bounds = {
         f"hidden confounding_{at}": ends for at, ends in (("1", (-0.1, 0.2)), ("2", (-0.2, 0.3)), ("3", (-3, -1)))
     }
     assert turning_points(rows(**bounds)) == {"hidden confounding": ["3"]}, "bounds of 1 are undecided already"
     still = rows(**{"cut-off_3": (0.05, 0.2)})
     assert turning_sentence(still, turning_points(still)).endswith("no setting that was tried says otherwise.")
+
+
+def test_the_behaviour_policy_itself_is_neither_better_nor_worse():
+    """Its difference is 0, but sums in another order differ in the last digit."""
+    found = pd.DataFrame(
+        [{"what": "as evaluated", "setting": "WIS", "difference": -1e-16, "low": -2e-16, "high": -1e-16}]
+    )
+    said = turning_sentence(found, turning_points(found))
+    assert said.startswith("By WIS, the interval holds 0, so that nothing is decided (+0, +0 to +0)")
+
+
+def test_few_effective_members_of_real_people_and_weeks_of_run_out():
+    episodes = confounded(300, 3, 1.0)
+    target = np.where(np.arange(300)[:, None] < 3, 1.0, 1e-6) * np.ones((300, 3))
+    told = sensitivity(replace(episodes, simulated=True), target, rng=np.random.default_rng(0)).table
+    assert told.members[0] < 11
+    real = sensitivity(episodes, target, rng=np.random.default_rng(0))
+    assert np.isnan(real.table.members[0])
+    assert real.to_dict()["rows"][0]["members"] is None
+    with pytest.raises(UserError, match="weeks of run-out must be a whole number in 1"):
+        sensitivity(episodes, target, rng=np.random.default_rng(0), run_out=(-1,))
 
 
 def test_the_figure_has_a_row_a_setting_and_is_the_same_every_time(table):
