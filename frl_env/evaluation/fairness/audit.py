@@ -26,7 +26,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from frl_env.errors import UserError, check_number, check_whole, unknown_name
+from frl_env.errors import UserError, check_generator, check_number, check_whole, unknown_name
 from frl_env.evaluation.fairness.audited_members import NOT_RECORDED, AuditedMembers
 from frl_env.evaluation.fairness.contrasts import (
     LEAST_PERMUTATIONS,
@@ -98,6 +98,7 @@ def audit(
     Raises:
         UserError: If a setting is out of range, or no attribute has two groups that are large enough and may be told.
     """
+    check_generator(rng)
     check_whole("minimum", minimum, low=2 if members.simulated else SMALLEST, high=10**9)
     check_whole("resamples", resamples, low=10, high=10**6)
     if permutations:

@@ -35,18 +35,22 @@ def figures(audit: FairnessAudit) -> dict[str, bytes]:
 def _high_touch(audit: FairnessAudit, groups: Sequence[Group]) -> Figure:
     figure, axes = _rows(groups)
     _dots(axes, groups, "high_touch", COLOURS[0])
-    axes.axvline(audit.overall["high_touch"].value, color="black", linewidth=0.8)
-    axes.set_xlabel(f"probability of high-touch contact a week, {audit.settings['level']:.0%} interval; line: everyone")
+    label = f"probability of high-touch contact a week, {audit.settings['level']:.0%} interval"
+    if "high_touch" in audit.overall:  # not told where it is that of few real people
+        axes.axvline(audit.overall["high_touch"].value, color="black", linewidth=0.8)
+        label += "; line: everyone"
+    axes.set_xlabel(label)
     return figure
 
 
 def _need_ratio(audit: FairnessAudit, groups: Sequence[Group]) -> Figure:
     figure, axes = _rows(groups)
     for number, need in enumerate(audit.needs):
-        _dots(axes, groups, f"need_ratio ({need})", COLOURS[number], label=need, shift=0.22 * number)
+        _dots(axes, groups, f"need_ratio ({need})", COLOURS[number % len(COLOURS)], label=need, shift=0.22 * number)
     axes.axvline(1.0, color="black", linewidth=0.8)
     axes.set_xlabel("high-touch contact in relation to need (1: by need), by what is taken for need")
-    axes.legend(fontsize="small", loc="best")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small", loc="best")
     return figure
 
 

@@ -365,3 +365,21 @@ def test_dollar_signs_in_names_of_groups_are_text(imported, tmp_path):
     result = audit(replace(imported, attributes={"race": races}), rng=np.random.default_rng(0), minimum=11, **QUICK)
     write_audit(result, tmp_path)
     assert "$5_$" in (tmp_path / "high_touch.svg").read_text()
+
+
+def test_figures_of_what_few_people_get_and_of_many_needs(tmp_path):
+    """The mean of all is not told where it is that of few; a figure has colours for so many needs, and then again."""
+    few = np.where(np.arange(400) < 5, 0.5, 0.0)
+    result = audit(members(high_touch=few, simulated=False), rng=np.random.default_rng(0), **QUICK)
+    assert "high_touch" not in result.overall
+    write_audit(result, tmp_path)
+    assert "line: everyone" not in (tmp_path / "high_touch.svg").read_text()
+    rng = np.random.default_rng(0)
+    needs = {f"need {number}": rng.random(400) for number in range(9)}
+    write_audit(audit(members(needs=needs), rng=rng, **QUICK), tmp_path)
+    assert "need 8" in (tmp_path / "need_ratio.svg").read_text()
+
+
+def test_a_seed_is_no_generator():
+    with pytest.raises(UserError, match=r"rng must be a numpy\.random\.Generator, not 0"):
+        audit(members(), rng=0, **QUICK)
