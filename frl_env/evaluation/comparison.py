@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from frl_env.evaluation.estimating.estimate import Estimate
-from frl_env.evaluation.estimating.intervals import Interval, interval, resample
+from frl_env.evaluation.estimating.intervals import Interval, check_members, interval, resample
 from frl_env.member_months import per_1000_member_months
 
 
@@ -83,8 +83,9 @@ def compare(
         method: "studentised", "percentile" or "normal".
 
     Raises:
-        UserError: If there are fewer than 2 members, or a setting is wrong.
+        UserError: If there are fewer than 2 members, an estimate is of others, or a setting is wrong.
     """
+    check_members(estimates, observed)
     drawn: list[Any] = [(None, None)] * len(estimates)
     if method != "normal":
         drawn = resample(estimates, observed, rng, resamples=resamples)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
-from frl_env.errors import UserError, check_generator, unknown_name
+from frl_env.errors import UserError, check_generator, check_number, unknown_name
 from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes, split_members
 from frl_env.evaluation.diagnostics import Weights
 from frl_env.evaluation.estimating import estimators as points
@@ -16,6 +16,7 @@ from frl_env.evaluation.estimating.target import Probabilities, Scores, TargetSc
 from frl_env.evaluation.nuisances.density_ratios import state_density_ratios
 from frl_env.evaluation.nuisances.propensities import EstimatedPropensities, estimate_propensities
 from frl_env.evaluation.nuisances.ridge import Ridge, state_features
+from frl_env.evaluation.privacy.suppression import among
 
 Grid = Float64[np.ndarray, "episode step"]
 
@@ -89,8 +90,7 @@ def prepare(
             f"episodes must be LoggedEpisodes, not a {type(episodes).__name__}; load_episodes(dataset) makes them"
         )
     check_generator(rng)
-    if not 0 <= discount <= 1:
-        raise UserError(f"discount must be a number in 0..1, not {discount}")
+    check_number("discount", discount, low=0, high=1)
     if isinstance(propensities, str) and propensities == "estimated":
         propensities = estimate_propensities(episodes, rng=rng)
     behaviour = find_propensities(episodes, propensities, rng)
@@ -108,10 +108,16 @@ def prepare(
             logged=episodes.padded("values of the logged actions", values.logged),
             policy=episodes.padded("values of the policy", values.policy),
         )
-    if features is not None and np.shape(features)[:2] != episodes.mask.shape:
-        raise UserError(
-            f"features have shape {np.shape(features)}; {episodes.mask.shape} (members, steps) and one more is needed"
-        )
+    if features is not None:
+        if np.ndim(features) != 3 or np.shape(features)[:2] != episodes.mask.shape:
+            raise UserError(
+                f"features have shape {np.shape(features)}; {episodes.mask.shape} (members, steps) and one more is "
+                "needed"
+            )
+        unknown = ~np.isfinite(features).all(axis=2) & episodes.mask
+        if unknown.any():
+            who = among(int(unknown.any(axis=1).sum()), len(episodes), simulated=episodes.simulated)
+            raise UserError(f"features are not finite in {who}; fill them in")
     if features is None and episodes.observations is not None:
         features = state_features(episodes.observations, episodes.mask)
     inputs = Inputs(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float64
 
-from frl_env.errors import unknown_name
+from frl_env.errors import UserError, unknown_name
 from frl_env.evaluation.comparison import Result, compare
 from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
 from frl_env.evaluation.diagnostics import Thresholds, diagnose
@@ -55,7 +55,7 @@ def evaluate(
         propensities: "logged"; "estimated", see `estimate_propensities`; or an array of the probability of each
             logged action under the behaviour policy.
         discount: In [0, 1].
-        others: Estimates by models of one's own on the same members, to stand in the same table.
+        others: Estimates by models of one's own on the same members, to stand in the same table under other names.
         headline: Estimator of the headline; by default WDR with weights cut at 30, or WIS without values.
         passed_over: Which estimator is not the headline, and why; said in the sentence.
         clips: Cut-offs of the sweep of WDR, or WIS without values.
@@ -84,6 +84,8 @@ def evaluate(
     )
     inputs = replace(inputs, features=None)  # what they are for is done, and they are most of the memory
     found, weights = every_estimate(inputs, clips=clips, windows=windows)
+    if taken := [estimate.name for estimate in others if estimate.name in found]:
+        raise UserError(f"an estimate of others is named {taken[0]!r} as one that is computed; give it another name")
     found |= {estimate.name: estimate for estimate in others}
     chosen = headline or recommended(found)
     if chosen not in found:

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_whole
 from frl_env.evaluation.dataset_reading.people import People
 from frl_env.evaluation.privacy.suppression import among
 
@@ -302,8 +302,9 @@ def check_folds(members: int, folds: int) -> None:
     """Says that members can't be put into folds.
 
     Raises:
-        UserError: If there are fewer than two folds, or more folds than members.
+        UserError: If there are fewer than two folds, or more folds than members, or no whole number of them.
     """
+    check_whole("folds", folds, low=0, high=10**9)
     if folds < 2:
         raise UserError("cross-fitting folds need two members and two folds at least; take more of them")
     if folds > members:

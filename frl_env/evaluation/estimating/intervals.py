@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.special import ndtri
 
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_whole, unknown_name
 from frl_env.evaluation.estimating.estimate import Estimate
 from frl_env.evaluation.threads import side_by_side
 
@@ -85,11 +85,10 @@ def resample(
         resamples: How many.
 
     Raises:
-        UserError: If the estimates have different members, or fewer than 2.
+        UserError: If the estimates have different members, or fewer than 2, or there are no resamples.
     """
-    sizes = {len(observed), *(len(estimate.plain) for estimate in estimates)}
-    if len(sizes) != 1 or sizes == {1}:
-        raise UserError(f"a bootstrap needs at least 2 members, the same for each estimate, not {sorted(sizes)}")
+    check_members(estimates, observed)
+    check_whole("resamples", resamples, low=1, high=10**7)
     n = len(observed)
     found = np.empty((len(estimates), 4, resamples))
     size = max(1, _CHUNK // n)
@@ -100,6 +99,21 @@ def resample(
         for i, own in enumerate(side_by_side(partial(_replicate, observed=observed, counts=counts), estimates)):
             found[i, :, rows] = own
     return [(Resamples(value=v, standard_error=e), Resamples(value=d, standard_error=f)) for v, e, d, f in found]
+
+
+def check_members(estimates: Sequence[Estimate], observed: Float64[np.ndarray, "member"]) -> None:
+    """Says that estimates are not of the same members, or of one only.
+
+    Raises:
+        UserError: If so.
+    """
+    for estimate in estimates:
+        if len(estimate.plain) != len(observed):
+            raise UserError(
+                f"estimate {estimate.name!r} is of other members than the returns; give it one term a member"
+            )
+    if len(observed) < 2:
+        raise UserError("an interval needs at least 2 members; take more of them")
 
 
 def interval(

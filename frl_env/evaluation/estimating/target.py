@@ -11,6 +11,7 @@ from frl_env.actions import DECISIONS_AT_ONCE
 from frl_env.errors import UserError
 from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
 from frl_env.evaluation.estimating.estimators import ActionValues
+from frl_env.evaluation.privacy.suppression import among
 from frl_env.kinds import shown
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
@@ -72,9 +73,16 @@ def score_target(
         support: Joint actions that the data holds; by `supported_actions` unless given.
 
     Raises:
-        UserError: If probabilities are not finite, negative or don't sum to 1; says in how many members.
+        UserError: If probabilities are not finite, negative or don't sum to 1, or scores are of other decisions; says
+            in how many members.
     """
     if isinstance(target_probabilities, TargetScores):
+        given = np.shape(target_probabilities.logged)
+        if given != episodes.mask.shape:
+            raise UserError(
+                f"the target's scores have shape {given}; {episodes.mask.shape} (members, steps) is needed: score the "
+                "target on these episodes"
+            )
         return target_probabilities
     if not callable(target_probabilities):
         if q_function is not None:
@@ -89,9 +97,8 @@ def score_target(
         logged = episodes.padded("the target's probabilities", given, 1.0)
         wrong = ((logged < 0) | (logged > 1 + _TOLERANCE)).any(axis=1)
         if wrong.any():
-            raise UserError(
-                f"the target's probabilities are not in 0..1 in {int(wrong.sum())} of {len(logged)} members"
-            )
+            who = among(int(wrong.sum()), len(logged), simulated=episodes.simulated)
+            raise UserError(f"the target's probabilities are not in 0..1 in {who}")
         return TargetScores(logged=np.minimum(logged, 1.0), unsupported=None)
     check_target(target_probabilities)
     support = supported_actions(episodes) if support is None else support
@@ -116,9 +123,10 @@ def score_target(
         episodes.padded("sums of the target's probabilities", np.where(np.isfinite(off_sum), off_sum, 9.0)) > _TOLERANCE
     )
     if wrong.any():
+        who = among(int(wrong.any(axis=1).sum()), len(episodes), simulated=episodes.simulated)
         raise UserError(
-            f"the target's probabilities are negative, not finite or don't sum to 1 in {int(wrong.sum())} decisions of "
-            f"{int(wrong.any(axis=1).sum())} of {len(episodes)} members; normalise them over all joint actions"
+            f"the target's probabilities are negative, not finite or don't sum to 1 in {who}; normalise them over all "
+            "joint actions"
         )
     values = None
     if q_function is not None:

@@ -26,7 +26,7 @@ import pandas as pd
 from jaxtyping import Float64, Int64
 
 from frl_env.errors import UserError, check_whole
-from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes, split_members
+from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes, check_folds, split_members
 from frl_env.evaluation.nuisances.level_model import ROWS, LevelModel
 from frl_env.evaluation.nuisances.ridge import state_features
 
@@ -101,7 +101,8 @@ def estimate_propensities(
     Raises:
         UserError: If there are no observations, or too few members.
     """
-    check_whole("folds", folds, low=2, high=len(episodes))
+    check_whole("folds of propensities", folds, low=2, high=10**6)
+    check_folds(len(episodes), folds)
     mask, space = episodes.mask, episodes.action_space
     if episodes.observations is None:
         raise UserError("propensities can't be estimated without observations; give them or logged propensities")

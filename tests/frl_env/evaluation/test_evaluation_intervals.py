@@ -198,5 +198,5 @@ def test_errors():
         interval(estimate, method="percentile")
     with pytest.raises(UserError, match="at least 2 members"):
         resample([estimate.of(np.array([3]))], np.zeros(1), np.random.default_rng(0))
-    with pytest.raises(UserError, match=r"not \[49, 50\]"):
+    with pytest.raises(UserError, match="estimate 'ratio' is of other members"):
         resample([estimate], np.zeros(49), np.random.default_rng(0))

@@ -166,8 +166,10 @@ def test_tiny_data_and_errors(tiny_dataset):
     estimated = estimate_propensities(episodes, rng=np.random.default_rng(0))
     assert (estimated.logged > 0).all()
     assert (estimated.logged <= 1).all()
-    with pytest.raises(UserError, match=r"folds must be a whole number in 2..60"):
+    with pytest.raises(UserError, match=r"^61 folds need as many members at least; take more members$"):
         estimate_propensities(episodes, rng=np.random.default_rng(0), folds=61)
+    with pytest.raises(UserError, match=r"^3 folds need as many members at least; take more members$"):
+        estimate_propensities(episodes.subset(np.arange(2)), rng=np.random.default_rng(0))
     bare = LoggedEpisodes(
         rewards=episodes.rewards, lengths=episodes.lengths, actions=episodes.actions, action_space=episodes.action_space
     )

@@ -14,6 +14,7 @@ from frl_env.evaluation import (
     ActionValues,
     Estimate,
     LoggedEpisodes,
+    TargetScores,
     Thresholds,
     evaluate,
     score_target,
@@ -240,20 +241,56 @@ def test_support_counts_members_not_weeks():
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        (lambda o: 0.9 * behaviour(o), r"don't sum to 1 in \d+ decisions of 1500 of 1500 members"),
+        (lambda o: 0.9 * behaviour(o), r"don't sum to 1 in 1,500 of 1,500 members"),
         (lambda o: behaviour(o)[:, :3], r"the target's probabilities have shape \(\d+, 3\)"),
         (
             lambda o: np.where(o > 3, np.nan, behaviour(o)),
-            r"not finite or don't sum to 1 in \d+ decisions of \d+ of 1500",
+            r"not finite or don't sum to 1 in fewer than 11 of 1,500",
         ),
         (lambda o: behaviour(o) + np.array([0.5, -0.5, 0, 0]), "negative"),
         (np.full(7, 0.5), r"\(1500, 6\) \(members, steps\) or \(\d+,\) decisions is needed"),
-        (np.full((1500, WEEKS), 1.5), r"not in 0..1 in 1500 of 1500 members"),
+        (np.full((1500, WEEKS), 1.5), r"not in 0..1 in 1,500 of 1,500 members"),
     ],
 )
 def test_wrong_target_probabilities(episodes, policy, message):
     with pytest.raises(UserError, match=message):
         evaluate(episodes, policy, rng=np.random.default_rng(0))
+
+
+def test_few_members_with_wrong_probabilities_are_not_counted(episodes):
+    real, few = replace(episodes, simulated=False), np.full(episodes.mask.shape, 0.5)
+    few[:3] = 1.5
+    with pytest.raises(UserError, match=r"not in 0..1 in fewer than 11 of 1,500 members"):
+        evaluate(real, few, rng=np.random.default_rng(0))
+    first = real.observation_rows[0]
+    with pytest.raises(UserError, match=r"sum to 1 in fewer than 11 of 1,500 members; normalise"):
+        score_target(
+            replace(real, observations=np.where(np.arange(1_500)[:, None, None] < 3, first + 99, real.observations)),
+            lambda o: np.where(o[:, :1] > 50, 0.7, 1) * behaviour(np.minimum(o, first)),
+        )
+
+
+def test_estimates_scores_and_features_of_other_members_are_refused(episodes):
+    rng = np.random.default_rng(0)
+    other = Estimate(name="mine", plain=np.zeros(50))
+    with pytest.raises(UserError, match="estimate 'mine' is of other members"):
+        evaluate(episodes, behaviour, rng=rng, others=[other], method="normal")
+    with pytest.raises(UserError, match="named 'WIS' as one that is computed; give it another name"):
+        evaluate(episodes, behaviour, rng=rng, others=[replace(other, name="WIS")])
+    with pytest.raises(UserError, match=r"scores have shape \(3, 4\); \(1500, 6\)"):
+        evaluate(episodes, TargetScores(logged=np.ones((3, 4)), unsupported=None), rng=rng)
+    with pytest.raises(UserError, match=r"features have shape \(1500, 6\)"):
+        evaluate(episodes, behaviour, rng=rng, features=np.zeros(episodes.mask.shape))
+    features = np.zeros((*episodes.mask.shape, 2))
+    features[:20, 0, 1] = np.nan
+    with pytest.raises(UserError, match="features are not finite in 20 of 1,500 members"):
+        evaluate(episodes, behaviour, rng=rng, features=features)
+    with pytest.raises(UserError, match=r"folds must be a whole number in 0..1,000,000,000, not 2.5"):
+        evaluate(episodes, behaviour, rng=rng, folds=2.5)
+    with pytest.raises(UserError, match=r"discount must be a number in 0..1, not '1'"):
+        evaluate(episodes, behaviour, rng=rng, discount="1")
+    with pytest.raises(UserError, match="resamples must be a whole number in 1"):
+        evaluate(episodes, behaviour, rng=rng, resamples=0)
 
 
 def test_wrong_propensities_and_settings(episodes):
