@@ -39,9 +39,7 @@ def assumptions(results: SweepResults) -> Section:
     figure = Figure(
         title=words("assumptions", "title", policy=name),
         description=words("assumptions", "description", rows=len(table)),
-        draw=forest(
-            _drawn(rows), axis="events avoided a member", lines=[(0.0, "the care team")], limits=(-reach, reach)
-        ),
+        draw=forest(_drawn(rows), axis=results.gained, lines=[(0.0, "the care team")], limits=(-reach, reach)),
         table=Table(
             name="assumptions",
             caption=words("assumptions", "caption", policy=name),

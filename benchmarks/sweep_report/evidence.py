@@ -147,7 +147,7 @@ def clip_sweep(results: SweepResults) -> Section:
     figure = Figure(
         title="Estimated difference to the care team, by cut-off",
         description=words("evidence", "clip_description", panels=len(each), truth=results.has_truth),
-        draw=panels(each, Axes(x="cut-off", y="events avoided a member", x_ticks=ticks, lines=[(0.0, "")])),
+        draw=panels(each, Axes(x="cut-off", y=results.gained, x_ticks=ticks, lines=[(0.0, "")])),
         table=Table(
             name="clip_sweep",
             caption="Weighted importance sampling by cut-off.",

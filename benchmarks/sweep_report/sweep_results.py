@@ -39,6 +39,15 @@ class SweepResults:
         """Whether policies were rolled out on the simulator."""
         return bool(self.card["references"])
 
+    @property
+    def gained(self) -> str:
+        """What a difference to the care team is, on an axis: only of the simulator's reward it is known what it counts.
+
+        Returns:
+            Words for a member's gain.
+        """
+        return "events avoided a member" if self.has_truth else "gain a member, in the unit of the reward"
+
     @cached_property
     def labels(self) -> dict[str, str]:
         """What to call each algorithm, in the order of the runs."""

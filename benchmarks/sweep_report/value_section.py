@@ -131,7 +131,7 @@ def _estimates(results: SweepResults) -> Figure:
         description=words(
             "values", "estimated_description", rows=len(table), withheld=sum(row[3] is None for row in table)
         ),
-        draw=forest(rows, axis="estimated events avoided a member", lines=[(0.0, "the care team")]),
+        draw=forest(rows, axis=f"estimated {results.gained}", lines=[(0.0, "the care team")]),
         table=Table(
             name="estimated_values",
             caption=words("values", "estimated_caption"),

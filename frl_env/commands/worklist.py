@@ -167,7 +167,10 @@ def _told(said: Mapping[str, Any], limits: Capacity) -> list[str]:
         lines.append(f"  {each['what']}: {used} of {about}{each['of']:,.0f}")
     if said["events_avoided"] is not None:
         total, low, high = said["events_avoided"]
-        lines.append(f"  expected to avoid {total:,.1f} events ({low:,.1f} to {high:,.1f}), by the model alone")
+        lines.append(
+            f"  expected to avoid {total:,.1f} events ({low:,.1f} to {high:,.1f}), in the unit of the reward, by the "
+            "model alone"
+        )
         if low <= 0 <= high:
             lines.append(f"  {ZERO}")
     lines.append(

@@ -38,7 +38,7 @@ class Worklist:
     Attributes:
         rows: A row a listed member, the largest gain a minute first. Columns: rank, member_id, one a factor (see
             `column_of`), minutes, gain_per_1000 with gain_low and gain_high (events prevented by 1,000 such contacts,
-            95 % interval), reason, drawn, propensity.
+            in the unit of the reward, 95 % interval), reason, drawn, propensity.
         below: The same columns without rank, drawn and propensity, for those just below the line.
         chances: A row a member of the caseload, those who must not be contacted included: member_id, week, levels,
             propensity; for the data to come.

@@ -12,7 +12,8 @@ def result(low: float, high: float) -> dict:
 
 def _results(*entries: dict) -> SimpleNamespace:
     leading = ("a", "greedy")
-    return SimpleNamespace(card={"ope": entries}, leading=leading, name=lambda policy: "A, greedy", has_truth=False)
+    told = {"name": lambda policy: "A, greedy", "has_truth": False, "gained": "gain"}
+    return SimpleNamespace(card={"ope": entries}, leading=leading, **told)
 
 
 def test_every_estimate_is_one_row_by_what_is_varied():

@@ -95,6 +95,8 @@ def test_there_is_no_truth_and_the_page_says_so(own):
     assert "there is no true value to put beside them" in text.lower()
     assert (own / "report-data" / "estimated_values.csv").exists()
     assert "it takes a simulator" in text
+    assert "events avoided" not in text  # nobody knows what their reward counts
+    assert "estimated gain a member, in the unit of the reward" in text
 
 
 def test_few_effective_members_are_not_said(own):

@@ -100,7 +100,7 @@ def test_command_from_a_trained_model(tmp_path, capsys):
     assert (rows["gain_low"] <= rows["gain_per_1000"]).all()
     assert rows["reason"].str.contains("times as many events as the average member here").all()
     said = capsys.readouterr().out
-    assert re.search(r"expected to avoid \d+\.\d events \(-?\d+\.\d to \d+\.\d\)", said)
+    assert re.search(r"expected to avoid \d+\.\d events \(-?\d+\.\d to \d+\.\d\), in the unit of the reward", said)
     similar = rows["reason"].str.rpartition("; ")[2]
     few = (
         "rests on contacts like this one that fewer than 11 members answered|no answered contact like this one to go by"

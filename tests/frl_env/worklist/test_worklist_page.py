@@ -39,6 +39,7 @@ def test_the_page_says_what_the_list_does_not_know_and_what_is_not_shown(table):
     assert "An answered contact, one that reached the member, is like this one where" in text
     assert "Time that is available and not used was that of members who were then drawn" in text
     assert "who goes: pharmacist" in text
+    assert "Their number is in the unit of the reward" in text
     shown = "0 is within that range"
     assert shown not in text
     for low, high, said in ((-1.0, 3.0, True), (1.0, 3.0, False), (-3.0, -1.0, False)):
