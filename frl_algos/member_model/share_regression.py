@@ -51,7 +51,6 @@ class ShareRegression:
         total = len(self.groups) + free
         self.squares, self.products = np.zeros((total, total)), np.zeros(total)
         self.error = self.rows = self.scores = self.clustered = 0.0
-        self.moments = np.zeros((2, 2)), np.zeros(2)
         self.answered = np.zeros(len(dose), dtype=np.int64)
         self.answerers: list[np.ndarray] = []
 

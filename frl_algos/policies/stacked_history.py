@@ -15,6 +15,8 @@ from frl_env.errors import UserError
 def stack_history(buffer: FactoredReplayBuffer, steps: int) -> FactoredReplayBuffer:
     """A buffer whose observations are those of the last `steps` steps, the newest first, `steps * k` wide.
 
+    Names of states say how many steps before they were seen.
+
     Raises:
         UserError: If `steps` is below 1.
     """
@@ -41,7 +43,12 @@ def stack_history(buffer: FactoredReplayBuffer, steps: int) -> FactoredReplayBuf
         simulated=buffer.simulated,
     )
     stacked.effort = buffer.effort
+    stacked.state_names = tuple(f"{name}{_before(lag)}" for lag in range(steps) for name in buffer.state_names)
     return stacked
+
+
+def _before(lag: int) -> str:
+    return f", {lag} {'step' if lag == 1 else 'steps'} before" if lag else ""
 
 
 class HistoryPolicy:

@@ -64,6 +64,17 @@ def test_history_keeps_whose_episodes_are_and_what_actions_cost():
     assert stacked.effort is told.effort
 
 
+def test_history_says_which_state_is_of_which_step(tiny_buffer):
+    names = tiny_buffer.state_names
+    stacked = stack_history(tiny_buffer, 3)
+    assert len(stacked.state_names) == stacked.observations.shape[1]
+    assert stacked.state_names[: len(names)] == names
+    assert stacked.state_names[len(names)] == f"{names[0]}, 1 step before"
+    assert stacked.state_names[-1] == f"{names[-1]}, 2 steps before"
+    assert stack_history(tiny_buffer, 1).state_names == names
+    assert stack_history(made_up_buffer(MEDICAID_ACTIONS), 2).state_names == ()
+
+
 def test_a_history_policy_sees_what_training_saw(tiny_buffer):
     stacked = stack_history(tiny_buffer, 3)
     member = slice(tiny_buffer.starts[4], tiny_buffer.starts[4] + tiny_buffer.lengths[4])
