@@ -14,11 +14,13 @@ import torch
 from d3rlpy.algos.qlearning.base import QLearningAlgoBase, QLearningAlgoImplBase
 from d3rlpy.base import LearnableConfig
 from d3rlpy.constants import ActionSpace as ActionKind
+from d3rlpy.logging import LOG
 from d3rlpy.optimizers import OptimizerWrapper
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from frl_algos.logged_data.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
+from frl_algos.policies.policy import check_updates, checked_observations
 from frl_algos.policies.stock import set_scaler
 from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace
@@ -122,35 +124,68 @@ class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
         size = observation_shape if isinstance(observation_shape, int) else int(observation_shape[0])
         self._impl = self._config.make_impl(size, self.action_space, self._device)
 
+    def build_with_dataset(self, dataset: Any) -> None:
+        """Builds the networks, so that `update` can train on batches by hand.
+
+        Args:
+            dataset: As `fit` takes it.
+        """
+        if self._impl is not None:
+            LOG.warning("Parameters will be reinitialized.")
+            self._impl = None
+        self._prepare(dataset)
+
     @steps_as_trained
     def fitter(  # type: ignore[override] - same arguments, passed on by name
-        self, dataset: FactoredReplayBuffer, n_steps: int, n_steps_per_epoch: int = 10_000, **options: Any
+        self, dataset: Any, n_steps: int, n_steps_per_epoch: int = 10_000, **options: Any
     ) -> Any:
-        """d3rlpy's, on a factored buffer; an epoch is no longer than the training.
+        """d3rlpy's; an epoch is no longer than the training.
+
+        Args:
+            dataset: From `load_replay_buffer`, or any d3rlpy replay buffer of joint indices when the configuration
+                has an action schema.
+            n_steps: Updates in all.
+            n_steps_per_epoch: Updates an epoch.
+            options: d3rlpy's other arguments.
 
         Raises:
-            UserError: If the buffer has other actions than those it was made for.
+            UserError: If the buffer has other actions than those it was made for, or nothing says which it has, or a
+                number of updates is no whole number from 1.
         """
-        schema = dataset.action_space.to_json()
-        if self._config.action_schema not in ("", schema):
-            raise UserError(f"the algorithm was made for {self.action_space}, the dataset has {dataset.action_space}")
-        self._config.action_schema = schema
-        set_scaler(self._config, dataset)
+        check_updates(n_steps, n_steps_per_epoch)
+        buffer = self._prepare(dataset)
+        yield from super().fitter(buffer, n_steps=n_steps, n_steps_per_epoch=min(n_steps, n_steps_per_epoch), **options)
+
+    def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
+        space = self.action_space if self._config.action_schema else None
+        buffer = factored_buffer(dataset, space, "set action_schema=space.to_json() in the configuration")
+        self._config.action_schema = buffer.action_space.to_json()
+        set_scaler(self._config, buffer)
         if self._impl is None:
-            self.create_impl(dataset.observations.shape[1:], dataset.action_space.n_joint)
+            self.create_impl(buffer.observations.shape[1:], buffer.action_space.n_joint)
         assert self._impl is not None
-        self._impl.prepare(dataset)
-        yield from super().fitter(
-            dataset, n_steps=n_steps, n_steps_per_epoch=min(n_steps, n_steps_per_epoch), **options
-        )
+        self._impl.prepare(buffer)
+        return buffer
 
     @as_trained()
     def update(self, batch: Any) -> dict[str, float]:
         """One update by hand; see d3rlpy."""
         return super().update(batch)
 
+    def predict(self, x: Any) -> np.ndarray:
+        """Greedy joint actions; raises as `predict_probabilities` does."""
+        return super().predict(self._checked(x))
+
+    def sample_action(self, x: Any) -> np.ndarray:
+        """Joint actions drawn with torch's global generator; raises as `predict_probabilities` does."""
+        return super().sample_action(self._checked(x))
+
     def predict_probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
-        """Exact probabilities of all joint actions; 0 for invalid ones."""
+        """Exact probabilities of all joint actions; 0 for invalid ones.
+
+        Raises:
+            UserError: If it is not trained, the shape is wrong, or a number is not finite.
+        """
         x = self._scaled(observations)
         space = self.action_space
         full = np.zeros((len(x), space.n_joint), dtype=np.float32)
@@ -169,10 +204,12 @@ class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
         return drawn.cpu().numpy()
 
     def _scaled(self, observations: np.ndarray) -> Float[Tensor, "n k"]:
-        self._trained()
-        x = torch.as_tensor(np.asarray(observations, dtype=np.float32), device=self._device)
+        x = torch.as_tensor(self._checked(observations), device=self._device)
         scaler = self._config.observation_scaler
         return x if scaler is None else scaler.transform(x)
+
+    def _checked(self, observations: Any) -> Float32[np.ndarray, "n k"]:
+        return checked_observations(observations, self._trained().observation_shape[0])
 
     def _trained(self) -> BaselineImpl:
         if self._impl is None:

@@ -24,7 +24,7 @@ from frl_algos.factored_awr.critic_selection.select_critic import Contest
 from frl_algos.factored_awr.settings import FactoredAWRSettings
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_algos.logged_data.memory_map import release
-from frl_algos.logged_data.replay import FactoredReplayBuffer, plain_episodes
+from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
 from frl_algos.logged_data.scaled_rows import ScaledRows, mean_and_spread, numbers_of
 from frl_algos.member_model.estimating import estimate_member_model
 from frl_algos.networks.effect_critic import EffectCritic
@@ -44,27 +44,20 @@ def buffer_of(dataset: Any, config: FactoredAWRSettings) -> FactoredReplayBuffer
     """The replay buffer of whatever `fit` was given; the settings take its actions and staff minutes.
 
     Raises:
-        UserError: If its actions are not those of the settings, or nothing says which they are.
+        UserError: If it is no replay buffer, its actions or states are not those of the settings, or nothing says which
+            actions it has.
     """
-    if isinstance(dataset, FactoredReplayBuffer):
-        buffer = dataset
-        schema = buffer.action_space.to_json()
-        if config.action_schema not in ("", schema):
-            own = ActionSpace.from_json(config.action_schema)
-            raise UserError(f"the algorithm was made for {own}, the dataset has {buffer.action_space}")
-        config.action_schema = schema
-    else:
-        if not config.action_schema:
-            raise plain_episodes("set action_schema=space.to_json() in FactoredAWRConfig")
-        buffer = FactoredReplayBuffer.from_replay_buffer(dataset, ActionSpace.from_json(config.action_schema))
-    names = list(getattr(buffer, "state_names", ()))
+    space = ActionSpace.from_json(config.action_schema) if config.action_schema else None
+    buffer = factored_buffer(dataset, space, "set action_schema=space.to_json() in FactoredAWRConfig")
+    config.action_schema = buffer.action_space.to_json()
+    names = list(buffer.state_names)
     if config.state_names and names and config.state_names != names:
         raise UserError(
             f"the algorithm was made for the states {', '.join(config.state_names)}, the dataset has "
             f"{', '.join(names)}; give it data with these states in this order"
         )
     config.state_names = config.state_names or names
-    if not config.effort and getattr(buffer, "effort", None) is not None:
+    if not config.effort and buffer.effort is not None:
         config.effort = json.dumps(buffer.effort.to_json())
     return buffer
 
@@ -77,7 +70,8 @@ def fit_scaler(config: FactoredAWRSettings, buffer: FactoredReplayBuffer) -> Non
     if scaler is None or not scaler.built:
         mean, std = mean_and_spread(buffer.transition_count, buffer.observations.__getitem__, np.float64)
         release(buffer.observations)
-        config.observation_scaler = StandardObservationScaler(mean=mean, std=std)
+        own = {} if scaler is None else {"eps": scaler.eps}
+        config.observation_scaler = StandardObservationScaler(mean=mean, std=std, **own)
 
 
 def scaled_by(config: FactoredAWRSettings, observations: np.ndarray) -> ScaledRows:

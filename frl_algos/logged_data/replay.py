@@ -21,6 +21,7 @@ from d3rlpy.dataset import (
     InfiniteBuffer,
     PartialTrajectory,
     ReplayBuffer,
+    ReplayBufferBase,
     Signature,
     Transition,
     TransitionMiniBatch,
@@ -204,9 +205,15 @@ class FactoredReplayBuffer(ReplayBuffer):
     ) -> "FactoredReplayBuffer":
         """A factored buffer with the episodes of a d3rlpy buffer.
 
-        d3rlpy episodes have no observation after the last action; zeros stand in for it, as in d3rlpy.
+        d3rlpy episodes have no observation after the last action; zeros stand in for it, as in d3rlpy. A response to
+        the last action of an episode is thus never seen.
+
+        Raises:
+            UserError: If there are no episodes, or as a buffer's own arrays do.
         """
         episodes = buffer.episodes
+        if not len(episodes):
+            raise UserError("the replay buffer has no episodes; at least one is needed")
         observations = [np.asarray(episode.observations, dtype=np.float32) for episode in episodes]
         following = [np.concatenate([o[1:], np.zeros_like(o[:1])]) for o in observations]
         joints = np.concatenate([np.asarray(episode.actions).reshape(-1).astype(np.int64) for episode in episodes])
@@ -309,6 +316,28 @@ def _checked_lengths(lengths: Any) -> Int64[np.ndarray, "episode"]:
     if (lengths < 1).any():
         raise UserError(f"{int((lengths < 1).sum())} of {len(lengths)} episodes have no steps; drop them")
     return lengths.astype(np.int64)
+
+
+def factored_buffer(dataset: Any, space: ActionSpace | None, way_out: str) -> FactoredReplayBuffer:
+    """What an algorithm of factored actions is fitted to, from what it was given.
+
+    Args:
+        dataset: A factored buffer, or one of d3rlpy's with joint indices.
+        space: Actions the algorithm was made for; None where it takes those of the buffer.
+        way_out: How to say what the actions of d3rlpy's buffer are.
+
+    Raises:
+        UserError: If it is no buffer, nothing says what its actions are, or they are others.
+    """
+    if isinstance(dataset, FactoredReplayBuffer):
+        if space is not None and space.to_json() != dataset.action_space.to_json():
+            raise UserError(f"the algorithm was made for {space}, the dataset has {dataset.action_space}")
+        return dataset
+    if not isinstance(dataset, ReplayBufferBase):
+        raise UserError(f"a {type(dataset).__name__} is no replay buffer; fit to load_replay_buffer(dataset)")
+    if space is None:
+        raise plain_episodes(way_out)
+    return FactoredReplayBuffer.from_replay_buffer(dataset, space)
 
 
 def plain_episodes(way_out: str) -> UserError:

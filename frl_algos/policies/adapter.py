@@ -16,9 +16,9 @@ from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float32, Int64
 
-from frl_algos.logged_data.replay import FactoredReplayBuffer
+from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
-from frl_algos.policies.stock import STOCK, StockAlgorithm, set_scaler
+from frl_algos.policies.stock import STOCK, StockAlgorithm, set_scaler, whole_epochs
 from frl_algos.policies.valid_maxima import keep_maxima_valid
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -119,8 +119,7 @@ class OwnProbabilities:
 
     def fit(self, buffer: Any, **options: Any) -> Any:
         """The algorithm's; the observation scaler is set from the buffer."""
-        if not isinstance(buffer, FactoredReplayBuffer):
-            buffer = FactoredReplayBuffer.from_replay_buffer(buffer, self._action_space)
+        buffer = factored_buffer(buffer, self._action_space, "")
         set_scaler(self.algorithm.config, buffer)
         return self.algorithm.fit(buffer, **options)
 
@@ -176,15 +175,14 @@ class ScaledAlgorithm:
 
     def fit(self, buffer: FactoredReplayBuffer, **options: Any) -> list[tuple[int, dict[str, float]]]:
         """d3rlpy's `fit`; the observation scaler is set from the buffer if there is none."""
-        if not isinstance(buffer, FactoredReplayBuffer):
-            buffer = FactoredReplayBuffer.from_replay_buffer(buffer, self.action_space)
+        buffer = factored_buffer(buffer, self.action_space, "")
         set_scaler(self.algorithm.config, buffer)
         if self.relaxed:
-            return self.algorithm.fit(RelaxedReplayBuffer(buffer), **options)
+            return self.algorithm.fit(RelaxedReplayBuffer(buffer), **whole_epochs(options))
         if self.algorithm.impl is None:
             self.algorithm.build_with_dataset(buffer)
         keep_maxima_valid(self.algorithm.impl, buffer.action_space)
-        return self.algorithm.fit(buffer, **options)
+        return self.algorithm.fit(buffer, **whole_epochs(options))
 
     def predict(self, x: Float32[np.ndarray, "n k"]) -> Int64[np.ndarray, "n"]:
         """Joint actions; of a continuous algorithm, the valid one nearest to what it proposes.

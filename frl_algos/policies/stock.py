@@ -11,7 +11,7 @@ Everything that chooses an action here looks at valid joint actions only, and so
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -36,8 +36,8 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from frl_algos.logged_data.replay import FactoredReplayBuffer, plain_episodes
-from frl_algos.policies.policy import draw_from
+from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
+from frl_algos.policies.policy import check_updates, draw_from
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.valid_maxima import keep_maxima_valid
 from frl_algos.threads import as_trained
@@ -127,15 +127,14 @@ class StockAlgorithm:
         Args:
             buffer: From `load_replay_buffer`, or any d3rlpy replay buffer of joint indices where the algorithm was
                 given an action space.
-            options: Of d3rlpy.
+            options: Of d3rlpy; `n_steps_per_epoch` is lowered to `n_steps` when that is smaller, where d3rlpy would
+                train nothing.
 
         Raises:
-            UserError: If nothing says what the actions are, or there are too many joint actions for an output each.
+            UserError: If updates are no whole number from 1, nothing says what the actions are, they are others than
+                before, or there are too many joint actions for an output each.
         """
-        if not isinstance(buffer, FactoredReplayBuffer):
-            if self._action_space is None:
-                raise plain_episodes("pass action_space to create_stock or StockAlgorithm")
-            buffer = FactoredReplayBuffer.from_replay_buffer(buffer, self._action_space)
+        buffer = factored_buffer(buffer, self._action_space, "pass action_space to create_stock or StockAlgorithm")
         buffer.action_space.check_listable()
         self._action_space = buffer.action_space
         set_scaler(self.algorithm.config, buffer)
@@ -143,7 +142,7 @@ class StockAlgorithm:
             if self.algorithm.impl is None:
                 self.algorithm.build_with_dataset(buffer)
             keep_maxima_valid(self.algorithm.impl, buffer.action_space)
-        return self.algorithm.fit(self.view(buffer), **options)
+        return self.algorithm.fit(self.view(buffer), **whole_epochs(options))
 
     def view(self, buffer: FactoredReplayBuffer) -> ReplayBuffer:
         """What the algorithm trains on: the buffer, or its relaxation."""
@@ -254,6 +253,19 @@ class StockAlgorithm:
 def _logits(policy: CategoricalPolicy, x: Tensor) -> Float[Tensor, "n joint"]:
     """Logits before d3rlpy makes them a distribution, whose checks cost more than the network."""
     return policy._fc(policy._encoder(x))
+
+
+def whole_epochs(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of d3rlpy's `fit` with epochs no longer than the training.
+
+    Raises:
+        UserError: If updates, in all or an epoch, are no whole number from 1.
+    """
+    if "n_steps" not in options:
+        return dict(options)
+    steps, per_epoch = options["n_steps"], options.get("n_steps_per_epoch", 10_000)
+    check_updates(steps, per_epoch)
+    return {**options, "n_steps_per_epoch": min(steps, per_epoch)}
 
 
 def set_scaler(config: Any, buffer: FactoredReplayBuffer) -> None:

@@ -265,3 +265,37 @@ def test_another_dataset_than_it_was_made_for_is_refused():
         algorithm.fit(buffer_of(SOME_VALID), n_steps=1, **QUIETLY)
     with pytest.raises(UserError, match="not trained"):
         FactoredIQLConfig().create().predict_probabilities(np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_it_takes_what_the_learner_takes(config):
+    """A plain buffer once it is told the actions, batches by hand, and any number of updates from 1."""
+    buffer = made_up_buffer(ALL_VALID)
+    plain = d3rlpy.dataset.create_infinite_replay_buffer(list(buffer.episodes))
+    told = config(batch_size=8, action_schema=ALL_VALID.to_json()).create()
+    told.fit(plain, n_steps=1, **QUIETLY)
+    by_hand = config(batch_size=8).create()
+    by_hand.build_with_dataset(buffer)
+    assert np.isfinite(list(by_hand.update(buffer.sample_transition_batch(8)).values())).all()
+    assert by_hand.predict(buffer.observations[:3]).shape == (3,)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_what_it_can_not_use_is_one_sentence(config):
+    buffer = made_up_buffer(ALL_VALID)
+    plain = d3rlpy.dataset.create_infinite_replay_buffer(list(buffer.episodes))
+    trained = config(batch_size=8).create()
+    trained.fit(buffer, n_steps=1, **QUIETLY)
+    unknown = np.full((2, 7), np.nan)
+    for call, text in [
+        (lambda: config().create().fit(plain, n_steps=1), "plain d3rlpy buffer does not say which factors"),
+        (lambda: config().create().fit(buffer, n_steps=0), "n_steps must be a whole number"),
+        (lambda: config().create().fit(buffer, n_steps=1, n_steps_per_epoch=0), "n_steps_per_epoch must be a whole"),
+        (lambda: config().create().predict(buffer.observations), "not trained yet"),
+        (lambda: trained.predict(np.zeros((2, 3))), r"observations must have shape \(n, 7\), not \(2, 3\)"),
+        (lambda: trained.predict(unknown), "2 of 2 observations hold NaN"),
+        (lambda: trained.predict_probabilities(unknown), "2 of 2 observations hold NaN"),
+        (lambda: trained.draw(unknown, np.zeros((2, 2))), "2 of 2 observations hold NaN"),
+    ]:
+        with pytest.raises(UserError, match=text):
+            call()

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,6 +67,8 @@ def test_a_plain_d3rlpy_buffer_converts(tiny_buffer):
     converted = FactoredReplayBuffer.from_replay_buffer(plain, MEDICAID_ACTIONS)
     assert converted.transition_count >= plain.transition_count
     np.testing.assert_array_equal(converted.actions, tiny_buffer.actions[: converted.transition_count])
+    with pytest.raises(UserError, match="the replay buffer has no episodes"):
+        FactoredReplayBuffer.from_replay_buffer(SimpleNamespace(episodes=[]), MEDICAID_ACTIONS)
 
 
 def test_stock_d3rlpy_trains_from_it(tiny_buffer):

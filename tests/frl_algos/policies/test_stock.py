@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import d3rlpy
 import numpy as np
@@ -11,6 +12,7 @@ from frl_algos.policies.adapter import adapt
 from frl_algos.policies.policy import LearnedPolicy
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.stock import STOCK, StockAlgorithm, create_stock
+from frl_algos.testing import made_up_buffer
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError
 
@@ -197,3 +199,27 @@ def test_what_is_missing_is_said(various):
         create_stock("dqn", action_space=MEDICAID_ACTIONS).predict(various.observations[:2])
     with pytest.raises(UserError, match="sac"):
         StockAlgorithm(d3rlpy.algos.SACConfig().create())
+
+
+def test_no_more_updates_than_an_epoch_has_are_trained_all_the_same(various):
+    for algorithm in (create_stock("discrete_bc", batch_size=8), adapt(d3rlpy.algos.TD3Config(), MEDICAID_ACTIONS)):
+        assert len(algorithm.fit(various, n_steps=2, **QUIETLY)) == 1
+        with pytest.raises(UserError, match="n_steps must be a whole number in 1"):
+            algorithm.fit(various, n_steps=0, **QUIETLY)
+
+
+def test_it_is_not_fitted_to_other_actions_than_before():
+    """Its mask would stay that of the first ones, and it would choose what is not valid among the others."""
+    everything = ActionSpace.from_nvec((4, 3, 2))
+    fewer = dataclasses.replace(everything, contact_factors=("factor_0",))
+    first, second = made_up_buffer(everything), made_up_buffer(fewer)
+    fitted = create_stock("discrete_bc", batch_size=8)
+    fitted.fit(first, n_steps=1, **QUIETLY)
+    fitted.predict(first.observations)
+    for algorithm in (
+        fitted,
+        create_stock("dqn", action_space=everything),
+        adapt(d3rlpy.algos.TD3Config(), everything),
+    ):
+        with pytest.raises(UserError, match=r"the algorithm was made for .* 24 valid.*, the dataset has .* 19 valid"):
+            algorithm.fit(second, n_steps=1, **QUIETLY)
