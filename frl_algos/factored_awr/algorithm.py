@@ -44,6 +44,7 @@ from frl_algos.factored_awr.updating.parallel import place
 from frl_algos.factored_awr.updating.transfer import NO_Q_FUNCTION
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_algos.logged_data.replay import FactoredReplayBuffer
+from frl_algos.policies.policy import check_updates, checked_observations
 from frl_algos.threads import as_trained, do_parts, steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole
@@ -139,9 +140,16 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
         return super().update(batch)
 
     def copy_policy_from(self, algo: Any) -> None:
-        """Copies the policy of another FactoredAWR, with the scaler of its observations; see d3rlpy."""
+        """Copies the policy of another FactoredAWR, with scaler and names of its observations; see d3rlpy.
+
+        Raises:
+            UserError: If the other is of another kind or not trained, or the two differ in what the policy is made of.
+        """
         self._require_impl().copy_policy_from(algo.impl)
         self._config.observation_scaler = algo.observation_scaler
+        # How far the choice follows advantages also says which action is the best.
+        self._config.choice = algo.config.choice
+        self._config.state_names = list(algo.config.state_names) or self._config.state_names
 
     def copy_q_function_from(self, algo: Any) -> None:
         """Refuses: there is no Q function that is trained."""
@@ -177,8 +185,7 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
             logging_strategy: Whether the log has a line an epoch or every `logging_steps`.
             options: d3rlpy's other arguments.
         """
-        if n_steps < 1:
-            raise UserError(f"n_steps must be at least 1, not {n_steps}")
+        check_updates(n_steps, n_steps_per_epoch)
         buffer = self._prepare(dataset)
         per_epoch = min(n_steps, n_steps_per_epoch)
         every = logging_steps if logging_strategy == LoggingStrategy.STEPS else per_epoch
@@ -319,12 +326,14 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
             `(n,)` joint indices.
 
         Raises:
-            UserError: If a shape is wrong or a number is not finite.
+            UserError: If a shape is wrong, a number is not finite, or a uniform one is not in 0..1.
         """
         scaled = self._scaled(self._checked(observations))
         numbers = np.asarray(uniform, dtype=np.float32)
         if numbers.shape != (len(scaled), 2):
             raise UserError(f"uniform numbers must have shape ({len(scaled)}, 2), not {numbers.shape}")
+        if not ((numbers >= 0) & (numbers <= 1)).all():
+            raise UserError("uniform numbers must lie in 0..1; numpy's Generator.random makes them")
         with torch.no_grad():
             x, u = (torch.as_tensor(array, device=self._device) for array in (scaled, numbers))
             return self._require_impl().draw(x, u).cpu().numpy()
@@ -390,19 +399,7 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
 
     def _checked(self, observations: Any) -> np.ndarray:
         """Observations as a float32 array of the right shape, finite."""
-        size = self._require_impl().observation_shape[0]
-        try:
-            array = np.asarray(observations, dtype=np.float32)
-        except (TypeError, ValueError):  # rows of different lengths, or no numbers
-            raise UserError(f"observations must be numbers of shape (n, {size})") from None
-        if array.ndim != 2 or array.shape[1] != size:
-            raise UserError(f"observations must have shape (n, {size}), not {array.shape}")
-        bad = ~np.isfinite(array).all(axis=1)
-        if bad.any():
-            raise UserError(
-                f"{int(bad.sum())} of {len(array)} observations hold NaN or infinite numbers; fill or drop them"
-            )
-        return array
+        return checked_observations(observations, self._require_impl().observation_shape[0])
 
     def _require_impl(self) -> FactoredAWRImpl:
         if self._impl is None:

@@ -17,8 +17,9 @@ from tqdm.auto import trange
 
 from frl_algos.logged_data.collection import Collector
 from frl_algos.logged_data.replay import FactoredReplayBuffer
+from frl_algos.policies.policy import check_updates
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_whole, unknown_name
 
 
 def fine_tune(
@@ -62,12 +63,14 @@ def fine_tune(
         callback: Called with algorithm, epoch and step after every step.
 
     Raises:
-        UserError: If environment, buffer and algorithm don't have the same actions, or no episode ended in time.
+        UserError: If environment, buffer and algorithm don't have the same actions, no episode ended in time, or steps,
+            updates or epochs are no whole number from 1.
     """
-    if n_steps < 1:
-        raise UserError(f"n_steps must be at least 1, not {n_steps}")
+    check_updates(n_steps, n_steps_per_epoch)
+    check_whole("save_interval", save_interval, low=1, high=2**31)
     n_steps_per_epoch = min(n_steps, n_steps_per_epoch)
-    updates = n_updates or n_steps_per_epoch
+    updates = n_steps_per_epoch if n_updates is None else n_updates
+    check_whole("n_updates", updates, low=1, high=2**31)
     space = _action_space(algo, env, offline)
     if at_random := algo.impl is None:
         algo.config.action_schema = space.to_json()

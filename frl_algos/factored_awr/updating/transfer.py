@@ -20,9 +20,17 @@ def copy_policy(source: Any, target: Any) -> None:
     d3rlpy copies the parameters of one network, but here most of the policy is in buffers.
 
     Raises:
-        UserError: If the source is another algorithm, or its networks differ.
+        UserError: If the source is of another kind or not trained, or networks, actions, states or support differ.
     """
-    for name, module in _matching(source, target).items():
+    modules = _matching(source, target)
+    theirs, ours = source._settings, target._settings
+    if theirs.action_schema != ours.action_schema:
+        raise UserError("the two algorithms differ in their actions; give both the same, with the same names")
+    if theirs.state_names and ours.state_names and theirs.state_names != ours.state_names:
+        raise UserError("the two algorithms differ in the names of their states; fit both to the same ones")
+    if theirs.support_threshold != ours.support_threshold:
+        raise UserError("the two algorithms differ in support_threshold; give both the same configuration")
+    for name, module in modules.items():
         module.load_state_dict(source.modules.get_torch_modules()[name].state_dict())
 
 
@@ -39,6 +47,8 @@ def copy_optimiser(source: Any, target: Any) -> None:
 
 
 def _matching(source: Any, target: Any) -> dict[str, nn.Module]:
+    if source is None:
+        raise UserError("the algorithm to copy from is not trained yet; fit it or load a model first")
     if not isinstance(source, type(target)):
         raise UserError(
             f"FactoredAWR can only copy from another FactoredAWR, not from {type(source).__name__.removesuffix('Impl')}"

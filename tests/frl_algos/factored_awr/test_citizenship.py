@@ -1,6 +1,7 @@
 """FactoredAWR as d3rlpy's users know algorithms: evaluators, files, copies, updates by hand."""
 
 import copy
+import json
 
 import d3rlpy
 import numpy as np
@@ -11,6 +12,7 @@ from d3rlpy.logging import (
     FileAdapterFactory,
     NoopAdapterFactory,
 )
+from d3rlpy.preprocessing import StandardObservationScaler
 
 from frl_algos import FactoredAWR, FactoredAWRConfig, FactoredReplayBuffer
 from frl_env import MEDICAID_ACTIONS, JointActions, MedicaidCareEnv
@@ -148,9 +150,50 @@ def test_what_can_not_be_copied_is_one_sentence(shared, tiny_buffer):
         (lambda: other.copy_q_function_optim_from(shared), "no Q function to copy"),
         (lambda: shared.impl.q_function, "no Q function to copy"),
         (lambda: _create().copy_policy_from(shared), "not trained yet"),
+        (lambda: shared.copy_policy_from(_create()), "the algorithm to copy from is not trained yet"),
     ]:
         with pytest.raises(UserError, match=text):
             call()
+
+
+def test_a_copied_policy_keeps_what_was_chosen_and_what_states_are_called(shared, tiny_buffer, observations):
+    source = copy.deepcopy(shared)
+    source.config.choice = json.dumps(json.loads(source.config.choice) | {"mild": True})
+    unnamed = copy.copy(tiny_buffer)
+    unnamed.state_names = ()
+    target = _create(critic=source.config.critic)
+    target.build_with_dataset(unnamed)
+    target.copy_policy_from(source)
+    np.testing.assert_array_equal(target.predict(observations), source.predict(observations))
+    assert target.choice == source.choice
+    assert target.config.state_names == list(tiny_buffer.state_names)
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [
+        (lambda config: {"state_names": config.state_names[::-1]}, "differ in the names of their states"),
+        (
+            lambda config: {"action_schema": config.action_schema.replace("PHONE_CALL", "CALL")},
+            "differ in their actions",
+        ),
+        (lambda config: {"support_threshold": 0.01}, "differ in support_threshold"),
+    ],
+)
+def test_a_policy_of_other_actions_states_or_support_is_not_copied(shared, other, text):
+    target = copy.deepcopy(shared)
+    for name, value in other(shared.config).items():
+        setattr(target.config, name, value)
+    with pytest.raises(UserError, match=text):
+        target.copy_policy_from(shared)
+
+
+def test_a_scaler_that_is_not_fitted_keeps_its_own_settings(tiny_buffer):
+    algorithm = _create(observation_scaler=StandardObservationScaler(eps=0.5))
+    algorithm.build_with_dataset(tiny_buffer)
+    scaler = algorithm.observation_scaler
+    assert scaler.eps == 0.5
+    np.testing.assert_allclose(scaler.std, tiny_buffer.observations.std(axis=0, dtype=np.float64))
 
 
 def test_update_by_hand_is_what_fit_does(tiny_buffer, observations):

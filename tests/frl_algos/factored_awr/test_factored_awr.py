@@ -240,6 +240,8 @@ def test_it_finds_an_interaction_in_another_action_space(extraction):
         (lambda a: FactoredAWRConfig(critic="returns"), "needs extraction 'regression'"),
         (lambda a: FactoredAWRConfig(action_rate=1.5), "action_rate must be at most 1"),
         (lambda a: a.draw(np.zeros((2, 7)), np.zeros((2, 1))), r"uniform numbers must have shape \(2, 2\)"),
+        (lambda a: a.draw(np.zeros((1, 7)), np.array([[0.5, np.nan]])), r"uniform numbers must lie in 0\.\.1"),
+        (lambda a: a.draw(np.zeros((1, 7)), np.array([[0.5, 1.5]])), r"uniform numbers must lie in 0\.\.1"),
         (lambda a: FactoredAWRConfig(td_lambda=2.0), r"td_lambda must lie in 0\.\.1"),
         (lambda a: FactoredAWRConfig().create().predict(np.zeros((1, 7))), "not trained yet"),
     ],
@@ -250,8 +252,14 @@ def test_bad_input_is_one_clear_sentence(trained, call, text):
 
 
 def test_bad_training_input(tiny_buffer):
-    with pytest.raises(UserError, match="n_steps must be at least 1"):
-        _fit(tiny_buffer, n_steps=0)
+    for updates, text in (({"n_steps": 0}, "n_steps must"), ({"n_steps": 6e3}, "n_steps must")):
+        with pytest.raises(UserError, match=f"{text} be a whole number in 1"):
+            FactoredAWRConfig().create().fit(tiny_buffer, **updates)
+    with pytest.raises(UserError, match="n_steps_per_epoch must be a whole number in 1"):
+        FactoredAWRConfig().create().fit(tiny_buffer, n_steps=5, n_steps_per_epoch=0)
+    told = FactoredAWRConfig(action_schema=MEDICAID_ACTIONS.to_json()).create()
+    with pytest.raises(UserError, match=r"a ndarray is no replay buffer; fit to load_replay_buffer"):
+        told.fit(tiny_buffer.observations, n_steps=5)
     with pytest.raises(UserError, match="response observation 7 does not exist"):
         _fit(tiny_buffer, response=7)
     with pytest.raises(UserError, match="names level 'NOSUCH'"):

@@ -140,7 +140,10 @@ def test_what_does_not_fit_is_one_sentence(trained, tiny_buffer):
     for call, text in [
         (lambda: trained.fit_online(MedicaidCareEnv(), **QUIET), "wrap it in frl_env.JointActions"),
         (lambda: trained.fit_online(JointActions(TwoFactors()), **QUIET), "wrap it in frl_env.JointActions"),
-        (lambda: trained.fit_online(_env(), n_steps=0, **QUIET), "n_steps must be at least 1"),
+        (lambda: trained.fit_online(_env(), n_steps=0, **QUIET), "n_steps must be a whole number in 1"),
+        (lambda: trained.fit_online(_env(), n_updates=0, **QUIET), "n_updates must be a whole number in 1"),
+        (lambda: trained.fit_online(_env(), n_steps_per_epoch=0, **QUIET), "n_steps_per_epoch must be a whole number"),
+        (lambda: trained.fit_online(_env(), save_interval=0, **QUIET), "save_interval must be a whole number in 1"),
         (
             lambda: FactoredAWRConfig().create().fit_online(_env(), n_steps=3, **QUIET),
             "no episode ended within 3 steps",
