@@ -19,8 +19,8 @@ from d3rlpy.optimizers import OptimizerWrapper
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
+from frl_algos.input_checks import check_updates, checked_observations
 from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
-from frl_algos.policies.policy import check_updates, checked_observations
 from frl_algos.policies.stock import set_scaler
 from frl_algos.threads import as_trained, steps_as_trained
 from frl_env.actions import ActionSpace

@@ -43,8 +43,8 @@ from frl_algos.factored_awr.updating.fine_tuning import check_options, fine_tune
 from frl_algos.factored_awr.updating.parallel import place
 from frl_algos.factored_awr.updating.transfer import NO_Q_FUNCTION
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
+from frl_algos.input_checks import check_updates, checked_observations
 from frl_algos.logged_data.replay import FactoredReplayBuffer
-from frl_algos.policies.policy import check_updates, checked_observations
 from frl_algos.threads import as_trained, do_parts, steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole

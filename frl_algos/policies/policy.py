@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32, Int64
 
 from frl_env.actions import ActionSpace
-from frl_env.errors import UserError, check_generator, check_number, check_whole, unknown_name
+from frl_env.errors import UserError, check_generator, check_number, unknown_name
 from frl_env.kinds import check_kind, shown
 
 Probabilities = Callable[[np.ndarray], np.ndarray]
@@ -99,36 +99,6 @@ class LearnedPolicy:
         if isinstance(self.algorithm, DrawingAlgorithm):
             return np.asarray(self.algorithm.draw(observations, uniform), dtype=np.int64)
         return draw_from(self.algorithm.predict_probabilities(observations), uniform[:, 0])
-
-
-def checked_observations(observations: Any, size: int) -> Float32[np.ndarray, "n k"]:
-    """Observations as numbers of single precision, so many of each state.
-
-    Raises:
-        UserError: If the shape is wrong or a number is not finite.
-    """
-    try:
-        array = np.asarray(observations, dtype=np.float32)
-    except (TypeError, ValueError):  # rows of different lengths, or no numbers
-        raise UserError(f"observations must be numbers of shape (n, {size})") from None
-    if array.ndim != 2 or array.shape[1] != size:
-        raise UserError(f"observations must have shape (n, {size}), not {array.shape}")
-    bad = ~np.isfinite(array).all(axis=1)
-    if bad.any():
-        raise UserError(
-            f"{int(bad.sum())} of {len(array)} observations hold NaN or infinite numbers; fill or drop them"
-        )
-    return array
-
-
-def check_updates(n_steps: object, n_steps_per_epoch: object) -> None:
-    """Says so where updates, in all or an epoch, are no whole number from 1.
-
-    Raises:
-        UserError: If so.
-    """
-    check_whole("n_steps", n_steps, low=1, high=2**31)
-    check_whole("n_steps_per_epoch", n_steps_per_epoch, low=1, high=2**31)
 
 
 @torch.no_grad()

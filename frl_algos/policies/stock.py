@@ -36,8 +36,9 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from frl_algos.input_checks import check_updates
 from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
-from frl_algos.policies.policy import check_updates, draw_from
+from frl_algos.policies.policy import draw_from
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.valid_maxima import keep_maxima_valid
 from frl_algos.threads import as_trained

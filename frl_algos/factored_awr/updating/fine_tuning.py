@@ -15,9 +15,9 @@ from d3rlpy.logging import D3RLPyLogger, FileAdapterFactory, LoggerAdapterFactor
 from d3rlpy.metrics import evaluate_qlearning_with_environment
 from tqdm.auto import trange
 
+from frl_algos.input_checks import check_updates
 from frl_algos.logged_data.collection import Collector
 from frl_algos.logged_data.replay import FactoredReplayBuffer
-from frl_algos.policies.policy import check_updates
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole, unknown_name
 
