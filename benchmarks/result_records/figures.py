@@ -74,14 +74,14 @@ class Figure:
     @property
     def measured_today(self) -> bool:
         """Whether the code that made it is the code of today."""
-        return _is_of_today(self.code, self.programs, self.without)
+        return is_of_today(self.code, self.programs, self.without)
 
     @property
     def current(self) -> bool:
         """Whether the code that made it is the code of today, or today's was confirmed to give the same numbers."""
         later = self.confirmed
         return self.measured_today or (
-            later is not None and _is_of_today(later["code"], later["programs"], later["without"])
+            later is not None and is_of_today(later["code"], later["programs"], later["without"])
         )
 
     def row(self, name: str) -> Mapping[str, Field]:
@@ -188,7 +188,7 @@ def figure_text(
         command=command,
         commit=commit() if measured_at is None else measured_at,
         programs=list(programs),
-        code=_code(programs, without) if code is None else code,
+        code=code_of(programs, without) if code is None else code,
         data=dict(data or {}),
         settings=dict(settings or {}),
         versions=versions(),
@@ -237,14 +237,21 @@ def commands(folder: Path | None = None) -> dict[str, str]:
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _code(programs: Sequence[str], without: Sequence[str] = ()) -> str:
-    """The code key of a figure: without the modules that only show results."""
+def code_of(programs: Sequence[str], without: Sequence[str] = ()) -> str:
+    """The code key of what programs found: without the modules that only show results."""
     return code_key(*programs, without=(*SHOWING, *without))
 
 
-def _is_of_today(code: str, programs: Sequence[str], without: Sequence[str]) -> bool:
+def is_of_today(code: str, programs: Sequence[str], without: Sequence[str] = ()) -> bool:
+    """Whether what programs found is of the code of today.
+
+    Args:
+        code: What `code_of` said when it was found.
+        programs: Modules that made it.
+        without: As in `Figure`.
+    """
     try:
-        return _code(programs, without) == code
+        return code_of(programs, without) == code
     except ValueError:  # a module of another name today
         return False
 

@@ -28,6 +28,7 @@ import torch
 from benchmarks.command_line import check_writable, command_of, numbers
 from benchmarks.policy_scoring.member_table import roll_out
 from benchmarks.policy_scoring.true_values import Evaluation
+from benchmarks.result_records.figures import code_of
 from benchmarks.result_records.kept_results import Kept
 from benchmarks.result_records.run_key import content_of_dataset
 from benchmarks.result_records.study import Study, Tell, Unit
@@ -94,6 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "command": command_of(RESULTS.program, STUDY.parser(), options),
         **{name: getattr(options, name) for name in ("dataset", "target", "attribute", "high_touch", "steps", "seeds")},
         "members": options.seeds * options.eval_members,
+        "data_sha256": content_of_dataset(dataset),
+        "programs": [RESULTS.program],
+        "code": code_of([RESULTS.program]),
         "points": points,
     }
     frontier_table.write(content, out)

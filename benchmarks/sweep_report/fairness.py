@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.charts.forest import Row, forest
 from benchmarks.charts.line_plots import Axes, Series, lines
+from benchmarks.result_records.figures import is_of_today
 from benchmarks.sweep_report.document import Figure, Section, Table, attribute_name, columns_of, readable
 from benchmarks.sweep_report.sentence_templates import words
 from benchmarks.sweep_report.sweep_results import SweepResults
@@ -194,10 +195,17 @@ def _frontier(results: SweepResults) -> Figure:
                 seeds=content.get("seeds", "?"),
                 command=content.get("command", ""),
                 dataset=content.get("dataset"),
-                other=content.get("dataset") != results.card["dataset"],
+                other=_is_of_other_data(content, results.card),
+                today=is_of_today(content.get("code", ""), content.get("programs", ())),
             ),
         ),
     )
+
+
+def _is_of_other_data(frontier: Mapping[str, Any], card: Mapping[str, Any]) -> bool:
+    """Whether a frontier is of another dataset than a scorecard, or of one that its name had before."""
+    contents = {frontier.get("data_sha256"), card.get("dataset_sha256")} - {None}
+    return frontier.get("dataset") != card["dataset"] or len(contents) > 1
 
 
 def _measure(name: str) -> str:

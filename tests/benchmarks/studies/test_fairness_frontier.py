@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.result_records.figures import read_figure
+from benchmarks.result_records.figures import is_of_today, read_figure
 from benchmarks.studies import fairness_checks
 from benchmarks.studies import fairness_frontier as fairness
 from benchmarks.studies import frontier_table as frontier
@@ -63,6 +63,7 @@ def test_what_is_there_is_not_done_again(results, monkeypatch, capsys):
     fairness.main([*SMALL, "--out", str(out)])
     assert json.loads((out / "frontier.json").read_text()) == found
     assert "--attribute gender" in found["command"]
+    assert is_of_today(found["code"], found["programs"])
     assert str(out) not in found["command"]
     assert "weight 1000" in capsys.readouterr().out
 

@@ -12,6 +12,7 @@ from benchmarks import run
 from benchmarks.charts.forest import Row, forest
 from benchmarks.charts.svg import NARROW, text_width
 from benchmarks.docs_pages import leaderboard, leaderboard_page
+from benchmarks.result_records.figures import code_of
 from benchmarks.sweep_report import evidence
 from benchmarks.sweep_report.budgets import budgets
 from benchmarks.sweep_report.document import NO_VALUE, Column, Report, Section, Table
@@ -237,6 +238,24 @@ def test_a_frontier_of_other_data_says_so(results, dataset, said):
     note = text[text.index("Left is a smaller gap") :].partition("\n\n")[0]
     assert ("other data than those of this page" in note) == (dataset == "a/other-v0")
     assert said in note
+
+
+@pytest.mark.parametrize("changed", [{}, {"code": "0" * 16}, {"code": None}, {"data_sha256": "0" * 64}])
+def test_a_frontier_of_earlier_code_or_of_earlier_data_of_its_name_says_so(results, changed):
+    gap = {"value": 0.03, "low": 0.02, "high": 0.04}
+    point = {"setting": "weight 0", "gap": gap, "value": -1.0, "cost": 0.0, "cost_se": 0.0}
+    card = json.loads((results / "scorecard.json").read_text())
+    program = "benchmarks.studies.fairness_frontier"
+    frontier = {"points": [point, point | {"setting": "weight 9"}], "dataset": card["dataset"], "programs": [program]}
+    frontier |= {"data_sha256": card["dataset_sha256"], "code": code_of([program])} | changed
+    (results / "fairness").mkdir()
+    (results / "fairness" / "frontier.json").write_text(
+        json.dumps({key: fact for key, fact in frontier.items() if fact is not None})
+    )
+    text = _said(results)
+    note = text[text.index("Left is a smaller gap") :].partition("\n\n")[0]
+    assert ("measured by other code than that of today" in note) == ("code" in changed)
+    assert ("other data than those of this page" in note) == ("data_sha256" in changed)
 
 
 def test_a_share_that_is_withheld_is_not_zero():
