@@ -6,6 +6,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+from benchmarks.result_records.code_key import ROOT
+
 PACKAGES = ("frl-medicaid", "gymnasium", "minari", "d3rlpy", "torch", "numpy", "pandas", "pyarrow")
 
 
@@ -27,18 +29,20 @@ def machine() -> str:
     return f"{os.cpu_count()} processors ({platform.machine()}){held}, {platform.system()}"
 
 
-def commit() -> str | None:
-    """The commit of this checkout, with "+" when files were changed since; None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
+def commit(root: Path = ROOT) -> str | None:
+    """The commit of a checkout, with "+" where it does not hold the code; None outside a checkout.
+
+    It does not where a file was changed since, or a Python file is in none of its commits: a program may import it.
+
+    Args:
+        root: Of the checkout.
+    """
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
+        head, status = (
+            subprocess.run(["git", *command], cwd=root, capture_output=True, text=True, check=True).stdout
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "-z", "--untracked-files=all"])
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    changed = any(not entry.startswith("??") or entry.endswith(".py") for entry in status.split("\0") if entry)
+    return head.strip() + ("+" if changed else "")

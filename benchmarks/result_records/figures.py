@@ -42,7 +42,7 @@ class Figure:
     Attributes:
         study: Its name.
         command: What makes it anew.
-        commit: Of the checkout that measured it, "+" if files were changed; None outside one.
+        commit: Of the checkout that measured it, "+" if it did not hold the code; None outside one.
         programs: Modules whose code made it.
         code: `code_key` of these, without what only shows results, when it was measured.
         data: Checksum of each dataset, by its id.
