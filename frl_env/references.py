@@ -48,7 +48,8 @@ class ObservationPolicy:
     """A policy that sees what the program records and nothing else.
 
     Args:
-        decide: `(observations, rng) -> levels`, raw units in, shapes `(members, 7)` or `(members, 22)`, `(members, 4)`.
+        decide: `(observations, rng) -> levels`, raw units in; shapes `(members, k)`, `(members, 4)`, where k is 7, with
+            screening results 15 more, with past contacts 4 more.
         screening, past_contacts: Whether these are among the observations.
     """
 

@@ -12,7 +12,7 @@ from jaxtyping import Float32, UInt8
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
 from frl_env.simulator.population import Members
-from frl_env.simulator.state import Outcome, State, need_flags
+from frl_env.simulator.state import NEVER, PAST_CONTACT_NAMES, Outcome, State, need_flags
 
 FIGURE_INCHES, FIGURE_DPI = (11.0, 6.0), 80
 
@@ -116,8 +116,16 @@ def _seen(observation: np.ndarray) -> str:
         f"{encounters:.0f} encounters, {ed:.0f} ED, {ip:.0f} IP, {calls:.0f} calls, {texts:.0f} texts last week; "
         f"{days:.0f} days enrolled; ${paid:,.0f} in 13 weeks"
     )
-    found = [_words(name) for name, flag in zip(NEED_NAMES, observation[7:], strict=False) if flag]
-    return text + (f"; screened: {', '.join(found) or 'nothing'}" if len(observation) > 7 else "")
+    more, past = observation[7:], len(PAST_CONTACT_NAMES)
+    if len(more) >= len(NEED_NAMES):
+        found = [_words(name) for name, flag in zip(NEED_NAMES, more, strict=False) if flag]
+        text += f"; screened: {', '.join(found) or 'nothing'}"
+    if len(more) % len(NEED_NAMES) == past:
+        *ago, often = (float(value) for value in more[-past:])
+        since = ["never" if weeks >= NEVER else f"{weeks:.0f}" for weeks in ago]
+        text += "; weeks since an attempt: visit {}, call {}, message {}".format(*since)
+        text += f"; with an attempt: {often:.0f} of the last 8 weeks"
+    return text
 
 
 def _done(levels: tuple[int, int, int, int], outcome: Outcome) -> str:

@@ -27,6 +27,16 @@ def test_a_week_as_text_says_what_was_seen_done_and_what_happened():
     assert "no contact" in env.render()
 
 
+def test_past_contacts_are_no_results_of_a_screening():
+    """The observation has four numbers more, and nobody was screened."""
+    text = _played(render_mode="ansi", past_contacts=True).render()
+    assert "screened" not in text
+    assert text.endswith("visit 1, call never, message never; with an attempt: 5 of the last 8 weeks")
+    both = _played(render_mode="ansi", past_contacts=True, screening=1.0).render()
+    assert "; screened: " in both
+    assert both.endswith("visit 1, call never, message never; with an attempt: 5 of the last 8 weeks")
+
+
 def test_what_is_latent_is_shown_only_when_asked_for():
     hidden, shown = (_played(render_mode="ansi", reveal=reveal).render() for reveal in (False, True))
     assert shown.startswith(hidden)
