@@ -112,8 +112,9 @@ class Confounding:
     def bounds(self, strength: float) -> Bounds:
         """Bounds under confounding of this strength.
 
-        All that a weaker confounding may do, a stronger one may do too. But regressions are made anew for each
-        strength, so that an estimated bound may come out a little inside that of a weaker one.
+        All that a weaker confounding may do, a stronger one may do too. But regressions keep no order: where the worst
+        means fall at every decision, their predictions may rise at some states. So an estimated bound may come out a
+        little inside that of a weaker one. Without features it never does.
 
         Raises:
             UserError: If the strength is not a number from 1 on.
