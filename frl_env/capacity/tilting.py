@@ -83,7 +83,7 @@ def draw_chances(
     nothing, mass, joints = np.empty(n), np.empty((n, k)), np.empty((n, k), dtype=np.int64)
     shares = np.zeros((n, k))
     uniform = rng.random(n)
-    wrong = 0
+    wrong = False
     for start in range(0, n, CHUNK):
         rows = slice(start, min(start + CHUNK, n))
         chunk = np.take(table[rows], order, axis=1)
@@ -91,7 +91,7 @@ def draw_chances(
         # Summed up over all contacts once; a kind's mass is what is added between its ends.
         cumulative = np.cumsum(chunk[:, :contacts], axis=1, dtype=np.float64)
         total = cumulative[:, -1] + others.sum(axis=1)
-        wrong += int((~(np.abs(total - 1) < 1e-3) | (chunk.min(axis=1) < 0)).sum())
+        wrong |= bool((~(np.abs(total - 1) < 1e-3) | (chunk.min(axis=1) < 0)).any())
         nothing[rows] = others @ idle
         at, below = np.arange(len(chunk)), np.zeros(len(chunk))
         for kind, (first, end) in enumerate(zip(kinds.starts[:-1], kinds.starts[1:], strict=True)):
@@ -107,7 +107,7 @@ def draw_chances(
             )
             below = above
     if wrong:
-        raise UserError(f"probabilities are negative, not finite or don't sum to 1 in {wrong} of {n} members")
+        raise UserError(f"probabilities are negative, not finite or don't sum to 1 for some of {n} members")
     left = nothing + mass.sum(axis=1)
     lost = left <= 0
     nothing[lost], left[lost] = 1.0, 1.0

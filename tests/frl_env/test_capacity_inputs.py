@@ -74,6 +74,7 @@ def test_a_bare_number_is_minutes_and_nothing_else_is():
         (Says(probabilities=np.eye(1080)[[0]]), "probabilities have shape .* where 10 members"),
         (Says(probabilities=np.full((10, 1080), "x")), "numbers of shape"),
         (Says(probabilities=np.eye(3)[[0] * 10]), "numbers of shape"),
+        (Says(probabilities=np.eye(1080)[[0] * 10] / 2), "or don't sum to 1 for some of 10 members"),
         (lambda observations, rng: np.zeros((3, 4), int), "actions have shape .* where 10 members"),
         (lambda observations, rng: None, "actions must be an array"),
     ],

@@ -177,6 +177,8 @@ def _spoiled(what: str, frame: pd.DataFrame) -> pd.DataFrame:
         return frame.assign(week=None)
     if what == "week":
         return frame.assign(week=["12"] * 30 + ["soon"] * 10)
+    if what == "few twice":
+        return pd.concat([frame, frame.iloc[:3]])
     return pd.concat([frame, frame])
 
 
@@ -191,6 +193,7 @@ def _spoiled(what: str, frame: pd.DataFrame) -> pd.DataFrame:
         ("cell", "empty cells in 40 rows"),
         ("week", "weeks that are none in 10 rows"),
         ("twice", "40 members have two decisions for one week"),
+        ("few twice", "fewer than 11 members have two decisions for one week"),
     ],
 )
 def test_a_bad_list_is_one_line_and_nothing_is_written(table, lists, what, said, tmp_path):

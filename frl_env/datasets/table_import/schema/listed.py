@@ -27,6 +27,7 @@ from frl_env.datasets.table_import.cells.week_formats import to_days, week_kind
 from frl_env.datasets.table_import.schema.columns import MEMBER, PROPENSITY, WEEK
 from frl_env.datasets.table_import.table_files.source import open_table
 from frl_env.errors import UserError
+from frl_env.evaluation.privacy.suppression import people
 
 CHANCES = "-chances.parquet"
 """How the file of everybody's chances ends; a list `x.html` has `x-chances.parquet` beside it."""
@@ -137,7 +138,7 @@ def read_listed(paths: Sequence[Path], space: ActionSpace, decision: str) -> Lis
     twice = int((np.diff(keys[order]) == 0).sum())
     if twice:
         raise UserError(
-            f"{twice:,} members have two decisions for one week among {len(files)} worklist "
+            f"{people(twice, simulated=False)} members have two decisions for one week among {len(files)} worklist "
             f"file{'s' if len(files) > 1 else ''}; give one list a week"
         )
     return Listed(
