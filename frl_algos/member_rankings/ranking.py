@@ -63,12 +63,16 @@ class Ranking:
         Raises:
             UserError: If it is not fitted.
         """
-        if self._space is None:
-            raise UserError(f"{type(self).__name__} has no list yet; call fit first")
+        self._fitted()
         return np.unique(self._turns)
 
     def start_memory(self, members: int) -> Float64[np.ndarray, "member m"]:
-        """Memories of members of whom nothing is known."""
+        """Memories of members of whom nothing is known.
+
+        Raises:
+            UserError: If it is not fitted, or the number is no whole number from 0.
+        """
+        self._fitted()
         check_count("members", members)
         return np.concatenate([self.visits.start(members), self.record.start(members)], axis=1)
 
@@ -81,9 +85,12 @@ class Ranking:
             memory: Before it.
             observations: Seen before the week's decisions.
             joints: What was done.
+
+        Raises:
+            UserError: If it is not fitted.
         """
-        assert self._space is not None
-        contacted = (joints != int(self._space.ravel(self._space.null_action))) & self._space.valid[joints]
+        space = self._fitted()
+        contacted = (joints != int(space.ravel(space.null_action))) & space.valid[joints]
         visits = self.visits.remember(memory[:, :2], contacted)
         return np.concatenate([visits, self.record.remember(memory[:, 2:], observations)], axis=1)
 
@@ -95,11 +102,20 @@ class Ranking:
         Args:
             observations: Raw units.
             memory: From `start_memory` and `remember`; None for members of whom nothing is known.
+
+        Raises:
+            UserError: If it is not fitted.
         """
         kept = self.start_memory(len(observations)) if memory is None else np.asarray(memory)
         columns = np.searchsorted(self.joints, self._turns)
         scores = self.scores(observations, kept[:, 2:])
         return self.visits.gains(scores, kept[:, :2], columns)
+
+    def _fitted(self) -> ActionSpace:
+        """The actions of the data."""
+        if self._space is None:
+            raise UserError(f"{type(self).__name__} has no list yet; call fit first")
+        return self._space
 
     def scores(self, observations: np.ndarray, memory: np.ndarray) -> Float64[np.ndarray, "member"]:
         """The list: higher is nearer to the top; positive."""

@@ -48,7 +48,9 @@ class UpliftRanking(Ranking):
 
     def _fit_scores(self, buffer: FactoredReplayBuffer, rng: np.random.Generator) -> None:
         """Fits the effect of an answered contact by the R-learner; what is expected comes from the other half."""
-        space = buffer.action_space
+        space, size = buffer.action_space, buffer.observations.shape[1]
+        if self.response is not None and not 0 <= self.response < size:
+            raise UserError(f"response is observation {self.response}, and there are {size}, counted from 0")
         attempted = (buffer.actions != int(space.ravel(space.null_action))) & space.valid[buffer.actions]
         logged = logged_records(buffer, self.record, rng, None if self.response is None else attempted)
         if self.response is None:

@@ -32,7 +32,7 @@ from frl_algos.value_models.counterfactual import Counterfactual
 from frl_algos.value_models.histories import as_episodes
 from frl_algos.value_models.selection import check_trained_on, target_probabilities
 from frl_env.actions import DECISIONS_AT_ONCE, ActionSpace
-from frl_env.errors import UserError, check_generator, unknown_name
+from frl_env.errors import UserError, check_generator, check_number, check_whole, unknown_name
 from frl_env.evaluation import LoggedEpisodes, effective_members, interval
 
 Evaluator = Callable[[Any, Any], float]
@@ -79,9 +79,13 @@ def policy_evaluators(
         names: Of the evaluators wanted, by default all that the data allows.
 
     Raises:
-        UserError: If the data does not fit, or effective members are asked for without propensities.
+        UserError: If the data does not fit, a setting is out of range, or effective members are asked for without
+            propensities.
     """
     check_generator(rng)
+    check_number("epsilon", epsilon, low=0, high=1)
+    if members is not None:
+        check_whole("members", members, low=1, high=2**31)
     episodes = as_episodes(data)
     if members is not None and len(episodes) > members:
         episodes = episodes.subset(np.sort(rng.permutation(len(episodes))[:members]))

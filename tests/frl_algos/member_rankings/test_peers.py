@@ -216,3 +216,16 @@ def test_what_does_not_fit_is_said(buffer):
         RiskRanking().fit(eventless)
     with pytest.raises(UserError, match="both halves"):
         UpliftRanking().fit(eventless)
+
+
+def test_a_list_that_is_not_fitted_and_a_response_that_does_not_exist_are_one_sentence(tiny_buffer):
+    seen, nobody = tiny_buffer.observations[:2], np.zeros((2, 2))
+    for call, text in [
+        (lambda: RiskRanking().start_memory(2), "RiskRanking has no list yet; call fit first"),
+        (lambda: SpendingRanking(0).gains(seen), "SpendingRanking has no list yet"),
+        (lambda: UpliftRanking().remember(nobody, seen, np.zeros(2, dtype=np.int64)), "UpliftRanking has no list yet"),
+        (lambda: UpliftRanking(response=7).fit(tiny_buffer), "response is observation 7, and there are 7"),
+        (lambda: UpliftRanking(response=-1).fit(tiny_buffer), "response is observation -1, and there are 7"),
+    ]:
+        with pytest.raises(UserError, match=text):
+            call()

@@ -107,3 +107,9 @@ def test_what_the_data_lacks_is_said(tiny_buffer):
         policy_evaluators(tiny_buffer, rng=np.random.default_rng(0), names=("ope_effective_members",))
     with pytest.raises(UserError, match="did you mean ope_value"):
         policy_evaluators(tiny_buffer, rng=np.random.default_rng(0), names=("ope_values",))
+
+
+@pytest.mark.parametrize(("setting", "value"), [("epsilon", 2.0), ("epsilon", -0.1), ("members", 0)])
+def test_settings_out_of_range_are_said_before_training(tiny_buffer, setting, value):
+    with pytest.raises(UserError, match=f"^{setting} must be a"):
+        policy_evaluators(tiny_buffer, rng=np.random.default_rng(0), **{setting: value})
