@@ -109,10 +109,9 @@ def ensure_dataset(dataset: str | Recipe, *, progress: Progress | None = None) -
     if made is not None:
         state = dataset_state(made)
         if state == "stale":
-            raise UserError(
-                f"dataset {dataset_id!r} was built by another version of its recipe; "
-                f"run 'frl build {dataset_id} --force' to replace it"
-            )
+            known = dataset_id in RECIPES
+            replaced = f"run 'frl build {dataset_id} --force'" if known else "call build_dataset(recipe, force=True)"
+            raise UserError(f"dataset {dataset_id!r} was built by another version of its recipe; {replaced}")
         if state == "missing":
             try:
                 return build_dataset(made, progress=progress)

@@ -130,6 +130,8 @@ def test_errors_name_the_way_out(tiny_dataset, tiny_recipe, monkeypatch):
     assert dataset_state(tiny_recipe) == "current"
     assert dataset_state(changed) == "stale"
     assert dataset_state(Recipe(**(vars(tiny_recipe) | {"description": "in other words"}))) == "current"
+    with pytest.raises(UserError, match=r"another version of its recipe; call build_dataset\(recipe, force=True\)"):
+        ensure_dataset(changed)
     monkeypatch.setitem(RECIPES, "tests/tiny-v0", changed)
     with pytest.raises(UserError, match="another version of its recipe; run 'frl build tests/tiny-v0 --force'"):
         ensure_dataset("tests/tiny-v0")
