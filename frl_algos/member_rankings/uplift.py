@@ -57,7 +57,8 @@ class UpliftRanking(Ranking):
             treated = attempted[logged.rows]
         else:
             treated = buffer.next_observations[logged.rows, self.response] > 0
-        halves = rng.permutation(len(buffer.lengths))[logged.episodes] % 2
+        persons, person = np.unique(buffer.people, return_inverse=True)
+        halves = rng.permutation(len(persons))[person[logged.episodes]] % 2
         counts = [int((treated & (halves == half)).sum()) for half in (0, 1)]
         controls = [int((~treated & (halves == half)).sum()) for half in (0, 1)]
         if min(*counts, *controls) < 2:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.training import algorithms
 from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.logged_data.signed_logarithm import squash
-from frl_algos.member_rankings import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking, Visits
+from frl_algos.member_rankings import VISITS, LoggedVisits, RiskRanking, SpendingRanking, UpliftRanking, Visits, uplift
 from frl_algos.member_rankings.records import FADINGS, Record, logged_records
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.capacity import Budgeted, Capacity, decide_within
@@ -154,6 +154,34 @@ def test_uplift_finds_those_on_whom_contacts_work():
         peer.fit(made)
         high, low = peer.scores(np.asarray([[0, 1], [0, -1]], dtype=np.float32), peer.start_memory(2)[:, 2:])
         assert high > low + 0.05
+
+
+def test_uplift_has_all_spells_of_a_person_in_one_half(monkeypatch):
+    rng = np.random.default_rng(0)
+    people, weeks = 200, 6
+    rows = 2 * people * weeks
+    who = np.repeat(np.arange(people), 2 * weeks).astype(np.float32)
+    visit = VISITS.joints(MEDICAID_ACTIONS)[0]
+    made = FactoredReplayBuffer(
+        observations=who[:, None], next_observations=who[:, None],
+        actions=MEDICAID_ACTIONS.unravel(np.where(rng.random(rows) < 0.5, visit, NOTHING)),
+        rewards=-(rng.random(rows) < 0.2).astype(np.float32), lengths=np.full(2 * people, weeks),
+        terminated=np.zeros(2 * people, dtype=bool), action_space=MEDICAID_ACTIONS,
+        people=np.repeat(np.arange(people), 2),
+    )  # fmt: skip
+    fitted, regression = [], uplift._regression
+
+    def seen(loss, settings):
+        found = regression(loss, settings)
+        fit = found.fit
+        found.fit = lambda columns, *rest, **more: fitted.append(set(columns[:, 0])) or fit(columns, *rest, **more)
+        return found
+
+    monkeypatch.setattr(uplift, "_regression", seen)
+    UpliftRanking().fit(made)
+    one, other, _ = fitted
+    assert not one & other
+    assert len(one | other) == people
 
 
 def test_the_teams_own_contacts_are_those_it_makes_most(buffer):
