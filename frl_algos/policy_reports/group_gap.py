@@ -62,10 +62,11 @@ class GroupGap:
         if self.attribute not in buffer.groups:
             raise unknown_name("attribute", self.attribute, buffer.groups)
         check_trained_on("the algorithm", algo, buffer)
-        chosen = np.arange(len(buffer.lengths))
+        _, first, person = np.unique(buffer.people, return_index=True, return_inverse=True)
+        chosen = np.arange(len(first))
         if self.members is not None and self.members < len(chosen):
             chosen = np.sort(np.random.default_rng(self.seed).permutation(chosen)[: self.members])
-        labels = buffer.groups[self.attribute][chosen]
+        labels = buffer.groups[self.attribute][first[chosen]]
         names, counts = np.unique(labels, return_counts=True)
         kept = names[counts >= self.minimum]
         if len(kept) < 2:
@@ -73,18 +74,22 @@ class GroupGap:
                 f"attribute {self.attribute!r} has fewer than two groups of at least {self.minimum} members; lower "
                 "minimum, or look at more members"
             )
-        high_touch = self._high_touch(algo, buffer, chosen)
+        episodes = np.flatnonzero(np.isin(person, chosen))
+        high_touch = self._high_touch(algo, buffer, episodes, np.searchsorted(chosen, person[episodes]))
         means = [high_touch[labels == name].mean() for name in kept]
         return float(max(means) - min(means))
 
-    def _high_touch(self, algo: Any, buffer: FactoredReplayBuffer, members: np.ndarray) -> np.ndarray:
-        """Mean probability of high touch over the weeks of each member."""
+    def _high_touch(
+        self, algo: Any, buffer: FactoredReplayBuffer, episodes: np.ndarray, member: np.ndarray
+    ) -> np.ndarray:
+        """Mean probability of high touch over the weeks of each member, whose number is given for each episode."""
         ask = target_probabilities(algo, buffer.action_space)
         columns = joints_with(buffer.action_space, self.high_touch).astype(np.float32)
-        lengths = buffer.lengths[members]
+        lengths = buffer.lengths[episodes]
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        rows = np.repeat(buffer.starts[members] - starts, lengths) + np.arange(lengths.sum())
+        rows = np.repeat(buffer.starts[episodes] - starts, lengths) + np.arange(lengths.sum())
         observations = buffer.observations[rows]
         parts = range(0, len(rows), CHUNK)
         chances = np.concatenate([ask(observations[start : start + CHUNK]) @ columns for start in parts])
-        return np.add.reduceat(chances.astype(np.float64), starts) / lengths
+        sums = np.bincount(member, weights=np.add.reduceat(chances.astype(np.float64), starts))
+        return sums / np.bincount(member, weights=lengths)

@@ -217,6 +217,26 @@ def test_training_balances_and_says_so(fair):
     assert before == pytest.approx(said["gap_before"], rel=0.05)
 
 
+def test_the_gap_is_of_people_however_their_records_are_split(fair):
+    algorithm, buffer, _ = fair
+    first = np.minimum(7, buffer.lengths - 1)
+    pieces = np.column_stack([first, buffer.lengths - first]).ravel()
+    whose = np.repeat(np.arange(len(buffer.lengths)), 2)
+    kept = pieces > 0
+    split = FactoredReplayBuffer(
+        observations=buffer.observations, actions=buffer.action_space.unravel(buffer.actions), rewards=buffer.rewards,
+        next_observations=buffer.next_observations, lengths=pieces[kept], action_space=buffer.action_space,
+        terminated=np.zeros(int(kept.sum()), dtype=bool), people=whose[kept],
+        groups={"gender": buffer.groups["gender"][whose[kept]]},
+    )  # fmt: skip
+    largest = int(np.unique(buffer.groups["gender"], return_counts=True)[1].max())
+    for settings in ({}, {"members": 40, "minimum": 5}):
+        gap = GroupGap("gender", **settings)
+        assert gap(algorithm, split) == pytest.approx(gap(algorithm, buffer), abs=1e-6)
+    with pytest.raises(UserError, match="fewer than two groups"):
+        GroupGap("gender", minimum=largest + 1)(algorithm, split)
+
+
 def test_all_ways_to_ask_a_fair_policy_agree(fair):
     algorithm, buffer, _ = fair
     x = buffer.observations[:300]
