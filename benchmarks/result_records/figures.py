@@ -203,8 +203,8 @@ def figure_text(
 
 
 def as_json(figure: Figure) -> str:
-    """A figure as its file has it."""
-    fields = {name: each for name, each in vars(figure).items() if name != "confirmed" or each is not None}
+    """A figure as its file has it; what says nothing is left out, so that earlier code that lacks it reads the rest."""
+    fields = {name: each for name, each in vars(figure).items() if each or name not in ("without", "confirmed")}
     return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

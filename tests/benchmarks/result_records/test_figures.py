@@ -32,6 +32,11 @@ def test_everything_it_depends_on_is_kept(tmp_path):
     assert {"command", "commit", "programs", "code", "settings", "versions", "machine"} <= set(kept)
 
 
+def test_what_says_nothing_is_left_out(tmp_path):
+    """`make confirm` gives a figure to the code that measured it, which may know neither field."""
+    assert not {"without", "confirmed"} & set(json.loads(write(tmp_path).read_text()))
+
+
 def test_tables_and_numbers(tmp_path):
     write(tmp_path)
     figure = read_figure("teams", tmp_path)
