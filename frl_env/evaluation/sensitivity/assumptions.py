@@ -15,16 +15,8 @@ from frl_env.evaluation.estimating.estimate import Estimate
 from frl_env.evaluation.estimating.estimators import MARGINAL, ActionValues
 from frl_env.evaluation.estimating.intervals import interval
 from frl_env.evaluation.estimating.target import Probabilities, Scores
-from frl_env.evaluation.inputs import (
-    CLIPS,
-    WINDOWS,
-    Inputs,
-    every_estimate,
-    find_propensities,
-    prepare,
-    recommended,
-    with_state_ratios,
-)
+from frl_env.evaluation.inputs import CLIPS, WINDOWS, Inputs, every_estimate, prepare, recommended, with_state_ratios
+from frl_env.evaluation.nuisances.propensities import estimate_propensities
 from frl_env.evaluation.nuisances.ridge import state_features
 from frl_env.evaluation.privacy.suppression import effective
 from frl_env.evaluation.sensitivity.confounding import Confounding
@@ -235,16 +227,18 @@ def _other_propensities(
     given, mask = inputs.propensities, episodes.mask
     frequency = np.bincount(episodes.actions[mask], minlength=episodes.action_space.n_joint) / mask.sum()
     marginal = np.where(mask, frequency[episodes.actions], 1.0)
-    found = {f"{share:.0%} frequencies": (1 - share) * given + share * marginal for share in MIXED}
+    wrong = {f"{share:.0%} frequencies": (1 - share) * given + share * marginal for share in MIXED}
     for spread in NOISE:
         noise = np.where(mask, rng.normal(-(spread**2) / 2, spread, mask.shape), 0.0)
-        found[f"errors of {spread:g}"] = np.minimum(given * np.exp(noise), 1.0)
+        wrong[f"errors of {spread:g}"] = np.minimum(given * np.exp(noise), 1.0)
+    found = {label: replace(inputs, propensities=propensities) for label, propensities in wrong.items()}
     word = used if isinstance(used, str) else ""
     if word != "estimated" and episodes.observations is not None:
-        found["estimated"] = find_propensities(episodes, "estimated", rng)
+        fitted = estimate_propensities(episodes, rng=rng)
+        found["estimated"] = replace(inputs, propensities=fitted.logged, scores=fitted.scores)
     if word != "logged" and episodes.propensities is not None:
-        found["logged"] = episodes.propensities
-    return {label: replace(inputs, propensities=propensities) for label, propensities in found.items()}
+        found["logged"] = replace(inputs, propensities=episodes.propensities, scores=None)
+    return found
 
 
 def _weighted(episodes: LoggedEpisodes, weights: Mapping[str, float]) -> np.ndarray:

@@ -247,6 +247,21 @@ def test_a_stronger_confounding_leaves_open_all_that_a_weaker_one_does():
     assert all(table[upper].is_monotonic_increasing for upper in ("highest", "high"))
 
 
+def test_a_row_of_logged_propensities_has_their_errors_whatever_the_evaluation_took():
+    """Estimated ones hold some of what chance did in these members, known ones do not."""
+    episodes = confounded(600, 3, 1.5)
+    target = np.where(episodes.actions == 1, 0.6, 0.4)
+    logged, estimated = (
+        sensitivity(episodes, target, rng=np.random.default_rng(0), propensities=base, run_out=())
+        .table.set_index(["what", "setting"])[["difference", "low", "high"]]
+        .astype(float)
+        for base in ("logged", "estimated")
+    )
+    (evaluated,) = logged.loc["as evaluated"].to_numpy()
+    assert estimated.loc[("propensities", "logged")].to_numpy() == pytest.approx(evaluated, rel=1e-12)
+    assert "estimated" in logged.loc["propensities"].index
+
+
 def test_the_tipping_strength_agrees_with_the_bounds_in_the_table():
     episodes = confounded(2_000, 1, 1.0)
     target = episodes.actions.astype(float)
