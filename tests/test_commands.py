@@ -199,7 +199,7 @@ def test_a_table_of_ones_own_becomes_a_worklist_by_the_commands_of_the_page(tmp_
         done = _run(command + small, tmp_path)
         assert done.returncode == 0, done.stderr or done.stdout
     text = (tmp_path / "worklist.html").read_text()
-    for words in ("Nurse: ", "Social worker: ", "Channel", "home", "week 2026-07-20"):
+    for words in ("minutes of RN", "minutes of SW", "Channel", "week 2026-07-20"):  # the words of the map
         assert words in text
     assert "P1003" not in text
     chances = pd.read_parquet(tmp_path / "worklist-chances.parquet")
