@@ -66,6 +66,7 @@ class Worth:
             that it varies far less, and shows whether the advantages hold anything true.
         temperature: At which the policy was judged.
         calmer: The same at the highest temperature that is not clearly worse; None where it is this one.
+        passed_over: The same at the other temperatures, where this is the best of several.
     """
 
     own: Float[np.ndarray, "person"]
@@ -74,6 +75,7 @@ class Worth:
     nearby: Float[np.ndarray, "person"]
     temperature: float
     calmer: "Worth | None" = None
+    passed_over: "Sequence[Worth]" = ()
 
 
 class HeldOut:

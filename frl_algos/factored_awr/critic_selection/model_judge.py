@@ -78,7 +78,8 @@ class ModelJudge:
         best = max(tried.values(), key=lambda worth: worth.whole.mean())
         behind = {each: mean_and_error(best.whole - worth.whole) for each, worth in tried.items()}
         calmer = next(tried[each] for each, (less, error) in behind.items() if less <= CLEARLY * error)
-        return best if calmer is best else dataclasses.replace(best, calmer=calmer)
+        passed_over = [worth for worth in tried.values() if worth is not best]
+        return dataclasses.replace(best, calmer=None if calmer is best else calmer, passed_over=passed_over)
 
     def _gains(self, halves: Sequence[Float[Tensor, "state valid"]], temperature: float) -> Float[np.ndarray, "person"]:
         """Gain of each person over the logged decisions, by the model of the half whose values were not used.

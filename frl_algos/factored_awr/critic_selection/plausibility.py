@@ -20,7 +20,7 @@ are believed: `MILD` temperatures, the lowest at which no candidate claims too m
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from frl_algos.factored_awr.critic_selection.held_out import Worth, mean_and_error
 
@@ -32,17 +32,26 @@ ERRORS = 2.0
 
 
 def room(
-    rewards: Float[np.ndarray, "row"], lengths: Int[np.ndarray, "episode"], people: Int[np.ndarray, "episode"]
+    rewards: Float[np.ndarray, "row"],
+    lengths: Int[np.ndarray, "episode"],
+    people: Int[np.ndarray, "episode"],
+    attempted: Bool[np.ndarray, "row"],
 ) -> float:
-    """What the episodes of a person are short of the largest return logged, on average over people.
+    """What the episodes of a person are short of the largest return logged, on average over people who were acted on.
+
+    Claims are means over these people, as others have no decision to judge by.
 
     Args:
         rewards: Of each step; rows of an episode follow each other.
         lengths: Rows of each episode.
         people: Person of each episode.
+        attempted: Whether anything was done; of some row at least.
     """
-    returns = np.add.reduceat(rewards.astype(np.float64), np.cumsum(lengths) - lengths)
-    return float((returns.max() - returns).sum() / len(np.unique(people)))
+    starts = np.cumsum(lengths) - lengths
+    returns = np.add.reduceat(rewards.astype(np.float64), starts)
+    acted_on = np.unique(people[np.logical_or.reduceat(attempted, starts)])
+    short = (returns.max() - returns)[np.isin(people, acted_on)]
+    return float(short.sum() / len(acted_on))
 
 
 def plausible(worths: Sequence[Worth], most: float, *, ends: bool) -> bool:

@@ -143,7 +143,8 @@ class Contest:
         return len(ended) > 0 and bool(np.ptp(ended) > 0)
 
     def _room(self) -> float:
-        return room(self._buffer.rewards, self._buffer.lengths, self._buffer.people)
+        buffer = self._buffer
+        return room(buffer.rewards, buffer.lengths, buffer.people, self.targets.attempted)
 
     def _paying(self) -> list[Candidate]:
         """Candidates with credit for the step alone that gain enough by it, the best one first."""
@@ -249,7 +250,9 @@ class Contest:
         """Standard errors above 0 at which a gain is shown; with a response, below 0 at which harm is."""
         if self._respond:
             return -CLEARLY
-        return bar([gains(candidate.worth) for candidate in self._tried if candidate.worth is not None])
+        worths = [candidate.worth for candidate in self._tried if candidate.worth is not None]
+        passed_over = [gains(other) for worth in worths for other in worth.passed_over]
+        return bar([*map(gains, worths), *passed_over])
 
     def _reaching(self, candidates: list[Candidate]) -> list[Candidate]:
         """Candidates whose gain over the behaviour policy is larger than chance explains."""

@@ -98,6 +98,7 @@ def test_of_temperatures_that_gain_alike_the_highest_is_followed(monkeypatch):
     monkeypatch.setattr(judge, "_gains", lambda halves, temperature: gains.get(temperature, np.zeros(400)))
     worth = judge.worth([])
     assert (worth.temperature, worth.calmer.temperature) == (0.03, 0.1)
+    assert {other.temperature for other in worth.passed_over} == {*TEMPERATURES, *LOWER} - {0.03}
 
 
 def test_without_advantages_a_policy_is_worth_as_much_as_the_clone():

@@ -11,7 +11,7 @@ from d3rlpy.logging import NoopAdapterFactory
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_model, save_model
 from frl_algos.action_effects.logged_steps import SHRINKAGE, LoggedSteps, recurring
 from frl_algos.action_effects.planning import plan
-from frl_algos.factored_awr.critic_selection import model_judge
+from frl_algos.factored_awr.critic_selection import model_judge, select_critic
 from frl_algos.networks.state_critic import StateCritic
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -175,6 +175,16 @@ def test_critics_compete_at_their_best_temperature_and_the_calmer_one_is_followe
     assert best.temperature == 0.1
     assert choice.critic == best.critic
     assert choice.gain < best.gain
+
+
+def test_each_temperature_that_a_policy_was_tried_at_raises_the_bar(monkeypatch):
+    counts = []
+    monkeypatch.setattr(select_critic, "bar", lambda gains: counts.append(len(gains)) or 2.0)
+    choice = _fit(_chain()).choice
+    assert choice.whole
+    temperatures = len({*model_judge.TEMPERATURES, *model_judge.LOWER})
+    assert min(counts) >= temperatures
+    assert all(count % temperatures == 0 for count in counts)
 
 
 def test_planning_without_states_that_recur_is_refused():

@@ -89,8 +89,16 @@ def test_with_unseen_deciders_no_claim_is_more_than_an_episode_pays_and_the_poli
 
 def test_room_is_what_the_episodes_of_a_person_fall_short_of_the_best():
     rewards, lengths = np.array([1.0, 2.0, 0.0, 5.0]), np.array([2, 1, 1])  # returns 3, 0, 5
-    assert room(rewards, lengths, np.array([0, 1, 2])) == pytest.approx(7 / 3)
-    assert room(rewards, lengths, np.array([4, 4, 2])) == pytest.approx(7 / 2)
+    every = np.ones(4, bool)
+    assert room(rewards, lengths, np.array([0, 1, 2]), every) == pytest.approx(7 / 3)
+    assert room(rewards, lengths, np.array([4, 4, 2]), every) == pytest.approx(7 / 2)
+
+
+def test_room_is_of_people_who_were_acted_on_as_no_others_judge():
+    rewards, lengths = np.array([1.0, 2.0, 0.0, 5.0]), np.array([2, 1, 1])  # returns 3, 0, 5
+    attempted = np.array([False, True, False, False])
+    assert room(rewards, lengths, np.array([0, 1, 2]), attempted) == pytest.approx(2)
+    assert room(rewards, lengths, np.array([0, 0, 2]), attempted) == pytest.approx(7), "all episodes of a person count"
 
 
 def test_only_what_comes_after_a_step_must_be_less_than_there_is():
