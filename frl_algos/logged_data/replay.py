@@ -11,7 +11,7 @@ so that row t of any array belongs to the same decision. Stock d3rlpy algorithms
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -203,26 +203,32 @@ class FactoredReplayBuffer(ReplayBuffer):
     def from_replay_buffer(
         cls, buffer: ReplayBuffer, action_space: ActionSpace, seed: int = 0
     ) -> "FactoredReplayBuffer":
-        """A factored buffer with the episodes of a d3rlpy buffer.
+        """A factored buffer with the transitions of a d3rlpy buffer.
 
-        d3rlpy episodes have no observation after the last action; zeros stand in for it, as in d3rlpy. A response to
-        the last action of an episode is thus never seen.
+        d3rlpy episodes have no observation after the last action. Where an episode ended for good, zeros stand in for
+        it, as in d3rlpy, and a response to that action is never seen. Where it was cut, what followed matters and is
+        not known: the last step is left out, as d3rlpy does, too.
 
         Raises:
-            UserError: If there are no episodes, or as a buffer's own arrays do.
+            UserError: If there are no transitions, or as a buffer's own arrays do.
         """
-        episodes = buffer.episodes
-        if not len(episodes):
-            raise UserError("the replay buffer has no episodes; at least one is needed")
-        observations = [np.asarray(episode.observations, dtype=np.float32) for episode in episodes]
-        following = [np.concatenate([o[1:], np.zeros_like(o[:1])]) for o in observations]
-        joints = np.concatenate([np.asarray(episode.actions).reshape(-1).astype(np.int64) for episode in episodes])
+        episodes = [episode for episode in buffer.episodes if episode.transition_count]
+        if not episodes:
+            raise UserError("the replay buffer has no transitions; at least one is needed")
+        lengths = np.asarray([episode.transition_count for episode in episodes])
+        seen = [np.asarray(episode.observations, dtype=np.float32) for episode in episodes]
+        following = [np.concatenate([o[1:], np.zeros_like(o[:1])]) for o in seen]
+
+        def joined(arrays: Iterable[Any]) -> np.ndarray:
+            return np.concatenate([array[:length] for array, length in zip(arrays, lengths, strict=True)])
+
+        joints = joined(np.asarray(episode.actions).reshape(-1).astype(np.int64) for episode in episodes)
         return cls(
-            observations=np.concatenate(observations),
+            observations=joined(seen),
             actions=action_space.unravel(joints),
-            rewards=np.concatenate([np.asarray(e.rewards, dtype=np.float32).reshape(-1) for e in episodes]),
-            next_observations=np.concatenate(following),
-            lengths=np.asarray([len(o) for o in observations]),
+            rewards=joined(np.asarray(episode.rewards, dtype=np.float32).reshape(-1) for episode in episodes),
+            next_observations=joined(following),
+            lengths=lengths,
             terminated=np.asarray([episode.terminated for episode in episodes]),
             action_space=action_space,
             seed=seed,

@@ -7,6 +7,7 @@ the mixture of all policies that acted, and the policy improves on it, as in the
 
 from collections.abc import Callable, Mapping
 from inspect import signature
+from math import ceil
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ def fine_tune(
         env: Takes joint indices; wrap it in `frl_env.JointActions`.
         offline: Episodes to learn from as well, usually those the algorithm was fitted to.
         refit: Takes a dataset in place of the one the algorithm had.
-        n_steps: Steps in the environment.
+        n_steps: Steps in the environment; after the last one it is refitted, too.
         n_steps_per_epoch: Steps between two refits; lowered to `n_steps` when that is smaller.
         n_updates: Updates of the clone at each refit; as many as there are steps an epoch when None.
         eval_env: To evaluate the greedy policy in after every epoch; None leaves it.
@@ -60,7 +61,7 @@ def fine_tune(
         with_timestamp: Whether the time is added to it.
         logger_adapter: Where it goes; to files when None.
         show_progress: Whether to show a bar.
-        callback: Called with algorithm, epoch and step after every step.
+        callback: Called with algorithm, number of whole epochs and step after every step.
 
     Raises:
         UserError: If environment, buffer and algorithm don't have the same actions, no episode ended in time, or steps,
@@ -80,17 +81,18 @@ def fine_tune(
     collector = Collector(env, space)
     seed = int(torch.randint(2**31 - 1, ()))
     for step in trange(1, n_steps + 1, disable=not show_progress):
-        epoch = step // n_steps_per_epoch
+        epoch = ceil(step / n_steps_per_epoch)
         choices = space.valid_joints if at_random else algo.sample_action(collector.observation[None])
         total = collector.step(int(choices[int(torch.randint(len(choices), ()))]))
         if total is not None:
             log.add_metric("rollout_return", total)
-        if step % n_steps_per_epoch == 0:
+        if step % n_steps_per_epoch == 0 or step == n_steps:
             buffer = collector.buffer(offline, seed + epoch)
             if buffer is None:
                 raise UserError(f"no episode ended within {step} steps; raise n_steps_per_epoch")
             with log.measure_time("refit"):
-                refit(buffer)
+                # Networks that acted at random are made anew: only then may any critic be chosen.
+                (algo.build_with_dataset if at_random else refit)(buffer)
                 assert algo.impl is not None
                 algo.impl.log_policy(after=algo.grad_step, every=updates)
                 for _ in range(updates):
@@ -103,7 +105,7 @@ def fine_tune(
                 log.save_model(step, algo)
             log.commit(epoch, step)
         if callback is not None:
-            callback(algo, epoch, step)
+            callback(algo, step // n_steps_per_epoch, step)
     log.close()
 
 

@@ -8,6 +8,7 @@ import torch
 from d3rlpy.logging import FileAdapterFactory, NoopAdapterFactory
 
 from frl_algos import FactoredAWRConfig
+from frl_algos.factored_awr import preparing
 from frl_algos.logged_data.collection import Collector
 from frl_env import MEDICAID_ACTIONS, ActionSpace, JointActions, MedicaidCareEnv
 from frl_env.care_effort import care_effort
@@ -99,6 +100,22 @@ def test_it_finds_the_best_action_from_nothing_and_repeats():
         assert (algorithm.predict(x) == 5).mean() > 0.95
         runs.append(algorithm.predict_probabilities(x))
     np.testing.assert_array_equal(*runs)
+
+
+def test_an_algorithm_that_was_never_fitted_may_choose_any_critic(monkeypatch):
+    asked, fits = [], preparing.Fits
+    monkeypatch.setattr(preparing, "Fits", lambda *args: asked.append(args[-1]) or fits(*args))
+    algorithm = FactoredAWRConfig(batch_size=16).create()
+    algorithm.fit_online(JointActions(TwoFactors()), n_steps=60, n_steps_per_epoch=30, n_updates=1, **QUIET)
+    assert {"effects", "expectile", "planned", "none"} <= set(asked[0])
+    assert set(asked[1]) < set(asked[0]), "its networks stay what they are"
+
+
+def test_steps_after_the_last_whole_epoch_are_fitted_too():
+    d3rlpy.seed(0)
+    algorithm = FactoredAWRConfig(batch_size=16, critic="none").create()
+    algorithm.fit_online(JointActions(TwoFactors()), n_steps=40, n_steps_per_epoch=15, n_updates=2, **QUIET)
+    assert algorithm.grad_step == 6
 
 
 def test_fine_tuning_goes_on_from_an_offline_fit_and_repeats(tiny_buffer, observations, tmp_path):

@@ -65,10 +65,33 @@ def test_a_plain_d3rlpy_buffer_converts(tiny_buffer):
         InfiniteBuffer(), episodes=tiny_buffer.episodes, action_space=ActionKind.DISCRETE, action_size=1080
     )
     converted = FactoredReplayBuffer.from_replay_buffer(plain, MEDICAID_ACTIONS)
-    assert converted.transition_count >= plain.transition_count
-    np.testing.assert_array_equal(converted.actions, tiny_buffer.actions[: converted.transition_count])
-    with pytest.raises(UserError, match="the replay buffer has no episodes"):
+    assert converted.transition_count == plain.transition_count
+    for episode, start, length in zip(plain.episodes, converted.starts, converted.lengths, strict=True):
+        rows = slice(start, start + length)
+        np.testing.assert_array_equal(converted.observations[rows], episode.observations[:length])
+        np.testing.assert_array_equal(converted.actions[rows, None], episode.actions[:length])
+    with pytest.raises(UserError, match="the replay buffer has no transitions"):
         FactoredReplayBuffer.from_replay_buffer(SimpleNamespace(episodes=[]), MEDICAID_ACTIONS)
+
+
+def test_of_a_cut_episode_the_last_step_of_a_plain_buffer_is_left_out_as_nobody_knows_what_followed():
+    from d3rlpy.dataset import Episode, InfiniteBuffer, ReplayBuffer
+
+    def episode(first, steps, terminated):
+        seen = np.arange(first, first + steps, dtype=np.float32)[:, None]
+        return Episode(seen, np.full((steps, 1), first), -seen, terminated)
+
+    plain = ReplayBuffer(
+        InfiniteBuffer(), episodes=[episode(1, 3, False), episode(5, 1, False), episode(7, 2, True)],
+        action_space=ActionKind.DISCRETE, action_size=1080,
+    )  # fmt: skip
+    converted = FactoredReplayBuffer.from_replay_buffer(plain, MEDICAID_ACTIONS)
+    assert converted.lengths.tolist() == [2, 2]
+    assert converted.terminals.tolist() == [0, 0, 0, 1]
+    assert converted.observations[:, 0].tolist() == [1, 2, 7, 8]
+    assert converted.next_observations[:, 0].tolist() == [2, 3, 8, 0]
+    assert converted.rewards.tolist() == [-1, -2, -7, -8]
+    assert converted.actions.tolist() == [1, 1, 7, 7]
 
 
 def test_stock_d3rlpy_trains_from_it(tiny_buffer):
