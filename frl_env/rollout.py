@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from frl_env.actions import MEDICAID_ACTIONS
-from frl_env.errors import UserError, check_count
+from frl_env.errors import UserError, check_count, check_whole
 from frl_env.member_months import per_1000_member_months
 from frl_env.parameters import Parameters
 from frl_env.references import Policy
@@ -102,8 +102,8 @@ def rollout(
     Raises:
         UserError: If a number makes no sense, or the policy returns anything but a level a factor for every member.
     """
-    check_count("members", members)
-    check_count("horizon", horizon)
+    check_whole("members", members, low=1, high=2**31)
+    check_whole("horizon", horizon, low=1, high=2**31)
     for part in () if seed is None else seed if isinstance(seed, tuple | list) else (seed,):
         check_count("seed", part)
     who, world, own = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3))

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.logged_data.signed_logarithm import squash
+from frl_env.errors import UserError
 
 FADINGS = (0.7, 0.9, 0.97)
 """What is kept of a fading mean from one week to the next: half-lives of 2, 7 and 23 weeks."""
@@ -88,6 +89,9 @@ def logged_records(
         record: Which columns.
         rng: Draws rows where there are more than `MOST_ROWS`.
         chosen: Rows that may be taken; all unless given.
+
+    Raises:
+        UserError: If nothing followed any of them.
     """
     lengths, starts = buffer.lengths, buffer.starts
     episodes = np.repeat(np.arange(len(lengths)), lengths)
@@ -100,6 +104,8 @@ def logged_records(
     rows = np.flatnonzero(known if chosen is None else known & chosen)
     if len(rows) > MOST_ROWS:
         rows = np.sort(rng.choice(rows, MOST_ROWS, replace=False))
+    if not (events[rows] > 0).any():
+        raise UserError("there is no event in the data (no negative reward), so that there is nothing to rank by")
     memory = _memories(buffer, record, rows)
     return LoggedRecords(
         columns=record.columns(memory, buffer.observations[rows]),

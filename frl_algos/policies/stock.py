@@ -309,13 +309,16 @@ def create_stock(
         The algorithm, untrained.
 
     Raises:
-        UserError: If the name is unknown, or only one of mean and standard deviation is given.
+        UserError: If the name or a setting is unknown, or only one of mean and standard deviation is given.
     """
     if name not in STOCK:
         raise unknown_name("stock algorithm", name, STOCK)
     if (observation_mean is None) != (observation_std is None):
         raise UserError("observation_mean and observation_std go together; pass both or neither")
     fields = [field.name for field in dataclasses.fields(STOCK[name])]
+    for setting in settings:
+        if setting not in fields:
+            raise unknown_name(f"setting of {name}:", setting, fields)
     options: dict[str, Any] = {"batch_size": batch_size, "gamma": gamma} | settings
     for field in fields:
         if field.endswith("encoder_factory"):
@@ -324,5 +327,5 @@ def create_stock(
             options.setdefault(field, learning_rate)
     if observation_mean is not None:
         options["observation_scaler"] = StandardObservationScaler(mean=observation_mean, std=observation_std)
-    config = STOCK[name](**{key: value for key, value in options.items() if key in fields or key in settings})
+    config = STOCK[name](**{key: value for key, value in options.items() if key in fields})
     return StockAlgorithm(config.create(device=device), action_space)

@@ -63,7 +63,7 @@ def policy_evaluators(
     discount: float = 1.0,
     epsilon: float = 0.0,
     members: int | None = 2_000,
-    names: tuple[str, ...] | None = None,
+    names: tuple[str, ...] | str | None = None,
 ) -> dict[str, Evaluator]:
     """Evaluators that share their work: the policy is asked once, after each epoch.
 
@@ -91,6 +91,7 @@ def policy_evaluators(
         episodes = episodes.subset(np.sort(rng.permutation(len(episodes))[:members]))
     if names is None:
         names = tuple(name for name in NAMES if name != "ope_effective_members" or episodes.propensities is not None)
+    names = (names,) if isinstance(names, str) else names
     for name in names:
         if name not in NAMES:
             raise unknown_name("evaluator", name, NAMES)

@@ -6,18 +6,20 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float64
 
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_whole, unknown_name
 from frl_env.evaluation.comparison import Result, compare
 from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
 from frl_env.evaluation.diagnostics import Thresholds, diagnose
 from frl_env.evaluation.endorsement import why_withheld
 from frl_env.evaluation.estimating.estimate import Estimate
 from frl_env.evaluation.estimating.estimators import ActionValues
+from frl_env.evaluation.estimating.intervals import check_level
 from frl_env.evaluation.estimating.target import Probabilities, Scores, TargetScores
 from frl_env.evaluation.evaluation_report import FEW_EVENTS, Evaluation
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, every_estimate, prepare, recommended
 from frl_env.evaluation.privacy.suppression import rests_on_few
 from frl_env.evaluation.threads import numpy_alone
+from frl_env.kinds import check_kind
 
 
 @numpy_alone()
@@ -70,7 +72,11 @@ def evaluate(
     Raises:
         UserError: If anything does not fit.
     """
-    limits = thresholds or Thresholds()
+    check_level(level)
+    for window in windows:
+        check_whole("a window of weeks", window, low=1, high=2**31)
+    limits = Thresholds() if thresholds is None else thresholds
+    check_kind("thresholds", limits, Thresholds)
     inputs = prepare(
         episodes,
         target_probabilities,

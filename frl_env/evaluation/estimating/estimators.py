@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from frl_env.errors import UserError
+from frl_env.errors import UserError, check_whole
 from frl_env.evaluation.estimating.estimate import Estimate
 from frl_env.evaluation.privacy.suppression import among
 
@@ -247,8 +247,7 @@ def marginal_log_weights(
     log_ratios: Grid, state_ratios: Grid, *, lengths: Lengths | None = None, window: int = 1
 ) -> Grid:
     """Logarithm of mu_t: the density ratio of the state `window` decisions ago, times the ratios of these decisions."""
-    if window < 1:
-        raise UserError(f"window must be at least 1 week, not {window}")
+    check_whole("window", window, low=1, high=2**31)
     if (state_ratios < 0).any():
         raise UserError(f"density ratios are negative in {_members(state_ratios < 0)}")
     members, steps = log_ratios.shape

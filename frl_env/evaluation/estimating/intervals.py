@@ -17,12 +17,13 @@ is added to its interval as errors of independent sources are, by squares. The c
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Float64
 from scipy.special import ndtri
 
-from frl_env.errors import UserError, check_whole, unknown_name
+from frl_env.errors import UserError, check_whole, shorten, unknown_name
 from frl_env.evaluation.estimating.estimate import Estimate
 from frl_env.evaluation.threads import side_by_side
 
@@ -116,6 +117,16 @@ def check_members(estimates: Sequence[Estimate], observed: Float64[np.ndarray, "
         raise UserError("an interval needs at least 2 members; take more of them")
 
 
+def check_level(level: object) -> None:
+    """Says so when a nominal coverage is not a number between 0 and 1.
+
+    Raises:
+        UserError: If so.
+    """
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise UserError(f"level must be a number between 0 and 1, not {shorten(repr(level))}")
+
+
 def interval(
     estimate: Estimate, replicates: Resamples | None = None, *, level: float = 0.95, method: str = "studentised"
 ) -> Interval:
@@ -132,8 +143,7 @@ def interval(
     """
     if method not in METHODS:
         raise unknown_name("interval method", method, METHODS)
-    if not 0 < level < 1:
-        raise UserError(f"level must be a number between 0 and 1, not {level}")
+    check_level(level)
     tails = np.asarray([(1 - level) / 2, (1 + level) / 2])
     value, error = estimate.value, estimate.sampling_error
     if method == "normal":

@@ -240,8 +240,10 @@ def test_what_does_not_fit_is_said(buffer):
         rewards=np.zeros(20), next_observations=buffer.next_observations[:20], lengths=np.asarray([20]),
         terminated=np.asarray([False]), action_space=MEDICAID_ACTIONS,
     )  # fmt: skip
-    with pytest.raises(UserError, match="no event"):
-        RiskRanking().fit(eventless)
+    for ranking in (RiskRanking(), UpliftRanking()):
+        with pytest.raises(UserError, match="there is no event in the data"):
+            ranking.fit(eventless)
+    eventless.rewards[-1] = -1.0
     with pytest.raises(UserError, match="both halves"):
         UpliftRanking().fit(eventless)
 

@@ -128,8 +128,12 @@ def test_scaler_and_settings_reach_d3rlpy(various):
     assert config.value_encoder_factory.hidden_units == [7, 9]
     np.testing.assert_array_equal(config.observation_scaler.mean, mean)
     assert algorithm.label == "IQL (stock, 31-d relaxation)"
-    for wrong in ({"name": "iqll"}, {"name": "iql", "observation_mean": mean}):
-        with pytest.raises(UserError, match=r"did you mean|iql|go together"):
+    for wrong, said in [
+        ({"name": "iqll"}, "did you mean iql"),
+        ({"name": "iql", "observation_mean": mean}, "go together"),
+        ({"name": "iql", "expectil": 0.9}, "unknown setting of iql: 'expectil'; did you mean expectile"),
+    ]:
+        with pytest.raises(UserError, match=said):
             create_stock(**wrong)
 
 

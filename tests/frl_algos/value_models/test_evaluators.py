@@ -109,6 +109,10 @@ def test_what_the_data_lacks_is_said(tiny_buffer):
         policy_evaluators(tiny_buffer, rng=np.random.default_rng(0), names=("ope_values",))
 
 
+def test_one_name_is_as_good_as_a_list_of_one(tiny_buffer):
+    assert list(policy_evaluators(tiny_buffer, rng=np.random.default_rng(0), names="ope_value")) == ["ope_value"]
+
+
 @pytest.mark.parametrize(("setting", "value"), [("epsilon", 2.0), ("epsilon", -0.1), ("members", 0)])
 def test_settings_out_of_range_are_said_before_training(tiny_buffer, setting, value):
     with pytest.raises(UserError, match=f"^{setting} must be a"):

@@ -270,6 +270,20 @@ def test_few_members_with_wrong_probabilities_are_not_counted(episodes):
         )
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"level": "95"}, "level must be a number between 0 and 1, not '95'"),
+        ({"level": 95}, "level must be a number between 0 and 1, not 95"),
+        ({"windows": (1.5,)}, "a window of weeks must be a whole number in 1"),
+        ({"thresholds": {}}, "thresholds must be a Thresholds"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_one_sentence(episodes, setting, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(episodes, behaviour, rng=np.random.default_rng(0), **setting)
+
+
 def test_estimates_scores_and_features_of_other_members_are_refused(episodes):
     rng = np.random.default_rng(0)
     other = Estimate(name="mine", plain=np.zeros(50))
