@@ -82,6 +82,14 @@ def test_groups_without_signal_shrink_and_the_others_do_not():
     assert np.abs(found[5:]).sum() < 0.6 * np.abs(least_squares[5:]).sum()
 
 
+def test_a_posterior_without_columns_is_empty_and_one_of_no_data_is_refused():
+    none = np.zeros(0)
+    assert posterior_mean(np.zeros((0, 0)), none, none.astype(int), np.array([0.1]), np.random.default_rng(0)).size == 0
+    free = np.array([-1, -1])
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        posterior_mean(-np.eye(2), np.zeros(2), free, np.array([0.1]), np.random.default_rng(0))
+
+
 def _care_records(members=3_000, weeks=20, seed=0, effects=(0.1, 0.6), tiring=0.0, answers=(0.0, 0.0)):
     """Counts of events; the sick are contacted more, and sicker ones visited; an answered visit prevents most.
 
