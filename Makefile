@@ -19,8 +19,8 @@ PUBLISHING := $(VENV)/.publishing
 # What only the tasks of DM Control need.
 CONTROL := $(VENV)/.control
 
-.PHONY: run report test test-suite test-gymnasium test-install control test-control test-slow lint figures confirm pages \
-	wording docs dist typecheck bench paper-scale clean install
+.PHONY: run report test test-suite test-gymnasium test-long test-install control test-control test-slow lint figures \
+	confirm pages wording docs dist typecheck bench paper-scale clean install
 
 run: $(STAMP)
 	$(BIN)/python benchmarks/run.py --algo factored_awr
@@ -37,6 +37,10 @@ test-suite: $(STAMP) lint
 test-gymnasium: $(LANE_STAMP)
 	$(LANE)/bin/python -m pytest $(LANE_TESTS)
 
+# What takes seconds a test: whole commands in processes of their own, pages' code, many draws. CI runs it.
+test-long: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m 'long and not slow'
+
 # Ways of installing, in virtual environments of their own: takes minutes and the package index; CI runs it.
 test-install: $(PUBLISHING)
 	$(BIN)/python -m pytest -m slow tests/test_minari_load.py tests/test_distribution.py
@@ -45,7 +49,7 @@ test-install: $(PUBLISHING)
 control: $(CONTROL)
 
 test-control: $(CONTROL)
-	$(BIN)/python -m pytest tests/benchmarks/worlds/test_dm_control_tasks.py
+	$(BIN)/python -m pytest -m 'not slow' tests/benchmarks/worlds/test_dm_control_tasks.py
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

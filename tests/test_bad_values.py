@@ -306,6 +306,7 @@ def test_every_subcommand_is_asked():
             )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("language", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
 def test_a_terminal_of_few_letters(language, place):
     """In a process of its own, as only there its streams are what they are."""

@@ -1,6 +1,6 @@
 """Every command that a page names, run to its end: made small by options that follow its own and so win.
 
-Not here: `make` commands, of which `.ci/run` runs `test` and `test-install` and the Makefile's others are these same
+Not here: `make` commands, of which `.ci/run` runs `test`, `test-long` and `test-install`, and the others are these same
 programs; the suite itself; commands that are only named.
 """
 

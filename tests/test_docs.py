@@ -22,6 +22,7 @@ class Understood(Exception):
     """Raised in place of a command's work, once its options are read."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks((ROOT / page).read_text())])
 def test_python_blocks_run(page, tmp_path):
     """One after the other, as a newcomer would type them."""

@@ -29,6 +29,7 @@ COMMAND = "from minari.cli import app\nsys.exit(app())\n"
 """What the script `minari` holds."""
 
 
+@pytest.mark.long
 def test_minari_load_shows_a_dataset_and_where_it_lies(tiny_dataset):
     done = _run(COMMAND, "/somewhere/bin/minari", "load", "tests/tiny-v0")
     assert done.returncode == 0, done.stderr

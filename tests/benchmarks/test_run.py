@@ -128,6 +128,7 @@ def test_groups_add_up_to_the_values_of_the_runs(card):
         assert {entry["attribute"] for entry in section["withheld"]} == {"race_ethnicity", "age_band"}
 
 
+@pytest.mark.long
 def test_a_second_run_gives_the_same_values(card, tmp_path):
     data, _ = card
     run.main([*TINY, "--out", str(tmp_path)])
@@ -209,6 +210,7 @@ def test_frl_command(capsys, empty_store, monkeypatch, tiny_recipe):
     assert "is not in the local store" in _says(capsys, ["delete", "tests/tiny-v0", "--yes"], _build)
 
 
+@pytest.mark.long
 def test_bad_usage_of_frl_is_one_line_and_status_two():
     for arguments in (["buidl"], ["build"], ["build", "--what"]):
         done = subprocess.run(
@@ -218,6 +220,7 @@ def test_bad_usage_of_frl_is_one_line_and_status_two():
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_ctrl_c_in_training_ends_in_one_line_and_leaves_no_half_file(tmp_path, tiny_dataset):
     with subprocess.Popen(
         [sys.executable, "benchmarks/run.py", "--dataset", "tests/tiny-v0", "--steps", "1000000", "--eval-members",

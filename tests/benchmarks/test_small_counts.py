@@ -179,6 +179,7 @@ def parts(folder):
     ]
 
 
+@pytest.mark.long
 def test_no_small_count_can_be_worked_out(tmp_path, capsys):
     published = leave_behind(tmp_path, capsys, members=90, seed=1)
     known = truths()

@@ -27,6 +27,7 @@ def twenty(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("told", ["simulated", "own"])
 def test_a_sweep_says_so_and_its_report_is_written(told, twenty, tmp_path, capsys):
     dataset = [NAME, "--validation", VALIDATION, "--eval-members", "20"] if told == "simulated" else [OWN]

@@ -143,6 +143,7 @@ def test_plain_episodes_say_what_is_missing_of_them(tiny_buffer):
     assert MEDICAID_ACTIONS.valid[told.predict(tiny_buffer.observations[:5])].all()
 
 
+@pytest.mark.long
 def test_a_model_file_opens_in_plain_d3rlpy_once_the_package_is_imported(trained, tmp_path):
     file = tmp_path / "model.d3"
     trained.save(str(file))

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = ActionSpace.from_nvec([3, 2])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("space", [MEDICAID_ACTIONS, SMALL], ids=["medicaid", "small"])
 @pytest.mark.parametrize(
     "offered",

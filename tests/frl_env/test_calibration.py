@@ -76,6 +76,7 @@ def test_a_report_that_cannot_be_written_is_said_before_the_work(monkeypatch, ca
         assert "can't write" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_ctrl_c_is_said_in_one_line(tmp_path):
     script = (
         # A shell starts what it puts in the background with Ctrl-C ignored; tests may run there.
@@ -98,6 +99,7 @@ def test_ctrl_c_is_said_in_one_line(tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.long
 def test_assumptions_are_swept():
     rows = sweep(members=1_500)
     assert [row.what for row in rows] == list(CHANGES)

@@ -78,6 +78,7 @@ def care_gains(members: int) -> tuple[np.ndarray, Effort]:
     return (scale * rng.normal(-0.002, 0.01, scale.shape)).astype(np.float32), effort
 
 
+@pytest.mark.long
 def test_a_caseload_is_allocated_fast_and_to_within_the_promise():
     gains, effort = care_gains(20_000)
     gains[:, 0] = 0

@@ -47,6 +47,7 @@ def stated_and_met(capacity, groups=None):
     return stated, met
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("capacity", "promised"),
     [

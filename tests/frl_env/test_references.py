@@ -139,6 +139,7 @@ def test_the_score_gradient_is_the_gradient_of_the_log_probability():
         assert value[place] == pytest.approx((above - below) / 2e-5, rel=1e-4), name
 
 
+@pytest.mark.long
 def test_search_finds_something_better_than_where_it_starts():
     world = World(strength=2.0)
     found = search(world.parameters, members=1_500, updates=15, learning_rate=0.3)

@@ -102,5 +102,6 @@ def test_mistakes_are_one_line(folder, text, message):
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.long
 def test_the_projects_pages_agree_with_its_figures():
     fill.main(["--check"])

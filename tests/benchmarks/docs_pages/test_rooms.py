@@ -8,6 +8,7 @@ from benchmarks.docs_pages import rooms
 from frl_env.errors import UserError
 
 
+@pytest.mark.long
 def test_the_page_shows_the_rooms_there_are(tmp_path, monkeypatch):
     rooms.main(["--check"])
     text = rooms.PAGE.read_text()

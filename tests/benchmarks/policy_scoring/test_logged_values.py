@@ -39,6 +39,7 @@ def own(tiny_recipe, tmp_path_factory):
     return "tests/care-v0"
 
 
+@pytest.mark.long
 def test_own_members_are_valued_without_a_simulator(own, tmp_path, capsys):
     run.main(["--dataset", own, "--algo", "factored_awr,cql", *FEW, "--out", str(tmp_path)])
     shown = capsys.readouterr().out

@@ -85,6 +85,7 @@ def test_a_study_finds_results_by_kept_alone(file):
     assert "Kept" in names, f"{file.stem} keeps nothing by a key; see benchmarks.result_records.kept_results"
 
 
+@pytest.mark.long
 def test_a_constant_deep_in_the_learner_makes_every_result_stale_and_a_page_none(copy):
     kept = _keepers()
     assert len(kept) >= 10

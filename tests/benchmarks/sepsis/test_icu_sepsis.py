@@ -91,6 +91,7 @@ def test_buffer_loads_complete(dataset):
     assert buffer.action_space.to_json() == SEPSIS_ACTIONS.to_json()
 
 
+@pytest.mark.long
 def test_environment_shows_measurements_and_takes_both_levels(tables, dataset):
     for environment in (make_environment(), dataset.recover_environment()):
         observation, _ = environment.reset(seed=3)
@@ -132,6 +133,7 @@ def test_a_failed_build_leaves_nothing(tables, empty_store, monkeypatch):
     assert minari.list_local_datasets() == {}
 
 
+@pytest.mark.long
 def test_the_whole_benchmark_gives_exact_values_and_the_same_again(tables, dataset, tmp_path, capsys, own_figures):
     arguments = ["--seeds", "1", "--episodes", "200", "--steps", "5", "--figure", "--out", str(tmp_path / "kept")]
     icu_sepsis.main(arguments)
@@ -151,6 +153,7 @@ def test_the_whole_benchmark_gives_exact_values_and_the_same_again(tables, datas
         assert icu_sepsis.train(name, 0, 5, buffer, tables)["greedy"] == row["survival"]
 
 
+@pytest.mark.long
 def test_the_planner_plans_with_rows_enough(tables, empty_store):
     buffer = load_replay_buffer(ensure_sepsis_dataset(tables, episodes=2_000))
     assert icu_sepsis.planner_value(buffer, tables) > tables.references["expert"] + 0.005
@@ -166,6 +169,7 @@ def test_mistakes_are_one_line(arguments, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.long
 def test_runs_as_a_script():
     script = ROOT / "benchmarks/sepsis/study.py"
     result = subprocess.run(

@@ -26,6 +26,7 @@ def test_one_build_has_no_shares():
     assert "time_share" not in row
 
 
+@pytest.mark.long
 def test_preparing_is_measured_in_a_process_that_has_loaded_what_it_needs(tmp_path, monkeypatch):
     monkeypatch.setattr(preparing, "SIMULATED", 20)
     preparing.write_rows(tmp_path, 100)

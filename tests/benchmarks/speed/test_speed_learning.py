@@ -59,6 +59,7 @@ def test_stacked_products_count_once_a_copy():
     assert found[0].flop == 2 * 3 * 4 * 5 * 2
 
 
+@pytest.mark.long
 def test_the_command_prints_all_tables(tiny_dataset, capfd):
     text = io.StringIO()
     found = learn(

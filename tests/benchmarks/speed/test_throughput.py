@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from benchmarks.speed import data as throughput_data
@@ -20,6 +21,7 @@ def test_subjects_are_timed_in_turn():
     assert all(len(values) == 3 and (values > 0).all() for values in rates.values())
 
 
+@pytest.mark.long
 def test_the_table_has_every_size_and_the_floor():
     out = Console(file=io.StringIO(), width=150)
     found = environment(out, repetitions=1, sizes=(1, 8))
@@ -48,6 +50,7 @@ def test_data_is_timed_beside_the_stock_way(monkeypatch):
     assert not list(Path(store).glob("throughput*"))
 
 
+@pytest.mark.long
 def test_audits_are_timed():
     recipe = Recipe(dataset_id="tests/timed-audit-v0", description="to be audited", members=150, seed=0)
     build_dataset(recipe)

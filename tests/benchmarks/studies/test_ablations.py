@@ -85,6 +85,7 @@ def test_a_history_policy_sees_what_training_saw(tiny_buffer):
     np.testing.assert_array_equal(np.concatenate(seen), stacked.observations[member])
 
 
+@pytest.mark.long
 def test_the_command_resumes_and_shows_every_variant(tiny_dataset, tmp_path, capsys, monkeypatch):
     arguments = ["--dataset", "tests/tiny-v0", "--seeds", "1", "--steps", "3", "--eval-members", "40"]
     arguments += ["--out", str(tmp_path), "--first", "3"]
@@ -138,6 +139,7 @@ def test_stock_learners_run_as_variants(tiny_dataset, tmp_path, capsys, monkeypa
     assert "IQL (stock, 31-d relaxation)" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_replicates_are_summed_up(tiny_dataset, tmp_path, capsys, monkeypatch, tiny_recipe, empty_store):
     import dataclasses
 

@@ -68,6 +68,7 @@ def test_the_target_is_what_lists_draw():
     assert idle.mean() > 0.9
 
 
+@pytest.mark.long
 def test_gains_alone_are_those_of_the_trained_policy():
     dataset = ensure_dataset("frl/medicaid-synthetic-small-v0")
     buffer = load_replay_buffer(dataset)

@@ -64,6 +64,7 @@ def test_every_estimator_values_every_policy(out):
     assert (out / "ope.png").stat().st_size > 10_000
 
 
+@pytest.mark.long
 def test_a_stopped_run_goes_on_where_it_was(out):
     kept = {file: file.stat().st_mtime_ns for file in (*out.glob("small-v0-*.json"), *out.glob("*.safetensors"))}
     assert len(kept) == 2 + 5 + 1

@@ -44,6 +44,7 @@ def test_the_rest_of_the_team_is_as_it_was():
     assert habit.action_space.valid[habit.actions].all()
 
 
+@pytest.mark.long
 def test_the_command_resumes_and_shows_every_team(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(habits, "HABITS", habits.HABITS[:2])
     arguments = ["--replicates", "2", "--members", "60", "--steps", "2", "--eval-members", "20", "--out", str(tmp_path)]

@@ -30,6 +30,7 @@ def _own(name: str, seed: int) -> None:
     made.storage.update_metadata({"frl_content_sha256": None})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("study", STUDIES)
 def test_a_dataset_made_anew_under_its_name_is_studied_anew(study, empty_store, tmp_path):
     program, few, files, kept = STUDIES[study]

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = ["--dataset", "tests/tiny-v0", "--batch-size", "64", "--eval-members", "40", "--threads", "1"]
 
 
+@pytest.mark.long
 def test_a_stopped_run_goes_on_to_the_same_policy(tiny_dataset, tmp_path, monkeypatch, capsys):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     paper_scale.main([*FEW, "--epochs", "3", "--out", str(whole)])
@@ -47,6 +48,7 @@ def test_a_stopped_run_goes_on_to_the_same_policy(tiny_dataset, tmp_path, monkey
     assert facts[0]["values"] == facts[1]["values"]
 
 
+@pytest.mark.long
 def test_other_settings_are_another_training(tiny_dataset, tmp_path):
     paper_scale.main([*FEW, "--epochs", "1", "--out", str(tmp_path)])
     paper_scale.main([*FEW, "--epochs", "1", "--seed", "1", "--out", str(tmp_path)])

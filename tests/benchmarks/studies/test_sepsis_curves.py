@@ -17,6 +17,7 @@ def test_a_row_has_medians_and_the_span():
     assert row["logged"] == pytest.approx(0.4969, abs=1e-4)
 
 
+@pytest.mark.long
 def test_the_command_values_what_is_learned_and_goes_on(tmp_path, monkeypatch, capsys, own_figures):
     monkeypatch.setattr(sepsis_curves, "SIZES", (FEW,))
     command = ["--seeds", "2", "--steps", "30", "--out", str(tmp_path), "--figure"]

@@ -99,6 +99,7 @@ def test_no_process_outlives_a_sweep(how, tiny_dataset, tmp_path):
     assert _values(broken) == expected
 
 
+@pytest.mark.long
 def test_workers_end_when_their_sweep_is_killed(tmp_path):
     """The same, by hand and in a second: a parent with one worker process, and no algorithm."""
     script = (
@@ -163,6 +164,7 @@ with desk() as signs, closing(workers._in_parallel([place] * int(sys.argv[2]), s
 """
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("runs", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_workers_end_in_order_and_leave_no_semaphore(runs, tmp_path):

@@ -17,6 +17,7 @@ TINY = ["--dataset", "tests/tiny-v0", "--steps", "4", "--eval-members", "60"]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.long
 def test_runs_of_earlier_code_are_taken_only_when_asked_for_and_said(tiny_dataset, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     arguments = [*TINY, "--algo", "discrete_bc,seed_awr", "--jobs", "1", "--out", str(out)]
@@ -46,6 +47,7 @@ def test_runs_of_earlier_code_are_taken_only_when_asked_for_and_said(tiny_datase
     )
 
 
+@pytest.mark.long
 def test_a_model_beside_the_scorecard_is_the_scorecards_own(tiny_dataset, tmp_path, capsys):
     model = tmp_path / "factored_awr-seed0.d3"
 

@@ -69,6 +69,7 @@ def theirs(tmp_path, monkeypatch):
     sys.modules.pop("their_package", None)
 
 
+@pytest.mark.long
 def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_else(
     tiny_dataset, tmp_path, theirs, capsys
 ):
@@ -189,6 +190,7 @@ def test_every_baseline_is_trained_scored_and_looked_at(name, tiny_dataset):
     assert outcome.model
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_nothing_is_lost_and_nothing_done_twice(tiny_dataset, tmp_path):
     arguments = [*TINY, "--algo", "discrete_bc,seed_awr,dqn", "--seeds", "2", "--jobs", "1", "--out", str(tmp_path)]
     process = subprocess.Popen([sys.executable, "benchmarks/run.py", *arguments], cwd=ROOT, stderr=subprocess.DEVNULL)

@@ -127,6 +127,7 @@ def test_peers_that_do_not_fit_are_left_out_of_all_and_refused_by_name(silent):
     assert "they need a response" in left_out[0]
 
 
+@pytest.mark.long
 def test_a_silent_dataset_says_what_follows_and_shows_no_headline_of_answers(silent, tmp_path, capsys):
     few = ["--dataset", "tests/silent-v0", "--steps", "10", "--jobs", "1", "--algo", "factored_awr"]
     run.main([*few, "--out", str(tmp_path / "silent")])

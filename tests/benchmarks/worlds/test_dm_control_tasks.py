@@ -108,6 +108,7 @@ def test_a_dataset_names_the_packages_that_made_it(needs_packages, empty_store, 
     assert dataset.recover_environment().unwrapped.world.nvec == NVEC["cheetah-run"]
 
 
+@pytest.mark.long
 def test_the_table_of_these_tasks(needs_packages, empty_store, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ControlTask, "horizon", 25)
     written = {}

@@ -57,6 +57,7 @@ def test_a_dataset_of_another_recipe_is_not_taken(empty_store, monkeypatch):
         ensure_world_dataset("rooms", rows=200)
 
 
+@pytest.mark.long
 def test_the_table_is_made_once_and_the_same_again(tmp_path, capsys, monkeypatch):
     arguments = ["--quick", "--steps", "5", "--episodes", "50", "--worlds", "rooms,xor", "--seeds", "2"]
     arguments += ["--algo", "discrete_bc,factored_iql,decoupled_cql", "--out", str(tmp_path)]

@@ -11,6 +11,7 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "own_factored_data.md"
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_first_block_learns_what_was_put_in(empty_store):
     named: dict = {}

@@ -54,6 +54,7 @@ def _few_rows(monkeypatch) -> None:
     monkeypatch.setattr(cross_fitted_forecast, "MOST_ROWS", 300)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("response", [0, None])
 def test_estimates_in_parts_are_those_at_once(monkeypatch, response):
     found = []

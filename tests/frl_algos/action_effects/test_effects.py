@@ -158,6 +158,7 @@ def test_no_effect_is_found_where_there_is_none():
     assert np.abs(effects.weights[0]).max() < 0.15
 
 
+@pytest.mark.long
 def test_the_learner_takes_less_noise_for_a_difference_than_the_estimators():
     """Calls and visits about anything help alike here, so all differences that are found are noise."""
 

@@ -118,6 +118,7 @@ def test_a_state_is_known_again_and_another_is_not():
     assert (found[2] == 0).all()
 
 
+@pytest.mark.long
 def test_where_states_recur_planning_is_chosen_and_finds_the_way(tmp_path):
     algorithm = _fit(_chain())
     assert algorithm.choice.critic == "planned", str(algorithm.choice)
@@ -160,6 +161,7 @@ def test_the_temperature_of_whole_values_is_followed(monkeypatch):
     assert float(algorithm.impl.modules.statistics.temperature) == pytest.approx(0.02)
 
 
+@pytest.mark.long
 def test_critics_compete_at_their_best_temperature_and_the_calmer_one_is_followed(monkeypatch):
     real = model_judge.ModelJudge.worth
 

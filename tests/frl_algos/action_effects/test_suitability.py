@@ -223,6 +223,7 @@ def test_the_learner_prefers_what_many_need():
     np.testing.assert_allclose(suited / plain, _by_level(_suited(actions, episodes).needs, TOPIC), rtol=0.03)
 
 
+@pytest.mark.long
 def test_noise_in_outcomes_does_not_drown_what_the_choices_say():
     """An answer prevents a tenth, whatever it is about: 1,000 members can't tell topics apart by that."""
     plain, suited = 0.0, 0.0
@@ -235,6 +236,7 @@ def test_noise_in_outcomes_does_not_drown_what_the_choices_say():
     assert suited < 0.3 * plain
 
 
+@pytest.mark.long
 def test_outcomes_of_many_members_overrule_what_the_choices_say():
     """What most need is no use here, the rest is, and 40,000 members are enough to show it."""
     actions, episodes = _decisions(members=40_000, insight=3.0)

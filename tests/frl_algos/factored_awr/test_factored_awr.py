@@ -72,6 +72,7 @@ def test_greedy_is_the_best_over_all_valid_joint_actions_where_it_acts(trained, 
     np.testing.assert_array_equal(best[acts], wanted[acts])
 
 
+@pytest.mark.long
 def test_it_acts_as_often_as_asked(tiny_buffer):
     for rate in (0.05, 0.6):
         algorithm, _ = _fit(tiny_buffer, response=0, action_rate=rate)
@@ -129,6 +130,7 @@ def test_embeddings_change_in_training(tiny_buffer):
         assert not torch.equal(one, two), "the embeddings of every factor are learned"
 
 
+@pytest.mark.long
 def test_training_is_deterministic(tiny_dataset):
     from frl_algos import load_replay_buffer
 
@@ -141,6 +143,7 @@ def test_training_is_deterministic(tiny_dataset):
     assert torch.equal(weights[0], weights[1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", [{"response": 0}, {}, {"extraction": "regression"}])
 def test_save_and_load_give_equal_predictions(tiny_buffer, observations, tmp_path, settings):
     algorithm, _ = _fit(tiny_buffer, **settings)
@@ -156,6 +159,7 @@ def test_save_and_load_give_equal_predictions(tiny_buffer, observations, tmp_pat
     loaded.fit(tiny_buffer, n_steps=2, **QUIET)
 
 
+@pytest.mark.long
 def test_plugin_import_is_all_that_loading_needs(trained, tmp_path):
     trained.save(str(tmp_path / "model.d3"))
     script = f"import frl_algos, d3rlpy; print(type(d3rlpy.load_learnable({str(tmp_path / 'model.d3')!r})).__name__)"
@@ -208,6 +212,7 @@ def _bandit(n=4_000, seed=0):
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("extraction", ["closed_form", "regression"])
 def test_it_finds_an_interaction_in_another_action_space(extraction):
     algorithm, _ = _fit(
@@ -334,6 +339,7 @@ def test_regression_acts_as_often_as_asked(tiny_buffer):
     assert (algorithm.predict(tiny_buffer.observations) != 0).mean() == pytest.approx(0.3, rel=0.25)
 
 
+@pytest.mark.long
 def test_the_expectile_critic_finds_what_pays(tiny_buffer, observations):
     algorithm, results = _fit(
         _bandit(), n_steps=600, critic="expectile", batch_size=256, temperature=0.2, critic_weight_decay=0.0, gamma=0.5

@@ -51,6 +51,7 @@ def test_indication_keeps_to_the_behaviour_policy():
     assert choice.runner_up.startswith("effects")
 
 
+@pytest.mark.long
 def test_effects_of_decisions_by_chance_are_followed():
     algorithm = _fit(_members(insight=0.0, members=1_500))
     assert algorithm.choice.critic == "effects"

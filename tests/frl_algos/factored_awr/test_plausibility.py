@@ -74,6 +74,7 @@ def _fitted(buffer, **settings):
     return algorithm
 
 
+@pytest.mark.long
 def test_with_unseen_deciders_no_claim_is_more_than_an_episode_pays_and_the_policy_is_no_worse_than_the_clone(tmp_path):
     buffer = _logged()
     ours, clone = _fitted(buffer), _fitted(buffer, critic="none")

@@ -95,6 +95,7 @@ def test_what_only_three_factors_do_together_is_found(by_state):
     assert _greedy(algorithm, reward) > 0.9 * best
 
 
+@pytest.mark.long
 def test_a_reward_at_the_end_gets_credit():
     """Ten steps; what pays 0.3 at once costs 0.4 at the end, of which credit 0.9 a step sees 0.25 on average."""
     rng = np.random.default_rng(0)
@@ -231,6 +232,7 @@ def test_judges_find_the_gain_of_a_known_policy():
     assert error < 0.02
 
 
+@pytest.mark.long
 def test_few_people_with_long_records_all_judge_by_some_of_their_decisions(monkeypatch):
     """50 people of 400 decisions, of which a tenth may be scored: five whole people would be too few to judge."""
     known = 400 * mean_and_error(_judged(temperature=0.5).own)[0]

@@ -48,6 +48,7 @@ def test_groups_of_a_shuffled_part_are_those_of_its_members(imported):
         np.testing.assert_array_equal(buffer.observations[buffer.starts[number]], episode.observations[0])
 
 
+@pytest.mark.long
 def test_combined_imports_keep_the_names_while_their_parts_are_there(imported, other):
     both = minari.combine_datasets([imported, other], "tests/parted-both-v0")
     assert load_replay_buffer(both).action_space == action_space_of(imported)

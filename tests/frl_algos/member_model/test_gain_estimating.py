@@ -35,6 +35,7 @@ def test_what_is_earned_is_gained_where_it_becomes_more():
     assert (made == 2).sum() > 90  # of 100 that 6,000 minutes allow
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("neighbours", [True, False])
 def test_a_person_in_several_parts_is_one_person(monkeypatch, neighbours: bool) -> None:
     """Where parts are cut says nothing of how much a person's spells go together."""

@@ -112,6 +112,7 @@ def test_model_files_keep_the_gains(algorithm, buffer: FactoredReplayBuffer, tmp
     assert np.array_equal(load_model(file).gains(now, memory), algorithm.gains(now, memory))
 
 
+@pytest.mark.long
 def test_without_minutes_or_response_there_are_no_gains(algorithm, buffer: FactoredReplayBuffer) -> None:  # type: ignore[no-untyped-def]
     untold = FactoredAWRConfig(td_lambda=0.8).create()
     untold.fit(buffer, n_steps=1, show_progress=False, logger_adapter=d3rlpy.logging.NoopAdapterFactory())

@@ -70,6 +70,7 @@ def _agree(algorithm, run, observations):
     np.testing.assert_allclose(probabilities[[0, 3]], algorithm.predict_probabilities(spoilt[[0, 3]]), atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_onnx_gives_the_same(tmp_path, settings):
     algorithm = _algorithm(**settings)
@@ -80,6 +81,7 @@ def test_onnx_gives_the_same(tmp_path, settings):
     _agree(algorithm, lambda rows: session.run(None, {"observations": rows}), observations)
 
 
+@pytest.mark.long
 def test_small_chances_are_right_in_onnx_too(tmp_path):
     """Where almost always nothing is done: findings/onnxruntime-sigmoid-small.sh."""
     algorithm = _algorithm(**SETTINGS[1])
@@ -141,6 +143,7 @@ def test_the_greedy_action_is_the_likeliest_where_the_algorithms_own_is(tmp_path
         _agree(algorithm, lambda rows, policy=policy: [t.numpy() for t in policy(torch.as_tensor(rows))], observations)
 
 
+@pytest.mark.long
 def test_a_trained_policy_on_the_dataset(trained, tiny_buffer, tmp_path):
     export_policy(trained, tmp_path / "policy.onnx")
     assert str(Path(frl_algos.__file__).parent).encode() not in (tmp_path / "policy.onnx").read_bytes()
@@ -158,6 +161,7 @@ def test_rounding_is_not_a_feature(trained):
     assert float(trained.impl.modules.critic.spread.min()) > 1e-4
 
 
+@pytest.mark.long
 def test_torchscript_runs_with_torch_alone(trained, observations, tmp_path):
     export_policy(trained, tmp_path / "policy.pt")
     np.savez(tmp_path / "rows.npz", rows=observations)

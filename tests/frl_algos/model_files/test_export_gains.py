@@ -82,6 +82,7 @@ def _metadata_holds(algorithm, texts):
 
 
 # An ONNX file takes seconds; the operations are those of the other format.
+@pytest.mark.long
 @pytest.mark.parametrize(
     "algorithm",
     [name if name == "told all" else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS],

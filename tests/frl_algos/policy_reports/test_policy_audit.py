@@ -124,6 +124,7 @@ def test_recorded_use_is_a_mean_over_weeks(tiny_dataset):
     assert recorded_use(episodes, ["a"] * 7) == {}
 
 
+@pytest.mark.long
 def test_an_audit_from_files(file, tmp_path):
     told = []
     result = audit_fairness(

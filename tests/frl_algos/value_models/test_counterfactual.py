@@ -147,6 +147,7 @@ def test_it_ranks_what_a_naive_fit_turns_round(logged, valuation):
     assert naive["visits"] < naive["nothing"], "the team visits the ill: a naive fit blames the visits"
 
 
+@pytest.mark.long
 def test_the_spread_of_the_terms_is_the_error(behaviour):
     """Over replicates, the estimates vary as their standard errors say."""
     found = []

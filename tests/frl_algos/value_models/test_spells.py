@@ -142,6 +142,7 @@ def test_the_evaluators_of_a_buffer(whole, spells):
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.long
 def test_the_audit(whole, spells, tmp_path):
     texts = []
     for dataset in (whole, spells):
@@ -152,6 +153,7 @@ def test_the_audit(whole, spells, tmp_path):
     assert records.labels["gender"].tolist() == load_members(whole, attributes=GROUPS).labels["gender"].tolist()
 
 
+@pytest.mark.long
 def test_missing_weeks_are_marked_and_nobody_becomes_two(whole):
     gaps = cut(whole, "tests/gaps-v0", 3, missing=True)
     one, other = load_episodes(whole), load_episodes(gaps)
@@ -166,6 +168,7 @@ def test_missing_weeks_are_marked_and_nobody_becomes_two(whole):
     assert errors[1] == pytest.approx(errors[0] * np.sqrt(share), rel=0.3)
 
 
+@pytest.mark.long
 def test_what_came_of_a_decision_before_missing_weeks_is_not_read_off_the_week_after(whole):
     from frl_algos.value_models.histories import Histories
 
@@ -195,6 +198,7 @@ def test_a_removed_week_in_a_table_as_people_have_it(tmp_path):
     np.testing.assert_allclose(holed.returns(), kept)
 
 
+@pytest.mark.long
 def test_overlapping_spells_are_refused_and_combined_parts_told_apart(whole):
     with pytest.raises(UserError, match="overlap in time, for fewer than 11 of 2 members"):
         People.of(np.array([0, 0, 1]), starts=np.array([1, 3, 1]), ends=np.array([4, 6, 2]))
@@ -239,6 +243,7 @@ def test_rows_with_people_named(whole):
     assert episodes.resumed[0].tolist() == [False, True, False, False]
 
 
+@pytest.mark.long
 def test_fairness_and_suitability_count_people(whole):
     one = load_replay_buffer(whole, groups=["gender"])
     several = load_replay_buffer(cut(whole, "tests/cut-penalty-v0", 3, missing=False), groups=["gender"])
@@ -265,6 +270,7 @@ def model(trained, tmp_path_factory):
     return file
 
 
+@pytest.mark.long
 def test_evaluate_policy_and_the_audit_of_a_policy_write_the_same(whole, mixed, model, tmp_path):
     for name in ("whole", "spells"):
         dataset = {"whole": whole, "spells": mixed}[name]
@@ -276,6 +282,7 @@ def test_evaluate_policy_and_the_audit_of_a_policy_write_the_same(whole, mixed, 
         assert (tmp_path / "spells" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
 
 
+@pytest.mark.long
 def test_the_benchmarks_estimates_audit_and_portrait_are_the_same(whole, mixed, trained):
     """What `run.py --ope` puts into the scorecard, and what the report shows."""
     found = []
@@ -288,6 +295,7 @@ def test_the_benchmarks_estimates_audit_and_portrait_are_the_same(whole, mixed, 
     assert found[0] == found[1]
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32 - 1), shuffled=st.booleans())
 def test_any_cut_leaves_episodes_people_and_diagnostics_as_they_are(few, seed, shuffled):

@@ -132,6 +132,7 @@ def _kill_everywhere(work: Callable[[], None], moments: int, old: int | None, ne
 MOMENTS = [5, pytest.param(20, marks=pytest.mark.slow)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moments", MOMENTS)
 def test_a_killed_import_is_whole_or_absent(moments, tables, empty_store):
     _kill_everywhere(lambda: _import(tables[1]), moments, None, 25)
@@ -140,6 +141,7 @@ def test_a_killed_import_is_whole_or_absent(moments, tables, empty_store):
     _only_whole_files(empty_store)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moments", MOMENTS)
 def test_an_older_import_stays_until_the_new_one_is_whole(moments, tables, empty_store):
     _import(tables[0])
@@ -150,6 +152,7 @@ def test_an_older_import_stays_until_the_new_one_is_whole(moments, tables, empty
     _only_whole_files(empty_store)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moments", MOMENTS)
 def test_a_killed_build_is_whole_or_absent(moments, tables, empty_store):
     _kill_everywhere(_build, moments, None, 12)
@@ -257,6 +260,7 @@ def test_of_two_tables_at_once_one_wins(tables, empty_store, capfd):
     assert _episodes() == (3, 25)[codes.index(0)]
 
 
+@pytest.mark.long
 def test_members_of_an_interrupted_split_are_split_alike(tables, empty_store):
     """Killed between the two datasets of a split, the same import makes the other one as it would have been."""
     options = ImportOptions(validation_share=0.4)

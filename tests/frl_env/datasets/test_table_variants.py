@@ -226,6 +226,7 @@ def test_there_are_more_than_two_hundred():
     assert len({name for name, *_ in FORMS}) == len(FORMS) > 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("form", "by_date"), [pytest.param(form, by, id=name) for name, form, by in FORMS])
 def test_the_same_table_gives_the_same_bytes(form, by_date, people, same, tmp_path):
     path = form(dated(people) if by_date else people.copy(), tmp_path)

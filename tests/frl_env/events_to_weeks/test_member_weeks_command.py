@@ -43,6 +43,7 @@ def frl(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.long
 def test_check_reports_and_writes_a_page_only(frl, events, tmp_path):
     status, out, _ = frl("weeks", events / "spec.toml", "--check", "--report", tmp_path / "report.html")
     assert status == 0
@@ -62,6 +63,7 @@ def test_check_reports_and_writes_a_page_only(frl, events, tmp_path):
     assert not [file for file in events.iterdir() if file.name.startswith(".")]
 
 
+@pytest.mark.long
 def test_what_is_there_is_replaced_only_by_force(frl, events, tmp_path):
     table, page, spec = tmp_path / "weeks.parquet", tmp_path / "page.html", tmp_path / "flat.toml"
     commands = {
@@ -82,6 +84,7 @@ def test_what_is_there_is_replaced_only_by_force(frl, events, tmp_path):
     assert frl(*commands[table])[0] == 2, "a table of its own is not: somebody may work with it"
 
 
+@pytest.mark.long
 def test_small_counts_of_real_members_are_not_shown(frl, events, tmp_path):
     text = (events / "spec.toml").read_text().replace("simulated = true", "").replace('path = "', f'path = "{events}/')
     (tmp_path / "spec.toml").write_text(text)
@@ -111,6 +114,7 @@ def numbers(figures: dict, path: str = "") -> dict[str, float]:
     return found
 
 
+@pytest.mark.long
 def test_what_one_member_more_changes_is_not_to_be_seen(events, tmp_path):
     """The difference of two reports, of all members and of all but one, tells nothing of that one."""
     told = []
@@ -129,6 +133,7 @@ def test_what_one_member_more_changes_is_not_to_be_seen(events, tmp_path):
             assert not 0 < abs(told[0][name] - other[name]) < 11 or name.startswith("/response"), name
 
 
+@pytest.mark.long
 def test_a_level_that_few_people_got_often_is_not_shown(events, tmp_path):
     folder = tmp_path / "events"
     shutil.copytree(events, folder)

@@ -36,6 +36,7 @@ complete_through = 2024-06-30
 MEMBERS, FEW = 40, 6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("simulated", [False, True])
 def test_people_are_counted_and_not_rows(engine, simulated, tmp_path):
@@ -72,6 +73,7 @@ def test_people_are_counted_and_not_rows(engine, simulated, tmp_path):
     assert figures["response"]["after_attempt"] is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("strange", [0, FEW, 2 * FEW])
 def test_people_without_a_span_are_counted(engine, strange, tmp_path):
@@ -102,6 +104,7 @@ def test_people_without_a_span_are_counted(engine, strange, tmp_path):
         assert len(said) == (strange >= 11), "capitals and leading zeros count"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("people", [FEW, 2 * FEW])
 def test_what_age_and_medicare_leave_out_is_counted(engine, people, tmp_path):

@@ -111,6 +111,7 @@ def test_of_a_clean_extract_nothing_is_said(tmp_path):
     assert _written(_extract(), tmp_path) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("mistake", "words"),
     [
@@ -131,6 +132,7 @@ def test_a_mistake_is_told(mistake, words, tmp_path):
     assert len(said) == 1 or mistake is _spans_of_visits
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("adjusts", "told"), [("{}", False), ("{}.0", True)])
 def test_voids_that_find_no_claim_are_told(adjusts, told, tmp_path):
     tables = _extract()
@@ -174,6 +176,7 @@ def test_a_table_has_a_date_format_of_its_own(tmp_path):
         Spec.read(tmp_path / "spec.toml")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("clock", "words"),
     [
@@ -245,6 +248,7 @@ def _late_claims(folder, rules: str = "") -> None:
     _write(tables, folder, SPEC.replace('kind = "kind"', 'kind = "kind"\nreceived = "received"') + rules)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rules", "following"), [("", "frl import"), ("complete_through = 2023-08-06\n", "frl worklist")]
 )

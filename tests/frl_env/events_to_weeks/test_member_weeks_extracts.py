@@ -75,6 +75,7 @@ def extracts(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 def test_spreadsheets_of_a_us_plan_are_read_as_they_are(extracts):
     weeks(extracts / "spec.toml", extracts / "weeks.parquet")
     table = pd.read_parquet(extracts / "weeks.parquet")
@@ -87,6 +88,7 @@ def test_spreadsheets_of_a_us_plan_are_read_as_they_are(extracts):
     assert first["action_modality"].tolist()[:3] == ["NONE", "PHONE_CALL", "NONE"]  # half past midnight is Monday's
 
 
+@pytest.mark.long
 def test_staff_minutes_of_the_spec_go_with_the_table(extracts):
     weeks(extracts / "spec.toml", extracts / "weeks.parquet")
     columns = ColumnMap.of_table(pq.read_schema(extracts / "weeks.parquet"))
@@ -96,6 +98,7 @@ def test_staff_minutes_of_the_spec_go_with_the_table(extracts):
         Spec.read(extracts / "spec.toml")
 
 
+@pytest.mark.long
 def test_every_word_without_a_target_is_listed_empty_cells_too(extracts):
     (extracts / "spec.toml").write_text(SPEC)
     with pytest.raises(EventTablesError) as raised:

@@ -98,6 +98,7 @@ def convert(tmp_path, request):
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("source", ["omop", "tuva"])
 def test_amounts_in_text_are_read_or_refused(convert, source):
     assert convert(source)["next_total_paid"].tolist() == [9_180.5] * 4
@@ -143,6 +144,7 @@ def test_coverage_that_is_opened_again_goes_on(convert):
     assert found[found["member_id"] == "18"]["reward"].tolist() == [0, -1, 0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("rules", "topic"),
     [

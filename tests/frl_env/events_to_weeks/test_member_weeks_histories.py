@@ -155,6 +155,7 @@ def test_history(history, converted):
     assert converted[history.name] == right(history)
 
 
+@pytest.mark.long
 def test_the_state_after_a_row_is_the_state_of_the_next(tmp_path):
     """Also after the last row of a spell, where no next row says it."""
     histories = [history for history in HISTORIES if not history.rules]
@@ -168,6 +169,7 @@ def test_the_state_after_a_row_is_the_state_of_the_next(tmp_path):
     assert follows.sum() > 100
 
 
+@pytest.mark.long
 def test_a_file_of_many_parts_is_the_file_of_one_part(tmp_path, monkeypatch):
     """Parts are put together and written in threads of their own; their order stays."""
     histories = [history for history in HISTORIES if not history.rules]

@@ -89,6 +89,7 @@ def test_text_of_any_delimiter_and_levels_in_plain_words(tmp_path, name, separat
     assert table["action_modality"].tolist() == ["SMS_TEXT", "HOME_VISIT"]
 
 
+@pytest.mark.long
 def test_replacements_of_nothing_count_as_rows_where_adjustments_are_ignored(tmp_path):
     (tmp_path / "spans.csv").write_text("M,FROM,THRU\n1,2024-01-01,\n")
     (tmp_path / "claims.csv").write_text("M,C,D,F,R\n1,c,2024-01-03,7,450\n")
@@ -149,6 +150,7 @@ def test_deleted_rows_of_a_table_with_a_log_do_not_come_back(tmp_path):
         weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
 
 
+@pytest.mark.long
 def test_the_cut_is_where_the_first_table_ends_and_never_after_the_extract(tmp_path):
     (tmp_path / "visits.csv").write_text("M,D,K\n1,2024-03-01,ER\n")
     text = _small(tmp_path, "M,C,D,R,IN\n1,c,2024-01-03,0450,2024-01-14\n1,d,2024-02-14,0450,2024-02-18\n")
@@ -172,6 +174,7 @@ def test_what_is_read_is_not_written_over(tmp_path, output):
     assert [file.name for file in (tmp_path / "claims").iterdir()] == ["a.csv"]
 
 
+@pytest.mark.long
 def test_stages_of_a_conversion_that_runs_are_left_alone(tmp_path, monkeypatch):
     _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
     target = tmp_path / "weeks.parquet"
@@ -209,6 +212,7 @@ def test_two_runs_of_a_command_do_not_share_stages(engine, tmp_path):
     assert not target.exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["weeks.parquet", "spec.toml"])
 def test_what_killed_runs_left_goes_with_the_next(place, tmp_path):
     """Stages hold members' rows: those of another spec, or of a check, stay only while their run does."""
@@ -252,6 +256,7 @@ def test_another_table_of_the_same_file_is_another_conversion(tmp_path):
     assert conversion._digest(spec, "duckdb") != conversion._digest(Spec.read(tmp_path / "spec.toml"), "duckdb")
 
 
+@pytest.mark.long
 def test_a_state_has_no_hindsight_where_no_table_says_when_rows_arrived(tmp_path):
     """An ED visit on Sunday is part of Monday's stay, but Monday's state does not know of that yet."""
     text = _small(tmp_path, "M,C,D,R,B\n1,a,2024-01-07,0450,\n1,b,2024-01-08,,0111\n")

@@ -86,6 +86,7 @@ def test_the_page_shows_what_the_reader_does(source, tmp_path):
     assert _shown(tables["encounters"]).split() == _blocks()[f"{source} -> encounters"].split()
 
 
+@pytest.mark.long
 def test_people_of_each_format(tmp_path):
     for source in ("omop", "synthea", "tuva"):
         (tmp_path / source).mkdir()

@@ -102,6 +102,7 @@ def test_other_formats_give_the_same_weeks(kind, truth, tmp_path):
     pd.testing.assert_frame_equal(found.loc[covered.index, list(covered)], covered, check_dtype=False, check_exact=True)
 
 
+@pytest.mark.long
 def test_gaps_that_are_left_out_are_no_mistake_to_an_import(flat, truth, tmp_path, empty_store):
     spec = (
         (flat / "spec.toml")

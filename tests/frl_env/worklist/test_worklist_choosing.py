@@ -81,6 +81,7 @@ BY_ROLE = Capacity(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("draws", [300, pytest.param(10_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("capacity", "explore"), [(Capacity(minutes=40.0), 0.5), (SCARCE, 0.3), (SCARCE, 1.0), (BY_ROLE, 0.9)]
@@ -144,6 +145,7 @@ def test_stated_chances_are_those_of_the_lots_where_gains_tie(limits):
         np.testing.assert_allclose(choice.propensities, expected)
 
 
+@pytest.mark.long
 def test_weighted_by_its_chance_every_action_counts_once_where_gains_tie():
     gains = np.repeat(np.asarray([[0.0, 0.01, 0.01, 0.05]]), 8, axis=0)
     weighted, draws, rng = np.zeros((8, 4)), 2_000, np.random.default_rng(0)

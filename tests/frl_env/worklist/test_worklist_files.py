@@ -78,6 +78,7 @@ def test_nothing_half_written_stays_and_nothing_is_lost(table, tmp_path, monkeyp
     assert {each.name for each in tmp_path.iterdir()} == set(before)
 
 
+@pytest.mark.long
 def test_command_from_a_trained_model(tmp_path, capsys):
     import d3rlpy
 
