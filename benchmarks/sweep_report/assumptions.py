@@ -38,8 +38,8 @@ def assumptions(results: SweepResults) -> Section:
     told = () if found.get("headline") else (words("assumptions", "withheld"),)
     figure = Figure(
         title=words("assumptions", "title", policy=name),
-        description=words("assumptions", "description", rows=len(table)),
-        draw=forest(_drawn(rows), axis=results.gained, lines=[(0.0, "the care team")], limits=(-reach, reach)),
+        description=words("assumptions", "description", rows=len(table), behaviour=results.behaviour),
+        draw=forest(_drawn(rows), axis=results.gained, lines=[(0.0, results.behaviour)], limits=(-reach, reach)),
         table=Table(
             name="assumptions",
             caption=words("assumptions", "caption", policy=name),

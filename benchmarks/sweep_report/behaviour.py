@@ -30,18 +30,33 @@ def by_factor(results: SweepResults) -> Section:
     if not shown:
         return section(missing=words("behaviour", "few_got"), parts=(_all_factors(results),))
     figure = Figure(
-        title=words("behaviour", "factors_title", policy=results.name(policy), seed=seed),
-        description=words("behaviour", "factors_description", factors=", ".join(shown).lower()),
-        draw=pairs(list(shown.items()), first="the policy", second="the care team", axis="share of the weeks"),
+        title=words("behaviour", "factors_title", policy=results.name(policy), seed=seed, behaviour=results.behaviour),
+        description=words(
+            "behaviour", "factors_description", factors=", ".join(shown).lower(), behaviour=results.behaviour
+        ),
+        draw=pairs(list(shown.items()), first="the policy", second=results.behaviour, axis="share of the weeks"),
         table=Table(
             name="policy_by_factor",
             caption="Share of the weeks.",
-            columns=columns_of("factor | level | policy:.2% | care team:.2%"),
+            columns=columns_of(f"factor | level | policy:.2% | {_column(results)}:.2%"),
             rows=[(row["factor"], row["level"], row["policy"], row["behaviour"]) for row in rows],
         ),
-        notes=(words("behaviour", "factors_note", source=results.panel(policy, seed)["source"], hidden=hidden),),
+        notes=(
+            words(
+                "behaviour",
+                "factors_note",
+                behaviour=results.behaviour,
+                source=results.panel(policy, seed)["source"],
+                hidden=hidden,
+            ),
+        ),
     )
     return section(parts=(figure, _all_factors(results)))
+
+
+def _column(results: SweepResults) -> str:
+    """Heading of the logged shares."""
+    return results.behaviour.removeprefix("the ")
 
 
 def _percent(value: float | None) -> str:
@@ -63,7 +78,7 @@ def _all_factors(results: SweepResults) -> Table:
         for row in parts["by_factor"]
         if entry["algo"] in results.labels
     ]
-    columns = columns_of("policy | seed:d | factor | level | share:.2% | care team:.2%")
+    columns = columns_of(f"policy | seed:d | factor | level | share:.2% | {_column(results)}:.2%")
     return Table(
         name="all_policies_by_factor", caption="All policies and seeds.", columns=columns, rows=rows, shown=False
     )
@@ -83,16 +98,19 @@ def by_state(results: SweepResults) -> Section:
     rows, columns = [readable(row) for row in table["rows"]], [readable(column) for column in table["columns"]]
     kind, factor = panel["state_kind"], table["factor"].replace("_", " ")
     facts = {"kind": kind, "factor": factor, "policy": results.name(policy), "seed": seed}
+    facts["behaviour"] = results.behaviour
     figure = Figure(
         title=words("behaviour", "needs_title", **facts),
         description=words("behaviour", "needs_description", rows=len(rows), columns=len(columns), **facts),
         draw=heatmap(
-            [("The policy", table["policy"]), ("The care team", table["behaviour"])], rows=rows, columns=columns
+            [("The policy", table["policy"]), (results.behaviour.capitalize(), table["behaviour"])],
+            rows=rows,
+            columns=columns,
         ),
         table=Table(
             name="need_by_action",
             caption="Share of the weeks in such a state.",
-            columns=(Column(kind), Column(factor), Column("policy", ".2%"), Column("care team", ".2%")),
+            columns=(Column(kind), Column(factor), Column("policy", ".2%"), Column(_column(results), ".2%")),
             rows=[
                 (table["rows"][i], table["columns"][k], table["policy"][i][k], table["behaviour"][i][k])
                 for i in range(len(rows))

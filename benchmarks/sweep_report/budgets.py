@@ -29,7 +29,7 @@ def budgets(results: SweepResults) -> Section:
     section = partial(Section, anchor="budgets", title="At the team's own minutes, and at others")
     entries = results.card.get("curves") or []
     if not results.has_truth:
-        return section(missing=words("budgets", "no_simulator"))
+        return section(title="Value against staff minutes", missing=words("budgets", "no_simulator"))
     limited = [entry for entry in entries if _limited(entry)]
     if not limited:
         return section(missing=words("budgets", "no_budget"))

@@ -9,6 +9,7 @@ import io
 import json
 from typing import Any
 
+from benchmarks.sweep.scorecard_tables import is_of_care
 from benchmarks.sweep_report.assumptions import assumptions
 from benchmarks.sweep_report.behaviour import by_factor, by_state, embeddings
 from benchmarks.sweep_report.budgets import budgets, who
@@ -64,7 +65,7 @@ def report_of(results: SweepResults, *, command: str) -> Report:
         subtitle=words(
             "contents", "subtitle", dataset=card["dataset"], policies=len(results.policies), seeds=len(results.seeds)
         ),
-        warning=words("contents", "simulated" if simulated else "recorded"),
+        warning=words("contents", "simulated" if simulated else "recorded", care=is_of_care(card)),
         facts=tuple(facts),
         sections=(*_with_content(sections), provenance(results, command)),
     )

@@ -17,7 +17,8 @@ RECORDED = ("no_truth", "record_holds_all", "propensities_fit", "like_the_record
 def doubts(results: SweepResults) -> Section:
     """What the summary refers to."""
     weights = weights_of(results, results.leading)
-    points = [named("doubts", block) for block in (SIMULATED if results.has_truth else RECORDED)]
+    blocks = SIMULATED if results.has_truth else RECORDED
+    points = [named("doubts", block, behaviour=results.behaviour) for block in blocks]
     if results.seeds_compared < FEW_SEEDS:
         points.append(named("doubts", "few_seeds", seeds=results.seeds_compared))
     points += _of_seeds(results) + _of_weights(results, weights) + _of_the_runs(results)

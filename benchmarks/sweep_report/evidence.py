@@ -145,7 +145,7 @@ def clip_sweep(results: SweepResults) -> Section:
         ]
     ticks = [(x, _cut(clip["clip"])) for x, clip in enumerate(found[0][2]["clips"])]
     figure = Figure(
-        title="Estimated difference to the care team, by cut-off",
+        title=f"Estimated difference to {results.behaviour}, by cut-off",
         description=words("evidence", "clip_description", panels=len(each), truth=results.has_truth),
         draw=panels(each, Axes(x="cut-off", y=results.gained, x_ticks=ticks, lines=[(0.0, "")])),
         table=Table(

@@ -13,7 +13,7 @@ def spending(results: SweepResults) -> Section:
     logged = results.card.get("logged")
     if logged is None:
         return Section(anchor="spending", title="Contacts and staff minutes", missing=words("contents", "no_spending"))
-    rows = _rows("care team, as logged", logged)
+    rows = _rows(f"{results.behaviour.removeprefix('the ')}, as logged", logged)
     for entry in results.details:
         for mode, said in entry.get("modes", {}).items():
             if spent := said.get("spent"):
@@ -25,7 +25,7 @@ def spending(results: SweepResults) -> Section:
     return Section(
         anchor="spending",
         title="Contacts and staff minutes",
-        text=(*text, words("contents", "asked", dataset=results.card["dataset"])),
+        text=(*text, words("contents", "asked", dataset=results.card["dataset"], behaviour=results.behaviour)),
         parts=(
             Table(
                 name="contacts_and_minutes",

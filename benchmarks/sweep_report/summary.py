@@ -50,6 +50,7 @@ def _tried(results: SweepResults) -> str:
         rankings=len(learners) < len(card["runs"]),
         updates=" and ".join(f"{count:,}" for count in updates),
         members=card["eval_members"] if results.has_truth else None,
+        behaviour=results.behaviour,
     )
 
 
@@ -147,6 +148,7 @@ def _estimated(results: SweepResults) -> tuple[str, str]:
         "estimated",
         policy=results.name((best["algo"], best["mode"])),
         seed=best["seed"],
+        behaviour=results.behaviour,
         difference=best["headline"]["difference"],
         over=span(best["weeks"]) if best.get("weeks") else "a member",
         rate="" if rate == "-" else rate,

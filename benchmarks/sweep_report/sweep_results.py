@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.sweep.results import CHECKSUMS
+from benchmarks.sweep.scorecard_tables import is_of_care
 from frl_env.errors import UserError
 from frl_env.files import atomic
 from frl_env.files.integrity import sha256
@@ -47,6 +48,11 @@ class SweepResults:
             Words for a member's gain.
         """
         return "events avoided a member" if self.has_truth else "gain a member, in the unit of the reward"
+
+    @property
+    def behaviour(self) -> str:
+        """What to call whoever made the logged decisions: only where data are of care, a care team."""
+        return "the care team" if is_of_care(self.card) else "the behaviour policy"
 
     @cached_property
     def labels(self) -> dict[str, str]:

@@ -129,12 +129,16 @@ def _estimates(results: SweepResults) -> Figure:
     return Figure(
         title=words("values", "estimated_title", truth=truth),
         description=words(
-            "values", "estimated_description", rows=len(table), withheld=sum(row[3] is None for row in table)
+            "values",
+            "estimated_description",
+            behaviour=results.behaviour,
+            rows=len(table),
+            withheld=sum(row[3] is None for row in table),
         ),
-        draw=forest(rows, axis=f"estimated {results.gained}", lines=[(0.0, "the care team")]),
+        draw=forest(rows, axis=f"estimated {results.gained}", lines=[(0.0, results.behaviour)]),
         table=Table(
             name="estimated_values",
-            caption=words("values", "estimated_caption"),
+            caption=words("values", "estimated_caption", behaviour=results.behaviour),
             columns=(*known, *([Column("truth", "+.4f")] if truth else []), Column("why it is withheld")),
             rows=table,
         ),

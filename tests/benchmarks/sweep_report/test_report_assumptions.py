@@ -13,7 +13,7 @@ def result(low: float, high: float) -> dict:
 def _results(*entries: dict) -> SimpleNamespace:
     leading = ("a", "greedy")
     told = {"name": lambda policy: "A, greedy", "has_truth": False, "gained": "gain"}
-    return SimpleNamespace(card={"ope": entries}, leading=leading, **told)
+    return SimpleNamespace(card={"ope": entries}, leading=leading, behaviour="the care team", **told)
 
 
 def test_every_estimate_is_one_row_by_what_is_varied():

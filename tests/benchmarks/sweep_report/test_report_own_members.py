@@ -99,6 +99,19 @@ def test_there_is_no_truth_and_the_page_says_so(own):
     assert "estimated gain a member, in the unit of the reward" in text
 
 
+def test_where_data_are_not_of_care_no_care_team_is_named(recorded, tmp_path):
+    out = tmp_path / "results"
+    _write_results(out)
+    card = json.loads((out / "scorecard.json").read_text())
+    told = {"of_care": False, "rows": [], "meaning": {"response": None}, "action_rate": None}
+    (out / "scorecard.json").write_text(json.dumps(card | {"told": told}))
+    report.main([str(out), "-o", str(tmp_path / "report.html")])
+    for name, text in _everything(tmp_path).items():
+        assert not re.search(r"\bteam\b|guide care", text, re.I), name
+    assert "The behaviour policy" in (tmp_path / "report.html").read_text()
+    assert "behaviour policy" in (tmp_path / "report-data" / "policy_by_factor.csv").read_text().splitlines()[0]
+
+
 def test_few_effective_members_are_not_said(own):
     for name, content in _everything(own).items():
         if name != "details.json":

@@ -68,8 +68,8 @@ def test_no_sentence_is_dead():
 
 
 def test_what_is_filled_in_is_escaped_on_the_page_and_stays_as_it_is_in_words():
-    said = sentence_templates.words("behaviour", "factors_title", policy="<b>A & B</b>", seed=1)
-    assert said == "<b>A & B</b>, seed 1, against the care team"
+    said = sentence_templates.words("behaviour", "factors_title", policy="<b>A & B</b>", seed=1, behaviour="them")
+    assert said == "<b>A & B</b>, seed 1, against them"
     table = Table(name="t", caption="<i>`x<y`</i>", columns=(Column("<u>"), Column("n", ".1f")), rows=[("<s>", 1.0)])
     section = Section(anchor="a", title=said, text=("<script>",), parts=(table,), missing="<q>")
     shown = page(
