@@ -115,6 +115,7 @@ def test_started_as_a_module(tmp_path):
     assert (done.returncode, done.stderr) == (130, "error: stopped before any work\n")
 
 
+@pytest.mark.long
 def test_who_presses_twice_sees_one_line():
     """Once at work, again while that is said, and again while Python ends."""
     done = _run(STOP_TWICE)

@@ -186,6 +186,7 @@ def test_a_store_that_cannot_be_used_is_said(capsys, tmp_path, monkeypatch):
         assert "Minari's store can't be used" in _says(capsys, arguments, _build)
 
 
+@pytest.mark.long
 def test_a_model_that_cannot_be_saved_is_said(capsys, tmp_path, tiny_dataset):
     (tmp_path / "factored_awr-seed0.d3").mkdir()
     assert "can't write" in _says(capsys, [*TINY, "--out", str(tmp_path)])

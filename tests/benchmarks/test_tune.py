@@ -35,6 +35,7 @@ def written(tiny_dataset, others, tmp_path, monkeypatch):
     algorithms._tuned.cache_clear()
 
 
+@pytest.mark.long
 def test_the_rule_decides_and_everything_tried_is_said(written, tiny_buffer, monkeypatch):
     arguments, file = written
     content = json.loads(file.read_text())

@@ -75,6 +75,7 @@ def test_own_members_are_valued_without_a_simulator(own, tmp_path, capsys):
     assert "high-touch contact by group" in shown
 
 
+@pytest.mark.long
 def test_groups_that_the_import_named_are_audited(tiny_recipe, tmp_path):
     made = dataclasses.replace(tiny_recipe, dataset_id="tests/spoken-v0", members=200, seed=12, horizon=20)
     export_table(build_dataset(made), tmp_path / "out.parquet")
@@ -120,6 +121,7 @@ def test_members_of_whom_nothing_is_known_are_not_audited(own, monkeypatch):
     assert told["sentence"].startswith("Not audited: an audit needs at least one attribute")
 
 
+@pytest.mark.long
 def test_the_truth_stands_beside_the_estimate_where_there_is_one(tiny_dataset, own, tmp_path, capsys):
     run.main([
         "--dataset", "tests/was-simulated-v0", "--validation", "tests/tiny-v0", "--eval-members", "50", *FEW,
@@ -142,6 +144,7 @@ def test_members_to_value_policies_on_are_asked_for(tiny_dataset, tmp_path):
         run.main(["--dataset", "tests/tiny-v0", "--validation", "no/such-v0", *FEW, "--out", str(tmp_path)])
 
 
+@pytest.mark.long
 def test_another_import_under_the_same_name_is_read_anew(own, tmp_path, tiny_recipe):
     """In one process: what a worker keeps of a dataset is gone when another dataset has its name."""
     name = "tests/replaced-v0"

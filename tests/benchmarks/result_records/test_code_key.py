@@ -63,6 +63,7 @@ def test_code_that_is_reached_counts_and_nothing_else(project, file, before, aft
     assert (code_key("benchmarks.study", root=project) != key) is other
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("program", "room"),
     [

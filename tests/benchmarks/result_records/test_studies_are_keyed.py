@@ -102,6 +102,7 @@ def test_a_constant_deep_in_the_learner_makes_every_result_stale_and_a_page_none
         assert kept[name].key(**facts) != before[name]
 
 
+@pytest.mark.long
 def test_a_study_counts_itself(copy):
     for name, each in _keepers().items():
         before = each.key(root=copy)

@@ -18,6 +18,7 @@ LINES = 3
 """Claim lines of the members that are simulated here."""
 
 
+@pytest.mark.long
 def test_what_learns_nothing_loads_no_deep_learning_library():
     """Or the memory of `frl build`, `frl import` and `frl weeks` on the pages would be that of torch."""
     lines = ["import os, sys"]

@@ -153,6 +153,7 @@ def test_without_a_limit_nothing_changes(swept, tiny_dataset, tiny_buffer, tmp_p
     np.testing.assert_array_equal(free.value, plain.value)
 
 
+@pytest.mark.long
 def test_where_nothing_has_an_effect_every_gain_is_exactly_0(tmp_path):
     recipe = Recipe(
         dataset_id="tests/nothing-v0", description="for tests", members=60, seed=3, horizon=12,

@@ -38,6 +38,7 @@ def stale(copy, monkeypatch):
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "which"),
     [

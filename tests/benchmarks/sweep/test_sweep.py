@@ -97,6 +97,7 @@ def test_their_package_is_found_trained_and_scored_and_its_fault_sinks_nothing_e
     assert _files(out / "runs") == finished
 
 
+@pytest.mark.long
 def test_where_every_training_fails_there_is_no_scorecard(tiny_dataset, tmp_path, theirs, capsys):
     out = tmp_path / "out"
     failed = (
@@ -239,6 +240,7 @@ def test_a_cluster_does_the_same(tiny_dataset, tmp_path):
     assert here["references"] == there["references"]
 
 
+@pytest.mark.long
 def test_no_scheduler_is_said(tiny_dataset, tmp_path):
     pytest.importorskip("dask.distributed")
     with pytest.raises(UserError, match=r"no Dask scheduler at .tcp://127"):

@@ -57,6 +57,7 @@ def test_the_lines_are_what_they_are_called(tiny_buffer):
     assert all(algorithms.LABELS[name] for name in ALGORITHMS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", Q_LEARNERS)
 def test_targets_move_in_a_run(name, tiny_buffer):
     made = create(name, NAMES, tiny_buffer.action_space, {"target_update_interval": 3})
@@ -68,6 +69,7 @@ def test_targets_move_in_a_run(name, tiny_buffer):
     assert any(not torch.equal(own[key], target[key]) for key in own), "and not in between"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", STOCK_LINES)
 def test_a_seed_is_a_curve(name, tiny_buffer, monkeypatch):
     """The same seed gives the same losses and decisions, another seed others."""

@@ -214,6 +214,7 @@ def _average_effects(buffer, **settings):
     return _by_level(algorithm.impl.modules.critic.weights[0].numpy(), TOPIC)
 
 
+@pytest.mark.long
 def test_the_learner_prefers_what_many_need():
     """What is talked about makes no difference to those talked to: among all others, what more of them need does."""
     actions, episodes = _decisions(insight=3.0)
@@ -246,6 +247,7 @@ def test_outcomes_of_many_members_overrule_what_the_choices_say():
     assert found.argmax() != 0
 
 
+@pytest.mark.long
 def test_where_choices_tell_nothing_outcomes_are_read_as_ever():
     """By chance alone topics come up here: what outcomes say of them is shrunk no harder than without a need factor."""
     actions, episodes = _decisions(members=4_000, insight=0.0)

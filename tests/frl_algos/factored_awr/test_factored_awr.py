@@ -298,6 +298,7 @@ def test_the_flat_encoder_gives_an_exact_policy_where_there_are_few_actions():
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_independent_factors_given_that_something_is_done(tiny_buffer, observations):
     """The clone is then a product of one distribution a factor; with learned embeddings it is not."""
     for encoder, independent in (("independent", True), ("learned", False)):

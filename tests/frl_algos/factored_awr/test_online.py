@@ -90,6 +90,7 @@ def test_collected_episodes_are_aligned():
     np.testing.assert_array_equal(both.observations[4:], buffer.observations)
 
 
+@pytest.mark.long
 def test_it_finds_the_best_action_from_nothing_and_repeats():
     x = np.random.default_rng(0).uniform(-1, 1, (50, 2)).astype(np.float32)
     runs = []

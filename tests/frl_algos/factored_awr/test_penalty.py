@@ -271,6 +271,7 @@ def test_greedy_actions_follow_the_tilt(fair, odds):
     assert ((algorithm.predict(x) != 0) == acted).all()
 
 
+@pytest.mark.long
 def test_a_fair_policy_is_saved_loaded_exported_and_copied(fair, tmp_path):
     algorithm, buffer, _ = fair
     x = buffer.observations[:50]

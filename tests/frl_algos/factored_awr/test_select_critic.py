@@ -136,6 +136,7 @@ def test_where_nothing_is_ever_paid_the_choice_is_the_clone():
     assert choice.critic == "none", str(choice)
 
 
+@pytest.mark.long
 def test_effects_are_judged_at_the_temperature_that_is_set():
     buffer = _bandit(lambda x, levels: 1.0 * (levels[:, 0] == 0))
     near, far = (_fit(buffer, steps=5, temperature=temperature).choice for temperature in (4.0, 0.1))
@@ -144,6 +145,7 @@ def test_effects_are_judged_at_the_temperature_that_is_set():
     assert near.gain < far.gain / 2
 
 
+@pytest.mark.long
 def test_many_factors_that_matter_a_little_are_followed():
     """Eight factors: what the policy gains varies too much to be shown; a small step the same way does not."""
 
@@ -159,6 +161,7 @@ def test_many_factors_that_matter_a_little_are_followed():
     assert _greedy(algorithm, reward) > 0.5 * 0.8
 
 
+@pytest.mark.long
 def test_where_reasons_are_hidden_a_small_step_shows_nothing(monkeypatch):
     monkeypatch.setattr(select_critic, "effect_of_acting", lambda *_: Acting(effect=-1.0, error=0.1))
     buffer = _bandit(lambda x, levels: 0.2 * (levels.sum(axis=1) - 4), rows=3_000, noise=2.0, nvec=(2,) * 8)

@@ -105,6 +105,7 @@ def test_a_rate_that_is_set_is_no_reason_to_look_at_it(rate):
     assert _warnings(temperature=2.0, action_rate=rate) == []
 
 
+@pytest.mark.long
 def test_runs_that_go_wrong_say_so_once():
     (collapse,) = _warnings(temperature=1e-3)
     assert "one and the same thing in every state" in collapse

@@ -63,6 +63,7 @@ def _rewrite(file, *, metadata=None, model=None, tensors=None, settings=None):
     save_file(kept, file, {"frl_model": json.dumps(described)} if metadata is None else metadata)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "settings",
     [

@@ -145,6 +145,7 @@ def test_an_audit_from_files(file, tmp_path):
     assert "no real person" in report["privacy"]
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_files(file, tmp_path):
     for name in ("one", "two"):
         audit_fairness(file, TINY, tmp_path / name, attributes=["gender"], minimum=5, value=False, seed=3)
@@ -190,6 +191,7 @@ def test_a_policy_that_never_did_what_was_logged_is_audited(tiny_dataset):
     assert [group.measures["effective_members"].value for group in result.of("gender")] == [0.0, 0.0]
 
 
+@pytest.mark.long
 def test_other_kinds_of_policies(tiny_buffer, tmp_path):
     from d3rlpy.logging import NoopAdapterFactory
 

@@ -88,6 +88,7 @@ def test_a_table_under_other_names_is_evaluated_like_its_dataset(file, table, em
     assert not list(empty_store.rglob("*.hdf5")), "the user's store is left alone"
 
 
+@pytest.mark.long
 def test_the_value_is_off_policy_with_its_diagnostics(trained, file, tiny_dataset, tmp_path):
     found = evaluate_policy(file, TINY, tmp_path / "out", seed=3)
     assert found.value is not None
@@ -120,6 +121,7 @@ def test_a_valued_policy_is_asked_two_times(file, tiny_dataset, tmp_path, monkey
     assert valued.entropy == pytest.approx(alone.entropy)
 
 
+@pytest.mark.long
 def test_what_the_value_hangs_on_is_one_table_and_one_figure(file, tmp_path, monkeypatch):
     assert evaluate_policy(file, TINY, tmp_path / "few").sensitivity is None, "60 members"
     monkeypatch.setattr("frl_algos.value_models.policy_sensitivity.FEWEST", 50)

@@ -181,6 +181,7 @@ def test_what_came_of_a_decision_before_missing_weeks_is_not_read_off_the_week_a
     assert (rows.next_values(5)[~rows.unfollowed] > 0).all()
 
 
+@pytest.mark.long
 def test_a_removed_week_in_a_table_as_people_have_it(tmp_path):
     """The way out that import offers for gaps: value and error of the members, not of their halves."""
     from frl_env.datasets import ImportOptions

@@ -71,6 +71,7 @@ def test_metadata_is_complete_and_the_environment_comes_back(tiny_dataset):
     assert "tests/tiny-v0" in minari.list_local_datasets()
 
 
+@pytest.mark.long
 def test_a_rebuild_gives_the_same_bytes(empty_store, tiny_recipe, monkeypatch):
     monkeypatch.setattr(store, "REFERENCE_MEMBERS", 200)
     build_dataset(tiny_recipe)

@@ -178,6 +178,7 @@ def test_mistakes_on_the_command_line_are_one_line(frl, table, tmp_path, argumen
     assert said in err.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_a_crash_shows_no_local_variables(table, tmp_path, empty_store):
     """A fault of the program ends in a traceback, and a traceback must not quote the table."""
     table.assign(member_id=SECRET).to_parquet(tmp_path / "t.parquet")

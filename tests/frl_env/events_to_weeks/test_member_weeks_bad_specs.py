@@ -127,6 +127,7 @@ SPECS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("spec", "said"), SPECS.values(), ids=SPECS)
 def test_bad_spec(refused, spec, said):
     message = str(refused(spec))

@@ -164,6 +164,7 @@ CELLS = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 def test_all_cells_at_once(refused, good_tables, tmp_path):
     """Every fault is counted in the one pass over its table, whatever else is wrong; one by one they are slow."""
     places = {label: 0 for label in LABELS}

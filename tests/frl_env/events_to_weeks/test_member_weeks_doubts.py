@@ -148,6 +148,7 @@ def test_voids_that_find_no_claim_are_told(adjusts, told, tmp_path):
     assert ["replacements and voids name a claim that is not in table claims" in each for each in said] == [True] * told
 
 
+@pytest.mark.long
 def test_ends_on_the_first_of_a_month_are_told(tmp_path):
     tables = _extract()
     tables["enrolment"] = pd.DataFrame({"member": np.arange(MEMBERS), "start": -1, "end": 150})  # to 2023-06-01
@@ -161,6 +162,7 @@ def test_whoever_says_where_the_cut_is_hears_nothing_of_the_newest_day(tmp_path)
     assert _written(tables, tmp_path, SPEC + "complete_through = 2023-07-01\n") == []
 
 
+@pytest.mark.long
 def test_a_table_has_a_date_format_of_its_own(tmp_path):
     own = SPEC.replace('path = "contacts.csv"', 'path = "contacts.csv"\ndate_format = "us"')
     assert _written(_extract(), tmp_path, own, contact_times="%m/%d/%Y %I:%M %p") == []
@@ -201,6 +203,7 @@ def test_a_zone_of_days_in_text_is_told_where_it_may_matter(clock, words, tmp_pa
     assert all("table encounters has times of day with a time zone in start and end" in sentence for sentence in said)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("hour", "warned"), [(0, False), (20, True)])
 def test_a_zone_of_days_that_are_points_in_time_is_told(hour, warned, tmp_path):
     tables = _extract()
@@ -213,6 +216,7 @@ def test_a_zone_of_days_that_are_points_in_time_is_told(hour, warned, tmp_path):
     assert ["they count as their day in UTC" in sentence for sentence in said] == [True] * warned
 
 
+@pytest.mark.long
 def test_the_table_for_a_list_ends_with_the_week_to_decide(tmp_path):
     tables = _extract()
     tables["encounters"] = tables["encounters"].assign(received=tables["encounters"]["end"] + 10)

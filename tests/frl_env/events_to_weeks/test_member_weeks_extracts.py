@@ -136,6 +136,7 @@ def _cells(said, made):
     return [row[1:] for row in connection.con.sql(connection.compile(query)).fetchall()]
 
 
+@pytest.mark.long
 def test_groups_have_words_for_empty_cells_and_for_every_other(extracts):
     spans = (extracts / "eligibility.csv").read_text()
     spans = spans.replace("M001,1/1/2024,1/31/2024,6/22/1992,F", "M001,1/1/2024,1/31/2024,6/22/1992,")

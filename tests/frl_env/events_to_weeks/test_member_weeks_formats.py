@@ -109,6 +109,7 @@ def test_amounts_in_text_are_read_or_refused(convert, source):
         assert cell not in str(raised.value)
 
 
+@pytest.mark.long
 def test_costs_of_other_visits_are_refused_and_fractions_are_whole(convert):
     costs = pd.DataFrame({"cost_event_id": [2.0, np.nan], "cost_domain_id": "Visit", "total_paid": [120.0, 5.0]})
     assert convert("omop", {"cost": costs})["next_total_paid"].tolist() == [120.0] * 4

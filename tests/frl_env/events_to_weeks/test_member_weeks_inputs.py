@@ -50,6 +50,7 @@ complete_through = 2024-01-14
 """
 
 
+@pytest.mark.long
 def test_claims_and_encounters_from_four_kinds_of_files(tmp_path):
     spans = pd.DataFrame({"M": [1, 2], "FROM": pd.to_datetime(["2024-01-01"] * 2), "THRU": [None, None]})
     spans.to_parquet(tmp_path / "spans.parquet")  # identifiers are numbers here and text there; THRU is of no type
@@ -74,6 +75,7 @@ def test_claims_and_encounters_from_four_kinds_of_files(tmp_path):
     assert table["next_num_encounters_last_week"].tolist() == [0, 1, 0, 0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "separator"), [("claims.txt", "|"), ("claims.csv", ";"), ("claims.tsv", "\t")])
 def test_text_of_any_delimiter_and_levels_in_plain_words(tmp_path, name, separator):
     (tmp_path / "spans.csv").write_text("M,FROM,THRU\n1,2024-01-01,\n")
@@ -105,6 +107,7 @@ def test_replacements_of_nothing_count_as_rows_where_adjustments_are_ignored(tmp
     assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [-1, 0]
 
 
+@pytest.mark.long
 def test_a_denied_replacement_need_not_say_of_what(tmp_path):
     """It doesn't count, so nothing depends on what it would replace."""
     text = _small(tmp_path, "M,C,D,F,R,S\n1,c,2024-01-03,7,450,denied\n1,d,2024-01-04,1,450,paid\n")
@@ -125,6 +128,7 @@ def _small(tmp_path, claims: str, more: str = "") -> str:
     return text
 
 
+@pytest.mark.long
 def test_all_parts_are_read_whose_names_differ_after_a_point(tmp_path):
     """As Dask names them; what stands before the first point is the same in all."""
     _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
@@ -134,6 +138,7 @@ def test_all_parts_are_read_whose_names_differ_after_a_point(tmp_path):
     assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [-1, -1]
 
 
+@pytest.mark.long
 def test_columns_of_a_folder_go_by_their_names(tmp_path):
     """The second file has them in another order, and one fewer."""
     _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
@@ -237,6 +242,7 @@ def test_a_quota_is_no_damaged_file(said, expected):
         raise duckdb.IOException(said)
 
 
+@pytest.mark.long
 def test_a_power_cut_after_the_rename_finds_the_rows(tmp_path, monkeypatch):
     _small(tmp_path, "M,C,D,R\n1,c,2024-01-03,0450\n")
     kept, sync = [], os.fsync

@@ -45,6 +45,7 @@ def test_what_is_latent_is_shown_only_when_asked_for():
         assert word in shown
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reveal", [False, True])
 def test_a_year_as_a_figure(reveal):
     env = _played(20, render_mode="rgb_array", reveal=reveal)
