@@ -32,12 +32,12 @@ has the largest advantage.
 
 Only candidates whose own gain is shown take part: a policy follows its advantages equally far however small they are,
 so that noise would be followed as far as an effect. A gain is shown where it is above what the largest of so many
-candidates' gains reaches by chance (`held_out.bar`). By the whole return, the one taken must not lose more than one
-standard error, nor a small step along the same advantages more than two (`held_out.SMALL_STEP`); that varies far less.
-Where none is taken, small steps say what is shown: what gains by them, and does not lose as a whole, is followed. If
-there are none, or too few people to judge by, the policy is the clone's. With a response only the terms compete:
-other critics can't use what it tells, and inherit confounding. There the first candidate gives way, also to the
-clone, to what is two standard errors better only.
+candidates' gains reaches by chance (`held_out.bar`), each counted at every temperature it was tried at. By the whole
+return, the one taken must not lose more than one standard error, nor a small step along the same advantages more than
+two (`held_out.SMALL_STEP`); that varies far less. Where none is taken, small steps say what is shown: what gains by
+them, and does not lose as a whole, is followed. If there are none, or too few people to judge by, the policy is the
+clone's. With a response only the terms compete: other critics can't use what it tells, and inherit confounding. There
+the first candidate gives way, also to the clone, to what is two standard errors better only.
 """
 
 import dataclasses
