@@ -40,6 +40,7 @@ SMALL = {
     "jobs.py": "--jobs build-v0",
     "fairness_checks.py": "--replicates 2 --members 600",
     "habits.py": "--replicates 1 --members 200 --steps 4 --eval-members 100 --out {new}",
+    "sepsis_curves.py": "--seeds 1 --steps 4 --out {new}",
     "study.py": "--seeds 1 --episodes 40 --steps 4",
     "forecast.py": "--draws 1 --members 300 --judges 300 --out {new}",
     "whom.py": "--draws 1 --members 300 --eval-members 100 --out {new}",
@@ -89,7 +90,7 @@ ONLY_NAMED = {
 }  # fmt: skip
 """Without what they need, or a question that a person answers."""
 
-LONG = ("endorsements.py", "leaderboard.py --figure")
+LONG = ("endorsements.py", "leaderboard.py --figure", "controller_search.py")
 """They take half an hour or more and can't be made smaller."""
 
 PAGES_OF = ("calibrate", "references")
