@@ -38,7 +38,7 @@ def by_factor(results: SweepResults) -> Section:
         table=Table(
             name="policy_by_factor",
             caption="Share of the weeks.",
-            columns=columns_of(f"factor | level | policy:.2% | {_column(results)}:.2%"),
+            columns=columns_of(f"factor | level | policy:.2% | {results.behaviour_column}:.2%"),
             rows=[(row["factor"], row["level"], row["policy"], row["behaviour"]) for row in rows],
         ),
         notes=(
@@ -52,11 +52,6 @@ def by_factor(results: SweepResults) -> Section:
         ),
     )
     return section(parts=(figure, _all_factors(results)))
-
-
-def _column(results: SweepResults) -> str:
-    """Heading of the logged shares."""
-    return results.behaviour.removeprefix("the ")
 
 
 def _percent(value: float | None) -> str:
@@ -78,7 +73,7 @@ def _all_factors(results: SweepResults) -> Table:
         for row in parts["by_factor"]
         if entry["algo"] in results.labels
     ]
-    columns = columns_of(f"policy | seed:d | factor | level | share:.2% | {_column(results)}:.2%")
+    columns = columns_of(f"policy | seed:d | factor | level | share:.2% | {results.behaviour_column}:.2%")
     return Table(
         name="all_policies_by_factor", caption="All policies and seeds.", columns=columns, rows=rows, shown=False
     )
@@ -110,7 +105,7 @@ def by_state(results: SweepResults) -> Section:
         table=Table(
             name="need_by_action",
             caption="Share of the weeks in such a state.",
-            columns=(Column(kind), Column(factor), Column("policy", ".2%"), Column(_column(results), ".2%")),
+            columns=(Column(kind), Column(factor), Column("policy", ".2%"), Column(results.behaviour_column, ".2%")),
             rows=[
                 (table["rows"][i], table["columns"][k], table["policy"][i][k], table["behaviour"][i][k])
                 for i in range(len(rows))

@@ -13,7 +13,7 @@ def spending(results: SweepResults) -> Section:
     logged = results.card.get("logged")
     if logged is None:
         return Section(anchor="spending", title="Contacts and staff minutes", missing=words("contents", "no_spending"))
-    rows = _rows(f"{results.behaviour.removeprefix('the ')}, as logged", logged)
+    rows = _rows(f"{results.behaviour_column}, as logged", logged)
     for entry in results.details:
         for mode, said in entry.get("modes", {}).items():
             if spent := said.get("spent"):

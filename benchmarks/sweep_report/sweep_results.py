@@ -54,6 +54,11 @@ class SweepResults:
         """What to call whoever made the logged decisions: only where data are of care, a care team."""
         return "the care team" if is_of_care(self.card) else "the behaviour policy"
 
+    @property
+    def behaviour_column(self) -> str:
+        """The same as the heading of a column."""
+        return self.behaviour.removeprefix("the ")
+
     @cached_property
     def labels(self) -> dict[str, str]:
         """What to call each algorithm, in the order of the runs."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from frl_env.actions import MEDICAID_ACTIONS
+from frl_env.errors import UserError
 from frl_env.parameters import NEEDS, PRESETS, preset, provenance
 from frl_env.references import NoProgram, Oracle, UniformRandom
 from frl_env.rollout import rollout
@@ -172,3 +173,9 @@ def test_every_parameter_says_where_it_comes_from():
             assert row["unit"], row["name"]
             assert row["source"], row["name"]
             assert row["certainty"] in "HMDA", row["name"]
+
+
+@pytest.mark.parametrize("nothing", ["members", "horizon"])
+def test_a_rollout_of_nobody_or_of_no_week_is_refused(nothing):
+    with pytest.raises(UserError, match=f"{nothing} must be a whole number in 1"):
+        rollout(NoProgram(), WORLD, **{"members": 5, "seed": 0, "horizon": 2, nothing: 0})
