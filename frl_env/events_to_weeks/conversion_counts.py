@@ -276,8 +276,7 @@ def _months(engine: Any, spec: Spec, found: Counted) -> dict[str, dict[str, int 
     for name, (source, column) in sources.items():
         day = source[column].cast("int64")
         # A month of each row takes a while, and only people in it need one.
-        year, month, _ = cell_parsing.civil(day)
-        group = day if spec.simulated else year * 12 + month - 1
+        group = day if spec.simulated else cell_parsing.month_and_day(day)[0]
         rows = source.select("who", group=group.cast("int64"))
         table[name] = told_by_group(engine, spec, rows, _of_day if spec.simulated else _of_month)
     return table

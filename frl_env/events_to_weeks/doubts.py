@@ -164,7 +164,7 @@ def _exclusive_ends(engine: Any, found: Doubted) -> list[str]:
     )
     if counted["people"] >= SMALLEST and counted["met"] > counted["touching"]:
         return [f"most spans that go on without a gap end on the day on which the next one starts; {way_out}"]
-    first_of_month = cell_parsing.civil(spans.end.cast("int64"))[2] == 1
+    first_of_month = cell_parsing.month_and_day(spans.end.cast("int64"))[1] == 1
     counted = _numbers(
         engine,
         spans.aggregate(

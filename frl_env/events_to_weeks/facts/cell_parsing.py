@@ -253,17 +253,18 @@ def code(column: Any) -> Parsed | None:
     return identifier(column)
 
 
-def civil(days: Any) -> tuple[Any, Any, Any]:
-    """Year, month and day of days since 1970-01-01, in whole numbers (Hinnant's algorithm)."""
+def month_and_day(days: Any) -> tuple[Any, Any]:
+    """Months since January of year 0, and day of the month, of days since 1970-01-01 (Hinnant's algorithm).
+
+    In whole numbers, and short: in a query a name is written out wherever it is used.
+    """
     shifted = days + 719_468
     era = shifted // 146_097
     of_era = shifted - era * 146_097
-    year_of_era = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365
+    year_of_era = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365  # from March to February
     of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    shifted_month = (5 * of_year + 2) // 153
-    month = ibis.ifelse(shifted_month < 10, shifted_month + 3, shifted_month - 9)
-    year = year_of_era + era * 400 + ibis.ifelse(month <= 2, 1, 0)
-    return year, month, of_year - (153 * shifted_month + 2) // 5 + 1
+    months = (5 * of_year + 2) // 153  # since March
+    return (era * 400 + year_of_era) * 12 + months + 2, of_year - (153 * months + 2) // 5 + 1
 
 
 def _of_date(date: Any) -> Any:

@@ -13,7 +13,7 @@ pytest.importorskip("duckdb")
 import ibis
 
 from frl_env.events_to_weeks.facts import cell_parsing
-from frl_env.events_to_weeks.facts.cells import NEVER, UNKNOWN_AGE, Spells, cells_of
+from frl_env.events_to_weeks.facts.cells import NEVER, UNKNOWN_AGE, Spells, calendar, cells_of
 from frl_env.events_to_weeks.facts.events import spellings
 from frl_env.events_to_weeks.rules import Rules
 
@@ -102,6 +102,18 @@ def test_codes_that_lost_leading_zeros_are_spelled_out():
     ]
     assert spellings("place", ["23", "02"]) == ["23", "02", "2"]
     assert spellings("hcpcs", ["00100"]) == ["00100"], "procedure codes keep theirs"
+
+
+def test_months_and_days_are_those_of_the_calendar():
+    days = np.arange(cell_parsing.FIRST_DAY, cell_parsing.LAST_DAY + 1)
+    connection = ibis.duckdb.connect()
+    connection.con.register("days", pa.table({"day": days}))
+    made = connection.table("days")
+    made = made.select("day", **dict(zip(("month", "of_month"), cell_parsing.month_and_day(made.day), strict=True)))
+    found = np.array(connection.con.sql(connection.compile(made.order_by("day"))).fetchall())
+    digits = calendar()[: len(days)]
+    assert (found[:, 1] == digits // 10_000 * 12 + digits // 100 % 100 - 1).all()
+    assert (found[:, 2] == digits % 100).all()
 
 
 @pytest.mark.parametrize(
