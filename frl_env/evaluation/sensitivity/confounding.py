@@ -14,9 +14,9 @@ with e_t = r_t + g V_t+1 - Q_t. The worst ratio is large where Z lies on one sid
 (Dorn & Guo 2022): for any q, the smallest E[rho Z] is at least E[pi / p q + low (Z - q)+ - high (q - Z)+].
 Here q is the best constant within strata of Q, so the bound is valid for any strata and sharp when the distribution of
 Z given the action is that of its stratum. The mean given s is a ridge regression on features of the state; V_t + D_t
-is kept between what the least and the greatest reward on record would give in every week that is left. Errors of these
-regressions are for the worst case to exploit, so they widen the bounds: few features of the state are better than many,
-and values that foresee the rewards narrow the bounds most.
+is kept between what the least and the greatest reward on record (0 for who has left) would give in every week that is
+left. Errors of these regressions are for the worst case to exploit, so they widen the bounds: few features of the state
+are better than many, and values that foresee the rewards narrow the bounds most.
 
 What it covers: confounders that are drawn anew each week given the record (Bruns-Smith & Zhou call them memoryless).
 What it does not: a trait that lasts, such as a need that no screening found, except as far as the record of the week
@@ -88,7 +88,7 @@ class Confounding:
         following = np.concatenate([values.policy[:, 1:], np.zeros((len(rewards), 1))], axis=1)
         unforeseen = rewards + discount * following - values.logged
         self._start, self._discount = values.policy[:, 0], discount
-        least, most = float(rewards[mask].min()), float(rewards[mask].max())
+        least, most = float(rewards.min()), float(rewards.max())  # with the 0 of those who have left
         self._weeks = []
         for step in range(mask.shape[1]):
             here = np.flatnonzero(mask[:, step])

@@ -88,6 +88,18 @@ def test_bounds_widen_with_the_strength():
     assert lows[0] == pytest.approx(highs[0]) == pytest.approx(episodes.returns().mean(), abs=0.02)
 
 
+@pytest.mark.parametrize("reward", [1.0, -1.0])
+def test_who_has_left_earns_nothing_even_where_every_week_earns_something(reward):
+    lengths = np.tile([1, 2, 3, 4], 25)
+    mask = np.arange(4) < lengths[:, None]
+    half = np.where(mask, 0.5, 1.0)
+    confounding = Confounding(reward * mask, half, half, np.zeros((100, 4, 0)), mask)
+    bounds = confounding.bounds(1.0)
+    assert bounds.low.value == pytest.approx(2.5 * reward)
+    assert bounds.high.value == pytest.approx(2.5 * reward)
+    assert confounding.tipping_strength(reward * lengths, tolerance=0.1) <= 1.1
+
+
 @pytest.mark.parametrize(("side", "noise"), [("low", 0.2), ("high", 0.2), ("high", 0.0)])
 def test_standard_errors_of_bounds_are_those_of_new_samples(side, noise):
     """Without noise most rewards are the same number, as they are in weeks without events."""
