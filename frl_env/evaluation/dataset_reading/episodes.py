@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole
 from frl_env.evaluation.dataset_reading.people import People
+from frl_env.evaluation.fairness.audited_members import label_missing
 from frl_env.evaluation.privacy.suppression import among
 
 
@@ -38,7 +39,8 @@ class LoggedEpisodes:
         propensities: Probability of each logged action when it was taken, one after the end; None when not logged.
         known: Decisions whose propensity was logged, where it was not for all: the others' are estimated. None where
             all were, or none.
-        groups: Labels by attribute, one a member, for effective sample sizes and values by subgroup.
+        groups: Labels by attribute, one a member, for effective sample sizes and values by subgroup; None, NaN and ""
+            are labelled `NOT_RECORDED`.
         reward_parts: Parts of the reward by name, for instance ED visits and hospital stays, each with its sign.
         resumed: Whether weeks are missing before a step, so that its observation does not show what came of the
             decision before; None where no record has a gap.
@@ -89,10 +91,12 @@ class LoggedEpisodes:
             self._refuse((self.propensities < 0) | (self.propensities > 1), "propensities are not in (0, 1]")
         parts = {name: self.padded(f"reward part {name!r}", part) for name, part in self.reward_parts.items()}
         object.__setattr__(self, "reward_parts", parts)
-        labels = {name: np.asarray(group) for name, group in self.groups.items()}
-        for name, group in labels.items():
-            if group.shape != shape[:1]:
-                raise UserError(f"group {name!r} has shape {group.shape}; one label for each of {shape[0]} members")
+        labels = {}
+        for name, group in self.groups.items():
+            given = np.asarray(group)
+            if given.shape != shape[:1]:
+                raise UserError(f"group {name!r} has shape {given.shape}; one label for each of {shape[0]} members")
+            labels[name] = given if given.dtype.kind in "biu" else label_missing(given)  # whole numbers miss nothing
         object.__setattr__(self, "groups", labels)
 
     def __len__(self) -> int:

@@ -1,6 +1,6 @@
 """Attributes and needs of the members of a Minari dataset, from the infos that come with their first observation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,37 +70,47 @@ def load_members(
     Raises:
         UserError: If a key is missing, or a code is not in the vocabulary.
     """
-    simulated = is_simulated(dataset)
     columns: dict[str, list[np.ndarray]] = {}
     for infos in _first_infos(dataset, attributes, needs):
         for key, value in infos.items():
             columns.setdefault(key, []).append(value.reshape(-1))
-    facts = facts_of(dataset)
-    vocabularies = facts.get(VOCABULARIES, {})
-    lost = [key for key in attributes if COMBINED in facts and key not in vocabularies and _coded(columns[key])]
-    if lost:
-        raise UserError(
-            f"dataset {dataset.spec.dataset_id!r} was combined from {', '.join(map(str, facts[COMBINED]))}, and the "
-            f"names behind the numbers of {', '.join(map(repr, lost))} were lost with it; read the parts one by one"
-        )
     named = [key for key in columns if key not in attributes or key in (needs or ())]
     return MemberRecords(
-        labels={key: _labels(key, columns[key], vocabularies.get(key), simulated) for key in attributes},
+        labels=read_labels(dataset, {key: [value[0] for value in columns[key]] for key in attributes}),
         needs={
             key: np.asarray([value.astype(np.float64).sum() for value in columns[key]])
             for key in named
             if len(columns[key]) == dataset.total_episodes  # of a combined dataset perhaps only some have it
         },
-        simulated=simulated,
+        simulated=is_simulated(dataset),
     )
 
 
-def _coded(values: list[np.ndarray]) -> bool:
-    return np.issubdtype(np.asarray([value[0] for value in values]).dtype, np.integer)
+def read_labels(dataset: Any, stored: Mapping[str, Sequence[Any]]) -> dict[str, np.ndarray]:
+    """Labels by attribute, as names; None where nothing is recorded.
+
+    Args:
+        dataset: A `minari.MinariDataset`.
+        stored: What it holds of each episode's start, by attribute.
+
+    Raises:
+        UserError: If a code is not in the vocabulary, or what it means was lost.
+    """
+    facts = facts_of(dataset)
+    vocabularies = facts.get(VOCABULARIES, {})
+    arrays = {key: np.asarray(values) for key, values in stored.items()}
+    lost = [
+        k for k, codes in arrays.items() if COMBINED in facts and k not in vocabularies and codes.dtype.kind in "iu"
+    ]
+    if lost:
+        raise UserError(
+            f"dataset {dataset.spec.dataset_id!r} was combined from {', '.join(map(str, facts[COMBINED]))}, and the "
+            f"names behind the numbers of {', '.join(map(repr, lost))} were lost with it; read the parts one by one"
+        )
+    return {key: _named(key, codes, vocabularies.get(key), is_simulated(dataset)) for key, codes in arrays.items()}
 
 
-def _labels(key: str, values: list[np.ndarray], vocabulary: Sequence[str] | None, simulated: bool) -> np.ndarray:
-    codes = np.asarray([value[0] for value in values])
+def _named(key: str, codes: np.ndarray, vocabulary: Sequence[str] | None, simulated: bool) -> np.ndarray:
     if codes.dtype.kind == "S":
         codes = codes.astype(str)
     labels = codes.astype(object)
@@ -108,7 +118,7 @@ def _labels(key: str, values: list[np.ndarray], vocabulary: Sequence[str] | None
         return labels
     labels[codes < 0] = None
     if vocabulary is None:
-        return labels
+        return labels if (codes < 0).any() else codes
     strange = int((codes >= len(vocabulary)).sum())
     if strange:
         raise UserError(

@@ -20,6 +20,7 @@ from frl_env.evaluation.dataset_reading.dataset_facts import (
     propensities_are_logged,
 )
 from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
+from frl_env.evaluation.dataset_reading.member_records import read_labels
 from frl_env.evaluation.dataset_reading.minari_reading import read_arrays
 from frl_env.evaluation.dataset_reading.people import MEMBER, WEEK, people_of
 from frl_env.evaluation.nuisances.propensities import estimate_propensities
@@ -86,8 +87,7 @@ def load_episodes(
         """What an info says of the action that led there; row 0 comes before any action."""
         return np.concatenate([values[1:].reshape(-1) for values in columns.pop(f"infos/{key}")])
 
-    vocabularies = facts_of(dataset).get("frl_vocabularies", {})
-    start = {key: np.asarray([values[0].reshape(-1)[0] for values in columns[f"infos/{key}"]]) for key in groups}
+    start = {key: [values[0].reshape(-1)[0] for values in columns[f"infos/{key}"]] for key in groups}
     lengths = np.asarray([len(values) for values in columns["rewards"]])
     rewards = np.concatenate(columns.pop("rewards"))
     check_limits(dataset, np.concatenate(columns["observations"]), rewards)
@@ -107,9 +107,7 @@ def load_episodes(
         lengths=lengths,
         action_space=action_space,
         propensities=None if unknown is None or unknown.any() else propensities,
-        groups={
-            key: np.asarray(vocabularies[key])[codes] if key in vocabularies else codes for key, codes in start.items()
-        },
+        groups=read_labels(dataset, start),
         reward_parts={key: scale * after(key) for key, scale in parts.items()},
         people=whose,
         simulated=is_simulated(dataset),

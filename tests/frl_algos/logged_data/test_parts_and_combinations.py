@@ -71,6 +71,8 @@ def test_what_was_lost_is_said_and_can_be_given(imported, table):
     assert load_replay_buffer(both, action_space=action_space_of(imported)).size() == 120
     with pytest.raises(UserError, match="names behind the numbers of 'gender' were lost"):
         load_members(both, attributes=["gender"])
+    with pytest.raises(UserError, match="names behind the numbers of 'gender' were lost"):
+        load_episodes(both, action_space=action_space_of(imported), groups=("gender",))
 
 
 def test_episodes_recorded_in_the_environment_have_its_names_and_not_the_teams_propensities():

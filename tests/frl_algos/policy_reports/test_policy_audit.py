@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import h5py
+import minari
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes
 from frl_env.evaluation.dataset_reading.member_records import load_members
 from frl_env.evaluation.fairness.allocations import allocation_table, joints_with
+from frl_env.evaluation.fairness.audited_members import label_missing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -250,6 +252,16 @@ def test_what_does_not_fit_is_said(file, imported, tmp_path):
         with pytest.raises(UserError, match=said):
             audit_fairness(None, imported(**codes), out, minimum=11)
     assert not out.exists()
+
+
+def test_whose_attribute_is_not_recorded_is_in_no_named_group(imported):
+    dataset = minari.load_dataset(imported(gender=[-1, 0, 1] * 20))
+    episodes = load_episodes(dataset, groups=("gender",))
+    own = load_members(dataset, attributes=["gender"]).labels["gender"]
+    assert own[:3].tolist() == [None, "FEMALE", "MALE"]
+    assert episodes.groups["gender"].tolist() == label_missing(own).tolist()
+    with pytest.raises(UserError, match="not among its 2 names, for fewer than 11 of 60 members"):
+        load_episodes(minari.load_dataset(imported(gender=[2, *[0] * 59])), groups=("gender",))
 
 
 def test_a_dataset_in_another_format_reads_the_same(tiny_dataset, monkeypatch, tmp_path):

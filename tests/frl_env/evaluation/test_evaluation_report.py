@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
@@ -178,6 +179,19 @@ def test_groups_with_few_effective_members_are_withheld(episodes):
     kept = episodes.subset(episodes.groups["sex"] == "most")
     own = evaluate(kept, always(1, 0.2), rng=np.random.default_rng(0), resamples=2)
     assert most.estimate.value == pytest.approx(own.results["WIS clip 30"].estimate.value)
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, "", pd.NA])
+def test_members_without_a_label_are_a_group_like_any_other(episodes, missing):
+    labels = np.array(["A", missing, "B"], dtype=object)[np.arange(len(episodes)) % 3]
+    labelled = replace(episodes, groups={"race": labels, "age": np.arange(len(episodes)) % 2})
+    report = evaluate(labelled, behaviour, rng=np.random.default_rng(0), resamples=20)
+    assert set(report.by_group["race"]) == {"A", "B", "NOT RECORDED"}
+    unlabelled = report.by_group["race"]["NOT RECORDED"]
+    assert unlabelled is not None
+    assert unlabelled.estimate.value == pytest.approx(episodes.returns()[1::3].mean())
+    assert report.diagnostics.groups["race"] == {"A": 500, "B": 500, "NOT RECORDED": 500}
+    assert labelled.groups["age"].dtype == int
 
 
 def test_the_report_is_json_and_a_table_and_the_same_again(episodes):
