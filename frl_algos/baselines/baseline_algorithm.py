@@ -158,7 +158,8 @@ class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
 
     def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
         space = self.action_space if self._config.action_schema else None
-        buffer = factored_buffer(dataset, space, "set action_schema=space.to_json() in the configuration")
+        way_out = "set action_schema=space.to_json() in the configuration"
+        buffer = factored_buffer(dataset, space, way_out, self._impl)
         self._config.action_schema = buffer.action_space.to_json()
         set_scaler(self._config, buffer)
         if self._impl is None:

@@ -374,7 +374,7 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
     def _prepare(self, dataset: Any) -> FactoredReplayBuffer:
         """Everything before the first update: buffer, scales, fairness, the choice of a critic, networks."""
         config = self._config
-        buffer = buffer_of(dataset, config)
+        buffer = buffer_of(dataset, config, self._impl)
         self._contacts()  # says before any work that one does not exist
         fit_scaler(config, buffer)
         fair = config.fairness

@@ -40,7 +40,7 @@ SAMPLE_SCORES = 2**23
 """Scores of joint actions in all those rows, at most: fewer rows where there are many actions."""
 
 
-def buffer_of(dataset: Any, config: FactoredAWRSettings) -> FactoredReplayBuffer:
+def buffer_of(dataset: Any, config: FactoredAWRSettings, impl: Any) -> FactoredReplayBuffer:
     """The replay buffer of whatever `fit` was given; the settings take its actions and staff minutes.
 
     Raises:
@@ -48,7 +48,7 @@ def buffer_of(dataset: Any, config: FactoredAWRSettings) -> FactoredReplayBuffer
             actions it has.
     """
     space = ActionSpace.from_json(config.action_schema) if config.action_schema else None
-    buffer = factored_buffer(dataset, space, "set action_schema=space.to_json() in FactoredAWRConfig")
+    buffer = factored_buffer(dataset, space, "set action_schema=space.to_json() in FactoredAWRConfig", impl)
     config.action_schema = buffer.action_space.to_json()
     names = list(buffer.state_names)
     if config.state_names and names and config.state_names != names:

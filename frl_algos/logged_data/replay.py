@@ -29,7 +29,7 @@ from d3rlpy.dataset import (
 from jaxtyping import Float32, Int64
 
 from frl_algos.logged_data.d3rlpy_episodes import EpisodesView
-from frl_algos.logged_data.memory_map import FlatArrays
+from frl_algos.logged_data.memory_map import FlatArrays, release
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError
@@ -324,26 +324,37 @@ def _checked_lengths(lengths: Any) -> Int64[np.ndarray, "episode"]:
     return lengths.astype(np.int64)
 
 
-def factored_buffer(dataset: Any, space: ActionSpace | None, way_out: str) -> FactoredReplayBuffer:
+def factored_buffer(dataset: Any, space: ActionSpace | None, way_out: str, impl: Any = None) -> FactoredReplayBuffer:
     """What an algorithm of factored actions is fitted to, from what it was given.
 
     Args:
         dataset: A factored buffer, or one of d3rlpy's with joint indices.
         space: Actions the algorithm was made for; None where it takes those of the buffer.
         way_out: How to say what the actions of d3rlpy's buffer are.
+        impl: What was built for other data before, if anything; it goes on with as many observations.
 
     Raises:
-        UserError: If it is no buffer, nothing says what its actions are, or they are others.
+        UserError: If it is no buffer, nothing says what its actions are, they are others, an action of it is not
+            valid, or it has more or fewer observations than before.
     """
     if isinstance(dataset, FactoredReplayBuffer):
         if space is not None and space.to_json() != dataset.action_space.to_json():
             raise UserError(f"the algorithm was made for {space}, the dataset has {dataset.action_space}")
-        return dataset
-    if not isinstance(dataset, ReplayBufferBase):
+        buffer = dataset
+    elif not isinstance(dataset, ReplayBufferBase):
         raise UserError(f"a {type(dataset).__name__} is no replay buffer; fit to load_replay_buffer(dataset)")
-    if space is None:
+    elif space is None:
         raise plain_episodes(way_out)
-    return FactoredReplayBuffer.from_replay_buffer(dataset, space)
+    else:
+        buffer = FactoredReplayBuffer.from_replay_buffer(dataset, space)
+    invalid = int(np.count_nonzero(~buffer.action_space.valid[buffer.actions]))
+    release(buffer.actions)
+    if invalid:
+        raise UserError(f"{invalid} logged actions are not valid in {buffer.action_space}; drop or recode them")
+    width = buffer.observations.shape[1]
+    if impl is not None and (before := int(np.prod(impl.observation_shape))) != width:
+        raise UserError(f"the algorithm was made for {before} observations a state, the dataset has {width}")
+    return buffer
 
 
 def plain_episodes(way_out: str) -> UserError:

@@ -119,7 +119,7 @@ class OwnProbabilities:
 
     def fit(self, buffer: Any, **options: Any) -> Any:
         """The algorithm's; the observation scaler is set from the buffer."""
-        buffer = factored_buffer(buffer, self._action_space, "")
+        buffer = factored_buffer(buffer, self._action_space, "", self.algorithm.impl)
         set_scaler(self.algorithm.config, buffer)
         return self.algorithm.fit(buffer, **options)
 
@@ -175,7 +175,7 @@ class ScaledAlgorithm:
 
     def fit(self, buffer: FactoredReplayBuffer, **options: Any) -> list[tuple[int, dict[str, float]]]:
         """d3rlpy's `fit`; the observation scaler is set from the buffer if there is none."""
-        buffer = factored_buffer(buffer, self.action_space, "")
+        buffer = factored_buffer(buffer, self.action_space, "", self.algorithm.impl)
         set_scaler(self.algorithm.config, buffer)
         if self.relaxed:
             return self.algorithm.fit(RelaxedReplayBuffer(buffer), **whole_epochs(options))

@@ -135,7 +135,8 @@ class StockAlgorithm:
             UserError: If updates are no whole number from 1, nothing says what the actions are, they are others than
                 before, or there are too many joint actions for an output each.
         """
-        buffer = factored_buffer(buffer, self._action_space, "pass action_space to create_stock or StockAlgorithm")
+        way_out = "pass action_space to create_stock or StockAlgorithm"
+        buffer = factored_buffer(buffer, self._action_space, way_out, self.algorithm.impl)
         buffer.action_space.check_listable()
         self._action_space = buffer.action_space
         set_scaler(self.algorithm.config, buffer)
