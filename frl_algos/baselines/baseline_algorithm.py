@@ -11,18 +11,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from d3rlpy.algos.qlearning.base import QLearningAlgoBase, QLearningAlgoImplBase
+from d3rlpy.algos.qlearning.base import QLearningAlgoImplBase
 from d3rlpy.base import LearnableConfig
-from d3rlpy.constants import ActionSpace as ActionKind
-from d3rlpy.logging import LOG
 from d3rlpy.optimizers import OptimizerWrapper
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from frl_algos.input_checks import check_updates, checked_observations
+from frl_algos.factored_algorithm import FactoredAlgorithm
+from frl_algos.input_checks import check_updates
 from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
 from frl_algos.policies.stock import set_scaler
-from frl_algos.threads import as_trained, steps_as_trained
+from frl_algos.threads import steps_as_trained
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, make_plain
 from frl_env.kinds import check_kinds
@@ -96,44 +95,18 @@ class BaselineImpl(QLearningAlgoImplBase):
         raise NotImplementedError
 
 
-class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
+class Baseline(FactoredAlgorithm[BaselineImpl, BaselineConfig]):
     """A baseline as a d3rlpy algorithm over joint indices; see `BaselineConfig`."""
-
-    @property
-    def action_space(self) -> ActionSpace:
-        """Names and validity of the actions.
-
-        Raises:
-            UserError: If the algorithm was neither fitted nor given an action schema.
-        """
-        if not self._config.action_schema:
-            raise UserError("the algorithm knows no actions yet; fit it, or set action_schema in its configuration")
-        return ActionSpace.from_json(self._config.action_schema)
 
     @property
     def modes(self) -> tuple[str, ...]:
         """The modes of `frl_algos.policies.policy.LearnedPolicy` it can serve."""
         return ("stochastic", "greedy") if self._config.stochastic else ("greedy",)
 
-    def get_action_type(self) -> ActionKind:
-        """Discrete: joint indices."""
-        return ActionKind.DISCRETE
-
     def inner_create_impl(self, observation_shape: Any, action_size: int) -> None:
         """Builds the networks."""
         size = observation_shape if isinstance(observation_shape, int) else int(observation_shape[0])
         self._impl = self._config.make_impl(size, self.action_space, self._device)
-
-    def build_with_dataset(self, dataset: Any) -> None:
-        """Builds the networks, so that `update` can train on batches by hand.
-
-        Args:
-            dataset: As `fit` takes it.
-        """
-        if self._impl is not None:
-            LOG.warning("Parameters will be reinitialized.")
-            self._impl = None
-        self._prepare(dataset)
 
     @steps_as_trained
     def fitter(  # type: ignore[override] - same arguments, passed on by name
@@ -168,19 +141,6 @@ class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
         self._impl.prepare(buffer)
         return buffer
 
-    @as_trained()
-    def update(self, batch: Any) -> dict[str, float]:
-        """One update by hand; see d3rlpy."""
-        return super().update(batch)
-
-    def predict(self, x: Any) -> np.ndarray:
-        """Greedy joint actions; raises as `predict_probabilities` does."""
-        return super().predict(self._checked(x))
-
-    def sample_action(self, x: Any) -> np.ndarray:
-        """Joint actions drawn with torch's global generator; raises as `predict_probabilities` does."""
-        return super().sample_action(self._checked(x))
-
     def predict_probabilities(self, observations: Float32[np.ndarray, "n k"]) -> Float32[np.ndarray, "n joint"]:
         """Exact probabilities of all joint actions; 0 for invalid ones.
 
@@ -193,7 +153,7 @@ class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
         with torch.no_grad():
             for start in range(0, len(x), STATES_AT_ONCE):
                 states = slice(start, start + STATES_AT_ONCE)
-                full[states, space.valid_joints] = self._trained().log_probabilities(x[states]).exp().cpu().numpy()
+                full[states, space.valid_joints] = self._require_impl().log_probabilities(x[states]).exp().cpu().numpy()
         return full
 
     def draw(self, observations: Float32[np.ndarray, "n k"], uniform: Float32[np.ndarray, "n 2"]) -> np.ndarray:
@@ -201,21 +161,13 @@ class Baseline(QLearningAlgoBase[BaselineImpl, BaselineConfig]):
         # Two numbers of 24 random bits make one of 48: enough for many factors in turn.
         fine = uniform[:, 0].astype(np.float64) + uniform[:, 1].astype(np.float64) * 2.0**-24
         with torch.no_grad():
-            drawn = self._trained().draw(self._scaled(observations), torch.as_tensor(fine, device=self._device))
+            drawn = self._require_impl().draw(self._scaled(observations), torch.as_tensor(fine, device=self._device))
         return drawn.cpu().numpy()
 
     def _scaled(self, observations: np.ndarray) -> Float[Tensor, "n k"]:
         x = torch.as_tensor(self._checked(observations), device=self._device)
         scaler = self._config.observation_scaler
         return x if scaler is None else scaler.transform(x)
-
-    def _checked(self, observations: Any) -> Float32[np.ndarray, "n k"]:
-        return checked_observations(observations, self._trained().observation_shape[0])
-
-    def _trained(self) -> BaselineImpl:
-        if self._impl is None:
-            raise UserError("the algorithm is not trained yet; call fit or load a model first")
-        return self._impl
 
 
 def optimiser(networks: list[nn.Module], learning_rate: float) -> OptimizerWrapper:

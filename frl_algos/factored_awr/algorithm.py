@@ -18,9 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from d3rlpy.algos.qlearning.base import QLearningAlgoBase
 from d3rlpy.base import register_learnable
-from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.constants import LoggingStrategy
 from d3rlpy.logging import LOG
 
@@ -43,7 +41,7 @@ from frl_algos.factored_awr.updating.fine_tuning import check_options, fine_tune
 from frl_algos.factored_awr.updating.parallel import place
 from frl_algos.factored_awr.updating.transfer import NO_Q_FUNCTION
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
-from frl_algos.input_checks import check_updates, checked_observations
+from frl_algos.input_checks import check_updates
 from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.threads import as_trained, do_parts, steps_as_trained
 from frl_env.actions import ActionSpace
@@ -72,7 +70,7 @@ class FactoredAWRConfig(FactoredAWRSettings):
         return "factored_awr"
 
 
-class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRConfig]):
+class FactoredAWR(OffersGains):
     """Advantage-weighted regression over factored actions; see the module and `FactoredAWRConfig`.
 
     `predict` returns, for each state, the supported joint action with the largest advantage, found among all valid
@@ -82,24 +80,9 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
     """
 
     @property
-    def action_space(self) -> ActionSpace:
-        """Names and validity of the actions.
-
-        Raises:
-            UserError: If the algorithm was neither fitted nor given an action schema.
-        """
-        if not self._config.action_schema:
-            raise UserError("the algorithm knows no actions yet; fit it, or set action_schema in its configuration")
-        return ActionSpace.from_json(self._config.action_schema)
-
-    @property
     def choice(self) -> Choice | None:
         """Which critic was chosen, by how much, and against what; None where nothing was to be chosen."""
         return Choice.from_json(self._config.choice) if self._config.choice else None
-
-    def get_action_type(self) -> ActionKind:
-        """Discrete: joint indices."""
-        return ActionKind.DISCRETE
 
     def inner_create_impl(self, observation_shape: Any, action_size: int) -> None:
         """Builds the networks."""
@@ -122,22 +105,6 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
             device=self._device,
             enable_ddp=self._enable_ddp,
         )
-
-    def build_with_dataset(self, dataset: Any) -> None:
-        """Builds the networks and estimates effects, so that `update` can train on batches by hand.
-
-        Args:
-            dataset: As `fit` takes it.
-        """
-        if self._impl is not None:
-            LOG.warning("Parameters will be reinitialized.")
-            self._impl = None
-        self._prepare(dataset)
-
-    @as_trained()
-    def update(self, batch: Any) -> dict[str, float]:
-        """One update by hand; see d3rlpy."""
-        return super().update(batch)
 
     def copy_policy_from(self, algo: Any) -> None:
         """Copies the policy of another FactoredAWR, with scaler and names of its observations; see d3rlpy.
@@ -338,14 +305,6 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
             x, u = (torch.as_tensor(array, device=self._device) for array in (scaled, numbers))
             return self._require_impl().draw(x, u).cpu().numpy()
 
-    def predict(self, x: Any) -> np.ndarray:
-        """Greedy joint actions; see d3rlpy."""
-        return super().predict(self._checked(x))
-
-    def sample_action(self, x: Any) -> np.ndarray:
-        """Joint actions drawn from the policy with torch's global generator; see d3rlpy."""
-        return super().sample_action(self._checked(x))
-
     def predict_value(self, x: Any, action: Any) -> np.ndarray:
         """Credit-weighted value of joint actions, in units of reward; see d3rlpy."""
         observations = self._checked(x)
@@ -396,15 +355,6 @@ class FactoredAWR(OffersGains, QLearningAlgoBase[FactoredAWRImpl, FactoredAWRCon
 
     def _scaled(self, observations: np.ndarray) -> np.ndarray:
         return np.asarray(scaled_by(self._config, observations))
-
-    def _checked(self, observations: Any) -> np.ndarray:
-        """Observations as a float32 array of the right shape, finite."""
-        return checked_observations(observations, self._require_impl().observation_shape[0])
-
-    def _require_impl(self) -> FactoredAWRImpl:
-        if self._impl is None:
-            raise UserError("the algorithm is not trained yet; call fit or load a model first")
-        return self._impl
 
 
 register_learnable(FactoredAWRConfig)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from frl_algos.factored_algorithm import FactoredAlgorithm
+from frl_algos.factored_awr.settings import FactoredAWRSettings
+from frl_algos.factored_awr.updating.update import FactoredAWRImpl
 from frl_algos.member_model.caseload import CaseloadPolicy
 from frl_algos.member_model.model import GainParts, MemberModel
-from frl_env.actions import ActionSpace
 from frl_env.capacity.asking import as_table, check_memory
 from frl_env.capacity.capacity import Capacity, as_capacity
 from frl_env.capacity.effort import Effort
@@ -23,18 +25,8 @@ HISTORY = (
 )
 
 
-class OffersGains:
-    """Methods of an algorithm whose networks hold a model of a member; the algorithm has the rest."""
-
-    _impl: Any
-    _config: Any
-    action_space: ActionSpace
-
-    def _require_impl(self) -> Any:
-        raise NotImplementedError
-
-    def _checked(self, observations: Any) -> np.ndarray:
-        raise NotImplementedError
+class OffersGains(FactoredAlgorithm[FactoredAWRImpl, FactoredAWRSettings]):
+    """An algorithm whose networks hold a model of a member."""
 
     @property
     def offers_gains(self) -> bool:
