@@ -14,6 +14,7 @@ from jaxtyping import Float64, Int
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.errors import UserError, check_count, check_whole
+from frl_env.kinds import check_kind
 from frl_env.member_months import per_1000_member_months
 from frl_env.parameters import Parameters
 from frl_env.references import Policy
@@ -102,8 +103,7 @@ def rollout(
     Raises:
         UserError: If a number makes no sense, or the policy returns anything but a level a factor for every member.
     """
-    check_whole("members", members, low=1, high=2**31)
-    check_whole("horizon", horizon, low=1, high=2**31)
+    check_asked(parameters, members, horizon)
     for part in () if seed is None else seed if isinstance(seed, tuple | list) else (seed,):
         check_count("seed", part)
     who, world, own = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(3))
@@ -139,6 +139,17 @@ def rollout(
             record(week, drawn, state, levels, after, outcome)
         state = after
     return Returns(**totals)
+
+
+def check_asked(parameters: Parameters, members: int, horizon: int) -> None:
+    """Says before any work that such a rollout can't be had.
+
+    Raises:
+        UserError: If a number makes no sense, or the parameters are none.
+    """
+    check_kind("parameters", parameters, Parameters)
+    check_whole("members", members, low=1, high=2**31)
+    check_whole("horizon", horizon, low=1, high=LONGEST)
 
 
 def _checked(levels: Any, members: int) -> Int[np.ndarray, "member factor"]:

@@ -10,7 +10,7 @@ from frl_env.errors import UserError
 from frl_env.kinds import check_kind
 from frl_env.parameters import Parameters, preset
 from frl_env.references import Policy
-from frl_env.rollout import HORIZON, rollout
+from frl_env.rollout import HORIZON, check_asked, rollout
 from frl_env.simulator.behaviour import BehaviourPolicy
 from frl_env.simulator.information import describe
 from frl_env.simulator.population import Members
@@ -73,7 +73,11 @@ def collect(
         horizon: Weeks an episode lasts at most.
         policy: Who decides; the world's behaviour policy by default.
         progress: Called with (weeks done, weeks in all).
+
+    Raises:
+        UserError: As `rollout`.
     """
+    check_asked(parameters, members, horizon)
     behaviour = BehaviourPolicy(parameters)
     seen = parameters.recording.seen
     width = len(observation_names(**seen))
@@ -128,7 +132,7 @@ def generate_synthetic_data(
         States in raw units, action levels, rewards; one row a member-week, members one after the other.
 
     Raises:
-        UserError: If a number is below 1.
+        UserError: If a number makes no sense.
     """
     for name, number in (("n_patients", n_patients), ("n_weeks_per_patient", n_weeks_per_patient), ("seed", seed)):
         check_kind(name, number, int)

@@ -11,13 +11,17 @@ from frl_env import (
     Factor,
     JointActions,
     MedicaidCareEnv,
+    World,
     build_dataset,
     generate_synthetic_data,
 )
-from frl_env.datasets import ensure_dataset
+from frl_env.datasets import collect, ensure_dataset
 from frl_env.errors import UserError
 from frl_env.evaluation import load_episodes, score_target
 from frl_env.kinds import check_kinds
+from frl_env.parameters import preset
+from frl_env.references import NoProgram
+from frl_env.rollout import rollout
 
 KIND = Factor(name="kind", levels=("A", "B"))
 
@@ -69,6 +73,10 @@ def test_fields_are_of_the_kind_that_they_declare():
         (lambda: ActionSpace.from_nvec([2.5]), "levels of a factor must be a whole number"),
         (lambda: JointActions(MedicaidCareEnv), "takes an environment, not the class MedicaidCareEnv"),
         (lambda: generate_synthetic_data("10"), "n_patients must be a whole number, not '10'"),
+        (lambda: generate_synthetic_data(2, 10**9), r"horizon must be a whole number in 1\.\.5,200, not 1000000000"),
+        (lambda: collect(preset(), members=2.5, seed=0), r"members must be a whole number in .*, not 2\.5"),
+        (lambda: rollout(NoProgram(), World(), members=2, seed=0), "parameters must be a Parameters, not a World"),
+        (lambda: rollout(NoProgram(), preset(), members=2, seed=0, horizon=33_000), "horizon .*, not 33000"),
         (lambda: build_dataset(3), "dataset must be text or a Recipe, not 3"),
         (lambda: ensure_dataset(None), "dataset must be text or a Recipe, not None"),
     ],
