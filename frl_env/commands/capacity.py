@@ -1,5 +1,6 @@
 """`frl capacity`: the reference policies with so many staff minutes, measured, searched for, kept."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +42,8 @@ def capacity_command(
         capacity.check(MEDICAID_ACTIONS)
     if report is not None:
         check_new(report, force=force, mark="Written by `frl capacity")
-    if store and tuple(budgets.split(",")) != references.BUDGETS:
+    usual = tuple(budgets.split(",")) == references.BUDGETS
+    if store and not usual:
         raise UserError(f"figures are kept at budgets {','.join(references.BUDGETS)}; leave --budgets out with --store")
     worlds: dict[str, Any] = {}
     capacities: dict[str, Any] = {}
@@ -74,7 +76,7 @@ def capacity_command(
             for policy, row in rows.items():
                 table.add_row(policy, *references.cells(row))
             console.print(table)
-    command = f"frl capacity --members {members}"
+    command = f"frl capacity --members {members}" + ("" if usual else f" --budgets {shlex.quote(budgets)}")
     if report is not None:
         write_atomically(report, references.markdown(worlds, members=members, command=command))
     if store:

@@ -113,11 +113,13 @@ def test_the_page_has_the_stored_figures():
         assert f"| {' | '.join([budget, *cells])} |" in page
 
 
-def test_the_command_measures_and_says_bad_budgets(monkeypatch):
+def test_the_command_measures_and_says_bad_budgets(monkeypatch, tmp_path):
     monkeypatch.setattr(budget_references, "WORLDS", ("frl/MedicaidCareNull-v0",))
-    done = CliRunner().invoke(cli.app, ["capacity", "--budgets", "1.0", "--members", "1000"])
+    report = ["--report", str(tmp_path / "page.md")]
+    done = CliRunner().invoke(cli.app, ["capacity", "--budgets", "1.0", "--members", "1000", *report])
     assert done.exit_code == 0, done.output
     assert "oracle" in done.output
+    assert "Written by `frl capacity --members 1000 --budgets 1.0`; don't edit." in (tmp_path / "page.md").read_text()
     done = CliRunner().invoke(cli.app, ["capacity", "--budgets", "fast"])
     assert done.exit_code == 1
     assert "no number of minutes" in str(done.exception)
