@@ -40,13 +40,19 @@ class Evaluation:
         """The world a dataset was collected in.
 
         Raises:
-            UserError: If the dataset does not come from the simulator, or from another version of it.
+            UserError: If the dataset does not come from the simulator, or not from this version of it.
         """
         if not has_simulator(dataset):
             raise UserError(f"dataset {dataset.spec.dataset_id!r} has no simulator, so its policies have no true value")
         spec = dataset.spec.env_spec
         recipe = dataset.storage.metadata.get("frl_recipe", {})
         version = recipe.get("parameters_version")
+        if version is None:
+            raise UserError(
+                f"dataset {dataset.spec.dataset_id!r} was recorded or combined, and nothing says with which simulator "
+                "parameters; benchmark one that a recipe makes, or train in Python and try the policy with "
+                "frl_env.rollout"
+            )
         if version != VERSION:
             raise UserError(
                 f"dataset {dataset.spec.dataset_id!r} was made with simulator parameters {version}, this is {VERSION}; "

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import minari
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from benchmarks.sweep.scorecard import normalized_score
 from benchmarks.training.algorithms import REFERENCES
 from frl_env.cli import app, run_or_say
 from frl_env.datasets import RECIPES
+from frl_env.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--dataset", "tests/tiny-v0", "--steps", "30", "--eval-members", "80", "--jobs", "1"]
@@ -146,6 +148,12 @@ def test_common_random_numbers_pay(tiny_dataset):
     assert difference > -2 * error
     oracle = references["oracle"].value
     assert normalized_score(0.0, {"no_program": oracle, "oracle": oracle}) is None
+
+
+def test_of_combined_members_no_parameters_are_known(tiny_dataset):
+    both = minari.combine_datasets([tiny_dataset], "tests/tiny-combined-v0")
+    with pytest.raises(UserError, match=r"recorded or combined, .* benchmark one that a recipe makes"):
+        Evaluation.of_dataset(both, members=20)
 
 
 def _says(capsys, arguments, command=run.main):
