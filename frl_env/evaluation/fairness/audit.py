@@ -6,7 +6,8 @@ member's weeks, N the member's need, g a group. For each group of each attribute
     high_touch              E[p | g]                               its spread over groups: demographic parity gap
     need_ratio (N)          (E[p | g] / E[N | g]) / (E[p] / E[N])  1 where high-touch care goes by need
     beyond_need             E[p - N E[p] / E[N] | g]               the same as a difference: below 0 is too little
-    high_touch_given_need   E[p | g, N in the top quarter]         equal opportunity given need: equal for all groups
+    high_touch_given_need   E[p | g, N at least its upper          equal opportunity given need: equal for all groups
+                            quartile, and not 0]
     need_given_high_touch   E[N - E[N | p] | g]                    calibration: 0; above 0, members of g are in greater
                                                                    need than others who get as much
     value, value_change     E[value | g], and its change against the behaviour policy; per 1,000 member-months, too,
@@ -37,6 +38,7 @@ from frl_env.evaluation.fairness.contrasts import (
 from frl_env.evaluation.fairness.measures import (
     EFFECTIVE,
     RATE,
+    Measure,
     bins_of,
     by_group,
     group_intervals,
@@ -46,7 +48,7 @@ from frl_env.evaluation.fairness.measures import (
     untold,
 )
 from frl_env.evaluation.fairness.result import CalibrationPoint, FairnessAudit, Gap, Group, Measured
-from frl_env.evaluation.privacy.suppression import JOINED, SMALLEST, hidden_groups, rests_on_few
+from frl_env.evaluation.privacy.suppression import JOINED, SMALLEST, hidden_groups, hide, rests_on_few
 from frl_env.member_months import of_a_group
 
 __all__ = [
@@ -90,7 +92,7 @@ def audit(
         rng: Source of resamples and permutations.
         intersections: Pairs of attributes whose joint groups are looked at as well; all pairs by default.
         minimum: Members that a group needs to be measured, at least 2 (11 on imported data).
-        high_need: Quantile of the need from which a member is in high need.
+        high_need: Quantile of the need from which a member is in high need; whoever has none never is.
         level: Of all intervals; 1 less the family-wise level of all tests.
         resamples: Of the members, for intervals.
         permutations: Of the members, for tests, at least; 0 for intervals only, which is much faster.
@@ -114,7 +116,8 @@ def audit(
     if not any(len(grouping.names) > 1 for grouping in groupings):
         raise UserError(_why_nothing_compares(members.attributes, minimum))
     need = next(iter(members.needs))
-    threshold = float(np.nanquantile(members.needs[need], high_need))
+    known = members.needs[need]
+    threshold = max(float(np.nanquantile(known, high_need)), float(known[known > 0].min()))
     bins = bins_of(members.high_touch)
     scores = member_scores(members, members.needs[need], threshold, bins)
     measures = group_measures(members, scores)
@@ -265,18 +268,32 @@ def _gaps(grouping: Grouping, table: pd.DataFrame, chance: Mapping[tuple[str, st
 def _calibration(
     grouping: Grouping, members: AuditedMembers, need: np.ndarray, bins: np.ndarray, least: int
 ) -> list[CalibrationPoint]:
-    """Need by bin, where a group has enough members in it."""
-    points = []
-    for number, each in enumerate(np.unique(bins)):
-        inside = (bins == each) & ~np.isnan(need)
-        for group in grouping.names:
-            own = inside & (grouping.labels == group)
-            if own.sum() >= least and (members.simulated or not rests_on_few(need[own])):
+    """Need by bin, where a group has enough members in it and, of real people, no small number follows.
+
+    Means of whole numbers tell how many they are of. So a bin of a group is a cell, between the bin and the group.
+    """
+    points, known = [], ~np.isnan(need)
+    names, group = np.unique(grouping.labels, return_inverse=True)
+    found, number = np.unique(bins, return_inverse=True)
+    counts = np.zeros((len(found), len(names)), dtype=np.int64)
+    np.add.at(counts, (number[known], group[known]), 1)
+    hidden = np.zeros(counts.shape, dtype=bool)
+    if not members.simulated:
+        hidden = hide(counts, row_totals=np.ones(len(found), dtype=bool), column_totals=np.ones(len(names), dtype=bool))
+    for each in range(len(found)):
+        inside = (number == each) & known
+        secret = {*names[hidden[each]]}
+        if not members.simulated:
+            secret |= untold(grouping, Measure.mean(np.where(inside, need, np.nan)), least)
+            secret |= {*names} if rests_on_few(members.high_touch[inside]) else set()
+        for name in grouping.names:
+            own = inside & (grouping.labels == name)
+            if own.sum() >= least and name not in secret:
                 points.append(
                     CalibrationPoint(
                         attribute=grouping.attribute,
-                        group=group,
-                        bin=number + 1,
+                        group=name,
+                        bin=each + 1,
                         high_touch=float(members.high_touch[inside].mean()),
                         need=float(need[own].mean()),
                         need_of_all=float(need[inside].mean()),

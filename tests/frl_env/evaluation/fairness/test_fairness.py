@@ -360,6 +360,41 @@ def test_contrasts_go_with_the_means_they_are_made_of():
     assert [pair for pair in open_.contrasts if pair.score == "high_touch"]
 
 
+def test_who_has_no_need_is_in_no_great_need():
+    used = np.where(np.arange(400) % 5 < 1, 2.0, 0.0)  # a fifth
+    touch = np.where(used > 0, 0.3, 0.1)
+    result = audit(members(high_touch=touch, needs={"use": used}), rng=np.random.default_rng(0), **QUICK)
+    assert result.high_need == 2
+    for group in result.of("gender"):
+        assert group.measures["high_touch_given_need"].value == pytest.approx(0.3)
+
+
+def in_two_bins(first, second, needs):
+    """Members of A and B: so many of each in a lower, and in an upper half of high touch."""
+    race = np.repeat(["A", "B"] * 2, [*first, *second])
+    touch = np.where(np.arange(len(race)) < sum(first), 0.1, 0.4)
+    return {"attributes": {"race": race}, "high_touch": touch, "needs": {"visits": needs(len(race))}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "needs", "told"),
+    [
+        ((60, 60), (60, 60), lambda n: np.arange(n) % 4, {("A", 1), ("B", 1), ("A", 2), ("B", 2)}),
+        # B's 7 of the lower half would be those of the bin less A's, and those of the upper half less what B is.
+        ((60, 7), (60, 60), lambda n: np.arange(n) % 4, set()),
+        # 3 of B's in the lower half have any need: A has none, and all of the bin have these.
+        ((60, 60), (60, 60), lambda n: np.isin(np.arange(n), [70, 80, 90, *range(120, n, 3)]), {("A", 2), ("B", 2)}),
+    ],
+)
+def test_no_small_number_follows_from_need_by_high_touch(first, second, needs, told):
+    about = in_two_bins(first, second, lambda n: needs(n).astype(float))
+    n = sum(first) + sum(second)
+    real = audit(members(n, simulated=False, **about), rng=np.random.default_rng(0), **QUICK)
+    assert {(point.group, point.bin) for point in real.calibration} == told
+    open_ = audit(members(n, **about), rng=np.random.default_rng(0), **QUICK)
+    assert len(open_.calibration) == 4 - (7 in first)
+
+
 def test_dollar_signs_in_names_of_groups_are_text(imported, tmp_path):
     races = np.where(imported.attributes["race"] == imported.attributes["race"][-1], "$5_$", "$a$")
     result = audit(replace(imported, attributes={"race": races}), rng=np.random.default_rng(0), minimum=11, **QUICK)
