@@ -8,7 +8,7 @@ from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.logging import LOG
 from jaxtyping import Float32
 
-from frl_algos.input_checks import checked_observations
+from frl_algos.input_checks import checked_for, checked_joints
 from frl_algos.threads import as_trained
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
@@ -56,13 +56,22 @@ class FactoredAlgorithm(QLearningAlgoBase[TQLearningImpl, TQLearningConfig]):
         """Joint actions drawn with torch's global generator; raises as `predict_probabilities` does."""
         return super().sample_action(self._checked(x))
 
+    def predict_value(self, x: Any, action: Any) -> np.ndarray:
+        """Value of valid joint actions, one a state, in units of reward; see d3rlpy.
+
+        Raises:
+            UserError: As `predict_probabilities`, or if an action is none or not valid.
+        """
+        observations = self._checked(x)
+        return super().predict_value(observations, checked_joints(action, len(observations), self.action_space))
+
     def _prepare(self, dataset: Any) -> Any:
         """The replay buffer to train on, once scales, networks and all that a dataset tells beforehand are there."""
         raise NotImplementedError
 
     def _checked(self, observations: Any) -> Float32[np.ndarray, "n k"]:
         """Observations as a float32 array of the right shape, finite."""
-        return checked_observations(observations, self._require_impl().observation_shape[0])
+        return checked_for(self._impl, observations)
 
     def _require_impl(self) -> TQLearningImpl:
         if self._impl is None:

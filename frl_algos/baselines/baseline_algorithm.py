@@ -18,7 +18,7 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
 from frl_algos.factored_algorithm import FactoredAlgorithm
-from frl_algos.input_checks import check_updates
+from frl_algos.input_checks import check_updates, checked_uniform
 from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
 from frl_algos.policies.stock import set_scaler
 from frl_algos.threads import steps_as_trained
@@ -68,7 +68,13 @@ class BaselineConfig(LearnableConfig):
         make_plain(self, *vars(self))
 
     def create(self, device: Any = False, enable_ddp: bool = False) -> "Baseline":
-        """The algorithm with these settings."""
+        """The algorithm with these settings.
+
+        Raises:
+            UserError: If it is to share its training with other processes.
+        """
+        if enable_ddp:
+            raise UserError("a baseline is trained by one process; leave enable_ddp out")
         return Baseline(dataclasses.replace(self), device, enable_ddp)
 
     def make_impl(self, observation_size: int, space: ActionSpace, device: str) -> "BaselineImpl":
@@ -105,8 +111,16 @@ class Baseline(FactoredAlgorithm[BaselineImpl, BaselineConfig]):
 
     def inner_create_impl(self, observation_shape: Any, action_size: int) -> None:
         """Builds the networks."""
+        if self.action_space.n_joint != action_size:
+            raise UserError(f"{self.action_space} does not fit {action_size} joint actions")
         size = observation_shape if isinstance(observation_shape, int) else int(observation_shape[0])
         self._impl = self._config.make_impl(size, self.action_space, self._device)
+
+    def copy_policy_from(self, algo: Any) -> None:
+        """Refuses: a policy goes with its scales, and one optimiser moves all networks."""
+        raise UserError("baselines copy nothing of each other; save the other one, and load it with load_learnable")
+
+    copy_policy_optim_from = copy_q_function_from = copy_q_function_optim_from = copy_policy_from
 
     @steps_as_trained
     def fitter(  # type: ignore[override] - same arguments, passed on by name
@@ -159,9 +173,11 @@ class Baseline(FactoredAlgorithm[BaselineImpl, BaselineConfig]):
     def draw(self, observations: Float32[np.ndarray, "n k"], uniform: Float32[np.ndarray, "n 2"]) -> np.ndarray:
         """Joint actions drawn from the policy with the caller's randomness, `(n,)`."""
         # Two numbers of 24 random bits make one of 48: enough for many factors in turn.
-        fine = uniform[:, 0].astype(np.float64) + uniform[:, 1].astype(np.float64) * 2.0**-24
+        x = self._scaled(observations)
+        numbers = checked_uniform(uniform, len(x)).astype(np.float64)
+        fine = (numbers[:, 0] + numbers[:, 1] * 2.0**-24).clip(max=1)
         with torch.no_grad():
-            drawn = self._require_impl().draw(self._scaled(observations), torch.as_tensor(fine, device=self._device))
+            drawn = self._require_impl().draw(x, torch.as_tensor(fine, device=self._device))
         return drawn.cpu().numpy()
 
     def _scaled(self, observations: np.ndarray) -> Float[Tensor, "n k"]:

@@ -58,6 +58,8 @@ class ImplicitQConfig(BaselineConfig):
         super().__post_init__()
         if not self.expectile < 1:
             raise UserError(f"expectile must lie between 0 and 1, not {self.expectile}")
+        if self.reward_scaler is not None:
+            raise UserError("implicit Q-learning scales rewards by the returns of the dataset; leave reward_scaler out")
 
     def make_policy(self, observation_size: int, space: ActionSpace) -> "JointPolicy":
         """The policy's network."""

@@ -41,7 +41,7 @@ from frl_algos.factored_awr.updating.fine_tuning import check_options, fine_tune
 from frl_algos.factored_awr.updating.parallel import place
 from frl_algos.factored_awr.updating.transfer import NO_Q_FUNCTION
 from frl_algos.factored_awr.updating.update import FactoredAWRImpl
-from frl_algos.input_checks import check_updates
+from frl_algos.input_checks import check_updates, checked_uniform
 from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.threads import as_trained, do_parts, steps_as_trained
 from frl_env.actions import ActionSpace
@@ -296,25 +296,10 @@ class FactoredAWR(OffersGains):
             UserError: If a shape is wrong, a number is not finite, or a uniform one is not in 0..1.
         """
         scaled = self._scaled(self._checked(observations))
-        numbers = np.asarray(uniform, dtype=np.float32)
-        if numbers.shape != (len(scaled), 2):
-            raise UserError(f"uniform numbers must have shape ({len(scaled)}, 2), not {numbers.shape}")
-        if not ((numbers >= 0) & (numbers <= 1)).all():
-            raise UserError("uniform numbers must lie in 0..1; numpy's Generator.random makes them")
+        numbers = checked_uniform(uniform, len(scaled)).astype(np.float32)
         with torch.no_grad():
             x, u = (torch.as_tensor(array, device=self._device) for array in (scaled, numbers))
             return self._require_impl().draw(x, u).cpu().numpy()
-
-    def predict_value(self, x: Any, action: Any) -> np.ndarray:
-        """Credit-weighted value of joint actions, in units of reward; see d3rlpy."""
-        observations = self._checked(x)
-        joints = np.asarray(action)
-        if np.issubdtype(joints.dtype, np.floating) and np.array_equal(joints, np.floor(joints)):
-            joints = joints.astype(np.int64)  # d3rlpy's mini-batches, and so its evaluators, hold actions as floats
-        if joints.shape not in ((len(observations),), (len(observations), 1)):
-            raise UserError(f"actions must be {len(observations)} joint indices, one a state, not shape {joints.shape}")
-        self.action_space.unravel(joints)
-        return super().predict_value(observations, joints.reshape(-1))
 
     def _tell_balance(self) -> None:
         """Balances where that was asked for, and logs what came of it."""

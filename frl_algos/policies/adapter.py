@@ -16,6 +16,7 @@ from d3rlpy.constants import ActionSpace as ActionKind
 from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float32, Int64
 
+from frl_algos.input_checks import checked_for
 from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
 from frl_algos.policies.stock import STOCK, StockAlgorithm, set_scaler, whole_epochs
@@ -188,10 +189,12 @@ class ScaledAlgorithm:
         """Joint actions; of a continuous algorithm, the valid one nearest to what it proposes.
 
         Raises:
-            UserError: If a discrete algorithm chooses actions that are not valid.
+            UserError: If a discrete algorithm chooses actions that are not valid, it is not trained, the shape is
+                wrong, or a number is not finite.
         """
+        seen = checked_for(self.algorithm.impl, x)
         with torch.no_grad():
-            chosen = self.algorithm.predict(np.asarray(x, dtype=np.float32))
+            chosen = self.algorithm.predict(seen)
         if not self.relaxed:
             joints = np.asarray(chosen, dtype=np.int64)
             if not self.action_space.valid[joints].all():

@@ -36,7 +36,7 @@ from d3rlpy.preprocessing import StandardObservationScaler
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from frl_algos.input_checks import check_updates
+from frl_algos.input_checks import check_updates, checked_for, checked_joints, checked_uniform
 from frl_algos.logged_data.replay import FactoredReplayBuffer, factored_buffer
 from frl_algos.policies.policy import draw_from
 from frl_algos.policies.relaxed_actions import RelaxedReplayBuffer, relax
@@ -164,8 +164,9 @@ class StockAlgorithm:
         together as the seed of the normal numbers that d3rlpy draws.
 
         Raises:
-            UserError: If the algorithm has no policy to draw from.
+            UserError: If the algorithm has no policy to draw from, or as `predict_value` does.
         """
+        uniform = checked_uniform(uniform, len(observations))
         if self.relaxed:
             seed = int(np.ascontiguousarray(uniform).view(np.uint32).sum(dtype=np.uint64) % 2**63)
             with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -195,8 +196,14 @@ class StockAlgorithm:
         return full
 
     def predict_value(self, x: Float32[np.ndarray, "n k"], action: Int64[np.ndarray, "n"]) -> Float32[np.ndarray, "n"]:
-        """Value of joint actions by the algorithm's own critic; cloning has none, as in d3rlpy."""
-        return self.algorithm.predict_value(x, relax(self.action_space)[action] if self.relaxed else action)
+        """Value of valid joint actions by the algorithm's own critic; cloning has none, as in d3rlpy.
+
+        Raises:
+            UserError: If it is not trained, a shape is wrong, a number is not finite, or an action is not valid.
+        """
+        seen = checked_for(self.algorithm.impl, x)
+        joints = checked_joints(action, len(seen), self.action_space)
+        return self.algorithm.predict_value(seen, relax(self.action_space)[joints] if self.relaxed else joints)
 
     @property
     def gamma(self) -> float:
@@ -223,9 +230,8 @@ class StockAlgorithm:
         return torch.as_tensor(relax(self.action_space), device=self.algorithm.impl.device).T
 
     def _scaled(self, observations: np.ndarray) -> Tensor:
-        if self.algorithm.impl is None:
-            raise UserError("the algorithm is not trained yet; call fit or load a model first")
-        x = torch.as_tensor(np.asarray(observations, dtype=np.float32), device=self.algorithm.impl.device)
+        seen = checked_for(self.algorithm.impl, observations)
+        x = torch.as_tensor(seen, device=self.algorithm.impl.device)
         scaler = self.algorithm.observation_scaler
         return x if scaler is None else scaler.transform(x)
 

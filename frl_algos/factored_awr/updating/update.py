@@ -268,8 +268,6 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
     def inner_predict_value(self, x: Any, action: Tensor) -> Float[Tensor, "batch"]:
         """Value of the state plus centred advantage of the action, in units of reward."""
         position = self._position[action.reshape(-1).long()]
-        if bool((position < 0).any()):
-            raise UserError(f"{int((position < 0).sum())} actions are not valid; their value is not defined")
         advantages = self._decisions.advantages(x)
         expected = (self._modules.clone(x).exp() * advantages).sum(dim=1)
         value = torch.as_tensor(value_features(x.cpu().numpy()), device=x.device) @ self._modules.statistics.value

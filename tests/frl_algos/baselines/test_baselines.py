@@ -259,6 +259,21 @@ def test_settings_that_make_no_sense_are_one_line(settings):
         FactoredIQLConfig(**settings)
 
 
+def test_rewards_have_one_unit():
+    """A scaler of d3rlpy's would scale them once more, so that beta would mean something else."""
+    scaler = d3rlpy.preprocessing.MultiplyRewardScaler(100.0)
+    for config in (FactoredIQLConfig, AutoregressiveIQLConfig):
+        with pytest.raises(UserError, match="leave reward_scaler out"):
+            config(reward_scaler=scaler)
+
+
+def test_an_action_that_is_not_valid_has_no_value():
+    for config in CONFIGS:
+        algorithm, buffer, _ = made(config, SOME_VALID)
+        with pytest.raises(UserError, match="2 actions are not valid; their value is not defined"):
+            algorithm.predict_value(buffer.observations[:3], np.asarray([1, 4, 2]))
+
+
 def test_another_dataset_than_it_was_made_for_is_refused():
     algorithm, _, _ = made(FactoredIQLConfig, ALL_VALID)
     with pytest.raises(UserError, match="made for"):
@@ -286,7 +301,7 @@ def test_what_it_can_not_use_is_one_sentence(config):
     plain = d3rlpy.dataset.create_infinite_replay_buffer(list(buffer.episodes))
     trained = config(batch_size=8).create()
     trained.fit(buffer, n_steps=1, **QUIETLY)
-    unknown = np.full((2, 7), np.nan)
+    seen, unknown = buffer.observations[:2], np.full((2, 7), np.nan)
     for call, text in [
         (lambda: config().create().fit(plain, n_steps=1), "plain d3rlpy buffer does not say which factors"),
         (lambda: config().create().fit(buffer, n_steps=0), "n_steps must be a whole number"),
@@ -296,6 +311,18 @@ def test_what_it_can_not_use_is_one_sentence(config):
         (lambda: trained.predict(unknown), "2 of 2 observations hold NaN"),
         (lambda: trained.predict_probabilities(unknown), "2 of 2 observations hold NaN"),
         (lambda: trained.draw(unknown, np.zeros((2, 2))), "2 of 2 observations hold NaN"),
+        (lambda: trained.draw(seen, np.full((2, 2), 7.0)), r"lie in 0\.\.1"),
+        (lambda: trained.draw(seen, np.zeros(2)), r"must have shape \(2, 2\), not \(2,\)"),
+        (lambda: trained.predict_value(seen, np.asarray([-1, 0])), r"1 joint actions lie outside 0\.\.5"),
+        (lambda: trained.predict_value(seen, np.asarray([6, 0])), r"1 joint actions lie outside 0\.\.5"),
+        (lambda: trained.predict_value(seen, np.zeros((2, 2), int)), r"one a state, not shape \(2, 2\)"),
+        (lambda: trained.predict_value(unknown, np.zeros(2, int)), "2 of 2 observations hold NaN"),
+        (lambda: trained.copy_policy_from(trained), "copy nothing of each other"),
+        (lambda: trained.copy_policy_optim_from(trained), "copy nothing of each other"),
+        (lambda: trained.copy_q_function_from(trained), "copy nothing of each other"),
+        (lambda: trained.copy_q_function_optim_from(trained), "copy nothing of each other"),
+        (lambda: config().create(enable_ddp=True), "leave enable_ddp out"),
+        (lambda: config(action_schema=ALL_VALID.to_json()).create().create_impl((7,), 5), "does not fit 5 joint"),
     ]:
         with pytest.raises(UserError, match=text):
             call()

@@ -1,4 +1,4 @@
-"""Data that an algorithm can't learn from are one sentence, whichever algorithm it is."""
+"""Data that an algorithm can't learn from, or be asked about, are one sentence, whichever algorithm it is."""
 
 import numpy as np
 import pytest
@@ -60,3 +60,28 @@ def test_it_goes_on_with_as_many_observations_as_before(make):
     algorithm.fit(buffer_of([0, 4, 5] * 8), n_steps=1, **QUIETLY)
     with pytest.raises(UserError, match="made for 2 observations a state, the dataset has 3"):
         algorithm.fit(buffer_of([0, 4, 5] * 8, width=3), n_steps=1, **QUIETLY)
+
+
+@pytest.mark.parametrize("make", list(MAKERS.values())[:-1], ids=list(MAKERS)[:-1])
+def test_states_of_which_a_number_is_missing_are_told(make):
+    algorithm = make()
+    algorithm.fit(buffer_of([0, 4, 5] * 8), n_steps=1, **QUIETLY)
+    for seen, said in [
+        (np.full((3, 2), np.nan), "3 of 3 observations hold NaN"),
+        (np.zeros((3, 3)), r"observations must have shape \(n, 2\), not \(3, 3\)"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            algorithm.predict(seen)
+
+
+@pytest.mark.parametrize("name", ["discrete_cql", "iql"])
+def test_the_value_of_what_can_not_be_done_is_refused(name):
+    algorithm, seen = create_stock(name, hidden_sizes=(8,)), np.zeros((2, 2))
+    algorithm.fit(buffer_of([0, 4, 5] * 8), n_steps=1, **QUIETLY)
+    assert algorithm.predict_value(seen, np.asarray([[0.0], [4.0]])).shape == (2,)
+    for action, said in [
+        (np.asarray([-1, 0]), r"1 joint actions lie outside 0\.\.5"),
+        (np.asarray([0, 1]), "1 actions are not valid; their value is not defined"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            algorithm.predict_value(seen, action)
