@@ -5,7 +5,7 @@ A capacity file is TOML; every entry is optional:
     minutes = 2.9                  # staff minutes a member-week, on average over the caseload
     caseload = 1000                # members that the weekly limits are for; see below
 
-    [weekly_minutes.provider]      # staff minutes a week, by level of any factor
+    [weekly_minutes.provider]      # staff minutes a week, by level of any factor; without a line, no limit
     PHARMACIST = 1200
 
     [weekly_contacts.modality]     # contacts a week, by level of any factor

@@ -130,6 +130,7 @@ def worklist_command(
     if caseload.silent:
         lines.append(f"  {SILENT}")
     lines += _without_minutes(effort, limits)
+    lines += _without_limit(effort, limits)
     lines += _strangers(alone, everybody, leave_alone)
     lines += [f"  not listed: {rule['members']} members: {rule['why']}" for rule in worklist.summary["left_out"]]
     lines.append(f"wrote {out}, and everybody's chances: {chances}. Not to guide care.")
@@ -217,6 +218,23 @@ def _without_minutes(effort: Effort, limits: Capacity) -> list[str]:
     return [
         f"  warning: no staff minutes are said for {', '.join(effort.unsaid)}; such contacts take 0, and no limit of "
         "minutes holds them: say them under [effort.FACTOR] in the map and train again, or forbid these contacts"
+    ]
+
+
+def _without_limit(effort: Effort, capacity: Capacity) -> list[str]:
+    """A line where contacts that take minutes count against no limit, as those of a nurse whose line was deleted."""
+    limits, space = capacity.limits(effort, 1), effort.action_space
+    free = limits.allowed & (effort.minutes > 0) & ~(limits.use > 0).any(axis=0)
+    if not (len(limits.names) and free.any()):
+        return []
+    levels = [
+        [factor.levels[level] for level in np.unique(space.joint_levels[free, number])]
+        for number, factor in enumerate(space)
+        if factor.name in (capacity.weekly_minutes or capacity.weekly_contacts)
+    ]
+    return [
+        f"  warning: the capacity sets no limit for {', '.join(min(levels, key=len))}; everybody who would gain "
+        "anything may be listed for them: give each a line, with 0 where there is no time this week"
     ]
 
 

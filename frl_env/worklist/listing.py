@@ -178,9 +178,9 @@ def together(gains: np.ndarray, errors: np.ndarray) -> tuple[float, float, float
         errors: Standard errors; NaN where they are not known.
 
     Returns:
-        Sum, lower and upper end; None where a gain or an error is not known.
+        Sum, lower and upper end; None where a gain or an error is not known, or there is no contact.
     """
-    if not (np.isfinite(gains).all() and np.isfinite(errors).all()):
+    if not (len(gains) and np.isfinite(gains).all() and np.isfinite(errors).all()):
         return None
     total, half = float(gains.sum()), NORMAL * float(errors.sum())
     return total, total - half, total + half

@@ -167,7 +167,7 @@ def summarise(
         "never_made": never_made,
         "left_out": [{"why": rule.why, "members": roughly(rule.members)} for rule in left_out],
         "groups": {name: _rounded(_shares(labels, listed, need)) for name, labels in caseload.groups.items()}
-        if n >= SMALLEST
+        if n >= SMALLEST and len(listed)
         else {},
     }
 

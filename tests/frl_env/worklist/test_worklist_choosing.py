@@ -251,6 +251,7 @@ def test_without_staff_everybody_who_would_gain_is_below_the_line(table, capacit
     text = page(worklist)
     assert "Nobody of about 60 members is listed" in text
     assert "Rank 1" not in text
+    assert "Of the list" not in text  # which has no shares
 
 
 def test_who_is_just_below_the_line(table):

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from worklist_members import EFFORT, ByRisk, worklist_of
+from worklist_members import EFFORT, SHORT, ByRisk, worklist_of
 
 from frl_env.actions import ActionSpace, Factor
 from frl_env.capacity import Capacity, Effort
@@ -46,6 +46,11 @@ def test_the_page_says_what_the_list_does_not_know_and_what_is_not_shown(table):
         summary = worklist.summary | {"events_avoided": [(low + high) / 2, low, high]}
         assert (shown in page(replace(worklist, summary=summary))) == said
         assert (shown in " ".join(_told(summary, Capacity(minutes=20.0)))) == said
+
+
+def test_a_list_of_one_is_said_of_one(table):
+    text = page(worklist_of(table, Capacity(minutes=1.25, forbidden=(*SHORT, {"modality": "VIDEO_VISIT"}))))
+    assert "1 of about 60 members is listed." in text
 
 
 @pytest.mark.parametrize(

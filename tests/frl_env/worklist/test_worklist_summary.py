@@ -78,6 +78,7 @@ def test_events_avoided_with_interval_and_need_by_group(table):
         own = expected[caseload.groups["race_ethnicity"] == group].sum() / expected.sum()
         assert share == pytest.approx(own, abs=0.005)
     assert together(np.ones(3), np.asarray([0.1, 0.1, np.nan])) is None
+    assert together(np.zeros(0), np.zeros(0)) is None  # nobody is listed: no range of which 0 could be said
     assert f"{total:.1f} events" in re.sub(r"\s+", " ", page(worklist))
 
 

@@ -70,6 +70,24 @@ def test_contacts_that_no_minutes_were_said_of_are_told():
         assert ("no staff minutes are said for EHR_COMMUNICATION;" in said) == bool(said) == told
 
 
+def test_staff_whom_no_limit_holds_are_told():
+    """Whoever is away has 0: where their line is deleted, the list has everybody for them."""
+    others = "CARE_COORDINATOR, PHARMACIST, THERAPIST"
+    team = {"provider": {"CHW": 60, "CARE_COORDINATOR": 60, "PHARMACIST": 60, "THERAPIST": 0}}
+    forbidden = tuple({"provider": each} for each in others.split(", "))
+    for capacity, told in (
+        (Capacity(weekly_minutes={"provider": {"CHW": 60}}), others),
+        (Capacity(weekly_minutes={"provider": {"CHW": 60}}, weekly_contacts={"modality": {"HOME_VISIT": 3}}), others),
+        (Capacity(weekly_contacts={"modality": {"HOME_VISIT": 3}}), "PHONE_CALL, SMS_TEXT, VIDEO_VISIT"),
+        (Capacity(weekly_minutes={"provider": {"CHW": 60}}, forbidden=forbidden), ""),
+        (Capacity(weekly_minutes={"provider": {"CHW": 60}}, minutes=2.9), ""),
+        (Capacity(weekly_minutes=team), ""),
+        (Capacity(forbidden=forbidden), ""),
+    ):
+        said = " ".join(command._without_limit(EFFORT, capacity))
+        assert (f"no limit for {told};" in said) if told else not said
+
+
 OTHER_ACTIONS = (
     ({"levels": ("nobody", "doctor", "nurse")}, "staff: ..., nurse, doctor", "staff: ..., doctor, nurse"),
     ({"levels": ("nobody", "nurse")}, "staff: ..., doctor", "staff: ..., no more levels"),
