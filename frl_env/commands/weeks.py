@@ -11,6 +11,7 @@ from rich.table import Table
 from frl_env.commands.error_screen import error_screen
 from frl_env.datasets.table_import.provenance import for_lists
 from frl_env.errors import UserError, unknown_name
+from frl_env.evaluation.privacy.suppression import roughly
 from frl_env.events_to_weeks import EventTablesError, Spec, weeks
 from frl_env.events_to_weeks.checks import check_output
 from frl_env.events_to_weeks.engine import ENGINES
@@ -77,7 +78,8 @@ def weeks_command(
         then = f"frl import {made.path} --id myorg/care-v0"
         if for_lists(made.facts):
             then = f"frl worklist --model policy.safetensors --members {made.path} --capacity 2.9 -o worklist.html"
-        console.print(f"wrote {made.path}: {made.facts['rows']:,} member-weeks; next: {then}", markup=False)
+        rows = roughly(made.facts["rows"], simulated=made.facts["spec"]["simulated"])
+        console.print(f"wrote {made.path}: {rows} member-weeks; next: {then}", markup=False)
 
 
 def _write_spec(source: str, file: Path, *, force: bool) -> None:

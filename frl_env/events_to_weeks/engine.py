@@ -197,8 +197,13 @@ class DuckDB(Engine):
                     quoted = str(table.path).replace("'", "''")
                     self._raw.execute(f"ATTACH '{quoted}' AS {alias} (READ_ONLY)").fetchall()
                 schema, _, inner = table.table.rpartition(".")
-                return self._connection.table(inner or label, database=(alias, schema or "main"))
-            if kind == "parquet":
+                found = self._raw.table(".".join(map(_quoted, (alias, schema or "main", inner or label))))
+                # Words of an ENUM are compared, ordered and hashed by their places in its list.
+                words = [name for name, of in zip(found.columns, found.types, strict=True) if of.id == "enum"]
+                if words:
+                    as_text = ", ".join(f"{name}::VARCHAR AS {name}" for name in map(_quoted, words))
+                    found = found.project(f"* REPLACE ({as_text})")
+            elif kind == "parquet":
                 found = self._raw.read_parquet([str(file) for file in files], union_by_name=True)
             elif kind == "csv":
                 separator = separator_of(files[0])
@@ -249,11 +254,16 @@ class DuckDB(Engine):
         self._connection.disconnect()
 
     def _has(self, name: str) -> bool:
-        found = self._raw.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [name]).fetchall()
-        return bool(found)
+        """Whether there is a stage; a table of that name in a file that is read is none."""
+        there = "SELECT 1 FROM duckdb_tables() WHERE table_name = ? AND database_name IN (?, 'temp')"
+        return bool(self._raw.execute(there, [name, self._database]).fetchall())
 
     def _said(self, what: str, path: Path | None = None) -> "_OneLine":
         return _OneLine(self._errors, what, path)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 class _OneLine:
@@ -290,8 +300,6 @@ class _OneLine:
                     raise UserError(f"{where}: {meaning}") from None
         if isinstance(problem, (self._errors, pa.ArrowException, OSError)):
             raise UserError(f"{where}: a file is damaged, empty, or not what its ending says; write it again") from None
-        if type(problem).__name__ == "TableNotFound":
-            raise UserError(f"{where}: it has no such table; check table in the spec") from None
 
 
 def table_files(label: str, table: TableSpec) -> tuple[list[Path], str]:

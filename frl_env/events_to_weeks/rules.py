@@ -106,7 +106,8 @@ class ClaimsRules(_Rules):
     """Which claims count, from when on, and until when they are complete.
 
     Args:
-        adjustments: "net": replacements, voids and reversals take back what they adjust; "ignored": every row counts.
+        adjustments: "net": replacements, voids and reversals take back what they adjust; "ignored": every row
+            counts but denied ones.
         as_of: Claims received later are not used.
         complete_through: Weeks that end later are left out; None: `run_out_days` before the newest claim.
         run_out_days: Days that claims take until nearly all are there.

@@ -93,6 +93,7 @@ def test_small_counts_of_real_members_are_not_shown(frl, events, tmp_path):
     )
     assert status == 0
     assert "fewer than 11" in out
+    assert re.search(r"parquet: about [\d,]*[24680]0 member-weeks", " ".join(out.split())), "as its table says"
     page = (tmp_path / "r.html").read_text()
     assert "Counts of 1 to 10" in page
     for shown in (out, page):

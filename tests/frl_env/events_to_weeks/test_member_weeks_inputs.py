@@ -76,6 +76,32 @@ def test_claims_and_encounters_from_four_kinds_of_files(tmp_path):
 
 
 @pytest.mark.long
+def test_a_database_may_have_tables_called_like_stages_and_identifiers_of_a_type_of_their_own(tmp_path):
+    store = duckdb.connect(str(tmp_path / "plan.duckdb"))
+    store.execute("CREATE TYPE one AS ENUM ('c', 'v'); CREATE TYPE other AS ENUM ('x', 'c')").fetchall()
+    for name, rows in (
+        ("spells", "SELECT '1' AS M, DATE '2024-01-01' AS FROM_, NULL AS THRU"),
+        ("read_claims", "SELECT '1' AS M, c::one AS C, DATE '2024-01-03' AS D, r AS R, f AS F, a::other AS A FROM "
+         "(VALUES ('c', '0450', '1', NULL), ('v', '', '8', 'c')) AS t(c, r, f, a)"),
+        ("members", "SELECT '1' AS M, TIMESTAMP '2024-01-08 10:00' AS T, 'talked' AS O"),
+    ):  # fmt: skip
+        store.execute(f"CREATE TABLE {name} AS {rows}").fetchall()
+    store.close()
+    text = SPEC[: SPEC.index("[tables.encounters]")] + SPEC[SPEC.index("[tables.contacts]") :]
+    text = text.replace('"FROM"', '"FROM_"').replace('revenue = "R"', 'revenue = "R"\nfrequency = "F"\nadjusts = "A"')
+    for path, name in (("spans.parquet", "spells"), ("claims", "read_claims"), ("log.arrow", "members")):
+        text = text.replace(f'path = "{path}"', f'path = "plan.duckdb"\ntable = "{name}"')
+    (tmp_path / "spec.toml").write_text(text)
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    table = pd.read_parquet(tmp_path / "weeks.parquet")
+    assert table["reward"].tolist() == [0, 0], "the void finds its claim"
+    assert table["action_modality"].tolist() == ["NONE", "PHONE_CALL"]
+    (tmp_path / "spec.toml").write_text(text.replace('"spells"', '"spell"'))
+    with pytest.raises(UserError, match="no such table; check path and table in the spec"):
+        weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet", force=True)
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "separator"), [("claims.txt", "|"), ("claims.csv", ";"), ("claims.tsv", "\t")])
 def test_text_of_any_delimiter_and_levels_in_plain_words(tmp_path, name, separator):
     (tmp_path / "spans.csv").write_text("M,FROM,THRU\n1,2024-01-01,\n")
