@@ -97,15 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for draw in range(options.draws)
     ]  # fmt: skip
     found = STUDY.each(units, options, "drawn")
-    rows = []
-    for place, row in enumerate(found[0]["calibration"]):
-        ratios = np.asarray([each["calibration"][place]["ratio"] for each in found])
-        errors = np.asarray([each["calibration"][place]["error"] for each in found])
-        rates = [each["calibration"][place]["rate"] for each in found]
-        # Over draws of the members to learn from, too, where there are several; else over judges alone.
-        error = ratios.std(ddof=1) if len(ratios) > 1 else errors[0]
-        error = float(error / np.sqrt(len(ratios)))
-        rows.append({"name": row["name"], "rate": float(np.mean(rates)), "ratio": float(ratios.mean()), "error": error})
+    rows = over_draws([each["calibration"] for each in found])
     STUDY.tell(rows, COLUMNS, options, part="calibration", title=f"mean of {options.draws} draws")
     ours, theirs = (np.asarray([each[name] for each in found]) for name in ("auc", "boosting"))
     lead = float((ours - theirs).std(ddof=1) / np.sqrt(len(ours))) if len(ours) > 1 else None
@@ -114,6 +106,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         {"name": "gradient boosting (scikit-learn), same columns", "auc": float(theirs.mean()), "error": None},
     ]
     STUDY.tell(ranking, RANKING, options, part="ranking", title=f"any event in the next {AHEAD} weeks")
+
+
+def over_draws(found: Sequence[Sequence[dict[str, object]]]) -> list[dict[str, object]]:
+    """Mean of each row over the draws; without a group that some draw has nobody of."""
+    drawn = [{row["name"]: row for row in rows} for rows in found]
+    means: list[dict[str, object]] = []
+    for name in [name for name in drawn[0] if all(name in rows for rows in drawn)]:
+        ratios = np.asarray([rows[name]["ratio"] for rows in drawn])
+        errors = np.asarray([rows[name]["error"] for rows in drawn])
+        rates = [rows[name]["rate"] for rows in drawn]
+        # Over draws of the members to learn from, too, where there are several; else over judges alone.
+        error = ratios.std(ddof=1) if len(ratios) > 1 else errors[0]
+        error = float(error / np.sqrt(len(ratios)))
+        means.append({"name": name, "rate": float(np.mean(rates)), "ratio": float(ratios.mean()), "error": error})
+    return means
 
 
 def judged(draw: int, members: int, judges: int) -> dict[str, object]:

@@ -116,8 +116,7 @@ def audit(
     if not any(len(grouping.names) > 1 for grouping in groupings):
         raise UserError(_why_nothing_compares(members.attributes, minimum))
     need = next(iter(members.needs))
-    known = members.needs[need]
-    threshold = max(float(np.nanquantile(known, high_need)), float(known[known > 0].min()))
+    threshold = float(np.nanquantile(members.needs[need], high_need))
     bins = bins_of(members.high_touch)
     scores = member_scores(members, members.needs[need], threshold, bins)
     measures = group_measures(members, scores)

@@ -73,7 +73,7 @@ def member_scores(
     scores = {
         "high_touch": p,
         "beyond_need": np.where(known, p - share, np.nan),
-        "high_touch_given_need": np.where(known & (need >= threshold), p, np.nan),
+        "high_touch_given_need": np.where(known & (need >= threshold) & (need > 0), p, np.nan),
         "need_given_high_touch": need - expected,
     }
     if members.values is not None and members.behaviour_values is not None:

@@ -82,7 +82,7 @@ class FairnessAudit:
         attributes: Names of the attributes that were looked at.
         need: Name of the need that counts.
         needs: Names of all measures of need.
-        high_need: Members with at least this much of it are in high need.
+        high_need: Members with at least this much of it, and any, are in high need.
         value_source: Where values come from, in words; empty without.
         overall: Measures of all members.
         groups: All groups.

@@ -21,6 +21,15 @@ def test_events_ahead_are_those_of_the_member_and_the_forecast_ranks_them():
     assert tenths[-1]["rate"] > 2 * tenths[0]["rate"]
 
 
+def test_a_group_that_a_draw_has_nobody_of_is_no_other_group():
+    def rows(**ratios):
+        return [{"name": name, "rate": 0.1, "ratio": ratio, "error": 0.2} for name, ratio in ratios.items()]
+
+    found = forecast.over_draws([rows(all=1.0, old=0.8, young=2.0), rows(all=1.2, young=3.0)])
+    assert [(row["name"], row["ratio"]) for row in found] == [("all", 1.1), ("young", 2.5)]
+    assert forecast.over_draws([rows(all=1.0, old=0.8)])[1]["error"] == 0.2
+
+
 def test_contacts_in_turn_are_the_named_ones_whose_turn_it_is():
     class Equal:
         joints = MEDICAID_ACTIONS.valid_joints
