@@ -31,7 +31,7 @@ from jaxtyping import Bool, Float32
 
 from frl_algos.action_effects.regression_rows import RegressionRows, Variance
 from frl_algos.action_effects.regression_sums import RegressionSums, drawn_groups
-from frl_algos.action_effects.shrinkage import learned_precision, posterior_mean
+from frl_algos.action_effects.shrinkage import posterior_mean, variational_posterior
 from frl_algos.action_effects.suitability import Suitability
 from frl_algos.action_effects.targets import Targets
 from frl_algos.action_effects.terms import Terms
@@ -176,12 +176,15 @@ class EffectRegression:
         wanted = np.flatnonzero(self._wanted(states))
         block = np.ix_(wanted, wanted)
         squares, products = (moment / self._noise for moment in self._both)
-        prior = learned_precision(
+        *_, prior = variational_posterior(
             squares[block],
             products[wanted],
             self._groups[wanted],
             np.asarray([scales[kind] for kind in self.terms.kinds]),
-            known=self.terms.told_apart(told),
+            self.terms.told_apart(told),
+            solves=20,
+            mean_within=0.0,
+            sizes_within=0.1,  # a twentieth of a standard deviation
         )
 
         def solved(moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

@@ -7,17 +7,17 @@ Attempts that got no answer are the control group (`frl_algos.action_effects.est
 
 Effects are thus estimated *a minute*: without evidence, a contact does as much as the time it takes. A budget is spent
 by gain a minute, and with effects of equal prior a text message of two minutes would win by noise alone. The
-coefficients w are shrunk group by group (`shrunk_regression`). How much the rows of one person go together is counted
-over all episodes of the person, whatever parts they are in.
+coefficients w are shrunk group by group (`frl_algos.action_effects.shrinkage`). How much the rows of one person go
+together is counted over all episodes of the person, whatever parts they are in.
 """
 
 import numpy as np
 from jaxtyping import Int
 
+from frl_algos.action_effects.shrinkage import variational_posterior
 from frl_algos.action_effects.suitability import column
 from frl_algos.action_effects.terms import Terms
 from frl_algos.member_model.logged_weeks import LoggedWeeks
-from frl_algos.member_model.shrunk_regression import variational_posterior
 from frl_env.evaluation.privacy.suppression import SMALLEST, rough
 
 OVERLAP_COLUMNS = 40
@@ -107,7 +107,7 @@ class ShareRegression:
             noise = 1.0
         k, terms = len(self.groups), self.terms
         groups = np.concatenate([self.groups, np.full(len(self.products) - k, -1)])
-        mean, covariance = variational_posterior(
+        mean, covariance, _ = variational_posterior(
             self.squares / noise, self.products / noise, groups, terms.scales, known
         )
         at = self.fixed.shape[1]

@@ -113,7 +113,7 @@ def test_an_error_is_that_of_the_share_with_its_indication(monkeypatch) -> None:
     k, fixed = len(shares.groups), terms.fixed.shape[1]
     root = np.random.default_rng(0).normal(size=(k, k))
     covariance, mean = root @ root.T, np.random.default_rng(1).normal(size=k)
-    monkeypatch.setattr(share_regression, "variational_posterior", lambda *_: (mean, covariance))
+    monkeypatch.setattr(share_regression, "variational_posterior", lambda *_: (mean, covariance, None))
     base, added, known_to = shares.solve(np.zeros(len(terms.scales), dtype=bool))
     met = 0.3  # as much as the observation indicates
     columns = [terms.fixed, np.full((len(dose), 1), met), met * terms.levels]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from frl_algos.action_effects.shrinkage import variational_posterior
 from frl_algos.member_model.log_linear import fit_logistic, fit_poisson
 from frl_algos.member_model.memory import FADINGS, LONG_AGO, NEED_FADING, MemoryLayout
 from frl_algos.member_model.model import MemberModel
-from frl_algos.member_model.shrunk_regression import variational_posterior
 
 
 def test_memory_keeps_fading_sums_and_weeks_since() -> None:
@@ -47,7 +47,8 @@ def test_variational_posterior_shrinks_noise_and_keeps_what_is_there() -> None:
     x = rng.normal(size=(2_000, 21))
     y = 1.0 * x[:, 0] + rng.normal(size=2_000)
     groups = np.asarray([0] + [1] * 20)
-    mean, covariance = variational_posterior(x.T @ x, x.T @ y, groups, np.asarray([0.5, 0.5]), np.zeros(2, dtype=bool))
+    scales, known = np.asarray([0.5, 0.5]), np.zeros(2, dtype=bool)
+    mean, covariance, _ = variational_posterior(x.T @ x, x.T @ y, groups, scales, known)
     least_squares = np.linalg.lstsq(x, y, rcond=None)[0]
     assert mean[0] == pytest.approx(1.0, abs=0.08)
     assert np.abs(mean[1:]).mean() < 0.7 * np.abs(least_squares[1:]).mean()
