@@ -1,6 +1,7 @@
 """`frl/MedicaidCare-v0` and its ladder: one member of a care program as a gymnasium environment."""
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import gymnasium
@@ -9,7 +10,7 @@ from jaxtyping import Float32
 
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.errors import UserError, check_whole, unknown_name
-from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS, Parameters
+from frl_env.parameters import VOCABULARIES, Parameters
 from frl_env.rollout import HORIZON, LONGEST
 from frl_env.simulator.behaviour import BehaviourPolicy
 from frl_env.simulator.dynamics import advance, enter_one
@@ -150,13 +151,7 @@ class MedicaidCareEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return {
             "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
             "frl_observation_names": list(observation_names(**seen)),
-            "frl_vocabularies": {
-                "risk_tier": list(TIERS),
-                "age_band": list(AGE_BANDS),
-                "gender": list(GENDERS),
-                "race_ethnicity": list(RACES),
-                "open_needs": list(NEED_NAMES),
-            },
+            "frl_vocabularies": deepcopy(VOCABULARIES),
             "frl_reports_propensities_of": "the simulated care team",
         }
 

@@ -87,6 +87,15 @@ NEEDS = (
 )
 NEED_NAMES = tuple(need.goal for need in NEEDS)
 
+VOCABULARIES = {
+    "risk_tier": list(TIERS),
+    "age_band": list(AGE_BANDS),
+    "gender": list(GENDERS),
+    "race_ethnicity": list(RACES),
+    "open_needs": list(NEED_NAMES),
+}
+"""Names behind the numbers in infos and datasets, by key, in the order of the numbers."""
+
 
 _NEED_COLUMNS = (
     ("prevalence", "share of members", "D"),

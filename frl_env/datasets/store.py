@@ -42,7 +42,7 @@ from frl_env.errors import UserError, nearest_names, system_reason
 from frl_env.files.integrity import KEY as CHECKSUMS
 from frl_env.files.integrity import REWARD_LIMITS, check_intact, file_facts
 from frl_env.kinds import check_kind
-from frl_env.parameters import AGE_BANDS, GENDERS, NEED_NAMES, RACES, TIERS
+from frl_env.parameters import VOCABULARIES
 from frl_env.reference_returns import ceiling, reference_scores
 from frl_env.simulator.state import observation_names
 
@@ -339,13 +339,7 @@ def _metadata(made: Recipe, content: str) -> dict[str, Any]:
         # The action mask of the contract is the same in every step: it follows from the schema's validity rule.
         "frl_action_schema": json.loads(MEDICAID_ACTIONS.to_json()),
         EFFORT: care_effort(made.parameters).to_json(),
-        "frl_vocabularies": {
-            "risk_tier": list(TIERS),
-            "age_band": list(AGE_BANDS),
-            "gender": list(GENDERS),
-            "race_ethnicity": list(RACES),
-            "open_needs": list(NEED_NAMES),
-        },
+        "frl_vocabularies": VOCABULARIES,
     }
 
 
