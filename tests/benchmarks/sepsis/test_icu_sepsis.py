@@ -121,12 +121,10 @@ def test_a_changed_byte_is_found(tables, empty_store):
 
 
 def test_a_failed_build_leaves_nothing(tables, empty_store, monkeypatch):
-    from benchmarks.sepsis import dataset as sepsis_dataset
-
     def fail(*_, **__):
         raise OSError("no space")
 
-    monkeypatch.setattr(sepsis_dataset, "join_shards", fail)
+    monkeypatch.setattr("benchmarks.worlds.built_dataset.join_shards", fail)
     with pytest.raises(UserError, match="no space"):
         ensure_sepsis_dataset(tables, episodes=3)
     assert [file.name for file in (empty_store / "icu-sepsis").iterdir()] == [".expert-3-v0.lock"]
