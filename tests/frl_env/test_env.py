@@ -3,9 +3,10 @@ from dataclasses import replace
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
-from frl_env import MEDICAID_ACTIONS, MedicaidCareEnv, UserError
+from frl_env import MEDICAID_ACTIONS, ActionSpace, JointActions, MedicaidCareEnv, UserError
 from frl_env.parameters import preset
 from frl_env.simulator.dynamics import enter
 from frl_env.simulator.information import ACTION_KEYS, DEMOGRAPHIC_KEYS, EVENT_KEYS, LATENT_KEYS
@@ -27,6 +28,16 @@ def test_gymnasium_accepts_every_environment_of_the_ladder(name):
 @pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
 def test_gymnasium_accepts_its_rendering(mode):
     check_env(gymnasium.make("frl_env:frl/MedicaidCare-v0", render_mode=mode).unwrapped)
+
+
+@pytest.mark.parametrize("factors", [None, ActionSpace.from_nvec(MEDICAID_ACTIONS.nvec)])
+def test_joint_actions_are_made_again_from_their_spec(factors):
+    """By which Minari's `recover_environment` makes what a dataset was recorded in."""
+    env = JointActions(gymnasium.make("frl_env:frl/MedicaidCare-v0", insight=0.5), factors)
+    again = gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
+    assert isinstance(again, JointActions)
+    assert again.factors == env.factors
+    assert again.unwrapped.world == env.unwrapped.world
 
 
 def _play(env, seed, steps=150):

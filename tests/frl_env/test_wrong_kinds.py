@@ -72,6 +72,7 @@ def test_fields_are_of_the_kind_that_they_declare():
         (lambda: ActionSpace.from_nvec(3), "nvec must be a number of levels for each factor, not 3"),
         (lambda: ActionSpace.from_nvec([2.5]), "levels of a factor must be a whole number"),
         (lambda: JointActions(MedicaidCareEnv), "takes an environment, not the class MedicaidCareEnv"),
+        (lambda: JointActions(MedicaidCareEnv(), [6, 5]), "factors must be an ActionSpace or text or None, not a list"),
         (lambda: generate_synthetic_data("10"), "n_patients must be a whole number, not '10'"),
         (lambda: generate_synthetic_data(2, 10**9), r"horizon must be a whole number in 1\.\.5,200, not 1000000000"),
         (lambda: collect(preset(), members=2.5, seed=0), r"members must be a whole number in .*, not 2\.5"),
