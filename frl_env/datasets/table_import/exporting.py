@@ -5,7 +5,7 @@ they are empty where an episode was cut off before. Importing the table again gi
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,12 @@ from frl_env.datasets.table_import.schema.columns import (
     WEEK,
 )
 from frl_env.errors import UserError, system_reason, unknown_name
-from frl_env.evaluation.dataset_reading.dataset_facts import action_space_of, facts_of
+from frl_env.evaluation.dataset_reading.dataset_facts import (
+    COMBINED,
+    action_space_of,
+    facts_of,
+    propensities_are_logged,
+)
 from frl_env.files import atomic
 from frl_env.files.integrity import check_intact
 from frl_env.files.output_paths import check_new
@@ -76,6 +81,8 @@ def export_table(
 ) -> int:
     """Writes a dataset as a table, whole or not at all.
 
+    Propensities of others than who was recorded are left out, as are infos that only some episodes have.
+
     Args:
         dataset: With a `MultiDiscrete` action space and flat observations, kept in HDF5 as ours are.
         path: Where to; the ending tells the format, .parquet, .csv or .arrow.
@@ -86,8 +93,8 @@ def export_table(
         Number of rows.
 
     Raises:
-        UserError: If the format is unknown, the dataset is of another kind or damaged, there is a file of that name
-            already, or it can't be written.
+        UserError: If the format is unknown, the dataset is of another kind, combined from imports or damaged, there is
+            a file of that name already, or it can't be written.
     """
     file = check_target(path, force=force)
     check_intact(dataset)
@@ -148,8 +155,9 @@ class _Source:
         self.effort = metadata.get(EFFORT)
         self.one_step = facts.get("rewards") == ONE_STEP
         self.dates = facts.get("week") == "date"
-        with self._opened() as store:
-            infos = set(store[f"episode_{int(dataset.episode_indices[0])}/infos"])
+        infos = self._infos(metadata.get(COMBINED, ()))
+        if not propensities_are_logged(dataset):
+            infos -= {"propensity", "factor_propensities"}
         vocabularies = metadata.get("frl_vocabularies", {})
         self.groups = {name: words for name, words in vocabularies.items() if name in infos.difference(LATENT_KEYS)}
         self.keys = [
@@ -184,6 +192,22 @@ class _Source:
                     yield self._table(waiting)
         except KeyError:
             raise self._damaged() from None
+
+    def _infos(self, parts: Sequence[str]) -> set[str]:
+        """Infos that every episode has; episodes of one import or recipe all have the same.
+
+        Args:
+            parts: The datasets that this one was combined from.
+        """
+        numbers = self.dataset.episode_indices if parts else self.dataset.episode_indices[:1]
+        with self._opened() as store:
+            every = [set(store[f"episode_{number}"].get("infos", ())) for number in numbers]
+        if parts and any("member" in infos for infos in every):
+            raise UserError(
+                f"dataset {self.dataset.spec.dataset_id!r} was combined from {', '.join(map(str, parts))}, which have "
+                "the same numbers for different members, and lost what weeks and rewards mean; export each of these"
+            )
+        return set.intersection(*every)
 
     def _identifiers(self, names: Path) -> pa.Array:
         """Which member each number stands for."""
@@ -234,7 +258,8 @@ class _Source:
         """Columns of one episode, as numbers."""
         observations, actions, rewards = (group[key][()] for key in ("observations", "actions", "rewards"))
         ended = group["terminations"][()]
-        infos = {key: group[f"infos/{key}"][()] for key in self.keys}
+        infos = {key: group[f"infos/{key}"][()].reshape(len(observations), -1) for key in self.keys}
+        actions = actions - self.dataset.spec.action_space.start  # type: ignore[attr-defined]
         steps = len(rewards)
         columns = {
             MEMBER: infos["member"][:-1, 0] if "member" in infos else np.full(steps, number),

@@ -1,10 +1,12 @@
+import gymnasium
 import minari
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from minari.data_collector import EpisodeBuffer
 
-from frl_env import World
+from frl_env import MEDICAID_ACTIONS, World
 from frl_env.datasets import Recipe, build_dataset, store
 from frl_env.datasets.table_import import ImportOptions, export_table, import_table
 from frl_env.errors import UserError
@@ -107,6 +109,54 @@ def test_states_alone_give_outcomes_too(plain_table, tmp_path, empty_store):
     np.testing.assert_array_equal(
         own["future_ed_30d"].dropna(), plain_table[MEASURES[1]].iloc[1:12].rolling(4).sum().dropna()
     )
+
+
+def _recorded(dataset, infos=(), start=0, **made):
+    """The same episodes as others would record them: some infos, one number a week, and nothing of ours beside."""
+    keys = ("observations", "rewards", "terminations", "truncations")
+    buffers = [
+        EpisodeBuffer(
+            **{key: getattr(each, key) for key in keys},
+            actions=each.actions + start,
+            infos={key: each.infos[key].squeeze() for key in infos},
+        )
+        for each in dataset.iterate_episodes()
+    ]
+    about = {"author": "a", "author_email": "a@b.c", "code_permalink": "c", "algorithm_name": "a", "description": "d"}
+    return minari.create_dataset_from_buffers("tests/recorded-v0", buffers, **made, **about)
+
+
+def test_propensities_of_others_than_who_was_recorded_are_left_out(built, tmp_path):
+    """The environment reports those of its care team, whoever acts in it."""
+    env = gymnasium.make("frl_env:frl/MedicaidCare-v0")
+    export_table(
+        _recorded(built(), ["propensity", "factor_propensities"], env=env, eval_env=env), tmp_path / "out.parquet"
+    )
+    exported = pd.read_parquet(tmp_path / "out.parquet")
+    assert exported["action_modality"].isin(MEDICAID_ACTIONS["modality"].levels).all()
+    assert not [name for name in exported if "propensity" in name]
+
+
+@pytest.mark.filterwarnings("ignore:env_spec is None", "ignore:`eval_env` is set to None")
+def test_levels_that_do_not_start_at_0_and_infos_of_one_number_a_week(built, tmp_path):
+    dataset = built()
+    space = gymnasium.spaces.MultiDiscrete(MEDICAID_ACTIONS.nvec, start=[1, 1, 1, 1])
+    spaces = {"observation_space": dataset.spec.observation_space, "action_space": space}
+    export_table(_recorded(dataset, ["propensity"], start=1, **spaces), tmp_path / "out.parquet")
+    exported = pd.read_parquet(tmp_path / "out.parquet")
+    levels = np.concatenate([episode.actions[:, 0] for episode in dataset.iterate_episodes()])
+    assert exported["action_factor_0"].tolist() == [f"L{level}" for level in levels]
+    chances = np.concatenate([episode.infos["propensity"][1:, 0] for episode in dataset.iterate_episodes()])
+    assert exported["propensity"].tolist() == chances.tolist()
+
+
+def test_of_combined_imports_the_parts_are_to_be_exported(table, tmp_path, empty_store):
+    table.to_parquet(tmp_path / "all.parquet")
+    table[[name for name in table if "propensity" not in name]].to_parquet(tmp_path / "some.parquet")
+    parts = [import_table(tmp_path / f"{name}.parquet", f"tests/{name}-v0").load() for name in ("all", "some")]
+    both = minari.combine_datasets(parts, "tests/both-v0")
+    with pytest.raises(UserError, match=r"combined from tests/all-v0, tests/some-v0, .*; export each of these"):
+        export_table(both, tmp_path / "out.parquet")
 
 
 def test_a_failed_export_leaves_what_was_there(built, tmp_path):
