@@ -147,6 +147,16 @@ def test_where_a_larger_step_does_not_fit_ties_of_smaller_ones_have_their_share(
                 assert stated[here, own].mean() == pytest.approx(expected, abs=4 * error + 1e-9)
 
 
+def test_what_a_long_contact_leaves_is_filled_up_where_there_is_a_second_limit():
+    """Calls are below the hulls. After one visit there is time for two of them, and none for another visit."""
+    space = ActionSpace(factors=(Factor(name="contact", levels=("NONE", "CALL", "VISIT")),))
+    effort = Effort(space, {"contact": {"CALL": 15, "VISIT": 75}})
+    gains = np.asarray([[0, 0.004, 0.060], [0, 0.004, 0.059], [0, 0.004, 0.058]])
+    for second, minutes in (({}, 75.0), ({"contact": {"VISIT": 1000}}, 105.0)):
+        capacity = Capacity(minutes=140 / 3, weekly_contacts=second)
+        assert allocate(gains, effort, capacity, np.random.default_rng(0)).minutes == minutes
+
+
 def test_equal_contacts_of_one_kind_are_drawn_evenly():
     space = MEDICAID_ACTIONS
     effort = Effort(space, {"modality": {"HOME_VISIT": 75}})
