@@ -39,8 +39,8 @@ class LoggedEpisodes:
         propensities: Probability of each logged action when it was taken, one after the end; None when not logged.
         known: Decisions whose propensity was logged, where it was not for all: the others' are estimated. None where
             all were, or none.
-        groups: Labels by attribute, one a member, for effective sample sizes and values by subgroup; None, NaN and ""
-            are labelled `NOT_RECORDED`.
+        groups: Labels by attribute, one a member, for effective sample sizes and values by subgroup; None and NaN are
+            labelled `NOT_RECORDED`.
         reward_parts: Parts of the reward by name, for instance ED visits and hospital stays, each with its sign.
         resumed: Whether weeks are missing before a step, so that its observation does not show what came of the
             decision before; None where no record has a gap.
@@ -96,7 +96,7 @@ class LoggedEpisodes:
             given = np.asarray(group)
             if given.shape != shape[:1]:
                 raise UserError(f"group {name!r} has shape {given.shape}; one label for each of {shape[0]} members")
-            labels[name] = given if given.dtype.kind in "biu" else label_missing(given)  # whole numbers miss nothing
+            labels[name] = given if given.dtype.kind in "biuU" else label_missing(given)  # text has ""
         object.__setattr__(self, "groups", labels)
 
     def __len__(self) -> int:

@@ -181,7 +181,7 @@ def test_groups_with_few_effective_members_are_withheld(episodes):
     assert most.estimate.value == pytest.approx(own.results["WIS clip 30"].estimate.value)
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, "", pd.NA])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
 def test_members_without_a_label_are_a_group_like_any_other(episodes, missing):
     labels = np.array(["A", missing, "B"], dtype=object)[np.arange(len(episodes)) % 3]
     labelled = replace(episodes, groups={"race": labels, "age": np.arange(len(episodes)) % 2})
@@ -192,6 +192,7 @@ def test_members_without_a_label_are_a_group_like_any_other(episodes, missing):
     assert unlabelled.estimate.value == pytest.approx(episodes.returns()[1::3].mean())
     assert report.diagnostics.groups["race"] == {"A": 500, "B": 500, "NOT RECORDED": 500}
     assert labelled.groups["age"].dtype == int
+    assert set(replace(labelled, groups={"race": np.array(["A", "", "B"] * 500)}).groups["race"]) == {"A", "", "B"}
 
 
 def test_the_report_is_json_and_a_table_and_the_same_again(episodes):
