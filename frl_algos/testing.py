@@ -6,6 +6,7 @@
 What passes it trains and is scored by `benchmarks/run.py --algo mypackage.module:MyConfig`.
 """
 
+import copy
 import inspect
 import tempfile
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from frl_algos.policies.policy import LearnedPolicy, has_gains, has_probabilitie
 from frl_algos.quiet import quiet_d3rlpy
 from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
 from frl_env.errors import UserError, check_whole
+from frl_env.kinds import check_kind
 
 EPISODES, STEPS = 40, 10
 UPDATES = 20
@@ -39,6 +41,7 @@ def check_algorithm(offered: Any, *, action_space: ActionSpace = MEDICAID_ACTION
     Raises:
         UserError: At the first thing that does not hold: says what, and what to do.
     """
+    check_kind("action_space", action_space, ActionSpace)
     try:
         with quiet_d3rlpy():
             _check(offered, action_space, seed)
@@ -56,6 +59,8 @@ def _check(offered: Any, action_space: ActionSpace, seed: int) -> None:
     joints = _check_predictions(first, observations, action_space)
     if has_probabilities(first) and "stochastic" in modes(first):
         _check_probabilities(first, observations, action_space)
+    if hasattr(first, "draw") and "stochastic" in modes(first):
+        _check_draws(first, observations, action_space)
     if has_gains(first):
         _check_gains(first, observations, action_space)
     for mode in modes(first):
@@ -108,7 +113,7 @@ def made_up_buffer(action_space: ActionSpace, *, seed: int = 0) -> FactoredRepla
 
 
 def _trained(offered: Any, buffer: FactoredReplayBuffer, seed: int) -> Any:
-    algorithm = adapt(offered, buffer.action_space)
+    algorithm = adapt(copy.deepcopy(offered), buffer.action_space)
     before = [array.copy() for array in _arrays(buffer)]
     torch.manual_seed(seed)
     buffer.reseed(seed)
@@ -159,17 +164,7 @@ def _ask(algorithm: Any, method: str, *asked: np.ndarray) -> np.ndarray:
 
 
 def _check_predictions(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> np.ndarray:
-    joints = _ask(algorithm, "predict", observations)
-    _require(
-        joints.shape == (len(observations),) and np.issubdtype(joints.dtype, np.integer),
-        f"predict gives {joints.dtype} of shape {joints.shape} for {len(observations)} observations; "
-        "one whole number each is needed, the joint index of an action",
-    )
-    outside = int(((joints < 0) | (joints >= action_space.n_joint)).sum())
-    _require(outside == 0, f"predict gives {outside} joint indices outside 0..{action_space.n_joint - 1}")
-    invalid = int((~action_space.valid[joints]).sum())
-    if invalid:
-        raise invalid_choices(invalid, len(joints))
+    joints = _ask_actions(algorithm, action_space, "predict", observations)
     _require(
         bool(np.array_equal(joints, _ask(algorithm, "predict", observations))),
         "predict gives other actions the second time; it has to be greedy (draws belong into predict_probabilities)",
@@ -180,6 +175,35 @@ def _check_predictions(algorithm: Any, observations: np.ndarray, action_space: A
         "predict gives other actions for a state alone than in a batch; leave batch statistics out when predicting",
     )
     return joints
+
+
+def _ask_actions(algorithm: Any, action_space: ActionSpace, method: str, *asked: np.ndarray) -> np.ndarray:
+    """What a method chooses, once it is known to be valid joint actions, one a state."""
+    joints, n = _ask(algorithm, method, *asked), len(asked[0])
+    _require(
+        joints.shape == (n,) and np.issubdtype(joints.dtype, np.integer),
+        f"{method} gives {joints.dtype} of shape {joints.shape} for {n} observations; "
+        "one whole number each is needed, the joint index of an action",
+    )
+    outside = int(((joints < 0) | (joints >= action_space.n_joint)).sum())
+    _require(outside == 0, f"{method} gives {outside} joint indices outside 0..{action_space.n_joint - 1}")
+    invalid = int((~action_space.valid[joints]).sum())
+    if invalid:
+        raise invalid_choices(invalid, len(joints), method)
+    return joints
+
+
+def _check_draws(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> None:
+    n = len(observations)
+    asked = (observations, np.random.default_rng(0).random((n, 2), dtype=np.float32))
+    joints = _ask_actions(algorithm, action_space, "draw", *asked)
+    _require(
+        bool(np.array_equal(joints, _ask(algorithm, "draw", *asked))),
+        "draw gives other actions for the same uniform numbers; all chance has to come from these",
+    )
+    if has_probabilities(algorithm):
+        never = int((_ask(algorithm, "predict_probabilities", observations)[np.arange(n), joints] == 0).sum())
+        _require(never == 0, f"draw gives {never} of {n} actions whose predict_probabilities are 0")
 
 
 def _check_probabilities(algorithm: Any, observations: np.ndarray, action_space: ActionSpace) -> None:
@@ -193,6 +217,12 @@ def _check_probabilities(algorithm: Any, observations: np.ndarray, action_space:
     outside = float(chances[:, ~action_space.valid].sum(axis=1).max(initial=0.0))
     _require(
         outside < 1e-6, f"predict_probabilities gives up to {outside:.2g} to actions that are not valid; mask them"
+    )
+    few = _ask(algorithm, "predict_probabilities", observations[:8])
+    _require(
+        bool(np.allclose(few, chances[:8], rtol=1e-3, atol=1e-5)),
+        "predict_probabilities gives other numbers for eight states alone than for all; states are asked a part at a "
+        "time, so it must not compare them with each other, or draw",
     )
 
 

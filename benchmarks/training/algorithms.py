@@ -4,6 +4,7 @@ All get the same data, the same scaling of observations, the same number of upda
 chosen by the same rule from equally many candidates (`benchmarks/tune.py`).
 """
 
+import copy
 import importlib
 import importlib.metadata
 import importlib.util
@@ -126,7 +127,8 @@ def create(
     if name in ALGORITHMS:
         chosen = tuned(name) if settings is None else settings
         return ALGORITHMS[name](space, known or told(observation_names, space), chosen)
-    return adapt(_offered(name), space)
+    # A copy: of an object, a training would go on from the one before, and with its scales.
+    return adapt(copy.deepcopy(_offered(name)), space)
 
 
 def label(name: str) -> str:

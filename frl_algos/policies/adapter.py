@@ -208,10 +208,11 @@ class ScaledAlgorithm:
         self.algorithm.save(file)
 
 
-def invalid_choices(invalid: int, joints: int) -> UserError:
+def invalid_choices(invalid: int, joints: int, method: str = "predict") -> UserError:
     """Error for an algorithm that chooses actions that don't exist."""
     return UserError(
-        f"predict gives {invalid} of {joints} actions that are not valid; choose among buffer.action_space.valid_joints"
+        f"{method} gives {invalid} of {joints} actions that are not valid; "
+        "choose among buffer.action_space.valid_joints"
     )
 
 

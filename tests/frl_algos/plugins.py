@@ -63,6 +63,38 @@ class BatchStatistics(Constant):
         return np.where(x[:, 0] > x[:, 0].mean(), self.counts.argmax(), MEDICAID_ACTIONS.valid_joints[-1])
 
 
+class ChancesOfTheBatch(Constant):
+    def predict_probabilities(self, observations):
+        mild = super().predict_probabilities(observations)
+        sure = np.eye(len(self.counts), dtype=np.float32)[self.predict(observations)]
+        return np.where(observations[:, :1] == observations[:, :1].max(), sure, mild)
+
+
+class Draws(Constant):
+    def draw(self, observations, uniform):
+        return np.searchsorted(self.counts.cumsum() / self.counts.sum(), uniform[:, 0] * (1 - 1e-6), side="right")
+
+
+class DrawsByItself(Draws):
+    def draw(self, observations, uniform):
+        return super().draw(observations, np.random.default_rng().random(uniform.shape))
+
+
+class DrawsAColumn(Draws):
+    def draw(self, observations, uniform):
+        return super().draw(observations, uniform)[:, None]
+
+
+class DrawsFloats(Draws):
+    def draw(self, observations, uniform):
+        return np.full(len(observations), 0.5)
+
+
+class DrawsWhatHasNoChance(Draws):
+    def draw(self, observations, uniform):
+        return np.full(len(observations), MEDICAID_ACTIONS.valid_joints[self.counts[MEDICAID_ACTIONS.valid].argmin()])
+
+
 class Tensors(Constant):
     def predict_probabilities(self, observations):
         return torch.as_tensor(super().predict_probabilities(observations))

@@ -10,7 +10,7 @@ from d3rlpy.algos import DiscreteBCConfig, DiscreteCQL, DiscreteCQLConfig, IQLCo
 from d3rlpy.logging import NoopAdapterFactory
 
 from benchmarks.sweep.budgets import budget_policy
-from frl_algos import FactoredAWRConfig
+from frl_algos import FactoredAWRConfig, FactoredIQLConfig
 from frl_algos.policies.adapter import ScaledAlgorithm, adapt, modes
 from frl_algos.policies.stock import StockAlgorithm
 from frl_algos.testing import check_algorithm, made_up_buffer
@@ -32,11 +32,12 @@ SMALL = ActionSpace.from_nvec([3, 2])
     [
         FactoredAWRConfig,
         plugins.Constant,
+        plugins.Draws,
         DiscreteBCConfig(batch_size=16),
         IQLConfig(batch_size=16),
         TD3PlusBCConfig(batch_size=16),
     ],
-    ids=["factored_awr", "constant", "bc", "iql", "td3"],
+    ids=["factored_awr", "constant", "draws", "bc", "iql", "td3"],
 )  # fmt: skip
 def test_sound_algorithms_pass_in_silence(offered, space, capfd):
     check_algorithm(offered, action_space=space)
@@ -90,6 +91,11 @@ def test_gains_that_pass_spend_a_budget(offered):
     ("offered", "says"),
     [
         (plugins.WritesIntoTheBuffer, "changes the arrays of the buffer"),
+        (plugins.ChancesOfTheBatch, "predict_probabilities gives other numbers for eight states alone"),
+        (plugins.DrawsByItself, "draw gives other actions for the same uniform numbers"),
+        (plugins.DrawsAColumn, r"draw gives int64 of shape \(64, 1\) for 64 observations"),
+        (plugins.DrawsFloats, "draw gives float64"),
+        (plugins.DrawsWhatHasNoChance, "draw gives 64 of 64 actions whose predict_probabilities are 0"),
         (plugins.Levels, r"shape \(64, 4\)"),
         (plugins.Floats, "float64"),
         (plugins.Outside, r"64 joint indices outside 0\.\.1079"),
@@ -138,6 +144,12 @@ def test_each_fault_is_said(offered, says):
 def test_joint_actions_of_high_numbers_are_told_apart():
     with pytest.raises(UserError, match="different policies"):
         check_algorithm(plugins.NextToItself, action_space=ActionSpace.from_nvec([30, 30, 30]))
+
+
+def test_an_object_is_tried_as_it_is_and_stays_so():
+    algorithm = FactoredIQLConfig(batch_size=8).create()
+    check_algorithm(algorithm)
+    assert algorithm.impl is None
 
 
 def test_adapting_keeps_what_needs_no_help():

@@ -91,6 +91,18 @@ def test_a_seed_is_a_curve(name, tiny_buffer, monkeypatch):
     assert curve(2)[0] != first[0]
 
 
+@pytest.mark.parametrize("name", ["ALGORITHM", "CONFIG"])
+def test_one_training_leaves_nothing_to_the_next(name, tiny_buffer, tmp_path, monkeypatch):
+    """Of an object, not a class, d3rlpy would go on with the networks, or the scales, of the training before."""
+    text = "from d3rlpy.algos import DQNConfig\nCONFIG = DQNConfig(batch_size=8)\nALGORITHM = CONFIG.create()\n"
+    (tmp_path / f"object_{name.lower()}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    first, second = (create(f"object_{name.lower()}:{name}", (), tiny_buffer.action_space) for _ in range(2))
+    first.fit(tiny_buffer, n_steps=1, **QUIETLY)
+    assert second.algorithm.impl is None
+    assert second.algorithm.config.observation_scaler is None
+
+
 def test_every_line_is_looked_at_here():
     from benchmarks.training.algorithms import PEERS, TUNED_AS
 
