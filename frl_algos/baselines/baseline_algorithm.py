@@ -85,6 +85,13 @@ class BaselineConfig(LearnableConfig):
 class BaselineImpl(QLearningAlgoImplBase):
     """One update and a policy; networks are in `modules`."""
 
+    def __init__(
+        self, config: BaselineConfig, observation_size: int, space: ActionSpace, modules: Any, device: str
+    ) -> None:
+        """Keeps networks and settings."""
+        super().__init__((observation_size,), space.n_joint, modules, device)
+        self._settings = config
+
     def prepare(self, buffer: FactoredReplayBuffer) -> None:
         """Takes what it needs to know of the dataset before training."""
 

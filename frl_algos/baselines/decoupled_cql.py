@@ -73,13 +73,7 @@ class DecoupledCQLImpl(BaselineImpl):
     """One update; the policy is greedy. See the module."""
 
     _modules: DecoupledCQLModules
-
-    def __init__(
-        self, config: DecoupledCQLConfig, observation_size: int, space: ActionSpace, modules: Any, device: str
-    ) -> None:
-        """Keeps networks and settings."""
-        super().__init__((observation_size,), space.n_joint, modules, device)
-        self._settings = config
+    _settings: DecoupledCQLConfig
 
     def inner_update(self, batch: TorchMiniBatch, grad_step: int) -> dict[str, float]:
         """One step on one mini-batch."""

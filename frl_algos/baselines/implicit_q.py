@@ -133,13 +133,7 @@ class ImplicitQImpl(BaselineImpl):
     """One update of all three; see the module."""
 
     _modules: ImplicitQModules
-
-    def __init__(
-        self, config: ImplicitQConfig, observation_size: int, space: ActionSpace, modules: Any, device: str
-    ) -> None:
-        """Keeps networks and settings."""
-        super().__init__((observation_size,), space.n_joint, modules, device)
-        self._settings = config
+    _settings: ImplicitQConfig
 
     def prepare(self, buffer: FactoredReplayBuffer) -> None:
         """Measures the unit of reward."""

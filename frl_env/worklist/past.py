@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from frl_env.actions import ActionSpace
+from frl_env.capacity.effort import null_joint
 from frl_env.datasets.table_import.checking.stages import ordered_weeks
 from frl_env.datasets.table_import.checking.weeks import Sorted, Weeks
 from frl_env.datasets.table_import.schema.columns import TERMINATED, ColumnMap
@@ -63,7 +63,7 @@ class Rows:
 
         def look(rows: Sorted) -> None:
             joints = _joints(rows.columns, layout.map)
-            contact = (joints >= 0) & (joints != _nothing(layout.map.actions))
+            contact = (joints >= 0) & (joints != null_joint(layout.map.actions))
             found.append({"member": rows.member, "day": rows.day, "usable": rows.keep, "contact": contact})
 
         weeks = ordered_weeks(folder, number, layout, look=look)
@@ -178,8 +178,3 @@ def _joints(levels: dict[str, np.ndarray], columns: ColumnMap) -> Int64[np.ndarr
     """Joint index of each row's action; -1 where the row has none that can be used."""
     chosen = np.stack([levels[name] for name in columns.action_columns], axis=1).astype(np.int64)
     return np.where((chosen < 0).any(axis=1), -1, columns.actions.ravel(np.maximum(chosen, 0)))
-
-
-def _nothing(space: ActionSpace) -> int:
-    """Joint index of doing nothing."""
-    return int(space.ravel(space.null_action))

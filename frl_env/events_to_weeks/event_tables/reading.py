@@ -74,6 +74,18 @@ def column_named(label: str, raw: ir.Table, name: str) -> Any:
     return raw[name]
 
 
+def columns_as_named(engine: Any, spec: Spec, label: str, *names: str) -> ir.Table:
+    """Some columns of a table whose format says how they are called.
+
+    Raises:
+        UserError: If the spec lacks the table, or the table a column.
+    """
+    if label not in spec.tables:
+        raise UserError(f"source {spec.source} needs the table {label}: add [tables.{label}] with its path")
+    raw = engine.open(label, spec.tables[label])
+    return raw.select(**{name: column_named(label, raw, name) for name in names})
+
+
 def parse(label: str, raw: ir.Table, spec: Spec, carry: Iterable[str] = ()) -> Reading:
     """A raw table whose columns have our names, as a canonical one.
 

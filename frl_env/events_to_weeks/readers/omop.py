@@ -6,13 +6,14 @@ Concept 9201 is a stay, 9203 an ED visit, 262 an ED visit and stay. OMOP knows n
 that lies beside, as [tables.contacts].
 """
 
+from functools import partial
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from frl_env.errors import UserError
-from frl_env.events_to_weeks.event_tables.reading import column_named
+from frl_env.events_to_weeks.event_tables.reading import columns_as_named
 from frl_env.events_to_weeks.event_tables.spec import Spec
 from frl_env.events_to_weeks.facts import cell_parsing
 
@@ -26,13 +27,7 @@ def read_omop(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     Raises:
         UserError: If a table or a column is missing.
     """
-
-    def opened(label: str, *columns: str) -> ir.Table:
-        if label not in spec.tables:
-            raise UserError(f"source omop needs the table {label}: add [tables.{label}] with its path")
-        raw = engine.open(label, spec.tables[label])
-        return raw.select(**{name: column_named(label, raw, name) for name in columns})
-
+    opened = partial(columns_as_named, engine, spec)
     period = opened("observation_period", "person_id", "observation_period_start_date", "observation_period_end_date")
     visit = opened("visit_occurrence", "person_id", "visit_occurrence_id", "visit_concept_id", "visit_start_date",
                    "visit_end_date")  # fmt: skip

@@ -7,13 +7,14 @@ out. What the payer covers is what was paid. Synthea has no care program, so the
 [tables.contacts].
 """
 
+from functools import partial
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
 from frl_env.errors import UserError
-from frl_env.events_to_weeks.event_tables.reading import column_named
+from frl_env.events_to_weeks.event_tables.reading import columns_as_named
 from frl_env.events_to_weeks.event_tables.spec import Spec
 
 NO_INSURANCE = "b1c428d6-4f07-31e0-90f0-68ffa6ff8c76"
@@ -26,13 +27,7 @@ def read_synthea(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     Raises:
         UserError: If a table or a column is missing.
     """
-
-    def opened(label: str, *columns: str) -> ir.Table:
-        if label not in spec.tables:
-            raise UserError(f"source synthea needs the table {label}: add [tables.{label}] with its path")
-        raw = engine.open(label, spec.tables[label])
-        return raw.select(**{name: column_named(label, raw, name) for name in columns})
-
+    opened = partial(columns_as_named, engine, spec)
     spans = opened("payer_transitions", "PATIENT", "START_DATE", "END_DATE", "PAYER")
     spans = spans.filter(spans.PAYER.cast("string").fill_null(NO_INSURANCE) != NO_INSURANCE)
     payers = spec.options.get("payers", [])

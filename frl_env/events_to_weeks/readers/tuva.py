@@ -7,13 +7,13 @@ Tuva has grouped claim lines into encounters already, so no codes are looked at 
 lines. The contact log lies beside, as [tables.contacts].
 """
 
+from functools import partial
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
-from frl_env.errors import UserError
-from frl_env.events_to_weeks.event_tables.reading import column_named
+from frl_env.events_to_weeks.event_tables.reading import columns_as_named
 from frl_env.events_to_weeks.event_tables.spec import Spec
 from frl_env.events_to_weeks.facts import cell_parsing
 
@@ -27,13 +27,7 @@ def read_tuva(engine: Any, spec: Spec) -> dict[str, ir.Table]:
     Raises:
         UserError: If a table or a column is missing.
     """
-
-    def opened(label: str, *columns: str) -> ir.Table:
-        if label not in spec.tables:
-            raise UserError(f"source tuva needs the table {label}: add [tables.{label}] with its path")
-        raw = engine.open(label, spec.tables[label])
-        return raw.select(**{name: column_named(label, raw, name) for name in columns})
-
+    opened = partial(columns_as_named, engine, spec)
     spans = opened(
         "eligibility", "person_id", "enrollment_start_date", "enrollment_end_date", "birth_date", "death_date",
         "gender", "race", "dual_status_code",
