@@ -204,7 +204,11 @@ class DuckDB(Engine):
                     as_text = ", ".join(f"{name}::VARCHAR AS {name}" for name in map(_quoted, words))
                     found = found.project(f"* REPLACE ({as_text})")
             elif kind == "parquet":
-                found = self._raw.read_parquet([str(file) for file in files], union_by_name=True)
+                listed = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+                found = self._raw.sql(  # what folders stand for stays text: 01003 is no number
+                    f"FROM read_parquet([{listed}], union_by_name = true, hive_types_autocast = false, "
+                    f"hive_partitioning = {partitioned(table.path, files)})"
+                )
             elif kind == "csv":
                 separator = separator_of(files[0])
                 found = self._raw.read_csv(
@@ -212,7 +216,7 @@ class DuckDB(Engine):
                     escapechar='"', parallel=True, union_by_name=len(files) > 1,
                 )  # fmt: skip
             else:
-                found = pa.concat_tables([read_arrow(file) for file in files], promote_options="default")
+                found = read_arrow(table.path, files)
             view = f"raw_{label}"
             if kind == "arrow":
                 self._raw.register(view, found)
@@ -343,7 +347,30 @@ def separator_of(file: Path) -> str:
     return default if file.suffix.lower() == ".gz" else delimiter(file, default)
 
 
-def read_arrow(file: Path) -> pa.Table:
+def partitioned(path: Path, files: list[Path]) -> bool:
+    """Whether the folders between a table and its files stand for columns (`year=2024/...`), the same for all files."""
+    names = {tuple(folders.folder_columns(path, file)) for file in files}
+    return len(names) == 1 and names != {()}
+
+
+def read_arrow(path: Path, files: list[Path]) -> pa.Table:
+    """The rows of Arrow files, with the columns that their folders stand for.
+
+    Args:
+        path: The table.
+        files: Of it.
+    """
+    parts = []
+    for file in files:
+        part = _arrow_file(file)
+        for name, value in folders.folder_columns(path, file).items():
+            part = part.drop_columns([name] if name in part.column_names else [])
+            part = part.append_column(name, pa.array([value] * len(part), pa.string()))
+        parts.append(part)
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def _arrow_file(file: Path) -> pa.Table:
     """An Arrow file or stream; numbers of types that no engine reads become fractions."""
     with pa.OSFile(str(file)) as source:
         try:

@@ -1,7 +1,7 @@
 """The same expressions on Spark: a cluster that is there already, or local mode.
 
 Stages are Parquet folders beside the result, which driver and workers must both reach. The session that is running is
-used if there is one, and gets its time zone back afterwards.
+used if there is one, and gets its settings back afterwards.
 """
 
 import os
@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from frl_env.errors import UserError
-from frl_env.events_to_weeks.engine import Engine, load_ibis, read_arrow, separator_of, table_files
+from frl_env.events_to_weeks.engine import Engine, load_ibis, partitioned, read_arrow, separator_of, table_files
 from frl_env.events_to_weeks.event_tables.spec import TableSpec
 
 INSTALL = "--engine spark needs PySpark and Java 17; install them with: pip install 'pyspark>=4'"
 ZONE = "spark.sql.session.timeZone"
+INFERRED = "spark.sql.sources.partitionColumnTypeInference.enabled"
+"""Whether a folder `county=01003` stands for the number 1003."""
 
 
 class Spark(Engine):
@@ -60,7 +62,8 @@ class Spark(Engine):
             except Exception:
                 raise UserError(f"Spark does not start at {master}; {INSTALL}") from None
         self._session = active
-        self._zone = active.conf.get(ZONE)
+        self._settings = {name: active.conf.get(name) for name in (ZONE, INFERRED)}
+        active.conf.set(INFERRED, "false")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._connection = ibis.pyspark.connect(active)
@@ -69,6 +72,7 @@ class Spark(Engine):
         """The raw table."""
         files, kind = table_files(label, table)
         paths = [str(file.resolve()) for file in files]
+        base = {"basePath": str(table.path.resolve())} if partitioned(table.path, files) else {}
         with self._said(f"read {table.path}"):
             if kind == "database":
                 raise UserError(f"table {label}: Spark can't read DuckDB files; export it to Parquet, or use DuckDB")
@@ -80,21 +84,20 @@ class Spark(Engine):
                                 f"table {label}: Spark can't read column {field.name!r}, times in nanoseconds; write "
                                 "them in microseconds"
                             )
-                frame = self._session.read.option("mergeSchema", "true").parquet(*paths)
+                frame = self._session.read.options(mergeSchema="true", **base).parquet(*paths)
             elif kind == "csv":
-                frame = self._text(paths, separator_of(files[0]))
+                frame = self._text(paths, separator_of(files[0]), base)
             else:
-                frame = self._session.createDataFrame(
-                    pa.concat_tables([read_arrow(file) for file in files], promote_options="default")
-                )
+                frame = self._session.createDataFrame(read_arrow(table.path, files))
             frame.createOrReplaceTempView(f"raw_{label}")
             return self._table(f"raw_{label}")
 
-    def _text(self, paths: list[str], separator: str) -> Any:
+    def _text(self, paths: list[str], separator: str, base: dict[str, str]) -> Any:
         """Text files by the names of their columns: Spark reads several at once by place, whatever they are called."""
+        reader = self._session.read.options(**base)
         read = partial(
-            self._session.read.csv, header=True, sep=separator, quote='"', escape='"', multiLine=True, inferSchema=False
-        )
+            reader.csv, header=True, sep=separator, quote='"', escape='"', multiLine=True, inferSchema=False
+        )  # fmt: skip
         by_columns: dict[tuple[str, ...], list[str]] = {}
         for path in paths:
             by_columns.setdefault(tuple(read(path).columns) if len(paths) > 1 else (), []).append(path)
@@ -135,11 +138,12 @@ class Spark(Engine):
             return [row.asDict() for row in self._session.sql(self.compile(expression)).collect()]
 
     def close(self) -> None:
-        """Ends a session of its own; gives another its time zone back."""
+        """Ends a session of its own; gives another its settings back."""
         if self._own:
             self._session.stop()
         else:
-            self._session.conf.set(ZONE, self._zone)
+            for name, value in self._settings.items():
+                self._session.conf.set(name, value)
 
     def _table(self, name: str) -> Any:
         with warnings.catch_warnings():

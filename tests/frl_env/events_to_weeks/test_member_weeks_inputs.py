@@ -1,6 +1,7 @@
 """Tables may lie in files of any kind, side by side: CSV, Parquet, an Arrow stream, a DuckDB file."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,9 +12,10 @@ from filelock import FileLock
 
 pytest.importorskip("ibis")
 duckdb = pytest.importorskip("duckdb")
+from test_member_weeks_formats import ENGINES  # noqa: E402
 
 from frl_env.errors import UserError  # noqa: E402
-from frl_env.events_to_weeks import Spec, conversion, weeks  # noqa: E402
+from frl_env.events_to_weeks import EventTablesError, Spec, conversion, weeks  # noqa: E402
 from frl_env.events_to_weeks.engine import _OneLine  # noqa: E402
 
 SPEC = """
@@ -99,6 +101,38 @@ def test_a_database_may_have_tables_called_like_stages_and_identifiers_of_a_type
     (tmp_path / "spec.toml").write_text(text.replace('"spells"', '"spell"'))
     with pytest.raises(UserError, match="no such table; check path and table in the spec"):
         weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet", force=True)
+
+
+def _written(kind, file, columns):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "csv":
+        pd.DataFrame(columns).to_csv(file, index=False)
+    elif kind == "parquet":
+        pd.DataFrame(columns).to_parquet(file)
+    else:
+        table = pa.table(columns)
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as stream:
+            stream.write_table(table)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "csv"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_folders_stand_for_columns_as_text(kind, engine, tmp_path):
+    _written(kind, tmp_path / f"spans.{kind}", {"M": ["007"], "FROM": ["2024-01-01"], "THRU": [""]})
+    for member, day in (("007", "2024-01-03"), ("008", "2024-01-04"), ("__HIVE_DEFAULT_PARTITION__", "2024-01-05")):
+        for code in ("0450", "0510"):
+            folder = tmp_path / "claims" / f"M={member}" / f"R={code}"
+            _written(kind, folder / f"a.{kind}", {"C": ["c"], "D": [day]})
+    _written(kind, tmp_path / f"log.{kind}", {"M": ["007"], "T": ["2024-01-08 10:00"], "O": ["talked"]})
+    text = SPEC[: SPEC.index("[tables.encounters]")] + SPEC[SPEC.index("[tables.contacts]") :]
+    text = text.replace("spans.parquet", f"spans.{kind}").replace("log.arrow", f"log.{kind}")
+    (tmp_path / "spec.toml").write_text(text)
+    with pytest.raises(EventTablesError, match=r"claims\.member: missing in 2 rows"):
+        weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet", engine=engine, master="local[1]")
+    shutil.rmtree(tmp_path / "claims" / "M=__HIVE_DEFAULT_PARTITION__")
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet", engine=engine, master="local[1]")
+    assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [-1, 0]
 
 
 @pytest.mark.long
