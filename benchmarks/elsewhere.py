@@ -2,9 +2,10 @@
 
     python benchmarks/elsewhere.py --seeds 3
 
-Each algorithm has its defaults everywhere, the same rows, updates, batch and network. A trained policy's value is its
-true mean return, on a scale from random actions (0) to the best policy known (100). Seed k is training seed k on rows
-logged with seed k. Finished runs are kept and not repeated; `--figure` writes what the pages show.
+Each algorithm has its defaults everywhere, the same rows, updates, batch and network. `--algo factored_iql@beta=30` has
+another value of one setting instead, everywhere as well. A trained policy's value is its true mean return, on a scale
+from random actions (0) to the best policy known (100). Seed k is training seed k on rows logged with seed k. Finished
+runs are kept and not repeated; `--figure` writes what the pages show.
 """
 
 import sys
@@ -26,17 +27,18 @@ from rich.table import Table
 from benchmarks.command_line import Parser, check_at_least, check_folder_can_be_made, check_writable
 from benchmarks.result_records.figures import write_figure
 from benchmarks.result_records.kept_results import Kept
-from benchmarks.training.algorithms import check_fits, create, label, parse_names, program_of
+from benchmarks.training.algorithms import ALGORITHMS, check_fits, create, label, parse_names, program_of
 from benchmarks.training.train import train
 from benchmarks.worlds.dataset import ensure_world_dataset
 from benchmarks.worlds.episodes import EPISODES, References, references, true_returns
 from benchmarks.worlds.registry import CONTROL, CONTROL_EPISODES, SMALL, WORLDS, world_entry
 from frl_algos import LearnedPolicy, load_replay_buffer
 from frl_algos.policies.adapter import modes
-from frl_env.errors import UserError
+from frl_env.actions import ActionSpace
+from frl_env.errors import UserError, shorten
 from frl_env.terminal import progress_bar, run_or_say
 
-ALGORITHMS = (
+COMPARED = (
     "factored_awr_told_nothing", "discrete_bc", "cql", "bcq", "dqn", "iql", "awac", "factored_iql",
     "autoregressive_iql", "decoupled_cql",
 )  # fmt: skip
@@ -53,10 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     worlds = [name.strip() for name in options.worlds.split(",")]
     entries = {name: world_entry(name) for name in worlds}
-    names = parse_names(options.algo)
+    names = _names(options.algo)
     for name in names:
         for entry in entries.values():
-            check_fits(name, entry.make().space)
+            check_fits(name.partition("@")[0], entry.make().space)
+            _made(name, 1, entry.make().space)
     check_writable(options.out)
     runs: list[dict[str, Any]] = []
     with progress_bar() as progress:
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show(rows, worlds)
     if options.figure:
         write_figure(
-            "elsewhere-control" if set(worlds) & set(CONTROL) else "elsewhere",
+            _figure(worlds, names),
             rows,
             columns={"policy": "{policy}"}
             | {world: f"{{{field(world)}}}" for world in worlds}
@@ -92,7 +95,7 @@ def run(name: str, world: str, seed: int, options: argparse.Namespace, progress:
     facts = {"algo": name, "world": world, "seed": seed, "steps": options.steps, "rows": options.rows}
     make = partial(_trained, name, world, seed, options, progress)
     label = f"{world}-{name.replace(':', '.')}-seed{seed}"
-    kept = RESULTS.of(program_of(name), chosen_by="benchmarks.training.algorithms")
+    kept = RESULTS.of(program_of(name.partition("@")[0]), chosen_by="benchmarks.training.algorithms")
     return facts | kept.json(options.out, label, make, **facts, episodes=episodes_of(world, options))
 
 
@@ -105,8 +108,8 @@ def episodes_of(world: str, options: argparse.Namespace) -> int:
 def _trained(name: str, world: str, seed: int, options: argparse.Namespace, progress: Any) -> dict[str, Any]:
     buffer = load_replay_buffer(ensure_world_dataset(world, seed=seed, rows=options.rows), seed=seed)
     space = buffer.action_space
-    what = f"{world}: {label(name)}, seed {seed}"
-    algorithm = create(name, [f"x{i}" for i in range(buffer.observations.shape[1])], space, {})
+    what = f"{world}: {_label(name)}, seed {seed}"
+    algorithm = _made(name, buffer.observations.shape[1], space)
     trained = train(
         algorithm, buffer, steps=options.steps, seed=seed, progress=lambda done: progress(what, done, options.steps)
     )
@@ -118,6 +121,53 @@ def _trained(name: str, world: str, seed: int, options: argparse.Namespace, prog
         )
         found[WORDS[mode]] = float(returns.mean(dtype=np.float64))
     return found
+
+
+def _names(text: str) -> list[str]:
+    """Names of algorithms, each once, some with a number for one setting: `name@setting=number`."""
+    names: list[str] = []
+    for each in text.split(","):
+        base, at, setting = each.strip().partition("@")
+        names += [f"{name}{at}{setting}" for name in parse_names(base)]
+    return list(dict.fromkeys(names))
+
+
+def _made(name: str, observations: int, space: ActionSpace) -> Any:
+    """An algorithm, untrained, with its defaults but for the setting that its name tells.
+
+    Raises:
+        UserError: If it has no such setting, or what is said is no number.
+    """
+    base, at, text = name.partition("@")
+    setting, _, value = text.partition("=")
+    settings = {setting: _number(name, value)} if at else {}
+    if at and base not in ALGORITHMS:
+        raise UserError(f"--algo: settings of {shorten(base)} are its own; offer another object with {shorten(text)}")
+    try:
+        return create(base, [f"x{i}" for i in range(observations)], space, settings)
+    except TypeError:
+        raise UserError(f"--algo: {base} has no setting {shorten(setting)}") from None
+
+
+def _number(name: str, text: str) -> int | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    raise UserError(f"--algo: {shorten(name)} is not like factored_iql@beta=30")
+
+
+def _label(name: str) -> str:
+    """What to call an algorithm and its setting in a table."""
+    base, _, setting = name.partition("@")
+    return f"{label(base)}{', ' if setting else ''}{setting.replace('=', ' ')}"
+
+
+def _figure(worlds: Sequence[str], names: Sequence[str]) -> str:
+    if set(worlds) & set(CONTROL):
+        return "elsewhere-control"
+    return "elsewhere-settings" if any("@" in name for name in names) else "elsewhere"
 
 
 def logged_row(known: Mapping[str, References]) -> dict[str, Cell]:
@@ -140,7 +190,7 @@ def table_rows(
                 [scale.score(each[word]) for each in own if each["world"] == world] for world, scale in known.items()
             ]
             if any(scores):
-                rows.append({"policy": f"{label(name)}, {word}"} | _cells(list(known), scores))
+                rows.append({"policy": f"{_label(name)}, {word}"} | _cells(list(known), scores))
     return rows
 
 
@@ -189,7 +239,11 @@ def _cell(scores: Sequence[float]) -> str | None:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(description="All algorithms on small worlds, one setting each.")
     parser.add_argument("--worlds", default=",".join(SMALL), help=f"by comma, of {', '.join(WORLDS)} (default: five)")
-    parser.add_argument("--algo", default=",".join(ALGORITHMS), help="names by comma, as benchmarks/run.py takes them")
+    parser.add_argument(
+        "--algo",
+        default=",".join(COMPARED),
+        help="names by comma, as benchmarks/run.py takes them; factored_iql@beta=30 changes a setting",
+    )
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0..N-1, of training and of what is logged")
     parser.add_argument("--steps", type=int, help="updates a run (default 3000)")
     parser.add_argument(

@@ -83,6 +83,11 @@ def test_the_table_is_made_once_and_the_same_again(tmp_path, capsys, monkeypatch
         (["--algo", "cqll"], "did you mean"),
         (["--quick", "--figure"], "measures nothing"),
         (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--algo", "factored_iql@beta"], "factored_iql@beta is not like factored_iql@beta=30"),
+        (["--algo", "cql@alpha=much"], "cql@alpha=much is not like"),
+        (["--algo", "factored_iql@rate=1,cql"], "factored_iql has no setting"),
+        (["--algo", "cql@beta=1"], "beta"),
+        (["--algo", "json:JSONEncoder@indent=1"], "json:JSONEncoder"),
     ],
 )
 def test_mistakes_are_one_line(arguments, said, tmp_path):
@@ -91,8 +96,22 @@ def test_mistakes_are_one_line(arguments, said, tmp_path):
 
 
 def test_every_algorithm_of_the_table_exists():
-    assert set(elsewhere.ALGORITHMS) <= set(ALGORITHMS)
-    assert {"discrete_bc", "cql", "bcq", "dqn", "iql", "awac"} <= set(elsewhere.ALGORITHMS), "d3rlpy's own, each once"
+    assert set(elsewhere.COMPARED) <= set(ALGORITHMS)
+    assert {"discrete_bc", "cql", "bcq", "dqn", "iql", "awac"} <= set(elsewhere.COMPARED), "d3rlpy's own, each once"
+
+
+def test_an_algorithm_with_another_setting_is_a_line_of_its_own(tmp_path, capsys):
+    arguments = ["--quick", "--steps", "1", "--episodes", "5", "--worlds", "rooms", "--seeds", "1"]
+    elsewhere.main([*arguments, "--algo", "factored_iql,factored_iql@beta=30", "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "Factored IQL, drawn" in printed
+    assert "Factored IQL, beta 30, drawn" in printed
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    space = world_entry("rooms").make().space
+    assert elsewhere._made("factored_iql@beta=30", 2, space).config.beta == 30
+    assert elsewhere._made("factored_iql@learning_rate=1e-2", 2, space).config.learning_rate == 0.01
+    assert elsewhere._made("factored_iql", 2, space).config.beta == 3
+    assert elsewhere._figure(["rooms"], ["cql", "factored_iql@beta=30"]) == "elsewhere-settings"
 
 
 def test_a_row_has_its_mean_and_its_lowest_world():
