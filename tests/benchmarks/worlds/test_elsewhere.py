@@ -87,7 +87,7 @@ def test_the_table_is_made_once_and_the_same_again(tmp_path, capsys, monkeypatch
         (["--algo", "cql@alpha=much"], "cql@alpha=much is not like"),
         (["--algo", "factored_iql@rate=1,cql"], "factored_iql has no setting"),
         (["--algo", "cql@beta=1"], "beta"),
-        (["--algo", "json:JSONEncoder@indent=1"], "json:JSONEncoder"),
+        (["--algo", "frl_algos:FactoredIQLConfig@beta=1"], "settings of frl_algos:FactoredIQLConfig are its own"),
     ],
 )
 def test_mistakes_are_one_line(arguments, said, tmp_path):
