@@ -15,6 +15,7 @@ sys.path.insert(0, __file__.rpartition("benchmarks")[0])
 import benchmarks  # isort: skip  # noqa: F401 - first of all: Ctrl-C while the rest is imported is one line
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -139,12 +140,14 @@ def _made(name: str, observations: int, space: ActionSpace) -> Any:
         UserError: If it has no such setting, or what is said is no number.
     """
     base, at, text = name.partition("@")
-    setting, _, value = text.partition("=")
-    settings = {setting: _number(name, value)} if at else {}
-    if at and base not in ALGORITHMS:
+    make = partial(create, base, [f"x{i}" for i in range(observations)], space)
+    if not at:
+        return make({})
+    if base not in ALGORITHMS:
         raise UserError(f"--algo: settings of {shorten(base)} are its own; offer another object with {shorten(text)}")
+    setting, _, value = text.partition("=")
     try:
-        return create(base, [f"x{i}" for i in range(observations)], space, settings)
+        return make({setting: _number(name, value)})
     except TypeError:
         raise UserError(f"--algo: {base} has no setting {shorten(setting)}") from None
 
@@ -152,9 +155,11 @@ def _made(name: str, observations: int, space: ActionSpace) -> Any:
 def _number(name: str, text: str) -> int | float:
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
-            pass
+            continue
+        if math.isfinite(number):
+            return number
     raise UserError(f"--algo: {shorten(name)} is not like factored_iql@beta=30")
 
 

@@ -85,6 +85,7 @@ def test_the_table_is_made_once_and_the_same_again(tmp_path, capsys, monkeypatch
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--algo", "factored_iql@beta"], "factored_iql@beta is not like factored_iql@beta=30"),
         (["--algo", "cql@alpha=much"], "cql@alpha=much is not like"),
+        (["--algo", "cql@alpha=nan"], "cql@alpha=nan is not like"),
         (["--algo", "factored_iql@rate=1,cql"], "factored_iql has no setting"),
         (["--algo", "cql@beta=1"], "beta"),
         (["--algo", "frl_algos:FactoredIQLConfig@beta=1"], "settings of frl_algos:FactoredIQLConfig are its own"),
@@ -112,6 +113,15 @@ def test_an_algorithm_with_another_setting_is_a_line_of_its_own(tmp_path, capsys
     assert elsewhere._made("factored_iql@learning_rate=1e-2", 2, space).config.learning_rate == 0.01
     assert elsewhere._made("factored_iql", 2, space).config.beta == 3
     assert elsewhere._figure(["rooms"], ["cql", "factored_iql@beta=30"]) == "elsewhere-settings"
+
+
+def test_an_error_inside_an_algorithm_is_not_taken_for_an_unknown_setting(monkeypatch):
+    def broken(*arguments):
+        raise TypeError("inside")
+
+    monkeypatch.setattr(elsewhere, "create", broken)
+    with pytest.raises(TypeError, match="inside"):
+        elsewhere._made("mine:Algorithm", 2, world_entry("rooms").make().space)
 
 
 def test_a_row_has_its_mean_and_its_lowest_world():
