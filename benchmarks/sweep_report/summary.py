@@ -8,6 +8,7 @@ from benchmarks.sweep_report.document import Section, Table, columns_of
 from benchmarks.sweep_report.sentence_templates import words
 from benchmarks.sweep_report.sweep_results import SweepResults
 from benchmarks.training.algorithms import PEERS
+from frl_env.evaluation.privacy.suppression import rough
 from frl_env.member_months import per_1000_member_months, span
 
 
@@ -44,7 +45,7 @@ def _tried(results: SweepResults) -> str:
         "tried",
         policies=_names(list(results.labels.values())),
         dataset=card["dataset"],
-        rows=rows[0] if rows else None,
+        rows=rough(rows[0], simulated=results.has_truth) if rows else None,
         seeds=len(results.seeds),
         learners=bool(learners),
         rankings=len(learners) < len(card["runs"]),

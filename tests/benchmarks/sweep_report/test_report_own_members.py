@@ -67,7 +67,7 @@ def _write_results(out):
     sentence = "No headline (SNM): 6.2 of 1,506 members carry the weight (at least 100)."
     card = {
         "dataset": "tests/own-report-v0",
-        "runs": [about | {"mode": "stochastic", "steps": 20}],
+        "runs": [about | {"mode": "stochastic", "steps": 20, "rows": 2_383}],
         "ope": [about | {"mode": "stochastic", "headline": None, "headline_estimator": "SNM", "sentence": sentence}],
     }
     out.mkdir()
@@ -110,6 +110,13 @@ def test_where_data_are_not_of_care_no_care_team_is_named(recorded, tmp_path):
         assert not re.search(r"\bteam\b|guide care", text, re.I), name
     assert "The behaviour policy" in (tmp_path / "report.html").read_text()
     assert "behaviour policy" in (tmp_path / "report-data" / "policy_by_factor.csv").read_text().splitlines()[0]
+
+
+def test_logged_weeks_are_told_to_the_nearest_20_as_by_the_import(own):
+    for name in ("report.html", "report.md"):
+        told = re.search(r"about ([\d,]+) logged weeks", (own / name).read_text())
+        assert told is not None, name
+        assert int(told[1].replace(",", "")) % 20 == 0, name
 
 
 def test_few_effective_members_are_not_said(own):
