@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from frl_env import MEDICAID_ACTIONS, ActionSpace, Factor, UserError
 from frl_env.capacity import Capacity, Effort, allocate
@@ -226,3 +227,26 @@ def test_gains_that_are_no_numbers_are_refused_in_one_line():
     never = np.full((3, 7), -np.inf)
     never[:, 0] = 0
     assert (allocate(never, EFFORT, SEVERAL, np.random.default_rng(0)).joints == 0).all()
+
+
+def test_the_bound_of_one_limit_is_the_optimum_of_the_linear_program():
+    """Shares of contacts, at most one a member: what no allocation of whole contacts can beat, and no more."""
+    rng, effort, partly = np.random.default_rng(0), EFFORT.minutes[SPACE.valid_joints], 0
+    contacts = effort > 0
+    for _ in range(20):
+        members = int(rng.integers(1, 5))
+        gains = rng.normal(size=(members, SPACE.n_valid))
+        minutes = float(rng.uniform(0, 120))
+        week = allocate(gains, EFFORT, Capacity(minutes=minutes / members), rng)
+        better = (gains - gains[:, :1])[:, contacts]
+        use = effort[contacts]
+        rows = np.vstack([np.tile(use, members), np.kron(np.eye(members), np.ones(len(use)))])
+        best = linprog(
+            -better.ravel(),
+            A_ub=rows,
+            b_ub=[minutes, *np.ones(members)],
+            bounds=[(0, float(each <= minutes)) for each in np.tile(use, members)],
+        )
+        assert week.bound == pytest.approx(-best.fun, abs=1e-9)
+        partly += week.bound > week.gain + 1e-6
+    assert partly > 5

@@ -261,6 +261,37 @@ def test_terms_have_the_value_as_mean_and_the_spread_of_a_jackknife(arrays):
         assert estimate.standard_error >= jackknife * (1 - 1e-9), estimate.name
 
 
+def test_errors_are_the_larger_of_leaving_each_member_out_and_of_the_spread_of_all_members():
+    """Both written out: the estimate without each member, and the covariance of what is weighted."""
+    rng, larger = np.random.default_rng(0), []
+    for case in range(40):
+        n, steps = int(rng.integers(2, 9)), int(rng.integers(1, 5))
+        log_ratios = rng.normal(scale=1.5, size=(n, steps))
+        if case % 4 == 0:  # one member alone has all weight, from a week on
+            log_ratios[1:, -1] = -np.inf
+        if case % 4 == 1:  # in the last week nobody has any
+            log_ratios[:, -1] = -np.inf
+        rewards, logged, policy = rng.normal(size=(3, n, steps))
+        policy *= 3  # so that the plain part, V_0, counts, too
+        rows = np.arange(n)
+
+        def value(kept, rewards=rewards, log_ratios=log_ratios, logged=logged, policy=policy):
+            of = ActionValues(logged=logged[kept], policy=policy[kept])
+            return weighted_doubly_robust(rewards[kept], log_ratios[kept], of, discount=0.9)
+
+        without = np.array([value(rows != left).value for left in rows])
+        jackknife = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
+        following = np.column_stack([policy[:, 1:], np.zeros(n)])
+        unforeseen = (rewards + 0.9 * following - logged) * 0.9 ** np.arange(steps)
+        weights = np.exp(np.cumsum(log_ratios, axis=1))
+        a = np.column_stack([np.ones(n), weights / np.maximum(weights.mean(axis=0), 1e-300)])
+        covariance = np.atleast_2d(np.cov(np.column_stack([policy[:, 0], unforeseen]), rowvar=False))
+        pooled = np.sqrt(np.einsum("ij,jk,ik->", a, covariance, a)) / n
+        assert value(rows).sampling_error == pytest.approx(max(jackknife, pooled), rel=1e-9)
+        larger.append((jackknife > pooled, case % 4 == 0))
+    assert {(True, True), (True, False), (False, False)} <= set(larger)
+
+
 def test_windows_reach_from_one_week_to_all_of_them(arrays):
     lengths, rewards, logs, values = arrays
     steps = rewards.shape[1]
