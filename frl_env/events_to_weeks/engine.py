@@ -343,8 +343,7 @@ def _format(file: Path) -> str | None:
 
 def separator_of(file: Path) -> str:
     """What stands between the cells of a text file: a comma, or what its first line has instead."""
-    default = "\t" if ".tsv" in file.name else ","
-    return default if file.suffix.lower() == ".gz" else delimiter(file, default)
+    return delimiter(file, "\t" if ".tsv" in file.name else ",")
 
 
 def partitioned(path: Path, files: list[Path]) -> bool:

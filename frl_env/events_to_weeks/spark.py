@@ -167,7 +167,7 @@ class _OneLine:
         """Says it."""
         if problem is None or isinstance(problem, UserError):
             return
-        if isinstance(problem, self._errors) or type(problem).__name__.startswith("Py4J"):
+        if isinstance(problem, (self._errors, OSError)) or type(problem).__name__.startswith("Py4J"):
             raise UserError(
                 f"Spark can't {self._what}: a file is damaged or not what its ending says, or the cluster failed; "
                 "its log says more"

@@ -1,5 +1,6 @@
 """Tables may lie in files of any kind, side by side: CSV, Parquet, an Arrow stream, a DuckDB file."""
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -136,10 +137,14 @@ def test_folders_stand_for_columns_as_text(kind, engine, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("name", "separator"), [("claims.txt", "|"), ("claims.csv", ";"), ("claims.tsv", "\t")])
+@pytest.mark.parametrize(
+    ("name", "separator"),
+    [("claims.txt", "|"), ("claims.csv", ";"), ("claims.tsv", "\t"), ("claims.csv.gz", ";"), ("claims.txt.gz", "|")],
+)
 def test_text_of_any_delimiter_and_levels_in_plain_words(tmp_path, name, separator):
     (tmp_path / "spans.csv").write_text("M,FROM,THRU\n1,2024-01-01,\n")
-    (tmp_path / name).write_text("M,C,D,R\n1,c,2024-01-03,450\n".replace(",", separator))
+    claims = "M,C,D,R\n1,c,2024-01-03,450\n".replace(",", separator).encode()
+    (tmp_path / name).write_bytes(gzip.compress(claims) if name.endswith(".gz") else claims)
     (tmp_path / "log.csv").write_text("M,T,O,W\n1,2024-01-08 10:00,talked,Home visit\n1,2024-01-01 10:00,x,sms-text\n")
     text = SPEC[: SPEC.index("[tables.encounters]")] + SPEC[SPEC.index("[tables.contacts]") :]
     text = text.replace("spans.parquet", "spans.csv").replace('"claims"', f'"{name}"').replace("arrow", "csv")
