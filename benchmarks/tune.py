@@ -52,7 +52,7 @@ AWR_CANDIDATES = (
 )  # fmt: skip
 
 IQL_CANDIDATES = (
-    {}, {"expectile": 0.9}, {"expectile": 0.5}, {"beta": 1.0}, {"beta": 10.0}, {"learning_rate": 1e-3}
+    {}, {"expectile": 0.9}, {"expectile": 0.5}, {"beta": 10.0}, {"beta": 30.0}, {"learning_rate": 1e-3}
 )  # fmt: skip
 
 CANDIDATES: dict[str, tuple[dict[str, Any], ...]] = {
