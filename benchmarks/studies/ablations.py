@@ -3,6 +3,7 @@
     python benchmarks/studies/ablations.py                          variants of FactoredAWR, -v0
     python benchmarks/studies/ablations.py --study confounding      learners, the care team's insight from 0 to 1
     python benchmarks/studies/ablations.py --study replicates       variants, on datasets of other members of the world
+    python benchmarks/studies/ablations.py --study iql              the factored IQLs, by how far they follow advantages
 
 True values on the simulator, as shares of the gap between the behaviour policy and the best observation-only policy:
 interquartile mean over training seeds, with a 95 % interval over seeds and members. Over replicates, which say more
@@ -31,13 +32,13 @@ from benchmarks.result_records.kept_results import Kept
 from benchmarks.result_records.run_key import checksum
 from benchmarks.result_records.study import Study, Tell, Unit
 from benchmarks.sweep.statistics import bootstrap_interval, interquartile_mean
+from benchmarks.training.algorithms import create, label
 from benchmarks.training.awr_lines import factored_awr
 from benchmarks.training.train import train
 from frl_algos import FactoredAWRConfig, FactoredReplayBuffer, load_replay_buffer
 from frl_algos.policies.adapter import modes
 from frl_algos.policies.policy import LearnedPolicy
 from frl_algos.policies.stacked_history import HistoryPolicy, stack_history
-from frl_algos.policies.stock import create_stock
 from frl_env.actions import MEDICAID_ACTIONS
 from frl_env.datasets import Recipe, check_dataset, ensure_dataset, recipe, replicate
 from frl_env.reference_returns import ceiling
@@ -58,19 +59,19 @@ class Variant:
         settings: Fields of FactoredAWRConfig that differ from the benchmark's.
         history: Weeks of observations.
         preset: Start from the published settings instead of the benchmark's.
-        stock: Name of a stock algorithm instead.
+        algo: Name of another algorithm instead, of those of `benchmarks/run.py`; the settings are its own then.
     """
 
     label: str
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     history: int = 1
     preset: bool = False
-    stock: str | None = None
+    algo: str | None = None
 
     def create(self, names: Sequence[str]) -> Any:
         """The algorithm, untrained."""
-        if self.stock:
-            return create_stock(self.stock, batch_size=512)
+        if self.algo:
+            return create(self.algo, names, MEDICAID_ACTIONS, self.settings)
         base = FactoredAWRConfig.seed_preset() if self.preset else factored_awr(names, MEDICAID_ACTIONS)
         return dataclasses.replace(base, **self.settings).create()
 
@@ -105,14 +106,25 @@ LEARNERS = (
     Variant("no response contrast (R-learner)", {"response": None}),
     Variant("no advantage (cloning)", UNTOLD | {"critic": "none"}),
     Variant("raw-return advantage (AWR)", RETURNS),
-    Variant("DiscreteBC (stock)", stock="discrete_bc"),
-    Variant("DiscreteCQL (stock)", stock="discrete_cql"),
-    Variant("IQL (stock, 31-d relaxation)", stock="iql"),
+    Variant("DiscreteBC (stock)", algo="discrete_bc_default"),
+    Variant("DiscreteCQL (stock)", algo="cql"),
+    Variant("IQL (stock, 31-d relaxation)", algo="iql"),
 )
+IQLS = (
+    OURS,
+    Variant("no advantage (cloning)", UNTOLD | {"critic": "none"}),
+    *(
+        Variant(f"{label(algo)}, beta {beta}", {"beta": beta}, algo=algo)
+        for algo in ("factored_iql", "autoregressive_iql")
+        for beta in (3, 30, 300)
+    ),
+)
+STUDIES = {"variants": VARIANTS, "confounding": LEARNERS, "replicates": VARIANTS, "iql": IQLS}
+"""What each study compares."""
 
 
 def _more(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--study", choices=("variants", "confounding", "replicates"), default="variants")
+    parser.add_argument("--study", choices=tuple(STUDIES), default="variants")
     parser.add_argument("--dataset", default=DATASET, help=f"Minari id; of variants several by comma ({DATASET})")
 
 
@@ -136,15 +148,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one study."""
     options = STUDY.options(arguments)
     worlds: Sequence[str | Recipe]
-    variants = (LEARNERS if options.study == "confounding" else VARIANTS)[: options.first]
-    if options.study == "variants":
+    variants = STUDIES[options.study][: options.first]
+    if options.study == "confounding":
+        worlds = [_dial(options.dataset, insight) for insight in INSIGHTS]
+    elif options.study == "replicates":
+        worlds = [replicate(options.dataset, number) for number in range(options.replicates)]
+    else:
         worlds = options.dataset.split(",")
         for name in worlds:
             check_dataset(name)
-    elif options.study == "confounding":
-        worlds = [_dial(options.dataset, insight) for insight in INSIGHTS]
-    else:
-        worlds = [replicate(options.dataset, number) for number in range(options.replicates)]
     with progress_bar() as tell:
         found = [_study(world, variants, options, tell) for world in worlds]
     if options.study == "replicates":

@@ -125,7 +125,7 @@ def test_first_holds_for_the_dial_too(tmp_path, capsys, monkeypatch):
     assert ablations.LEARNERS[2].label not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("variant", ablations.VARIANTS[3:-1], ids=lambda variant: variant.label)
+@pytest.mark.parametrize("variant", [*ablations.VARIANTS[3:-1], *ablations.IQLS], ids=lambda variant: variant.label)
 def test_every_variant_is_a_sound_configuration(variant):
     algorithm = variant.create(("num_encounters_last_week",))
     for name, value in variant.settings.items():
@@ -133,7 +133,7 @@ def test_every_variant_is_a_sound_configuration(variant):
 
 
 def test_stock_learners_run_as_variants(tiny_dataset, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(ablations, "VARIANTS", ablations.LEARNERS[-3:])
+    monkeypatch.setitem(ablations.STUDIES, "variants", ablations.LEARNERS[-3:])
     arguments = ["--dataset", "tests/tiny-v0", "--seeds", "1", "--steps", "2", "--eval-members", "20"]
     ablations.main([*arguments, "--out", str(tmp_path)])
     assert "IQL (stock, 31-d relaxation)" in capsys.readouterr().out
