@@ -6,8 +6,8 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -110,13 +110,8 @@ def check_writable(folder: Path) -> None:
     Raises:
         UserError: If that fails.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as problem:
-        shown = shorten(str(folder))
-        raise UserError(f"can't write to {shown} ({problem.strerror}); choose another folder") from problem
+    with _said_of(folder):
+        _write_into(folder)
 
 
 def check_folder_can_be_made(folder: Path) -> None:
@@ -125,10 +120,24 @@ def check_folder_can_be_made(folder: Path) -> None:
     Raises:
         UserError: If the folder can't be made or written.
     """
-    missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+    whole = folder.absolute()
+    there = next(place for place in (whole, *whole.parents) if os.path.lexists(place))
+    # Not in its own place: another command that was given the same folder may be about to write into it.
+    with _said_of(folder), tempfile.TemporaryDirectory(dir=there) as aside:
+        _write_into(Path(aside) / whole.relative_to(there))
+
+
+def _write_into(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder):
+        pass
+
+
+@contextmanager
+def _said_of(folder: Path) -> Iterator[None]:
     try:
-        check_writable(folder)
-    finally:
-        for place in missing:
-            with suppress(OSError):
-                place.rmdir()
+        yield
+    except OSError as problem:
+        raise UserError(
+            f"can't write to {shorten(str(folder))} ({problem.strerror}); choose another folder"
+        ) from problem

@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from benchmarks.command_line import Parser, command_of
+from benchmarks import command_line
+from benchmarks.command_line import Parser, check_folder_can_be_made, command_of
 from frl_env.errors import UserError
 
 
@@ -31,3 +32,20 @@ def test_a_command_that_is_kept_can_be_typed_again(levels):
     options.levels = levels
     command = command_of("benchmarks.studies.habits", _parser(), options)
     assert shlex.split(command) == ["python", "benchmarks/studies/habits.py", "--seeds", "2", "--levels", levels]
+
+
+def test_a_folder_is_tried_in_another_place(tmp_path, monkeypatch):
+    """A folder that were made and removed would be missed by another command that is about to write into it."""
+    made = []
+    monkeypatch.setattr(command_line, "_write_into", made.append)
+    check_folder_can_be_made(tmp_path / "new" / "out")
+    assert [place.parts[-2:] for place in made] == [("new", "out")]
+    assert made[0] != tmp_path / "new" / "out"
+
+
+@pytest.mark.parametrize("blocked", ["file", "file/out", "x" * 300])
+def test_a_folder_that_cannot_be_made_is_said(tmp_path, blocked):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"can't write to .+; choose another"):
+        check_folder_can_be_made(tmp_path / blocked)
+    assert [place.name for place in tmp_path.iterdir()] == ["file"]
