@@ -40,7 +40,8 @@ class LoggedContacts:
     """The log, cleaned.
 
     Attributes:
-        rows: `who`, `week`, `day`, `second` (of the week), `joint`, `modality` (first factor), `inbound`, `outcome`.
+        rows: `who`, `week`, `day`, `second` (of the week), `joint`, `modality` (first factor), `inbound`, `planned`,
+            `reached`, `rank` (the least of a week is its decision).
         log: `who`, `week`, `action` (packed: the joint action below `PLACES`, its rank above, the least of a week is
             its decision; or `UNDECIDED`), and whether each is one of the `encounters`, `calls`, `texts`.
     """
@@ -159,20 +160,22 @@ def make_contacts(engine: Any, contacts: ir.Table, coverage: Coverage, spec: Spe
         inbound=inbound.cast("int64"), planned=(~inbound & (rows.outcome == PLANNED)).cast("int64"),
         reached=(inbound | (rows.outcome == REACHED)).cast("int64"),
     )  # fmt: skip
-    rows = _one_a_contact(rows, spec) if spec.tables["contacts"].columns.get("contact") else rows.drop("contact")
+    rows = rows.mutate(rank=_rank(rows, spec))
+    rows = _one_a_contact(rows) if spec.tables["contacts"].columns.get("contact") else rows.drop("contact")
     if rules.repeats == "one_a_day":
         rows = _one_a_day(rows)
     rows = engine.keep("contact_rows", rows, lasting=False)
     return LoggedContacts(rows=rows, log=_log(rows, spec))
 
 
-def _one_a_contact(rows: ir.Table, spec: Spec) -> ir.Table:
+def _one_a_contact(rows: ir.Table) -> ir.Table:
     """Rows of one contact as one, whatever topics it was logged with; the rule of a week chooses among them."""
     named = rows.filter(rows.contact.notnull())
-    named = named.mutate(packed=_packed(named, spec))
+    named = named.mutate(packed=_packed(named))
     # One of another day or channel is another contact, whatever its identifier.
     once = named.group_by(["who", "contact", "week", "day", "modality", "inbound"]).aggregate(
         packed=named.packed.min(), second=named.second.min(), reached=named.reached.max(), planned=named.planned.min(),
+        rank=named["rank"].min(),
     )  # fmt: skip
     once = once.mutate(joint=once.packed & (PLACES - 1))
     columns = [name for name in rows.columns if name != "contact"]
@@ -180,24 +183,29 @@ def _one_a_contact(rows: ir.Table, spec: Spec) -> ir.Table:
 
 
 def _one_a_day(rows: ir.Table) -> ir.Table:
-    """Attempts of the same kind on one day as one."""
+    """Attempts of the same kind on one day as one; among others it has the rank of the one to be chosen of them."""
     # One number in place of five columns: grouping takes a third of the time.
     day = rows.day - FIRST_DAY
     kind = ((day * 2 + rows.inbound) * 2 + rows.planned) * LEVELS + (rows.modality - UNKNOWN)
     packed = rows.mutate(kind=(kind * PLACES + rows.joint).cast("int64"))
     once = packed.group_by(["who", "kind"]).aggregate(
-        week=packed.week.min(), second=packed.second.min(), reached=packed.reached.max()
-    )
+        week=packed.week.min(), second=packed.second.min(), reached=packed.reached.max(), rank=packed["rank"].min()
+    )  # fmt: skip
     above = once.kind // PLACES
     flags = above // LEVELS
     return once.select(
-        "who", "week", "second", "reached", day=flags // 4 + FIRST_DAY, joint=once.kind & (PLACES - 1),
+        "who", "week", "second", "reached", "rank", day=flags // 4 + FIRST_DAY, joint=once.kind & (PLACES - 1),
         modality=(above & (LEVELS - 1)) + UNKNOWN, inbound=(flags // 2) & 1, planned=flags & 1,
     )  # fmt: skip
 
 
-def _packed(rows: ir.Table, spec: Spec) -> Any:
-    """Joint actions, below `PLACES`, and above it their ranks: the least is the one that the rule `several` chooses."""
+def _packed(rows: ir.Table) -> Any:
+    """Joint actions, below `PLACES`, and above it their ranks."""
+    return rows["rank"] * PLACES + rows.joint
+
+
+def _rank(rows: ir.Table, spec: Spec) -> Any:
+    """A number for each contact: the least of a week is the one that the rule `several` chooses."""
     rules, levels = spec.rules.contacts, spec.actions.factors[0].levels
     key = rows.second
     if rules.several == "last":
@@ -208,7 +216,7 @@ def _packed(rows: ir.Table, spec: Spec) -> Any:
         key = rank.cast("int64") * PLACES + rows.second
     elif rules.several == "reached_first":
         key = (1 - rows.reached) * PLACES + rows.second
-    return key * PLACES + rows.joint
+    return key
 
 
 def _log(rows: ir.Table, spec: Spec) -> ir.Table:
@@ -222,7 +230,7 @@ def _log(rows: ir.Table, spec: Spec) -> ir.Table:
 
     return rows.select(
         "who", week=rows.week.cast("int32"),
-        action=ibis.ifelse(rows.inbound == 0, _packed(rows, spec), UNDECIDED).cast("int64"),
+        action=ibis.ifelse(rows.inbound == 0, _packed(rows), UNDECIDED).cast("int64"),
         encounters=rows.reached.cast("int8"), calls=one_of(rules.calls), texts=one_of(rules.texts),
     )  # fmt: skip
 

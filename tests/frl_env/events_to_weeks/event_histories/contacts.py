@@ -74,6 +74,36 @@ CONTACTS = [
         """,
     ),
     History(
+        name="the last of a week may be a second try of its day",
+        contacts=[
+            ("01-12 09:00", CALL, "attempted"),
+            ("01-12 10:00", "SMS_TEXT/CHW/CARE/ROUTINE", "reached"),
+            ("01-12 16:00", CALL, "attempted"),
+        ],
+        rules={"contacts": {"several": "last"}},
+        right=f"""
+        01-01 0 0 0 0 0  0 0 - 0
+        01-08 0 0 0 0 0  7 0 {CALL} 0
+        01-15 1 0 0 1 1 14 0 - 0
+        01-22 0 0 0 0 0 21 0 - 0
+        """,
+    ),
+    History(
+        name="reached first is who was reached before a second try of the day reached, too",
+        contacts=[
+            ("01-12 09:00", CALL, "attempted"),
+            ("01-12 10:00", "SMS_TEXT/CHW/CARE/ROUTINE", "reached"),
+            ("01-12 16:00", CALL, "reached"),
+        ],
+        rules={"contacts": {"several": "reached_first"}},
+        right="""
+        01-01 0 0 0 0 0  0 0 - 0
+        01-08 0 0 0 0 0  7 0 SMS_TEXT/CHW/CARE/ROUTINE 0
+        01-15 2 0 0 1 1 14 0 - 0
+        01-22 0 0 0 0 0 21 0 - 0
+        """,
+    ),
+    History(
         name="midnight is the day that begins",
         contacts=[("01-15T00:00:00", CALL, "attempted"), ("01-21 23:59:59", "SMS_TEXT/CHW/CARE/ROUTINE", "reached")],
         right=f"""
