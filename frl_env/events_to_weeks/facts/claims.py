@@ -8,6 +8,7 @@ decides:
     A <- B voids A <- C voids B             A is again
     A <- B replaces A <- C voids B          nothing is: the replacement was the claim
     A <- B voids A, C replaces A            C is, if both arrive on one day
+    A, B <- C replaces both                 C is
 
 Where its frequency does not say so, a claim that adjusts another is a void if it is paid below zero.
 
@@ -159,9 +160,14 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
     if adjusting is None:
         return None
     keyed = adjusting.mutate(key=engine.key(adjusting.claim))
-    nodes = keyed.group_by(["who", "key"]).aggregate(
-        claim=keyed.claim.max(), action=keyed.action.max(), adjusts=keyed.adjusts.max(),
-        received=keyed.received.max(), cents=keyed.cents.sum(),
+    nodes = keyed.group_by(["who", "key", "adjusts"]).aggregate(
+        claim=keyed.claim.max(), action=keyed.action.max(), received=keyed.received.max(), cents=keyed.cents.sum()
+    )
+    # A claim may adjust several, on lines of its own each; what it is, and when it arrived, all its lines say.
+    whole = ibis.window(group_by=["who", "key"])
+    nodes = nodes.mutate(
+        action=nodes.action.max().over(whole), received=nodes.received.max().over(whole),
+        cents=nodes.cents.sum().over(whole),
     )  # fmt: skip
     voiding = (nodes.action == VOID) | ((nodes.action == ORIGINAL) & (nodes.cents < 0))
     nodes = nodes.mutate(adjusts=engine.key(nodes.adjusts), voiding=voiding)
@@ -194,6 +200,10 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
     else:
         raise EventTablesError([Fault(table="claims", column="adjusts", kind="adjustments in a circle", rows=moving)])
     chain = ibis.union(*arrived) if len(arrived) > 1 else arrived[0]
+    # Two ways to one root, as by a replacement that names a claim and its last replacement: the longer counts.
+    ways = ibis.window(group_by=["who", "root", "key"], order_by=[ibis.desc("depth"), "voids", "point"])
+    chain = chain.mutate(way=ibis.row_number().over(ways))
+    chain = chain.filter(chain.way == 0).drop("way")
     # A void of a void restores: with an even number of them the claim at the end is in force again.
     restored = ibis.ifelse(chain.voids // 2 * 2 == chain.voids, chain.point, None)
     after = chain.mutate(content=ibis.ifelse(chain.voids > 0, restored, chain.key))
@@ -202,7 +212,7 @@ def families(engine: Any, adjusting: ir.Table | None) -> Families | None:
     ranked = after.mutate(rank=ibis.row_number().over(newest))
     last = ranked.filter(ranked["rank"] == 0).select(last_who="who", last_root="root", last_content="content")
     adjusted = after.join(last, [after.who == last.last_who, after.root == last.last_root])
-    # A root adjusts nothing itself: no claim is here twice.
+    # A root adjusts nothing itself: no claim is here twice, but one that adjusts several.
     current = adjusted.select(of_whom="who", member_claim="key", content="last_content").union(
         last.select(of_whom="last_who", member_claim="last_root", content="last_content")
     )
@@ -219,7 +229,10 @@ def over_time(engine: Any, lines: ir.Table, related: Families | None) -> ir.Tabl
     versions = _versions(engine, related)
     first = versions.filter(versions.number == 0).select("of_whom", root="root", first_since="since")
     roots = lines.join(first, [lines.who == first.of_whom, lines.key == first.root])
-    holding = versions.filter(versions.content.notnull())
+    lasting = versions.until.isnull() | (versions.until > versions.since)
+    holding = versions.filter(versions.content.notnull() & lasting)
+    # One that adjusts several claims holds in the place of each, and counts once.
+    holding = holding.group_by(["of_whom", "content", "since"]).aggregate(until=holding.until.min())
     later = lines.join(holding, [lines.who == holding.of_whom, lines.key == holding.content])
     return ibis.union(
         alone.mutate(since=alone.received, until=ibis.null("int32")),

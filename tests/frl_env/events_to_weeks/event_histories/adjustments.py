@@ -50,6 +50,47 @@ ADJUSTMENTS = [
         right=ONE_ED.replace("14 0 -", "14 70 -").replace("21 0 -", "21 70 -"),
     ),
     History(
+        name="a replacement of two claims",
+        claims=[
+            ed("a", "01-10", 100),
+            ed("b", "01-11", 50),
+            ed("r", "01-10", 70, adjusts="a", frequency="7"),
+            office("r", "01-10", 10, adjusts="b", frequency="7"),
+        ],
+        right=ONE_ED.replace("14 0 -", "14 80 -").replace("21 0 -", "21 80 -"),
+    ),
+    History(
+        name="a void of two claims",
+        claims=[
+            ed("a", "01-10", 100),
+            ed("b", "01-11", 50),
+            ed("v", "01-10", -100, adjusts="a", frequency="8"),
+            ed("v", "01-11", -50, adjusts="b", frequency="8"),
+        ],
+        right=QUIET,
+    ),
+    History(
+        name="a void of two claims that is voided",
+        claims=[
+            ed("a", "01-10", 100),
+            ed("b", "01-11", 50),
+            ed("v", "01-10", -100, adjusts="a", frequency="8"),
+            ed("v", "01-11", -50, adjusts="b", frequency="8"),
+            ed("w", "01-11", 150, adjusts="v", frequency="8"),
+        ],
+        right=TWO_ED.replace("14 0 -", "14 150 -").replace("21 0 -", "21 150 -"),
+    ),
+    History(
+        name="a replacement of a claim and its replacement, both named",
+        claims=[
+            ed("a", "01-10", 100),
+            ed("r", "01-10", 80, adjusts="a", frequency="7"),
+            ed("s", "01-10", 50, adjusts="r", frequency="7"),
+            office("s", "01-10", 20, adjusts="a", frequency="7"),
+        ],
+        right=ONE_ED.replace("14 0 -", "14 70 -").replace("21 0 -", "21 70 -"),
+    ),
+    History(
         name="a replacement that is voided",
         claims=[
             ed("a", "01-10", 100),

@@ -71,6 +71,22 @@ KNOWLEDGE = [
         """,
     ),
     History(
+        name="two claims count until their replacement arrives, which then counts once",
+        claims=[
+            ed("a", "01-03", 100, received="01-04"),
+            office("b", "01-03", 50, received="01-04"),
+            ed("r", "01-03", 70, received="01-10", adjusts="a", frequency="7"),
+            office("r", "01-03", 10, received="01-10", adjusts="b", frequency="7"),
+        ],
+        rules={"claims": {"known": "when_received"}},
+        right="""
+        01-01 0 0 0 0 0  0 0   - -1
+        01-08 0 1 0 0 0  7 150 - 0
+        01-15 0 0 0 0 0 14 80  - 0
+        01-22 0 0 0 0 0 21 80  - 0
+        """,
+    ),
+    History(
         name="a claim that arrives two weeks later",
         claims=[ed("a", "01-03", 100, received="01-16")],
         rules={"claims": {"known": "when_received"}},
