@@ -249,7 +249,7 @@ def adjusting_lines(engine: Any, known: ir.Table, coverage: Coverage, spec: Spec
         spec: How cells are read, and how is counted.
 
     Returns:
-        `who`, `received`, `claim`, `adjusts`, `action` (as its frequency says), `cents`.
+        `who`, `received`, `claim`, `adjusts`, `action` (as its frequency or bill type says), `cents`.
     """
     # What is empty as it stands is left out before anything else is read, and only two codes matter here.
     some = known.filter(known.adjusts != "") if known.adjusts.type().is_string() else known
@@ -259,7 +259,10 @@ def adjusting_lines(engine: Any, known: ir.Table, coverage: Coverage, spec: Spec
     marks: Any = ibis.literal(0, "int16")
     for name in of_codes:
         marks |= table[name]
-    said = ibis.cases((marked(marks, VOIDS), VOID), (marked(marks, CHANGES), REPLACEMENT), else_=ORIGINAL)
+    voids, changes = marked(marks, VOIDS), marked(marks, CHANGES)
+    if "frequency" not in known.columns and "bill_type" in known.columns:  # its last digit is the frequency
+        voids, changes = table.bill_type.re_search(r"^0?\d\d8$"), table.bill_type.re_search(r"^0?\d\d7$")
+    said = ibis.cases((voids, VOID), (changes, REPLACEMENT), else_=ORIGINAL)
     rows = table.filter(~marked(marks, LEFT_OUT)).select(
         "who", "claim", "adjusts",
         received=ibis.coalesce(table.received, table.end, table.start).cast("int32"),

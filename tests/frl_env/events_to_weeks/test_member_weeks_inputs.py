@@ -173,6 +173,17 @@ def test_replacements_of_nothing_count_as_rows_where_adjustments_are_ignored(tmp
 
 
 @pytest.mark.long
+def test_the_last_digit_of_a_bill_type_is_the_frequency_where_no_column_is(tmp_path):
+    """Of claims that name another; one that names none stands, as in extracts of the last version of each."""
+    claims = "c,2024-01-03,0111,\nv,2024-01-03,0118,c\nd,2024-01-04,111,\nw,2024-01-04,118.0,d\ne,2024-01-09,0117,\n"
+    text = _small(tmp_path, "C,D,B,A,M\n" + claims.replace("\n", ",1\n"))
+    text = text.replace('revenue = "R"', 'bill_type = "B"\nadjusts = "A"')
+    (tmp_path / "spec.toml").write_text(text)
+    weeks(tmp_path / "spec.toml", tmp_path / "weeks.parquet")
+    assert pd.read_parquet(tmp_path / "weeks.parquet")["reward"].tolist() == [0, -1]
+
+
+@pytest.mark.long
 def test_a_denied_replacement_need_not_say_of_what(tmp_path):
     """It doesn't count, so nothing depends on what it would replace."""
     text = _small(tmp_path, "M,C,D,F,R,S\n1,c,2024-01-03,7,450,denied\n1,d,2024-01-04,1,450,paid\n")
