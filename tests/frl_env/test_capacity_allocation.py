@@ -197,6 +197,26 @@ def test_a_promise_is_kept_for_each_group_within_capacity():
         allocate(gains, EFFORT, Capacity(minutes=0.01, least_chance={"site": {"B": 1.0}}), rng, groups={"site": group})
 
 
+def test_a_promise_changes_the_stated_chances_of_those_alone_whom_it_can_help():
+    """Eight gain much from a visit, and have one anyway. Four would lose by any contact, and have what a lot gives."""
+    gains = np.full((12, 7), -0.01)
+    gains[:, 0] = 0
+    gains[:8, SPACE.valid_joints == SPACE.ravel(SPACE.encode(("VISIT", "NURSE")))] = 10.0
+    group = np.where(np.arange(12) < 4, "A", "B")
+    capacity = Capacity(minutes=75, least_chance={"site": {"B": 0.3}})
+    draws = [
+        allocate(gains, EFFORT, capacity, np.random.default_rng(seed), groups={"site": group}) for seed in range(400)
+    ]
+    acted = np.asarray([draw.joints != 0 for draw in draws])
+    stated = np.asarray([draw.propensities for draw in draws])
+    assert acted[:, :8].all()
+    assert np.allclose(stated[:, :8], 1.0)
+    assert acted[:, 8:].mean() == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / acted[:, 8:].size))
+    contacts_alike = 0.3 / stated[:, 8:][acted[:, 8:]]  # of contacts that are as good, one is drawn
+    assert np.allclose(contacts_alike, contacts_alike.round())
+    assert np.allclose(stated[:, 8:][~acted[:, 8:]], 0.7)
+
+
 def test_a_promise_to_nobody_is_refused_with_the_nearest_name():
     rng, site = np.random.default_rng(0), np.repeat(["NORTH", "SOUTH"], 20)
     gains = np.zeros((40, 7))
