@@ -7,6 +7,7 @@ from jaxtyping import Float, Float32, Int64
 
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError, check_whole
+from frl_env.evaluation.privacy.suppression import people as number_of_people
 
 MOST_UPDATES = 2**31
 
@@ -52,7 +53,9 @@ def checked_joints(actions: Any, states: int, space: ActionSpace) -> Int64[np.nd
     space.unravel(joints)
     invalid = int(np.count_nonzero(~space.valid[joints]))
     if invalid:
-        raise UserError(f"{invalid} actions are not valid; their value is not defined")
+        raise UserError(
+            f"{number_of_people(invalid, simulated=False)} actions are not valid; their value is not defined"
+        )
     return joints.reshape(-1)
 
 

@@ -20,6 +20,7 @@ from frl_algos.logged_data.scaled_rows import Rows, mean_and_spread
 from frl_algos.logged_data.signed_logarithm import squash
 from frl_algos.logged_data.valid_positions import valid_positions
 from frl_env.errors import UserError
+from frl_env.evaluation.privacy.suppression import people as number_of_people
 from frl_env.evaluation.threads import one_ahead
 
 
@@ -89,7 +90,8 @@ def compute_targets(
     space = buffer.action_space
     actions = positions_of(buffer) if like is None else like.actions
     if (invalid := int(np.count_nonzero(actions < 0))) > 0:
-        raise UserError(f"{invalid} logged actions are not valid in {space}; drop or recode them")
+        number = number_of_people(invalid, simulated=buffer.simulated)
+        raise UserError(f"{number} logged actions are not valid in {space}; drop or recode them")
     null = null_position(space)
     if response is not None and not 0 <= response < buffer.observations.shape[1]:
         raise UserError(f"response observation {response} does not exist; there are {buffer.observations.shape[1]}")

@@ -33,6 +33,7 @@ from frl_algos.logged_data.memory_map import FlatArrays, release
 from frl_env.actions import ActionSpace
 from frl_env.capacity.effort import Effort
 from frl_env.errors import UserError
+from frl_env.evaluation.privacy.suppression import people as number_of_people
 
 
 @dataclasses.dataclass(frozen=True)
@@ -350,7 +351,8 @@ def factored_buffer(dataset: Any, space: ActionSpace | None, way_out: str, impl:
     invalid = int(np.count_nonzero(~buffer.action_space.valid[buffer.actions]))
     release(buffer.actions)
     if invalid:
-        raise UserError(f"{invalid} logged actions are not valid in {buffer.action_space}; drop or recode them")
+        number = number_of_people(invalid, simulated=buffer.simulated)
+        raise UserError(f"{number} logged actions are not valid in {buffer.action_space}; drop or recode them")
     width = buffer.observations.shape[1]
     if impl is not None and (before := int(np.prod(impl.observation_shape))) != width:
         raise UserError(f"the algorithm was made for {before} observations a state, the dataset has {width}")

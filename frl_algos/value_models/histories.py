@@ -24,6 +24,7 @@ from frl_algos.logged_data.valid_positions import valid_positions
 from frl_env.errors import UserError
 from frl_env.evaluation import LoggedEpisodes
 from frl_env.evaluation.dataset_reading.people import People
+from frl_env.evaluation.privacy.suppression import people as number_of_people
 from frl_env.evaluation.threads import one_ahead
 from frl_env.kinds import shown
 
@@ -65,7 +66,8 @@ class Histories:
         observations = episodes.observation_rows
         actions = valid_positions(space)[episodes.actions[episodes.mask]]
         if (actions < 0).any():
-            raise UserError(f"{int((actions < 0).sum())} logged actions are not valid in {space}; drop or recode them")
+            number = number_of_people(int((actions < 0).sum()), simulated=episodes.simulated)
+            raise UserError(f"{number} logged actions are not valid in {space}; drop or recode them")
         spread = observations.std(axis=0, dtype=np.float64)
         centre, scale = observations.mean(axis=0, dtype=np.float64), np.where(spread < 1e-6, 1.0, spread)
         size = 4 * observations.shape[1] + 1

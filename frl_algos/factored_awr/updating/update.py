@@ -25,6 +25,7 @@ from frl_algos.networks import losses
 from frl_algos.networks.expectile_critic import ExpectileCritic
 from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
+from frl_env.evaluation.privacy.suppression import people as number_of_people
 
 TARGET_RATE = 0.005
 """Share of the way that the slow copy of the expectile critic's action values moves an update."""
@@ -163,7 +164,8 @@ class FactoredAWRImpl(QLearningAlgoImplBase):
         # From the batch and not by row, so that a batch of any buffer trains on what it holds.
         actions = self._position[batch.actions.reshape(-1).long()]
         if bool((actions < 0).any()):
-            raise UserError(f"{int((actions < 0).sum())} logged actions are not valid; drop or recode them")
+            number = number_of_people(int((actions < 0).sum()), simulated=False)
+            raise UserError(f"{number} logged actions are not valid; drop or recode them")
         total, metrics = losses.cloning_loss(self._modules.clone.log_likelihood(batch.observations, actions))
         if self._settings.extraction == "regression":
             actor_loss, more = self._actor_loss(batch, actions)

@@ -223,7 +223,7 @@ def test_update_trains_on_what_the_batch_holds(tiny_buffer):
     assert losses[-1] < losses[0] / 2
     broken = tiny_buffer.batch_of(np.arange(3))
     broken.actions[0] = 1
-    with pytest.raises(UserError, match="1 logged actions are not valid"):
+    with pytest.raises(UserError, match="fewer than 11 logged actions are not valid"):
         algorithm.update(broken)
     returns = _create(critic="returns", extraction="regression")
     returns.build_with_dataset(tiny_buffer)

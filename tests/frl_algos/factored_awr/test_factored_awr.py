@@ -233,7 +233,7 @@ def test_it_finds_an_interaction_in_another_action_space(extraction):
         (lambda a: a.predict(np.zeros(7, np.float32)), r"shape \(n, 7\)"),
         (lambda a: a.predict_probabilities(np.full((3, 7), np.nan)), "3 of 3 observations hold NaN"),
         (lambda a: a.sample_action(np.full((1, 7), np.inf)), "1 of 1 observations hold NaN or infinite"),
-        (lambda a: a.predict_value(np.zeros((1, 7)), np.array([1])), "1 actions are not valid"),
+        (lambda a: a.predict_value(np.zeros((1, 7)), np.array([1])), "fewer than 11 actions are not valid"),
         (lambda a: a.predict_value(np.zeros((1, 7)), np.array([-1])), r"1 joint actions lie outside 0\.\.1079"),
         (lambda a: a.predict_value(np.zeros((1, 7)), np.array([0.9])), "must be integers"),
         (lambda a: a.predict_value(np.zeros((2, 7)), np.zeros((2, 4), int)), "one a state"),

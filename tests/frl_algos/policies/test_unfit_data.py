@@ -50,7 +50,7 @@ def buffer_of(joints, width=2):
 
 @EVERY
 def test_logged_actions_that_are_not_valid_are_refused(make):
-    with pytest.raises(UserError, match=r"2 logged actions are not valid in ActionSpace\(.+\); drop or recode them"):
+    with pytest.raises(UserError, match=r"fewer than 11 logged actions are not valid in ActionSpace\(.+\); drop or"):
         make().fit(buffer_of([0, 1, 4, 5, 3]), n_steps=1, **QUIETLY)
 
 
@@ -81,7 +81,7 @@ def test_the_value_of_what_can_not_be_done_is_refused(name):
     assert algorithm.predict_value(seen, np.asarray([[0.0], [4.0]])).shape == (2,)
     for action, said in [
         (np.asarray([-1, 0]), r"1 joint actions lie outside 0\.\.5"),
-        (np.asarray([0, 1]), "1 actions are not valid; their value is not defined"),
+        (np.asarray([0, 1]), "fewer than 11 actions are not valid; their value is not defined"),
     ]:
         with pytest.raises(UserError, match=said):
             algorithm.predict_value(seen, action)

@@ -191,7 +191,7 @@ def _spoiled(what: str, frame: pd.DataFrame) -> pd.DataFrame:
         ("text", "not above 0 and at most 1 in 40 rows"),
         ("empty", "has no row"),
         ("cell", "empty cells in 40 rows"),
-        ("week", "weeks that are none in 10 rows"),
+        ("week", "weeks that are none in fewer than 11 rows"),
         ("twice", "40 members have two decisions for one week"),
         ("few twice", "fewer than 11 members have two decisions for one week"),
     ],

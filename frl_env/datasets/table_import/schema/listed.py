@@ -192,23 +192,26 @@ def _read(file: Path, space: ActionSpace) -> tuple[np.ndarray, np.ndarray, np.nd
     if rows.empty:
         raise UserError(f"{file} has no row; make the list again")
     if (missing := int(rows.isna().any(axis=1).sum())) > 0:
-        raise UserError(f"{file} has empty cells in {missing:,} rows; make the list again")
+        raise UserError(f"{file} has empty cells in {people(missing, simulated=False)} rows; make the list again")
     levels = np.zeros((len(rows), len(space.nvec)), dtype=np.int64)
     for number, factor in enumerate(space):
         codes = pd.Index(factor.levels).get_indexer(pd.Index(rows[f"action_{factor.name}"]))
         if (strange := int((codes < 0).sum())) > 0:
             raise UserError(
-                f"{file} names levels of {factor.name!r} that the table does not have, in {strange:,} rows; use the "
-                "map that the list was made with"
+                f"{file} names levels of {factor.name!r} that the table does not have, in "
+                f"{people(strange, simulated=False)} rows; use the map that the list was made with"
             )
         levels[:, number] = codes
     chances = pd.to_numeric(rows[PROPENSITY], errors="coerce").to_numpy(dtype=np.float64)
     if (wrong := int((~((chances > 0) & (chances <= 1))).sum())) > 0:
-        raise UserError(f"{file} has chances that are not above 0 and at most 1 in {wrong:,} rows; make the list again")
+        raise UserError(
+            f"{file} has chances that are not above 0 and at most 1 in {people(wrong, simulated=False)} rows; make the "
+            "list again"
+        )
     text = pa.array(rows[WEEK].astype(str))
     kind = week_kind(text) or "number"
     days, missing_week, garbled = to_days(text, kind)
     if (wrong := int((missing_week | garbled).sum())) > 0:
-        raise UserError(f"{file} has weeks that are none in {wrong:,} rows; make the list again")
+        raise UserError(f"{file} has weeks that are none in {people(wrong, simulated=False)} rows; make the list again")
     identifiers = rows[MEMBER].astype(str).to_numpy(dtype=object)
     return identifiers, days, space.ravel(levels), chances, "number" if kind == "number" else "date"
