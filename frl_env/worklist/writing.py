@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from frl_env.datasets.table_import.schema.listed import CHANCES
+from frl_env.datasets.table_import.schema.listed import CHANCES, finish_lists
 from frl_env.errors import UserError, system_reason
 from frl_env.files import atomic
 from frl_env.files.output_paths import check_new
@@ -37,7 +37,7 @@ def chances_file(file: Path) -> Path:
 
 
 def check_files(file: Path, *, force: bool) -> None:
-    """Says before any work that the list can't be written.
+    """Says before any work that the list can't be written; what a killed writer of a list began here is finished.
 
     Raises:
         UserError: If the ending is of no format or that of chances, the folder is not there, or a file exists and may
@@ -47,6 +47,7 @@ def check_files(file: Path, *, force: bool) -> None:
         raise UserError(f"can't write {file}: a worklist ends in {', '.join(ENDINGS)}")
     if file.name.lower().endswith(CHANCES):
         raise UserError(f"can't write {file}: what ends in {CHANCES} has the chances of a list; choose another name")
+    finish_lists(file.parent)
     check_new(file, force=force)
     check_new(chances_file(file), force=force or bool(_in_other_formats(file)))
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from worklist_members import EFFORT, ByRisk, frl, worklist_of
+from worklist_members import EFFORT, SPACE, ByRisk, frl, worklist_of
 
 from frl_env.capacity import Capacity
 from frl_env.commands import worklist as command
 from frl_env.commands.worklist import _far_off, worklist_command
+from frl_env.datasets.table_import.schema.listed import read_listed
 from frl_env.errors import UserError
 from frl_env.worklist import write_worklist
 
@@ -76,6 +77,41 @@ def test_nothing_half_written_stays_and_nothing_is_lost(table, tmp_path, monkeyp
     with pytest.raises((KeyboardInterrupt, UserError)):
         write_worklist(worklist, tmp_path / "new.csv")
     assert {each.name for each in tmp_path.iterdir()} == set(before)
+
+
+@pytest.mark.parametrize("stopped_at", ["list.csv", ".list-chances.parquet.retired", "list-chances.parquet"])
+@pytest.mark.parametrize("reader", [False, True])
+def test_a_stop_between_the_renames_is_finished_by_whoever_comes_next(table, tmp_path, monkeypatch, stopped_at, reader):
+    """Else a new list stands beside the chances of the old one, and an import takes these for its own."""
+    old, new = (worklist_of(table, Capacity(minutes=minutes)) for minutes in (20.0, 8.0))
+    file = tmp_path / "lists" / "list.csv"
+    file.parent.mkdir()
+    write_worklist(old, file)
+    aside = {each: each.read_bytes() for each in file.parent.iterdir()}
+    chances = write_worklist(new, file, force=True)
+    want = {each: each.read_bytes() for each in file.parent.iterdir()}
+    for each, content in aside.items():
+        each.write_bytes(content)
+    rename = Path.rename
+
+    def killed(self, target):
+        if Path(target).name == stopped_at:
+            raise SystemExit  # no OSError, after which all would be put back
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        patch.setattr(Path, "unlink", lambda *given, **options: None)  # nobody tidies up after a kill
+        with pytest.raises(SystemExit):
+            write_worklist(new, file, force=True)
+    assert {each: each.read_bytes() for each in want if each.exists()} != want
+    if reader:
+        read_listed([file.parent], SPACE, "done")
+    else:
+        with pytest.raises(UserError, match="exists already"):
+            write_worklist(new, file)
+    assert {each: each.read_bytes() for each in file.parent.iterdir()} == want
+    assert pd.read_parquet(chances).equals(new.chances)
 
 
 @pytest.mark.long

@@ -26,8 +26,9 @@ from frl_env.actions import ActionSpace
 from frl_env.datasets.table_import.cells.week_formats import to_days, week_kind
 from frl_env.datasets.table_import.schema.columns import MEMBER, PROPENSITY, WEEK
 from frl_env.datasets.table_import.table_files.source import open_table
-from frl_env.errors import UserError
+from frl_env.errors import UserError, system_reason
 from frl_env.evaluation.privacy.suppression import people
+from frl_env.files import atomic
 
 CHANCES = "-chances.parquet"
 """How the file of everybody's chances ends; a list `x.html` has `x-chances.parquet` beside it."""
@@ -154,12 +155,30 @@ def read_listed(paths: Sequence[Path], space: ActionSpace, decision: str) -> Lis
     )
 
 
+def finish_lists(folder: Path) -> None:
+    """Finishes what a killed writer of a list began: list and chances get their names together.
+
+    Raises:
+        UserError: If it can't be finished.
+    """
+    try:
+        for journal, moves in atomic.journals(folder).items():
+            if any(name.endswith(CHANCES) for name in moves.values()):
+                atomic.settle(journal)
+    except OSError as problem:
+        raise UserError(
+            f"the writing of a worklist in {folder} was stopped and can't be finished ({system_reason(problem)}); make "
+            "the folder writable"
+        ) from None
+
+
 def _files_of(path: Path) -> list[Path]:
     """Files of chances that a path stands for.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, or the writing of one was stopped and can't be finished.
     """
+    finish_lists(path if path.is_dir() else path.parent)
     if path.is_dir():
         found = sorted(each for each in path.glob(f"*{CHANCES}") if not each.name.startswith("."))
         if not found:
