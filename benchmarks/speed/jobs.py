@@ -1,10 +1,11 @@
-"""Seconds and peak memory of whole jobs, each in a process of its own: datasets built, audits, a week's list.
+"""Seconds and peak memory of whole jobs, each in a process of its own: datasets, audits, a week's list, large calls.
 
     python benchmarks/speed/jobs.py                           all of them, about a quarter of an hour
     python benchmarks/speed/jobs.py --jobs build-v0,audit
 
 A job is the function that its command calls, from an empty folder to finished files, in a process that has loaded what
-it needs and no more. Seconds are by the clock, so they are those of whatever else the machine did then.
+it needs and no more. Two are one call on arrays that are there: the week's allocation, and all estimates of a value.
+Seconds are by the clock, so they are those of whatever else the machine did then.
 """
 
 import sys
@@ -24,16 +25,22 @@ from rich.table import Table
 
 from benchmarks.command_line import Parser, command_of
 from benchmarks.result_records.figures import write_figure
+from benchmarks.speed import large_inputs  # noqa: F401 - the figure depends on its code
 from benchmarks.speed.importing import apart
 from benchmarks.speed.timing import alone
 from frl_algos import audit_fairness  # noqa: F401 - is measured: the figure depends on its code
+from frl_env.capacity import allocate  # noqa: F401 - likewise
 from frl_env.datasets import ensure_dataset  # noqa: F401 - likewise
 from frl_env.errors import unknown_name
+from frl_env.evaluation import evaluate  # noqa: F401 - likewise
 from frl_env.terminal import run_or_say
 
 PROGRAM = "benchmarks.speed.jobs"
 AUDITED = "frl/medicaid-synthetic-v0"
 LISTED, WEEKS = 200_000, 13
+ALLOCATED = 100_000
+EVALUATED = 5_000, 52
+"""Members and their weeks."""
 
 JOBS = {
     "build-v0": "`frl build frl/medicaid-synthetic-v0`: 5,000 members",
@@ -42,6 +49,8 @@ JOBS = {
     "audit-groups": "audit of a policy, 5,000 members, without its off-policy value",
     "audit": "audit of a policy, 5,000 members, with its off-policy value",
     "worklist": f"a week's list of {LISTED:,} members with {WEEKS} weeks each",
+    "allocate": f"`allocate`: {ALLOCATED:,} members, 681 actions, one limit",
+    "evaluate": "`evaluate`: {:,} members, {} weeks, 1,080 actions, 1,000 resamples".format(*EVALUATED),
 }
 COLUMNS = {"job": "{what}", "seconds": "{seconds:,.0f}", "peak memory, MB": "{megabytes:,.0f}"}
 
@@ -72,6 +81,28 @@ LIST = (
 )
 """A week's list; its policy is torch's, and so is what the file imports."""
 
+ALLOCATE = (
+    """
+import numpy as np
+from benchmarks.speed.large_inputs import care_gains
+from frl_env.capacity import Capacity, allocate
+gains, effort = care_gains(int(sys.argv[1]))
+""",
+    "allocate(gains, effort, Capacity(minutes=2.9), np.random.default_rng(1))",
+)
+"""Whom to contact this week, by gains that are there."""
+
+EVALUATE = (
+    """
+import numpy as np
+from benchmarks.speed.large_inputs import random_weeks
+from frl_env.evaluation import evaluate
+episodes, target, tilt = random_weeks(*map(int, sys.argv[1:]))
+""",
+    "evaluate(episodes, target, rng=np.random.default_rng(0), q_values=lambda observations: observations @ tilt)",
+)
+"""All estimators with their intervals; policy and Q are matrix products."""
+
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
     """Seconds and megabytes of one job, what it needs being made before."""
@@ -85,6 +116,10 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         table, listed = str(folder / "members.parquet"), str(folder / "worklist.html")
         apart(worklists.prepare, table, policy, LISTED, WEEKS)
         found = alone(*LIST, table, policy, listed)
+    elif name == "allocate":
+        found = alone(*ALLOCATE, str(ALLOCATED))
+    elif name == "evaluate":
+        found = alone(*EVALUATE, *map(str, EVALUATED))
     else:
         alone(*BUILD, AUDITED, store)
         apart(write_policy_in, store, AUDITED, policy)

@@ -1,8 +1,6 @@
 """Allocation against brute force and against its own bound."""
 
 import itertools
-import resource
-import time
 
 import numpy as np
 import pandas as pd
@@ -11,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from benchmarks.speed.large_inputs import care_gains
 from frl_env import MEDICAID_ACTIONS, ActionSpace, Factor, UserError
 from frl_env.capacity import Capacity, Effort, allocate
 
@@ -69,23 +68,10 @@ def test_several_limits_are_never_exceeded_and_the_bound_is_one(table):
     assert found.gain <= brute_force(gains, SEVERAL) + 1e-9 <= found.bound + 2e-9
 
 
-def care_gains(members: int) -> tuple[np.ndarray, Effort]:
-    effort = Effort(
-        MEDICAID_ACTIONS,
-        {"modality": {"PHONE_CALL": 15, "SMS_TEXT": 2, "VIDEO_VISIT": 30, "HOME_VISIT": 75, "EHR_COMMUNICATION": 5}},
-    )
-    rng = np.random.default_rng(5)
-    scale = rng.gamma(0.5, 1.0, (members, 1)) * np.sqrt(effort.minutes[MEDICAID_ACTIONS.valid_joints] / 75 + 0.01)
-    return (scale * rng.normal(-0.002, 0.01, scale.shape)).astype(np.float32), effort
-
-
 @pytest.mark.long
-def test_a_caseload_is_allocated_fast_and_to_within_the_promise():
+def test_a_caseload_is_allocated_to_within_the_promise():
     gains, effort = care_gains(20_000)
-    gains[:, 0] = 0
-    start = time.perf_counter()
     one = allocate(gains, effort, Capacity(minutes=2.9), np.random.default_rng(1))
-    assert time.perf_counter() - start < 5  # a second on an idle machine
     assert one.bound - one.gain <= gains.max()
     assert 2.9 * 20_000 - 75 <= one.minutes <= 2.9 * 20_000 + 1e-3
     several = Capacity(
@@ -99,16 +85,6 @@ def test_a_caseload_is_allocated_fast_and_to_within_the_promise():
     limits = several.limits(effort, 8_000)
     assert all(found.used[name] <= room + 1e-6 for name, room in zip(limits.names, limits.room, strict=True))
     assert found.prices["contacts of HOME_VISIT"] > 0
-
-
-@pytest.mark.slow
-def test_a_hundred_thousand_members_take_less_than_five_seconds_and_two_gibibytes():
-    gains, effort = care_gains(100_000)
-    start = time.perf_counter()
-    found = allocate(gains, effort, Capacity(minutes=2.9), np.random.default_rng(1))
-    assert time.perf_counter() - start < 5
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2 * 2**20  # KiB, on Linux
-    assert found.bound - found.gain <= gains.max()
 
 
 def test_ties_are_broken_by_the_generator_and_their_propensity_is_the_share():

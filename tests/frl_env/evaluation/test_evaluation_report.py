@@ -1,15 +1,13 @@
 """The report: one call, a headline or a refusal, and errors about the target policy."""
 
 import json
-import resource
-import time
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from frl_env.actions import MEDICAID_ACTIONS, ActionSpace
+from frl_env.actions import ActionSpace
 from frl_env.errors import UserError
 from frl_env.evaluation import (
     ActionValues,
@@ -345,34 +343,6 @@ def test_wrong_propensities_and_settings(episodes):
         evaluate(episodes, behaviour, rng=rng, features=np.zeros((3, 6, 1)))
     with pytest.raises(UserError, match=r"discount must be a number in 0..1"):
         evaluate(episodes, behaviour, rng=rng, discount=2)
-
-
-@pytest.mark.slow
-def test_a_large_evaluation_stays_within_a_minute_and_3_gib():
-    rng = np.random.default_rng(0)
-    members, weeks, k = 5_000, 52, 7
-    joints = MEDICAID_ACTIONS.valid_joints
-    episodes = LoggedEpisodes(
-        rewards=-(rng.random((members, weeks)) < 0.02).astype(float),
-        lengths=np.full(members, weeks),
-        actions=joints[rng.integers(len(joints), size=(members, weeks))],
-        action_space=MEDICAID_ACTIONS,
-        observations=rng.normal(size=(members, weeks, k)).astype(np.float32),
-        propensities=np.full((members, weeks), 1 / len(joints)),
-    )
-    tilt = rng.normal(size=(k, 1080)).astype(np.float32) / 10
-
-    def target(observations: np.ndarray) -> np.ndarray:
-        powers = np.exp(observations @ tilt) * MEDICAID_ACTIONS.valid
-        return powers / powers.sum(axis=1, keepdims=True)
-
-    started = time.perf_counter()
-    report = evaluate(episodes, target, rng=rng, q_values=lambda observations: observations @ tilt)
-    taken = time.perf_counter() - started
-    gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{taken:.1f} s, peak {gib:.2f} GiB; {report.sentence}")
-    assert taken < 60
-    assert gib < 3
 
 
 def _with_events(simulated: bool, *, by: int, group: int = 0) -> LoggedEpisodes:
