@@ -49,6 +49,8 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
         effects, strength, insight, exploration, goal_insight, screening, past_contacts: Dials; see `frl_env.worlds`.
         horizon: Weeks until truncation.
         render_mode, reveal: None and False only; render single members with `MedicaidCareEnv`.
+        max_episode_steps: The same as `horizon` in a spec, such as a dataset's, from which `make_vec` passes it; the
+            fewer of the two count.
 
     Raises:
         UserError: If a preset is unknown or a number is out of range.
@@ -69,10 +71,14 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
         horizon: int = HORIZON,
         render_mode: str | None = None,
         reveal: bool = False,
+        max_episode_steps: int | None = None,
     ) -> None:
         """Sets up spaces; draws nothing."""
         check_whole("num_envs", num_envs, low=1, high=10_000_000)
         check_whole("horizon", horizon, low=1, high=LONGEST)
+        if max_episode_steps is not None:
+            check_whole("max_episode_steps", max_episode_steps, low=1, high=10**9)
+            horizon = min(horizon, max_episode_steps)
         if render_mode is not None or reveal:
             raise UserError("the vector environment does not render; make a single environment to see a member")
         self.num_envs = int(num_envs)
@@ -111,16 +117,21 @@ class MedicaidCareVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, np.ndarray, n
 
         Args:
             seed: Seed of the members and of all chances that follow; one for the batch.
-            options: Not used.
+            options: Not used; a `reset_mask`, which asks for new members in some places only, is refused.
 
         Returns:
             The first observations and their information.
 
         Raises:
-            UserError: If `seed` is a list: the members share one generator.
+            UserError: If `seed` is a list: the members share one generator. If only some are to be reset.
         """
         if seed is not None and not isinstance(seed, int | np.integer):
             raise UserError("the members share one generator: give one seed, not one for each member")
+        if options and options.get("reset_mask") is not None:
+            raise UserError(
+                "the step after its end replaces a member, so none is reset by a reset_mask; leave it out, or make "
+                "separate members (make_vec with vectorization_mode='sync')"
+            )
         super().reset(seed=None if seed is None else int(seed))
         self._members = draw_members(self.np_random, self.num_envs, self.parameters)
         self._state = enter(self._members, self.np_random, self.parameters)

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 import frl_env
-from frl_env import MEDICAID_ACTIONS, MedicaidCareEnv, MedicaidCareVectorEnv, UserError
+from frl_env import MEDICAID_ACTIONS, MedicaidCareEnv, MedicaidCareVectorEnv, UserError, World
+from frl_env.datasets import Recipe
 from frl_env.simulator.state import observation_names
 from frl_env.worlds import LADDER
 
@@ -114,6 +115,20 @@ def test_registered_with_gymnasium_and_declares_its_autoreset():
     assert declared is (None if mode is None else mode.NEXT_STEP)
 
 
+def test_a_dataset_s_spec_makes_a_batch_that_ends_when_its_episodes_do():
+    made = Recipe(dataset_id="frl/brief-v0", description="", members=1, seed=0, world=World(screening=1.0), horizon=3)
+    vector = gymnasium.make_vec(made.env_spec(), num_envs=2)
+    assert (vector.world, vector.horizon) == (made.world, 3)
+    shorter = gymnasium.make_vec("frl_env:frl/MedicaidCare-v0", num_envs=200, max_episode_steps=2)
+    shorter.reset(seed=0)
+    for over in (False, True):
+        *_, terminated, truncated, _ = shorter.step(np.zeros((200, 4), dtype=np.int64))
+        assert (truncated == (over & ~terminated)).all()
+    assert MedicaidCareVectorEnv(horizon=4, max_episode_steps=9).horizon == 4
+    with pytest.raises(UserError, match="max_episode_steps must be a whole number"):
+        MedicaidCareVectorEnv(max_episode_steps=0)
+
+
 def test_wrappers_of_gymnasium_work_over_it():
     vector = gymnasium.wrappers.vector.RecordEpisodeStatistics(
         gymnasium.make_vec("frl_env:frl/MedicaidCare-v0", num_envs=20, horizon=4)
@@ -164,6 +179,8 @@ def test_bad_input_is_refused():
         vector.step(np.zeros((3, 4), dtype=np.int64))
     with pytest.raises(UserError, match="share one generator"):
         vector.reset(seed=[1, 2])
+    with pytest.raises(UserError, match="none is reset by a reset_mask"):
+        vector.reset(options={"reset_mask": np.array([True, False])})
     with pytest.raises(UserError, match="num_envs must be a whole number"):
         MedicaidCareVectorEnv(num_envs=0)
     with pytest.raises(UserError, match="does not render"):
