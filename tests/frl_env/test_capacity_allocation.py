@@ -124,6 +124,30 @@ def test_where_a_larger_step_does_not_fit_ties_of_smaller_ones_have_their_share(
                 assert stated[here, own].mean() == pytest.approx(expected, abs=4 * error + 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("gains", "minutes", "stated"),
+    [
+        # The visit makes one of two calls give way, and time is left for the other: .062 events, not .024.
+        ([[0, 0.012, 0, 0], [0, 0, 0, 0.05], [0, 0.012, 0, 0]], 90, [0.5, 1.0, 0.5]),
+        # A video visit and three calls are .075, less than four calls. A visit, which is .033 alone, is not at stake.
+        ([[0, 0, 0.015, 0.033], *[[0, 0.02, 0, 0]] * 4], 80, [1.0] * 5),
+    ],
+    ids=["gives way", "stays"],
+)
+def test_calls_give_way_to_a_contact_that_does_not_fit_where_it_is_worth_more(gains, minutes, stated):
+    space = ActionSpace(factors=(Factor(name="contact", levels=("NONE", "CALL", "VIDEO", "VISIT")),))
+    effort = Effort(space, {"contact": {"CALL": 15, "VIDEO": 30, "VISIT": 75}})
+    table = np.asarray(gains, dtype=float)
+    seen = set()
+    for seed in range(20):
+        found = allocate(table, effort, Capacity(minutes=minutes / len(table)), np.random.default_rng(seed))
+        assert found.gain == pytest.approx(0.062 if minutes == 90 else 0.08)
+        assert found.minutes == (90 if minutes == 90 else 60)
+        assert found.propensities.tolist() == stated
+        seen.add(tuple(found.joints))
+    assert seen == ({(1, 3, 0), (0, 3, 1)} if minutes == 90 else {(0, 1, 1, 1, 1)})
+
+
 def test_what_a_long_contact_leaves_is_filled_up_where_there_is_a_second_limit():
     """Calls are below the hulls. After one visit there is time for two of them, and none for another visit."""
     space = ActionSpace(factors=(Factor(name="contact", levels=("NONE", "CALL", "VISIT")),))
