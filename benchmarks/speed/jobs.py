@@ -1,6 +1,6 @@
 """Seconds and peak memory of whole jobs, each in a process of its own: datasets, audits, a week's list, large calls.
 
-    python benchmarks/speed/jobs.py                           all of them, about a quarter of an hour
+    python benchmarks/speed/jobs.py                           all of them
     python benchmarks/speed/jobs.py --jobs build-v0,audit
 
 A job is the function that its command calls, from an empty folder to finished files, in a process that has loaded what
