@@ -23,7 +23,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
 """What the words of these columns may become; codes are places in the list."""
 
 BUILT_IN: dict[str, dict[str, str]] = {
-    "frequency": {"": "original", "1": "original", "7": "replacement", "8": "void"},
+    # Interim bills (2 to 4) stand beside each other; their stays are joined where they touch.
+    "frequency": {"": "original", **dict.fromkeys("1234", "original"), "7": "replacement", "8": "void"},
     "status": {"": "paid", "P": "paid", "D": "denied", "R": "reversed"},
     "kind": {},
     "outcome": {},

@@ -10,7 +10,11 @@ STAYS = [
     ),
     History(
         name="interim bills of one long stay",
-        claims=[stay("a", "01-10", "01-14"), stay("b", "01-15", "01-21"), stay("c", "01-22", "01-24")],
+        claims=[
+            stay("a", "01-10", "01-14", frequency="2"),
+            stay("b", "01-15", "01-21", frequency="3"),
+            stay("c", "01-22", "01-24", frequency="4"),
+        ],
         right=ONE_STAY,
     ),
     History(
