@@ -92,7 +92,7 @@ dist: $(PUBLISHING)
 	$(BIN)/python -m twine check --strict dist/*
 
 typecheck: $(STAMP)
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --level error --pythonpath $(BIN)/python
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py --algo factored_awr --seeds 5

@@ -2,7 +2,9 @@
 
 import os
 import sys
-from _signal import SIGINT, signal  # `signal` itself takes some milliseconds, in which Ctrl-C would show a traceback
+
+# `signal` itself takes some milliseconds, in which Ctrl-C would show a traceback.
+from _signal import SIGINT, signal  # pyright: ignore[reportMissingImports]
 
 PROGRAMS = ("frl", "frl.exe")
 """Names of commands."""

@@ -43,8 +43,8 @@ class Spark(Engine):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # PySpark's imports warn of newer pandas, which is not used here
-                from pyspark.errors import PySparkException
-                from pyspark.sql import SparkSession
+                from pyspark.errors import PySparkException  # pyright: ignore[reportMissingImports] - may be missing
+                from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise UserError(INSTALL) from None
         folder.mkdir(parents=True, exist_ok=True)
