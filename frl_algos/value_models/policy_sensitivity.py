@@ -10,7 +10,7 @@ from frl_algos.policies.policy import Probabilities
 from frl_algos.value_models.fitted_q import fitted_q_evaluation
 from frl_env.evaluation import LoggedEpisodes, Sensitivity, sensitivity
 from frl_env.evaluation.nuisances.propensities import EstimatedPropensities
-from frl_env.evaluation.privacy.suppression import part_of
+from frl_env.evaluation.privacy.suppression import part_of, rests_on_few
 from frl_env.evaluation.threads import numpy_alone
 
 MEMBERS = 2_000
@@ -35,6 +35,9 @@ def policy_sensitivity(
 ) -> Sensitivity | None:
     """All that the doubly robust estimate of a policy hangs on, in one table; None with fewer members than `FEWEST`.
 
+    None as well where 1 to 10 real people had all events of the members who are looked at, or of the others: beside a
+    value of all, a value of some tells of the rest.
+
     Args:
         target: The policy.
         episodes: Members on which it was not trained.
@@ -49,7 +52,11 @@ def policy_sensitivity(
     looked_at = part_of(len(episodes), members)
     if len(episodes) > looked_at:
         chosen = np.sort(rng.choice(len(episodes), looked_at, replace=False))
+        if not episodes.simulated and rests_on_few(np.delete(episodes.returns(), chosen)):
+            return None
         episodes, propensities = episodes.subset(chosen), _of_members(propensities, episodes, chosen)
+    if not episodes.simulated and rests_on_few(episodes.returns()):
+        return None
     if propensities is None:
         propensities = "estimated" if episodes.propensities is None else "logged"
     fitted = fitted_q_evaluation(episodes, target, rng=rng, indications=indications)

@@ -8,20 +8,22 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
-from frl_env.errors import UserError, check_whole, unknown_name
+from frl_env.errors import UserError, check_number, check_whole, unknown_name
 from frl_env.evaluation.dataset_reading.episodes import LoggedEpisodes
 from frl_env.evaluation.diagnostics import Thresholds, Weights, diagnose
 from frl_env.evaluation.estimating.estimate import Estimate
 from frl_env.evaluation.estimating.estimators import MARGINAL, ActionValues
-from frl_env.evaluation.estimating.intervals import interval
+from frl_env.evaluation.estimating.intervals import check_members, interval
 from frl_env.evaluation.estimating.target import Probabilities, Scores
+from frl_env.evaluation.evaluation_report import FEW_EVENTS
 from frl_env.evaluation.inputs import CLIPS, WINDOWS, Inputs, every_estimate, prepare, recommended, with_state_ratios
 from frl_env.evaluation.nuisances.propensities import estimate_propensities
 from frl_env.evaluation.nuisances.ridge import state_features
-from frl_env.evaluation.privacy.suppression import effective
+from frl_env.evaluation.privacy.suppression import effective, rests_on_few
 from frl_env.evaluation.sensitivity.confounding import Confounding
 from frl_env.evaluation.sensitivity.turning import CONFOUNDING, turning_points, turning_sentence
 from frl_env.evaluation.threads import numpy_alone
+from frl_env.kinds import check_kind
 
 STRENGTHS = (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)
 """Strengths of confounding, Lambda."""
@@ -46,7 +48,8 @@ class Sensitivity:
         table: One row a setting: `what` is varied, its `setting`, `value` and `difference` to behaviour, the 95 %
             interval of the difference as `low` and `high`, effective `members` (missing where they are fewer than 11
             real ones). Rows on confounding have no value: they hold the bounds of the difference as `lowest` and
-            `highest`, and these with their sampling error as `low` and `high`.
+            `highest`, and these with their sampling error as `low` and `high`. Empty where 1 to 10 real people had all
+            events, so that no value may be told.
     """
 
     estimator: str
@@ -56,11 +59,13 @@ class Sensitivity:
     @property
     def turning(self) -> dict[str, list[str]]:
         """By what is varied, the settings at which another conclusion is drawn; see `sensitivity.turning`."""
-        return turning_points(self.table)
+        return {} if self.table.empty else turning_points(self.table)
 
     @property
     def sentence(self) -> str:
         """The conclusion, and where it turns, in words."""
+        if self.table.empty:
+            return f"No estimate: {FEW_EVENTS}."
         weak = self.tipping_strength
         fresh = f" Fresh hidden confounding of Lambda = {weak:.2f} may explain the difference." if weak < 20 else ""
         return turning_sentence(self.table, self.turning) + fresh
@@ -98,6 +103,9 @@ def sensitivity(
 ) -> Sensitivity:
     """One table of how the estimate moves when what it assumes does.
 
+    Of real members no row is told from which the events of 1 to 10 of them would follow, by itself or as a difference
+    of two.
+
     Args:
         episodes: The logged decisions.
         target_probabilities: As in `evaluate`.
@@ -118,8 +126,10 @@ def sensitivity(
         features: Of the state; by default smooth features of the observations.
 
     Raises:
-        UserError: If anything does not fit.
+        UserError: If anything does not fit, or there are fewer than 2 members.
     """
+    for parts in reward_weights:
+        check_kind("weights of the reward", parts, dict)
     for weeks in run_out:
         check_whole("weeks of run-out", weeks, low=1, high=10**6)
     inputs = prepare(
@@ -137,6 +147,9 @@ def sensitivity(
     name = estimator or recommended(found)
     if name not in found:
         raise unknown_name("estimator", name, found)
+    check_members([found[name]], inputs.observed)
+    if not episodes.simulated and rests_on_few(inputs.observed):
+        return Sensitivity(estimator=name, tipping_strength=float("nan"), table=pd.DataFrame())
     rows = _Rows(episodes)
     rows.add("as evaluated", name, inputs, found[name], weights)
     tipping = float("nan")
@@ -170,15 +183,12 @@ def sensitivity(
         rows.add("memory", "1 week", inputs, found[short], weights)
         for window in windows:
             rows.add("memory", f"{window} weeks", inputs, found[f"{short} {window} weeks"], weights)
-    left = [weeks for weeks in run_out if weeks < episodes.steps]
-    for weeks in [0, *left] if left or reward_weights else []:
-        kept = np.where(np.arange(episodes.steps) < episodes.steps - weeks, episodes.rewards, 0.0)
-        changed = replace(inputs, rewards=kept, values=None)
+    shorter, weighted = _run_out(episodes, inputs, run_out), _weighted(episodes, inputs, reward_weights)
+    for weeks, changed in shorter.items() if len(shorter) > 1 or weighted else ():
         label = f"last {weeks} weeks left out" if weeks else "nothing left out, by WIS"
         rows.add("run-out", label, changed, every_estimate(changed)[0]["WIS"], weights)
-    for parts in reward_weights:
+    for parts, changed in weighted:
         label = ", ".join(f"{part} x {weight:g}" for part, weight in parts.items())
-        changed = replace(inputs, rewards=_weighted(episodes, parts), values=None)
         rows.add("reward", label, changed, every_estimate(changed)[0]["WIS"], weights)
     return Sensitivity(estimator=name, tipping_strength=tipping, table=pd.DataFrame(rows.rows))
 
@@ -241,13 +251,48 @@ def _other_propensities(
     return found
 
 
-def _weighted(episodes: LoggedEpisodes, weights: Mapping[str, float]) -> np.ndarray:
-    """Rewards with other weights of what they count."""
-    if not weights:
-        raise UserError("weights of the reward name no part; leave them out or name one")
-    for part in weights:
-        if part not in episodes.reward_parts:
-            raise unknown_name("reward part", part, episodes.reward_parts)
-    return sum(
-        (weight * episodes.reward_parts[part] for part, weight in weights.items()), np.zeros(episodes.mask.shape)
-    )
+def _run_out(episodes: LoggedEpisodes, inputs: Inputs, run_out: Sequence[int]) -> dict[int, Inputs]:
+    """The inputs without the rewards of the last weeks, by how many are left out; first with all, and without values.
+
+    Of real members, not where 1 to 10 of them had all events of what is kept, or of the weeks between two that are
+    told: value less difference is the mean as logged, so these would follow.
+    """
+    told = {0: replace(inputs, values=None)}
+    last, longest = told[0], int(episodes.lengths.max())
+    for weeks in sorted({weeks for weeks in run_out if weeks < longest}):
+        kept = np.where(np.arange(episodes.steps) < longest - weeks, episodes.rewards, 0.0)
+        changed = replace(told[0], rewards=kept)
+        if episodes.simulated or not _rest_on_few(changed.observed, last.observed - changed.observed):
+            told[weeks] = last = changed
+    return {weeks: told[weeks] for weeks in [0, *run_out] if weeks in told}
+
+
+def _weighted(
+    episodes: LoggedEpisodes, inputs: Inputs, reward_weights: Sequence[Mapping[str, float]]
+) -> list[tuple[Mapping[str, float], Inputs]]:
+    """The inputs with other weights of what the rewards count, and without values.
+
+    Of real members, none of them where a part, or what they leave of the reward, is events of 1 to 10 of them: it
+    would follow as a difference of rows.
+    """
+    found = []
+    for weights in reward_weights:
+        if not weights:
+            raise UserError("weights of the reward name no part; leave them out or name one")
+        rewards = np.zeros(episodes.mask.shape)
+        for part, weight in weights.items():
+            if part not in episodes.reward_parts:
+                raise unknown_name("reward part", part, episodes.reward_parts)
+            check_number(f"the weight of {part!r}", weight, low=-1e12, high=1e12)
+            rewards += weight * episodes.reward_parts[part]
+        found.append((weights, replace(inputs, rewards=rewards, values=None)))
+    parts = {part for weights in reward_weights for part in weights}
+    alone = [replace(inputs, rewards=episodes.reward_parts[part]).observed for part in sorted(parts)]
+    without = [inputs.observed - changed.observed for _, changed in found]
+    together = [changed.observed for _, changed in found]
+    return [] if not episodes.simulated and _rest_on_few(*alone, *without, *together) else found
+
+
+def _rest_on_few(*terms: Float64[np.ndarray, "member"]) -> bool:
+    """Whether any of these means tells of 1 to 10 members; what is left of a difference by rounding is nothing."""
+    return any(rests_on_few(np.where(np.abs(each) < 1e-9, 0.0, each)) for each in terms)

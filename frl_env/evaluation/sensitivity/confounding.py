@@ -90,9 +90,10 @@ class Confounding:
         self._start, self._discount = values.policy[:, 0], discount
         least, most = float(rewards.min()), float(rewards.max())  # with the 0 of those who have left
         self._weeks = []
-        for step in range(mask.shape[1]):
+        steps = int(mask.any(axis=0).sum())  # some of the members may all have left before the others
+        for step in range(steps):
             here = np.flatnonzero(mask[:, step])
-            left = float((discount ** np.arange(mask.shape[1] - step)).sum())
+            left = float((discount ** np.arange(steps - step)).sum())
             now = values.policy[here, step]
             rows = features[here, step]
             self._weeks.append(

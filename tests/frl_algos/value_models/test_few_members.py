@@ -1,5 +1,7 @@
 """However few members there are, a person reads a sentence: an estimate, why there is none, or what to do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -103,3 +105,13 @@ def test_sensitivity_of_some_members_takes_the_chances_of_all(given):
     )
     assert found is not None
     assert np.isfinite(found.table.value[0])
+
+
+@pytest.mark.parametrize(("events", "members"), [(5, 150), (30, 40), (60, 139)])
+def test_no_sensitivity_where_few_real_people_had_the_events_of_some_members_or_of_the_others(events, members):
+    """Of 150 members with 30 events about 8 are among 40, and with 60 about 4 among the 11 that 139 leave."""
+    everybody = care(150, 3, logged=True, simulated=False)
+    rewards = np.where((np.arange(6) == 0) & (np.arange(150)[:, None] < events), -1.0, 0.0)
+    real = replace(everybody, rewards=rewards)
+    assert policy_sensitivity(target, real, members=members) is None
+    assert policy_sensitivity(target, replace(real, simulated=True), members=members) is not None
