@@ -11,8 +11,9 @@ import numpy as np
 from frl_algos.logged_data.replay import FactoredReplayBuffer
 from frl_algos.policies.policy import CHUNK
 from frl_algos.value_models.selection import check_trained_on, target_probabilities
-from frl_env.errors import UserError, unknown_name
+from frl_env.errors import UserError, check_whole, unknown_name
 from frl_env.evaluation.fairness.allocations import HIGH_TOUCH, joints_with
+from frl_env.evaluation.privacy.suppression import SMALLEST
 
 
 class GroupGap:
@@ -24,9 +25,12 @@ class GroupGap:
         attribute: Key of the buffer's groups.
         buffer: Members to look at, with their groups; those that the algorithm is trained on when None.
         high_touch: Levels that count as high touch.
-        minimum: Members that a group needs.
+        minimum: Members that a group needs; at least 11 where they may be real.
         members: At most so many are asked about, drawn once; all when None.
         seed: Of that draw.
+
+    Raises:
+        UserError: If a number is not whole, or out of range.
     """
 
     def __init__(
@@ -40,6 +44,10 @@ class GroupGap:
         seed: int = 0,
     ) -> None:
         """Keeps what to look at."""
+        check_whole("minimum", minimum, low=1, high=10**9)
+        check_whole("seed", seed, low=0, high=2**63 - 1)
+        if members is not None:
+            check_whole("members", members, low=1, high=10**9)
         self.attribute = attribute
         self.buffer = buffer
         self.high_touch = tuple(high_touch)
@@ -52,7 +60,7 @@ class GroupGap:
 
         Raises:
             UserError: If the buffer has no such groups, fewer than two that are large enough, or other actions or
-                states than the algorithm was trained on.
+                states than the algorithm was trained on; or if groups of a few real people were asked for.
         """
         buffer = dataset if self.buffer is None else self.buffer
         if not isinstance(buffer, FactoredReplayBuffer) or not buffer.groups:
@@ -62,6 +70,8 @@ class GroupGap:
         if self.attribute not in buffer.groups:
             raise unknown_name("attribute", self.attribute, buffer.groups)
         check_trained_on("the algorithm", algo, buffer)
+        if not buffer.simulated and self.minimum < SMALLEST:
+            raise UserError(f"GroupGap's minimum must be at least {SMALLEST} on imported members, not {self.minimum}")
         _, first, person = np.unique(buffer.people, return_index=True, return_inverse=True)
         chosen = np.arange(len(first))
         if self.members is not None and self.members < len(chosen):

@@ -1,5 +1,6 @@
 """The tilt against its formula, the penalty against its goals, and a fair policy in every form it is kept in."""
 
+import copy
 from itertools import pairwise
 
 import d3rlpy
@@ -227,7 +228,7 @@ def test_the_gap_is_of_people_however_their_records_are_split(fair):
         observations=buffer.observations, actions=buffer.action_space.unravel(buffer.actions), rewards=buffer.rewards,
         next_observations=buffer.next_observations, lengths=pieces[kept], action_space=buffer.action_space,
         terminated=np.zeros(int(kept.sum()), dtype=bool), people=whose[kept],
-        groups={"gender": buffer.groups["gender"][whose[kept]]},
+        groups={"gender": buffer.groups["gender"][whose[kept]]}, simulated=True,
     )  # fmt: skip
     largest = int(np.unique(buffer.groups["gender"], return_counts=True)[1].max())
     for settings in ({}, {"members": 40, "minimum": 5}):
@@ -235,6 +236,23 @@ def test_the_gap_is_of_people_however_their_records_are_split(fair):
         assert gap(algorithm, split) == pytest.approx(gap(algorithm, buffer), abs=1e-6)
     with pytest.raises(UserError, match="fewer than two groups"):
         GroupGap("gender", minimum=largest + 1)(algorithm, split)
+
+
+def test_a_gap_of_real_people_is_not_that_of_a_few_of_them(fair):
+    algorithm, buffer, _ = fair
+    imported = copy.copy(buffer)
+    imported.simulated = False
+    with pytest.raises(UserError, match="minimum must be at least 11"):
+        GroupGap("gender", minimum=10)(algorithm, imported)
+    assert GroupGap("gender", minimum=11)(algorithm, imported) > 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"minimum": "30"}, {"minimum": None}, {"minimum": 0}, {"members": -5}, {"members": 2.5}, {"seed": "a"}]
+)
+def test_settings_of_a_gap_that_are_no_numbers_are_said(wrong):
+    with pytest.raises(UserError, match=f"{next(iter(wrong))} must be a whole number"):
+        GroupGap("gender", **wrong)
 
 
 def test_all_ways_to_ask_a_fair_policy_agree(fair):
