@@ -67,7 +67,10 @@ def member_allocations(
 
 
 def recorded_use(episodes: LoggedEpisodes, names: Sequence[str]) -> dict[str, Float64[np.ndarray, "member"]]:
-    """What records say of a member's utilisation, mean over its weeks, where observations have the known names."""
+    """What records say of a member's utilisation, mean over its weeks, where observations have the known names.
+
+    What nobody has any of is left out, since nothing can be measured against it. Spending below zero counts as none.
+    """
 
     def mean(name: str) -> np.ndarray:
         assert episodes.observations is not None
@@ -77,8 +80,8 @@ def recorded_use(episodes: LoggedEpisodes, names: Sequence[str]) -> dict[str, Fl
     if ED_VISITS in names and STAYS in names:
         found["recorded events"] = mean(ED_VISITS) + mean(STAYS)
     if SPENDING in names:
-        found["recorded spending"] = mean(SPENDING)
-    return found
+        found["recorded spending"] = np.maximum(mean(SPENDING), 0.0)
+    return {name: use for name, use in found.items() if use.any()}
 
 
 def silent(what: str, done: int, total: int) -> None:

@@ -126,6 +126,18 @@ def test_recorded_use_is_a_mean_over_weeks(tiny_dataset):
     assert recorded_use(episodes, ["a"] * 7) == {}
 
 
+def test_use_of_which_nothing_is_recorded_is_no_need_and_a_refund_is_none(tiny_dataset):
+    episodes = load_episodes(tiny_dataset)
+    episodes.observations[..., 1:3] = 0.0
+    episodes.observations[..., 6] = -400.0
+    assert recorded_use(episodes, NAMES) == {}
+    episodes.observations[0, 0, 6] = 10_000.0
+    use = recorded_use(episodes, NAMES)
+    assert [*use] == ["recorded spending"]
+    assert use["recorded spending"][0] > 0
+    assert not use["recorded spending"][1:].any()
+
+
 @pytest.mark.long
 def test_an_audit_from_files(file, tmp_path):
     told = []
