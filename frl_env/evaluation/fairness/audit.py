@@ -113,6 +113,8 @@ def audit(
     hidden = {} if members.simulated else hidden_groups(members.attributes, pairs)
     everything = [_grouping(members, names, hidden, minimum) for names in [*((a,) for a in members.attributes), *pairs]]
     groupings = [each for each in everything if each is not None]
+    names = [*((a,) for a in members.attributes), *pairs]
+    suppressed = [hidden.get(own, set()) for own, each in zip(names, everything, strict=True) if each is not None]
     if not any(len(grouping.names) > 1 for grouping in groupings):
         raise UserError(_why_nothing_compares(members.attributes, minimum))
     need = next(iter(members.needs))
@@ -156,8 +158,8 @@ def audit(
         overall={name: Measured(value=m.overall) for name, m in measures.items() if name not in few_of_all},
         groups=tuple(
             group
-            for grouping, table in zip(groupings, tables, strict=True)
-            for group in _described(grouping, table, intervals, hidden, minimum)
+            for grouping, table, own in zip(groupings, tables, suppressed, strict=True)
+            for group in _described(grouping, table, intervals, own, minimum)
         ),
         gaps=tuple(
             gap
@@ -218,11 +220,10 @@ def _described(
     grouping: Grouping,
     table: pd.DataFrame,
     limits: Mapping[tuple[str, str, str], tuple[float, float]],
-    hidden: Mapping[tuple[str, ...], set[str]],
+    secret: set[str],
     minimum: int,
 ) -> list[Group]:
     """All groups of a grouping, those without measures, too."""
-    secret = hidden.get(tuple(grouping.attribute.split(JOIN)), set())
     described = []
     for name, count in zip(*np.unique(grouping.labels, return_counts=True), strict=True):
         found: dict[str, Measured] = {}

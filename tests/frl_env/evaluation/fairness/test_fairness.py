@@ -204,6 +204,17 @@ def test_large_groups_that_a_small_one_hides_are_not_said_to_be_small():
     assert not re.search(r"\b(5|195|200)\b", str(said.value))
 
 
+def test_groups_of_an_attribute_with_an_ampersand_in_its_name_are_suppressed():
+    rng = np.random.default_rng(0)
+    labels = {
+        "race & ethnicity": np.repeat(["A", "B", "C", "D"], [200, 193, 20, 7]),
+        "gender": rng.choice(["F", "M"], 420),
+    }
+    result = audit(members(420, simulated=False, attributes=labels), rng=rng, resamples=20, permutations=0)
+    assert {g.name for g in result.of("race & ethnicity") if g.members is None} == {"C", "D"}
+    assert not [group for group in result.groups if group.members is not None and group.members < 11]
+
+
 def test_messages_about_real_people_say_no_small_number():
     touch = np.append(np.full(399, 0.1), 7.0)
     with pytest.raises(UserError, match="for fewer than 11 of 400 members"):
