@@ -111,10 +111,10 @@ def audit(
     for name in {name for pair in pairs for name in pair} - members.attributes.keys():
         raise unknown_name("attribute of an intersection", name, members.attributes)
     hidden = {} if members.simulated else hidden_groups(members.attributes, pairs)
-    everything = [_grouping(members, names, hidden, minimum) for names in [*((a,) for a in members.attributes), *pairs]]
+    looked_at = [*((attribute,) for attribute in members.attributes), *map(tuple, pairs)]
+    everything = [_grouping(members, names, hidden, minimum) for names in looked_at]
     groupings = [each for each in everything if each is not None]
-    names = [*((a,) for a in members.attributes), *pairs]
-    suppressed = [hidden.get(own, set()) for own, each in zip(names, everything, strict=True) if each is not None]
+    suppressed = [hidden.get(own, set()) for own, each in zip(looked_at, everything, strict=True) if each is not None]
     if not any(len(grouping.names) > 1 for grouping in groupings):
         raise UserError(_why_nothing_compares(members.attributes, minimum))
     need = next(iter(members.needs))
